@@ -1,0 +1,243 @@
+"""Blobs in a local folder."""
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from blake3 import blake3
+
+from thrive.domain.clock import machine_now
+from thrive.domain.errors import NotFound
+from thrive.domain.identifiers import is_digest, new_id
+from thrive.store.blobs.disk import clone, full_disk, sync_folder, write_all
+from thrive.store.blobs.port import READ_SIZE, Guarantees, damaged, missing, relative_name
+
+
+class FolderBlobs:
+    """A blob store in a folder: `root/ab/cdef...`, with `root/tmp` for what is being written.
+
+    A blob is written under a temporary name, made durable, then renamed: a reader never sees
+    half of it. Files are read-only, and never hard links to files of a user.
+
+    Args:
+        root: the folder; made when missing.
+        durable: wait until the disk has each blob. False is for caches, which can be refilled.
+    """
+
+    def __init__(self, root: Path, *, durable: bool = True) -> None:
+        self.root = root
+        self._durable = durable
+        self._temporary = root / "tmp"
+        with full_disk(root):
+            self._temporary.mkdir(parents=True, exist_ok=True)
+
+    def put(self, data: bytes | memoryview) -> str:
+        """Keep `data` and return its digest.
+
+        Raises:
+            DiskFull: nothing was kept.
+        """
+        digest = blake3(data).hexdigest()
+        if not self._present(digest, len(data)):
+            with self._writing() as (handle, temporary):
+                write_all(handle, data)
+                self._keep(handle, temporary, digest)
+        return digest
+
+    def put_file(self, path: Path) -> str:
+        """Keep a copy of the file's bytes and return their digest.
+
+        Blocks are shared where the file system can clone files; otherwise bytes are hashed while
+        they are copied, so the digest is true even if somebody writes to the file meanwhile.
+
+        Raises:
+            NotFound: there is no such file.
+            DiskFull: nothing was kept.
+        """
+        with _opened(path) as source, self._writing() as (handle, temporary):
+            cloned = clone(source, handle)
+            digest = _hash(handle) if cloned else _copy(source, handle)
+            if self._present(digest, os.fstat(handle).st_size):
+                temporary.unlink()
+            else:
+                self._keep(handle, temporary, digest)
+        return digest
+
+    def put_stream(self, write: Callable[[int], None], digest: str) -> None:
+        """Keep what `write` writes to the file descriptor it is given, if it hashes to `digest`.
+
+        Raises:
+            Damaged: the bytes hash to something else; nothing was kept.
+            DiskFull: nothing was kept.
+        """
+        relative_name(digest)
+        with self._writing() as (handle, temporary):
+            write(handle)
+            found = _hash(handle)
+            if found != digest:
+                raise damaged(digest, "what was received", found)
+            self._keep(handle, temporary, digest)
+
+    def get(self, digest: str) -> bytes:
+        """Return the bytes, checked.
+
+        Raises:
+            NotFound: there is no such blob.
+            Damaged: the bytes do not hash to the digest.
+        """
+        try:
+            data = self._path(digest).read_bytes()
+        except FileNotFoundError:
+            raise missing(digest, str(self.root)) from None
+        found = blake3(data).hexdigest()
+        if found != digest:
+            raise damaged(digest, str(self.root), found)
+        return data
+
+    def open(self, digest: str) -> BinaryIO:
+        """Return a stream at the first byte of a blob that has been checked.
+
+        Raises:
+            NotFound: there is no such blob.
+            Damaged: the bytes do not hash to the digest.
+        """
+        try:
+            stream = self._path(digest).open("rb")
+        except FileNotFoundError:
+            raise missing(digest, str(self.root)) from None
+        found = _hash(stream.fileno())
+        if found != digest:
+            stream.close()
+            raise damaged(digest, str(self.root), found)
+        return stream
+
+    def local_path(self, digest: str) -> Path:
+        """Return the path of the blob's file, checked, to map into memory.
+
+        Raises:
+            NotFound: there is no such blob.
+            Damaged: the bytes do not hash to the digest.
+        """
+        self.open(digest).close()
+        return self._path(digest)
+
+    def has(self, digest: str) -> bool:
+        """Tell whether the blob is there, without reading it."""
+        return self._path(digest).is_file()
+
+    def size(self, digest: str) -> int:
+        """Return the number of bytes; raises NotFound."""
+        try:
+            return self._path(digest).stat().st_size
+        except FileNotFoundError:
+            raise missing(digest, str(self.root)) from None
+
+    def delete(self, digest: str) -> None:
+        """Remove the blob; one that is not there is already removed."""
+        path = self._path(digest)
+        path.unlink(missing_ok=True)
+        if self._durable and path.parent.is_dir():
+            sync_folder(path.parent)
+
+    def digests(self) -> Iterator[str]:
+        """Yield every digest, folder by folder."""
+        for folder in sorted(self.root.iterdir()):
+            if len(folder.name) == 2 and folder.is_dir():
+                for name in sorted(path.name for path in folder.iterdir()):
+                    if is_digest(folder.name + name):
+                        yield folder.name + name
+
+    def probe(self) -> Guarantees:
+        """Return what any local file system guarantees; nothing needs to be tried."""
+        return Guarantees(create_if_absent=True, read_after_write=True, checked_at=machine_now())
+
+    def sweep(self, older_than: int) -> int:
+        """Remove what writers that died left half-written.
+
+        Args:
+            older_than: age in microseconds; younger files may belong to a living writer.
+
+        Returns:
+            The number of files removed.
+        """
+        limit = time.time() - older_than / 1e6
+        removed = 0
+        for path in self._temporary.iterdir():
+            try:
+                if path.stat().st_mtime <= limit:
+                    path.unlink()
+                    removed += 1
+            except FileNotFoundError:
+                continue  # its writer finished meanwhile
+        return removed
+
+    def _path(self, digest: str) -> Path:
+        return self.root / relative_name(digest)
+
+    def _present(self, digest: str, size: int) -> bool:
+        path = self._path(digest)
+        try:
+            there = path.stat().st_size == size
+        except FileNotFoundError:
+            return False
+        if there and self._durable:
+            sync_folder(path.parent)  # another writer may have renamed it a moment ago
+        return there
+
+    @contextmanager
+    def _writing(self) -> Generator[tuple[int, Path]]:
+        temporary = self._temporary / new_id()
+        with full_disk(self.root):
+            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o444)
+            try:
+                yield handle, temporary
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(handle)
+
+    def _keep(self, handle: int, temporary: Path, digest: str) -> None:
+        path = self._path(digest)
+        if self._durable:
+            os.fsync(handle)
+        if not path.parent.is_dir():
+            path.parent.mkdir(exist_ok=True)
+            if self._durable:
+                sync_folder(self.root)
+        temporary.replace(path)
+        if self._durable:
+            sync_folder(path.parent)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[int]:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        raise NotFound(f"There is no file {path}.", "check the path") from None
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _hash(handle: int) -> str:
+    """Return the BLAKE3 of an open file, leaving it at its first byte."""
+    os.lseek(handle, 0, os.SEEK_SET)
+    hasher = blake3()
+    while chunk := os.read(handle, READ_SIZE):
+        hasher.update(chunk)
+    os.lseek(handle, 0, os.SEEK_SET)
+    return hasher.hexdigest()
+
+
+def _copy(source: int, target: int) -> str:
+    hasher = blake3()
+    while chunk := os.read(source, READ_SIZE):
+        hasher.update(chunk)
+        write_all(target, chunk)
+    return hasher.hexdigest()

@@ -1,0 +1,106 @@
+"""What every blob store can do, and the names it uses."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import msgspec
+
+from thrive.domain.errors import Damaged, NotFound, UsageError
+from thrive.domain.identifiers import is_digest
+
+READ_SIZE = 1 << 20
+"""Bytes read at a time while hashing and copying."""
+
+
+class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
+    """What a blob store was seen to do when it was probed.
+
+    Attributes:
+        create_if_absent: a second conditional create of one name is refused.
+        read_after_write: a new name can be read and listed at once.
+        checked_at: UTC microseconds of the probe.
+    """
+
+    create_if_absent: bool
+    read_after_write: bool
+    checked_at: int
+
+
+class BlobStore(Protocol):
+    """Bytes by digest: the 64 hex digits of their BLAKE3.
+
+    Every method that takes a digest raises UsageError when it has another form, so no name that
+    a user typed becomes a path. A store is safe to use from many threads and processes.
+    """
+
+    def put(self, data: bytes | memoryview) -> str:
+        """Keep `data` and return its digest; acknowledged means durable."""
+        ...
+
+    def put_file(self, path: Path) -> str:
+        """Keep a copy of the file's bytes and return their digest; the file may change later."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """Return the bytes, checked; raises NotFound or Damaged."""
+        ...
+
+    def open(self, digest: str) -> BinaryIO:
+        """Return a stream over bytes that have been checked; raises NotFound or Damaged."""
+        ...
+
+    def local_path(self, digest: str) -> Path | None:
+        """Return the path of a checked local file to map into memory, or None if there is none.
+
+        The file belongs to the store: read it, never write it.
+        """
+        ...
+
+    def has(self, digest: str) -> bool:
+        """Tell whether the blob is there, without reading it."""
+        ...
+
+    def size(self, digest: str) -> int:
+        """Return the number of bytes; raises NotFound."""
+        ...
+
+    def delete(self, digest: str) -> None:
+        """Remove the blob; one that is not there is already removed."""
+        ...
+
+    def digests(self) -> Iterator[str]:
+        """Yield every digest, in no promised order."""
+        ...
+
+    def probe(self) -> Guarantees:
+        """Try what the store guarantees, with a throw-away blob, and return what was seen."""
+        ...
+
+
+def relative_name(digest: str) -> str:
+    """Return where a blob lies under its store's root: `ab/cdef...`.
+
+    Raises:
+        UsageError: `digest` is not 64 lower-case hex digits.
+    """
+    if not is_digest(digest):
+        raise UsageError(
+            f"{digest[:80]!r} is not a digest.", "give the 64 hex digits that naming a blob takes"
+        )
+    return f"{digest[:2]}/{digest[2:]}"
+
+
+def missing(digest: str, place: str) -> NotFound:
+    """Return the error for a blob that is not in `place`."""
+    return NotFound(
+        f"There is no blob {digest} in {place}.", "thrive doctor lists what refers to it"
+    )
+
+
+def damaged(digest: str, place: str, found: str) -> Damaged:
+    """Return the error for bytes in `place` that hash to `found` instead of their name."""
+    return Damaged(
+        f"Blob {digest} in {place} is damaged: its bytes hash to {found}.",
+        "thrive doctor lists what refers to it; restore it from a backup",
+    )
