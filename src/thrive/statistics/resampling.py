@@ -1,0 +1,233 @@
+"""Paired bootstrap by count weights: how often each row is drawn, not which rows.
+
+A draw is a vector of counts. Metrics that are formulas over sums need one matrix product a batch
+of draws; the area under the ROC curve needs one cumulative sum over rows sorted once. Rows that
+belong together (a subject, a day) are drawn together: give them as `clusters`; for time series the
+clusters are blocks of time (`time_blocks`).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from thrive.domain.errors import UsageError
+from thrive.statistics.arrays import Floats, Integers, binary, codes, column, floats, same_length
+from thrive.statistics.metrics import Metric, metric_named
+
+Statistic: TypeAlias = Callable[[NDArray[Any], NDArray[Any], Floats], float]
+"""(truth, prediction, weights a row) -> value."""
+Counts: TypeAlias = NDArray[np.uint8]
+_Batched: TypeAlias = Callable[[Counts], Floats]
+
+POISSON_FROM = 1000
+"""Units from which Poisson counts replace multinomial ones: as good there, and much faster."""
+_BATCH_CELLS = 2_000_000
+
+
+class Bootstrap(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Resampled difference b - a of two models on the same rows (percentile interval)."""
+
+    value_a: float
+    value_b: float
+    difference: float
+    standard_error: float
+    low: float
+    high: float
+    confidence: float
+    p_value: float
+    rows: int
+    units: int
+    draws: Floats
+
+    @property
+    def variance(self) -> float:
+        """Variance a row, as `paired.needed_rows` takes it."""
+        return self.standard_error**2 * self.rows
+
+
+def time_blocks(times: ArrayLike, length: int) -> Integers:
+    """The block of each time: whole lengths since 1970 (both in microseconds)."""
+    return column(times, "times").astype(np.int64) // length
+
+
+def _poisson_table() -> Counts:
+    """Poisson(1) counts for every 16-bit random number."""
+    cumulative = np.cumsum([math.exp(-1.0) / math.factorial(k) for k in range(9)])
+    table = np.searchsorted(cumulative, (np.arange(65_536) + 0.5) / 65_536)
+    return table.astype(np.uint8)
+
+
+_POISSON = _poisson_table()
+
+
+def count_weights(
+    units: int, draws: int, seed: int, *, batch: int | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield batches (draws x units) of how often each unit is drawn, the same for the same seed.
+
+    Multinomial counts below `POISSON_FROM` units (their total is exactly `units`), Poisson from
+    there.
+    """
+    rng = np.random.Generator(np.random.SFC64(seed))
+    size = batch or max(1, min(draws, _BATCH_CELLS // max(units, 1)))
+    for start in range(0, draws, size):
+        count = min(size, draws - start)
+        yield _poisson(rng, count, units) if units >= POISSON_FROM else _exact(rng, count, units)
+
+
+def _poisson(rng: np.random.Generator, draws: int, units: int) -> Counts:
+    bits = np.frombuffer(rng.bytes(2 * draws * units), dtype=np.uint16)
+    return _POISSON[bits].reshape(draws, units)
+
+
+def _exact(rng: np.random.Generator, draws: int, units: int) -> Counts:
+    chosen = rng.integers(0, units, size=(draws, units))
+    flat = np.arange(draws)[:, None] * units + chosen
+    counts = np.bincount(flat.ravel(), minlength=draws * units)
+    return np.minimum(counts, 255).astype(np.uint8).reshape(draws, units)
+
+
+def _summed(
+    metric: Metric, truth: ArrayLike, prediction: ArrayLike, code: Integers | None, units: int
+) -> _Batched:
+    assert metric.terms is not None
+    assert metric.finish is not None
+    finish = metric.finish
+    terms = metric.terms(truth, prediction)
+    ones = np.ones((len(terms), 1))
+    table = np.concatenate([terms, ones], axis=1)
+    if code is not None:
+        columns = [np.bincount(code, weights=each, minlength=units) for each in table.T]
+        table = np.stack(columns, axis=1)
+
+    def batched(counts: Counts) -> Floats:
+        sums = counts.astype(np.float64) @ table
+        return finish(sums[:, :-1], sums[:, -1])
+
+    return batched
+
+
+def _ranked(truth: ArrayLike, score: ArrayLike, code: Integers | None) -> _Batched:
+    y, s = binary(truth, "truth"), floats(score, "score")
+    rows = np.arange(len(y)) if code is None else code
+    order = np.argsort(s[~y], kind="stable")
+    ranked, negative = s[~y][order], rows[~y][order]
+    by_score = np.argsort(s[y], kind="stable")
+    positive = rows[y][by_score]
+    first = np.searchsorted(ranked, s[y][by_score], "left")
+    last = np.searchsorted(ranked, s[y][by_score], "right")
+    tied = bool(np.any(first != last))
+
+    def one(counts: Counts) -> float:
+        below = np.zeros(len(negative) + 1, dtype=np.int64)
+        np.cumsum(counts[negative], out=below[1:])
+        weight = counts[positive]
+        wins = below[first]
+        doubled = wins + below[last] if tied else 2 * wins
+        pairs = float(weight.sum(dtype=np.int64)) * float(below[-1])
+        return float(doubled @ weight) / (2.0 * pairs) if pairs else math.nan
+
+    return lambda counts: np.array([one(row) for row in counts])
+
+
+def _any_statistic(
+    statistic: Statistic, truth: ArrayLike, prediction: ArrayLike, code: Integers | None
+) -> _Batched:
+    y, p = column(truth, "truth"), column(prediction, "prediction")
+
+    def one(counts: Counts) -> float:
+        weights = counts if code is None else counts[code]
+        return float(statistic(y, p, weights.astype(np.float64)))
+
+    return lambda counts: np.array([one(row) for row in counts])
+
+
+def _batched(
+    metric: Metric | Statistic,
+    truth: ArrayLike,
+    prediction: ArrayLike,
+    code: Integers | None,
+    units: int,
+) -> _Batched:
+    if not isinstance(metric, Metric):
+        return _any_statistic(metric, truth, prediction, code)
+    if metric.terms is None:
+        return _ranked(truth, prediction, code)
+    return _summed(metric, truth, prediction, code, units)
+
+
+def paired_bootstrap(
+    metric: str | Metric | Statistic,
+    truth: ArrayLike,
+    prediction_a: ArrayLike,
+    prediction_b: ArrayLike,
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    clusters: ArrayLike | None = None,
+) -> Bootstrap:
+    """Bootstrap the difference of a metric between two models on the same rows.
+
+    Args:
+        metric: a name of `metrics.METRICS`, a Metric, or a function (truth, prediction, weights).
+        truth: what happened, one a row.
+        prediction_a: production's prediction, of the kind the metric needs.
+        prediction_b: the candidate's prediction.
+        draws: number of resamples; the interval's ends are noisy under 1000.
+        seed: the same seed gives the same bytes.
+        confidence: two-sided.
+        clusters: rows with the same value are drawn together (subject, or block of time).
+
+    Raises:
+        UsageError: if the metric has no value in most draws (a class is too rare).
+    """
+    known = metric_named(metric) if isinstance(metric, str) else metric
+    y, a, b = column(truth, "truth"), column(prediction_a, "a"), column(prediction_b, "b")
+    rows = same_length(truth=y, a=a, b=b)
+    code, units = (None, rows) if clusters is None else codes(clusters)
+    if code is not None:
+        same_length(clusters=code, truth=y)
+    first, second = (_batched(known, y, prediction, code, units) for prediction in (a, b))
+    whole = np.ones((1, units), dtype=np.uint8)
+    value_a, value_b = float(first(whole)[0]), float(second(whole)[0])
+    batches = count_weights(units, draws, seed)
+    differences = np.concatenate([second(counts) - first(counts) for counts in batches])
+    return _summarised((value_a, value_b), _finite(differences), confidence, rows, units)
+
+
+def _finite(differences: Floats) -> Floats:
+    kept = differences[np.isfinite(differences)]
+    if len(kept) < max(2, len(differences) // 2):
+        lost = len(differences) - len(kept)
+        raise UsageError(
+            f"the metric has no value in {lost} of {len(differences)} draws",
+            "judge on more rows of the rare class",
+        )
+    return kept
+
+
+def _summarised(
+    values: tuple[float, float], kept: Floats, confidence: float, rows: int, units: int
+) -> Bootstrap:
+    value_a, value_b = values
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(kept, [tail, 1.0 - tail])
+    beyond = min(int(np.sum(kept <= 0.0)), int(np.sum(kept >= 0.0)))
+    return Bootstrap(
+        value_a=value_a,
+        value_b=value_b,
+        difference=value_b - value_a,
+        standard_error=float(kept.std(ddof=1)) if units > 1 else math.nan,
+        low=float(low) if units > 1 else -math.inf,
+        high=float(high) if units > 1 else math.inf,
+        confidence=confidence,
+        p_value=min(1.0, 2.0 * (beyond + 1) / (len(kept) + 1)),
+        rows=rows,
+        units=units,
+        draws=kept,
+    )
