@@ -1,0 +1,45 @@
+"""Thrive brings machine-learning models into production and keeps them healthy there.
+
+The public face: everything a user imports. Names are loaded when first used, so that
+`import thrive` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from thrive.domain.errors import ThriveError
+from thrive.version import __version__
+
+if TYPE_CHECKING:
+    from thrive.flows.workspace import Workspace, open
+    from thrive.training import log, pipeline, register, step
+
+_HOMES = {
+    "Workspace": "thrive.flows.workspace",
+    "log": "thrive.training",
+    "open": "thrive.flows.workspace",
+    "pipeline": "thrive.training",
+    "register": "thrive.training",
+    "step": "thrive.training",
+}
+
+__all__ = [
+    "ThriveError",
+    "Workspace",
+    "__version__",
+    "log",
+    "open",
+    "pipeline",
+    "register",
+    "step",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'thrive' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,59 @@
+"""Gates: the tests a version must pass, and their verdict."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Answer(StrEnum):
+    """The three honest answers of a check."""
+
+    PASS = "pass"  # noqa: S105 - an answer, no password
+    FAIL = "fail"
+    CANNOT_TELL = "cannot tell"
+
+
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What one check found: its answer, in words, with its evidence in numbers."""
+
+    check: str
+    group: str
+    answer: Answer
+    summary: str
+    evidence: dict[str, Any] = {}
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of one gate run, bound to the digests of everything it judged.
+
+    `record` is the digest of the canonical JSON (the deterministic core).
+    """
+
+    verdict_id: str
+    model: str
+    version: int
+    against: int | None
+    baseline: str
+    answer: Answer
+    results: list[CheckResult]
+    candidate: str
+    production: str
+    test_data: str
+    contract: str
+    record: str
+    created_at: int
+    actor: str
+    replay: bool = False
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody's consent that a version may take a step."""
+
+    approval_id: str
+    model: str
+    version: int
+    step: str
+    actor: str
+    reason: str
+    given_at: int

@@ -1,0 +1,54 @@
+"""Registered models and their immutable versions."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Stage(StrEnum):
+    """Derived from the routing table, never stored: what a version does at present."""
+
+    DEV = "dev"
+    STAGING = "staging"
+    PRODUCTION = "production"
+    RETIRED = "retired"
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered model: a name that somebody answers for."""
+
+    name: str
+    owner: str
+    purpose: str
+    created_at: int
+
+
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """An immutable version: a package by digest, with the record of where it came from.
+
+    `package` is the digest of the package manifest. `evaluation` is the digest of a Parquet
+    table of out-of-sample rows (features, time, label, score): the rows gates judge on.
+    `reference` is the digest of a Parquet table of out-of-sample predictions over a longer
+    past: what monitoring compares with. `training` lists the datasets by name and digest.
+    `contract` is the digest of the contract in force at registration.
+    """
+
+    model: str
+    version: int
+    package: str
+    signature: dict[str, Any]
+    metrics: dict[str, float | None]
+    run_id: str
+    contract: str
+    commit: str
+    dirty: bool
+    created_at: int
+    actor: str
+    training: dict[str, str] = {}
+    evaluation: str = ""
+    reference: str = ""
+    importance: dict[str, float] = {}
+    note: str = ""
+    retired_at: int | None = None
+    replay: bool = False

@@ -1,0 +1,45 @@
+"""What was answered, and what really happened."""
+
+from typing import Any
+
+import msgspec
+
+
+class SealedLog(msgspec.Struct, frozen=True, kw_only=True):
+    """The manifest row of one sealed stretch of a worker's prediction log.
+
+    `from_offset` to `to_offset` is the stretch in the raw segment; `final` says that the segment
+    ends there. An empty `digest` stands for a stretch without rows. `dropped` counts records that
+    found no room on a full disk or were lost with the power.
+    """
+
+    worker: int
+    segment: int
+    from_offset: int
+    to_offset: int
+    digest: str
+    rows: int
+    min_time: int
+    max_time: int
+    host: str
+    sealed_at: int
+    dropped: int = 0
+    first_id: str = ""
+    last_id: str = ""
+    final: bool = False
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What really happened after a prediction; unique by (prediction, source, revision).
+
+    `observed_at` is when it became true, `recorded_at` when Thrive was told: both are kept, so a
+    metric can be shown as it was known on any day.
+    """
+
+    prediction_id: str
+    value: Any
+    observed_at: int
+    recorded_at: int
+    source: str = "default"
+    revision: int = 0
+    reason: str = ""

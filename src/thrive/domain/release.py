@@ -1,0 +1,97 @@
+"""Releases: the road of a version to its users; the routing table: the one fact of what is live."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class ReleaseState(StrEnum):
+    """Where a release stands as a whole."""
+
+    RUNNING = "running"
+    HELD = "held"
+    DONE = "done"
+    ROLLED_BACK = "rolled back"
+
+
+class PhaseKind(StrEnum):
+    """How a version meets traffic in one phase."""
+
+    SHADOW = "shadow"
+    AB = "ab"
+    CANARY = "canary"
+    FULL = "full"
+
+
+class Phase(msgspec.Struct, frozen=True, kw_only=True):
+    """One phase: its kind, the share of traffic (0..1), and how long it bakes in microseconds."""
+
+    kind: PhaseKind
+    share: float
+    bake: int
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """A persistent state machine: one version on its way through the contract's phases."""
+
+    release_id: str
+    model: str
+    candidate: int
+    production: int | None
+    phases: list[Phase]
+    position: int
+    state: ReleaseState
+    phase_started_at: int
+    started_at: int
+    actor: str
+    verdict: str
+    contract: str
+    evidence: dict[str, Any] = {}
+    reason: str = ""
+    ended_at: int | None = None
+    replay: bool = False
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """A version with its share of live traffic (0..1), or answering in the shadow."""
+
+    version: int
+    package: str
+    share: float
+    shadow: bool = False
+
+
+class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
+    """Which versions of a model get which traffic, since when and why; history is kept.
+
+    `salt` makes the assignment of keys to variants stable through one release.
+    """
+
+    model: str
+    revision: int
+    variants: list[Variant]
+    fallback: Any
+    salt: str
+    at: int
+    reason: str
+    actor: str
+    release_id: str | None = None
+
+    def production(self) -> Variant | None:
+        """Return the variant that carries most live traffic first, None when nothing is live."""
+        live = [variant for variant in self.variants if not variant.shadow and variant.share > 0]
+        return live[0] if live else None
+
+
+class ServingHost(msgspec.Struct, frozen=True, kw_only=True):
+    """The last word of one serving agent."""
+
+    agent_id: str
+    host: str
+    url: str
+    revision: int
+    seen_at: int
+    answered: int = 0
+    failed: int = 0
+    dropped: int = 0

@@ -1,0 +1,296 @@
+"""The registry of operations: each is written once, and every door offers it.
+
+`@operation` on a plain typed function gives the SDK method, the REST route, the command, the
+permission check and the audit row. The function takes a `Context` first; its positional
+parameters are the command's arguments, its keyword-only parameters the command's options; its
+docstring is their help. It returns a domain value and never prints.
+
+Kinds: `call` returns at once; `job` is long work that a worker executes; `stream` yields events;
+`client` reads local files and has no route.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from thrive.domain.actor import Actor, Role
+from thrive.domain.errors import NotFound, Refused, UsageError
+from thrive.store import audit, changes
+from thrive.store.database import Tx
+from thrive.store.home import Home
+
+F = TypeVar("F", bound=Callable[..., Any])
+Progress = Callable[[float, str], None]
+"""Called with the share done (0..1) and a few words on what is being done."""
+
+
+class Kind(StrEnum):
+    """How an operation answers."""
+
+    CALL = "call"
+    JOB = "job"
+    STREAM = "stream"
+    CLIENT = "client"
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """One parameter of an operation, as its signature has it."""
+
+    name: str
+    annotation: Any
+    default: Any
+    required: bool
+    positional: bool
+
+
+class Operation:
+    """One entry of the registry; not a function to call, but all that the doors know of one."""
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        kind: Kind,
+        role: frozenset[Role],
+        writes: bool,
+        next_hint: str,
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.kind = kind
+        self.role = role
+        self.writes = writes
+        self.next_hint = next_hint
+        self.summary = (inspect.getdoc(function) or "").split("\n", 1)[0]
+
+    @cached_property
+    def parameters(self) -> list[Parameter]:
+        """The parameters after the context, with resolved annotations."""
+        hints = typing.get_type_hints(self.function, include_extras=True)
+        members = list(inspect.signature(self.function).parameters.values())[1:]
+        return [
+            Parameter(
+                name=member.name,
+                annotation=hints[member.name],
+                default=None if member.default is member.empty else member.default,
+                required=member.default is member.empty,
+                positional=member.kind is not member.KEYWORD_ONLY,
+            )
+            for member in members
+        ]
+
+    @cached_property
+    def returns(self) -> Any:
+        """The resolved annotation of what the operation returns."""
+        return typing.get_type_hints(self.function, include_extras=True).get("return")
+
+    @cached_property
+    def arguments_type(self) -> type[msgspec.Struct]:
+        """A struct of the parameters: it validates a call, and gives the JSON Schema."""
+        fields: list[Any] = [
+            (parameter.name, parameter.annotation)
+            if parameter.required
+            else (parameter.name, parameter.annotation, parameter.default)
+            for parameter in self.parameters
+        ]
+        title = "".join(word.title() for word in self.name.replace("-", " ").split())
+        return msgspec.defstruct(title, fields, kw_only=True, forbid_unknown_fields=True)
+
+
+_registry: dict[str, Operation] = {}
+
+
+def operation(
+    name: str,
+    *,
+    role: frozenset[Role],
+    kind: Kind = Kind.CALL,
+    writes: bool = False,
+    next_hint: str = "",
+) -> Callable[[F], F]:
+    """Register a function as the operation `name`, e.g. `runs list`.
+
+    Args:
+        name: plural noun and verb, or one word for the first hour's shortcuts.
+        role: who may call it; there is no default.
+        kind: how it answers.
+        writes: whether it changes state.
+        next_hint: what a person types next; `{field}` is filled from the result.
+    """
+
+    def register(function: F) -> F:
+        if not role:
+            raise AssertionError(f"operation {name!r} has no role")
+        if not function.__doc__:
+            raise AssertionError(f"operation {name!r} has no docstring")
+        known = _registry.get(name)
+        if known is not None and known.function.__module__ != function.__module__:
+            raise AssertionError(f"operation {name!r} is declared twice")
+        _registry[name] = Operation(
+            name, function, kind=kind, role=role, writes=writes, next_hint=next_hint
+        )
+        return function
+
+    return register
+
+
+def registered() -> Mapping[str, Operation]:
+    """Return the operations of the modules imported so far, by name."""
+    return _registry
+
+
+def find_operation(name: str) -> Operation:
+    """Return a registered operation.
+
+    Raises:
+        NotFound: no imported module declares it.
+    """
+    try:
+        return _registry[name]
+    except KeyError:
+        raise NotFound(f"There is no operation {name!r}.", "thrive --help") from None
+
+
+def _silent(_share: float, _words: str) -> None:
+    return
+
+
+class Context:
+    """What an operation works with: a home, who calls, and where to report progress.
+
+    Args:
+        home: the project's home.
+        actor: who calls.
+        folder: the project's folder, None on a server (then nothing may read local files).
+        progress: told how far long work is.
+        operation: the name that audit rows carry.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        actor: Actor,
+        *,
+        folder: Path | None = None,
+        progress: Progress = _silent,
+        operation: str = "",
+    ) -> None:
+        self.home = home
+        self.actor = actor
+        self.folder = folder
+        self.progress = progress
+        self.operation = operation
+
+    @property
+    def project_id(self) -> str:
+        """The id of the project: the first argument of every repository after the transaction."""
+        return self.home.project_id
+
+    def now(self) -> int:
+        """Return the project's present moment in UTC microseconds."""
+        return self.home.now()
+
+    def local_folder(self) -> Path:
+        """Return the project's folder.
+
+        Raises:
+            Refused: this context has none (it belongs to a server).
+        """
+        if self.folder is None:
+            raise Refused(
+                f"`{self.operation}` reads local files and cannot run on a server.",
+                "run it in the project's folder",
+            )
+        return self.folder
+
+    def acting(self, actor: Actor, operation: str) -> "Context":
+        """Return the same context for another actor or operation."""
+        return Context(
+            self.home, actor, folder=self.folder, progress=self.progress, operation=operation
+        )
+
+    @contextmanager
+    def read(self) -> Generator[Tx]:
+        """Open a reading transaction."""
+        with self.home.read() as tx:
+            yield tx
+
+    @contextmanager
+    def write(self, subject: str, **detail: Any) -> Generator[Tx]:
+        """Open a transaction for a state change: its audit row and its change row come with it.
+
+        Args:
+            subject: what changes, as `kind:id`, e.g. `alert:0192...`.
+            detail: what an auditor should see of it; JSON values, never secrets.
+        """
+        with self.home.write() as tx:
+            audit.lock_head(tx, self.project_id)
+            yield tx
+            audit.append(
+                tx,
+                self.project_id,
+                actor=self.actor.name,
+                operation=self.operation,
+                subject=subject,
+                detail=detail,
+            )
+            _announce(tx, self.project_id, subject)
+
+    @contextmanager
+    def observe(self, subject: str) -> Generator[Tx]:
+        """Open a transaction for an observation (metrics, outcomes): a change row, no audit row."""
+        with self.home.write() as tx:
+            yield tx
+            _announce(tx, self.project_id, subject)
+
+
+def _announce(tx: Tx, project_id: str, subject: str) -> None:
+    kind, _, subject_id = subject.partition(":")
+    changes.append(tx, project_id, kind, subject_id)
+
+
+def permit(operation: Operation, actor: Actor) -> None:
+    """Let an actor through, or not.
+
+    Raises:
+        Refused: none of the actor's roles may call the operation.
+    """
+    if not operation.role & actor.roles:
+        allowed = ", ".join(sorted(operation.role))
+        raise Refused(f"{actor.name} may not `{operation.name}`.", f"ask one of: {allowed}")
+
+
+def convert_arguments(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments as the operation's types, or say which one is wrong.
+
+    Raises:
+        UsageError: an argument is unknown, missing or of another type.
+    """
+    try:
+        struct = msgspec.convert(dict(arguments), operation.arguments_type, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"`{operation.name}`: {error}.", f"thrive {operation.name} --help"
+        ) from None
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+def invoke(operation: Operation, context: Context, arguments: Mapping[str, Any]) -> Any:
+    """Call an operation for an actor: permission first, then its function."""
+    permit(operation, context.actor)
+    scoped = Context(
+        context.home,
+        context.actor,
+        folder=context.folder,
+        progress=context.progress,
+        operation=operation.name,
+    )
+    return operation.function(scoped, **arguments)

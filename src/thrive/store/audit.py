@@ -1,0 +1,91 @@
+"""The audit chain of a project: every state change, each link holding the digest of the last."""
+
+from typing import Any
+
+import blake3
+import msgspec
+import sqlalchemy as sa
+
+from thrive.domain.clock import machine_now
+from thrive.domain.project import AuditEntry
+from thrive.store.database import Tx
+from thrive.store.rows import insert, many, mine
+from thrive.store.tables import audit, audit_heads
+
+_canonical = msgspec.json.Encoder(order="deterministic")
+GENESIS = "0" * 64
+
+
+def lock_head(tx: Tx, project_id: str) -> tuple[int, str]:
+    """Lock the head of the chain until the transaction ends; return its seq and digest.
+
+    On PostgreSQL the row lock serialises the state changes of one project; on SQLite the home
+    lock has done so already.
+    """
+    query = sa.select(audit_heads.c.seq, audit_heads.c.digest).where(
+        audit_heads.c.project_id == project_id
+    )
+    row = tx.execute(query.with_for_update()).one()
+    return row.seq, row.digest
+
+
+def start_chain(tx: Tx, project_id: str) -> None:
+    """Write the head of a new project's chain."""
+    tx.execute(sa.insert(audit_heads).values(project_id=project_id, seq=0, digest=GENESIS))
+
+
+def append(
+    tx: Tx, project_id: str, *, actor: str, operation: str, subject: str, detail: dict[str, Any]
+) -> AuditEntry:
+    """Append one link, in the transaction that makes the change it speaks of."""
+    seq, previous = lock_head(tx, project_id)
+    entry = AuditEntry(
+        seq=seq + 1,
+        at=machine_now(),
+        actor=actor,
+        operation=operation,
+        subject=subject,
+        detail=detail,
+        previous=previous,
+        digest="",
+    )
+    entry = msgspec.structs.replace(entry, digest=link_digest(entry))
+    insert(tx, project_id, audit, entry)
+    tx.execute(
+        sa.update(audit_heads)
+        .where(audit_heads.c.project_id == project_id)
+        .values(seq=entry.seq, digest=entry.digest)
+    )
+    return entry
+
+
+def link_digest(entry: AuditEntry) -> str:
+    """Return the BLAKE3 of an entry's canonical JSON without its own digest."""
+    body = msgspec.to_builtins(entry)
+    del body["digest"]
+    return blake3.blake3(_canonical.encode(body)).hexdigest()
+
+
+def entries(tx: Tx, project_id: str, after: int = 0, limit: int = 100) -> list[AuditEntry]:
+    """Return up to `limit` entries after a seq, oldest first."""
+    query = mine(audit, project_id).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
+    return many(tx, AuditEntry, query)
+
+
+def latest(tx: Tx, project_id: str, limit: int = 50) -> list[AuditEntry]:
+    """Return the newest entries, newest first."""
+    query = mine(audit, project_id).order_by(audit.c.seq.desc()).limit(limit)
+    return many(tx, AuditEntry, query)
+
+
+def first_broken(tx: Tx, project_id: str) -> int | None:
+    """Return the seq of the first link that does not hold, None when the chain is whole."""
+    previous, seq = GENESIS, 0
+    while batch := entries(tx, project_id, seq, 1000):
+        for entry in batch:
+            whole = entry.previous == previous and entry.digest == link_digest(entry)
+            if not whole or entry.seq != seq + 1:
+                return entry.seq
+            previous, seq = entry.digest, entry.seq
+    head_seq, head_digest = lock_head(tx, project_id)
+    return None if (head_seq, head_digest) == (seq, previous) else seq + 1

@@ -1,0 +1,30 @@
+"""The change feed: one row for each thing that is new or different, in commit order."""
+
+import sqlalchemy as sa
+
+from thrive.domain.project import Change
+from thrive.store.database import Tx
+from thrive.store.rows import many
+from thrive.store.tables import changes
+
+
+def append(tx: Tx, project_id: str, kind: str, subject_id: str) -> None:
+    """Say that the `kind` named `subject_id` is new or different; part of the same transaction."""
+    tx.execute(sa.insert(changes).values(project_id=project_id, kind=kind, id=subject_id))
+
+
+def after(tx: Tx, project_id: str, seq: int, limit: int = 1000) -> list[Change]:
+    """Return up to `limit` changes that came after `seq`, oldest first."""
+    query = (
+        sa.select(changes)
+        .where(changes.c.project_id == project_id, changes.c.seq > seq)
+        .order_by(changes.c.seq)
+        .limit(limit)
+    )
+    return many(tx, Change, query)
+
+
+def head(tx: Tx, project_id: str) -> int:
+    """Return the newest seq of a project, 0 when nothing has happened yet."""
+    query = sa.select(sa.func.max(changes.c.seq)).where(changes.c.project_id == project_id)
+    return tx.execute(query).scalar() or 0

@@ -1,0 +1,173 @@
+"""One database, SQLite or PostgreSQL, behind `read()` and `write()`.
+
+SQLite: one writer at a time. Every write takes the home lock (an flock that all processes of the
+home share) and `BEGIN IMMEDIATE`; the write-ahead log is checkpointed only under that lock, and
+so is the closing of the last connection, because the SQLite that Python links may carry the
+WAL-reset bug. `synchronous=FULL`: what is acknowledged survives a power cut. No connection
+crosses a fork.
+"""
+
+import os
+import threading
+import weakref
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from thrive.domain.errors import DiskFull, InfrastructureError, StoreBusy, StoreUnavailable
+from thrive.store.lock import FileLock
+
+Tx = sa.Connection
+"""An open transaction; repositories take it first."""
+
+CHECKPOINT_BYTES = 4 << 20
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA wal_autocheckpoint=0",
+    "PRAGMA busy_timeout=10000",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-16384",
+)
+
+
+class Database:
+    """A database with one rule for readers and one for writers.
+
+    Args:
+        url: an SQLAlchemy URL, `sqlite:////path/to/file` or `postgresql+psycopg://...`.
+        lock: the home lock; needed for SQLite, None for PostgreSQL.
+    """
+
+    def __init__(self, url: str, lock: FileLock | None = None) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        self._lock = lock
+        self._writing = threading.local()
+        self.engine = self._create_engine(url)
+        _register_fork(self)
+
+    def _create_engine(self, url: str) -> sa.Engine:
+        if not self.is_sqlite:
+            return sa.create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True)
+        engine = sa.create_engine(
+            url,
+            poolclass=QueuePool,
+            pool_size=16,
+            max_overflow=48,
+            connect_args={"check_same_thread": False, "timeout": 10, "isolation_level": None},
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    @contextmanager
+    def read(self) -> Generator[Tx]:
+        """Open a transaction that sees one consistent state and writes nothing."""
+        with translated(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Generator[Tx]:
+        """Open a writing transaction; it commits at the end or rolls back on an error.
+
+        Raises:
+            StoreBusy: another writer held the home for too long.
+            DiskFull: there is no space; nothing was written.
+        """
+        if getattr(self._writing, "open", False):
+            raise AssertionError("a write inside a write: pass the transaction on instead")
+        self._writing.open = True
+        try:
+            with translated():
+                if self._lock is None:
+                    with self.engine.begin() as connection:
+                        yield connection
+                else:
+                    with self._lock.held():
+                        yield from self._write_sqlite()
+        finally:
+            self._writing.open = False
+
+    def _write_sqlite(self) -> Generator[Tx]:
+        with self.engine.connect() as plain:
+            connection = plain.execution_options(thrive_write=True)
+            with connection.begin():
+                yield connection
+        self._checkpoint_if_large()
+
+    def _checkpoint_if_large(self) -> None:
+        wal = Path(f"{self.engine.url.database}-wal")
+        if wal.exists() and wal.stat().st_size > CHECKPOINT_BYTES:
+            with self.engine.connect() as connection:
+                raw: Any = connection.connection.driver_connection
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Close every connection, under the home lock, as closing may checkpoint."""
+        if self._lock is None:
+            self.engine.dispose()
+            return
+        with self._lock.held():
+            self.engine.dispose()
+
+    def forget_connections(self) -> None:
+        """Leave the connections to the parent process: called in a forked child."""
+        self.engine.dispose(close=False)
+        self._writing = threading.local()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    for pragma in _PRAGMAS:
+        connection.execute(pragma).fetchall()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writing = connection.get_execution_options().get("thrive_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _register_fork(database: Database) -> None:
+    reference = weakref.ref(database)
+
+    def forget() -> None:
+        alive = reference()
+        if alive is not None:
+            alive.forget_connections()
+
+    os.register_at_fork(after_in_child=forget)
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """Turn the database's errors into ours, without its SQL or its address."""
+    try:
+        yield
+    except OperationalError as error:
+        raise _translate(error) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreUnavailable("The database went away.", "try again") from error
+        raise
+
+
+def _translate(error: OperationalError) -> InfrastructureError:
+    words = str(error.orig).lower()
+    if "locked" in words or "busy" in words:
+        return StoreBusy("The database is held by another writer.", "try again in a moment")
+    if "full" in words:
+        return DiskFull("No space left for the database; nothing was written.", "free some space")
+    if "readonly" in words or "unable to open" in words:
+        return InfrastructureError(
+            f"The database cannot be written: {error.orig}.", "thrive doctor"
+        )
+    if "malformed" in words or "not a database" in words:
+        return InfrastructureError(f"The database file is damaged: {error.orig}.", "thrive doctor")
+    return StoreUnavailable("The database does not answer.", "thrive doctor")

@@ -1,0 +1,83 @@
+"""Datasets and their immutable versions."""
+
+import sqlalchemy as sa
+
+from thrive.domain.dataset import Dataset, DatasetVersion
+from thrive.domain.errors import NotFound
+from thrive.store import references
+from thrive.store.database import Tx
+from thrive.store.rows import insert, many, mine, one, replace
+from thrive.store.tables import dataset_versions, datasets
+
+
+def save(tx: Tx, project_id: str, dataset: Dataset) -> None:
+    """Create a dataset, or renew its owner and why."""
+    if replace(tx, project_id, datasets, dataset) == 0:
+        insert(tx, project_id, datasets, dataset)
+
+
+def find(tx: Tx, project_id: str) -> list[Dataset]:
+    """Return all datasets of a project, by name."""
+    return many(tx, Dataset, mine(datasets, project_id).order_by(datasets.c.name))
+
+
+def get(tx: Tx, project_id: str, name: str) -> Dataset:
+    """Return a dataset.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    dataset = one(tx, Dataset, mine(datasets, project_id).where(datasets.c.name == name))
+    if dataset is None:
+        raise NotFound(f"There is no dataset {name!r}.", f"thrive data add PATH --name {name}")
+    return dataset
+
+
+def insert_version(tx: Tx, project_id: str, version: DatasetVersion) -> None:
+    """Insert a version, and the blobs it keeps alive."""
+    insert(tx, project_id, dataset_versions, version)
+    label = f"{version.dataset}@{version.version}"
+    digests = (entry.digest for entry in version.files)
+    references.add(tx, project_id, "dataset_version", label, version.digest, *digests)
+
+
+def replace_version(tx: Tx, project_id: str, version: DatasetVersion) -> None:
+    """Write what may change of a version: its checks, labels and whether it may be trained on."""
+    replace(tx, project_id, dataset_versions, version)
+
+
+def versions(tx: Tx, project_id: str, name: str) -> list[DatasetVersion]:
+    """Return the versions of a dataset, newest first."""
+    query = mine(dataset_versions, project_id).where(dataset_versions.c.dataset == name)
+    return many(tx, DatasetVersion, query.order_by(dataset_versions.c.version.desc()))
+
+
+def get_version(tx: Tx, project_id: str, name: str, version: int | None = None) -> DatasetVersion:
+    """Return a version of a dataset, the newest when no number is given.
+
+    Raises:
+        NotFound: there is no such dataset or version.
+    """
+    get(tx, project_id, name)
+    query = mine(dataset_versions, project_id).where(dataset_versions.c.dataset == name)
+    if version is not None:
+        query = query.where(dataset_versions.c.version == version)
+    found = one(tx, DatasetVersion, query.order_by(dataset_versions.c.version.desc()))
+    if found is None:
+        label = name if version is None else f"{name}@{version}"
+        raise NotFound(f"There is no dataset version {label}.", f"thrive data log {name}")
+    return found
+
+
+def find_by_digest(tx: Tx, project_id: str, digest: str) -> list[DatasetVersion]:
+    """Return the versions with this content."""
+    query = mine(dataset_versions, project_id).where(dataset_versions.c.digest == digest)
+    return many(tx, DatasetVersion, query)
+
+
+def next_version(tx: Tx, project_id: str, name: str) -> int:
+    """Return the number the next version of a dataset gets."""
+    query = sa.select(sa.func.max(dataset_versions.c.version)).where(
+        dataset_versions.c.project_id == project_id, dataset_versions.c.dataset == name
+    )
+    return (tx.execute(query).scalar() or 0) + 1

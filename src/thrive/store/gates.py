@@ -1,0 +1,41 @@
+"""Verdicts and approvals."""
+
+from thrive.domain.gate import Approval, Verdict
+from thrive.store import references
+from thrive.store.database import Tx
+from thrive.store.rows import insert, many, mine, one
+from thrive.store.tables import approvals, verdicts
+
+
+def insert_verdict(tx: Tx, project_id: str, verdict: Verdict) -> None:
+    """Insert a verdict, and the record it keeps alive."""
+    insert(tx, project_id, verdicts, verdict)
+    references.add(tx, project_id, "verdict", verdict.verdict_id, verdict.record)
+
+
+def find_verdicts(
+    tx: Tx, project_id: str, model: str, version: int | None = None, limit: int = 50
+) -> list[Verdict]:
+    """Return verdicts on a model (and version), newest first."""
+    query = mine(verdicts, project_id).where(verdicts.c.model == model)
+    if version is not None:
+        query = query.where(verdicts.c.version == version)
+    return many(tx, Verdict, query.order_by(verdicts.c.verdict_id.desc()).limit(limit))
+
+
+def get_verdict(tx: Tx, project_id: str, verdict_id: str) -> Verdict | None:
+    """Return a verdict, or None."""
+    return one(tx, Verdict, mine(verdicts, project_id).where(verdicts.c.verdict_id == verdict_id))
+
+
+def insert_approval(tx: Tx, project_id: str, approval: Approval) -> None:
+    """Insert an approval."""
+    insert(tx, project_id, approvals, approval)
+
+
+def find_approvals(tx: Tx, project_id: str, model: str, version: int) -> list[Approval]:
+    """Return the approvals of a model version, oldest first."""
+    query = mine(approvals, project_id).where(
+        approvals.c.model == model, approvals.c.version == version
+    )
+    return many(tx, Approval, query.order_by(approvals.c.approval_id))

@@ -1,0 +1,191 @@
+"""Jobs: a lease table. A worker takes a job for a while, and a fence keeps late workers out."""
+
+import time
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from thrive.domain.errors import Conflict, NotFound
+from thrive.domain.project import Job, JobState
+from thrive.store.database import Tx
+from thrive.store.rows import from_row, insert, many, mine, one
+from thrive.store.tables import jobs, leases
+
+
+def _machine_us() -> int:
+    return time.time_ns() // 1000
+
+
+def add(tx: Tx, project_id: str, job: Job) -> Job:
+    """Add a job; one with the dedupe key of an unfinished job returns that job instead."""
+    if job.dedupe_key is not None:
+        known = one(tx, Job, mine(jobs, project_id).where(jobs.c.dedupe_key == job.dedupe_key))
+        if known is not None:
+            return known
+    insert(tx, project_id, jobs, job)
+    return job
+
+
+def get(tx: Tx, project_id: str, job_id: str) -> Job:
+    """Return a job.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    job = one(tx, Job, mine(jobs, project_id).where(jobs.c.job_id == job_id))
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.", "thrive jobs list")
+    return job
+
+
+def find(tx: Tx, project_id: str, limit: int = 50, after: str | None = None) -> list[Job]:
+    """Return jobs, newest first, older than the id `after`."""
+    query = mine(jobs, project_id).order_by(jobs.c.job_id.desc()).limit(limit)
+    return many(tx, Job, query.where(jobs.c.job_id < after) if after else query)
+
+
+def take(tx: Tx, project_id: str, seconds: float, job_id: str | None = None) -> Job | None:
+    """Lease the next due job (or the one named), or return None; the fence grows by one."""
+    now = _machine_us()
+    expired = (jobs.c.state == JobState.RUNNING.value) & (jobs.c.lease_until < now)
+    waiting = (jobs.c.state == JobState.WAITING.value) & (jobs.c.run_at <= now)
+    query = mine(jobs, project_id).where(waiting | expired).order_by(jobs.c.run_at).limit(1)
+    if job_id is not None:
+        query = query.where(jobs.c.job_id == job_id)
+    row = tx.execute(query.with_for_update(skip_locked=True)).mappings().first()
+    if row is None:
+        return None
+    job = from_row(Job, row)
+    taken = msgspec.structs.replace(
+        job,
+        state=JobState.RUNNING,
+        fence=job.fence + 1,
+        attempt=job.attempt + 1,
+        lease_until=now + round(seconds * 1_000_000),
+    )
+    _update(tx, project_id, job.job_id, job.fence, taken)
+    return taken
+
+
+def report(
+    tx: Tx, project_id: str, job: Job, *, seconds: float, progress: float, message: str
+) -> None:
+    """Renew a lease and say how far the work is.
+
+    Raises:
+        Conflict: another worker holds the job now, or it was cancelled.
+    """
+    until = _machine_us() + round(seconds * 1_000_000)
+    change = (
+        sa.update(jobs)
+        .where(*_held(project_id, job))
+        .values(lease_until=until, progress=progress, message=message)
+    )
+    _must_hold(tx.execute(change).rowcount, job)
+
+
+def finish(
+    tx: Tx, project_id: str, job: Job, state: JobState, *, result: Any = None, error: str = ""
+) -> None:
+    """End a job; its dedupe key becomes free.
+
+    Raises:
+        Conflict: another worker holds the job now.
+    """
+    change = (
+        sa.update(jobs)
+        .where(*_held(project_id, job))
+        .values(
+            state=state.value,
+            result=result,
+            error=error,
+            finished_at=_machine_us(),
+            dedupe_key=None,
+            lease_until=0,
+            progress=1.0 if state is JobState.DONE else job.progress,
+        )
+    )
+    _must_hold(tx.execute(change).rowcount, job)
+
+
+def retry(tx: Tx, project_id: str, job: Job, *, delay_seconds: float, error: str) -> None:
+    """Put a job back to be taken again after a pause."""
+    change = (
+        sa.update(jobs)
+        .where(*_held(project_id, job))
+        .values(
+            state=JobState.WAITING.value,
+            run_at=_machine_us() + round(delay_seconds * 1_000_000),
+            error=error,
+            lease_until=0,
+        )
+    )
+    _must_hold(tx.execute(change).rowcount, job)
+
+
+def cancel(tx: Tx, project_id: str, job_id: str) -> Job:
+    """Cancel a job that has not finished; its worker notices at its next report.
+
+    Raises:
+        Conflict: the job has finished.
+    """
+    job = get(tx, project_id, job_id)
+    if job.state not in (JobState.WAITING, JobState.RUNNING):
+        raise Conflict(f"Job {job_id} is {job.state.value} already.", "thrive jobs list")
+    cancelled = msgspec.structs.replace(
+        job, state=JobState.CANCELLED, fence=job.fence + 1, dedupe_key=None
+    )
+    _update(tx, project_id, job_id, job.fence, cancelled)
+    return cancelled
+
+
+def _held(project_id: str, job: Job) -> list[sa.ColumnElement[bool]]:
+    return [
+        jobs.c.project_id == project_id,
+        jobs.c.job_id == job.job_id,
+        jobs.c.fence == job.fence,
+        jobs.c.state == JobState.RUNNING.value,
+    ]
+
+
+def _must_hold(changed: int, job: Job) -> None:
+    if changed != 1:
+        raise Conflict(f"Job {job.job_id} is no longer held here.", "thrive jobs list")
+
+
+def _update(tx: Tx, project_id: str, job_id: str, fence: int, job: Job) -> None:
+    where = [jobs.c.project_id == project_id, jobs.c.job_id == job_id, jobs.c.fence == fence]
+    values = msgspec.to_builtins(job)
+    del values["job_id"]
+    if tx.execute(sa.update(jobs).where(*where).values(values)).rowcount != 1:
+        raise Conflict(f"Job {job_id} was taken by another worker.", "try again")
+
+
+def take_lease(tx: Tx, project_id: str, name: str, owner: str, seconds: float) -> int | None:
+    """Take or renew a named lease; return its fencing token, None while another holds it."""
+    now = _machine_us()
+    until = now + round(seconds * 1_000_000)
+    where = [leases.c.project_id == project_id, leases.c.name == name]
+    row = tx.execute(sa.select(leases).where(*where).with_for_update()).first()
+    if row is None:
+        tx.execute(
+            sa.insert(leases).values(
+                project_id=project_id, name=name, owner=owner, fence=1, until=until
+            )
+        )
+        return 1
+    if row.owner != owner and row.until > now:
+        return None
+    fence = row.fence if row.owner == owner else row.fence + 1
+    tx.execute(sa.update(leases).where(*where).values(owner=owner, fence=fence, until=until))
+    return fence
+
+
+def release_lease(tx: Tx, project_id: str, name: str, owner: str) -> None:
+    """Give a lease back before its time."""
+    tx.execute(
+        sa.update(leases)
+        .where(leases.c.project_id == project_id, leases.c.name == name, leases.c.owner == owner)
+        .values(until=0)
+    )

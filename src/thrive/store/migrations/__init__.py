@@ -1,0 +1,71 @@
+"""Forward-only numbered migrations: they bring a database to the shape of `store.tables`.
+
+A home of an older schema is refused until `migrate` is asked for, which copies a SQLite database
+first; a home of a newer schema is refused. `versions/` holds one file a step.
+"""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from thrive.domain.clock import machine_now
+from thrive.domain.errors import InfrastructureError, SchemaTooNew
+from thrive.store.database import Database
+
+HEAD = "0001"
+"""The newest step: the schema this Thrive reads and writes."""
+
+
+def schema_of(database: Database) -> str:
+    """Return the schema number of a database, empty for an empty one."""
+    with database.read() as tx:
+        if not sa.inspect(tx).has_table("alembic_version"):
+            return ""
+        return tx.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() or ""
+
+
+def refuse_other_schema(database: Database) -> None:
+    """Refuse a database that is not of this schema.
+
+    Raises:
+        SchemaTooNew: a newer Thrive wrote it.
+        InfrastructureError: it needs migrating.
+    """
+    schema = schema_of(database)
+    if schema > HEAD:
+        raise SchemaTooNew(
+            f"This home has schema {schema}; this Thrive reads up to {HEAD}.",
+            "pip install --upgrade thrive",
+        )
+    if schema < HEAD:
+        raise InfrastructureError(
+            f"This home has schema {schema or 'none'}; this Thrive needs {HEAD}.",
+            "thrive doctor --migrate",
+        )
+
+
+def migrate(database: Database) -> Path | None:
+    """Bring a database to this schema; return the copy made first, None for an empty one."""
+    from alembic import command
+    from alembic.config import Config
+
+    schema = schema_of(database)
+    if schema == HEAD:
+        return None
+    copy = _copy(database) if schema and database.is_sqlite else None
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    with database.write() as tx:
+        config.attributes["connection"] = tx
+        command.upgrade(config, "head")
+    return copy
+
+
+def _copy(database: Database) -> Path:
+    source = Path(str(database.engine.url.database))
+    target = source.with_name(f"{source.name}.{machine_now()}.backup")
+    with database.engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        raw.execute("VACUUM INTO ?", (str(target),))
+    return target

@@ -1,0 +1,77 @@
+"""Registered models and their immutable versions."""
+
+import sqlalchemy as sa
+
+from thrive.domain.errors import NotFound
+from thrive.domain.model import Model, ModelVersion
+from thrive.store import references
+from thrive.store.database import Tx
+from thrive.store.rows import insert, many, mine, one, replace
+from thrive.store.tables import model_versions, models
+
+
+def save(tx: Tx, project_id: str, model: Model) -> None:
+    """Create a model, or renew its owner and purpose."""
+    if replace(tx, project_id, models, model) == 0:
+        insert(tx, project_id, models, model)
+
+
+def find(tx: Tx, project_id: str) -> list[Model]:
+    """Return all models of a project, by name."""
+    return many(tx, Model, mine(models, project_id).order_by(models.c.name))
+
+
+def get(tx: Tx, project_id: str, name: str) -> Model:
+    """Return a model.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    model = one(tx, Model, mine(models, project_id).where(models.c.name == name))
+    if model is None:
+        raise NotFound(f"There is no model {name!r}.", "thrive models list")
+    return model
+
+
+def insert_version(tx: Tx, project_id: str, version: ModelVersion, files: list[str]) -> None:
+    """Insert a version, and the blobs it keeps alive: its package's files and its tables."""
+    insert(tx, project_id, model_versions, version)
+    label = f"{version.model}@{version.version}"
+    kept = (version.package, version.evaluation, version.reference, *files)
+    references.add(tx, project_id, "model_version", label, *kept)
+
+
+def replace_version(tx: Tx, project_id: str, version: ModelVersion) -> None:
+    """Write what may change of a version: its note and whether it is retired."""
+    replace(tx, project_id, model_versions, version)
+
+
+def versions(tx: Tx, project_id: str, name: str) -> list[ModelVersion]:
+    """Return the versions of a model, newest first."""
+    query = mine(model_versions, project_id).where(model_versions.c.model == name)
+    return many(tx, ModelVersion, query.order_by(model_versions.c.version.desc()))
+
+
+def get_version(tx: Tx, project_id: str, name: str, version: int | None = None) -> ModelVersion:
+    """Return a version of a model, the newest when no number is given.
+
+    Raises:
+        NotFound: there is no such model or version.
+    """
+    get(tx, project_id, name)
+    query = mine(model_versions, project_id).where(model_versions.c.model == name)
+    if version is not None:
+        query = query.where(model_versions.c.version == version)
+    found = one(tx, ModelVersion, query.order_by(model_versions.c.version.desc()))
+    if found is None:
+        label = name if version is None else f"{name}@{version}"
+        raise NotFound(f"There is no model version {label}.", f"thrive models show {name}")
+    return found
+
+
+def next_version(tx: Tx, project_id: str, name: str) -> int:
+    """Return the number the next version of a model gets."""
+    query = sa.select(sa.func.max(model_versions.c.version)).where(
+        model_versions.c.project_id == project_id, model_versions.c.model == name
+    )
+    return (tx.execute(query).scalar() or 0) + 1

@@ -1,0 +1,90 @@
+"""Windows, alerts and decisions."""
+
+from thrive.domain.errors import NotFound
+from thrive.domain.monitoring import Alert, Decision, Window
+from thrive.store import references
+from thrive.store.database import Tx
+from thrive.store.rows import insert, many, mine, one, replace
+from thrive.store.tables import alerts, decisions, windows
+
+
+def insert_window(tx: Tx, project_id: str, window: Window) -> None:
+    """Insert a closed window (or a correction of one), and the counters it keeps alive."""
+    insert(tx, project_id, windows, window)
+    label = f"{window.model}@{window.version}/{window.start}/{window.revision}"
+    references.add(tx, project_id, "window", label, window.sketches)
+
+
+def find_windows(
+    tx: Tx, project_id: str, model: str, version: int | None = None, since: int = 0
+) -> list[Window]:
+    """Return the newest revision of each window of a model (and version), oldest first."""
+    query = mine(windows, project_id).where(windows.c.model == model, windows.c.start >= since)
+    if version is not None:
+        query = query.where(windows.c.version == version)
+    ordered = query.order_by(windows.c.start, windows.c.version, windows.c.revision)
+    latest = {(item.start, item.version): item for item in many(tx, Window, ordered)}
+    return list(latest.values())
+
+
+def save_alert(tx: Tx, project_id: str, alert: Alert) -> None:
+    """Insert an alert, or write its present state."""
+    if replace(tx, project_id, alerts, alert) == 0:
+        insert(tx, project_id, alerts, alert)
+
+
+def get_alert(tx: Tx, project_id: str, alert_id: str) -> Alert:
+    """Return an alert by its id, or by the beginning of it (8 digits or more).
+
+    Raises:
+        NotFound: there is none, or several begin so.
+    """
+    query = mine(alerts, project_id).where(alerts.c.alert_id.startswith(alert_id, autoescape=True))
+    found = many(tx, Alert, query.limit(2)) if len(alert_id) >= 8 else []
+    if len(found) != 1:
+        raise NotFound(f"There is no alert {alert_id!r}.", "thrive alerts list")
+    return found[0]
+
+
+def find_alerts(
+    tx: Tx,
+    project_id: str,
+    *,
+    model: str | None = None,
+    states: tuple[str, ...] = (),
+    limit: int = 200,
+) -> list[Alert]:
+    """Return alerts and notices, newest first."""
+    query = mine(alerts, project_id).order_by(alerts.c.alert_id.desc()).limit(limit)
+    if model is not None:
+        query = query.where(alerts.c.model == model)
+    if states:
+        query = query.where(alerts.c.state.in_(states))
+    return many(tx, Alert, query)
+
+
+def save_decision(tx: Tx, project_id: str, decision: Decision) -> None:
+    """Insert a decision, or write what came of it."""
+    if replace(tx, project_id, decisions, decision) == 0:
+        insert(tx, project_id, decisions, decision)
+
+
+def find_decisions(tx: Tx, project_id: str, alert_id: str | None = None) -> list[Decision]:
+    """Return decisions (of one alert), newest first."""
+    query = mine(decisions, project_id).order_by(decisions.c.decision_id.desc())
+    if alert_id is not None:
+        query = query.where(decisions.c.alert_id == alert_id)
+    return many(tx, Decision, query)
+
+
+def get_decision(tx: Tx, project_id: str, decision_id: str) -> Decision:
+    """Return a decision.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    query = mine(decisions, project_id).where(decisions.c.decision_id == decision_id)
+    decision = one(tx, Decision, query)
+    if decision is None:
+        raise NotFound(f"There is no decision {decision_id}.", "thrive alerts list")
+    return decision

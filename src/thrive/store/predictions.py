@@ -1,0 +1,110 @@
+"""Manifests of sealed prediction logs, and outcomes."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from thrive.domain.prediction import Outcome, SealedLog
+from thrive.store import references
+from thrive.store.database import Tx
+from thrive.store.rows import insert, many, mine, to_row
+from thrive.store.tables import outcomes, sealed_logs
+
+
+def insert_sealed(tx: Tx, project_id: str, sealed: SealedLog) -> bool:
+    """Insert a manifest row, and the file it keeps alive; False when it is known already."""
+    where = [
+        sealed_logs.c.host == sealed.host,
+        sealed_logs.c.worker == sealed.worker,
+        sealed_logs.c.segment == sealed.segment,
+        sealed_logs.c.from_offset == sealed.from_offset,
+    ]
+    if tx.execute(mine(sealed_logs, project_id).where(*where)).first() is not None:
+        return False
+    insert(tx, project_id, sealed_logs, sealed)
+    label = f"{sealed.host}/{sealed.worker}/{sealed.segment}/{sealed.from_offset}"
+    references.add(tx, project_id, "sealed_log", label, sealed.digest)
+    return True
+
+
+def find_sealed(
+    tx: Tx, project_id: str, start: int | None = None, end: int | None = None
+) -> list[SealedLog]:
+    """Return the manifests that may hold predictions with start <= time < end, oldest first."""
+    query = mine(sealed_logs, project_id).order_by(sealed_logs.c.min_time)
+    if start is not None:
+        query = query.where(sealed_logs.c.max_time >= start)
+    if end is not None:
+        query = query.where(sealed_logs.c.min_time < end)
+    return many(tx, SealedLog, query)
+
+
+def sealed_up_to(tx: Tx, project_id: str, host: str, worker: int, segment: int) -> int:
+    """Return the offset up to which a segment is sealed, 0 for none of it."""
+    query = sa.select(sa.func.max(sealed_logs.c.to_offset)).where(
+        sealed_logs.c.project_id == project_id,
+        sealed_logs.c.host == host,
+        sealed_logs.c.worker == worker,
+        sealed_logs.c.segment == segment,
+    )
+    return tx.execute(query).scalar() or 0
+
+
+def insert_outcomes(tx: Tx, project_id: str, batch: Sequence[Outcome]) -> int:
+    """Insert outcomes; those known by (prediction, source, revision) are left as they are.
+
+    Returns:
+        How many were new.
+    """
+    rows = {
+        (row["prediction_id"], row["source"], row["revision"]): row
+        for row in (to_row(project_id, outcome, outcomes) for outcome in batch)
+    }
+    if not rows:
+        return 0
+    insertion = _insert_or_ignore(tx).values(list(rows.values()))
+    return tx.execute(insertion.on_conflict_do_nothing()).rowcount
+
+
+def _insert_or_ignore(tx: Tx) -> sqlite.Insert | postgresql.Insert:
+    if tx.dialect.name == "sqlite":
+        return sqlite.insert(outcomes)
+    return postgresql.insert(outcomes)
+
+
+def find_outcomes(
+    tx: Tx, project_id: str, *, recorded_from: int = 0, known_at: int | None = None
+) -> list[Outcome]:
+    """Return outcomes recorded since a moment, optionally only those known at another moment."""
+    query = mine(outcomes, project_id).where(outcomes.c.recorded_at >= recorded_from)
+    if known_at is not None:
+        query = query.where(outcomes.c.recorded_at <= known_at)
+    return many(tx, Outcome, query.order_by(outcomes.c.recorded_at))
+
+
+def outcomes_of(tx: Tx, project_id: str, prediction_id: str) -> list[Outcome]:
+    """Return all revisions of what happened after one prediction."""
+    query = mine(outcomes, project_id).where(outcomes.c.prediction_id == prediction_id)
+    return many(tx, Outcome, query.order_by(outcomes.c.recorded_at))
+
+
+def latest_outcomes(
+    tx: Tx, project_id: str, *, first_id: str, last_id: str, known_at: int
+) -> list[tuple[str, object, int]]:
+    """Return (prediction id, value, recorded at) with the highest revision known at a moment.
+
+    Ids lead with their time, so a range of ids is a range of prediction times.
+    """
+    query = (
+        sa.select(outcomes.c.prediction_id, outcomes.c.value, outcomes.c.recorded_at)
+        .where(
+            outcomes.c.project_id == project_id,
+            outcomes.c.prediction_id >= first_id,
+            outcomes.c.prediction_id < last_id,
+            outcomes.c.recorded_at <= known_at,
+        )
+        .order_by(outcomes.c.prediction_id, outcomes.c.revision)
+    )
+    latest = {row.prediction_id: (row.value, row.recorded_at) for row in tx.execute(query)}
+    return [(key, value, at) for key, (value, at) in latest.items()]

@@ -1,0 +1,36 @@
+"""Who uses a blob: it is readable through a row of the project alone, and kept while one is."""
+
+import sqlalchemy as sa
+
+from thrive.store.database import Tx
+from thrive.store.tables import blob_references
+
+
+def add(tx: Tx, project_id: str, kind: str, subject_id: str, *digests: str) -> None:
+    """Say that the `kind` named `subject_id` uses these blobs; saying it twice changes nothing."""
+    wanted = {digest for digest in digests if digest}
+    query = sa.select(blob_references.c.digest).where(
+        blob_references.c.project_id == project_id,
+        blob_references.c.kind == kind,
+        blob_references.c.id == subject_id,
+    )
+    fresh = wanted - set(tx.execute(query).scalars()) if wanted else wanted
+    if fresh:
+        rows = [
+            {"project_id": project_id, "digest": digest, "kind": kind, "id": subject_id}
+            for digest in sorted(fresh)
+        ]
+        tx.execute(sa.insert(blob_references), rows)
+
+
+def users(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:
+    """Return (kind, id) of everything in the project that uses a blob."""
+    query = sa.select(blob_references.c.kind, blob_references.c.id).where(
+        blob_references.c.project_id == project_id, blob_references.c.digest == digest
+    )
+    return [(row.kind, row.id) for row in tx.execute(query)]
+
+
+def every_digest(tx: Tx) -> set[str]:
+    """Return all digests that any project uses: what a clean-up must keep."""
+    return set(tx.execute(sa.select(blob_references.c.digest).distinct()).scalars())

@@ -1,0 +1,79 @@
+"""Releases, the routing table with its history, and the serving hosts."""
+
+from thrive.domain.errors import Conflict, NotFound
+from thrive.domain.release import Release, RoutingTable, ServingHost
+from thrive.store.database import Tx
+from thrive.store.rows import insert, many, mine, one, replace
+from thrive.store.tables import releases, routing, serving_hosts
+
+
+def save(tx: Tx, project_id: str, release: Release) -> None:
+    """Insert a release, or write its present state."""
+    if replace(tx, project_id, releases, release) == 0:
+        insert(tx, project_id, releases, release)
+
+
+def get(tx: Tx, project_id: str, release_id: str) -> Release:
+    """Return a release.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    release = one(
+        tx, Release, mine(releases, project_id).where(releases.c.release_id == release_id)
+    )
+    if release is None:
+        raise NotFound(f"There is no release {release_id}.", "thrive releases list")
+    return release
+
+
+def find(tx: Tx, project_id: str, model: str | None = None, limit: int = 50) -> list[Release]:
+    """Return releases, newest first."""
+    query = mine(releases, project_id).order_by(releases.c.release_id.desc()).limit(limit)
+    return many(tx, Release, query.where(releases.c.model == model) if model else query)
+
+
+def find_running(tx: Tx, project_id: str) -> list[Release]:
+    """Return the releases that are on their way, held ones included."""
+    query = mine(releases, project_id).where(releases.c.state.in_(("running", "held")))
+    return many(tx, Release, query.order_by(releases.c.release_id))
+
+
+def current_routing(tx: Tx, project_id: str, model: str) -> RoutingTable | None:
+    """Return what is live for a model now, None when nothing ever was."""
+    query = mine(routing, project_id).where(routing.c.model == model)
+    return one(tx, RoutingTable, query.order_by(routing.c.revision.desc()))
+
+
+def routing_history(tx: Tx, project_id: str, model: str) -> list[RoutingTable]:
+    """Return every routing table a model ever had, newest first."""
+    query = mine(routing, project_id).where(routing.c.model == model)
+    return many(tx, RoutingTable, query.order_by(routing.c.revision.desc()))
+
+
+def move_routing(tx: Tx, project_id: str, table: RoutingTable, expected: int) -> None:
+    """Put a new routing table in force if the present one has the expected revision.
+
+    Raises:
+        Conflict: somebody else moved it first.
+    """
+    current = current_routing(tx, project_id, table.model)
+    present = current.revision if current else 0
+    if present != expected or table.revision != expected + 1:
+        raise Conflict(
+            f"The routing of {table.model} is at revision {present}, not {expected}.",
+            f"thrive models show {table.model}, then decide again",
+        )
+    insert(tx, project_id, routing, table)
+
+
+def save_host(tx: Tx, project_id: str, host: ServingHost) -> None:
+    """Write the last word of a serving agent."""
+    if replace(tx, project_id, serving_hosts, host) == 0:
+        insert(tx, project_id, serving_hosts, host)
+
+
+def find_hosts(tx: Tx, project_id: str) -> list[ServingHost]:
+    """Return every serving agent that ever spoke, latest first."""
+    query = mine(serving_hosts, project_id).order_by(serving_hosts.c.seen_at.desc())
+    return many(tx, ServingHost, query)

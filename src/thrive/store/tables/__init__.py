@@ -1,0 +1,58 @@
+"""Every table of the store, one module a noun; the place where a stored fact is declared.
+
+Each table leads with `project_id`: projects are walls. Times are UTC microseconds, ids 32 hex,
+digests 64 hex; what is only ever read whole is JSON. Migrations bring a database to this shape,
+and a test holds the two together. Repositories (`thrive.store.runs`, ...) are the only readers.
+"""
+
+from thrive.store.tables.columns import metadata
+from thrive.store.tables.data import dataset_versions, datasets
+from thrive.store.tables.gates import approvals, verdicts
+from thrive.store.tables.models import model_versions, models
+from thrive.store.tables.monitoring import alerts, decisions, windows
+from thrive.store.tables.predictions import outcomes, sealed_logs
+from thrive.store.tables.project import (
+    audit,
+    audit_heads,
+    blob_references,
+    changes,
+    contracts,
+    jobs,
+    leases,
+    projects,
+    team_contacts,
+)
+from thrive.store.tables.releases import releases, routing, serving_hosts
+from thrive.store.tables.runs import artifacts, metric_chunks, runs, steps, uses
+
+__all__ = [
+    "alerts",
+    "approvals",
+    "artifacts",
+    "audit",
+    "audit_heads",
+    "blob_references",
+    "changes",
+    "contracts",
+    "dataset_versions",
+    "datasets",
+    "decisions",
+    "jobs",
+    "leases",
+    "metadata",
+    "metric_chunks",
+    "model_versions",
+    "models",
+    "outcomes",
+    "projects",
+    "releases",
+    "routing",
+    "runs",
+    "sealed_logs",
+    "serving_hosts",
+    "steps",
+    "team_contacts",
+    "uses",
+    "verdicts",
+    "windows",
+]

@@ -1,0 +1,48 @@
+"""Datasets and their versions."""
+
+from sqlalchemy import Column, Index, String, Table
+
+from thrive.store.tables.columns import (
+    digest,
+    flag,
+    key,
+    key_number,
+    metadata,
+    name,
+    number,
+    project,
+    text,
+    value,
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    project(),
+    key("name", 64),
+    name("owner"),
+    text("why"),
+    number("created_at"),
+)
+
+dataset_versions = Table(
+    "dataset_versions",
+    metadata,
+    project(),
+    key("dataset", 64),
+    key_number("version"),
+    digest("digest"),
+    text("source"),
+    value("files"),
+    number("rows"),
+    number("size"),
+    value("columns"),
+    number("created_at"),
+    name("actor"),
+    value("profile"),
+    value("checks"),
+    flag("trainable"),
+    Column("made_by", String(32), nullable=True),
+    flag("replay"),
+    Index("ix_dataset_versions_project_id_digest", "project_id", "digest"),
+)

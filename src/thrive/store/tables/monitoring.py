@@ -1,0 +1,76 @@
+"""Windows, alerts and decisions."""
+
+from sqlalchemy import Boolean, Column, Index, String, Table
+
+from thrive.store.tables.columns import (
+    digest,
+    flag,
+    key,
+    key_number,
+    metadata,
+    name,
+    number,
+    project,
+    text,
+    value,
+)
+
+windows = Table(
+    "windows",
+    metadata,
+    project(),
+    key("model", 64),
+    key_number("version"),
+    key_number("start"),
+    key_number("revision"),
+    number("end"),
+    number("rows"),
+    number("outcomes"),
+    value("findings"),
+    digest("sketches"),
+    number("closed_at"),
+    flag("replay"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    project(),
+    key("alert_id"),
+    name("model"),
+    number("version"),
+    Column("cause", String(20), nullable=False),
+    Column("level", String(8), nullable=False),
+    Column("state", String(10), nullable=False),
+    text("title"),
+    name("owner"),
+    name("deputy"),
+    number("opened_at"),
+    number("deadline"),
+    value("evidence"),
+    value("proposed"),
+    name("recommended"),
+    Column("default_action", String(20), nullable=True),
+    number("first_bad", null=True),
+    number("last_bad", null=True),
+    number("closed_at", null=True),
+    text("closing"),
+    flag("replay"),
+    Index("ix_alerts_project_id_state_opened_at", "project_id", "state", "opened_at"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    project(),
+    key("decision_id"),
+    name("alert_id"),
+    Column("action", String(20), nullable=False),
+    name("actor"),
+    text("reason"),
+    number("decided_at"),
+    Column("state", String(12), nullable=False),
+    value("result"),
+    Column("worked", Boolean, nullable=True),
+    Index("ix_decisions_project_id_alert_id", "project_id", "alert_id"),
+)

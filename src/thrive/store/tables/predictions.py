@@ -1,0 +1,46 @@
+"""Sealed prediction logs and the outcomes that answer them."""
+
+from sqlalchemy import Index, Table
+
+from thrive.store.tables.columns import (
+    digest,
+    key,
+    key_number,
+    metadata,
+    number,
+    project,
+    text,
+    value,
+)
+
+sealed_logs = Table(
+    "sealed_logs",
+    metadata,
+    project(),
+    key("host", 100),
+    key_number("worker"),
+    key_number("segment"),
+    key_number("from_offset"),
+    number("to_offset"),
+    digest("digest"),
+    number("rows"),
+    number("min_time"),
+    number("max_time"),
+    number("sealed_at"),
+    number("dropped"),
+    Index("ix_sealed_logs_project_id_max_time", "project_id", "max_time"),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    project(),
+    key("prediction_id"),
+    key("source", 64),
+    key_number("revision"),
+    value("value", null=True),
+    number("observed_at"),
+    number("recorded_at"),
+    text("reason"),
+    Index("ix_outcomes_project_id_recorded_at", "project_id", "recorded_at"),
+)

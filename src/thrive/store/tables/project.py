@@ -1,0 +1,118 @@
+"""Projects and what every project has: changes, audit chain, jobs, contracts, references."""
+
+from sqlalchemy import Column, Float, Index, String, Table, UniqueConstraint
+
+from thrive.store.tables.columns import (
+    COUNTER,
+    digest,
+    key,
+    key_number,
+    metadata,
+    name,
+    number,
+    project,
+    text,
+    value,
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    project(),
+    name("name"),
+    Column("clock_mode", String(8), nullable=False),
+    number("replay_now"),
+    number("created_at"),
+    UniqueConstraint("name"),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("seq", COUNTER, primary_key=True, autoincrement=True),
+    Column("project_id", String(32), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("id", String(200), nullable=False),
+    Index("ix_changes_project_id_seq", "project_id", "seq"),
+    sqlite_autoincrement=True,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    project(),
+    key_number("seq"),
+    number("at"),
+    name("actor"),
+    name("operation"),
+    name("subject"),
+    value("detail"),
+    digest("previous"),
+    digest("digest"),
+)
+
+audit_heads = Table("audit_heads", metadata, project(), number("seq"), digest("digest"))
+
+jobs = Table(
+    "jobs",
+    metadata,
+    project(),
+    key("job_id"),
+    name("operation"),
+    value("arguments"),
+    Column("state", String(12), nullable=False),
+    name("actor"),
+    number("run_at"),
+    number("created_at"),
+    number("lease_until"),
+    number("fence"),
+    number("attempt"),
+    number("max_attempts"),
+    Column("dedupe_key", String(200), nullable=True),
+    Column("progress", Float, nullable=False),
+    text("message"),
+    value("result", null=True),
+    text("error"),
+    number("finished_at", null=True),
+    UniqueConstraint("project_id", "dedupe_key"),
+    Index("ix_jobs_project_id_state_run_at", "project_id", "state", "run_at"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    project(),
+    key("name", 100),
+    name("owner"),
+    number("fence"),
+    number("until"),
+)
+
+contracts = Table(
+    "contracts",
+    metadata,
+    project(),
+    key("digest", 64),
+    text("text"),
+    text("commit"),
+    number("stored_at"),
+)
+
+team_contacts = Table(
+    "team_contacts",
+    metadata,
+    project(),
+    key("team", 64),
+    key("channel", 300),
+    number("arrived_at"),
+)
+
+blob_references = Table(
+    "blob_references",
+    metadata,
+    project(),
+    key("digest", 64),
+    key("kind", 40),
+    key("id", 200),
+    Index("ix_blob_references_digest", "digest"),
+)
