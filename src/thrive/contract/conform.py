@@ -1,6 +1,7 @@
 """Where a parsed TOML value departs from the schema: each departure with its path and its cure."""
 
 import difflib
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
@@ -32,7 +33,12 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 def problems(value: object, schema: type) -> Iterator[Problem]:
     """Yield every departure of a parsed TOML `value` from the struct type `schema`."""
-    yield from _judge(value, inspect.type_info(schema), "")
+    yield from _judge(value, _described(schema), "")
+
+
+@functools.cache
+def _described(schema: type) -> inspect.Type:
+    return inspect.type_info(schema)
 
 
 def _judge(value: object, expected: inspect.Type, path: str) -> Iterator[Problem]:
@@ -126,9 +132,6 @@ def _choice(value: object, words: Iterable[str], path: str) -> Iterator[Problem]
 
 
 def _leaf(value: object, expected: inspect.Type, path: str) -> Iterator[Problem]:
-    if isinstance(expected, inspect.LiteralType):
-        yield from _choice(value, sorted(str(word) for word in expected.values), path)
-        return
     finite = not isinstance(value, float) or math.isfinite(value)
     if not (finite and _fits(value, expected)):
         noun, example = _TYPE_NAMES[type(expected)]

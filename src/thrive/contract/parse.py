@@ -10,7 +10,7 @@ import msgspec
 from thrive.contract.conform import Problem, problems
 from thrive.contract.digest import digest_of
 from thrive.contract.lines import key_lines
-from thrive.contract.schema import ACTION_DEFAULTS, CONTRACT_FORMAT, Contract
+from thrive.contract.schema import ACTION_DEFAULTS, APPROVAL_DEFAULTS, CONTRACT_FORMAT, Contract
 from thrive.domain.errors import ContractError, InfrastructureError, NotFound
 
 CONTRACT_FILE = "thrive.toml"
@@ -147,4 +147,9 @@ def _model_defaults(terms: dict[str, Any]) -> dict[str, Any]:
         actions[cause.value] = {**filled, **said.get(cause.value, {})}
     release = terms.get("release", {})
     guard = {"p99_ms": terms.get("sla", {}).get("p99_ms"), **release.get("guard", {})}
-    return {**terms, "actions": actions, "release": {**release, "guard": guard}}
+    return {
+        **terms,
+        "actions": actions,
+        "approvals": {**APPROVAL_DEFAULTS, **terms.get("approvals", {})},
+        "release": {**release, "guard": guard},
+    }

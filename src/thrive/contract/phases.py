@@ -1,40 +1,20 @@
 """The phases of a release: `shadow 1h`, `ab 50% 1d`, `canary 10% 2h`, `full`."""
 
 import re
-from enum import StrEnum
-
-import msgspec
 
 from thrive.domain.clock import parse_duration
 from thrive.domain.errors import UsageError
+from thrive.domain.release import Phase, PhaseKind
 
 _EXAMPLES = 'write e.g. "shadow 1h", "ab 50% 1d", "canary 10% 2h" or "full"'
 _PHASE = re.compile(r"(?P<kind>[a-z]+)(?:\s+(?P<share>[^\s%]+)\s*%)?(?:\s+(?P<duration>\S.*))?")
 
 
-class PhaseKind(StrEnum):
-    """How a version meets traffic in one phase of its release."""
-
-    SHADOW = "shadow"
-    AB = "ab"
-    CANARY = "canary"
-    FULL = "full"
-
-
-class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """One phase of a release: what share of the traffic the version gets, for how long.
-
-    In a shadow the share is of the requests that are copied; users see none of its answers.
-    `full` has the share 1 and no end: its duration is 0.
-    """
-
-    kind: PhaseKind
-    share: float = 1.0
-    duration_us: int = 0
-
-
 def parse_phase(text: str) -> Phase:
     """Return the phase that `text` spells, e.g. `ab 50% 1d`.
+
+    In a shadow the share is of the requests that are copied, all if it is not said; `full` has
+    the share 1 and no end, so it bakes for 0.
 
     Raises:
         UsageError: the kind is unknown, or the share or the duration is missing or wrong.
@@ -46,14 +26,14 @@ def parse_phase(text: str) -> Phase:
     if kind is PhaseKind.FULL:
         if match["share"] or match["duration"]:
             raise UsageError(f"{text!r}: a full release has no share and no end.", 'write "full"')
-        return Phase(kind=kind)
+        return Phase(kind=kind, share=1.0, bake=0)
     share = _share(text, kind, match["share"])
     if not match["duration"]:
         raise UsageError(f"{text!r} does not say how long it lasts.", f'write e.g. "{text} 1d"')
     duration = parse_duration(match["duration"])
     if duration <= 0:
         raise UsageError(f"{text!r} lasts no time.", _EXAMPLES)
-    return Phase(kind=kind, share=share, duration_us=duration)
+    return Phase(kind=kind, share=share, bake=duration)
 
 
 def parse_road(phases: list[str]) -> list[Phase]:

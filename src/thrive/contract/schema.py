@@ -8,16 +8,19 @@ A `Meta(extra={"form": f})` names the function that judges the spelling of a val
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from thrive.contract.checks import Check, parse_check
-from thrive.contract.phases import Phase, parse_phase, parse_road
+from thrive.contract.phases import parse_phase, parse_road
 from thrive.domain.clock import parse_duration
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import checked_name
+from thrive.domain.model import Stage
+from thrive.domain.monitoring import ActionKind, Cause
+from thrive.domain.release import Phase
 
 CONTRACT_FORMAT = 1
 
@@ -28,6 +31,15 @@ def _form(judge: Callable[[str], object], **spelling: Any) -> Meta:
 
 def _names(noun: str) -> Meta:
     return _form(partial(checked_name, noun=noun))
+
+
+def _stage(text: str) -> Stage:
+    if text not in (Stage.STAGING, Stage.PRODUCTION):
+        raise UsageError(
+            f"{text!r} is not a stage that can ask for approval.",
+            "write staging or production, e.g. approvals = { production = 1 }",
+        )
+    return Stage(text)
 
 
 def _lasting(text: str) -> int:
@@ -57,6 +69,9 @@ Approvals = Annotated[int, Meta(ge=0, le=20, description="a whole number", examp
 Gap = Annotated[float, Meta(gt=0, le=1, description="a gap above 0, at most 1", examples=[0.1])]
 
 
+StageText = Annotated[str, _form(_stage)]
+
+
 class Where(StrEnum):
     """Where a model answers."""
 
@@ -75,34 +90,27 @@ class Risk(StrEnum):
     PROHIBITED = "prohibited"
 
 
-class Cause(StrEnum):
-    """What an alert was raised for; each cause has its own action and its own decider."""
-
-    DATA_QUALITY = "data_quality"
-    PERFORMANCE = "performance"
-    BIAS = "bias"
-    SERVICE = "service"
-    OUTCOMES = "outcomes"
-    AGE = "age"
-    DRIFT = "drift"
-
-
 class Do(StrEnum):
-    """What is proposed when a cause is found.
+    """What a cause leads to: an action to recommend, or one of two words that recommend none.
 
-    `propose` opens a decision without a preferred answer; `notice` never pages.
+    `propose` opens a decision without a recommendation; `notice` never pages.
     """
 
-    RETRAIN = "retrain"
-    ROLLBACK = "rollback"
-    HOLD = "hold"
-    REVIEW = "review"
-    FIX_DATA = "fix data"
-    ACCEPT = "accept"
-    RETIRE = "retire"
-    REDESIGN = "redesign"
+    RETRAIN = ActionKind.RETRAIN.value
+    ROLLBACK = ActionKind.ROLLBACK.value
+    HOLD = ActionKind.HOLD.value
+    REVIEW = ActionKind.REVIEW.value
+    FIX_DATA = ActionKind.FIX_DATA.value
+    ACCEPT = ActionKind.ACCEPT.value
+    RETIRE = ActionKind.RETIRE.value
+    REDESIGN = ActionKind.REDESIGN.value
     PROPOSE = "propose"
     NOTICE = "notice"
+
+    @property
+    def action(self) -> ActionKind | None:
+        """The action to recommend; None for `propose` and `notice`."""
+        return None if self in {Do.PROPOSE, Do.NOTICE} else ActionKind(self.value)
 
 
 class Unclear(StrEnum):
@@ -271,14 +279,19 @@ class ActionTerms(Terms, frozen=True, kw_only=True):
     do: Do
     decide: str
     within: Duration
-    default: Do | None = None
+    default: ActionKind | None = None
 
+
+APPROVAL_DEFAULTS: dict[str, int] = {Stage.PRODUCTION.value: 1}
+"""How many approvals a stage asks for when the contract says nothing of it."""
 
 ACTION_DEFAULTS: dict[Cause, ActionTerms] = {
     Cause.DATA_QUALITY: ActionTerms(do=Do.HOLD, decide="", within="4h"),
-    Cause.PERFORMANCE: ActionTerms(do=Do.RETRAIN, decide="", within="1 day", default=Do.ROLLBACK),
+    Cause.PERFORMANCE: ActionTerms(
+        do=Do.RETRAIN, decide="", within="1 day", default=ActionKind.ROLLBACK
+    ),
     Cause.BIAS: ActionTerms(do=Do.REVIEW, decide="", within="1 day"),
-    Cause.SERVICE: ActionTerms(do=Do.ROLLBACK, decide="", within="1h", default=Do.ROLLBACK),
+    Cause.SERVICE: ActionTerms(do=Do.ROLLBACK, decide="", within="1h", default=ActionKind.ROLLBACK),
     Cause.OUTCOMES: ActionTerms(do=Do.FIX_DATA, decide="", within="2 days"),
     Cause.AGE: ActionTerms(do=Do.PROPOSE, decide="", within="7 days"),
     Cause.DRIFT: ActionTerms(do=Do.NOTICE, decide="", within="7 days"),
@@ -289,8 +302,8 @@ ACTION_DEFAULTS: dict[Cause, ActionTerms] = {
 class ModelTerms(Terms, frozen=True, kw_only=True):
     """One model: what it is for, whose it is, where it runs and what it must hold.
 
-    `actions` of a parsed contract holds every cause: what was not said is filled from
-    `ACTION_DEFAULTS`, decided by the model's owner.
+    In a parsed contract `actions` holds every cause and `approvals` the production stage: what
+    was not said is filled from `ACTION_DEFAULTS`, decided by the owner, and `APPROVAL_DEFAULTS`.
     """
 
     purpose: str = ""
@@ -306,9 +319,7 @@ class ModelTerms(Terms, frozen=True, kw_only=True):
     sla: Sla = Sla()
     fallback: float | str | None = None
     log: LogTerms = LogTerms()
-    approvals: dict[Literal["dev", "staging", "production"], Approvals] = msgspec.field(
-        default_factory=lambda: {"production": 1}
-    )
+    approvals: dict[StageText, Approvals] = {}
     gates: GateTerms = GateTerms()
     release: ReleaseTerms = ReleaseTerms()
     monitor: MonitorTerms = MonitorTerms()
