@@ -1,0 +1,16 @@
+"""The catalogue: every module that declares operations, so that each door can offer them all."""
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from thrive.operations import Operation, registered
+
+OPERATION_MODULES: tuple[str, ...] = ()
+"""Dotted names, sorted; a module that declares an operation stands here, held by a test."""
+
+
+def load_all() -> Mapping[str, Operation]:
+    """Import every module of operations and return the registry: operations by name."""
+    for module in OPERATION_MODULES:
+        import_module(module)
+    return registered()
