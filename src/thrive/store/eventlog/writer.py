@@ -1,0 +1,331 @@
+"""Appending to a worker's segment."""
+
+import fcntl
+import logging
+import mmap
+import os
+import struct
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self
+from zlib import crc32
+
+from thrive.domain.clock import SECOND, machine_now
+from thrive.domain.errors import Conflict, DiskFull, UsageError
+from thrive.store.blobs.disk import full_disk, sync_data, sync_folder, write_all
+from thrive.store.eventlog import layout
+from thrive.store.eventlog.prediction_id import (
+    HALVES,
+    MAX_BYTES,
+    MAX_ROWS,
+    MAX_SEGMENT,
+    MAX_TIME,
+    MAX_WORKER,
+    halves,
+)
+
+_logger = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
+"""Seconds to wait before a full disk is asked for space again."""
+
+_SEQUENCE = struct.Struct("<Q")
+
+
+class _Mapping:
+    """One allocated, locked segment file in memory. It does not know what a record is."""
+
+    def __init__(self, folder: Path, header: layout.Header, size: int) -> None:
+        self.size = size
+        self.synced = 0
+        self.path = folder / layout.segment_name(header.worker, header.segment)
+        unfinished = folder / f".{header.worker:04x}.new"
+        self.handle = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with full_disk(folder):
+                _allocate(self.handle, size)
+                os.pwrite(self.handle, layout.pack_header(header), 0)
+            self.map = mmap.mmap(self.handle, size)
+            unfinished.rename(self.path)
+        except BaseException:
+            os.close(self.handle)
+            unfinished.unlink(missing_ok=True)
+            raise
+        self.view = memoryview(self.map)
+        self.words = self.view.cast("I")
+        self.longs = self.view.cast("Q")
+
+    def close(self) -> None:
+        sync_data(self.handle)
+        for view in (self.words, self.longs, self.view):
+            view.release()
+        self.map.close()
+        fcntl.flock(self.handle, fcntl.LOCK_UN)
+        os.close(self.handle)
+
+
+class SegmentWriter:
+    """Appends records to the segments of one worker; safe to call from many threads.
+
+    A record is in the shared mapping when `append` returns: it survives the death of the process
+    at once and the loss of power after at most 1 s, when a thread has synchronised it. Make the
+    writer after a fork, not before: a child would hold its locks.
+
+    Args:
+        folder: where the segments of this host lie; made when missing.
+        worker: number of this worker, used by one living writer at a time.
+        segment_bytes: size of a segment; a record that needs more gets a segment of its own.
+        max_age: microseconds after which a segment with records is closed, so it can be sealed.
+        sync_every: seconds between two synchronisations, at most 1.
+
+    Raises:
+        Conflict: another writer is this worker.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        worker: int,
+        *,
+        segment_bytes: int = 8 << 20,
+        max_age: int = 60 * SECOND,
+        sync_every: float = 0.5,
+    ) -> None:
+        _check(worker, segment_bytes, sync_every)
+        self.dropped = 0
+        self._folder = folder
+        self._worker = worker
+        self._segment_bytes = segment_bytes
+        self._max_age_s = max_age / SECOND
+        self._lock = threading.Lock()
+        self._sync_lock = threading.Lock()
+        self._mapping: _Mapping | None = None
+        self._retired: list[_Mapping] = []
+        self._end = self._size = self._number = 0
+        self._high = self._low = 0
+        self._born = 0.0
+        self._retry_at = 0.0
+        self._uncounted = 0
+        self._new_name = False
+        self._closed = False
+        folder.mkdir(parents=True, exist_ok=True)
+        self._sequence = _claim(folder, worker)
+        self._segment = max(_last_number(self._sequence), _highest(folder, worker))
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(
+            target=self._keep_syncing, args=(sync_every,), name="eventlog-sync", daemon=True
+        )
+        self._thread.start()
+
+    def append(self, kind: int, time_us: int, payload: bytes, rows: int = 1) -> str:
+        """Keep one record and return its prediction id.
+
+        Args:
+            kind: 0-255, the meaning of which belongs to the caller.
+            time_us: UTC microseconds of the project's clock.
+            payload: the bytes, opaque here.
+            rows: predictions in the record; `row_ids` gives the id of each.
+
+        Raises:
+            DiskFull: there is no room for a new segment. The rows are counted in `dropped` and
+                in the file; nothing else is harmed, and later appends try again.
+            UsageError: a number is out of its range, or the payload exceeds 128 MiB.
+        """
+        length = len(payload)
+        with self._lock:
+            start = self._end
+            end = (start + layout.RECORD_SIZE + length + 7) & -8
+            if end > self._size:
+                self._make_room(end - start, rows)
+                start = self._end
+                end = (start + layout.RECORD_SIZE + length + 7) & -8
+            mapping = self._mapping
+            if mapping is None or not 0 < rows <= MAX_ROWS or not 0 <= time_us < MAX_TIME:
+                self._refuse(rows, time_us)
+            try:
+                tail = layout.RECORD_TAIL.pack(kind, layout.MARK, rows, self._number, time_us)
+            except struct.error:
+                raise UsageError(f"{kind} is not a kind.", "use 0 to 255") from None
+            body = start + layout.RECORD_SIZE
+            view = mapping.view
+            view[start + 8 : body] = tail
+            view[body : body + length] = payload
+            words = mapping.words
+            words[(start >> 2) + 1] = crc32(payload, crc32(tail))
+            # The commit: one aligned store. Before it a reader sees no record here.
+            words[start >> 2] = length + 1
+            self._end = end
+            self._number += 1
+            return HALVES.pack(self._high | time_us // 1000 << 20, self._low | start << 13).hex()
+
+    def sync(self) -> None:
+        """Bring everything appended so far to the disk, as the thread does twice a second."""
+        with self._sync_lock:
+            with self._lock:
+                self._roll_if_aged()
+                mapping, end = self._mapping, self._end
+                retired = len(self._retired)  # later ones may be `mapping`
+                new_name, self._new_name = self._new_name, False
+            for _ in range(retired):
+                self._retired[0].close()  # one that cannot be synchronised is tried again
+                self._retired.pop(0)
+            if mapping is not None and end != mapping.synced:
+                sync_data(mapping.handle)
+                mapping.synced = end
+            if new_name:
+                os.fsync(self._sequence)
+                sync_folder(self._folder)
+
+    def close(self) -> None:
+        """Close the segment and synchronise it; a second call does nothing."""
+        if self._closed:
+            return
+        self._stopping.set()
+        self._thread.join()
+        with self._lock:
+            self._closed = True
+            self._retire()
+            self._size = self._end = 0
+        self.sync()
+        os.close(self._sequence)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _make_room(self, need: int, rows: int) -> None:
+        """Open a segment with `need` free bytes, or count the rows that find no room."""
+        if self._closed:
+            raise UsageError(f"The log of worker {self._worker} is closed.", "open a new writer")
+        if layout.HEADER_SIZE + need > MAX_BYTES:
+            raise UsageError(
+                f"A record of {need:,} bytes is larger than a segment can be ({MAX_BYTES:,}).",
+                "send fewer rows at a time",
+            )
+        try:
+            self._roll(need)
+        except DiskFull:
+            self._count_dropped(max(rows, 1))
+            raise
+
+    def _count_dropped(self, rows: int) -> None:
+        self.dropped += rows
+        if self._mapping is None:
+            self._uncounted += rows
+        else:
+            self._mapping.longs[layout.DROPPED_AT >> 3] += rows
+
+    def _roll(self, need: int) -> None:
+        now = time.monotonic()
+        if now < self._retry_at:
+            raise DiskFull(f"Still no space for a segment in {self._folder}.", "free some space")
+        if self._segment >= MAX_SEGMENT:
+            raise UsageError(
+                f"Worker {self._worker} has used all its segment numbers.", "take a new worker"
+            )
+        header = layout.Header(
+            worker=self._worker,
+            segment=self._segment + 1,
+            created=machine_now(),
+            dropped=self._uncounted,
+        )
+        size = max(self._segment_bytes, (layout.HEADER_SIZE + need + 4095) & -4096)
+        try:
+            with full_disk(self._folder):
+                os.pwrite(self._sequence, _SEQUENCE.pack(header.segment), 0)
+            fresh = _Mapping(self._folder, header, size)
+        except DiskFull:
+            self._retry_at = now + _RETRY_S
+            raise
+        self._retire()
+        self._install(fresh, header.segment, now)
+
+    def _install(self, fresh: _Mapping, segment: int, now: float) -> None:
+        self._mapping = fresh
+        self._segment = segment
+        self._high, self._low = halves(self._worker, segment)
+        self._end, self._size = layout.HEADER_SIZE, fresh.size
+        self._number = self._uncounted = 0
+        self._born = now
+        self._new_name = True
+
+    def _retire(self) -> None:
+        """Mark the current segment as closed; the thread will synchronise and unmap it."""
+        if self._mapping is not None:
+            self._mapping.longs[layout.END_AT >> 3] = self._end
+            self._retired.append(self._mapping)
+            self._mapping = None
+
+    def _roll_if_aged(self) -> None:
+        has_records = self._mapping is not None and self._end > layout.HEADER_SIZE
+        if has_records and time.monotonic() - self._born > self._max_age_s:
+            try:
+                self._roll(0)
+            except DiskFull:
+                return  # the segment stays open: its stretches can be sealed all the same
+
+    def _refuse(self, rows: int, time_us: int) -> NoReturn:
+        if not 0 < rows <= MAX_ROWS:
+            raise UsageError(f"A record cannot hold {rows} rows.", f"send 1 to {MAX_ROWS}")
+        raise UsageError(f"{time_us} is no time a prediction can have.", "use UTC microseconds")
+
+    def _keep_syncing(self, every: float) -> None:
+        while not self._stopping.wait(every):
+            try:
+                self.sync()
+            except OSError:
+                _logger.exception("the event log in %s could not be synchronised", self._folder)
+
+
+def _check(worker: int, segment_bytes: int, sync_every: float) -> None:
+    if not 0 <= worker <= MAX_WORKER:
+        raise UsageError(f"{worker} is not a worker.", f"use 0 to {MAX_WORKER}")
+    if not 4096 <= segment_bytes <= MAX_BYTES or segment_bytes % 4096:
+        raise UsageError(
+            f"A segment cannot have {segment_bytes} bytes.",
+            f"use a multiple of 4096 up to {MAX_BYTES}",
+        )
+    if not 0 < sync_every <= 1:
+        raise UsageError(f"{sync_every} s is no pace to synchronise at.", "use at most 1 s")
+
+
+def _claim(folder: Path, worker: int) -> int:
+    """Return the open, locked file that holds the last segment number of the worker."""
+    handle = os.open(folder / f"{worker:04x}.worker", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise Conflict(
+            f"Another process writes as worker {worker} in {folder}.", "take another number"
+        ) from None
+    return handle
+
+
+def _last_number(sequence: int) -> int:
+    data = os.pread(sequence, _SEQUENCE.size, 0)
+    return _SEQUENCE.unpack(data)[0] if len(data) == _SEQUENCE.size else 0
+
+
+def _highest(folder: Path, worker: int) -> int:
+    names = (layout.parse_segment_name(path.name) for path in folder.iterdir())
+    return max((name[1] for name in names if name and name[0] == worker), default=0)
+
+
+def _allocate(handle: int, size: int) -> None:
+    """Reserve every block now: a full disk is an error here, not a fault in the mapping later."""
+    if sys.platform == "linux":
+        os.posix_fallocate(handle, 0, size)
+    else:
+        write_all(handle, bytes(size))
