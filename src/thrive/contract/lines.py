@@ -41,7 +41,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 def path_of(*keys: str) -> str:
     """Return the path of nested keys as one would write it: `model."x.y".owner`."""
-    return ".".join(key if _BARE.fullmatch(key) else _quoted(key) for key in keys)
+    return ".".join(key if _BARE.fullmatch(key) else quoted(key) for key in keys)
+
+
+def quoted(text: str) -> str:
+    """Return `text` as a TOML string: JSON's escapes are TOML's, which also forbids delete."""
+    return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
 
 
 def key_places(text: str) -> dict[str, Place]:
@@ -83,10 +88,6 @@ def key_paths(value: object, path: str = "") -> Iterator[str]:
 
 def _joined(path: str, inside: str) -> str:
     return f"{path}.{inside}" if path else inside
-
-
-def _quoted(key: str) -> str:
-    return msgspec.json.encode(key).decode()
 
 
 class _Scan:

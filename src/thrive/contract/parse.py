@@ -10,7 +10,13 @@ import msgspec
 from thrive.contract.conform import Problem, problems
 from thrive.contract.digest import digest_of
 from thrive.contract.lines import key_lines
-from thrive.contract.schema import ACTION_DEFAULTS, APPROVAL_DEFAULTS, CONTRACT_FORMAT, Contract
+from thrive.contract.schema import (
+    ACTION_DEFAULTS,
+    APPROVAL_DEFAULTS,
+    CONTRACT_FORMAT,
+    ActionTerms,
+    Contract,
+)
 from thrive.domain.errors import ContractError, InfrastructureError, NotFound
 
 CONTRACT_FILE = "thrive.toml"
@@ -140,11 +146,11 @@ def _with_defaults(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _model_defaults(terms: dict[str, Any]) -> dict[str, Any]:
-    said = terms.get("actions", {})
-    actions: dict[str, Any] = {}
-    for cause, default in ACTION_DEFAULTS.items():
-        filled = {**msgspec.structs.asdict(default), "decide": terms.get("owner", "")}
-        actions[cause.value] = {**filled, **said.get(cause.value, {})}
+    said, owner = terms.get("actions", {}), terms.get("owner", "")
+    actions = {
+        cause.value: _action(default, owner, said.get(cause.value, {}))
+        for cause, default in ACTION_DEFAULTS.items()
+    }
     release = terms.get("release", {})
     guard = {"p99_ms": terms.get("sla", {}).get("p99_ms"), **release.get("guard", {})}
     return {
@@ -153,3 +159,10 @@ def _model_defaults(terms: dict[str, Any]) -> dict[str, Any]:
         "approvals": {**APPROVAL_DEFAULTS, **terms.get("approvals", {})},
         "release": {**release, "guard": guard},
     }
+
+
+def _action(default: ActionTerms, owner: str, said: dict[str, Any]) -> dict[str, Any]:
+    filled = {**msgspec.structs.asdict(default), "decide": owner}
+    if "do" in said:
+        filled["default"] = None  # our answer belongs to our action, not to theirs
+    return {**filled, **said}

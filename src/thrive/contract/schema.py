@@ -5,6 +5,7 @@ beyond them is listed by `thrive.contract.gaps`. An empty text or `None` means "
 A `Meta(extra={"form": f})` names the function that judges the spelling of a value.
 """
 
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
@@ -24,6 +25,8 @@ from thrive.domain.release import Phase
 
 CONTRACT_FORMAT = 1
 
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:\S")
+
 
 def _form(judge: Callable[[str], object], **spelling: Any) -> Meta:
     return Meta(extra={"form": judge}, **spelling)
@@ -40,6 +43,13 @@ def _stage(text: str) -> Stage:
             "write staging or production, e.g. approvals = { production = 1 }",
         )
     return Stage(text)
+
+
+def _channel(text: str) -> str:
+    if not _SCHEME.match(text):
+        cure = f'write "mailto:{text}"' if "@" in text else 'write "mailto:..." or "https://..."'
+        raise UsageError(f"{text!r} does not say by what means it reaches anybody.", cure)
+    return text
 
 
 def _lasting(text: str) -> int:
@@ -133,7 +143,7 @@ class ProjectTerms(Terms, frozen=True, kw_only=True):
 class Team(Terms, frozen=True, kw_only=True):
     """Who a name reaches: a mail address (`mailto:...`) or a web hook (`https://...`)."""
 
-    channel: str = ""
+    channel: Annotated[str, _form(_unless_empty(_channel))] = ""
 
 
 CheckText = Annotated[str, _form(parse_check, examples=["unique(id)"])]
@@ -304,6 +314,7 @@ class ModelTerms(Terms, frozen=True, kw_only=True):
 
     In a parsed contract `actions` holds every cause and `approvals` the production stage: what
     was not said is filled from `ACTION_DEFAULTS`, decided by the owner, and `APPROVAL_DEFAULTS`.
+    An action whose `do` is said has no default answer unless that is said as well.
     """
 
     purpose: str = ""
