@@ -63,8 +63,8 @@ def insert_outcomes(tx: Tx, project_id: str, batch: Sequence[Outcome]) -> int:
     }
     if not rows:
         return 0
-    insertion = _insert_or_ignore(tx).values(list(rows.values()))
-    return tx.execute(insertion.on_conflict_do_nothing()).rowcount
+    insertion = _insert_or_ignore(tx).on_conflict_do_nothing()
+    return tx.execute(insertion, list(rows.values())).rowcount
 
 
 def _insert_or_ignore(tx: Tx) -> sqlite.Insert | postgresql.Insert:

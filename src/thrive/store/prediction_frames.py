@@ -1,0 +1,167 @@
+"""Predictions and outcomes as frames: the one reader of the sealed log for all who judge.
+
+Sealed files are pruned by their manifests and scanned lazily. Columns: `prediction_id`, `time`,
+`model`, `version`, `variant`, `score`, `decision`, `error`, `latency_us`, `live_id`, one
+`x.<feature>` a feature and one `k.<key>` a key.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from thrive.store import predictions
+from thrive.store.home import Home
+from thrive.store.tables import outcomes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+OUTCOME_COLUMNS = ("outcome", "outcome_observed_at", "outcome_recorded_at")
+"""What `with_outcomes` adds: the value (number where it is one, else text) and its two times."""
+
+_FIXED = {
+    "prediction_id": "String",
+    "time": "Int64",
+    "model": "String",
+    "version": "Int64",
+    "variant": "String",
+    "score": "Float64",
+    "decision": "String",
+    "error": "String",
+    "latency_us": "Int64",
+    "live_id": "String",
+}
+
+
+def predictions_between(
+    home: Home,
+    start: int,
+    end: int,
+    model: str | None = None,
+    version: int | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+) -> "pl.DataFrame":
+    """Return the sealed predictions with start <= time < end, in order of time.
+
+    Args:
+        home: the project's home.
+        start: UTC microseconds, included.
+        end: UTC microseconds, excluded.
+        model: only this model's.
+        version: only this version's.
+        columns: only these; those that no file has are left out.
+    """
+    import polars as pl
+
+    with home.read() as tx:
+        sealed = predictions.find_sealed(tx, home.project_id, start, end)
+    wanted = (pl.col("time") >= start) & (pl.col("time") < end)
+    if model is not None:
+        wanted &= pl.col("model") == model
+    if version is not None:
+        wanted &= pl.col("version") == version
+    digests = list(dict.fromkeys(item.digest for item in sealed if item.digest))
+    scans = [_projected(_scan(home, digest).filter(wanted), columns) for digest in digests]
+    frames = [frame for frame in pl.collect_all(scans) if frame.height]
+    if not frames:
+        return _empty(columns)
+    joined = pl.concat(frames, how="diagonal_relaxed") if len(frames) > 1 else frames[0]
+    return joined.sort("time", maintain_order=True) if "time" in joined.columns else joined
+
+
+def _scan(home: Home, digest: str) -> "pl.LazyFrame":
+    import polars as pl
+
+    path = home.blobs.local_path(digest)
+    return pl.scan_parquet(path if path is not None else BytesIO(home.blobs.get(digest)))
+
+
+def _projected(scan: "pl.LazyFrame", columns: Sequence[str] | None) -> "pl.LazyFrame":
+    if columns is None:
+        return scan
+    known = scan.collect_schema()
+    return scan.select([name for name in columns if name in known])
+
+
+def _empty(columns: Sequence[str] | None) -> "pl.DataFrame":
+    import polars as pl
+
+    schema = {name: getattr(pl, kind) for name, kind in _FIXED.items()}
+    return pl.DataFrame(
+        schema={key: schema[key] for key in schema if columns is None or key in columns}
+    )
+
+
+def with_outcomes(home: Home, frame: "pl.DataFrame", known_at: int | None = None) -> "pl.DataFrame":
+    """Add to each prediction what really happened, as it was known at a moment.
+
+    The highest revision recorded up to `known_at` counts. A shadow answer takes the outcome of the
+    live prediction it was made beside. Truth values become 1.0 and 0.0; when some outcome is no
+    number, all are text.
+
+    Args:
+        home: the project's home.
+        frame: predictions, with `prediction_id` (and `live_id`).
+        known_at: UTC microseconds; None for all that is known now.
+    """
+    import polars as pl
+
+    key = pl.col("prediction_id")
+    if "live_id" in frame.columns:
+        key = pl.coalesce(pl.col("live_id").cast(pl.String), key)
+    keyed = frame.with_columns(key.alias("_outcome_of"))
+    known = _outcomes_of(home, keyed["_outcome_of"], known_at)
+    return keyed.join(known, on="_outcome_of", how="left", maintain_order="left").drop(
+        "_outcome_of"
+    )
+
+
+def _outcomes_of(home: Home, ids: "pl.Series", known_at: int | None) -> "pl.DataFrame":
+    """Return one row a prediction that has an outcome, within the range of these ids."""
+    import polars as pl
+
+    names = ("_outcome_of", "value", "outcome_observed_at", "outcome_recorded_at", "revision")
+    kinds = (pl.String, pl.String, pl.Int64, pl.Int64, pl.Int64)
+    raw = _query(home, ids, known_at) if len(ids) else []
+    schema: dict[str, Any] = dict(zip(names, kinds, strict=True))
+    found = pl.DataFrame(raw, schema=schema, orient="row")
+    if found["_outcome_of"].n_unique() < found.height:
+        found = found.sort("revision", "outcome_recorded_at").unique("_outcome_of", keep="last")
+    return found.select(
+        "_outcome_of", _typed(found["value"]).alias("outcome"), *OUTCOME_COLUMNS[1:]
+    )
+
+
+def _query(home: Home, ids: "pl.Series", known_at: int | None) -> Sequence[Sequence[Any]]:
+    columns = outcomes.c
+    query = sa.select(
+        columns.prediction_id,
+        sa.cast(columns.value, sa.Text),  # JSON text: parsing it here a row at a time is slow
+        columns.observed_at,
+        columns.recorded_at,
+        columns.revision,
+    ).where(
+        columns.project_id == home.project_id,
+        columns.prediction_id >= ids.min(),
+        columns.prediction_id <= ids.max(),
+    )
+    if known_at is not None:
+        query = query.where(columns.recorded_at <= known_at)
+    with home.read() as tx:
+        cursor = tx.execute(query).cursor  # plain tuples: a Row object a row doubles the time
+        return cursor.fetchall() if cursor is not None else []
+
+
+def _typed(texts: "pl.Series") -> "pl.Series":
+    """Return JSON texts as numbers where all are, else as text without its quotes."""
+    import polars as pl
+
+    plain = texts.replace({"true": "1.0", "false": "0.0", "null": None})
+    numbers = plain.cast(pl.Float64, strict=False)
+    if numbers.null_count() == plain.null_count():
+        return numbers
+    decoded = texts.str.json_decode(pl.String) if texts.str.starts_with('"').all() else texts
+    return decoded.str.strip_chars('"')
