@@ -1,0 +1,218 @@
+"""Performance without labels: what a calibrated score itself says about its hits and misses (CBPE).
+
+Scores are calibrated once on labelled reference rows (isotonic regression). Then a row with
+probability p that is predicted 1 adds p to the true positives and 1 - p to the false ones, and so on;
+the metrics follow from these expected counts. This sees covariate shift, not concept drift: when the
+meaning of the inputs changes, the estimate is wrong and does not know it. Show it beside the real
+performance and the share of rows that have labels.
+"""
+
+import math
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike
+
+from thrive.domain.errors import NotFound
+from thrive.statistics.arrays import Booleans, Floats, binary, floats, same_length
+from thrive.statistics.intervals import Interval, critical_value
+
+_MOST_PASSES = 40
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """A rising map from score to probability: straight lines between points, flat outside."""
+
+    scores: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+    def apply(self, scores: ArrayLike) -> Floats:
+        """The probability of the positive class for each score."""
+        return np.interp(floats(scores, "scores"), self.scores, self.probabilities)
+
+
+class Estimated(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric estimated from probabilities alone.
+
+    `standard_error` is that of the real metric of these rows around its expectation: rows and labels
+    both vary. The error of the calibration is not in it.
+    """
+
+    metric: str
+    estimate: float
+    standard_error: float
+    rows: int
+
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """Where the real value of these rows is expected, were the calibration right."""
+        half = critical_value(confidence) * self.standard_error
+        low, high = max(0.0, self.estimate - half), min(1.0, self.estimate + half)
+        return Interval(estimate=self.estimate, low=low, high=high, confidence=confidence)
+
+
+def isotonic(values: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """The closest non-decreasing sequence (weighted least squares, pool adjacent violators).
+
+    Whole falling runs are pooled at once; the few sequences that need more passes than usual are
+    finished block by block.
+    """
+    y = floats(values)
+    if not len(y):
+        return y.copy()
+    w = np.ones(len(y)) if weights is None else floats(weights, "weights")
+    same_length(values=y, weights=w)
+    mean, mass, size = y, w, np.ones(len(y), dtype=np.int64)
+    for _ in range(_MOST_PASSES):
+        starts = np.flatnonzero(np.concatenate(([True], mean[1:] > mean[:-1])))
+        if len(starts) == len(mean):
+            return np.repeat(mean, size)
+        total = np.add.reduceat(mean * mass, starts)
+        mass = np.add.reduceat(mass, starts)
+        size = np.add.reduceat(size, starts)
+        mean = total / mass
+    return np.repeat(*_pooled_one_by_one(mean, mass, size))
+
+
+def _pooled_one_by_one(
+    mean: Floats, mass: Floats, size: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    blocks: list[tuple[float, float, int]] = []
+    for entry in zip(mean.tolist(), mass.tolist(), size.tolist(), strict=True):
+        block = entry
+        while blocks and blocks[-1][0] >= block[0]:
+            m, w, n = blocks.pop()
+            weight = w + block[1]
+            block = ((m * w + block[0] * block[1]) / weight, weight, n + block[2])
+        blocks.append(block)
+    return np.array([b[0] for b in blocks]), np.array([b[2] for b in blocks], dtype=np.int64)
+
+
+def fit_calibration(
+    scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> Calibration:
+    """Fit the map from score to probability on labelled rows (isotonic, Zadrozny and Elkan 2002).
+
+    Args:
+        scores: the model's score a row, higher means more likely positive.
+        labels: 0 or 1 a row.
+        weights: positive weights a row, for example p_live / p_reference for covariate shift.
+    """
+    s, y = floats(scores, "scores"), binary(labels)
+    same_length(scores=s, labels=y)
+    w = np.ones(len(s)) if weights is None else floats(weights, "weights")
+    same_length(scores=s, weights=w)
+    order = np.argsort(s, kind="stable")
+    s, hits, w = s[order], (y[order] * w[order]), w[order]
+    starts = np.flatnonzero(np.concatenate(([True], s[1:] != s[:-1])))
+    mass = np.add.reduceat(w, starts)
+    level = isotonic(np.add.reduceat(hits, starts) / mass, mass)
+    points = s[starts]
+    inner = (level[1:-1] != level[:-2]) | (level[1:-1] != level[2:])
+    kept = np.concatenate(([True], inner, [True]))[: len(level)]
+    return Calibration(
+        scores=tuple(points[kept].tolist()), probabilities=tuple(level[kept].tolist())
+    )
+
+
+def _ratio(name: str, hit: Floats, base: Floats, p: Floats) -> Estimated:
+    """A metric E[hit] / E[base]; both arrays are (2, rows): the value if the label is 0, and if 1.
+
+    The error is the delta method's: (hit - metric * base) / mean base, over rows and labels.
+    """
+    rows = len(p)
+    chance = np.stack([1.0 - p, p])
+    below = float((chance * base).sum())
+    if below <= 0.0:
+        return Estimated(metric=name, estimate=0.0, standard_error=math.nan, rows=rows)
+    value = float((chance * hit).sum()) / below
+    influence = hit - value * base
+    error = math.sqrt(float((chance * influence**2).sum())) / below
+    return Estimated(metric=name, estimate=value, standard_error=error, rows=rows)
+
+
+def _by_counts(name: str, p: Floats, predicted: Booleans) -> Estimated:
+    yes = predicted.astype(np.float64)
+    none, every = np.zeros_like(yes), np.ones_like(yes)
+    if name == "accuracy":
+        return _ratio(name, np.stack([1.0 - yes, yes]), np.stack([every, every]), p)
+    hit = np.stack([none, yes])
+    if name == "precision":
+        return _ratio(name, hit, np.stack([yes, yes]), p)
+    if name == "recall":
+        return _ratio(name, hit, np.stack([none, every]), p)
+    return _ratio(name, 2.0 * hit, np.stack([yes, yes + 1.0]), p)
+
+
+def _share_below(scores: Floats, mass: Floats) -> Floats:
+    """Mass at lower scores plus half of the mass at the same score, for each row."""
+    order = np.argsort(scores, kind="stable")
+    ranked = scores[order]
+    cumulative = np.concatenate(([0.0], np.cumsum(mass[order])))
+    new = np.concatenate(([True], ranked[1:] != ranked[:-1]))
+    start = np.flatnonzero(new)
+    end = np.append(start[1:], len(ranked))
+    middle = (cumulative[start] + cumulative[end]) / 2.0
+    below = np.empty_like(cumulative[1:])
+    below[order] = middle[np.cumsum(new) - 1]
+    return below
+
+
+def _estimated_auc(p: Floats, scores: Floats) -> Estimated:
+    positives, negatives = float(p.sum()), float((1.0 - p).sum())
+    rows = len(p)
+    if positives <= 0.0 or negatives <= 0.0:
+        return Estimated(metric="roc_auc", estimate=math.nan, standard_error=math.nan, rows=rows)
+    of_positive = _share_below(scores, 1.0 - p) / negatives
+    of_negative = 1.0 - _share_below(scores, p) / positives
+    auc = float(p @ of_positive) / positives
+    variance = (
+        float(p @ (of_positive - auc) ** 2) / positives**2
+        + float((1.0 - p) @ (of_negative - auc) ** 2) / negatives**2
+    )
+    return Estimated(metric="roc_auc", estimate=auc, standard_error=math.sqrt(variance), rows=rows)
+
+
+ESTIMABLE = ("accuracy", "roc_auc", "f1", "precision", "recall")
+"""Metrics that can be estimated without labels."""
+
+
+def estimate_metric(
+    metric: str, probabilities: ArrayLike, predicted: ArrayLike, scores: ArrayLike | None = None
+) -> Estimated:
+    """Estimate one metric of unlabelled rows.
+
+    Args:
+        metric: one of `ESTIMABLE`.
+        probabilities: calibrated, one a row (`Calibration.apply`).
+        predicted: predicted class, 0 or 1 a row.
+        scores: what the model ranks by, for roc_auc; the probabilities by default.
+
+    Raises:
+        NotFound: if the metric cannot be estimated.
+    """
+    if metric not in ESTIMABLE:
+        raise NotFound(
+            f"{metric!r} cannot be estimated without labels", f"use one of: {', '.join(ESTIMABLE)}"
+        )
+    p, decided = floats(probabilities, "probabilities"), binary(predicted, "predicted")
+    same_length(probabilities=p, predicted=decided)
+    if metric == "roc_auc":
+        ranked = p if scores is None else floats(scores, "scores")
+        same_length(probabilities=p, scores=ranked)
+        return _estimated_auc(p, ranked)
+    return _by_counts(metric, p, decided)
+
+
+def estimate_performance(
+    calibration: Calibration, scores: ArrayLike, threshold: float = 0.5
+) -> dict[str, Estimated]:
+    """Estimate every metric of a window of unlabelled rows.
+
+    Args:
+        calibration: fitted on the reference.
+        scores: the model's raw scores of the window.
+        threshold: raw scores from here on are predicted 1.
+    """
+    raw = floats(scores, "scores")
+    p = calibration.apply(raw)
+    return {name: estimate_metric(name, p, raw >= threshold, raw) for name in ESTIMABLE}
