@@ -30,9 +30,16 @@ def with_answer(text: str, keys: tuple[str, ...], value: TomlValue) -> str:
     newline = "\r\n" if "\r\n" in text else "\n"
     _set(wanted, keys, tomllib.loads(f"value = {toml_value(value)}")["value"])
     written = _written(text.replace("\r\n", "\n"), keys, toml_value(value))
-    if tomllib.loads(written) != wanted:
+    if not _says(written, wanted):
         raise _unwritable(keys)
     return written.replace("\n", newline)
+
+
+def _says(written: str, wanted: dict[str, Any]) -> bool:
+    try:
+        return tomllib.loads(written) == wanted
+    except tomllib.TOMLDecodeError:
+        return False
 
 
 def _unwritable(keys: tuple[str, ...]) -> UsageError:
