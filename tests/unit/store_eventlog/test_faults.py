@@ -41,7 +41,7 @@ while True:
         payload = source.randbytes(source.randrange(2000))
         name = writer.append(1, 1_700_000_000_000_000, payload)
         lines.append(f"{name} {crc32(payload)}")
-    print("\n".join(lines), flush=True)
+    print("\\n".join(lines), flush=True)
 """
 
 
