@@ -43,7 +43,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     end: int = 0
     dropped: int = 0
-    sealed_to: int = HEADER_SIZE
+    sealed_to: int = 0
 
 
 def segment_name(worker: int, segment: int) -> str:

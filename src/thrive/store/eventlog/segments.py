@@ -32,7 +32,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
             sealed (closed, and all of it confirmed: `discard` may delete it).
         created: UTC microseconds.
         end: offset behind the last record, 0 before it is closed.
-        sealed_to: offset up to which the manifest was confirmed to hold it.
+        sealed_to: offset up to which the manifest was confirmed to hold it, 0 before that.
         dropped: rows that found no room while it was the last segment.
     """
 
