@@ -150,24 +150,41 @@ def translated() -> Generator[None]:
     """Turn the database's errors into ours, without its SQL or its address."""
     try:
         yield
-    except OperationalError as error:
-        raise _translate(error) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise StoreUnavailable("The database went away.", "try again") from error
-        raise
+        ours = _translate(error)
+        if ours is None:
+            raise
+        raise ours from error
 
 
-def _translate(error: OperationalError) -> InfrastructureError:
+_MEANINGS: tuple[tuple[tuple[str, ...], type[InfrastructureError], str, str], ...] = (
+    (("locked", "busy"), StoreBusy, "The database is held by another writer.", "try again"),
+    (
+        ("is full", "no space"),
+        DiskFull,
+        "No space left for the database; nothing was written.",
+        "free some space, then try again",
+    ),
+    (
+        ("malformed", "not a database"),
+        InfrastructureError,
+        "The database file is damaged.",
+        "thrive doctor",
+    ),
+    (
+        ("readonly", "unable to open"),
+        InfrastructureError,
+        "The database file cannot be opened for writing.",
+        "thrive doctor",
+    ),
+)
+
+
+def _translate(error: DBAPIError) -> InfrastructureError | None:
     words = str(error.orig).lower()
-    if "locked" in words or "busy" in words:
-        return StoreBusy("The database is held by another writer.", "try again in a moment")
-    if "full" in words:
-        return DiskFull("No space left for the database; nothing was written.", "free some space")
-    if "readonly" in words or "unable to open" in words:
-        return InfrastructureError(
-            f"The database cannot be written: {error.orig}.", "thrive doctor"
-        )
-    if "malformed" in words or "not a database" in words:
-        return InfrastructureError(f"The database file is damaged: {error.orig}.", "thrive doctor")
-    return StoreUnavailable("The database does not answer.", "thrive doctor")
+    for signs, kind, what, hint in _MEANINGS:
+        if any(sign in words for sign in signs):
+            return kind(what, hint)
+    if isinstance(error, OperationalError) or error.connection_invalidated:
+        return StoreUnavailable("The database does not answer.", "thrive doctor")
+    return None
