@@ -179,8 +179,8 @@ def _shown(value: object) -> str:
     """Return the value as TOML shows it, cut to a length a message can hold."""
     try:
         text = msgspec.json.encode(value).decode()
-    except (TypeError, ValueError):
-        text = str(value)
+    except RecursionError:
+        text = "a deeply nested value"
     if isinstance(value, float) and not math.isfinite(value):
         text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -72,8 +72,7 @@ def parse(text: str, filename: str = CONTRACT_FILE) -> ParsedContract:
             says `file:line`, the value, what to write, and how many more problems there are.
     """
     text = text.removeprefix("\ufeff")
-    raw = _toml(text, filename)
-    lines = key_lines(text)
+    raw, lines = _read(text, filename)
     _require_format(raw, lines, filename)
     found = sorted(problems(raw, Contract), key=lambda problem: lines.get(problem.path, 0))
     if found:
@@ -95,9 +94,9 @@ def _decoded(content: bytes) -> str:
         ) from None
 
 
-def _toml(text: str, filename: str) -> dict[str, Any]:
+def _read(text: str, filename: str) -> tuple[dict[str, Any], dict[str, int]]:
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text), key_lines(text)
     except RecursionError:
         raise ContractError(f"{filename}:1: the values are nested too deeply.") from None
     except ValueError as error:  # TOMLDecodeError, and what int() says of endless numbers

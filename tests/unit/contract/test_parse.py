@@ -1,9 +1,13 @@
+import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from thrive.contract.checks import Between, Fresh, NotNull, Unique, Volume, parse_check
 from thrive.contract.digest import canonical, digest_of, restore
+from thrive.contract.lines import key_paths
 from thrive.contract.parse import load, parse
 from thrive.contract.phases import parse_phase, parse_road
 from thrive.contract.schema import ACTION_DEFAULTS, Do, Risk, Where
@@ -241,6 +245,32 @@ def test_each_error_names_line_value_and_cure(text, what, fix):
     assert "\n" not in raised.value.what
     assert len(raised.value.what) < 300
     assert raised.value.what.startswith("thrive.toml:")
+
+
+@given(
+    st.integers(0, len(WHOLE)),
+    st.integers(0, 30),
+    st.text(st.sampled_from("[]{}=.,'\"#\\\n ax1-é"), max_size=6),
+)
+def test_a_damaged_contract_is_read_or_refused_with_its_line(at, cut, put):
+    text = WHOLE[:at] + put + WHOLE[at + cut :]
+    refusal, lines = None, {}
+    try:
+        lines = parse(text).lines
+    except ContractError as error:
+        refusal = error.what.split(":")
+    if refusal:
+        assert refusal[0] == "thrive.toml"
+        assert 1 <= int(refusal[1]) <= text.count("\n") + 1
+    else:
+        assert set(lines) == set(key_paths(tomllib.loads(text)))
+
+
+@pytest.mark.parametrize("depth", [50, 200, 300, 310, 320, 330, 400, 470])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a=", "}")])
+def test_deep_values_are_refused_at_any_depth(depth, opening, closing):
+    with pytest.raises(ContractError, match=r"thrive\.toml:1: "):
+        parse(f"project.name = {opening * depth}1{closing * depth}")
 
 
 def test_a_file_is_named_as_it_is_called():
