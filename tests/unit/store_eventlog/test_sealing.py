@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -70,7 +71,9 @@ def test_an_open_segment_is_sealed_piece_by_piece(log, blobs):
         (path,) = [each.path for each in segments(log)]
         (one,) = seal([Stretch(path=path)], decode, blobs)
         assert not one.final
-        assert gaps([one]) == [Gap(worker=1, segment=1, from_offset=one.to_offset, unfinished=True)]
+        assert gaps([one]) == [
+            Gap(host="", worker=1, segment=1, from_offset=one.to_offset, unfinished=True)
+        ]
         nothing_new = seal([Stretch(path=path, from_offset=one.to_offset)], decode, blobs)
         assert nothing_new == []
         second = writer.append(1, TIME, b"second")
@@ -209,6 +212,12 @@ def test_gaps_are_proven_by_the_rows_alone(rows, expected):
     assert [
         (gap.segment, gap.from_offset, gap.to_offset, gap.unfinished) for gap in found
     ] == expected
+
+
+def test_hosts_are_counted_apart():
+    rows = [stretch(1, 64, 99, final=True), stretch(3, 64, 99, final=True)]
+    other = msgspec.structs.replace(rows[1], host="other")
+    assert gaps([rows[0], other]) == []
 
 
 def test_the_row_that_holds_a_prediction_is_found_by_its_address(log, blobs):

@@ -16,6 +16,8 @@ from thrive.store.eventlog import (
     SegmentState,
     SegmentWriter,
     close_dead,
+    confirm,
+    discard,
     parse_prediction_id,
     read_segment,
     row_ids,
@@ -169,12 +171,23 @@ def test_segment_numbers_are_never_used_twice(tmp_path):
             name = writer.append(1, TIME, b"")
         assert parse_prediction_id(name).segment == expected
         for each in segments(tmp_path):
-            each.path.unlink()
-    (tmp_path / "0001.worker").unlink()
-    for again in (1, 2):  # the files alone tell it too
-        with SegmentWriter(tmp_path, 1) as writer:
-            assert parse_prediction_id(writer.append(1, TIME, b"")).segment == again
-        (tmp_path / "0001.worker").unlink()
+            confirm(each.path, each.end)
+            discard(each.path)
+
+
+def test_a_number_its_writer_could_not_note_is_kept_all_the_same(tmp_path):
+    note = tmp_path / "0001.worker"
+    with SegmentWriter(tmp_path, 1) as writer:
+        writer.append(1, TIME, b"")
+    note.write_bytes(b"")  # died between naming the segment and noting its number
+    with SegmentWriter(tmp_path, 1) as writer:
+        assert parse_prediction_id(writer.append(1, TIME, b"")).segment == 2
+    note.write_bytes(b"")
+    for each in segments(tmp_path):
+        confirm(each.path, each.end)
+        discard(each.path)
+    with SegmentWriter(tmp_path, 1) as writer:
+        assert parse_prediction_id(writer.append(1, TIME, b"")).segment == 3
 
 
 def test_threads_share_a_writer(writer, tmp_path):

@@ -19,7 +19,7 @@ from thrive.domain.errors import Refused
 from thrive.domain.prediction import SealedLog
 from thrive.store.blobs.disk import sync_folder
 from thrive.store.blobs.port import BlobStore
-from thrive.store.eventlog import layout
+from thrive.store.eventlog import layout, sequence
 from thrive.store.eventlog.prediction_id import row_ids
 from thrive.store.eventlog.reader import Reading, Record, read_stretch
 
@@ -117,21 +117,9 @@ def discard(path: Path) -> None:
             f"{header.sealed_to}, written to {header.end or 'an open end'}.",
             "seal it, commit the manifest row, confirm it, then discard",
         )
-    _sync_number(path.parent / f"{header.worker:04x}.worker")
+    sequence.keep(path.parent, header.worker, header.segment)
     path.unlink(missing_ok=True)
     sync_folder(path.parent)
-
-
-def _sync_number(path: Path) -> None:
-    """Make the worker's last segment number durable, so that none is ever used twice."""
-    try:
-        handle = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _says_something(stretch: Stretch, found: Reading) -> bool:

@@ -14,9 +14,9 @@ from typing import NoReturn, Self
 from zlib import crc32
 
 from thrive.domain.clock import SECOND, machine_now
-from thrive.domain.errors import Conflict, DiskFull, UsageError
+from thrive.domain.errors import DiskFull, UsageError
 from thrive.store.blobs.disk import full_disk, sync_data, sync_folder, write_all
-from thrive.store.eventlog import layout
+from thrive.store.eventlog import layout, sequence
 from thrive.store.eventlog.prediction_id import (
     HALVES,
     MAX_BYTES,
@@ -31,8 +31,6 @@ _logger = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
 """Seconds to wait before a full disk is asked for space again."""
-
-_SEQUENCE = struct.Struct("<Q")
 
 
 class _Mapping:
@@ -113,8 +111,8 @@ class SegmentWriter:
         self._new_name = False
         self._closed = False
         folder.mkdir(parents=True, exist_ok=True)
-        self._sequence = _claim(folder, worker)
-        self._segment = max(_last_number(self._sequence), _highest(folder, worker))
+        self._sequence = sequence.claim(folder, worker)
+        self._segment = max(sequence.last(self._sequence), sequence.highest(folder, worker))
         self._stopping = threading.Event()
         self._thread = threading.Thread(
             target=self._keep_syncing, args=(sync_every,), name="eventlog-sync", daemon=True
@@ -242,12 +240,13 @@ class SegmentWriter:
         )
         size = max(self._segment_bytes, (layout.HEADER_SIZE + need + 4095) & -4096)
         try:
-            with full_disk(self._folder):
-                os.pwrite(self._sequence, _SEQUENCE.pack(header.segment), 0)
             fresh = _Mapping(self._folder, header, size)
         except DiskFull:
             self._retry_at = now + _RETRY_S
             raise
+        # After the segment has its name: a number that was noted first and then not used, because
+        # its writer died, would look like a lost segment for ever.
+        sequence.note(self._sequence, header.segment)
         self._retire()
         self._install(fresh, header.segment, now)
 
@@ -298,29 +297,6 @@ def _check(worker: int, segment_bytes: int, sync_every: float) -> None:
         )
     if not 0 < sync_every <= 1:
         raise UsageError(f"{sync_every} s is no pace to synchronise at.", "use at most 1 s")
-
-
-def _claim(folder: Path, worker: int) -> int:
-    """Return the open, locked file that holds the last segment number of the worker."""
-    handle = os.open(folder / f"{worker:04x}.worker", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise Conflict(
-            f"Another process writes as worker {worker} in {folder}.", "take another number"
-        ) from None
-    return handle
-
-
-def _last_number(sequence: int) -> int:
-    data = os.pread(sequence, _SEQUENCE.size, 0)
-    return _SEQUENCE.unpack(data)[0] if len(data) == _SEQUENCE.size else 0
-
-
-def _highest(folder: Path, worker: int) -> int:
-    names = (layout.parse_segment_name(path.name) for path in folder.iterdir())
-    return max((name[1] for name in names if name and name[0] == worker), default=0)
 
 
 def _allocate(handle: int, size: int) -> None:
