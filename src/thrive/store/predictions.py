@@ -108,3 +108,32 @@ def latest_outcomes(
     )
     latest = {row.prediction_id: (row.value, row.recorded_at) for row in tx.execute(query)}
     return [(key, value, at) for key, (value, at) in latest.items()]
+
+
+def newest_outcomes(
+    tx: Tx, project_id: str, *, limit: int, before: tuple[int, str] | None = None
+) -> list[Outcome]:
+    """Return outcomes, the last recorded first, beyond (recorded at, prediction id) `before`."""
+    place = sa.tuple_(outcomes.c.recorded_at, outcomes.c.prediction_id)
+    query = mine(outcomes, project_id)
+    if before is not None:
+        query = query.where(place < sa.tuple_(*before))
+    ordered = query.order_by(outcomes.c.recorded_at.desc(), outcomes.c.prediction_id.desc())
+    return many(tx, Outcome, ordered.limit(limit))
+
+
+def count_outcomes(tx: Tx, project_id: str, *, first_id: str, last_id: str) -> int:
+    """Return how many outcomes, corrections counted too, answer ids from `first_id` to `last_id`.
+
+    Ids lead with their time, so a range of ids is a range of prediction times.
+    """
+    query = (
+        sa.select(sa.func.count())
+        .select_from(outcomes)
+        .where(
+            outcomes.c.project_id == project_id,
+            outcomes.c.prediction_id >= first_id,
+            outcomes.c.prediction_id < last_id,
+        )
+    )
+    return tx.execute(query).scalar() or 0
