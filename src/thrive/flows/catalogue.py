@@ -5,7 +5,11 @@ from importlib import import_module
 
 from thrive.operations import Operation, registered
 
-OPERATION_MODULES: tuple[str, ...] = ()
+OPERATION_MODULES: tuple[str, ...] = (
+    "thrive.flows.project",
+    "thrive.flows.records",
+    "thrive.flows.teams",
+)
 """Dotted names, sorted; a module that declares an operation stands here, held by a test."""
 
 

@@ -1,0 +1,55 @@
+"""Run one command: import its module, read its words, call the operation, print the result."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from thrive.cli.parse import parse
+from thrive.cli.progress import ProgressLine
+from thrive.cli.render import Style, render
+from thrive.cli.safe import printable
+from thrive.cli.table import COMMANDS
+from thrive.cli.words import Line
+from thrive.flows.workspace import local_context
+from thrive.operations import Operation, convert_arguments, find_operation, invoke
+
+
+def execute(line: Line) -> int:
+    """Run the command of a line and return its exit code.
+
+    The code is 0 unless the result has an `exit_code` of its own.
+    """
+    import_module(COMMANDS[line.command].module)
+    operation = find_operation(line.command)
+    arguments = convert_arguments(operation, parse(operation, line.rest))
+    with ProgressLine() as progress:
+        context = local_context(line.home or Path.cwd(), progress)
+        try:
+            result = invoke(operation, context, arguments)
+            render(result, Style.of(sys.stdout, as_json=line.as_json), sys.stdout, progress.clear)
+        finally:
+            context.home.close()
+    if not line.as_json:
+        _print_hint(operation, result)
+    return int(getattr(result, "exit_code", 0))
+
+
+def _print_hint(operation: Operation, result: Any) -> None:
+    hint = getattr(result, "next_hint", None)
+    if hint is None:
+        hint = _filled(operation.next_hint, result)
+    if hint:
+        sys.stdout.flush()
+        sys.stderr.write(f"next: {printable(hint)}\n")
+
+
+def _filled(hint: str, result: Any) -> str:
+    """Return a hint with `{field}` taken from the result; none if the result has no such field."""
+    fields = getattr(result, "__struct_fields__", ())
+    values = {name: getattr(result, name) for name in fields}
+    values |= result if isinstance(result, dict) else {}
+    try:
+        return hint.format_map(values)
+    except (KeyError, IndexError, AttributeError):
+        return ""

@@ -1,0 +1,35 @@
+"""What went wrong, as one message: what happened, and what to type next."""
+
+import json
+import os
+import sys
+import traceback
+
+from thrive.cli.safe import printable
+from thrive.domain.errors import ThriveError
+
+UNEXPECTED = 4
+
+
+def report(error: Exception, *, as_json: bool) -> int:
+    """Print an error and return its exit code.
+
+    An error that Thrive does not raise on purpose is one line; `THRIVE_DEBUG=1` adds its
+    traceback. With `as_json` the error is an object on standard output.
+    """
+    if isinstance(error, ThriveError):
+        code, kind, what, hint = error.exit_code, error.code, error.what, error.hint
+    else:
+        code, kind = UNEXPECTED, "UnexpectedError"
+        what = f"{type(error).__name__}: {error}"
+        hint = "set THRIVE_DEBUG=1 to see where, and report it"
+    if os.environ.get("THRIVE_DEBUG", "") not in {"", "0", "false"}:
+        traceback.print_exception(error)
+    if as_json:
+        body = {"code": kind, "what": what, "hint": hint, "exit_code": code}
+        sys.stdout.write(json.dumps({"error": body}, ensure_ascii=False) + "\n")
+        return code
+    sys.stderr.write(f"error: {printable(what, lines=True)}\n")
+    if hint:
+        sys.stderr.write(f"next: {printable(hint, lines=True)}\n")
+    return code

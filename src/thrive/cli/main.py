@@ -1,0 +1,51 @@
+"""The entry point of `thrive`: quick answers first, then the one command that was typed."""
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+from thrive.version import __version__
+
+
+def main() -> None:
+    """Run the command line of this process and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: list[str]) -> int:
+    """Run one command line and return its exit code; no traceback reaches the user.
+
+    Args:
+        words: the words after `thrive`.
+    """
+    if words[:1] in (["--version"], ["-V"]):
+        sys.stdout.write(f"thrive {__version__}\n")
+        return 0
+    try:
+        code = _answer(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; what was acknowledged is kept\n")
+        return 130
+    except BrokenPipeError:
+        # the reader went away (`| head`): nothing is wrong, and closing must not complain again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last door: every error becomes one message
+        return _part("failure").report(error, as_json="--json" in words)
+    return code
+
+
+def _answer(words: list[str]) -> int:
+    if words[:1] in (["--completion"], ["--complete"]):
+        return _part("completion").answer(words)
+    line = _part("words").read_line(words)
+    if line.help or not line.command or line.command not in _part("table").COMMANDS:
+        return _part("manual").show(line)
+    return _part("execute").execute(line)
+
+
+def _part(name: str) -> Any:
+    """Import a part of the command line when it is needed: this is what start-up is made of."""
+    return import_module(f"thrive.cli.{name}")

@@ -1,0 +1,157 @@
+"""What an operation returned, as a person, a pipe or a program wants it.
+
+On a terminal: tables and key-value lines, with short ids and readable times. In a pipe: tabs,
+with whole values. With `--json`: JSON, one line a value. What is shown is told by the result's
+fields alone, so that no operation needs a view of its own.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TextIO
+
+import msgspec
+
+from thrive.cli.safe import printable
+from thrive.cli.values import cell, plain, scalar
+from thrive.domain.project import Page
+
+Row = dict[str, Any]
+NARROW = 24
+"""Words up to this length are never broken: times, short ids, names."""
+
+
+class Style(NamedTuple):
+    """How to print: JSON, for people (tables, short values), with colour."""
+
+    as_json: bool
+    for_people: bool
+    colour: bool
+
+    @classmethod
+    def of(cls, stream: TextIO, *, as_json: bool) -> "Style":
+        """Return the style for a stream; NO_COLOR and FORCE_COLOR are obeyed."""
+        terminal = stream.isatty()
+        forced = bool(os.environ.get("FORCE_COLOR"))
+        colour = (terminal or forced) and not os.environ.get("NO_COLOR")
+        return cls(as_json, terminal or forced, colour)
+
+
+def render(
+    result: Any, style: Style, stream: TextIO, before: Callable[[], None] = lambda: None
+) -> None:
+    """Print a result.
+
+    Args:
+        result: a struct, a list or page of structs, a mapping, a text, an iterator, or None.
+        style: how.
+        stream: where to.
+        before: called before anything is printed, e.g. to remove a progress bar.
+    """
+    if isinstance(result, Iterator):
+        for item in result:
+            before()
+            _render_value(item, style, stream, nested=True)
+            stream.flush()
+        return
+    before()
+    _render_value(result, style, stream, nested=False)
+
+
+def _render_value(result: Any, style: Style, stream: TextIO, *, nested: bool) -> None:
+    if style.as_json:
+        stream.write(msgspec.json.encode(result, enc_hook=plain).decode() + "\n")
+    elif result is None:
+        return
+    elif isinstance(result, Page):
+        _rows(result.items, style, stream)
+        if result.next and style.for_people:
+            stream.write(f"more: --after {printable(result.next)}\n")
+    elif isinstance(result, list | tuple):
+        _rows(result, style, stream)
+    elif _is_record(result):
+        _record(_row(result), style, stream, one_line=nested)
+    else:
+        stream.write(printable(str(result), lines=True) + "\n")
+
+
+def _is_record(value: Any) -> bool:
+    return isinstance(value, msgspec.Struct | dict)
+
+
+def _row(record: Any) -> Row:
+    if isinstance(record, dict):
+        return {str(key): value for key, value in record.items()}
+    return {name: getattr(record, name) for name in record.__struct_fields__}
+
+
+def _rows(items: Iterable[Any], style: Style, stream: TextIO) -> None:
+    rows = [_row(item) if _is_record(item) else {"value": item} for item in items]
+    if not rows:
+        if style.for_people:
+            stream.write("none\n")
+        return
+    names = [name for name in rows[0] if _shown(name, rows, style)]
+    cells = [[cell(name, row.get(name), people=style.for_people) for name in names] for row in rows]
+    if style.for_people:
+        _draw(names, cells, style, stream)
+    else:
+        stream.writelines("\t".join(line) + "\n" for line in (names, *cells))
+
+
+def _shown(name: str, rows: list[Row], style: Style) -> bool:
+    values = [row.get(name) for row in rows]
+    if not all(scalar(value) for value in values):
+        return False
+    return not style.for_people or any(value not in (None, "", False) for value in values)
+
+
+def _draw(names: list[str], cells: list[list[str]], style: Style, stream: TextIO) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    console = Console(
+        file=stream, no_color=not style.colour, highlight=False, force_terminal=style.colour
+    )
+    table = RichTable(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name, column in zip(names, zip(*cells, strict=True), strict=True):
+        narrow = all(" " not in value and len(value) <= NARROW for value in column)
+        table.add_column(name.replace("_", " "), overflow="fold", no_wrap=narrow)
+    for line in cells:
+        table.add_row(*(Text(value) for value in line))
+    console.print(table)
+
+
+def _record(row: Row, style: Style, stream: TextIO, *, one_line: bool) -> None:
+    """Print scalars as lines of key and value, then each list of records as a table."""
+    flat = {name: value for name, value in _flat(row) if value not in (None, "", [], {})}
+    lines = {name: value for name, value in flat.items() if scalar(value)}
+    texts = {name: cell(name, value, people=style.for_people) for name, value in lines.items()}
+    if one_line:
+        stream.write("\t".join(texts.values()) + "\n")
+        return
+    width = max((len(name) for name in texts), default=0)
+    for name, text in texts.items():
+        shown = printable(name.replace("_", " ") if style.for_people else name)
+        stream.write(f"{shown:<{width}}  {text}\n" if style.for_people else f"{shown}\t{text}\n")
+    for name, value in flat.items():
+        if name not in lines:
+            stream.write(f"\n{printable(name.replace('_', ' '))}:\n")
+            _rows(value, style, stream)
+
+
+def _flat(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a record; those of records inside it as `outer.inner`."""
+    for name, value in row.items():
+        if _is_record(value):
+            yield from _flat(_row(value), f"{prefix}{name}.")
+        elif isinstance(value, list | tuple) and not any(_is_record(item) for item in value):
+            yield f"{prefix}{name}", ", ".join(plain_text(item) for item in value)
+        else:
+            yield f"{prefix}{name}", value
+
+
+def plain_text(value: Any) -> str:
+    """Return one item of a list as text."""
+    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=plain).decode()

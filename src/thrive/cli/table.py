@@ -1,0 +1,21 @@
+"""Every command, read from a generated file: nothing of a command is imported to know of it."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+TABLE = Path(__file__).with_name("commands.json")
+"""Written by `scripts/generate_command_table.py` from the catalogue of operations."""
+
+
+class Command(NamedTuple):
+    """One command: the module that declares it, its kind, its options and its help."""
+
+    module: str
+    kind: str
+    summary: str
+    options: list[str]
+    manual: str
+
+
+COMMANDS = {name: Command(**entry) for name, entry in json.loads(TABLE.read_text()).items()}

@@ -1,0 +1,64 @@
+"""One value as text: times, digests, sizes and numbers as people or as programs read them."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from thrive.cli.safe import printable
+from thrive.domain.clock import format_time
+from thrive.domain.identifiers import is_digest, is_id
+
+SHORT = 12
+TIMES = frozenset({"at", "start", "end", "since", "until", "deadline", "first_bad", "last_bad"})
+
+
+def plain(value: Any) -> Any:
+    """Return a value JSON has no word for as one it has: paths as text."""
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def scalar(value: Any) -> bool:
+    """Tell whether a value fits into one cell."""
+    return value is None or isinstance(value, str | int | float | bool | Enum | Path)
+
+
+def cell(name: str, value: Any, *, people: bool) -> str:
+    """Return a field's value as one cell.
+
+    Args:
+        name: the field: `*_at` and its like hold UTC microseconds, `size` bytes.
+        value: a scalar.
+        people: shorten and round for reading; otherwise whole values for programs.
+    """
+    if value is None:
+        return "-" if people else ""
+    if isinstance(value, bool):
+        return ("yes" if value else "no") if people else str(value).lower()
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, int):
+        return _whole(name, value, people=people)
+    if isinstance(value, float):
+        return f"{value:.5g}" if people else repr(value)
+    text = printable(str(value))
+    return text[:SHORT] if people and (is_id(text) or is_digest(text)) else text
+
+
+def _whole(name: str, value: int, *, people: bool) -> str:
+    last = name.rpartition(".")[2]
+    if (last.endswith("_at") or last in TIMES) and value > 0:
+        return format_time(value)
+    if people and last == "size":
+        return human_size(value)
+    return f"{value:,}" if people and abs(value) >= 10_000 else str(value)
+
+
+def human_size(size: float) -> str:
+    """Return bytes as people say it, e.g. `8.3 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

@@ -1,0 +1,202 @@
+"""A project's first hour: begin it, and say what its contract still lacks for each step."""
+
+import re
+import subprocess
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from thrive.contract.gaps import Gap, gaps
+from thrive.contract.parse import CONTRACT_FILE, ParsedContract, load
+from thrive.contract.template import new_contract
+from thrive.domain.actor import ANYONE, PEOPLE
+from thrive.domain.errors import Conflict, ContractGap, NotFound
+from thrive.domain.identifiers import NAME_PATTERN
+from thrive.operations import Context, Kind, operation
+from thrive.store import projects
+from thrive.store.home import FOLDER, create_home
+
+DATA_PATTERNS = ("*.parquet", "*.csv", "*.csv.gz", "*.zip", "*.jsonl")
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """A project that was begun: its name, its folder, and what it goes without."""
+
+    project: str
+    folder: str
+    contract: str
+    without: str = ""
+
+
+@operation(
+    "init",
+    kind=Kind.CLIENT,
+    role=PEOPLE,
+    writes=True,
+    next_hint="thrive check",
+)
+def init(
+    ctx: Context,
+    folder: Path = Path(),
+    *,
+    name: str = "",
+    source: str = "",
+    owner: str = "",
+    purpose: str = "",
+    target: str = "",
+) -> Begun:
+    """Begin a project: write its six-line thrive.toml and create its home.
+
+    A folder that has a thrive.toml already (a fresh clone) keeps it and gets a home alone.
+
+    Args:
+        folder: the project's folder; made if missing.
+        name: the project's name; the folder's name if not given.
+        source: where the data is; the only data file in the folder or in data/ if not given.
+        owner: the team that answers for the model; your user name if not given.
+        purpose: what the model is for: tell whom, when, what.
+        target: the column to predict.
+
+    Raises:
+        Conflict: the folder is a project already.
+
+    Examples:
+        thrive init
+        thrive init flights --source "data/*.parquet" --target late
+    """
+    place = (ctx.local_folder() / folder).resolve()
+    contract = place / CONTRACT_FILE
+    if contract.exists() and (place / FOLDER).exists():
+        raise Conflict(f"{place} is a project already.", "thrive status")
+    if contract.exists() and any((name, source, owner, purpose, target)):
+        raise Conflict(f"{contract} is written already.", "edit it, or write `thrive init` alone")
+    if not contract.exists():
+        called = name or _name_of(place)
+        found = source or _data_in(place)
+        text = new_contract(
+            called, found, owner=owner or ctx.actor.name, purpose=purpose, target=target
+        )
+        place.mkdir(parents=True, exist_ok=True)
+        _write_new(contract, text)
+    return _with_home(ctx, place)
+
+
+def _with_home(ctx: Context, place: Path) -> Begun:
+    project = load(place).contract.project.name or _name_of(place)
+    home = create_home(place, project)
+    try:
+        with Context(home, ctx.actor, operation=ctx.operation).write(f"project:{project}"):
+            pass
+    finally:
+        home.close()
+    return Begun(
+        project=project,
+        folder=str(place),
+        contract=CONTRACT_FILE,
+        without="" if in_git(place) else "no git here: runs record code without a commit",
+    )
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Conflict(f"{path} was written by somebody else just now.", "thrive init") from None
+
+
+def _name_of(folder: Path) -> str:
+    name = re.sub(r"[^a-z0-9._-]+", "-", folder.name.lower()).strip("-._")[:64].strip("-._")
+    return name if NAME_PATTERN.fullmatch(name) else "project"
+
+
+def _data_in(folder: Path) -> str:
+    """Return the one data file in a folder or in its `data/`; empty for none or several."""
+    found = [
+        path.relative_to(folder).as_posix()
+        for place in (folder, folder / "data")
+        for pattern in DATA_PATTERNS
+        for path in sorted(place.glob(pattern))
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
+def in_git(folder: Path) -> bool:
+    """Tell whether a folder is inside a git work tree."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"],
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return False
+    return answer.stdout.strip() == b"true"
+
+
+class Step(StrEnum):
+    """A step that a gap in the contract blocks."""
+
+    TRAIN = "train"
+    PRODUCTION = "production"
+
+
+class GapLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One gap as a line: where, what is missing, which step it blocks, what to write."""
+
+    where: str
+    blocks: str
+    what: str
+    fix: str
+
+
+@operation("check", kind=Kind.CLIENT, role=ANYONE)
+def check(ctx: Context, *, for_: Step | None = None) -> list[GapLine]:
+    """Explain each gap of thrive.toml in one line, with the step it blocks.
+
+    Gaps are no error while you develop; with `--for production` any gap is refused.
+
+    Args:
+        for_: fail unless nothing stands between the contract and this step.
+
+    Raises:
+        ContractError: thrive.toml cannot be read; the message names the line.
+        ContractGap: `--for` was given and an answer is missing.
+
+    Examples:
+        thrive check
+        thrive check --for production
+    """
+    parsed = load(ctx.local_folder())
+    found = gaps(parsed, _reachable(ctx, parsed))
+    blocking = [gap for gap in found if for_ is Step.PRODUCTION or gap.blocks == for_]
+    if for_ is not None and blocking:
+        raise ContractGap(_summed_up(parsed, blocking, for_), blocking[0].fix)
+    return [_line(parsed, gap) for gap in found]
+
+
+def _reachable(ctx: Context, parsed: ParsedContract) -> set[str]:
+    """Return the teams whose present channel a test message reached."""
+    try:
+        with ctx.read() as tx:
+            contacts = projects.contacts(tx, ctx.project_id)
+    except NotFound:
+        return set()
+    teams = parsed.contract.team
+    return {
+        contact.team
+        for contact in contacts
+        if contact.team in teams and teams[contact.team].channel == contact.channel
+    }
+
+
+def _line(parsed: ParsedContract, gap: Gap) -> GapLine:
+    where = f"{parsed.filename}:{gap.line}"
+    return GapLine(where=where, blocks=gap.blocks, what=gap.what, fix=gap.fix)
+
+
+def _summed_up(parsed: ParsedContract, blocking: list[Gap], step: Step) -> str:
+    lines = "".join(f"\n  {parsed.filename}:{gap.line}: {gap.what}" for gap in blocking)
+    noun = "answer is" if len(blocking) == 1 else "answers are"
+    return f"{len(blocking)} {noun} missing for {step.value}:{lines}"

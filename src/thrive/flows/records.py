@@ -1,0 +1,125 @@
+"""What a project remembers of itself: its audit chain, its change feed and its jobs."""
+
+import msgspec
+
+from thrive.domain.actor import ANYONE, PEOPLE
+from thrive.domain.errors import NotRight
+from thrive.domain.project import AuditEntry, Change, Job, Page
+from thrive.operations import Context, operation
+from thrive.store import audit, changes, jobs
+
+
+class ChainReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the audit chain holds: how many links, and the digest of the last."""
+
+    whole: bool
+    entries: int
+    head: str
+
+
+def _next_key(items: list[int], limit: int) -> str | None:
+    return str(items[-1]) if len(items) == limit else None
+
+
+@operation("audit list", role=ANYONE)
+def audit_list(ctx: Context, *, limit: int = 50, after: int = 0) -> Page[AuditEntry]:
+    """List who changed what and when, oldest first.
+
+    Args:
+        limit: how many entries at most.
+        after: only entries after this seq.
+
+    Examples:
+        thrive audit list --limit 20
+    """
+    with ctx.read() as tx:
+        items = audit.entries(tx, ctx.project_id, after, limit)
+    return Page(items=items, next=_next_key([item.seq for item in items], limit))
+
+
+@operation("audit verify", role=ANYONE)
+def audit_verify(ctx: Context) -> ChainReport:
+    """Verify the audit chain: every link holds the digest of the one before it.
+
+    Raises:
+        NotRight: a link does not hold.
+
+    Examples:
+        thrive audit verify
+    """
+    with ctx.read() as tx:
+        broken = audit.first_broken(tx, ctx.project_id)
+        newest = audit.latest(tx, ctx.project_id, 1)
+    if broken is not None:
+        raise NotRight(
+            f"The audit chain does not hold at entry {broken}.",
+            f"thrive audit list --after {max(broken - 2, 0)}; compare with a backup",
+        )
+    seq, head = (newest[0].seq, newest[0].digest) if newest else (0, audit.GENESIS)
+    return ChainReport(whole=True, entries=seq, head=head)
+
+
+@operation("changes list", role=ANYONE)
+def changes_list(ctx: Context, *, after: int = 0, limit: int = 100) -> Page[Change]:
+    """List what is new or different, oldest first: the change feed.
+
+    Args:
+        after: only changes after this seq.
+        limit: how many changes at most.
+
+    Examples:
+        thrive changes list --after 120
+    """
+    with ctx.read() as tx:
+        items = changes.after(tx, ctx.project_id, after, limit)
+    return Page(items=items, next=_next_key([item.seq for item in items], limit))
+
+
+@operation("jobs list", role=ANYONE)
+def jobs_list(ctx: Context, *, limit: int = 50, after: str = "") -> Page[Job]:
+    """List long work, newest first.
+
+    Args:
+        limit: how many jobs at most.
+        after: only jobs older than this id.
+
+    Examples:
+        thrive jobs list
+    """
+    with ctx.read() as tx:
+        items = jobs.find(tx, ctx.project_id, limit, after or None)
+    return Page(items=items, next=items[-1].job_id if len(items) == limit else None)
+
+
+@operation("jobs show", role=ANYONE)
+def jobs_show(ctx: Context, job_id: str) -> Job:
+    """Show one job: its state, its progress and what came of it.
+
+    Args:
+        job_id: the job.
+
+    Raises:
+        NotFound: there is none of that id.
+
+    Examples:
+        thrive jobs show 01928374aabb7ccd8ee0112233445566
+    """
+    with ctx.read() as tx:
+        return jobs.get(tx, ctx.project_id, job_id)
+
+
+@operation("jobs cancel", role=PEOPLE, writes=True, next_hint="thrive jobs show {job_id}")
+def jobs_cancel(ctx: Context, job_id: str) -> Job:
+    """Cancel a job that has not finished; its worker stops at its next report.
+
+    Args:
+        job_id: the job.
+
+    Raises:
+        Conflict: the job has finished.
+
+    Examples:
+        thrive jobs cancel 01928374aabb7ccd8ee0112233445566
+    """
+    with ctx.write(f"job:{job_id}") as tx:
+        return jobs.cancel(tx, ctx.project_id, job_id)

@@ -1,0 +1,67 @@
+"""Settings: one typed table of what can be set for a machine, each by one environment variable.
+
+What belongs to a project stands in `thrive.toml`; only what differs between machines stands here.
+`docs/reference/settings.md` is generated from this table.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from thrive.domain.errors import UsageError
+
+PREFIX = "THRIVE_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting with its type, its default and one line of help."""
+
+    debug: Annotated[
+        bool, Meta(description="Show the Python traceback of an unexpected error.")
+    ] = False
+    lease_seconds: Annotated[
+        float, Meta(gt=0, description="How long a worker holds a job between two reports.")
+    ] = 30.0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="From which level on servers and workers write log lines."),
+    ] = "info"
+    mail_from: Annotated[
+        str, Meta(description="The address that messages to teams are sent from.")
+    ] = "thrive@localhost"
+    seal_seconds: Annotated[
+        float, Meta(gt=0, description="How often a serving host ships its prediction log.")
+    ] = 60.0
+    smtp_url: Annotated[
+        str,
+        Meta(description="The mail server: `smtp://user:password@host:587`, or `smtps://...`."),
+    ] = ""
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting: `smtp_url` is read from `THRIVE_SMTP_URL`."""
+    return PREFIX + name.upper()
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        UsageError: a variable holds a value of another type.
+    """
+    given = {
+        name: environment[variable(name)]
+        for name in Settings.__struct_fields__
+        if environment.get(variable(name))
+    }
+    try:
+        return msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `$.")
+        name = variable(place.rstrip("`"))
+        raise UsageError(
+            f"{name}={environment.get(name, '')!r}: {what}.", f"set {name} to such a value"
+        ) from None
