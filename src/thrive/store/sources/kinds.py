@@ -1,0 +1,56 @@
+"""What a file is, by its name; and by its first bytes where a name would mislead."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from thrive.domain.errors import UsageError
+
+_PARQUET_MAGIC = b"PAR1"
+
+
+class FileKind(StrEnum):
+    """The kinds of file that can be read as a table."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    JSONL = "jsonl"
+
+
+_SUFFIXES = {
+    ".csv": FileKind.CSV,
+    ".csv.gz": FileKind.CSV,
+    ".csv.zip": FileKind.CSV,
+    ".parquet": FileKind.PARQUET,
+    ".pq": FileKind.PARQUET,
+    ".jsonl": FileKind.JSONL,
+    ".ndjson": FileKind.JSONL,
+}
+SUPPORTED = ", ".join(_SUFFIXES)
+"""The endings of names that are read, for messages."""
+
+
+def known_kind(path: Path) -> FileKind | None:
+    """Return the kind that the file's name says, or None for names that are not read."""
+    name = path.name.lower()
+    return next((kind for ending, kind in _SUFFIXES.items() if name.endswith(ending)), None)
+
+
+def file_kind(path: Path) -> FileKind:
+    """Return the kind of a file.
+
+    Raises:
+        UsageError: its name has no ending that is read, or says Parquet over other bytes.
+    """
+    kind = known_kind(path)
+    if kind is None:
+        raise UsageError(f"{path} is no file that can be read as a table.", f"use {SUPPORTED}")
+    if kind is FileKind.PARQUET and not _starts_as_parquet(path):
+        raise UsageError(
+            f"{path} is named like Parquet but does not start like it.", "rename or rewrite it"
+        )
+    return kind
+
+
+def _starts_as_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
