@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -55,7 +55,7 @@ class ObjectBlobs:
             StoreUnavailable: the bucket does not answer.
             DiskFull: the cache has no room.
         """
-        return self._upload(self.cache.put(data))
+        return self._put(lambda: self.cache.put(data))
 
     def put_file(self, path: Path) -> str:
         """Keep a copy of the file's bytes in the bucket and return their digest.
@@ -65,7 +65,7 @@ class ObjectBlobs:
             StoreUnavailable: the bucket does not answer.
             DiskFull: the cache has no room.
         """
-        return self._upload(self.cache.put_file(path))
+        return self._put(lambda: self.cache.put_file(path))
 
     def get(self, digest: str) -> bytes:
         """Return the bytes, checked; from the local copy if there is a sound one.
@@ -177,7 +177,17 @@ class ObjectBlobs:
             return True
         return False
 
-    def _upload(self, digest: str) -> str:
+    def _put(self, keep: Callable[[], str]) -> str:
+        """Cache what `keep` puts there and upload it; a damaged older copy is replaced."""
+        digest = keep()
+        try:
+            self._upload(digest)
+        except Damaged:
+            self.cache.delete(digest)
+            self._upload(keep())
+        return digest
+
+    def _upload(self, digest: str) -> None:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
@@ -185,7 +195,7 @@ class ObjectBlobs:
         name = relative_name(digest)
         with self._answering(digest):
             if self._has_whole(digest, size):
-                return digest
+                return
             # Checked again as it leaves: a damaged cache must not reach the bucket.
             with self.cache.open(digest) as stream:
                 if size <= _ONE_REQUEST:
@@ -195,7 +205,6 @@ class ObjectBlobs:
                         pass  # another writer was first, with the same bytes
                 else:
                     obstore.put(self._store, name, stream, use_multipart=True)
-        return digest
 
     def _has_whole(self, digest: str, size: int) -> bool:
         try:
