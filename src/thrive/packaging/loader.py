@@ -169,17 +169,16 @@ def _listed(folder: Path) -> dict[str, Path]:
 def _read(path: Path, most: int) -> bytes:
     """Return a regular file's bytes, one more than `most` at the most: enough to see it differs."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(path, "rb", opener=_open_plainly) as stream:
+            return stream.read(min(most, MAX_FILE_BYTES) + 1)
     except FileNotFoundError:
         raise NotFound(f"The package lacks its file {path.name!r}.", "fetch it again") from None
     except OSError as error:
         raise Damaged(
-            f"{path.name!r} is no readable file: {error.strerror}.", "fetch it again"
+            f"{path.name!r} is no readable file: {error.strerror}.", "fetch the package again"
         ) from None
-    with os.fdopen(descriptor, "rb") as stream:
-        try:
-            return stream.read(min(most, MAX_FILE_BYTES) + 1)
-        except OSError as error:
-            raise Damaged(
-                f"{path.name!r} is no readable file: {error.strerror}.", "fetch it again"
-            ) from None
+
+
+def _open_plainly(path: str, flags: int) -> int:
+    """Open a file, never through a symbolic link, never waiting for a pipe's other end."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)

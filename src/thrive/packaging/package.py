@@ -1,6 +1,7 @@
 """Packing: from a trained model to a package that is proven to answer as the model does."""
 
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,16 +132,19 @@ def _export(
     model: Any, sample: "pl.DataFrame", signature: Signature, only: str | None
 ) -> tuple[ModelFormat, dict[str, bytes], dict[str, Any]]:
     """Return the first format that holds the model, its files, and the evidence of parity."""
+    candidates = _candidates(model, only)
+    trials = [] if isinstance(model, Constant) else _trials(model, sample, signature)
     tried: dict[str, str] = {}
-    for name, candidate in _candidates(model, only).items():
+    for name, candidate in candidates.items():
         try:
             files = candidate.save(model, signature)
             if candidate is pickle:
                 return candidate, files, {"tried": tried}
-            predictor = candidate.load(files, signature)
-            return candidate, files, {**_parity(model, predictor, sample), "tried": tried}
+            evidence = _parity(candidate.load(files, signature), trials)
         except (DoesNotFit, UnsafeModel) as reason:
             tried[name] = reason.what if isinstance(reason, UnsafeModel) else str(reason)
+        else:
+            return candidate, files, {**evidence, "tried": tried}
     reasons = "; ".join(f"{name}: {reason}" for name, reason in tried.items())
     raise UnsafeModel(
         f"No safe format holds this {type(model).__name__} ({reasons}).",
@@ -159,29 +163,40 @@ def _candidates(model: Any, only: str | None) -> dict[str, ModelFormat]:
     return {name: found for name, found in FORMATS.items() if name not in unasked}
 
 
-def _parity(model: Any, predictor: Predictor, sample: "pl.DataFrame") -> dict[str, Any]:
+def _trials(
+    model: Any, sample: "pl.DataFrame", signature: Signature
+) -> list[tuple[Columns, NDArray[Any]]]:
+    """Return rows to compare with, and the model's own answers to them.
+
+    Rows that the model itself refuses, such as missing values it was not made for, are left out.
+    """
+    rows = sample.gather_every(max(1, -(-sample.height // PARITY_ROWS)))
+    try:
+        trials = [(columns_of(signature, rows), _reference(model, rows, signature))]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"The model does not answer the sample: {str(error)[:200]}",
+            "give a fitted model, and the inputs it was trained on",
+        ) from error
+    for frame in _strained(rows, signature):
+        try:
+            trials.append((columns_of(signature, frame), _reference(model, frame, signature)))
+        except (ValueError, TypeError):
+            continue
+    return trials
+
+
+def _parity(
+    predictor: Predictor, trials: list[tuple[Columns, NDArray[Any]]]
+) -> dict[str, int | float]:
     """Return how many rows were compared, and the largest relative difference found.
 
     Raises:
         DoesNotFit: the predictor answers otherwise than the model.
     """
-    if isinstance(model, Constant):
-        return {}
-    step = max(1, -(-sample.height // PARITY_ROWS))
-    rows = sample.gather_every(step)
-    worst, compared = 0.0, 0
-    for number, frame in enumerate((rows, *_strained(rows, predictor.signature))):
-        try:
-            expected = _reference(model, frame, predictor)
-        except (ValueError, TypeError):
-            if number == 0:
-                raise UsageError(
-                    "The model does not answer the sample.", "give the inputs it was trained on"
-                ) from None
-            continue
-        worst = max(worst, _difference(predictor, columns_of(predictor.signature, frame), expected))
-        compared += frame.height
-    return {"parity_rows": compared, "parity_difference": worst}
+    worst = [_difference(predictor, columns, expected) for columns, expected in trials]
+    compared = sum(len(expected) for _, expected in trials)
+    return {"parity_rows": compared, "parity_difference": max(worst, default=0.0)}
 
 
 def _strained(rows: "pl.DataFrame", signature: Signature) -> Iterable["pl.DataFrame"]:
@@ -196,18 +211,19 @@ def _strained(rows: "pl.DataFrame", signature: Signature) -> Iterable["pl.DataFr
             yield few.with_columns(unseen.alias(field.name))
 
 
-def _reference(model: Any, frame: "pl.DataFrame", predictor: Predictor) -> NDArray[Any]:
+def _reference(model: Any, frame: "pl.DataFrame", signature: Signature) -> NDArray[Any]:
     """Return the model's own answer to a frame, in the way it was trained."""
-    if hasattr(model, "feature_names_in_"):
-        output = predictor.signature.output
-        direct: Any = frame
+    if not hasattr(model, "feature_names_in_"):
+        columns = columns_of(signature, frame)
+        return EstimatorPredictor(signature, model, "trained").predict(columns)
+    output = signature.output
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # encoders warn of the unseen values we send on purpose
         if output.kind is OutputKind.PROBABILITY:
             place = np.asarray(model.classes_).tolist().index(output.positive)
-            return np.asarray(model.predict_proba(direct))[:, place]
+            return np.asarray(model.predict_proba(frame))[:, place]
         name = "predict_proba" if output.kind is OutputKind.VECTOR else "predict"
-        return np.asarray(getattr(model, name)(direct))
-    columns = columns_of(predictor.signature, frame)
-    return EstimatorPredictor(predictor.signature, model, "trained").predict(columns)
+        return np.asarray(getattr(model, name)(frame))
 
 
 def _difference(predictor: Predictor, columns: Columns, expected: NDArray[Any]) -> float:

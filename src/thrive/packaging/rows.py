@@ -128,11 +128,12 @@ class RowReader:
             if not isinstance(values, list):
                 problems.add(0, name, _shown(values), "a list of values")
         lengths = {len(values) for values in columns.values() if isinstance(values, list)}
-        if len(lengths) != 1:
-            raise UsageError(
-                f"The columns have lengths {sorted(lengths)}.", "send columns of one length"
-            )
         problems.settle()
+        if len(lengths) != 1 or lengths == {0}:
+            raise UsageError(
+                f"The columns have lengths {sorted(lengths)}.",
+                "send columns of one length, with at least one row",
+            )
         absent = [_ABSENT] * lengths.pop()
         return [columns.get(name, absent) for name in self._names]
 

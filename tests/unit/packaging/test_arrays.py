@@ -4,6 +4,7 @@ import zipfile
 
 import numpy as np
 import pytest
+
 from thrive.domain.errors import UnsafeModel
 from thrive.packaging.formats.arrays import pack_arrays, unpack_arrays
 

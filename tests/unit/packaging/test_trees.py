@@ -9,6 +9,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+
 from thrive.domain.errors import UnsafeModel, UsageError
 from thrive.packaging.formats import trees
 from thrive.packaging.formats.arrays import pack_arrays, unpack_arrays
@@ -140,8 +141,10 @@ def test_pipelines_of_encoders_become_data(frame, late, steps):
     prepare = make_column_transformer(*steps, remainder="passthrough")
     model = make_pipeline(prepare, HistGradientBoostingClassifier(max_iter=10))
     package = pack(model.fit(inputs, late), inputs)
-    rows = strange(frame, 5).drop("night").with_columns(
-        pl.col("delay", "wind").replace([np.inf, -np.inf], 0.0)
+    rows = (
+        strange(frame, 5)
+        .drop("night")
+        .with_columns(pl.col("delay", "wind").replace([np.inf, -np.inf], 0.0))
     )
     assert package.manifest.model_format == "trees", package.manifest.extra
     np.testing.assert_allclose(
@@ -157,9 +160,7 @@ def test_categories_by_number_in_a_pipeline(frame, late):
     package = pack(model, inputs)
     rows = strange(frame, 6).select(inputs.columns)
     assert package.manifest.model_format == "trees"
-    np.testing.assert_allclose(
-        answers(package, rows), model.predict_proba(rows)[:, 1], atol=1e-12
-    )
+    np.testing.assert_allclose(answers(package, rows), model.predict_proba(rows)[:, 1], atol=1e-12)
 
 
 def test_an_encoder_that_refuses_the_unknown_still_refuses(frame, late):
@@ -270,7 +271,9 @@ def test_a_category_of_a_number_is_refused(trees_package):
         lambda content: content["features"].pop(),
         lambda content: content["features"][0].update(source="no input"),
         lambda content: content["features"][0].update(codes=[]),
-        lambda content: content["features"][0].update(codes=[c + 0.5 for c in content["features"][0]["codes"]]),
+        lambda content: content["features"][0].update(
+            codes=[c + 0.5 for c in content["features"][0]["codes"]]
+        ),
         lambda content: content["features"][-1].update(type="pickle"),
         lambda content: content["features"][-1].update(scale=0),
         lambda content: content["features"][-1].update(fill="text"),
