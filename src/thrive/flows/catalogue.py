@@ -9,6 +9,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.project",
     "thrive.flows.records",
     "thrive.flows.teams",
+    "thrive.serving.operations",
 )
 """Dotted names, sorted; a module that declares an operation stands here, held by a test."""
 

@@ -1,0 +1,308 @@
+"""One request, answered and logged: by its version, else by production, else by the fallback."""
+
+import asyncio
+import logging
+import random
+import time
+from typing import Any
+
+import msgspec
+
+from thrive.domain.errors import InfrastructureError, ThriveError
+from thrive.packaging.rows import InvalidRows
+from thrive.serving import records
+from thrive.serving.answers import Answer, NotANumber, read_answer, read_fallback
+from thrive.serving.assemble import Assembled, RowAssembler, read_keys
+from thrive.serving.assignment import drawn
+from thrive.serving.counters import WorkerState
+from thrive.serving.isolation import CandidateFailed
+from thrive.serving.live import Beside, LiveModel, Production
+from thrive.serving.records import Logged
+from thrive.store.eventlog.prediction_id import row_ids
+from thrive.store.eventlog.writer import SegmentWriter
+
+_logger = logging.getLogger(__name__)
+
+SHADOW_QUEUE = 256
+_NOTHING = Assembled(rows=0, columns={}, keys={})
+
+
+class NobodyAnswers(InfrastructureError):
+    """No version could answer and the contract has no fallback."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One request: the rows, the key of its assignment, its event time, and when it came.
+
+    `key` is None when the caller named none: then the entity of the first row is used, or chance.
+    `began` is `time.perf_counter_ns()`.
+    """
+
+    rows: list[dict[str, Any]]
+    at: int
+    key: str | None = None
+    began: int = msgspec.field(default_factory=time.perf_counter_ns)
+
+    def micros(self) -> int:
+        """Return how long ago it came."""
+        return (time.perf_counter_ns() - self.began) // 1000
+
+
+class Answerer:
+    """Answers requests of one worker.
+
+    Args:
+        writer: where answers are logged.
+        state: where they are counted.
+    """
+
+    def __init__(self, writer: SegmentWriter, state: WorkerState) -> None:
+        self._writer = writer
+        self._state = state
+        self._shadow_queue: asyncio.Queue[tuple[Beside, LiveModel, Asked, str]] = asyncio.Queue(
+            SHADOW_QUEUE
+        )
+
+    async def answer(self, live: LiveModel, asked: Asked) -> Answer:
+        """Return the answer to a request, logged.
+
+        Raises:
+            InvalidRows: the rows do not fit the signature.
+            UsageError: there is no row.
+            NobodyAnswers: no version can answer, and there is no fallback.
+        """
+        production = live.production
+        if production is None:
+            return self._fall_back(live, asked, 0, _read_without_model(live, asked), "")
+        assembled = production.assembler.read(asked.rows)
+        failure: tuple[Beside, str] | None = None
+        if live.candidates:
+            chosen = live.candidate_for(_key(live, asked, assembled))
+            if chosen is not None:
+                try:
+                    return await self._ask_candidate(live, asked, chosen)
+                except CandidateFailed as error:
+                    failure = (chosen, error.reason)
+        answer = self._ask_production(live, asked, production, assembled)
+        if failure is not None:
+            self._log_failure(live, asked, *failure, live_id=answer.record_id)
+        return answer
+
+    def copy_to_shadows(self, live: LiveModel, asked: Asked, answer: Answer) -> None:
+        """Queue a request for its model's shadows; called after the answer is sent."""
+        for shadow in live.shadows:
+            place = answer.record_id or str(asked.began)
+            if not answer.record_id or not drawn("shadow", place, shadow.variant.share):
+                continue
+            try:
+                self._shadow_queue.put_nowait((shadow, live, asked, answer.record_id))
+            except asyncio.QueueFull:
+                self._state.shadow_dropped += 1
+
+    async def run_shadows(self) -> None:
+        """Answer queued requests by their shadows, one at a time, for ever."""
+        while True:
+            shadow, live, asked, live_id = await self._shadow_queue.get()
+            try:
+                await self._ask_shadow(live, asked, shadow, live_id)
+            except Exception:
+                _logger.exception("a shadow request of %s was lost", live.served.model)
+            finally:
+                self._shadow_queue.task_done()
+
+    async def finish_shadows(self, timeout_s: float) -> None:
+        """Wait until the queue is empty, at most for a time."""
+        try:
+            await asyncio.wait_for(self._shadow_queue.join(), timeout_s)
+        except TimeoutError:
+            self._state.shadow_dropped += self._shadow_queue.qsize()
+
+    def _ask_production(
+        self, live: LiveModel, asked: Asked, production: Production, assembled: Assembled
+    ) -> Answer:
+        version = production.variant.version
+        try:
+            raw = production.predictor.predict(assembled.columns)
+            scores, decisions = read_answer(
+                production.predictor.signature.output, live.served.threshold, raw
+            )
+        except Exception as error:
+            nan = isinstance(error, NotANumber)
+            if not nan:
+                _logger.exception("%s@%d failed", live.served.model, version)
+            reason = "nan" if nan else f"raised {type(error).__name__}"
+            return self._fall_back(live, asked, version, assembled, reason)
+        answer = Answer(
+            model=live.served.model,
+            version=version,
+            variant=records.PRODUCTION,
+            scores=scores,
+            decisions=decisions,
+        )
+        self._keep(live, asked, answer, assembled, production.assembler)
+        return answer
+
+    async def _ask_candidate(self, live: LiveModel, asked: Asked, chosen: Beside) -> Answer:
+        try:
+            assembled = chosen.assembler.read(asked.rows)
+        except InvalidRows as error:
+            raise CandidateFailed(f"input: {error.what}"[:200]) from None
+        reply = await chosen.process.ask(_own_rows(chosen, asked.rows))
+        answer = Answer(
+            model=live.served.model,
+            version=chosen.variant.version,
+            variant=records.CANDIDATE,
+            scores=reply.scores,
+            decisions=reply.decisions,
+        )
+        self._keep(live, asked, answer, assembled, chosen.assembler)
+        return answer
+
+    async def _ask_shadow(
+        self, live: LiveModel, asked: Asked, shadow: Beside, live_id: str
+    ) -> None:
+        scores: list[float | None] = []
+        decisions: list[Any] = []
+        micros, error, assembled = 0, "", _NOTHING
+        try:
+            assembled = shadow.assembler.read(asked.rows)
+            reply = await shadow.process.ask(_own_rows(shadow, asked.rows))
+            scores, decisions, micros = reply.scores, reply.decisions, reply.micros
+        except InvalidRows as problem:
+            error = f"input: {problem.what}"[:200]
+        except CandidateFailed as failure:
+            error = failure.reason
+        self._write(
+            Logged(
+                m=live.served.model,
+                v=shadow.variant.version,
+                a=records.SHADOW,
+                t=asked.at,
+                n=len(asked.rows),
+                x=shadow.assembler.logged(assembled.columns, live.mask) if assembled.rows else {},
+                k=_unmasked(assembled.keys, live.mask),
+                y=scores,
+                d=decisions,
+                us=micros,
+                e=error,
+                p=live_id,
+            )
+        )
+
+    def _log_failure(
+        self, live: LiveModel, asked: Asked, chosen: Beside, reason: str, *, live_id: str
+    ) -> None:
+        """Log that a candidate did not answer; production did, under `live_id`."""
+        if not live_id:
+            return
+        self._write(
+            Logged(
+                m=live.served.model,
+                v=chosen.variant.version,
+                a=records.CANDIDATE,
+                t=asked.at,
+                n=len(asked.rows),
+                us=asked.micros(),
+                e=reason,
+                p=live_id,
+            )
+        )
+
+    def _fall_back(
+        self, live: LiveModel, asked: Asked, version: int, assembled: Assembled, reason: str
+    ) -> Answer:
+        served = live.served
+        self._state.failed += bool(reason)
+        if served.fallback is None:
+            raise NobodyAnswers(
+                f"No version of {served.model} can answer, and the contract has no fallback.",
+                f"thrive releases start {served.model}, or set its fallback in thrive.toml",
+            )
+        scores, decisions = read_fallback(served.fallback, served.threshold, len(asked.rows))
+        answer = Answer(
+            model=served.model,
+            version=version,
+            variant=records.FALLBACK,
+            scores=scores,
+            decisions=decisions,
+        )
+        assembler = live.production.assembler if live.production else None
+        self._keep(live, asked, answer, assembled, assembler, reason)
+        return answer
+
+    def _keep(
+        self,
+        live: LiveModel,
+        asked: Asked,
+        answer: Answer,
+        assembled: Assembled,
+        assembler: RowAssembler | None,
+        error: str = "",
+    ) -> None:
+        """Log an answer, unless the sample leaves it out; the answer gets the record's id."""
+        if live.served.sample < 1 and random.random() >= live.served.sample:  # noqa: S311 - no secret
+            return
+        inputs = assembler.logged(assembled.columns, live.mask) if assembler else {}
+        answer.record_id = self._write(
+            Logged(
+                m=answer.model,
+                v=answer.version,
+                a=answer.variant,
+                t=asked.at,
+                n=len(asked.rows),
+                x=inputs,
+                k=_unmasked(assembled.keys, live.mask),
+                y=answer.scores,
+                d=answer.decisions,
+                us=asked.micros(),
+                e=error,
+            )
+        )
+
+    def _write(self, logged: Logged) -> str:
+        """Append a record and return its id, "" when the log has no room: never an error."""
+        state = self._state
+        state.count(
+            logged.m, logged.v, logged.a, rows=logged.n, micros=logged.us, failed=bool(logged.e)
+        )
+        try:
+            return self._writer.append(records.KIND, logged.t, records.encode(logged), logged.n)
+        except (ThriveError, OSError) as error:
+            if not state.dropped:
+                _logger.error("predictions are answered and not logged: %s", error)  # noqa: TRY400
+            state.dropped += logged.n
+            return ""
+
+
+def prediction_ids(answer: Answer) -> list[str | None]:
+    """Return the id of each row of an answer; None for one that was not logged."""
+    rows = len(answer.decisions)
+    return [*row_ids(answer.record_id, rows)] if answer.record_id else [None] * rows
+
+
+def _key(live: LiveModel, asked: Asked, assembled: Assembled) -> str:
+    if asked.key is not None:
+        return asked.key
+    values = [assembled.keys[name][0] for name in live.served.entity]
+    if not values or any(value is None for value in values):
+        return str(random.getrandbits(64))
+    return "|".join(map(str, values))
+
+
+def _own_rows(beside: Beside, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = beside.process.signature.names
+    return [{name: row[name] for name in names if name in row} for row in rows]
+
+
+def _read_without_model(live: LiveModel, asked: Asked) -> Assembled:
+    """Check rows by the signature of a version in the shadow, or by their keys alone."""
+    if live.shadows:
+        return live.shadows[0].assembler.read(asked.rows)
+    keys = read_keys(asked.rows, live.served.keys)
+    return Assembled(rows=len(asked.rows), columns={}, keys=keys)
+
+
+def _unmasked(keys: dict[str, list[Any]], mask: frozenset[str]) -> dict[str, list[Any]]:
+    if not mask:
+        return keys
+    return {name: values for name, values in keys.items() if name not in mask}

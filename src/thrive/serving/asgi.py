@@ -1,0 +1,173 @@
+"""The little of HTTP that serving needs, on bare ASGI: bodies with limits, answers, errors."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from thrive.domain.errors import ThriveError
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+JSON = b"application/json"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker takes.
+
+    Attributes:
+        body_bytes: largest body of a request.
+        rows: most rows of a request.
+        body_seconds: how long a body may take to arrive.
+        in_flight: requests at work at a time; more are told to come back (429).
+    """
+
+    body_bytes: int = 16 << 20
+    rows: int = 10_000
+    body_seconds: float = 10.0
+    in_flight: int = 512
+
+
+class HttpError(Exception):
+    """A refusal with its HTTP status.
+
+    Args:
+        status: the HTTP status.
+        code: a stable name for programs.
+        message: what is wrong, with the value.
+        hint: what to send instead.
+        details: further fields of the error body.
+        headers: further headers.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        hint: str = "",
+        *,
+        details: dict[str, Any] | None = None,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.details = details or {}
+        self.headers = list(headers)
+
+    def body(self) -> bytes:
+        """Return the JSON body: `error` for our clients, two flat fields for MLflow's."""
+        error = {"code": self.code, "message": self.message, "hint": self.hint, **self.details}
+        flat = {"error": error, "error_code": self.code, "message": self.message}
+        return msgspec.json.encode(flat)
+
+
+def from_error(error: ThriveError, status: int, details: dict[str, Any] | None = None) -> HttpError:
+    """Return one of our errors as a refusal."""
+    return HttpError(status, error.code, error.what, error.hint, details=details)
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """Return the first header of a lower-case name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return None
+
+
+async def read_json(scope: Scope, receive: Receive, limits: Limits) -> Any:
+    """Return the decoded body of a request.
+
+    Raises:
+        HttpError: 415 for another content type, 413 for too large a body, 408 for too slow a
+            one, 400 for broken JSON.
+    """
+    kind = (header(scope, b"content-type") or "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise HttpError(
+            415,
+            "UnsupportedMediaType",
+            f"The content type {kind[:80]!r} is not read here.",
+            "send JSON with `Content-Type: application/json`",
+        )
+    if header(scope, b"content-encoding") not in (None, "identity"):
+        raise HttpError(415, "UnsupportedMediaType", "Compressed bodies are not read here.")
+    body = await _read_body(scope, receive, limits)
+    try:
+        return msgspec.json.decode(body)
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+        raise HttpError(
+            400, "BadJson", f"The body is not JSON: {error}.", 'send e.g. {"rows": [{...}]}'
+        ) from None
+
+
+async def _read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
+    declared = header(scope, b"content-length")
+    if declared is not None and declared.isdecimal() and int(declared) > limits.body_bytes:
+        raise _too_large(limits)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limits.body_bytes:
+            raise _too_large(limits)
+        return body
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            return await _read_rest(body, receive, limits)
+    except TimeoutError:
+        raise HttpError(
+            408, "TooSlow", f"The body did not arrive within {limits.body_seconds:g} s."
+        ) from None
+
+
+async def _read_rest(first: bytes, receive: Receive, limits: Limits) -> bytes:
+    parts, size = [first], len(first)
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise HttpError(400, "Disconnected", "The caller left before the body was sent.")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limits.body_bytes:
+            raise _too_large(limits)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _too_large(limits: Limits) -> HttpError:
+    return HttpError(
+        413,
+        "TooLarge",
+        f"The body is larger than {limits.body_bytes:,} bytes.",
+        "send fewer rows at a time",
+        headers=[(b"connection", b"close")],
+    )
+
+
+async def respond(
+    send: Send,
+    status: int,
+    body: bytes,
+    *,
+    content_type: bytes = JSON,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> None:
+    """Send a whole response."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", content_type),
+                (b"content-length", b"%d" % len(body)),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

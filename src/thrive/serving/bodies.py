@@ -1,0 +1,111 @@
+"""What request bodies mean: rows in our own form and in that of MLflow, and the answers' forms."""
+
+from typing import Any, cast
+
+import msgspec
+
+from thrive.serving.answering import prediction_ids
+from thrive.serving.answers import Answer
+from thrive.serving.asgi import HttpError
+
+_FORMS = "dataframe_records, dataframe_split, instances or inputs"
+
+
+def native_rows(body: Any) -> list[dict[str, Any]]:
+    """Return the rows of `{"rows": [...]}` or of one row object.
+
+    Raises:
+        HttpError: 422, it is neither.
+    """
+    if type(body) is dict:
+        if "rows" not in body:
+            return [cast("dict[str, Any]", body)]
+        return _checked(body["rows"], "rows")
+    raise _no_rows(f"The body is {_kind(body)}, not an object.")
+
+
+def mlflow_rows(body: Any) -> list[dict[str, Any]]:
+    """Return the rows of an MLflow scoring body.
+
+    Raises:
+        HttpError: 422, it has another form.
+    """
+    if type(body) is not dict:
+        raise _no_rows(f"The body is {_kind(body)}, not an object.")
+    given = [name for name in _FORMS.replace(" or", ",").split(", ") if name in body]
+    if len(given) != 1:
+        raise HttpError(422, "InvalidRows", f"The body has {len(given)} of {_FORMS}.", "send one")
+    found: Any = body[given[0]]
+    if given[0] == "dataframe_split":
+        return _split(found)
+    if type(found) is dict and given[0] != "dataframe_records":
+        return _columns(found, given[0])
+    return _checked(found, given[0])
+
+
+def _split(found: Any) -> list[dict[str, Any]]:
+    columns, data = (found.get("columns"), found.get("data")) if type(found) is dict else (0, 0)
+    if type(columns) is not list or type(data) is not list:
+        raise _no_rows("dataframe_split has no lists `columns` and `data`.")
+    width = len(columns)
+    if not all(type(name) is str for name in columns):
+        raise _no_rows("dataframe_split.columns holds something else than names.")
+    if not all(type(values) is list and len(values) == width for values in data):
+        raise _no_rows(f"A row of dataframe_split.data does not have {width} values.")
+    return _checked([dict(zip(columns, values, strict=True)) for values in data], "data")
+
+
+def _columns(found: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    lists = [values for values in found.values() if type(values) is list]
+    if not lists:
+        return [found]
+    lengths = {len(values) for values in lists}
+    if len(lists) != len(found) or len(lengths) != 1:
+        raise _no_rows(f"The columns of {name} are not lists of one length.")
+    rows = [dict(zip(found, values, strict=True)) for values in zip(*lists, strict=True)]
+    return _checked(rows, name)
+
+
+def _checked(rows: Any, name: str) -> list[dict[str, Any]]:
+    if type(rows) is not list or not rows:
+        raise _no_rows(f"{name} is {_kind(rows)}, not a list of row objects.")
+    for number, row in enumerate(rows):
+        if type(row) is not dict:
+            raise _no_rows(f"Row {number} is {_kind(row)}, not an object of fields.")
+    return cast("list[dict[str, Any]]", rows)
+
+
+def _no_rows(message: str) -> HttpError:
+    return HttpError(422, "InvalidRows", message, 'send e.g. {"rows": [{"field": 1}]}')
+
+
+def _kind(value: Any) -> str:
+    if value == []:
+        return "empty"
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def native_answer(answer: Answer) -> bytes:
+    """Return the JSON of an answer in our own form."""
+    predictions = [
+        {"id": one, "score": score, "decision": decision}
+        for one, score, decision in zip(
+            prediction_ids(answer), answer.scores, answer.decisions, strict=True
+        )
+    ]
+    return msgspec.json.encode(
+        {
+            "model": answer.model,
+            "version": answer.version,
+            "variant": answer.variant,
+            "predictions": predictions,
+        }
+    )
+
+
+def mlflow_answer(answer: Answer) -> bytes:
+    """Return the JSON of an answer as MLflow gives it: scores, or decisions without scores."""
+    pairs = zip(answer.scores, answer.decisions, strict=True)
+    plain = [decision if score is None else score for score, decision in pairs]
+    return msgspec.json.encode({"predictions": plain})

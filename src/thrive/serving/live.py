@@ -1,0 +1,191 @@
+"""The models as one worker has them loaded, following the routing file."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import msgspec
+
+from thrive.domain.errors import ThriveError
+from thrive.domain.release import Variant
+from thrive.packaging.formats.predictor import Predictor
+from thrive.packaging.signature import Signature
+from thrive.serving.assemble import RowAssembler
+from thrive.serving.assignment import drawn
+from thrive.serving.isolation import Isolated
+from thrive.serving.packages import PackageCache
+from thrive.serving.routes import Routes, ServedModel
+
+_logger = logging.getLogger(__name__)
+
+READY_S = 10.0
+"""How long a new routing waits for a candidate's process before it is used without it."""
+
+
+class Beside(msgspec.Struct, frozen=True, kw_only=True):
+    """A version beside production: its variant, its process, and the rows it takes."""
+
+    variant: Variant
+    process: Isolated
+    assembler: RowAssembler
+
+
+class Production(msgspec.Struct, frozen=True, kw_only=True):
+    """The version in production, in this process."""
+
+    variant: Variant
+    predictor: Predictor
+    assembler: RowAssembler
+
+
+class LiveModel(msgspec.Struct, frozen=True, kw_only=True):
+    """One model, ready to answer; replaced as a whole when its routing moves.
+
+    Attributes:
+        served: what the routing file says of it.
+        production: None when nothing is in production.
+        candidates: versions with a share of the live traffic.
+        shadows: versions that see copies of it.
+        mask: fields that are not logged.
+    """
+
+    served: ServedModel
+    production: Production | None
+    candidates: list[Beside]
+    shadows: list[Beside]
+    mask: frozenset[str]
+
+    def candidate_for(self, key: str) -> Beside | None:
+        """Return the candidate that a key belongs to, None for production."""
+        below = 0.0
+        for each in self.candidates:
+            below += each.variant.share
+            if drawn(self.served.salt, key, below):
+                return each
+        return None
+
+    @property
+    def signature(self) -> Signature | None:
+        """What requests look like: as production says, else as a version beside it says."""
+        if self.production is not None:
+            return self.production.predictor.signature
+        beside = [*self.candidates, *self.shadows]
+        return beside[0].process.signature if beside else None
+
+
+class LiveModels:
+    """All models of a worker.
+
+    Predictors and processes are kept by package: a rollback finds the version it goes back to
+    loaded already.
+
+    Args:
+        cache: the cache folder of the home, with the routing file and the packages.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self.models: dict[str, LiveModel] = {}
+        self.errors: dict[str, str] = {}
+        self._packages = PackageCache(cache / "packages")
+        self._folder = cache / "packages"
+        self._predictors: dict[tuple[str, str], Predictor] = {}
+        self._isolated: dict[tuple[str, str], Isolated] = {}
+
+    async def apply(self, routes: Routes) -> None:
+        """Load what the routes name and use it; a model that cannot be loaded stays as it was."""
+        changed = [
+            served
+            for name, served in routes.models.items()
+            if name not in self.models or self.models[name].served != served
+        ]
+        await asyncio.gather(*(self._replace(served) for served in changed))
+        for name in self.models.keys() - routes.models.keys():
+            del self.models[name]
+        await self._close_unused()
+
+    async def close(self) -> None:
+        """End all processes of candidates."""
+        await asyncio.gather(*(each.close() for each in self._isolated.values()))
+
+    async def _replace(self, served: ServedModel) -> None:
+        try:
+            live = await self._build(served)
+        except (ThriveError, OSError, msgspec.MsgspecError) as error:
+            self.errors[served.model] = str(error)
+            _logger.exception("%s stays as it was", served.model)
+            return
+        self.errors.pop(served.model, None)
+        self._remember_warm(served.model, live)
+        self.models[served.model] = live
+
+    async def _build(self, served: ServedModel) -> LiveModel:
+        live = [each for each in served.variants if not each.shadow and each.share > 0]
+        shadows = [each for each in served.variants if each.shadow]
+        signatures = {
+            each.package: self._packages.signature(each.package) for each in (*live, *shadows)
+        }
+        fields = frozenset(name for each in signatures.values() for name in each.names)
+        beside = {
+            each.package: self._beside(served, each, signatures[each.package], fields)
+            for each in (*live[1:], *shadows)
+        }
+        production = await self._production(served, live[0], fields) if live else None
+        await asyncio.gather(*(each.process.ready(READY_S) for each in beside.values()))
+        return LiveModel(
+            served=served,
+            production=production,
+            candidates=[beside[each.package] for each in live[1:]],
+            shadows=[beside[each.package] for each in shadows],
+            mask=frozenset(served.mask),
+        )
+
+    async def _production(
+        self, served: ServedModel, variant: Variant, fields: frozenset[str]
+    ) -> Production:
+        name = (served.model, variant.package)
+        predictor = self._predictors.get(name)
+        if predictor is None:
+            predictor = await asyncio.to_thread(self._load, served.model, variant.package)
+            self._predictors[name] = predictor
+        assembler = RowAssembler(predictor.signature, served.keys, fields)
+        return Production(variant=variant, predictor=predictor, assembler=assembler)
+
+    def _load(self, model: str, package: str) -> Predictor:
+        """Load a package and answer its example once, so that no caller pays for first times."""
+        predictor = self._packages.load(package, model)
+        example = list(predictor.signature.example)
+        if example:
+            try:
+                predictor.predict(RowAssembler(predictor.signature, []).read(example).columns)
+            except Exception:
+                _logger.exception("%s does not answer its own example", model)
+        return predictor
+
+    def _beside(
+        self, served: ServedModel, variant: Variant, signature: Signature, fields: frozenset[str]
+    ) -> Beside:
+        name = (served.model, variant.package)
+        process = self._isolated.get(name)
+        if process is None:
+            process = Isolated(
+                self._folder, variant.package, served.model, signature, served.threshold
+            )
+            self._isolated[name] = process
+        assembler = RowAssembler(signature, served.keys, fields)
+        return Beside(variant=variant, process=process, assembler=assembler)
+
+    def _remember_warm(self, model: str, live: LiveModel) -> None:
+        """Keep the last two versions that were in production, and forget older ones."""
+        mine = [name for name in self._predictors if name[0] == model]
+        using = live.production.variant.package if live.production else ""
+        for name in [name for name in mine if name[1] != using][:-1]:
+            del self._predictors[name]
+
+    async def _close_unused(self) -> None:
+        used = {
+            (live.served.model, each.variant.package)
+            for live in self.models.values()
+            for each in (*live.candidates, *live.shadows)
+        }
+        for name in self._isolated.keys() - used:
+            await self._isolated.pop(name).close()

@@ -1,0 +1,112 @@
+"""What serving offers: the server itself, its hosts, and single predictions."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Generator
+
+import msgspec
+
+from thrive.domain.actor import ANYONE, RELEASERS
+from thrive.domain.clock import SECOND, machine_now
+from thrive.domain.errors import UsageError
+from thrive.domain.release import ServingHost
+from thrive.operations import Context, Kind, operation
+from thrive.serving.agent import HEARTBEAT_EVERY_S, Agent, AgentOptions
+from thrive.serving.control_plane import LocalControlPlane
+from thrive.serving.lookup import PredictionRecord, find_prediction
+from thrive.store import releases
+
+MAX_WORKERS = 64
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server did until it was stopped."""
+
+    url: str
+    answered: int
+    failed: int
+    dropped: int
+
+
+class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A serving host and whether it spoke lately."""
+
+    host: ServingHost
+    up: bool
+    silent_for: int
+
+
+@operation("serve", kind=Kind.CLIENT, role=RELEASERS, next_hint="thrive status")
+def serve(ctx: Context, *, host: str = "127.0.0.1", port: int = 8100, workers: int = 1) -> Served:
+    """Answer predictions over HTTP until stopped.
+
+    Follows the routing table within a second, keeps answering when the store is away, and logs
+    every answer. Ctrl-C or SIGTERM finishes what has come, then stops.
+
+    Args:
+        host: the address to listen on; one that other machines reach is refused for now.
+        port: the port; 0 takes a free one.
+        workers: how many processes answer; one a core is enough.
+    """
+    if not 1 <= workers <= MAX_WORKERS or not 0 <= port < 1 << 16:
+        raise UsageError(
+            f"{workers} workers on port {port} cannot be.", f"use 1 to {MAX_WORKERS} workers"
+        )
+    options = AgentOptions(host=host, port=port, workers=workers)
+    agent = Agent(LocalControlPlane(ctx.home), ctx.home.cache_folder, ctx.home.log_folder, options)
+    stop = threading.Event()
+    with _stopped_by_signals(stop):
+        url = agent.run(stop, lambda url: ctx.progress(0.0, f"serving at {url}"))
+    with ctx.read() as tx:
+        hosts = releases.find_hosts(tx, ctx.project_id)
+    last = next((each for each in hosts if each.agent_id == agent.agent_id), None)
+    return Served(
+        url=url,
+        answered=last.answered if last else 0,
+        failed=last.failed if last else 0,
+        dropped=last.dropped if last else 0,
+    )
+
+
+@operation("serving status", role=ANYONE)
+def serving_status(ctx: Context) -> list[HostStatus]:
+    """Show the hosts that serve: where, with which routing, and when they last spoke."""
+    with ctx.read() as tx:
+        hosts = releases.find_hosts(tx, ctx.project_id)
+    now = machine_now()
+    return [
+        HostStatus(
+            host=each,
+            up=bool(each.url) and now - each.seen_at < 3 * HEARTBEAT_EVERY_S * SECOND,
+            silent_for=now - each.seen_at,
+        )
+        for each in hosts
+    ]
+
+
+@operation("predictions show", role=ANYONE)
+def predictions_show(ctx: Context, prediction_id: str) -> PredictionRecord:
+    """Show one prediction: what was asked, answered, by which version, and what happened.
+
+    Args:
+        prediction_id: the 32 hex digits that came back with the prediction.
+    """
+    return find_prediction(ctx.home, prediction_id)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Generator[None]:
+    """Let SIGTERM and SIGINT set `stop`; only the main thread may hear signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, lambda _number, _frame: stop.set())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

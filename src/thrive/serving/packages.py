@@ -1,0 +1,77 @@
+"""Verified copies of packages on a serving host: `packages/<digest>/` with manifest and files."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from thrive.domain.errors import Damaged
+from thrive.packaging.formats.predictor import Predictor
+from thrive.packaging.loader import load_folder
+from thrive.packaging.manifest import MANIFEST_NAME, digest_of, read_manifest
+from thrive.packaging.signature import Signature
+
+
+class PackageCache:
+    """A folder of packages by digest; a package is there whole or not at all.
+
+    Args:
+        folder: made when missing; agents write it, workers read it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def has(self, digest: str) -> bool:
+        """Tell whether the package is there."""
+        return (self._folder / digest / MANIFEST_NAME).is_file()
+
+    def add(self, digest: str, fetch: Callable[[str], bytes]) -> None:
+        """Fetch a package's manifest and files by digest, unless it is there already.
+
+        Raises:
+            Damaged: fetched bytes do not have their digest.
+            UnsafeModel: the manifest names a file outside the allowed form.
+        """
+        if self.has(digest):
+            return
+        data = fetch(digest)
+        manifest = read_manifest(data, digest=digest)
+        building = self._folder / f".{digest}.{os.getpid()}"
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True, mode=0o700)
+        for name, entry in manifest.files.items():
+            content = fetch(entry.digest)
+            if digest_of(content) != entry.digest:
+                raise Damaged(f"{name} of package {digest[:12]} is damaged.", "thrive doctor")
+            (building / name).write_bytes(content)
+        (building / MANIFEST_NAME).write_bytes(data)
+        self._install(building, digest)
+
+    def _install(self, building: Path, digest: str) -> None:
+        try:
+            building.rename(self._folder / digest)
+        except OSError:
+            if not self.has(digest):
+                raise
+            shutil.rmtree(building, ignore_errors=True)
+
+    def signature(self, digest: str) -> Signature:
+        """Return the signature of a package that is there, without loading its model.
+
+        Raises:
+            Damaged: the manifest does not have its digest.
+            FileNotFoundError: the package is not there.
+        """
+        data = (self._folder / digest / MANIFEST_NAME).read_bytes()
+        return read_manifest(data, digest=digest).signature
+
+    def load(self, digest: str, model: str) -> Predictor:
+        """Return the predictor of a package; raises as `thrive.packaging.loader.load`."""
+        return load_folder(self._folder / digest, digest=digest, name=model)
+
+    def drop_all_but(self, digests: set[str]) -> None:
+        """Remove packages that nothing needs any more."""
+        for path in self._folder.iterdir() if self._folder.is_dir() else ():
+            if path.name not in digests:
+                shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,191 @@
+"""One HTTP worker process: answers from local files, and never opens the database.
+
+Its agent gives it a listening socket and holds its standard input: when that closes, the agent is
+gone and the worker drains.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thrive.domain.errors import ThriveError
+from thrive.serving.answering import Answerer
+from thrive.serving.app import App
+from thrive.serving.asgi import Limits
+from thrive.serving.counters import WorkerState, write_state
+from thrive.serving.live import LiveModels
+from thrive.serving.routes import FILE_NAME, read_routes
+from thrive.store.eventlog.writer import SegmentWriter
+
+_logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.1
+"""How often the routing file is looked at."""
+STATE_EVERY_S = 1.0
+DRAIN_S = 0.3
+"""How long a draining worker still takes connections, telling callers to close theirs."""
+LAST_REQUESTS_S = 10.0
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent starts a worker with: number, socket, folders, limits."""
+
+    worker: int
+    socket: int
+    cache: str
+    log: str
+    limits: Limits = Limits()
+
+
+class Worker:
+    """Everything one worker process runs beside its HTTP server."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.cache = Path(settings.cache)
+        self.state = WorkerState(worker=settings.worker)
+        self.live = LiveModels(self.cache)
+        self.writer = SegmentWriter(Path(settings.log), settings.worker)
+        self.answerer = Answerer(self.writer, self.state)
+        self.app = App(self.live, self.answerer, self.state, self.cache, settings.limits)
+        self.drain = asyncio.Event()
+        self._seen: tuple[int, int] | None = None
+
+    async def follow_routing(self) -> None:
+        """Load what the routing file names whenever it was replaced, for ever."""
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                await self._look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _look(self) -> None:
+        found = (self.cache / FILE_NAME).stat()
+        seen = (found.st_mtime_ns, found.st_ino)
+        if seen == self._seen:
+            return
+        try:
+            routes = read_routes(self.cache)
+        except (ThriveError, msgspec.MsgspecError):
+            _logger.exception("the routing file cannot be read; the last one stays")
+            self._seen = seen
+            return
+        await self.live.apply(routes)
+        self.app.routes = routes
+        self._seen = seen
+        self.publish()
+
+    def publish(self) -> None:
+        """Write the state file: revisions in use and counters."""
+        self.state.revisions = {
+            name: live.served.revision for name, live in self.live.models.items()
+        }
+        self.state.dropped = max(self.state.dropped, self.writer.dropped)
+        with contextlib.suppress(OSError):
+            write_state(self.cache, self.state)
+
+    async def publish_often(self) -> None:
+        """Write the state file every second, for ever."""
+        while True:
+            await asyncio.sleep(STATE_EVERY_S)
+            self.publish()
+
+    async def close(self) -> None:
+        """Finish the shadows, end the candidates, close the log."""
+        await self.answerer.finish_shadows(2.0)
+        await self.live.close()
+        await asyncio.to_thread(self.writer.close)
+        self.publish()
+
+
+async def serve(settings: WorkerSettings) -> None:
+    """Serve until told to stop, then answer what has come and leave."""
+    import uvicorn
+
+    worker = Worker(settings)
+    config = uvicorn.Config(
+        worker.app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=65,
+        timeout_graceful_shutdown=int(LAST_REQUESTS_S),
+    )
+    server = _server(config)
+    listening = socket.socket(fileno=settings.socket)
+    tasks = [
+        asyncio.create_task(each)
+        for each in (
+            worker.follow_routing(),
+            worker.publish_often(),
+            worker.answerer.run_shadows(),
+            _drain_when_told(worker, server),
+        )
+    ]
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        await worker.close()
+        for task in tasks:
+            task.cancel()
+
+
+def _server(config: Any) -> Any:
+    """Return uvicorn's server with our own end: a signal starts a drain, not a stop."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Generator[None]:
+            yield
+
+    return Server(config)
+
+
+async def _drain_when_told(worker: Worker, server: Any) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.drain.set)
+    loop.add_reader(0, _read_agent, worker)
+    await worker.drain.wait()
+    worker.app.draining = True
+    await asyncio.sleep(DRAIN_S)
+    server.should_exit = True
+
+
+def _read_agent(worker: Worker) -> None:
+    if not os.read(sys.stdin.fileno(), 64):
+        asyncio.get_running_loop().remove_reader(0)
+        worker.drain.set()
+
+
+def main() -> None:
+    """Run a worker from the settings in the first argument."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    settings = msgspec.json.decode(sys.argv[1], type=WorkerSettings)
+    runner = asyncio.Runner(loop_factory=_loop_factory())
+    with runner:
+        runner.run(serve(settings))
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+if __name__ == "__main__":
+    main()
