@@ -15,6 +15,9 @@ from thrive.domain.identifiers import is_digest, new_id
 from thrive.store.blobs.disk import clone, full_disk, sync_folder, write_all
 from thrive.store.blobs.port import READ_SIZE, Guarantees, damaged, missing, relative_name
 
+_SETTLED_S = 60
+"""Seconds after which the system has written a new name to the disk by itself."""
+
 
 class FolderBlobs:
     """A blob store in a folder: `root/ab/cdef...`, with `root/tmp` for what is being written.
@@ -180,12 +183,12 @@ class FolderBlobs:
     def _present(self, digest: str, size: int) -> bool:
         path = self._path(digest)
         try:
-            there = path.stat().st_size == size
+            found = path.stat()
         except FileNotFoundError:
             return False
-        if there and self._durable:
-            sync_folder(path.parent)  # another writer may have renamed it a moment ago
-        return there
+        if self._durable and time.time() - found.st_ctime < _SETTLED_S:
+            sync_folder(path.parent)  # its writer may not have come to this yet
+        return found.st_size == size
 
     @contextmanager
     def _writing(self) -> Generator[tuple[int, Path]]:
