@@ -6,10 +6,15 @@ User code runs in a child process that never opens the database: what it wants t
 Requests that a run answers:
 
 * `dataset` {name, version: int | None} -> the DatasetVersion as plain values; it becomes lineage
-* `step` {key, name, arguments, timeout, ...} -> the artifact of the result
-* `register` {...} -> the number of the new version
+* `step` {key, name, args, kwargs, timeout} -> {result} or {failure, exception}
+* `inline` {name} -> the position of the step that begins
+* `register` {model, package, evaluation, reference, importance, note} -> the version's number
 
-One-way messages: `log` {points}, `artifact` {name, kind, digest, size}, `result`, `failure`.
+One-way messages: `log` {points}, `inline_done` {position}, `result` {ref}, `finished`,
+`failed` {failure, exception}.
+
+Facts that a run tells at the start: `role` ("pipeline" or "step"), `run_id`, `blobs` (the folder
+of the home's blobs), `scratch` (the folder of the run), `models` (terms of the contract by name).
 """
 
 import itertools

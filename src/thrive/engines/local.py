@@ -1,0 +1,317 @@
+"""The local engine: the calling side of a zygote."""
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from thrive.domain.errors import InfrastructureError
+from thrive.engines import wire
+from thrive.engines.failures import Failure, restore
+from thrive.engines.zygote import CONTROL, kill_group
+
+_OUTPUT_SIZE = 1 << 16
+IMPORTING = ""
+"""The task that output during the import of the program belongs to."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A task says or asks something; `number` 0 wants no reply."""
+
+    task: str
+    number: int
+    kind: str
+    body: dict[str, Any]
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """A task wrote to its standard output or error."""
+
+    task: str
+    data: bytes
+
+
+class Exit(msgspec.Struct, frozen=True, kw_only=True):
+    """A task's process ended; everything it said was delivered before.
+
+    Attributes:
+        code: the exit code, or minus the signal that killed it.
+        timed_out: it was killed because its time was over.
+        cpu: seconds of CPU it used.
+        peak: bytes of memory it held at most.
+    """
+
+    task: str
+    code: int
+    timed_out: bool
+    cpu: float
+    peak: int
+
+
+Event = Message | Output | Exit
+
+
+class _Task:
+    def __init__(self, task: str, timeout: float | None) -> None:
+        self.task = task
+        self.pid = 0
+        self.deadline = None if timeout is None else time.monotonic() + timeout
+        self.timed_out = False
+        self.open = 0
+        self.exit: dict[str, Any] | None = None
+        self.connection: socket.socket | None = None
+
+
+class LocalEngine:
+    """Runs tasks of one program in forks of one zygote.
+
+    Use as a context manager: leaving it kills whatever still runs.
+
+    Args:
+        program: dotted name of a module with `prepare` and `perform`; trusted, ours.
+        arguments: what `prepare` gets.
+        folder: the working directory of all tasks.
+        environment: variables added to this process's own.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        arguments: dict[str, Any],
+        *,
+        folder: Path,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._tasks: dict[str, _Task] = {}
+        self._control, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "thrive.engines.zygote"],
+                cwd=folder,
+                env={**os.environ, **(environment or {}), CONTROL: str(theirs.fileno())},
+                stdin=subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+            os.close(writing)
+        self._selector.register(self._control, selectors.EVENT_READ, self._on_control)
+        self._listen_output(reading, None)
+        wire.send(self._control, {"program": program, "arguments": arguments})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill every task and the zygote; nothing of the run stays behind."""
+        for task in self._tasks.values():
+            if task.pid:
+                kill_group(task.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for key in list(self._selector.get_map().values()):
+            self._selector.unregister(key.fileobj)
+            _close(key.fileobj)
+        self._selector.close()
+
+    def ready(self) -> Generator[Output, None, dict[str, Any]]:
+        """Wait until the program is imported; yield its output, return what `prepare` returned.
+
+        Raises:
+            ThriveError: what the program refused; an error of the user's module is a NotRight.
+            InfrastructureError: the process ended without a word.
+        """
+        while True:
+            for event in self._turn(None):
+                if isinstance(event, dict):
+                    return _accepted(event)
+                if isinstance(event, Output):
+                    yield event
+
+    def fork(
+        self,
+        task: str,
+        work: dict[str, Any],
+        facts: dict[str, Any],
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Start a task.
+
+        Args:
+            task: a name for it, unique in this engine.
+            work: what `perform` gets.
+            facts: what its channel tells it at the start.
+            timeout: seconds after which it is killed.
+        """
+        self._tasks[task] = _Task(task, timeout)
+        self._order({"kind": "fork", "task": task, "work": work, "facts": facts})
+
+    def reply(self, message: Message, body: Any = None, failure: Failure | None = None) -> None:
+        """Answer a request; a task that is gone meanwhile needs no answer."""
+        task = self._tasks.get(message.task)
+        if task is None or task.connection is None or not message.number:
+            return
+        error = None if failure is None else msgspec.to_builtins(failure)
+        answer = {"number": message.number, "body": body, "error": error}
+        with contextlib.suppress(wire.WireClosed):
+            wire.send(task.connection, answer)
+
+    def events(self, wait: float | None = None) -> list[Event]:
+        """Return what happened, after `wait` seconds at most; an empty list when nothing did.
+
+        Raises:
+            InfrastructureError: the zygote died.
+        """
+        return [event for event in self._turn(wait) if not isinstance(event, dict)]
+
+    def _turn(self, wait: float | None) -> list[Any]:
+        found: list[Any] = []
+        for key, _ in self._selector.select(self._patience(wait)):
+            if self._selector.get_map().get(key.fd) is key:  # not closed by an earlier one
+                found.extend(key.data())
+        self._kill_late()
+        return found
+
+    def _patience(self, wait: float | None) -> float | None:
+        left = [task.deadline - time.monotonic() for task in self._running() if task.deadline]
+        soonest = min(left, default=None)
+        if soonest is None:
+            return wait
+        return max(0.0, soonest if wait is None else min(wait, soonest))
+
+    def _running(self) -> list[_Task]:
+        return [task for task in self._tasks.values() if task.exit is None and not task.timed_out]
+
+    def _kill_late(self) -> None:
+        for task in self._running():
+            if task.pid and task.deadline and time.monotonic() >= task.deadline:
+                task.timed_out = True
+                self._order({"kind": "kill", "pid": task.pid})
+
+    def _order(self, order: dict[str, Any]) -> None:
+        try:
+            wire.send(self._control, order)
+        except wire.WireClosed:
+            raise self._lost() from None
+
+    def _lost(self) -> InfrastructureError:
+        self._process.wait()
+        code = self._process.returncode
+        return InfrastructureError(
+            f"The process that imports the pipeline ended {describe_exit(code)}.",
+            "thrive doctor, then run again",
+        )
+
+    def _on_control(self) -> list[Any]:
+        try:
+            message, handles = wire.receive(self._control)
+        except wire.WireClosed:
+            raise self._lost() from None
+        if message["kind"] == "forked":
+            return self._on_forked(message, handles)
+        if message["kind"] == "exited":
+            return self._on_exited(message)
+        return [message]
+
+    def _on_forked(self, message: dict[str, Any], handles: list[int]) -> list[Any]:
+        task = self._tasks[message["task"]]
+        task.pid = message["pid"]
+        task.connection = socket.socket(fileno=handles[0])
+        task.open = 2
+        self._selector.register(
+            task.connection, selectors.EVENT_READ, lambda: self._on_message(task)
+        )
+        self._listen_output(handles[1], task)
+        return []
+
+    def _on_exited(self, message: dict[str, Any]) -> list[Any]:
+        task = next(task for task in self._tasks.values() if task.pid == message["pid"])
+        task.exit = message
+        kill_group(task.pid)  # what it started and left behind would keep its pipes open
+        return self._if_ended(task)
+
+    def _listen_output(self, handle: int, task: _Task | None) -> None:
+        self._selector.register(handle, selectors.EVENT_READ, lambda: self._on_output(handle, task))
+
+    def _on_output(self, handle: int, task: _Task | None) -> list[Any]:
+        data = os.read(handle, _OUTPUT_SIZE)
+        if data:
+            return [Output(task=task.task if task else IMPORTING, data=data)]
+        self._selector.unregister(handle)
+        os.close(handle)
+        return self._one_closed(task) if task else []
+
+    def _on_message(self, task: _Task) -> list[Any]:
+        connection = task.connection
+        assert connection is not None
+        try:
+            message, _ = wire.receive(connection)
+        except wire.WireClosed:
+            self._selector.unregister(connection)
+            connection.close()
+            task.connection = None
+            return self._one_closed(task)
+        return [msgspec.convert({"task": task.task, **message}, Message)]
+
+    def _one_closed(self, task: _Task) -> list[Any]:
+        task.open -= 1
+        return self._if_ended(task)
+
+    def _if_ended(self, task: _Task) -> list[Any]:
+        """Return the exit once the process is gone and all that it said has been read."""
+        if task.exit is None or task.open:
+            return []
+        del self._tasks[task.task]
+        return [
+            Exit(
+                task=task.task,
+                code=task.exit["code"],
+                timed_out=task.timed_out,
+                cpu=task.exit["cpu"],
+                peak=task.exit["peak"],
+            )
+        ]
+
+
+def _close(handle: Any) -> None:
+    if isinstance(handle, int):
+        os.close(handle)
+    else:
+        handle.close()
+
+
+def _accepted(answer: dict[str, Any]) -> dict[str, Any]:
+    if answer["kind"] == "ready":
+        return answer["body"]
+    failure = msgspec.convert(answer["failure"], Failure)
+    error = restore(failure)
+    what = "\n".join([error.what, *failure.frames])
+    raise type(error)(what, error.hint or "correct the file, then run again")
+
+
+def describe_exit(code: int) -> str:
+    """Return an exit code in words: `with code 3`, `by signal SIGSEGV`."""
+    if code >= 0:
+        return f"with exit code {code}"
+    name = signal.Signals(-code).name
+    likely = " (the machine may have run out of memory)" if name == "SIGKILL" else ""
+    return f"by signal {name}{likely}"

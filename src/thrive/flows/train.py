@@ -1,0 +1,269 @@
+"""Training: from a file with a pipeline to a recorded run and registered versions.
+
+The file is imported and executed in processes of their own; this one records. It knows the
+contract, resolves data, and writes every fact as it happens, so that killing it at any moment
+leaves a run that is later shown as interrupted, and never half a version.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thrive.contract.gaps import gaps
+from thrive.contract.parse import ParsedContract, load
+from thrive.domain.actor import BUILDERS
+from thrive.domain.errors import ContractGap, Interrupted, Refused, ThriveError
+from thrive.domain.model import ModelVersion
+from thrive.domain.reference import format_reference
+from thrive.domain.run import Run, RunState
+from thrive.engines.failures import restore
+from thrive.engines.local import LocalEngine
+from thrive.flows.execution import Execution, Show
+from thrive.operations import Context, Kind, operation
+from thrive.store.blobs import FolderBlobs
+from thrive.tracking.code import CodeFacts, record_code
+from thrive.tracking.recorder import Beginning, RunRecorder, start_run
+from thrive.tracking.recovery import recover_dead_runs
+from thrive.training.discover import find_file, split_target
+
+PROGRAM = "thrive.training.driver"
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended: what it measured, which versions it registered, what to type next.
+
+    `notes` says what the record lacks and what stands between the versions and production.
+    """
+
+    run_id: str
+    pipeline: str
+    state: RunState
+    seconds: float
+    metrics: dict[str, float | None]
+    models: list[str]
+    notes: list[str]
+    next_hint: str
+
+
+@operation("run", role=BUILDERS, kind=Kind.CLIENT, writes=True)
+def run(
+    ctx: Context,
+    target: str,
+    params: list[str] | None = None,
+    *,
+    experiment: str = "",
+) -> RunResult:
+    """Run a pipeline: its steps, its data, its parameters and its metrics are recorded.
+
+    Args:
+        ctx: the context of the call.
+        target: FILE with one @pipeline, or FILE:PIPELINE.
+        params: parameters of the pipeline, e.g. --rate 0.05.
+        experiment: the name to compare the run under; that of the pipeline if not given.
+    """
+    started = _start(ctx, target, params or [], experiment, show_on_terminal)
+    with started.engine:
+        run = _execute(started)
+    return _result(started, run)
+
+
+def train(
+    ctx: Context,
+    target: str,
+    params: list[str] | None = None,
+    *,
+    experiment: str = "",
+    show: Show | None = None,
+) -> Run:
+    """Run a pipeline without a terminal: for workers, and for the action `retrain`.
+
+    Args:
+        ctx: the context of the call; its progress is told of each step.
+        target: `FILE` or `FILE:PIPELINE`, relative to the project's folder.
+        params: parameters of the pipeline, as `name=value` or `--name value`.
+        experiment: the name to compare the run under.
+        show: gets each line of output.
+
+    Raises:
+        ThriveError: the run could not start, or failed; what it recorded is kept.
+    """
+    started = _start(ctx, target, params or [], experiment, show)
+    with started.engine:
+        return _execute(started)
+
+
+class _Started(msgspec.Struct, frozen=True, kw_only=True):
+    ctx: Context
+    engine: LocalEngine
+    recorder: RunRecorder
+    execution: Execution
+    code: CodeFacts
+    contract: ParsedContract
+
+
+def _start(
+    ctx: Context, target: str, params: list[str], experiment: str, show: Show | None
+) -> _Started:
+    folder = ctx.local_folder()
+    contract = load(folder)
+    _refuse_gaps(contract)
+    file = find_file(target, folder)
+    recover_dead_runs(ctx)
+    facts = _facts(ctx, contract)
+    arguments = {"file": str(file), "pipeline": split_target(target)[1], "parameters": params}
+    engine = LocalEngine(PROGRAM, arguments, folder=folder, environment=_environment(folder))
+    try:
+        code = record_code(folder, target, ctx.home.blobs)
+        early, ready = _await_ready(engine, show)
+        recorder = start_run(ctx, _beginning(ready, code, experiment))
+    except BaseException:
+        engine.close()
+        raise
+    recorder.write_log(early)
+    return _Started(
+        ctx=ctx,
+        engine=engine,
+        recorder=recorder,
+        execution=Execution(ctx, engine, recorder, contract, facts, show),
+        code=code,
+        contract=contract,
+    )
+
+
+def _refuse_gaps(contract: ParsedContract) -> None:
+    """Raise ContractGap for what the contract must answer before anything is trained."""
+    blocking = [gap for gap in gaps(contract) if gap.blocks == "train"]
+    if blocking:
+        first, more = blocking[0], len(blocking) - 1
+        rest = f" ({more} more: thrive check)" if more else ""
+        raise ContractGap(f"{contract.filename}:{first.line}: {first.what}{rest}", first.fix)
+
+
+def _facts(ctx: Context, contract: ParsedContract) -> dict[str, Any]:
+    """Return what every child of the run is told."""
+    blobs = ctx.home.blobs
+    if not isinstance(blobs, FolderBlobs):
+        raise Refused("This home keeps its blobs in an object store.", "run it in a local home")
+    return {
+        "blobs": str(blobs.root.resolve()),
+        "models": {
+            name: {
+                "target": terms.target.column,
+                "positive": terms.target.positive,
+                "threshold": terms.target.threshold,
+                "entity": terms.entity,
+            }
+            for name, terms in contract.contract.model.items()
+        },
+    }
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {"PYTHONHASHSEED": "0", "PYTHONPATH": _python_path(folder)}
+
+
+def _python_path(folder: Path) -> str:
+    known = os.environ.get("PYTHONPATH", "")
+    return f"{folder}{os.pathsep}{known}" if known else str(folder)
+
+
+def _await_ready(engine: LocalEngine, show: Show | None) -> tuple[bytes, dict[str, Any]]:
+    """Wait for the import of the user's file; return its output and what it said of itself."""
+    output = b""
+    waiting = engine.ready()
+    try:
+        while True:
+            part = next(waiting).data
+            output += part
+            if show:
+                show(part.decode(errors="replace"))
+    except StopIteration as end:
+        return output, end.value
+    except KeyboardInterrupt:
+        raise Interrupted("Stopped before the run began.", "") from None
+
+
+def _beginning(ready: dict[str, Any], code: CodeFacts, experiment: str) -> Beginning:
+    said = {"untracked": code.untracked, "left_out": code.left_out, "lost": code.lost}
+    return Beginning(
+        experiment=experiment or ready["pipeline"],
+        name=ready["pipeline"],
+        pipeline=ready["pipeline"],
+        params=ready["params"],
+        seed=ready["seed"],
+        code=code.record,
+        environment={**ready["environment"], "code": said},
+    )
+
+
+def _execute(started: _Started) -> Run:
+    """Execute the pipeline and write how it ended, whatever happens.
+
+    Raises:
+        Interrupted: the user stopped it.
+        ThriveError: the pipeline or a step failed.
+    """
+    recorder = started.recorder
+    short = recorder.run.run_id
+    try:
+        failure = started.execution.run()
+    except KeyboardInterrupt:
+        started.engine.close()
+        recorder.finish(RunState.INTERRUPTED, "Stopped by the user.")
+        raise Interrupted(f"Run {short} was stopped.", f"thrive runs show {short}") from None
+    except BaseException as error:
+        started.engine.close()
+        recorder.finish(RunState.FAILED, str(error))
+        raise
+    if failure is None:
+        return recorder.finish(RunState.DONE)
+    recorder.finish(RunState.FAILED, failure.report())
+    raise _failed(restore(failure), failure.task, failure.frames, short)
+
+
+def _failed(error: ThriveError, task: str, frames: list[str], run_id: str) -> ThriveError:
+    where = f"Step {task!r}" if task else "The pipeline"
+    what = "\n".join([f"{where} failed: {error.what}", *frames])
+    return type(error)(what, error.hint or f"thrive runs logs {run_id}")
+
+
+def _result(started: _Started, run: Run) -> RunResult:
+    versions = started.execution.versions
+    return RunResult(
+        run_id=run.run_id,
+        pipeline=run.pipeline,
+        state=run.state,
+        seconds=round(((run.ended_at or run.started_at) - run.started_at) / 1e6, 3),
+        metrics=run.metrics,
+        models=[format_reference(version.model, version.version) for version in versions],
+        notes=_notes(started, versions),
+        next_hint=_next(run, versions),
+    )
+
+
+def _notes(started: _Started, versions: list[ModelVersion]) -> list[str]:
+    notes = [started.code.lost] if started.code.lost else []
+    known = started.contract.contract.model
+    notes += [
+        f"thrive.toml says nothing of {name!r}: add [model.{name}] before it can go to production"
+        for name in dict.fromkeys(version.model for version in versions)
+        if name not in known
+    ]
+    return notes
+
+
+def _next(run: Run, versions: list[ModelVersion]) -> str:
+    if versions:
+        last = versions[-1]
+        return f"thrive gates run {format_reference(last.model, last.version)}"
+    return f"thrive runs show {run.run_id}"
+
+
+def show_on_terminal(text: str) -> None:
+    """Pass what steps write on to standard error, past a progress line that may stand there."""
+    clear = "\r\x1b[2K" if sys.stderr.isatty() else ""
+    sys.stderr.write(clear + text)
+    sys.stderr.flush()

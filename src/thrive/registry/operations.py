@@ -1,0 +1,174 @@
+"""What people and programs ask of models."""
+
+from typing import Any
+
+import msgspec
+
+from thrive.domain.actor import ANYONE, RELEASERS
+from thrive.domain.errors import UsageError
+from thrive.domain.model import Model, ModelVersion, Stage
+from thrive.domain.reference import format_reference, parse_reference
+from thrive.domain.release import RoutingTable
+from thrive.domain.run import Use
+from thrive.operations import Context, operation
+from thrive.registry import versions
+from thrive.registry.stages import champion, stage_of
+from thrive.store import models, releases, runs
+
+
+class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One model in a list."""
+
+    name: str
+    owner: str
+    newest: int | None
+    production: int | None
+    versions: int
+    purpose: str
+
+
+class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a model, in short."""
+
+    version: int
+    stage: Stage
+    metrics: dict[str, float | None]
+    run_id: str
+    created_at: int
+    actor: str
+    note: str
+
+
+class VersionDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One version with its stage, its lineage, and its sisters in short."""
+
+    model: Model
+    version: ModelVersion
+    stage: Stage
+    production: int | None
+    uses: list[Use]
+    versions: list[VersionRow]
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened to a model."""
+
+    at: int
+    what: str
+    actor: str
+    detail: dict[str, Any] = {}
+
+
+@operation("models list", role=ANYONE, next_hint="thrive models show MODEL")
+def list_models(ctx: Context) -> list[ModelRow]:
+    """List the models with their newest version and the one in production.
+
+    Args:
+        ctx: the context of the call.
+    """
+    rows: list[ModelRow] = []
+    with ctx.read() as tx:
+        for model in models.find(tx, ctx.project_id):
+            known = models.versions(tx, ctx.project_id, model.name)
+            current = releases.current_routing(tx, ctx.project_id, model.name)
+            rows.append(
+                ModelRow(
+                    name=model.name,
+                    owner=model.owner,
+                    newest=known[0].version if known else None,
+                    production=champion([current] if current else []),
+                    versions=len(known),
+                    purpose=model.purpose,
+                )
+            )
+    return rows
+
+
+@operation("models show", role=ANYONE, next_hint="thrive gates run MODEL@VERSION")
+def show_model(ctx: Context, model: str) -> VersionDetail:
+    """Show a version of a model: what it answers, where it came from, where it stands.
+
+    Args:
+        ctx: the context of the call.
+        model: MODEL for the newest version, or MODEL@VERSION.
+    """
+    name, number = parse_reference(model)
+    with ctx.read() as tx:
+        version = models.get_version(tx, ctx.project_id, name, number)
+        history = releases.routing_history(tx, ctx.project_id, name)
+        return VersionDetail(
+            model=models.get(tx, ctx.project_id, name),
+            version=version,
+            stage=stage_of(version, history),
+            production=champion(history),
+            uses=runs.find_uses(tx, ctx.project_id, version.run_id),
+            versions=[_row(one, history) for one in models.versions(tx, ctx.project_id, name)],
+        )
+
+
+@operation("models history", role=ANYONE)
+def show_history(ctx: Context, model: str) -> list[HistoryRow]:
+    """Show what happened to a model: registrations, moves of its traffic, retirements.
+
+    Args:
+        ctx: the context of the call.
+        model: the model's name.
+    """
+    name, _ = parse_reference(model)
+    with ctx.read() as tx:
+        models.get(tx, ctx.project_id, name)
+        known = models.versions(tx, ctx.project_id, name)
+        history = releases.routing_history(tx, ctx.project_id, name)
+    rows = [_registered(version) for version in known]
+    rows += [_retired(version) for version in known if version.retired_at is not None]
+    rows += [_moved(table) for table in history]
+    return sorted(rows, key=lambda row: row.at, reverse=True)
+
+
+@operation("models retire", role=RELEASERS, writes=True, next_hint="thrive models list")
+def retire_model(ctx: Context, model: str, *, reason: str = "") -> ModelVersion:
+    """Retire a version: it can be read, and no longer be released.
+
+    Args:
+        ctx: the context of the call.
+        model: MODEL@VERSION.
+        reason: why, in a few words.
+    """
+    name, number = parse_reference(model)
+    if number is None:
+        raise UsageError(f"{model!r} names no version.", f"thrive models retire {model}@1")
+    return versions.retire(ctx, name, number, reason)
+
+
+def _row(version: ModelVersion, history: list[RoutingTable]) -> VersionRow:
+    return VersionRow(
+        version=version.version,
+        stage=stage_of(version, history),
+        metrics=version.metrics,
+        run_id=version.run_id,
+        created_at=version.created_at,
+        actor=version.actor,
+        note=version.note,
+    )
+
+
+def _registered(version: ModelVersion) -> HistoryRow:
+    detail = {"run": version.run_id, "dirty": version.dirty, "metrics": version.metrics}
+    what = f"{format_reference(version.model, version.version)} registered"
+    return HistoryRow(at=version.created_at, what=what, actor=version.actor, detail=detail)
+
+
+def _retired(version: ModelVersion) -> HistoryRow:
+    what = f"{format_reference(version.model, version.version)} retired"
+    detail = {"reason": version.note}
+    return HistoryRow(at=version.retired_at or 0, what=what, actor="", detail=detail)
+
+
+def _moved(table: RoutingTable) -> HistoryRow:
+    shares = [
+        f"@{variant.version} {'shadow' if variant.shadow else f'{variant.share:.0%}'}"
+        for variant in table.variants
+    ]
+    what = f"traffic: {', '.join(shares) or 'none'}"
+    detail = {"reason": table.reason, "revision": table.revision}
+    return HistoryRow(at=table.at, what=what, actor=table.actor, detail=detail)

@@ -1,0 +1,141 @@
+"""Registering: one transaction that makes a version, its model, its lineage and its contract."""
+
+import msgspec
+
+from thrive.contract.parse import ParsedContract
+from thrive.domain.clock import ClockMode
+from thrive.domain.errors import NotFound, Refused
+from thrive.domain.identifiers import checked_name
+from thrive.domain.model import Model, ModelVersion
+from thrive.domain.project import StoredContract
+from thrive.domain.release import RoutingTable
+from thrive.domain.run import CodeRecord, Run, Use
+from thrive.operations import Context
+from thrive.packaging.manifest import PackageManifest, read_manifest
+from thrive.store import models, projects, releases, runs
+from thrive.store.database import Tx
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run offers for registration; the blobs are kept already.
+
+    Attributes:
+        model: the model's name.
+        package: digest of the package's manifest.
+        evaluation: digest of the Parquet table gates judge on.
+        reference: digest of the Parquet table monitoring compares with.
+        training: the datasets the run read, by name and digest.
+        importance: how much each feature matters.
+        note: a few words for people.
+    """
+
+    model: str
+    package: str
+    evaluation: str
+    reference: str
+    training: dict[str, str] = {}
+    importance: dict[str, float] = {}
+    note: str = ""
+
+
+def register(
+    ctx: Context, candidate: Candidate, run: Run, contract: ParsedContract
+) -> ModelVersion:
+    """Store the next version of a model, durably and whole or not at all.
+
+    The contract in force is stored by its digest with the run's commit. A model the contract does
+    not name is registered too: production stays refused until it is named.
+
+    Raises:
+        UsageError: the name has another form.
+        NotFound: a blob the version needs is not there.
+        Damaged: the manifest is not what its digest says.
+    """
+    checked_name(candidate.model, "model")
+    manifest = _manifest(ctx, candidate)
+    code = run.code or CodeRecord(entry="")
+    replay = ctx.home.clock().mode is ClockMode.REPLAY
+    now = ctx.now()
+    with ctx.write(f"model:{candidate.model}", run=run.run_id, package=candidate.package) as tx:
+        _save_model(tx, ctx, candidate.model, contract, now)
+        projects.store_contract(
+            tx,
+            ctx.project_id,
+            StoredContract(
+                digest=contract.digest, text=contract.text, commit=code.commit, stored_at=now
+            ),
+        )
+        version = ModelVersion(
+            version=models.next_version(tx, ctx.project_id, candidate.model),
+            signature=msgspec.to_builtins(manifest.signature),
+            metrics=run.metrics,
+            run_id=run.run_id,
+            contract=contract.digest,
+            commit=code.commit,
+            dirty=code.dirty or not code.commit,
+            created_at=now,
+            actor=ctx.actor.name,
+            replay=replay,
+            **msgspec.structs.asdict(candidate),
+        )
+        files = [entry.digest for entry in manifest.files.values()]
+        models.insert_version(tx, ctx.project_id, version, files)
+        runs.add_use(tx, ctx.project_id, run.run_id, _written(version))
+    return version
+
+
+def _written(version: ModelVersion) -> Use:
+    return Use(
+        kind="model",
+        name=version.model,
+        digest=version.package,
+        direction="out",
+        version=version.version,
+    )
+
+
+def _manifest(ctx: Context, candidate: Candidate) -> PackageManifest:
+    blobs = ctx.home.blobs
+    manifest = read_manifest(blobs.get(candidate.package), digest=candidate.package)
+    needed = [entry.digest for entry in manifest.files.values()]
+    for digest in (*needed, candidate.evaluation, candidate.reference):
+        if not blobs.has(digest):
+            raise NotFound(f"There is no blob {digest} to register.", "register it from a run")
+    return manifest
+
+
+def _save_model(tx: Tx, ctx: Context, name: str, contract: ParsedContract, now: int) -> None:
+    terms = contract.contract.model.get(name)
+    try:
+        created = models.get(tx, ctx.project_id, name).created_at
+    except NotFound:
+        created = now
+    model = Model(
+        name=name,
+        owner=terms.owner if terms else "",
+        purpose=terms.purpose if terms else "",
+        created_at=created,
+    )
+    models.save(tx, ctx.project_id, model)
+
+
+def retire(ctx: Context, name: str, number: int, reason: str) -> ModelVersion:
+    """Retire a version that is in no routing table; it stays readable.
+
+    Raises:
+        Refused: it answers requests, or is on its way to.
+        NotFound: there is no such version.
+    """
+    with ctx.write(f"model:{name}", version=number, reason=reason) as tx:
+        version = models.get_version(tx, ctx.project_id, name, number)
+        _refuse_if_routed(releases.current_routing(tx, ctx.project_id, name), name, number)
+        retired = msgspec.structs.replace(
+            version, retired_at=version.retired_at or ctx.now(), note=reason or version.note
+        )
+        models.replace_version(tx, ctx.project_id, retired)
+    return retired
+
+
+def _refuse_if_routed(table: RoutingTable | None, name: str, number: int) -> None:
+    if table and any(variant.version == number for variant in table.variants):
+        raise Refused(f"{name}@{number} answers requests.", "release another version first")

@@ -1,0 +1,138 @@
+"""The code of a run: git's commit, branch and diff, and a bundle of the project's files."""
+
+import gzip
+import io
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import msgspec
+
+from thrive.domain.run import CodeRecord
+from thrive.store.blobs import BlobStore
+
+SUFFIXES = frozenset({".cfg", ".ini", ".lock", ".py", ".sql", ".toml", ".yaml", ".yml"})
+NAMES = frozenset({"requirements.txt", "constraints.txt", ".python-version"})
+FOREIGN = frozenset({"__pycache__", "node_modules", "site-packages", "venv", "build", "dist"})
+LARGEST_FILE = 1 << 20
+LARGEST_BUNDLE = 16 << 20
+LARGEST_DIFF = 1 << 20
+NO_GIT = "the folder is not under git: no commit and no history, only a copy of the files is kept"
+NO_COMMIT = "git holds no commit yet: only a copy of the files is kept"
+LONG_DIFF = "the diff is larger than 1 MiB and was left out: the bundle holds the files"
+
+
+class CodeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of a run's code, and what else is to be said of it.
+
+    Attributes:
+        record: what the run stores.
+        untracked: files in the bundle that git does not know.
+        left_out: files of the project that were too large for the bundle.
+        lost: what the record lacks, in words; "" when it lacks nothing.
+    """
+
+    record: CodeRecord
+    untracked: list[str] = []
+    left_out: list[str] = []
+    lost: str = ""
+
+
+def record_code(folder: Path, entry: str, blobs: BlobStore) -> CodeFacts:
+    """Read the state of git and bundle the project's code files into a blob.
+
+    Args:
+        folder: the project's folder.
+        entry: what is executed, as typed.
+        blobs: where the bundle (a tar.gz, the same bytes for the same files) is kept.
+    """
+    listed = _git(folder, "ls-files", "-z", "--cached", "--", ".")
+    under_git = listed is not None and _git(folder, "rev-parse", "--git-dir") is not None
+    tracked = _names(listed)
+    untracked = _names(_git(folder, "ls-files", "-z", "--others", "--exclude-standard", "--", "."))
+    names = sorted({*tracked, *untracked}) if under_git else _walked(folder)
+    chosen, left_out = _chosen(folder, names)
+    bundle = blobs.put(_bundle(folder, chosen))
+    code = CodeRecord(entry=entry, bundle=bundle)
+    if not under_git:
+        return CodeFacts(record=code, left_out=left_out, lost=NO_GIT)
+    fresh = [name for name in untracked if name in chosen]
+    return _with_git(folder, code, fresh, left_out)
+
+
+def _with_git(
+    folder: Path, code: CodeRecord, untracked: list[str], left_out: list[str]
+) -> CodeFacts:
+    commit = _text(_git(folder, "rev-parse", "--verify", "-q", "HEAD"))
+    against = ("HEAD",) if commit else ("--cached",)
+    diff = _git(folder, "diff", "--binary", *against, "--", ".") or b""
+    long = len(diff) > LARGEST_DIFF
+    code = msgspec.structs.replace(
+        code,
+        commit=commit,
+        branch=_text(_git(folder, "branch", "--show-current")),
+        dirty=bool(diff or untracked or not commit),
+        diff="" if long else diff.decode(errors="replace"),
+    )
+    lost = NO_COMMIT if not commit else LONG_DIFF if long else ""
+    return CodeFacts(record=code, untracked=untracked, left_out=left_out, lost=lost)
+
+
+def _git(folder: Path, *words: str) -> bytes | None:
+    """Return what git answers, None when it refuses or is not installed."""
+    command = ["git", "-c", "core.quotepath=off", "-C", str(folder), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=30)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _names(listed: bytes | None) -> list[str]:
+    return [name.decode(errors="surrogateescape") for name in (listed or b"").split(b"\0") if name]
+
+
+def _text(answer: bytes | None) -> str:
+    return (answer or b"").decode(errors="replace").strip()
+
+
+def _walked(folder: Path) -> list[str]:
+    found: list[str] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in FOREIGN and name[0] != "."]
+        found.extend(str((Path(parent) / name).relative_to(folder)) for name in files)
+    return sorted(found)
+
+
+def _chosen(folder: Path, names: list[str]) -> tuple[list[str], list[str]]:
+    """Return the code files that fit into a bundle, and those that do not."""
+    chosen: list[str] = []
+    left_out: list[str] = []
+    total = 0
+    for name in names:
+        path = folder / name
+        code = path.suffix in SUFFIXES or path.name in NAMES
+        if not code or path.is_symlink() or not path.is_file():
+            continue
+        size = path.stat().st_size
+        fits = size <= LARGEST_FILE and total + size <= LARGEST_BUNDLE
+        (chosen if fits else left_out).append(name)
+        total += size if fits else 0
+    return chosen, left_out
+
+
+def _bundle(folder: Path, names: list[str]) -> bytes:
+    """Return a tar.gz that depends on names and contents alone."""
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0, compresslevel=6) as squeezed,
+        tarfile.open(fileobj=squeezed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for name in names:
+            data = (folder / name).read_bytes()
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            member.mode = 0o644
+            archive.addfile(member, io.BytesIO(data))
+    return packed.getvalue()

@@ -1,0 +1,199 @@
+"""Writes one run as it happens: what a method wrote is durable when it returns."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thrive.domain.clock import SECOND, ClockMode
+from thrive.domain.identifiers import new_id
+from thrive.domain.run import Artifact, CodeRecord, MetricPoint, Run, RunState, StepRecord, Use
+from thrive.operations import Context
+from thrive.store import references, runs
+from thrive.store.home import made
+from thrive.tracking.process import own_identity
+
+FLUSH_SECONDS = 0.25
+LOG_ARTIFACT = "log"
+
+
+class Beginning(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a run before its first step."""
+
+    experiment: str
+    name: str
+    pipeline: str
+    params: dict[str, Any]
+    seed: int
+    code: CodeRecord
+    environment: dict[str, Any]
+    tags: dict[str, str] = {}
+
+
+class RunRecorder:
+    """The record of one running run; one recorder a run, used by one thread.
+
+    Times are those of the project's clock at the beginning plus the machine's time that passed,
+    so that durations are true in a replay as well.
+
+    Args:
+        ctx: the context of the operation that runs.
+        run: the run, already stored.
+    """
+
+    def __init__(self, ctx: Context, run: Run) -> None:
+        self._ctx = ctx
+        self.run = run
+        self._began = time.monotonic()
+        self._points: list[MetricPoint] = []
+        self._flushed = self._began
+        self._steps = 0
+        self._artifacts: set[str] = set()
+        self.scratch = made(ctx.home.temporary_folder / f"run-{run.run_id}")
+        self._log = (self.scratch / LOG_ARTIFACT).open("ab", buffering=0)
+
+    def now(self) -> int:
+        """Return the run's present moment in UTC microseconds."""
+        return self.run.started_at + round((time.monotonic() - self._began) * SECOND)
+
+    def begin_step(self, name: str, seed: int) -> StepRecord:
+        """Write that the next step runs, and return it."""
+        self._steps += 1
+        step = StepRecord(
+            run_id=self.run.run_id,
+            position=self._steps,
+            name=name,
+            state=RunState.RUNNING,
+            started_at=self.now(),
+            seed=seed,
+        )
+        self._save_step(step)
+        return step
+
+    def end_step(
+        self, step: StepRecord, state: RunState, *, output: Artifact | None = None, error: str = ""
+    ) -> StepRecord:
+        """Write how a step ended, with its result and the metrics it logged."""
+        ended = msgspec.structs.replace(
+            step,
+            state=state,
+            ended_at=self.now(),
+            outputs=[output.name] if output else [],
+            error=error,
+        )
+        self._save_step(ended, output)
+        return ended
+
+    def artifact(self, name: str, kind: str, digest: str, size: int) -> Artifact:
+        """Return an artifact of this run under a name that is not taken yet; it is not written."""
+        free, count = name, 1
+        while free in self._artifacts:
+            count += 1
+            free = f"{name}-{count}"
+        self._artifacts.add(free)
+        return Artifact(
+            run_id=self.run.run_id,
+            name=free,
+            kind=kind,
+            digest=digest,
+            size=size,
+            created_at=self.now(),
+        )
+
+    def use(self, use: Use) -> None:
+        """Write one edge of lineage."""
+        with self._ctx.observe(self._subject) as tx:
+            runs.add_use(tx, self._ctx.project_id, self.run.run_id, use)
+
+    def log(self, points: list[dict[str, Any]]) -> None:
+        """Take metric points; they are written together, a quarter of a second later at most."""
+        now = self.now()
+        self._points += [msgspec.convert({**point, "at": now}, MetricPoint) for point in points]
+        self.flush_if_due()
+
+    def flush_if_due(self) -> None:
+        """Write the waiting metric points if they have waited long enough."""
+        if self._points and time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the waiting metric points."""
+        self._flushed = time.monotonic()
+        if not self._points:
+            return
+        points, self._points = self._points, []
+        latest = {point.key: point.value for point in points}
+        self.run = msgspec.structs.replace(self.run, metrics={**self.run.metrics, **latest})
+        with self._ctx.observe(self._subject) as tx:
+            runs.append_points(tx, self._ctx.project_id, self.run.run_id, points)
+            runs.save(tx, self._ctx.project_id, self.run)
+
+    def write_log(self, data: bytes) -> None:
+        """Append to the run's log."""
+        self._log.write(data)
+
+    def finish(self, state: RunState, error: str = "") -> Run:
+        """Write how the run ended, keep its log, and remove its scratch folder."""
+        self.flush()
+        self._log.close()
+        self.run = msgspec.structs.replace(self.run, state=state, ended_at=self.now(), error=error)
+        close_run(self._ctx, self.run)
+        return self.run
+
+    @property
+    def _subject(self) -> str:
+        return f"run:{self.run.run_id}"
+
+    def _save_step(self, step: StepRecord, output: Artifact | None = None) -> None:
+        self.flush()
+        with self._ctx.observe(self._subject) as tx:
+            runs.save_step(tx, self._ctx.project_id, step)
+            if output is not None:
+                runs.save_artifact(tx, self._ctx.project_id, output)
+
+
+def start_run(ctx: Context, beginning: Beginning) -> RunRecorder:
+    """Store a new run and return its recorder."""
+    run = Run(
+        run_id=new_id(),
+        state=RunState.RUNNING,
+        actor=ctx.actor.name,
+        started_at=ctx.now(),
+        process=own_identity(),
+        replay=ctx.home.clock().mode is ClockMode.REPLAY,
+        **{name: getattr(beginning, name) for name in beginning.__struct_fields__},
+    )
+    with ctx.write(f"run:{run.run_id}", pipeline=run.pipeline, seed=run.seed) as tx:
+        runs.save(tx, ctx.project_id, run)
+        references.add(tx, ctx.project_id, "run", run.run_id, beginning.code.bundle)
+    return RunRecorder(ctx, run)
+
+
+def close_run(ctx: Context, run: Run) -> None:
+    """Write the end of a run with what became of its steps; keep its log; remove its scratch."""
+    scratch = ctx.home.temporary_folder / f"run-{run.run_id}"
+    log = _kept_log(ctx, run, scratch / LOG_ARTIFACT)
+    with ctx.write(f"run:{run.run_id}", state=run.state.value) as tx:
+        for step in runs.find_steps(tx, ctx.project_id, run.run_id):
+            if step.state is RunState.RUNNING:
+                lost = msgspec.structs.replace(step, state=run.state, ended_at=run.ended_at)
+                runs.save_step(tx, ctx.project_id, lost)
+        if log is not None:
+            runs.save_artifact(tx, ctx.project_id, log)
+        runs.save(tx, ctx.project_id, run)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _kept_log(ctx: Context, run: Run, path: Path) -> Artifact | None:
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    return Artifact(
+        run_id=run.run_id,
+        name=LOG_ARTIFACT,
+        kind="text",
+        digest=ctx.home.blobs.put_file(path),
+        size=path.stat().st_size,
+        created_at=run.ended_at or run.started_at,
+    )

@@ -1,0 +1,190 @@
+"""Values as artifacts: encoded once, named by content, mapped into memory when read.
+
+Polars frames are written as Arrow IPC files. Everything else is pickled with protocol 5: the
+large buffers of numpy arrays (and of what is built from them) stand beside the pickle at
+addresses aligned to 64 bytes, so that reading maps them instead of copying. A mapping is
+private: a step may write to an array it was given, and nobody else sees it.
+
+Frames and pickles are read only by the processes of the run that wrote them.
+"""
+
+import io
+import mmap
+import pickle
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from blake3 import blake3
+
+from thrive.domain.errors import Damaged, UsageError
+from thrive.engines.channel import Channel
+from thrive.store.blobs.disk import write_all
+from thrive.store.blobs.folder import FolderBlobs
+
+ALIGNMENT = 64
+MAGIC = b"THRIVEP5"
+INLINE_BYTES = 16 << 10
+"""Arguments up to this size travel in the message."""
+_SIZES = struct.Struct("<8sI")
+
+Piece = bytes | memoryview
+
+
+class Ref(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a value is: `data` holds a small one itself; `lent` ones live as long as the run."""
+
+    kind: str
+    digest: str
+    size: int
+    data: bytes = b""
+    lent: bool = False
+
+
+class ArtifactStore:
+    """Keeps and fetches values in the child processes of a run.
+
+    Args:
+        kept: the home's blobs, for results.
+        lent: a folder of the run, for arguments.
+    """
+
+    def __init__(self, kept: FolderBlobs, lent: FolderBlobs) -> None:
+        self._kept = kept
+        self._lent = lent
+
+    @classmethod
+    def of(cls, link: Channel) -> Self:
+        """Return the store that a channel's run told of."""
+        blobs = FolderBlobs(Path(link.facts["blobs"]))
+        return cls(blobs, FolderBlobs(Path(link.facts["scratch"]), durable=False))
+
+    def keep(self, value: Any, words: str) -> Ref:
+        """Keep a value for good; `words` name it in an error."""
+        kind, parts = encode(value, words)
+        digest, size = _put(self._kept, parts)
+        return Ref(kind=kind, digest=digest, size=size)
+
+    def lend(self, value: Any, words: str) -> Ref:
+        """Keep a value for the other processes of this run."""
+        kind, parts = encode(value, words)
+        size = _size(parts)
+        if size <= INLINE_BYTES:
+            return Ref(kind=kind, digest="", size=size, data=b"".join(parts))
+        digest, size = _put(self._lent, parts)
+        return Ref(kind=kind, digest=digest, size=size, lent=True)
+
+    def fetch(self, ref: Ref) -> Any:
+        """Return the value; its large buffers are mapped, not read.
+
+        Raises:
+            Damaged: the stored bytes are not what was written.
+            NotFound: they are gone.
+        """
+        if ref.data:
+            return decode(ref.kind, ref.data)
+        path = (self._lent if ref.lent else self._kept).local_path(ref.digest)
+        return _read_frame(path) if ref.kind == "arrow" else decode(ref.kind, _mapped(path))
+
+
+def encode(value: Any, words: str) -> tuple[str, list[Piece]]:
+    """Return the kind of encoding, and the parts of the file.
+
+    Args:
+        value: any value that pickles, or a Polars frame.
+        words: what the value is, for the message.
+
+    Raises:
+        UsageError: the value cannot be pickled.
+    """
+    if _is_frame(value):
+        stream = io.BytesIO()
+        value.write_ipc(stream, compression="uncompressed")
+        return "arrow", [stream.getbuffer()]
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        body = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"A {type(value).__name__} cannot travel between steps ({words}): {error}.",
+            "pass values that pickle; define classes and functions at the top of a module",
+        ) from None
+    return "pickle", list(_laid_out([body, *(buffer.raw() for buffer in buffers)]))
+
+
+def decode(kind: str, data: Piece) -> Any:
+    """Return the value in the bytes of an artifact.
+
+    Raises:
+        Damaged: the bytes have another form.
+    """
+    if kind == "arrow":
+        import polars as pl
+
+        return pl.read_ipc(io.BytesIO(data))
+    view = memoryview(data)
+    magic, count = _SIZES.unpack_from(view)
+    if magic != MAGIC:
+        raise Damaged("An artifact does not begin as one.", "run the pipeline again")
+    sizes = struct.unpack_from(f"<{count}Q", view, _SIZES.size)
+    parts: list[memoryview] = []
+    place = _aligned(_SIZES.size + 8 * count)
+    for size in sizes:
+        parts.append(view[place : place + size])
+        place = _aligned(place + size)
+    return pickle.loads(parts[0], buffers=parts[1:])  # noqa: S301 - written by this run
+
+
+def _laid_out(parts: list[Piece]) -> Iterator[Piece]:
+    sizes = [memoryview(part).nbytes for part in parts]
+    head = _SIZES.pack(MAGIC, len(parts)) + struct.pack(f"<{len(parts)}Q", *sizes)
+    yield head + _padding(len(head))
+    for part, size in zip(parts, sizes, strict=True):
+        yield part
+        yield _padding(size)
+
+
+def _aligned(place: int) -> int:
+    return -(-place // ALIGNMENT) * ALIGNMENT
+
+
+def _padding(size: int) -> bytes:
+    return bytes(_aligned(size) - size)
+
+
+def _size(parts: list[Piece]) -> int:
+    return sum(memoryview(part).nbytes for part in parts)
+
+
+def _put(blobs: FolderBlobs, parts: list[Piece]) -> tuple[str, int]:
+    """Keep the parts as one blob without joining them in memory."""
+    hasher = blake3()
+    for part in parts:
+        hasher.update(part)
+    digest = hasher.hexdigest()
+
+    def write(handle: int) -> None:
+        for part in parts:
+            write_all(handle, part)
+
+    if not blobs.has(digest):
+        blobs.put_stream(write, digest)
+    return digest, _size(parts)
+
+
+def _mapped(path: Path) -> Piece:
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+
+
+def _read_frame(path: Path) -> Any:
+    import polars as pl
+
+    return pl.read_ipc(path)
+
+
+def _is_frame(value: Any) -> bool:
+    kind = type(value)
+    return kind.__name__ == "DataFrame" and kind.__module__.startswith("polars.")

@@ -1,0 +1,110 @@
+"""The program of a run's child processes: import the file, run the pipeline, run each step."""
+
+import contextlib
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thrive.engines import channel
+from thrive.engines.channel import Channel
+from thrive.engines.environment import record_environment
+from thrive.engines.failures import Failure, describe
+from thrive.training.artifacts import ArtifactStore, Ref
+from thrive.training.declare import Pipeline, find_step
+from thrive.training.discover import load_pipeline
+from thrive.training.parameters import parse_parameters
+from thrive.training.seeds import sow
+
+SEED_PARAMETER = "seed"
+
+
+class _Prepared:
+    pipeline: Pipeline[..., Any]
+    params: dict[str, Any]
+
+
+def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Import the pipeline's file and read its parameters; compute nothing.
+
+    Args:
+        arguments: `file`, `pipeline` (may be empty), `parameters` (as typed).
+
+    Returns:
+        pipeline: its name; params: plain values; seed: that of the run; environment: the record.
+    """
+    file = Path(arguments["file"])
+    _Prepared.pipeline = load_pipeline(file, arguments["pipeline"])
+    _Prepared.params = parse_parameters(_Prepared.pipeline.function, arguments["parameters"])
+    seed = _Prepared.params.get(SEED_PARAMETER)
+    return {
+        "pipeline": _Prepared.pipeline.name,
+        "params": {name: _plain(value) for name, value in _Prepared.params.items()},
+        "seed": seed if isinstance(seed, int) else 0,
+        "environment": record_environment(),
+        "modules": _project_modules(file.parent),
+    }
+
+
+def _plain(value: Any) -> Any:
+    try:
+        return msgspec.to_builtins(value, enc_hook=str)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _project_modules(folder: Path) -> list[str]:
+    """Return the files under the project's folder that the import reached."""
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    inside = (Path(file) for file in files if file)
+    return sorted(
+        str(path)
+        for path in inside
+        if path.is_relative_to(folder) and "site-packages" not in path.parts
+    )
+
+
+def perform(work: dict[str, Any]) -> None:
+    """Run the pipeline function, or one step; say how it ended."""
+    link = channel.current()
+    assert link is not None
+    sow(work["seed"])
+    try:
+        if work["role"] == "pipeline":
+            _Prepared.pipeline.function(**_Prepared.params)
+            link.send("finished")
+        else:
+            _perform_step(link, work)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
+        known: Failure | None = getattr(error, "thrive_failure", None)
+        failure = known or describe(error, task=work["name"])
+        link.send("failed", failure=msgspec.to_builtins(failure), exception=_pickled(error))
+        with contextlib.suppress(BrokenPipeError):
+            _show(failure)
+
+
+def _perform_step(link: Channel, work: dict[str, Any]) -> None:
+    store = ArtifactStore.of(link)
+    args = [store.fetch(ref) for ref in msgspec.convert(work["args"], list[Ref])]
+    kwargs = msgspec.convert(work["kwargs"], dict[str, Ref])
+    named = {name: store.fetch(ref) for name, ref in kwargs.items()}
+    result = find_step(work["key"]).function(*args, **named)
+    kept = store.keep(result, f"the result of {work['name']}")
+    link.send("result", ref=msgspec.to_builtins(kept, builtin_types=(bytes,)))
+
+
+def _pickled(error: BaseException) -> bytes:
+    try:
+        data = pickle.dumps(error)
+        pickle.loads(data)  # noqa: S301 - our own bytes: some classes pickle but never come back
+    except Exception:  # noqa: BLE001 - then its words travel alone
+        return b""
+    return data
+
+
+def _show(failure: Failure) -> None:
+    """Leave the whole traceback in the run's log."""
+    os.write(sys.stderr.fileno(), failure.trace.encode())

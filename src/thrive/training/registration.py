@@ -1,0 +1,173 @@
+"""From a fitted model and its rows to blobs: package, evaluation table, reference table.
+
+It runs in the child process of a run: the process that asks for a version never loads a model.
+"""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from thrive.domain.errors import UsageError
+from thrive.engines.channel import Channel
+from thrive.packaging.inference import columns_of
+from thrive.packaging.loader import FORMATS
+from thrive.packaging.package import Package, pack
+from thrive.store.blobs.folder import FolderBlobs
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LABEL = "_label"
+SCORE = "_score"
+TIME = "_time"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user asked of `register`, apart from the model and its rows."""
+
+    name: str
+    label: str
+    time: str
+    score: str
+    features: list[str] | None
+    model_format: str | None
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """The digests of what was kept for a new version."""
+
+    package: str
+    evaluation: str
+    reference: str
+
+
+def prepare(
+    link: Channel,
+    model: Any,
+    request: Request,
+    evaluation: "pl.DataFrame",
+    reference: "pl.DataFrame | None",
+) -> Prepared:
+    """Pack the model, write the tables, keep the blobs, and return their digests.
+
+    Raises:
+        UsageError: a column is missing, or there are no rows.
+        UnsafeModel: no safe format holds the model.
+    """
+    terms = link.facts["models"].get(request.name, {})
+    label = request.label or terms.get("target", "")
+    names = _features(model, request, evaluation, {label, *terms.get("entity", ())})
+    _require(evaluation, "evaluation", [*names, label, request.time])
+    package = pack(
+        model,
+        evaluation.select(names),
+        positive=terms.get("positive"),
+        threshold=terms.get("threshold"),
+        model_format=request.model_format,
+    )
+    columns = msgspec.structs.replace(request, label=label)
+    positive = package.manifest.signature.output.positive
+    judged = _table(_scored(evaluation, package, request.score), columns, positive)
+    compared = judged
+    if reference is not None:
+        _require(reference, "reference", [label, request.time, request.score or SCORE])
+        compared = _table(_renamed(reference, request.score), columns, positive)
+    blobs = FolderBlobs(Path(link.facts["blobs"]))
+    for data in package.files.values():
+        blobs.put(data)
+    return Prepared(
+        package=blobs.put(package.manifest.to_bytes()),
+        evaluation=blobs.put(_parquet(judged)),
+        reference=blobs.put(_parquet(compared)),
+    )
+
+
+def _features(
+    model: Any, request: Request, evaluation: "pl.DataFrame", others: set[str]
+) -> list[str]:
+    if request.features is not None:
+        return request.features
+    known = getattr(model, "feature_names_in_", None)
+    if known is not None:
+        return [str(name) for name in known]
+    spoken_for = {*others, request.time, request.score, LABEL, SCORE, TIME}
+    return [name for name in evaluation.columns if name not in spoken_for]
+
+
+def _require(frame: "pl.DataFrame", what: str, names: list[str]) -> None:
+    if frame.is_empty():
+        raise UsageError(f"register({what}=) has no row.", "give out-of-sample rows")
+    missing = [name for name in names if name and name not in frame.columns]
+    if missing:
+        raise UsageError(
+            f"register({what}=) has no column {', '.join(map(repr, missing))}.",
+            f"its columns are {', '.join(frame.columns[:30])}",
+        )
+
+
+def _scored(frame: "pl.DataFrame", package: Package, score: str) -> "pl.DataFrame":
+    """Return the frame with `_score`: the column named, else what the packed model answers."""
+    import polars as pl
+
+    if score or SCORE in frame.columns:
+        _require(frame, "evaluation", [score])
+        return _renamed(frame, score)
+    signature = package.manifest.signature
+    predictor = FORMATS[package.manifest.model_format].load(package.files, signature)
+    answers = predictor.predict(columns_of(signature, frame))
+    return frame.with_columns(pl.Series(SCORE, answers))
+
+
+def _renamed(frame: "pl.DataFrame", score: str) -> "pl.DataFrame":
+    return frame.rename({score: SCORE}) if score and score != SCORE else frame
+
+
+def _table(frame: "pl.DataFrame", request: Request, positive: Any) -> "pl.DataFrame":
+    """Return the natural columns, then `_label`, `_score` and `_time`."""
+    import polars as pl
+
+    label = pl.lit(None, pl.Float64) if not request.label else _truth(frame, request, positive)
+    moment = pl.lit(None, pl.Int64) if not request.time else _microseconds(frame, request.time)
+    natural = [name for name in frame.columns if name not in {request.label, LABEL, SCORE, TIME}]
+    score = pl.col(SCORE)
+    if frame.schema[SCORE].is_numeric():
+        score = score.cast(pl.Float64)
+    return frame.select(*natural, label.alias(LABEL), score, moment.alias(TIME))
+
+
+def _truth(frame: "pl.DataFrame", request: Request, positive: Any) -> "pl.Expr":
+    import polars as pl
+
+    column = pl.col(request.label)
+    kind = frame.schema[request.label]
+    if positive is None or kind == pl.Boolean:
+        return column
+    if kind.is_numeric():
+        return column == float(positive)
+    return column.cast(pl.String) == str(positive)
+
+
+def _microseconds(frame: "pl.DataFrame", name: str) -> "pl.Expr":
+    """Return event times as UTC microseconds.
+
+    Raises:
+        UsageError: the column holds no times.
+    """
+    import polars as pl
+
+    column, kind = pl.col(name), frame.schema[name]
+    if kind.is_integer():
+        return column.cast(pl.Int64)
+    if kind == pl.String:
+        return column.str.to_datetime(time_unit="us", time_zone="UTC").cast(pl.Int64)
+    if kind == pl.Date or kind.base_type() == pl.Datetime:
+        return column.cast(pl.Datetime("us", getattr(kind, "time_zone", None))).cast(pl.Int64)
+    raise UsageError(f"Column {name!r} of type {kind} holds no times.", "give a datetime column")
+
+
+def _parquet(frame: "pl.DataFrame") -> memoryview:
+    stream = io.BytesIO()
+    frame.write_parquet(stream, compression="zstd", statistics=True)
+    return stream.getbuffer()
