@@ -4,9 +4,11 @@ from sqlalchemy import Index, Table
 
 from thrive.store.tables.columns import (
     digest,
+    flag,
     key,
     key_number,
     metadata,
+    name,
     number,
     project,
     text,
@@ -28,6 +30,9 @@ sealed_logs = Table(
     number("max_time"),
     number("sealed_at"),
     number("dropped"),
+    name("first_id"),
+    name("last_id"),
+    flag("final"),
     Index("ix_sealed_logs_project_id_max_time", "project_id", "max_time"),
 )
 

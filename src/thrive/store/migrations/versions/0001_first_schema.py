@@ -352,6 +352,9 @@ sa.Table(
     sa.Column("max_time", sa.BigInteger(), nullable=False),
     sa.Column("sealed_at", sa.BigInteger(), nullable=False),
     sa.Column("dropped", sa.BigInteger(), nullable=False),
+    sa.Column("first_id", sa.String(200), nullable=False),
+    sa.Column("last_id", sa.String(200), nullable=False),
+    sa.Column("final", sa.Boolean(), nullable=False),
     sa.PrimaryKeyConstraint(
         "project_id", "host", "worker", "segment", "from_offset", name="pk_sealed_logs"
     ),
