@@ -1,0 +1,278 @@
+"""The story of one model, told while it happens: `make demo`.
+
+Every step is a command a user can type; the story only chooses which comes next, from what the
+last one answered. Nothing is scripted to win: other data makes another story.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from world import World, day
+
+HERE = Path(__file__).parent
+MODEL = "flight-delay"
+FEED = "temp,humid,wind_speed,wind_gust,precip,visib,pressure"
+
+
+class Story:
+    """Runs commands in the project's folder and shows them as they would be typed."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self.started = time.monotonic()
+        self.serving: subprocess.Popen[bytes] | None = None
+
+    def chapter(self, title: str, *lines: str) -> None:
+        """Begin a chapter."""
+        clock = f"{time.monotonic() - self.started:4.0f} s"
+        print(f"\n{bold(f'== {title} ')}{dim(clock)}")
+        for line in lines:
+            print(line)
+
+    def thrive(self, *words: str, show: bool = True, fine: tuple[int, ...] = (0,)) -> int:
+        """Run a command and let its output through; stop the story when it fails."""
+        if show:
+            print(f"\n{dim('$')} {bold('thrive ' + ' '.join(quoted(word) for word in words))}")
+        sys.stdout.flush()
+        code = subprocess.run(command(*words), cwd=self.folder, check=False).returncode
+        if code not in fine:
+            raise SystemExit(f"`thrive {' '.join(words)}` ended with {code}: the story stops here.")
+        return code
+
+    def ask(self, *words: str) -> Any:
+        """Run a command for its JSON answer."""
+        asked = subprocess.run(
+            command(*words, "--json"), cwd=self.folder, check=True, stdout=subprocess.PIPE
+        )
+        return json.loads(asked.stdout)
+
+    def replay(self, until: str, traffic: Path, fault: str) -> dict[str, Any]:
+        """Replay traffic until a day, or until an alert wants a decision."""
+        words = [
+            "replays", "start", MODEL, str(traffic), "--until", until, "--outcome", "late",
+            "--singles", "1000", "--url", f"http://127.0.0.1:{self.port}", "--fault", fault,
+        ]  # fmt: skip
+        shown = ["replays", "start", MODEL, "traffic.parquet", "--until", until, "--fault", fault]
+        print(f"\n{dim('$')} {bold('thrive ' + ' '.join(quoted(word) for word in shown))}")
+        sys.stdout.flush()
+        return self.ask(*words)
+
+    def serve(self) -> None:
+        """Start the serving host in the background and wait for its first answer."""
+        print(f"\n{dim('$')} {bold(f'thrive serve --port {self.port} &')}")
+        log = (self.folder / "serve.log").open("ab")
+        self.serving = subprocess.Popen(
+            command("serve", "--port", str(self.port)), cwd=self.folder, stdout=log, stderr=log
+        )
+        self.wait_for(f"http://127.0.0.1:{self.port}/health")
+
+    def wait_for(self, url: str) -> None:
+        """Wait until an address answers."""
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(url, timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise SystemExit(f"{url} does not answer; see {self.folder}/serve.log")
+
+    def stop(self) -> None:
+        """Stop the serving host."""
+        if self.serving is not None:
+            self.serving.send_signal(signal.SIGTERM)
+            self.serving.wait(timeout=20)
+
+
+def command(*words: str) -> list[str]:
+    """Return the command line of a Thrive command."""
+    return [sys.executable, "-m", "thrive", *words]
+
+
+def quoted(word: str) -> str:
+    """Return a word as it would be typed."""
+    return f'"{word}"' if " " in word or "," in word else word
+
+
+def bold(text: str) -> str:
+    """Return text in bold where the terminal shows it."""
+    return f"\033[1m{text}\033[0m" if colours() else text
+
+
+def dim(text: str) -> str:
+    """Return quiet text where the terminal shows it."""
+    return f"\033[2m{text}\033[0m" if colours() else text
+
+
+def colours() -> bool:
+    """Tell whether to colour."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def main() -> None:
+    """Tell the story."""
+    options = parsed()
+    folder = options.folder.resolve()
+    story = Story(folder / "project", options.port)
+    try:
+        tell(story, options, folder / "world" / "traffic.parquet")
+    finally:
+        story.stop()
+
+
+def parsed() -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path(".demo/flights"))
+    parser.add_argument("--start", default="2013-05-01", help="the day the model goes live")
+    parser.add_argument("--until", default="2013-09-01", help="the day the story ends")
+    parser.add_argument("--fault", default="2013-08-20..2013-08-22", help="the feed is missing")
+    parser.add_argument("--port", type=int, default=8100)
+    parser.add_argument("--home", default="embedded", choices=["embedded", "team"])
+    return parser.parse_args()
+
+
+def tell(story: Story, options: argparse.Namespace, traffic: Path) -> None:
+    """Tell it from the beginning."""
+    world = begin(story, options, traffic)
+    train_and_gate(story, 1, options.start)
+    story.chapter(
+        "Release: nothing is live yet",
+        "Production is empty, so the contract's fallback answers while version 1 runs in the",
+        "shadow; then it takes all traffic.",
+    )
+    approve_and_release(story, 1)
+    story.serve()
+    live(story, options, world, traffic)
+    end(story)
+
+
+def begin(story: Story, options: argparse.Namespace, traffic: Path) -> World:
+    """Make the project and its data."""
+    story.chapter(
+        "Will it arrive late?",
+        "The question, two hours before a flight leaves New York: will it arrive more than 15",
+        "minutes late? Real departures of 2013; a model sees only what was known when asked.",
+    )
+    shutil.rmtree(story.folder.parent, ignore_errors=True)
+    story.folder.mkdir(parents=True)
+    for name in ("thrive.toml", "features.py", "train.py"):
+        shutil.copy(HERE / name, story.folder / name)
+    world = World()
+    world.deliver(story.folder / "data", day(options.start))
+    asked = world.write_traffic(traffic, day(options.start), day(options.until))
+    print(f"{world.flights.height:,} departures in the year; {asked:,} will be asked about live.")
+    git(story.folder)
+    story.thrive("init", "--clock", "replay", "--now", options.start)
+    for team in ("data-platform", "flights-ml"):
+        story.thrive("teams", "test", team)
+    story.chapter("Data: three datasets, each with an owner, a why and labels")
+    for name in ("flights", "weather", "planes"):
+        story.thrive("data", "add", f"data/{name}", "--name", name)
+    story.thrive("check")
+    return world
+
+
+def git(folder: Path) -> None:
+    """Put the project under version control, as a team would."""
+    (folder / ".gitignore").write_text("data/\nmessages/\nserve.log\n.thrive/\n__pycache__/\n")
+    identity = ["-c", "user.name=flights-ml", "-c", "user.email=flights-ml@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "The flight-delay model"]):
+        subprocess.run(["git", *identity, *words], cwd=folder, check=True)
+
+
+def train_and_gate(story: Story, version: int, until: str) -> int:
+    """Train, and let the gate judge; return the gate's exit code."""
+    story.chapter(f"Train version {version}, and judge it")
+    story.thrive("run", "train.py", "--until", until)
+    return story.thrive("gates", "run", f"{MODEL}@{version}", fine=(0, 1, 3))
+
+
+def approve_and_release(story: Story, version: int) -> None:
+    """Give the approval the contract asks for, and start the release."""
+    label = f"{MODEL}@{version}"
+    story.thrive("approvals", "give", label, "--reason", "the gate passed; the evidence was read")
+    story.thrive("releases", "start", label)
+
+
+def live(story: Story, options: argparse.Namespace, world: World, traffic: Path) -> None:
+    """Replay the months, and decide what each alert asks for."""
+    story.chapter(
+        "Live: the months are replayed, hour by hour",
+        "One request an hour with its flights, a thousand single rows; outcomes come hours later,",
+        "and never for a cancelled flight. One fault is injected, and labelled as such: the",
+        f"weather feed is missing {options.fault}.",
+    )
+    retrained = False
+    while True:
+        report = story.replay(options.until, traffic, f"{FEED}@{options.fault}")
+        print(
+            f"{report['now'][:10]}: {report['requests']:,} requests, "
+            f"{report['predictions']:,} predictions, {report['outcomes']:,} outcomes"
+        )
+        for alert_id in report["new_alerts"]:
+            retrained = decide(story, world, alert_id, report["now"], retrained)
+        if report["finished"]:
+            break
+    if not retrained:
+        print("\nNo performance alert fired: history explains what happened.")
+
+
+def decide(story: Story, world: World, alert_id: str, now: str, retrained: bool) -> bool:
+    """Answer one alert; return whether the model has been retrained by now."""
+    alert = story.ask("alerts", "show", alert_id)
+    alert = alert.get("alert", alert)
+    cause = alert["cause"]
+    story.chapter(f"{now[:10]}: an alert ({cause})")
+    story.thrive("alerts", "show", alert_id)
+    if cause in {"performance", "age"} and not retrained:
+        retrain(story, world, alert_id, now)
+        return True
+    action = alert["recommended"] if alert["recommended"] != "retrain" else "hold"
+    reason = {
+        "data_quality": "the weather feed is missing: retraining would learn the fault",
+        "performance": "version 2 is already on its way to users",
+    }.get(cause, "as recommended")
+    story.thrive("alerts", "decide", alert_id, action, "--reason", reason)
+    return retrained
+
+
+def retrain(story: Story, world: World, alert_id: str, now: str) -> None:
+    """Answer an alert with a new version on newer data, judged against the old one."""
+    print("\nThe feeds have delivered data up to today; it becomes the next dataset versions.")
+    world.deliver(story.folder / "data", day(now))
+    for name in ("flights", "weather"):
+        story.thrive("data", "add", f"data/{name}", "--name", name)
+    story.thrive(
+        "alerts", "decide", alert_id, "retrain", "--reason", "the season has changed",
+        "--set", f"until={now[:10]}",
+    )  # fmt: skip
+    story.thrive("worker", "--once")
+    story.chapter("Judge version 2 against version 1, paired on the same rows")
+    code = story.thrive("gates", "run", f"{MODEL}@2", fine=(0, 1, 3))
+    if code == 0:
+        approve_and_release(story, 2)
+    else:
+        print("\nThe gate did not pass it: version 1 stays in production.")
+
+
+def end(story: Story) -> None:
+    """Show where it all stands."""
+    story.chapter("Where it stands")
+    story.thrive("status")
+    story.thrive("releases", "list")
+    story.thrive("models", "card", MODEL, "--to", "card")
+    print(f"\nThe pages: cd {story.folder} && thrive ui")
+
+
+if __name__ == "__main__":
+    main()

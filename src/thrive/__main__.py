@@ -1,0 +1,5 @@
+"""`python -m thrive` is the command line."""
+
+from thrive.cli.main import main
+
+main()
