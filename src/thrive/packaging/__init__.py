@@ -6,7 +6,7 @@ export answers as the trained model does, and THE one loader. It knows nothing o
 or versions: files go in and out as bytes or paths. It is not a place for training code, and
 nothing here runs code that came inside a package.
 
-Doors: `package.pack`, `loader.load`, `signature.infer_signature`, `signature.RowReader`,
-`manifest.PackageManifest`. Import from the module that owns the noun; there are no re-exports, so
-that a serving process pays only for `loader` and `signature`.
+Doors: `package.pack`, `loader.load`, `rows.RowReader`, `inference.infer_signature`,
+`signature.Signature`, `manifest.read_manifest`. Import from the module that owns the noun; there
+are no re-exports, so that a serving process pays only for `loader` and `rows`.
 """

@@ -3,6 +3,8 @@ import math
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from thrive.domain.errors import UsageError
 from thrive.packaging.rows import InvalidRows, RowReader, validate_rows
@@ -139,3 +141,25 @@ def test_the_schema_of_a_row_says_the_same():
     assert schema["properties"]["day"]["format"] == "date-time"
     assert schema["properties"]["band"]["enum"] == ["a", "b"]
     msgspec.json.encode(schema)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+NAMES = st.sampled_from([*ROW, "other"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.dictionaries(NAMES, JSON), max_size=3)
+    | st.dictionaries(NAMES, JSON)
+    | st.lists(JSON)
+)
+def test_whatever_is_sent_is_read_or_told(rows):
+    try:
+        columns = validate_rows(FLIGHT, rows)
+    except UsageError:
+        return
+    assert len({len(column) for column in columns.values()}) == 1
