@@ -6,10 +6,14 @@ from importlib import import_module
 from thrive.operations import Operation, registered
 
 OPERATION_MODULES: tuple[str, ...] = (
+    "thrive.data.operations",
     "thrive.flows.project",
     "thrive.flows.records",
     "thrive.flows.teams",
+    "thrive.flows.train",
+    "thrive.registry.operations",
     "thrive.serving.operations",
+    "thrive.tracking.operations",
 )
 """Dotted names, sorted; a module that declares an operation stands here, held by a test."""
 
