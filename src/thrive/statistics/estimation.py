@@ -1,10 +1,10 @@
 """Performance without labels: what a calibrated score itself says about its hits and misses (CBPE).
 
 Scores are calibrated once on labelled reference rows (isotonic regression). Then a row with
-probability p that is predicted 1 adds p to the true positives and 1 - p to the false ones, and so on;
-the metrics follow from these expected counts. This sees covariate shift, not concept drift: when the
-meaning of the inputs changes, the estimate is wrong and does not know it. Show it beside the real
-performance and the share of rows that have labels.
+probability p that is predicted 1 adds p to the true positives and 1 - p to the false ones, and so
+on; the metrics follow from these expected counts. This sees covariate shift, not concept drift:
+when the meaning of the inputs changes, the estimate is wrong and does not know it. Show it beside
+the real performance and the share of rows that have labels.
 """
 
 import math
@@ -34,8 +34,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 class Estimated(msgspec.Struct, frozen=True, kw_only=True):
     """A metric estimated from probabilities alone.
 
-    `standard_error` is that of the real metric of these rows around its expectation: rows and labels
-    both vary. The error of the calibration is not in it.
+    `standard_error` is that of the real metric of these rows around its expectation: rows and
+    labels both vary. The error of the calibration is not in it.
     """
 
     metric: str
