@@ -1,0 +1,131 @@
+"""A dataset's checks, evaluated on a table: which hold, and what was found where one does not."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from thrive.contract.checks import Between, Check, Fresh, NotNull, Unique, Volume
+from thrive.domain.clock import format_duration, format_time
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PASS = "pass"  # noqa: S105 - a verdict, no secret
+FAIL = "fail"
+
+
+def check_query(
+    frame: "pl.LazyFrame", schema: Mapping[str, Any], checks: Sequence[Check]
+) -> "pl.LazyFrame":
+    """Return the query that measures all checks: one row, which `judge` reads."""
+    import polars as pl
+
+    expressions: list[pl.Expr] = [pl.len().alias("rows")]
+    for index, check in enumerate(checks):
+        if problem_with(check, schema) is None:
+            expressions.append(_measure(check, schema).alias(str(index)))
+    return frame.select(expressions)
+
+
+def problem_with(check: Check, schema: Mapping[str, Any]) -> str | None:
+    """Return why a check cannot be measured on such columns, None if it can."""
+    missing = [name for name in _columns(check) if name not in schema]
+    if missing:
+        return f"there is no column {missing[0]!r}"
+    if isinstance(check, Between) and not schema[check.column].is_numeric():
+        return f"{check.column!r} is {schema[check.column]}, not a number"
+    if isinstance(check, Fresh) and check.column and not schema[check.column].is_temporal():
+        return f"{check.column!r} is {schema[check.column]}, not a time"
+    return None
+
+
+def _columns(check: Check) -> Sequence[str]:
+    match check:
+        case Unique() | NotNull():
+            return check.columns
+        case Between():
+            return (check.column,)
+        case Fresh():
+            return (check.column,) if check.column else ()
+        case Volume():
+            return ()
+
+
+def _measure(check: Check, schema: Mapping[str, Any]) -> "pl.Expr":
+    import polars as pl
+
+    match check:
+        case Unique():
+            return pl.len() - pl.struct(check.columns).n_unique()
+        case NotNull():
+            return pl.any_horizontal(pl.col(name).is_null() for name in check.columns).sum()
+        case Between():
+            return (~pl.col(check.column).is_between(check.low, check.high)).sum()
+        case Fresh():
+            return _newest([check.column] if check.column else moments_of(schema))
+        case Volume():
+            return pl.len()
+
+
+def moments_of(schema: Mapping[str, Any]) -> list[str]:
+    """Return the columns that hold dates or moments."""
+    import polars as pl
+
+    return [name for name, kind in schema.items() if kind.is_(pl.Date) or kind == pl.Datetime]
+
+
+def _newest(names: Sequence[str]) -> "pl.Expr":
+    """Return the newest value of some columns in UTC microseconds; null if there is none."""
+    import polars as pl
+
+    moments = [pl.col(name).cast(pl.Datetime("us")).dt.epoch("us").max() for name in names]
+    return pl.max_horizontal(moments) if moments else pl.lit(None, pl.Int64)
+
+
+def judge(
+    checks: Sequence[tuple[str, Check]],
+    schema: Mapping[str, Any],
+    row: Mapping[str, Any],
+    *,
+    now: int,
+    modified_at: int,
+) -> list[dict[str, Any]]:
+    """Return the answer of each check: `{"check": text, "state": pass | fail, "found": words}`.
+
+    Args:
+        checks: each check as it is written and as it was parsed.
+        schema: the table's columns and types.
+        row: the result of `check_query`.
+        now: the project's present moment, UTC microseconds.
+        modified_at: when the newest source file was written: the age of data without any time.
+    """
+    answers: list[dict[str, Any]] = []
+    for index, (text, check) in enumerate(checks):
+        found = problem_with(check, schema)
+        if found is None:
+            found = _violation(check, row.get(str(index)), now, modified_at)
+        state = FAIL if found else PASS
+        answers.append({"check": text, "state": state, "found": found or ""})
+    return answers
+
+
+def _violation(check: Check, measured: Any, now: int, modified_at: int) -> str:
+    """Return what is wrong in words, empty if nothing is."""
+    match check:
+        case Unique():
+            return f"{measured:,} rows repeat another" if measured else ""
+        case NotNull():
+            return f"{measured:,} rows lack a value" if measured else ""
+        case Between():
+            return f"{measured:,} rows lie outside" if measured else ""
+        case Volume():
+            inside = check.low <= measured <= check.high
+            return "" if inside else f"there are {measured:,} rows"
+        case Fresh():
+            newest = modified_at if measured is None else int(measured)
+            age = now - newest
+            late = age > check.within_us
+            return (
+                f"the newest is of {format_time(newest)}, {format_duration(age)} ago"
+                if late
+                else ""
+            )

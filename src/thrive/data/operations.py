@@ -1,0 +1,398 @@
+"""The operations of versioned data."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thrive.contract.parse import load as load_contract
+from thrive.contract.template import dataset_name
+from thrive.data.adding import Wanted, add_version, terms_of
+from thrive.data.checks import FAIL, PASS
+from thrive.data.diff import VersionDiff, diff_versions
+from thrive.data.files import write_files
+from thrive.data.lockfile import pin
+from thrive.data.reading import find_version
+from thrive.domain.actor import ANYONE, BUILDERS, PEOPLE
+from thrive.domain.dataset import DatasetVersion
+from thrive.domain.errors import UsageError
+from thrive.domain.identifiers import checked_name
+from thrive.operations import Context, Kind, operation
+from thrive.store import datasets
+
+
+class AddedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """The version that holds what was added; `is_new` is False if it was there already."""
+
+    dataset: str
+    version: int
+    is_new: bool
+    digest: str
+    rows: int
+    columns: int
+    files: int
+    size: int
+    trainable: bool
+    failed: list[str]
+    note: str
+
+
+class DatasetLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One dataset with its newest version."""
+
+    name: str
+    versions: int
+    rows: int
+    size: int
+    trainable: bool
+    owner: str
+    why: str
+    changed_at: int
+
+
+class VersionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a dataset."""
+
+    version: int
+    digest: str
+    rows: int
+    size: int
+    trainable: bool
+    source: str
+    actor: str
+    created_at: int
+    made_by: str
+
+
+class ColumnView(msgspec.Struct, frozen=True, kw_only=True):
+    """One column with its label and its profile."""
+
+    name: str
+    type: str
+    personal: str
+    missing: int
+    distinct: int | None
+    min: Any
+    max: Any
+    mean: float | None
+    std: float | None
+    quantiles: dict[str, float | None]
+    top: list[Any]
+
+
+class VersionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a dataset, with all that is known of it."""
+
+    dataset: str
+    version: int
+    digest: str
+    owner: str
+    why: str
+    source: str
+    rows: int
+    files: int
+    size: int
+    trainable: bool
+    created_at: int
+    actor: str
+    made_by: str
+    columns: list[ColumnView]
+    checks: list[dict[str, Any]]
+
+
+class CheckedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Files of a version that were written into a folder."""
+
+    dataset: str
+    version: int
+    folder: str
+    files: int
+    written: int
+
+
+@operation(
+    "data add",
+    kind=Kind.CLIENT,
+    role=BUILDERS,
+    writes=True,
+    next_hint="thrive data show {dataset}@{version}",
+)
+def add(
+    ctx: Context, path: str = "", *, name: str = "", owner: str = "", why: str = ""
+) -> AddedVersion:
+    """Add a version of a dataset: copy it in, profile it, run the contract's checks.
+
+    The same content again gives the version that is there. What the contract says in [data.NAME]
+    stands in for what is not given. `thrive.lock` then names the version.
+
+    Args:
+        path: a file, a folder or a glob (CSV, also .gz and .zip, Parquet, JSON lines).
+        name: the dataset; without one, the contract's dataset with this source, or the file's.
+        owner: the team that answers for the data.
+        why: what the data holds, and what it is kept for.
+
+    Raises:
+        NotFound: nothing is at the path.
+        UsageError: it cannot be read as a table.
+        DiskFull: there is no space; no version was made.
+
+    Examples:
+        thrive data add data/flights.csv --name flights
+        thrive data add --name flights
+    """
+    called = checked_name(name or _name_for(ctx, path), "dataset")
+    terms = terms_of(ctx, called)
+    if not (path or terms.source):
+        raise UsageError(
+            f"Where is the data of {called!r}?", f"thrive data add PATH --name {called}"
+        )
+    wanted = Wanted(
+        name=called,
+        source=path or terms.source,
+        owner=owner or terms.owner,
+        why=why or terms.why,
+        terms=terms,
+    )
+    version, is_new = add_version(ctx, wanted)
+    pin(ctx.local_folder(), ctx.home.folder, called, version.digest)
+    return _added(version, is_new=is_new)
+
+
+def _name_for(ctx: Context, path: str) -> str:
+    """Return the dataset of the contract that has this source, else a name from the path."""
+    declared = load_contract(ctx.local_folder()).contract.data
+    matching = [name for name, terms in declared.items() if terms.source == path or not path]
+    if len(matching) == 1:
+        return matching[0]
+    if not path:
+        shown = ", ".join(declared) or "none"
+        raise UsageError(f"Which dataset? The contract has {shown}.", "thrive data add --name NAME")
+    return dataset_name(path, "data")
+
+
+def _added(version: DatasetVersion, *, is_new: bool) -> AddedVersion:
+    failed = [
+        f"{each['check']}: {each['found']}" for each in version.checks if each["state"] == FAIL
+    ]
+    label = f"{version.dataset}@{version.version}"
+    if not is_new:
+        note = f"this content is {label} already"
+    elif not version.trainable:
+        note = "kept, but not to be trained on until a person decides: a check failed"
+    else:
+        note = ""
+    return AddedVersion(
+        dataset=version.dataset,
+        version=version.version,
+        is_new=is_new,
+        digest=version.digest,
+        rows=version.rows,
+        columns=len(version.columns),
+        files=len(version.files),
+        size=version.size,
+        trainable=version.trainable,
+        failed=failed,
+        note=note,
+    )
+
+
+@operation("data list", role=ANYONE, next_hint="thrive data log NAME")
+def list_datasets(ctx: Context) -> list[DatasetLine]:
+    """List all datasets with their newest version.
+
+    Examples:
+        thrive data list
+    """
+    lines: list[DatasetLine] = []
+    with ctx.read() as tx:
+        for dataset in datasets.find(tx, ctx.project_id):
+            versions = datasets.versions(tx, ctx.project_id, dataset.name)
+            newest = versions[0] if versions else None
+            lines.append(
+                DatasetLine(
+                    name=dataset.name,
+                    versions=len(versions),
+                    rows=newest.rows if newest else 0,
+                    size=newest.size if newest else 0,
+                    trainable=newest.trainable if newest else False,
+                    owner=dataset.owner,
+                    why=dataset.why,
+                    changed_at=newest.created_at if newest else dataset.created_at,
+                )
+            )
+    return lines
+
+
+@operation("data log", role=ANYONE)
+def log(ctx: Context, name: str) -> list[VersionLine]:
+    """List the versions of a dataset, newest first.
+
+    Args:
+        name: the dataset.
+
+    Raises:
+        NotFound: there is none of that name.
+
+    Examples:
+        thrive data log flights
+    """
+    with ctx.read() as tx:
+        datasets.get(tx, ctx.project_id, name)
+        versions = datasets.versions(tx, ctx.project_id, name)
+    return [
+        VersionLine(
+            version=each.version,
+            digest=each.digest,
+            rows=each.rows,
+            size=each.size,
+            trainable=each.trainable,
+            source=each.source,
+            actor=each.actor,
+            created_at=each.created_at,
+            made_by=each.made_by or "",
+        )
+        for each in versions
+    ]
+
+
+@operation("data show", role=ANYONE)
+def show(ctx: Context, name: str) -> VersionView:
+    """Show a version: where it comes from, its columns with their profile, its checks.
+
+    Args:
+        name: the dataset, or one version of it as NAME@VERSION.
+
+    Raises:
+        NotFound: there is no such version.
+
+    Examples:
+        thrive data show flights
+        thrive data show flights@2 --json
+    """
+    version = find_version(ctx, name)
+    with ctx.read() as tx:
+        dataset = datasets.get(tx, ctx.project_id, version.dataset)
+    return VersionView(
+        dataset=version.dataset,
+        version=version.version,
+        digest=version.digest,
+        owner=dataset.owner,
+        why=dataset.why,
+        source=version.source,
+        rows=version.rows,
+        files=len(version.files),
+        size=version.size,
+        trainable=version.trainable,
+        created_at=version.created_at,
+        actor=version.actor,
+        made_by=version.made_by or "",
+        columns=_column_views(version),
+        checks=version.checks,
+    )
+
+
+def _column_views(version: DatasetVersion) -> list[ColumnView]:
+    profile: dict[str, Any] = version.profile.get("columns", {})
+    views: list[ColumnView] = []
+    for column in version.columns:
+        found = profile.get(column.name, {})
+        views.append(
+            ColumnView(
+                name=column.name,
+                type=column.dtype,
+                personal=column.personal or "",
+                missing=found.get("missing", 0),
+                distinct=found.get("distinct"),
+                min=found.get("min"),
+                max=found.get("max"),
+                mean=found.get("mean"),
+                std=found.get("std"),
+                quantiles=found.get("quantiles", {}),
+                top=found.get("top", []),
+            )
+        )
+    return views
+
+
+@operation("data diff", role=ANYONE)
+def diff(ctx: Context, name: str, before: int, after: int) -> VersionDiff:
+    """Compare two versions: columns, rows, and how the profile of each column changed.
+
+    Args:
+        name: the dataset.
+        before: the number of the first version.
+        after: the number of the second version.
+
+    Raises:
+        NotFound: there is no such version.
+
+    Examples:
+        thrive data diff flights 1 2
+    """
+    return diff_versions(find_version(ctx, name, before), find_version(ctx, name, after))
+
+
+@operation("data checkout", kind=Kind.CLIENT, role=ANYONE)
+def checkout(ctx: Context, name: str, *, to: Path) -> CheckedOut:
+    """Write the files of a version into a folder, touching only what differs.
+
+    Args:
+        name: the dataset, or one version of it as NAME@VERSION.
+        to: the folder; made if missing.
+
+    Raises:
+        NotFound: there is no such version.
+        Conflict: a file there holds something else; nothing was written.
+        Damaged: a stored file is not what it was.
+
+    Examples:
+        thrive data checkout flights@1 --to /tmp/flights
+    """
+    version = find_version(ctx, name)
+    folder = ctx.local_folder() / to
+    written = write_files(version.files, ctx.home.blobs, folder, ctx.progress)
+    return CheckedOut(
+        dataset=version.dataset,
+        version=version.version,
+        folder=str(folder),
+        files=len(version.files),
+        written=written,
+    )
+
+
+@operation(
+    "data decide", role=PEOPLE, writes=True, next_hint="thrive data show {dataset}@{version}"
+)
+def decide(ctx: Context, name: str, *, trainable: bool, reason: str) -> VersionView:
+    """Decide whether a version may be trained on, whatever its checks said.
+
+    Args:
+        name: one version, as NAME@VERSION.
+        trainable: whether it may.
+        reason: why; part of the audit chain.
+
+    Raises:
+        NotFound: there is no such version.
+        UsageError: no reason is given.
+
+    Examples:
+        thrive data decide flights@3 --trainable --reason "late files, complete by now"
+    """
+    if not reason.strip():
+        raise UsageError("A decision needs a reason.", '--reason "..."')
+    version = find_version(ctx, name)
+    label = f"{version.dataset}@{version.version}"
+    decision = {
+        "check": "decision",
+        "state": PASS if trainable else FAIL,
+        "found": reason,
+        "by": ctx.actor.name,
+        "at": ctx.now(),
+    }
+    with ctx.write(f"dataset:{label}", trainable=trainable, reason=reason) as tx:
+        present = datasets.get_version(tx, ctx.project_id, version.dataset, version.version)
+        changed = msgspec.structs.replace(
+            present, trainable=trainable, checks=[*present.checks, decision]
+        )
+        datasets.replace_version(tx, ctx.project_id, changed)
+    return show(ctx, label)
