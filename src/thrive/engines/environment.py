@@ -69,3 +69,11 @@ def _threads() -> list[dict[str, Any]]:
     wanted = ("user_api", "internal_api", "num_threads", "version", "architecture")
     pools = threadpoolctl.threadpool_info()
     return [{key: pool[key] for key in wanted if key in pool} for pool in pools]
+
+
+def thread_names() -> list[str]:
+    """Return the names of this process's threads, as the kernel knows them; Linux alone tells."""
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        return []
+    return [(task / "comm").read_text().strip() for task in tasks.iterdir()]

@@ -7,7 +7,7 @@ import msgspec
 
 from thrive import data
 from thrive.contract.parse import ParsedContract
-from thrive.domain.clock import format_duration
+from thrive.domain.clock import SECOND
 from thrive.domain.errors import ThriveError
 from thrive.domain.model import ModelVersion
 from thrive.domain.run import RunState, StepRecord, Use
@@ -179,9 +179,12 @@ class Execution:
         self._running[message.task].ref = message.body["ref"]
 
     def _on_failed(self, message: Message) -> None:
+        failure = msgspec.convert(message.body["failure"], Failure)
         if message.task == PIPELINE:
-            self._failure = msgspec.convert(message.body["failure"], Failure)
-        else:
+            self._failure = failure
+        if message.task != PIPELINE or not failure.task:  # that of a step is in the log already
+            self._recorder.write_log(failure.trace.encode())
+        if message.task != PIPELINE:
             self._running[message.task].failed = message.body
 
     def _on_finished(self, _message: Message) -> None:
@@ -228,8 +231,8 @@ class Execution:
 
     def _tell(self, step: StepRecord) -> None:
         self._done += 1
-        taken = format_duration((step.ended_at or step.started_at) - step.started_at)
-        self._say(f"step {step.position}  {step.name:<20} {step.state.value:<8} {taken}")
+        seconds = ((step.ended_at or step.started_at) - step.started_at) / SECOND
+        self._say(f"step {step.position:<3} {step.name:<24} {step.state.value:<7} {seconds:8.2f} s")
         self._ctx.progress(self._share(), f"{step.name} {step.state.value}")
 
     def _say(self, line: str) -> None:

@@ -45,7 +45,13 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float | None]
     models: list[str]
     notes: list[str]
-    next_hint: str
+
+    @property
+    def next_hint(self) -> str:
+        """What to type next."""
+        if self.models:
+            return f"thrive gates run {self.models[-1]}"
+        return f"thrive runs show {self.run_id}"
 
 
 @operation("run", role=BUILDERS, kind=Kind.CLIENT, writes=True)
@@ -240,7 +246,6 @@ def _result(started: _Started, run: Run) -> RunResult:
         metrics=run.metrics,
         models=[format_reference(version.model, version.version) for version in versions],
         notes=_notes(started, versions),
-        next_hint=_next(run, versions),
     )
 
 
@@ -253,13 +258,6 @@ def _notes(started: _Started, versions: list[ModelVersion]) -> list[str]:
         if name not in known
     ]
     return notes
-
-
-def _next(run: Run, versions: list[ModelVersion]) -> str:
-    if versions:
-        last = versions[-1]
-        return f"thrive gates run {format_reference(last.model, last.version)}"
-    return f"thrive runs show {run.run_id}"
 
 
 def show_on_terminal(text: str) -> None:

@@ -1,7 +1,5 @@
 """The program of a run's child processes: import the file, run the pipeline, run each step."""
 
-import contextlib
-import os
 import pickle
 import sys
 from pathlib import Path
@@ -9,9 +7,10 @@ from typing import Any
 
 import msgspec
 
+from thrive.domain.errors import UsageError
 from thrive.engines import channel
 from thrive.engines.channel import Channel
-from thrive.engines.environment import record_environment
+from thrive.engines.environment import record_environment, thread_names
 from thrive.engines.failures import Failure, describe
 from thrive.training.artifacts import ArtifactStore, Ref
 from thrive.training.declare import Pipeline, find_step
@@ -38,6 +37,7 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
     """
     file = Path(arguments["file"])
     _Prepared.pipeline = load_pipeline(file, arguments["pipeline"])
+    _refuse_computing(file.name)
     _Prepared.params = parse_parameters(_Prepared.pipeline.function, arguments["parameters"])
     seed = _Prepared.params.get(SEED_PARAMETER)
     return {
@@ -47,6 +47,15 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
         "environment": record_environment(),
         "modules": _project_modules(file.parent),
     }
+
+
+def _refuse_computing(name: str) -> None:
+    """Refuse a file that has started Polars threads: they are lost in a fork, which then hangs."""
+    if any(thread.startswith("polars-") and thread[7:].isdigit() for thread in thread_names()):
+        raise UsageError(
+            f"{name} computes with Polars while it is imported, so its steps would hang.",
+            "move that into a step or into the pipeline function",
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -82,8 +91,6 @@ def perform(work: dict[str, Any]) -> None:
         known: Failure | None = getattr(error, "thrive_failure", None)
         failure = known or describe(error, task=work["name"])
         link.send("failed", failure=msgspec.to_builtins(failure), exception=_pickled(error))
-        with contextlib.suppress(BrokenPipeError):
-            _show(failure)
 
 
 def _perform_step(link: Channel, work: dict[str, Any]) -> None:
@@ -103,8 +110,3 @@ def _pickled(error: BaseException) -> bytes:
     except Exception:  # noqa: BLE001 - then its words travel alone
         return b""
     return data
-
-
-def _show(failure: Failure) -> None:
-    """Leave the whole traceback in the run's log."""
-    os.write(sys.stderr.fileno(), failure.trace.encode())
