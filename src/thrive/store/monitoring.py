@@ -1,5 +1,7 @@
 """Windows, alerts and decisions."""
 
+import sqlalchemy as sa
+
 from thrive.domain.errors import NotFound
 from thrive.domain.monitoring import Alert, Decision, Window
 from thrive.store import references
@@ -25,6 +27,14 @@ def find_windows(
     ordered = query.order_by(windows.c.start, windows.c.version, windows.c.revision)
     latest = {(item.start, item.version): item for item in many(tx, Window, ordered)}
     return list(latest.values())
+
+
+def closed_windows(tx: Tx, project_id: str, model: str) -> set[tuple[int, int]]:
+    """Return (version, start) of every closed window of a model."""
+    query = sa.select(windows.c.version, windows.c.start).where(
+        windows.c.project_id == project_id, windows.c.model == model
+    )
+    return {(row.version, row.start) for row in tx.execute(query)}
 
 
 def save_alert(tx: Tx, project_id: str, alert: Alert) -> None:

@@ -1,0 +1,193 @@
+"""The baseline of a version: what its reference table says, made once and kept by content."""
+
+from collections.abc import Collection
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from thrive.domain.errors import Damaged
+from thrive.domain.model import ModelVersion
+from thrive.monitoring.findings import LABEL, SCORE, TIME
+from thrive.monitoring.frames import NUMERIC, inputs_of, truth
+from thrive.monitoring.limits import History
+from thrive.monitoring.measure import (
+    Sketch,
+    Yardstick,
+    higher_is_better,
+    performance,
+    sketches,
+)
+from thrive.monitoring.terms import TermsInForce
+from thrive.operations import Context
+from thrive.statistics.drift import psi
+from thrive.statistics.estimation import fit_calibration
+from thrive.statistics.sketch import CategorySketch, NumericSketch
+from thrive.store import references
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FORMAT = 1
+_LEAST_ROWS = 50
+"""Rows below which a window of the reference tells nothing."""
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version's reference table says of its inputs, its score and its performance.
+
+    Attributes:
+        kinds: inputs, numeric or category.
+        counters: the counters of each input and the score, as bytes.
+        yardstick: how answers are judged.
+        length: microseconds of a window; the reference was cut into such.
+        windows: windows of the reference with enough rows.
+        missing: the largest share of missing values in a window, by input.
+        usual: the largest effect (PSI) of a window against the whole, by input and for the score.
+        histories: each signal of performance in the reference's windows.
+    """
+
+    format: int = FORMAT
+    kinds: dict[str, str]
+    counters: dict[str, bytes]
+    yardstick: Yardstick
+    length: int
+    windows: int
+    missing: dict[str, float]
+    usual: dict[str, float]
+    histories: list[History]
+
+    def sketches(self) -> dict[str, Sketch]:
+        """Return the counters of each input and of the score."""
+        return {
+            name: (
+                NumericSketch if name == SCORE or self.kinds[name] == NUMERIC else CategorySketch
+            ).from_bytes(data)
+            for name, data in self.counters.items()
+        }
+
+
+def baseline_of(ctx: Context, version: ModelVersion, terms: TermsInForce, known: str) -> str:
+    """Return the digest of a version's baseline, made if there is none yet; "" without reference.
+
+    Args:
+        ctx: the project.
+        version: whose baseline.
+        terms: the contract it was registered under.
+        known: the digest that its last window named, "" for none.
+    """
+    table = version.reference or version.evaluation
+    if known or not table:
+        return known
+    digest = ctx.home.blobs.put(
+        msgspec.msgpack.encode(build(_read_table(ctx, table), terms, _input_names(version)))
+    )
+    label = f"{version.model}@{version.version}"
+    with ctx.observe(f"baseline:{label}") as tx:
+        references.add(tx, ctx.project_id, "baseline", label, digest)
+    return digest
+
+
+def _read_table(ctx: Context, digest: str) -> "pl.DataFrame":
+    from io import BytesIO
+
+    import polars as pl
+
+    path = ctx.home.blobs.local_path(digest)
+    return pl.read_parquet(path if path is not None else BytesIO(ctx.home.blobs.get(digest)))
+
+
+def load_baseline(ctx: Context, digest: str) -> Baseline:
+    """Return a stored baseline.
+
+    Raises:
+        Damaged: the bytes are none.
+    """
+    return _decoded(digest, ctx.home.blobs.get(digest))
+
+
+@lru_cache(maxsize=16)
+def _decoded(digest: str, data: bytes) -> Baseline:
+    try:
+        return msgspec.msgpack.decode(data, type=Baseline)
+    except msgspec.MsgspecError as error:
+        raise Damaged(f"Blob {digest} is no baseline: {error}.", "thrive doctor") from error
+
+
+def _input_names(version: ModelVersion) -> set[str]:
+    return {str(field["name"]) for field in version.signature.get("inputs", [])}
+
+
+def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str] = ()) -> Baseline:
+    """Measure a reference table, as a whole and cut into windows by its `_time`.
+
+    Args:
+        reference: out-of-sample rows with `_label`, `_score` and `_time`.
+        terms: the contract of the version.
+        names: the columns that are inputs; empty for all but the reserved and the entity's.
+    """
+    names = names or set(reference.columns) - set(terms.model.entity)
+    kinds = inputs_of(reference, names)
+    whole = sketches(reference, kinds)
+    yardstick = _yardstick(reference, terms)
+    parts = _windows(reference, terms.window)
+    missing = dict.fromkeys(whole, 0.0)
+    usual = dict.fromkeys(whole, 0.0)
+    values: dict[str, list[tuple[float, float]]] = {name: [] for name in yardstick.signals}
+    for part in parts:
+        for name, counted in sketches(part, kinds, whole).items():
+            missing[name] = max(missing[name], counted.missing / counted.rows)
+            usual[name] = max(usual[name], float(np.nan_to_num(psi(whole[name], counted).effect)))
+        for name, measured in performance(part, yardstick).items():
+            if name in values and measured.value is not None:
+                values[name].append((measured.value, measured.error or 0.0))
+    for name, counted in whole.items():
+        missing[name] = max(missing[name], counted.missing / max(1, counted.rows))
+    return Baseline(
+        kinds=kinds,
+        counters={name: counted.to_bytes() for name, counted in whole.items()},
+        yardstick=yardstick,
+        length=terms.window,
+        windows=len(parts),
+        missing=missing,
+        usual=usual,
+        histories=[
+            History(
+                signal=name,
+                higher_is_better=higher_is_better(name),
+                values=[value for value, _ in pairs],
+                errors=[error for _, error in pairs],
+            )
+            for name, pairs in values.items()
+        ],
+    )
+
+
+def _yardstick(reference: "pl.DataFrame", terms: TermsInForce) -> Yardstick:
+    import polars as pl
+
+    target = terms.model.target
+    labelled = reference.filter(reference[LABEL].is_not_null() & reference[SCORE].is_not_null())
+    label = labelled[LABEL]
+    words = str(label.dtype) in {"Boolean", "String"}
+    if not labelled.height or not (words or label.cast(pl.Float64).is_in([0.0, 1.0]).all()):
+        return Yardstick(binary=False)
+    hit = truth(label, target.positive)
+    calibration = fit_calibration(labelled[SCORE].to_numpy(), hit) if len(set(hit)) > 1 else None
+    return Yardstick(
+        binary=True, threshold=target.threshold, positive=target.positive, calibration=calibration
+    )
+
+
+def _windows(reference: "pl.DataFrame", length: int) -> "list[pl.DataFrame]":
+    """Return the parts of a reference that have enough rows, in order of time."""
+    import polars as pl
+
+    if TIME not in reference.columns:
+        return []
+    number = (pl.col(TIME) // length).alias("_window")
+    parts = reference.with_columns(number).partition_by("_window", include_key=False)
+    usual = float(np.median([part.height for part in parts])) if parts else 0.0
+    least = max(_LEAST_ROWS, usual / 4)
+    return [part for part in parts if part.height >= least]

@@ -1,0 +1,220 @@
+"""Closing windows: measure what ended, and correct what late rows and outcomes changed."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from thrive.domain.clock import MINUTE, ClockMode
+from thrive.domain.model import ModelVersion
+from thrive.domain.monitoring import Window
+from thrive.monitoring import judge
+from thrive.monitoring.baseline import Baseline, baseline_of, load_baseline
+from thrive.monitoring.findings import LABEL, SCORE, Findings, findings_of
+from thrive.monitoring.frames import natural
+from thrive.monitoring.grid import Span, ended_windows, main_version, spans
+from thrive.monitoring.measure import Sketch, performance, segments, sketches
+from thrive.monitoring.terms import TermsInForce, terms_of
+from thrive.operations import Context
+from thrive.store import models, monitoring, predictions, releases
+from thrive.store.eventlog import PredictionId
+from thrive.store.prediction_frames import predictions_between, with_outcomes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+GRACE = 2 * MINUTE
+"""How long after its end a window waits for sealed logs; a replay seals before it looks."""
+REMEMBERED = 60
+"""Windows back in which late rows and outcomes still correct what was found."""
+MATERIAL = 0.05
+"""Change of coverage, or of rows, from which a window is corrected."""
+_MOST = 500
+"""New windows a call, so that a tick stays short after a long silence."""
+
+
+class _Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that is or was live, with what its windows are compared with."""
+
+    version: ModelVersion
+    terms: TermsInForce
+    digest: str
+    baseline: Baseline | None
+    known: Mapping[str, Sketch]
+
+
+def close_windows(ctx: Context, model: str) -> list[Window]:
+    """Close every window that has ended, and correct closed ones that look different now.
+
+    A correction is a new revision of the window; nothing changes silently. Calling it twice
+    changes nothing.
+
+    Args:
+        ctx: the project.
+        model: whose windows.
+
+    Returns:
+        The windows that were closed or corrected, oldest first.
+    """
+    now = ctx.now()
+    with ctx.read() as tx:
+        history = releases.routing_history(tx, ctx.project_id, model)
+        versions = {item.version: item for item in models.versions(tx, ctx.project_id, model)}
+    live = [span for span in spans(history, now) if span.version in versions]
+    if not live:
+        return []
+    length = terms_of(ctx, versions[live[-1].version]).window
+    until = now if ctx.home.clock().mode is ClockMode.REPLAY else now - GRACE
+    with ctx.read() as tx:
+        closed = monitoring.closed_windows(tx, ctx.project_id, model)
+        recent = monitoring.find_windows(
+            tx, ctx.project_id, model, since=now // length * length - REMEMBERED * length
+        )
+    fresh = [key for key in ended_windows(live, length, until) if key not in closed][:_MOST]
+    looked_at = recent if fresh else recent[-3:]
+    stale = [window for window in looked_at if _is_stale(ctx, window)]
+    named = {window.version: str(window.findings.get("baseline", "")) for window in recent}
+    watched = {
+        number: _watch(ctx, versions[number], named.get(number, ""))
+        for number in {key[0] for key in fresh} | {window.version for window in stale}
+    }
+    made = [_close(ctx, watched[window.version], live, window.start, window) for window in stale]
+    made += [_close(ctx, watched[version], live, start, None) for version, start in fresh]
+    return sorted((item for item in made if item is not None), key=lambda item: item.start)
+
+
+def _watch(ctx: Context, version: ModelVersion, known: str) -> _Watched:
+    terms = terms_of(ctx, version)
+    digest = baseline_of(ctx, version, terms, known)
+    baseline = load_baseline(ctx, digest) if digest else None
+    return _Watched(
+        version=version,
+        terms=terms,
+        digest=digest,
+        baseline=baseline,
+        known=baseline.sketches() if baseline is not None else {},
+    )
+
+
+def _evidence(ctx: Context, start: int, end: int) -> tuple[int, int, int]:
+    """Return how many outcomes, sealed files and sealed rows there are: cheap to compare."""
+    first, last = (str(PredictionId(time=at, worker=0, segment=0, offset=0)) for at in (start, end))
+    with ctx.read() as tx:
+        outcomes = predictions.count_outcomes(tx, ctx.project_id, first_id=first, last_id=last)
+        sealed = predictions.find_sealed(tx, ctx.project_id, start, end)
+    return outcomes, len(sealed), sum(item.rows for item in sealed)
+
+
+def _is_stale(ctx: Context, window: Window) -> bool:
+    seen = findings_of(window).evidence
+    now = _evidence(ctx, window.start, window.end)
+    return now[1:] != seen[1:] or abs(now[0] - seen[0]) >= max(1.0, MATERIAL * window.rows)
+
+
+def _close(
+    ctx: Context, watched: _Watched, live: list[Span], start: int, before: Window | None
+) -> Window | None:
+    end = start + watched.terms.window
+    evidence = _evidence(ctx, start, end)
+    frame = _rows(ctx, watched, live, start, end)
+    counted = frame.filter((frame["error"] == "") & ~frame["variant"].is_in(["shadow", "fallback"]))
+    findings, sketched = _find(watched, frame)
+    window = Window(
+        model=watched.version.model,
+        version=watched.version.version,
+        start=start,
+        end=end,
+        revision=0 if before is None else before.revision + 1,
+        rows=counted.height,
+        outcomes=counted.height - counted[LABEL].null_count(),
+        findings=msgspec.structs.replace(findings, evidence=evidence).to_json(),
+        sketches="",
+        closed_at=ctx.now(),
+        replay=ctx.home.clock().mode is ClockMode.REPLAY,
+    )
+    if before is not None and not _differs(before, window):
+        return None
+    return _keep(ctx, window, sketched)
+
+
+def _differs(before: Window, now: Window) -> bool:
+    """Tell whether the rows changed, or enough outcomes came or were corrected."""
+    had, has = findings_of(before), findings_of(now)
+    told = abs(has.evidence[0] - had.evidence[0]) >= max(1.0, MATERIAL * now.rows)
+    changed = (before.outcomes, had.performance) != (now.outcomes, has.performance)
+    return before.rows != now.rows or (told and changed)
+
+
+def _keep(ctx: Context, window: Window, sketched: Mapping[str, Sketch]) -> Window:
+    packed = {name: counted.to_bytes() for name, counted in sketched.items()}
+    digest = ctx.home.blobs.put(msgspec.msgpack.encode(packed)) if packed else ""
+    kept = msgspec.structs.replace(window, sketches=digest)
+    label = f"{window.model}@{window.version}/{window.start}/{window.revision}"
+    with ctx.observe(f"window:{label}") as tx:
+        monitoring.insert_window(tx, ctx.project_id, kept)
+    return kept
+
+
+def _rows(
+    ctx: Context, watched: _Watched, live: list[Span], start: int, end: int
+) -> "pl.DataFrame":
+    """Return the version's rows of a window; answers without a version count as the main one's."""
+    import polars as pl
+
+    number = watched.version.version
+    frame = predictions_between(ctx.home, start, end, watched.version.model)
+    mine = pl.col("version") == number
+    if main_version(live, start) == number:
+        mine |= (pl.col("version") == 0) | (pl.col("variant") == "fallback")
+    return natural(with_outcomes(ctx.home, frame.filter(mine), ctx.now()))
+
+
+def _find(watched: _Watched, frame: "pl.DataFrame") -> tuple[Findings, Mapping[str, Sketch]]:
+    import polars as pl
+
+    terms = watched.terms.model
+    counted = frame["variant"].value_counts()
+    variants = dict(zip(counted["variant"].to_list(), counted["count"].to_list(), strict=True))
+    live = frame.filter(pl.col("variant") != "shadow")
+    failed = (pl.col("error") != "") | (pl.col("variant") == "fallback")
+    answered = live.filter(~failed & pl.col(SCORE).is_not_null())
+    errors = live.height - live.filter(~failed).height
+    latency = live["latency_us"].cast(pl.Float64).drop_nulls().to_numpy()
+    p50, p99 = np.quantile(latency, [0.5, 0.99]).tolist() if len(latency) else (None, None)
+    found = Findings(
+        variants=variants,
+        errors=errors,
+        latency_us=(p50, p99),
+        failing=judge.failing(errors, live.height, terms) if live.height else "",
+        slow=judge.slow(latency, terms),
+        baseline=watched.digest,
+    )
+    if watched.baseline is None or not answered.height:
+        return found, {}
+    return _compare(watched, watched.baseline, answered, found)
+
+
+def _compare(
+    watched: _Watched, baseline: Baseline, answered: "pl.DataFrame", found: Findings
+) -> tuple[Findings, Mapping[str, Sketch]]:
+    """Compare the answered rows of a window with the baseline."""
+    terms = watched.terms.model
+    seen = sketches(answered, baseline.kinds, watched.known)
+    measured = performance(answered, baseline.yardstick)
+    coverage = 1.0 - answered[LABEL].null_count() / answered.height
+    quality = judge.faults(answered, baseline, watched.known, seen)
+    left_out = "the service failed" if found.failing else "faults of the data" if quality else ""
+    known = judge.limits(baseline, terms, watched.terms.windows_a_year)
+    made = msgspec.structs.replace(
+        found,
+        columns=judge.columns(baseline, watched.known, seen),
+        performance=measured,
+        coverage=coverage,
+        segments=segments(answered, terms.segments, baseline.yardstick),
+        quality=quality,
+        breaches=[] if left_out else judge.breaches(measured, coverage, known),
+        gaps=[] if left_out else judge.group_gaps(answered, terms, baseline.yardstick),
+        left_out=left_out,
+    )
+    return made, seen

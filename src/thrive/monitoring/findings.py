@@ -1,0 +1,133 @@
+"""What is found in a window: the typed form of `Window.findings`."""
+
+import math
+from typing import Any
+
+import msgspec
+
+from thrive.domain.monitoring import Window
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric of a window's rows with its standard error; None where it cannot be known."""
+
+    value: float | None
+    error: float | None
+    rows: int
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One input (or the score) against the reference.
+
+    Attributes:
+        name: of the input; `_score` for the score.
+        psi: corrected population stability index: the effect.
+        p_value: of the same distribution (KS or chi-square), corrected for the number of inputs.
+        usual: the largest effect among the reference's own windows.
+        missing: share of missing values.
+        drifted: significant, not negligible, and beyond what the reference's windows did.
+    """
+
+    name: str
+    psi: float | None
+    p_value: float | None
+    usual: float
+    missing: float
+    drifted: bool
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """A break in the data of one input: `missing`, `unseen` or `outside`."""
+
+    column: str
+    kind: str
+    share: float
+    expected: float
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """A group that is treated otherwise than the rest, beyond the contract's limit."""
+
+    column: str
+    group: str
+    measure: str
+    gap: float
+    least: float
+    limit: float
+    rows: int
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """One value of a declared segment: its rows, mean score, estimated and real performance."""
+
+    column: str
+    value: str
+    rows: int
+    score: float | None
+    estimated: float | None
+    realised: float | None
+
+
+class Breach(msgspec.Struct, frozen=True, kw_only=True):
+    """A signal of performance that left what history explains."""
+
+    signal: str
+    value: float
+    limit: float
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything found in one window.
+
+    Attributes:
+        variants: rows by variant, shadows included.
+        errors: rows without an answer of the version, fallbacks included.
+        latency_us: median and 99th percentile.
+        performance: by signal, e.g. `estimated accuracy`.
+        coverage: share of answered rows with an outcome.
+        slow: latency beyond the SLA.
+        failing: errors beyond the SLA.
+        quality: faults of the data; they leave the window out of what is below.
+        breaches: signals beyond their limits.
+        left_out: why performance, bias and drift were not judged, "" if they were.
+        baseline: digest of what was compared with.
+        evidence: fingerprint of the outcomes and sealed files that were seen.
+    """
+
+    variants: dict[str, int] = {}
+    errors: int = 0
+    latency_us: tuple[float | None, float | None] = (None, None)
+    columns: list[Column] = []
+    performance: dict[str, Measured] = {}
+    coverage: float | None = None
+    segments: list[Segment] = []
+    slow: str = ""
+    failing: str = ""
+    quality: list[Fault] = []
+    breaches: list[Breach] = []
+    gaps: list[Gap] = []
+    left_out: str = ""
+    baseline: str = ""
+    evidence: tuple[int, int, int] = (0, 0, 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the findings as the JSON object a window stores."""
+        return msgspec.to_builtins(self)
+
+    def drifted(self) -> list[Column]:
+        """Return the inputs that drifted."""
+        return [item for item in self.columns if item.drifted and item.name != SCORE]
+
+
+SCORE, LABEL, TIME = "_score", "_label", "_time"
+"""Reserved names in reference tables and in frames that are measured like them."""
+
+
+def findings_of(window: Window) -> Findings:
+    """Return what was found in a stored window."""
+    return msgspec.convert(window.findings, Findings, strict=False)
+
+
+def finite(number: float) -> float | None:
+    """Return the number, or None where it is NaN or infinite: JSON has no word for those."""
+    return number if math.isfinite(number) else None

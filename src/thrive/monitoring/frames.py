@@ -1,0 +1,76 @@
+"""A window's predictions in the shape of a reference table."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from thrive.monitoring.findings import LABEL, SCORE, TIME
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_FIXED = {"score": SCORE, "outcome": LABEL, "time": TIME}
+NUMERIC, CATEGORY = "numeric", "category"
+
+
+def natural(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """Rename inputs and keys to their own names, and score, outcome and time to the reserved."""
+    import polars as pl
+
+    names = dict(_FIXED)
+    for prefix in ("x.", "k."):
+        for column in frame.columns:
+            if column.startswith(prefix) and column[2:] not in names.values():
+                names[column] = column[2:]
+    fixed = [column for column in ("variant", "error", "latency_us") if column in frame.columns]
+    return frame.select(
+        *fixed, *(pl.col(old).alias(new) for old, new in names.items() if old in frame.columns)
+    )
+
+
+def inputs_of(reference: "pl.DataFrame", names: Collection[str]) -> dict[str, str]:
+    """Return the inputs of a reference table with their kind; times and nested ones are left out.
+
+    Args:
+        reference: the table.
+        names: the columns that are inputs; empty for all but the reserved.
+    """
+    kinds: dict[str, str] = {}
+    for name, dtype in reference.schema.items():
+        reserved = name in {LABEL, SCORE, TIME} or bool(names and name not in names)
+        if reserved or dtype.is_temporal() or dtype.is_nested():
+            continue
+        numeric = dtype.is_numeric() or str(dtype) == "Boolean"
+        kinds[name] = NUMERIC if numeric else CATEGORY
+    return kinds
+
+
+def numbers(frame: "pl.DataFrame", name: str) -> Any:
+    """Return a column as float64 with NaN; an absent column, or a text in it, is missing."""
+    import numpy as np
+    import polars as pl
+
+    if name not in frame.columns:
+        return np.full(frame.height, np.nan)
+    return frame[name].cast(pl.Float64, strict=False).to_numpy().astype(np.float64)
+
+
+def value_counts(frame: "pl.DataFrame", name: str) -> dict[Any, int]:
+    """Return how often each text stands in a column; an absent column is missing in every row."""
+    import polars as pl
+
+    if name not in frame.columns:
+        return {None: frame.height}
+    counted = frame[name].cast(pl.String).value_counts()
+    return dict(zip(counted[name].to_list(), counted["count"].to_list(), strict=True))
+
+
+def truth(labels: "pl.Series", positive: object) -> Any:
+    """Return labels of two classes as booleans; rows without a label must be gone already."""
+    import polars as pl
+
+    if labels.dtype == pl.String:
+        return (labels == str(positive)).to_numpy()
+    number = labels.cast(pl.Float64)
+    if isinstance(positive, int | float):
+        return (number == float(positive)).to_numpy()
+    return (number > 0.5).to_numpy()

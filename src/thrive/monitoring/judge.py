@@ -1,0 +1,213 @@
+"""Judging a measured window: faults of the data, service, performance, groups, drift.
+
+Everything here looks at one window alone; persistence over windows belongs to `alerts`.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thrive.contract.schema import ModelTerms
+from thrive.monitoring.baseline import Baseline
+from thrive.monitoring.findings import LABEL, SCORE, Breach, Column, Fault, Gap, Measured, finite
+from thrive.monitoring.frames import numbers, truth
+from thrive.monitoring.limits import Limit, limit_of
+from thrive.monitoring.measure import Sketch, Yardstick
+from thrive.statistics.distributions import binomial_survival
+from thrive.statistics.drift import chi2, ks, psi
+from thrive.statistics.intervals import difference_of_proportions, quantile_interval
+from thrive.statistics.multiplicity import benjamini_hochberg
+from thrive.statistics.sketch import CategorySketch, NumericSketch
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CERTAIN = 1e-6
+"""Chance below which a fault of the data is not luck: a year of hourly windows of 100 inputs."""
+LEAST_CHANGE = 0.02
+"""Share of rows that a fault must touch."""
+MOST_DRIFT_P = 0.01
+LEAST_DRIFT_PSI = 0.01
+LEAST_GROUP = 50
+LEAST_COVERAGE = 0.5
+"""Share of answered rows with an outcome from which real performance is judged."""
+
+
+def limits(baseline: Baseline, terms: ModelTerms, windows_a_year: float) -> list[Limit]:
+    """Return the limit of every signal; the alert budget is shared among them."""
+    share = terms.monitor.false_alarms_per_year / max(1, len(baseline.histories))
+    return [limit_of(history, share, windows_a_year) for history in baseline.histories]
+
+
+def columns(
+    baseline: Baseline, known: Mapping[str, Sketch], seen: Mapping[str, Sketch]
+) -> list[Column]:
+    """Compare each input and the score with the reference (Benjamini-Hochberg over all)."""
+    names = list(known)
+    effects = {name: psi(known[name], seen[name]).effect for name in names}
+    adjusted = benjamini_hochberg([_p_value(known[name], seen[name]) for name in names])
+    made: list[Column] = []
+    for name, p_value in zip(names, adjusted.tolist(), strict=True):
+        effect, usual = effects[name], baseline.usual[name]
+        beyond = effect > max(LEAST_DRIFT_PSI, usual)
+        made.append(
+            Column(
+                name=name,
+                psi=finite(effect),
+                p_value=p_value,
+                usual=usual,
+                missing=seen[name].missing / max(1, seen[name].rows),
+                drifted=bool(beyond and p_value < MOST_DRIFT_P),
+            )
+        )
+    return made
+
+
+def _p_value(known: Sketch, seen: Sketch) -> float:
+    if isinstance(known, NumericSketch) and isinstance(seen, NumericSketch):
+        return ks(known, seen).p_value
+    return chi2(known, seen).p_value
+
+
+def faults(
+    frame: "pl.DataFrame",
+    baseline: Baseline,
+    known: Mapping[str, Sketch],
+    seen: Mapping[str, Sketch],
+) -> list[Fault]:
+    """Return the breaks in the data that the reference cannot explain."""
+    found: list[Fault] = []
+    for name in baseline.kinds:
+        before, now = known[name], seen[name]
+        found += _missing(name, baseline.missing[name], before, now)
+        if isinstance(before, CategorySketch) and isinstance(now, CategorySketch):
+            found += _unseen(name, before, now)
+        elif isinstance(before, NumericSketch):
+            found += _outside(name, before, numbers(frame, name))
+    return sorted(found, key=lambda fault: -fault.share)
+
+
+def _missing(name: str, worst: float, before: Sketch, now: Sketch) -> list[Fault]:
+    share = now.missing / max(1, now.rows)
+    expected = max(worst, 1.0 / max(1, before.rows))
+    five_sigma = expected + 5.0 * (expected * (1.0 - expected) / max(1, now.rows)) ** 0.5
+    if share < max(five_sigma, worst + LEAST_CHANGE):
+        return []
+    if binomial_survival(now.missing, now.rows, expected) > CERTAIN:
+        return []
+    return [Fault(column=name, kind="missing", share=share, expected=worst)]
+
+
+def _unseen(name: str, before: CategorySketch, now: CategorySketch) -> list[Fault]:
+    if not now.present or not before.present:
+        return []
+    expected = min(1.0, (before.singletons + 1) / before.present)
+    share = now.new / now.present
+    if share < 3.0 * expected + LEAST_CHANGE:
+        return []
+    if binomial_survival(now.new, now.present, expected) > CERTAIN:
+        return []
+    return [Fault(column=name, kind="unseen", share=share, expected=expected)]
+
+
+def _outside(
+    name: str, before: NumericSketch, values: "np.ndarray[tuple[int], np.dtype[np.float64]]"
+) -> list[Fault]:
+    present = int((~np.isnan(values)).sum())
+    if not present or not before.present:
+        return []
+    margin = 0.5 * (before.maximum - before.minimum) + 1e-9
+    beyond = (values < before.minimum - margin) | (values > before.maximum + margin)
+    count, expected = int(beyond.sum()), 1.0 / before.present
+    if count / present < LEAST_CHANGE or binomial_survival(count, present, expected) > CERTAIN:
+        return []
+    return [Fault(column=name, kind="outside", share=count / present, expected=0.0)]
+
+
+def breaches(
+    found: Mapping[str, Measured], coverage: float | None, known: list[Limit]
+) -> list[Breach]:
+    """Return the signals of performance beyond their limits."""
+    judged = {
+        name: item
+        for name, item in found.items()
+        if name.startswith("estimated") or (coverage or 0.0) >= LEAST_COVERAGE
+    }
+    made = (limit.breach(judged.get(limit.signal)) for limit in known)
+    return [breach for breach in made if breach is not None]
+
+
+def failing(errors: int, rows: int, terms: ModelTerms) -> str:
+    """Say that more rows went unanswered than the SLA allows, "" when they did not."""
+    if terms.sla.availability is None or errors < 5:
+        return ""
+    allowed = 1.0 - terms.sla.availability / 100.0
+    if errors / rows <= allowed or binomial_survival(errors, rows, allowed) > 1e-3:
+        return ""
+    return f"{errors} of {rows} answers failed ({errors / rows:.2%}); the SLA allows {allowed:.2%}"
+
+
+def slow(latency_us: "np.ndarray[tuple[int], np.dtype[np.float64]]", terms: ModelTerms) -> str:
+    """Say that answers were slower than the SLA allows, "" when they were not."""
+    if terms.sla.p99_ms is None or len(latency_us) < 100:
+        return ""
+    p99 = quantile_interval(latency_us / 1000.0, 0.99, 0.99)
+    if p99.low <= terms.sla.p99_ms:
+        return ""
+    allowed = f"the SLA allows {terms.sla.p99_ms:g} ms"
+    return f"the 99th percentile of latency is {p99.estimate:.1f} ms; {allowed}"
+
+
+def group_gaps(frame: "pl.DataFrame", terms: ModelTerms, yardstick: Yardstick) -> list[Gap]:
+    """Return the groups whose gap to the rest is surely beyond the contract's limit (99.9 %)."""
+    import polars as pl
+
+    bias = terms.gates.bias
+    if bias is None or not yardstick.binary or LABEL not in frame.columns:
+        return []
+    rated = frame.filter(pl.col(LABEL).is_not_null() & pl.col(SCORE).is_not_null())
+    if not rated.height:
+        return []
+    chosen = rated[SCORE].to_numpy() >= yardstick.threshold
+    positive = truth(rated[LABEL], yardstick.positive)
+    within = {"equal_opportunity": positive, "demographic_parity": np.ones_like(positive)}
+    found: list[Gap] = []
+    for measure, limit in bias.limits().items():
+        if measure not in within:
+            continue
+        for name in (name for name in bias.groups if name in rated.columns):
+            values = rated[name].cast(pl.String).to_numpy()[within[measure]]
+            found += _gaps(name, measure, limit, values, chosen[within[measure]])
+    return found
+
+
+def _gaps(
+    name: str,
+    measure: str,
+    limit: float,
+    values: "np.ndarray[tuple[int], np.dtype[np.object_]]",
+    chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
+) -> list[Gap]:
+    made: list[Gap] = []
+    for value in sorted({value for value in values.tolist() if value is not None}):
+        inside = values == value
+        rows, rest = int(inside.sum()), int((~inside).sum())
+        if min(rows, rest) < LEAST_GROUP:
+            continue
+        mine, theirs = int(chosen[inside].sum()), int(chosen[~inside].sum())
+        gap = difference_of_proportions(theirs, rest, mine, rows, 0.999)
+        least = max(gap.low, -gap.high)
+        if least > limit:
+            made.append(
+                Gap(
+                    column=name,
+                    group=value,
+                    measure=measure,
+                    gap=gap.estimate,
+                    least=least,
+                    limit=limit,
+                    rows=rows,
+                )
+            )
+    return made

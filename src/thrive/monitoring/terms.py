@@ -1,0 +1,45 @@
+"""The contract a model version was registered under."""
+
+from functools import lru_cache
+
+import msgspec
+
+from thrive.contract.parse import parse
+from thrive.contract.schema import ACTION_DEFAULTS, Contract, ModelTerms
+from thrive.domain.clock import DAY, parse_duration
+from thrive.domain.model import ModelVersion
+from thrive.operations import Context
+from thrive.store import projects
+
+YEAR = 365 * DAY
+
+
+class TermsInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole contract, and the part about one model."""
+
+    contract: Contract
+    model: ModelTerms
+
+    @property
+    def window(self) -> int:
+        """Microseconds of one window."""
+        return parse_duration(self.model.monitor.window)
+
+    @property
+    def windows_a_year(self) -> float:
+        """How often a monitor asks its question in a year."""
+        return YEAR / self.window
+
+
+def terms_of(ctx: Context, version: ModelVersion) -> TermsInForce:
+    """Return the terms of a version; the defaults where its contract says nothing of it."""
+    with ctx.read() as tx:
+        stored = projects.find_contract(tx, ctx.project_id, version.contract)
+    contract = _parsed(stored.text) if stored is not None else Contract()
+    model = contract.model.get(version.model) or ModelTerms(actions=ACTION_DEFAULTS)
+    return TermsInForce(contract=contract, model=model)
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> Contract:
+    return parse(text).contract
