@@ -175,7 +175,8 @@ def difference_of_proportions(
 
     The p-value is that of the normal mixture on the pooled variance; while the canary is expected
     to have had fewer than `RARE_BELOW` events, it is the beta-binomial mixture on which side the
-    events fell (exact for rare events). The interval adds half a success and half a failure a side.
+    events fell (exact for rare events). The interval adds log(1 / alpha) successes and failures to
+    each side (the rule of three): a canary without an error yet is not known to have none.
     """
     if not (0 <= successes_a <= rows_a and 0 <= successes_b <= rows_b):
         raise UsageError(
@@ -185,23 +186,25 @@ def difference_of_proportions(
     if not (rows_a and rows_b):
         return always_valid(math.nan, 0.0, rows_a, rows_b, alpha=alpha, side=side)
     difference = successes_b / rows_b - successes_a / rows_a
-    apart = _spread(successes_a, rows_a) / rows_a + _spread(successes_b, rows_b) / rows_b
-    look = always_valid(
-        difference, apart, rows_a, rows_b, alpha=alpha, side=side, tightest_at=tightest_at
+    both = successes_a + successes_b, rows_a + rows_b
+    pooled = _spread(*both, 0.5) * (1.0 / rows_a + 1.0 / rows_b)
+    unseen = -math.log(alpha)
+    apart = _spread(successes_a, rows_a, unseen) / rows_a
+    apart += _spread(successes_b, rows_b, unseen) / rows_b
+    look, under_null = (
+        always_valid(
+            difference, variance, rows_a, rows_b, alpha=alpha, side=side, tightest_at=tightest_at
+        )
+        for variance in (max(apart, pooled), pooled)
     )
-    events = min(successes_a + successes_b, rows_a + rows_b - successes_a - successes_b)
-    if events * rows_b < RARE_BELOW * (rows_a + rows_b):
+    p_value = under_null.p_value
+    if min(both[0], both[1] - both[0]) * rows_b < RARE_BELOW * both[1]:
         p_value = _rare_p_value(successes_a, rows_a, successes_b, rows_b, side)
-    else:
-        pooled = _spread(successes_a + successes_b, rows_a + rows_b) * (1 / rows_a + 1 / rows_b)
-        p_value = always_valid(
-            difference, pooled, rows_a, rows_b, alpha=alpha, side=side, tightest_at=tightest_at
-        ).p_value
     return msgspec.structs.replace(look, p_value=p_value)
 
 
-def _spread(successes: int, rows: int) -> float:
-    share = (successes + 0.5) / (rows + 1.0)
+def _spread(successes: int, rows: int, added: float) -> float:
+    share = (successes + added) / (rows + 2.0 * added)
     return share * (1.0 - share)
 
 
