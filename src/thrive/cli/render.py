@@ -18,6 +18,8 @@ from thrive.domain.project import Page
 Row = dict[str, Any]
 NARROW = 24
 """Words up to this length are never broken: times, short ids, names."""
+PADDING = 3
+"""What a table draws around a column."""
 
 
 class Style(NamedTuple):
@@ -111,21 +113,31 @@ def _draw(names: list[str], cells: list[list[str]], style: Style, stream: TextIO
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    table = RichTable(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    needed = 0
+    for name, column in zip(names, zip(*cells, strict=True), strict=True):
+        least = _least_width(name, column)
+        needed += least + PADDING
+        table.add_column(name.replace("_", " "), overflow="fold", min_width=least)
+    for line in cells:
+        table.add_row(*(Text(value) for value in line))
     console = Console(
         file=stream, no_color=not style.colour, highlight=False, force_terminal=style.colour
     )
-    table = RichTable(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name, column in zip(names, zip(*cells, strict=True), strict=True):
-        narrow = all(" " not in value and len(value) <= NARROW for value in column)
-        table.add_column(name.replace("_", " "), overflow="fold", no_wrap=narrow)
-    for line in cells:
-        table.add_row(*(Text(value) for value in line))
+    console.width = max(console.width, needed)
     console.print(table)
+
+
+def _least_width(name: str, column: tuple[str, ...]) -> int:
+    """Return the width a column cannot go below: words up to NARROW are never broken."""
+    words = [word for value in (*column, name.replace("_", " ")) for word in value.split(" ")]
+    return max(min(len(word), NARROW) for word in words)
 
 
 def _record(row: Row, style: Style, stream: TextIO, *, one_line: bool) -> None:
     """Print scalars as lines of key and value, then each list of records as a table."""
     flat = {name: value for name, value in _flat(row) if value not in (None, "", [], {})}
+    flat.pop("next_hint", None)  # it is printed after the result, on standard error
     lines = {name: value for name, value in flat.items() if scalar(value)}
     texts = {name: cell(name, value, people=style.for_people) for name, value in lines.items()}
     if one_line:

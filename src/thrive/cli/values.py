@@ -9,7 +9,9 @@ from thrive.domain.clock import format_time
 from thrive.domain.identifiers import is_digest, is_id
 
 SHORT = 12
-TIMES = frozenset({"at", "start", "end", "since", "until", "deadline", "first_bad", "last_bad"})
+TIMES = frozenset(
+    {"at", "now", "start", "end", "since", "until", "deadline", "first_bad", "last_bad"}
+)
 
 
 def plain(value: Any) -> Any:

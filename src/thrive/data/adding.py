@@ -15,7 +15,7 @@ from thrive.data.checks import FAIL, check_query, judge
 from thrive.data.files import found_files, manifest, store_files
 from thrive.data.profile import EXACT_CELLS, columns_of, profile_of, read_profile
 from thrive.data.reading import local_paths
-from thrive.data.tables import scan_files
+from thrive.data.tables import SAMPLE_ROWS, scan_files
 from thrive.domain.clock import ClockMode
 from thrive.domain.dataset import Column, Dataset, DatasetVersion, FileEntry
 from thrive.domain.errors import NotFound, UsageError
@@ -160,24 +160,38 @@ def _read(ctx: Context, entries: list[FileEntry], wanted: Wanted, modified_at: i
     """
     import polars as pl
 
-    terms = wanted.terms
-    checks = list(zip(terms.checks, terms.parsed_checks(), strict=True))
     with local_paths(entries, ctx.home) as paths:
         try:
-            frame, exact = _frame(entries, paths)
-            schema = frame.collect_schema()
-            profiled, checked = pl.collect_all(
-                [
-                    profile_of(frame, schema, terms.personal, exact=exact),
-                    check_query(frame, schema, [check for _, check in checks]),
-                ],
-                engine="streaming",
-            )
+            try:
+                return _measured(ctx, _frame(entries, paths, SAMPLE_ROWS), wanted, modified_at)
+            except pl.exceptions.ComputeError:  # types guessed from the first rows did not hold
+                return _measured(ctx, _frame(entries, paths, None), wanted, modified_at)
         except pl.exceptions.PolarsError as error:
-            reason = str(error).strip().split("\n", 1)[0]
+            reason = str(error).strip().split("\n", 1)[0].rstrip(".")
             raise UsageError(
                 f"{wanted.source} cannot be read as a table: {reason}.", "correct the file"
             ) from error
+
+
+def _frame(entries: list[FileEntry], paths: list[Path], sample: int | None) -> "pl.LazyFrame":
+    frame = scan_files(entries, paths, sample=sample)
+    small = sum(entry.size for entry in entries) <= IN_MEMORY_BYTES
+    return frame.collect().lazy() if small else frame
+
+
+def _measured(ctx: Context, frame: "pl.LazyFrame", wanted: Wanted, modified_at: int) -> Reading:
+    import polars as pl
+
+    terms = wanted.terms
+    checks = list(zip(terms.checks, terms.parsed_checks(), strict=True))
+    schema = frame.collect_schema()
+    rows = frame.select(pl.len()).collect(engine="streaming").item()
+    exact = rows * len(schema) <= EXACT_CELLS
+    queries = [
+        profile_of(frame, schema, terms.personal, exact=exact),
+        check_query(frame, schema, [check for _, check in checks]),
+    ]
+    profiled, checked = pl.collect_all(queries, engine="streaming")
     profile = read_profile(profiled.row(0, named=True), schema, exact=exact)
     measured = checked.row(0, named=True)
     return Reading(
@@ -185,12 +199,3 @@ def _read(ctx: Context, entries: list[FileEntry], wanted: Wanted, modified_at: i
         profile=profile,
         checks=judge(checks, schema, measured, now=ctx.now(), modified_at=modified_at),
     )
-
-
-def _frame(entries: list[FileEntry], paths: list[Path]) -> tuple["pl.LazyFrame", bool]:
-    """Return the rows, and whether they are few enough to count distinct values exactly."""
-    frame = scan_files(entries, paths)
-    if sum(entry.size for entry in entries) > IN_MEMORY_BYTES:
-        return frame, False
-    table = frame.collect()
-    return table.lazy(), table.height * table.width <= EXACT_CELLS

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thrive.domain.dataset import Column, FileEntry
-from thrive.domain.errors import UsageError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,7 +23,10 @@ _DATETIME = re.compile(r"Datetime\(time_unit='(\w+)', time_zone=(?:'([^']+)'|Non
 
 
 def scan_files(
-    entries: Sequence[FileEntry], paths: Sequence[Path], columns: Sequence[Column] = ()
+    entries: Sequence[FileEntry],
+    paths: Sequence[Path],
+    columns: Sequence[Column] = (),
+    sample: int | None = SAMPLE_ROWS,
 ) -> "pl.LazyFrame":
     """Return the rows of all files, in the order of their names, without reading them yet.
 
@@ -34,6 +36,7 @@ def scan_files(
         entries: the files as the version names them; their endings say what they are.
         paths: where the bytes of each entry are.
         columns: the version's columns; empty while they are not known yet.
+        sample: rows of a text file from which unknown types are guessed; None takes all.
     """
     import polars as pl
 
@@ -46,7 +49,7 @@ def scan_files(
             cast_options=pl.ScanCastOptions(integer_cast="upcast", float_cast="upcast"),
         )
     read = _scan_lines if suffix == "jsonl" else _scan_csv
-    frames = [read(path, columns) for path in paths]
+    frames = [read(path, columns, sample) for path in paths]
     return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
 
 
@@ -56,15 +59,13 @@ def suffix_of(name: str) -> str:
     return {"pq": "parquet", "ndjson": "jsonl", "tsv": "csv"}.get(ending, ending)
 
 
-def _scan_lines(path: Path, columns: Sequence[Column]) -> "pl.LazyFrame":
+def _scan_lines(path: Path, columns: Sequence[Column], sample: int | None) -> "pl.LazyFrame":
     import polars as pl
 
-    if not columns:
-        return pl.scan_ndjson(path, infer_schema_length=None)
-    return pl.scan_ndjson(path, schema_overrides=_types(columns), infer_schema_length=SAMPLE_ROWS)
+    return pl.scan_ndjson(path, schema_overrides=_types(columns), infer_schema_length=sample)
 
 
-def _scan_csv(path: Path, columns: Sequence[Column]) -> "pl.LazyFrame":
+def _scan_csv(path: Path, columns: Sequence[Column], sample: int | None) -> "pl.LazyFrame":
     import polars as pl
 
     options: dict[str, Any] = {
@@ -73,31 +74,9 @@ def _scan_csv(path: Path, columns: Sequence[Column]) -> "pl.LazyFrame":
         "try_parse_dates": True,
         "glob": False,
     }
-    if columns:
-        return pl.scan_csv(path, schema_overrides=_types(columns), **options)
-    quick = pl.scan_csv(path, infer_schema_length=SAMPLE_ROWS, **options)
-    return (
-        quick
-        if _holds_throughout(quick)
-        else pl.scan_csv(path, infer_schema_length=None, **options)
+    return pl.scan_csv(
+        path, schema_overrides=_types(columns), infer_schema_length=sample, **options
     )
-
-
-def _holds_throughout(frame: "pl.LazyFrame") -> bool:
-    """Tell whether types guessed from the first rows fit all rows.
-
-    Raises:
-        UsageError: the file is no table at all.
-    """
-    import polars as pl
-
-    try:
-        frame.select(pl.all().null_count()).collect(engine="streaming")
-    except pl.exceptions.NoDataError:
-        raise UsageError("The file is empty.", "give a file with a header line") from None
-    except pl.exceptions.ComputeError:
-        return False
-    return True
 
 
 def separator_of(path: Path) -> str:

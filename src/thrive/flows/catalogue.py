@@ -7,8 +7,10 @@ from thrive.operations import Operation, registered
 
 OPERATION_MODULES: tuple[str, ...] = (
     "thrive.data.operations",
+    "thrive.flows.doctor",
     "thrive.flows.project",
     "thrive.flows.records",
+    "thrive.flows.status",
     "thrive.flows.teams",
     "thrive.flows.train",
     "thrive.registry.operations",

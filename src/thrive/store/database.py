@@ -110,6 +110,14 @@ class Database:
                 raw: Any = connection.connection.driver_connection
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def quick_check(self) -> str:
+        """Return what is damaged in an SQLite file, empty if nothing is (PRAGMA quick_check)."""
+        if not self.is_sqlite:
+            return ""
+        with self.read() as tx:
+            found = tx.exec_driver_sql("PRAGMA quick_check(5)").scalars().all()
+        return "" if found == ["ok"] else "; ".join(found)
+
     def close(self) -> None:
         """Close every connection, under the home lock, as closing may checkpoint."""
         if self._lock is None:

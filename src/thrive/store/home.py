@@ -134,6 +134,25 @@ def open_home(project_folder: Path) -> Home:
     return Home(project, database, open_blobs(folder / "blobs"), folder)
 
 
+def migrate_home(project_folder: Path) -> Path | None:
+    """Bring the home of a project's folder to this schema.
+
+    Returns:
+        The copy of the database that was made first, None when there was nothing to do.
+
+    Raises:
+        NotFound: there is no home.
+        SchemaTooNew: a newer Thrive wrote it.
+    """
+    folder = project_folder / FOLDER
+    _record(folder)
+    database = _database(folder)
+    try:
+        return migrate(database)
+    finally:
+        database.close()
+
+
 def _record(folder: Path) -> dict[str, object]:
     try:
         record = json.loads((folder / "home.json").read_text())
