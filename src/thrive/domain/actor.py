@@ -45,3 +45,35 @@ def local_actor(name: str) -> Actor:
 
 CONTROLLER = Actor(name="thrive-controller", roles=frozenset(Role))
 """The controller itself: it acts only where the contract in force told it to."""
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """The key of one person or machine to one project; its secret is known to its holder alone.
+
+    Attributes:
+        project_id: the only project it opens.
+        token_id: names it in lists and logs.
+        name: whom the audit chain names.
+        roles: what its holder may do.
+        digest: BLAKE3 of the secret.
+        created_at: machine time; a replayed clock opens no door.
+        expires_at: machine time from which it is refused, None for never.
+        revoked_at: machine time since which it is refused, None while it is good.
+    """
+
+    project_id: str
+    token_id: str
+    name: str
+    roles: list[Role]
+    digest: str
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+    def good(self, now: int) -> bool:
+        """Tell whether the token opens its project at the machine time `now`."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def actor(self) -> Actor:
+        """Return who acts with this token."""
+        return Actor(name=self.name, roles=frozenset(self.roles))

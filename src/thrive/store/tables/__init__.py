@@ -21,6 +21,7 @@ from thrive.store.tables.project import (
     leases,
     projects,
     team_contacts,
+    tokens,
 )
 from thrive.store.tables.releases import releases, routing, serving_hosts
 from thrive.store.tables.runs import artifacts, metric_chunks, runs, steps, uses
@@ -52,6 +53,7 @@ __all__ = [
     "serving_hosts",
     "steps",
     "team_contacts",
+    "tokens",
     "uses",
     "verdicts",
     "windows",

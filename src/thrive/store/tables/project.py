@@ -107,6 +107,20 @@ team_contacts = Table(
     number("arrived_at"),
 )
 
+tokens = Table(
+    "tokens",
+    metadata,
+    project(),
+    key("token_id"),
+    name("name"),
+    value("roles"),
+    digest("digest"),
+    number("created_at"),
+    number("expires_at", null=True),
+    number("revoked_at", null=True),
+    Index("ix_tokens_token_id", "token_id"),
+)
+
 blob_references = Table(
     "blob_references",
     metadata,

@@ -399,6 +399,20 @@ sa.Table(
     sa.PrimaryKeyConstraint("project_id", "team", "channel", name="pk_team_contacts"),
 )
 sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("project_id", sa.String(32), nullable=False),
+    sa.Column("token_id", sa.String(32), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("roles", JSON_VALUE, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False, server_default=""),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("expires_at", sa.BigInteger()),
+    sa.Column("revoked_at", sa.BigInteger()),
+    sa.PrimaryKeyConstraint("project_id", "token_id", name="pk_tokens"),
+    sa.Index("ix_tokens_token_id", "token_id"),
+)
+sa.Table(
     "uses",
     metadata,
     sa.Column("project_id", sa.String(32), nullable=False),
