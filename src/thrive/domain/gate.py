@@ -46,6 +46,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     replay: bool = False
 
+    @property
+    def exit_code(self) -> int:
+        """What the command line exits with: 0 pass, 1 fail, 3 cannot tell."""
+        return {Answer.PASS: 0, Answer.FAIL: 1, Answer.CANNOT_TELL: 3}[self.answer]
+
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody's consent that a version may take a step."""

@@ -9,6 +9,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.data.operations",
     "thrive.flows.doctor",
     "thrive.flows.project",
+    "thrive.flows.promote",
     "thrive.flows.records",
     "thrive.flows.status",
     "thrive.flows.teams",
@@ -16,6 +17,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.train",
     "thrive.gates.operations",
     "thrive.registry.operations",
+    "thrive.release.operations",
     "thrive.serving.operations",
     "thrive.tracking.operations",
 )

@@ -1,5 +1,7 @@
 """Verdicts and approvals."""
 
+import sqlalchemy as sa
+
 from thrive.domain.gate import Approval, Verdict
 from thrive.store import references
 from thrive.store.database import Tx
@@ -26,6 +28,14 @@ def find_verdicts(
 def get_verdict(tx: Tx, project_id: str, verdict_id: str) -> Verdict | None:
     """Return a verdict, or None."""
     return one(tx, Verdict, mine(verdicts, project_id).where(verdicts.c.verdict_id == verdict_id))
+
+
+def judged_on(tx: Tx, project_id: str, test_data: str) -> set[str]:
+    """Return the packages of all candidates that were judged on one evaluation table."""
+    query = sa.select(verdicts.c.candidate).where(
+        verdicts.c.project_id == project_id, verdicts.c.test_data == test_data
+    )
+    return set(tx.execute(query.distinct()).scalars())
 
 
 def insert_approval(tx: Tx, project_id: str, approval: Approval) -> None:

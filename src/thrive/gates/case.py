@@ -1,0 +1,140 @@
+"""What a gate run judges: one version, its rival, the rows, and what both answer for them."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from thrive.contract.schema import ModelTerms
+from thrive.domain.clock import DAY
+from thrive.domain.errors import NotFound
+from thrive.domain.model import ModelVersion
+from thrive.packaging.manifest import PackageManifest
+from thrive.packaging.signature import OutputKind
+from thrive.statistics.metrics import Metric, Needs, metric_named
+from thrive.statistics.resampling import time_blocks
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Floats = NDArray[np.float64]
+RESERVED = ("_label", "_score", "_time")
+MIN_DAYS = 20
+"""Days from which rows are taken in blocks of a day: fewer blocks make no honest interval."""
+
+
+class Rival(StrEnum):
+    """What a version is compared with."""
+
+    PRODUCTION = "production"
+    VERSION = "version"
+    BASELINE = "baseline"
+
+
+class GateCase(msgspec.Struct, frozen=True, kw_only=True):
+    """All that checks may look at; own checks get it as well.
+
+    Attributes:
+        version: the candidate.
+        manifest: of its package.
+        terms: the contract in force for it.
+        rival: what it is compared with.
+        against: the version it is compared with, None for a baseline.
+        frame: the judged rows, natural columns and the reserved ones; labels are all known.
+        labels: float64, shape (n,); 1 for positive.
+        candidate: what the candidate answers, recomputed; shape (n,); None if it does not answer.
+        other: what the rival answers for the same rows; None if it does not answer.
+        facts: how the rows were chosen, for the evidence.
+    """
+
+    version: ModelVersion
+    manifest: PackageManifest
+    terms: ModelTerms
+    rival: Rival
+    against: ModelVersion | None
+    frame: Any
+    labels: Any
+    candidate: Any
+    other: Any
+    facts: dict[str, Any] = {}
+
+    @property
+    def kind(self) -> OutputKind:
+        """What the candidate answers."""
+        return self.manifest.signature.output.kind
+
+    @property
+    def threshold(self) -> float:
+        """The score from which a decision is positive, as serving takes it."""
+        own = self.manifest.signature.output.threshold
+        return self.terms.target.threshold if own is None else own
+
+    @property
+    def rows(self) -> int:
+        """How many rows are judged."""
+        return len(self.labels)
+
+    @property
+    def rival_words(self) -> str:
+        """The rival as a sentence names it."""
+        if self.against is None:
+            return f"the baseline {self.terms.gates.quality.baseline!r}"
+        if self.rival is Rival.PRODUCTION:
+            return f"production (version {self.against.version})"
+        return f"version {self.against.version}"
+
+    @property
+    def margin(self) -> float:
+        """The loss that is still accepted: none against a baseline."""
+        return 0.0 if self.against is None else self.terms.gates.quality.margin
+
+
+def metric_of(case: GateCase) -> Metric | None:
+    """Return the metric of the contract (or its default), None when it does not fit the model."""
+    name = case.terms.gates.quality.metric
+    if name == "auto":
+        name = "roc_auc" if case.kind is OutputKind.PROBABILITY else "rmse"
+    try:
+        metric = metric_named(name)
+    except NotFound:
+        return None
+    task = {OutputKind.PROBABILITY: "binary", OutputKind.NUMBER: "regression"}.get(case.kind)
+    return metric if metric.task == task else None
+
+
+def prediction_for(metric: Metric, scores: Floats, threshold: float) -> Floats:
+    """Return scores in the form a metric needs: as they are, or decided by the threshold."""
+    return (scores >= threshold).astype(np.float64) if metric.needs is Needs.CLASS else scores
+
+
+def labels_of(frame: "pl.DataFrame", positive: object) -> Floats:
+    """Return the labels as numbers; for two classes spelled otherwise 1 stands for `positive`."""
+    import polars as pl
+
+    labels = frame["_label"].cast(pl.Float64).to_numpy().astype(np.float64)
+    spelled = set(np.unique(labels).tolist()) - {0.0, 1.0}
+    if spelled and isinstance(positive, int | float) and not isinstance(positive, bool):
+        return (labels == float(positive)).astype(np.float64)
+    return labels
+
+
+def clusters_of(frame: "pl.DataFrame", entity: list[str]) -> tuple[NDArray[Any] | None, str]:
+    """Return what belongs together a row, and its name; None when each row stands for itself.
+
+    Rows of one day share its weather and its news; with `MIN_DAYS` days they are taken in blocks
+    of a day. Else rows of one entity are taken together if entities repeat.
+    """
+    import polars as pl
+
+    if "_time" in frame.columns and frame["_time"].null_count() == 0:
+        days = time_blocks(frame["_time"].cast(pl.Int64).to_numpy(), DAY)
+        if len(np.unique(days)) >= MIN_DAYS:
+            return days, "day"
+    known = [name for name in entity if name in frame.columns]
+    if known:
+        codes = frame.select(pl.struct(known).rank("dense")).to_series().to_numpy()
+        if len(np.unique(codes)) < frame.height:
+            return codes, ", ".join(known)
+    return None, "row"

@@ -1,0 +1,146 @@
+"""One comparison of two models on the same rows, whatever the metric; more gain is better."""
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from thrive.domain.errors import UsageError
+from thrive.domain.gate import Answer
+from thrive.statistics.distributions import student_survival
+from thrive.statistics.metrics import Metric, row_values
+from thrive.statistics.paired import (
+    mcnemar,
+    needed_rows,
+    paired_auc,
+    paired_mean,
+    smallest_visible_loss,
+)
+from thrive.statistics.resampling import paired_bootstrap
+
+Floats = NDArray[np.float64]
+CONFIDENCE = 0.90
+"""Two-sided: each end is a one-sided bound at 95 %."""
+DRAWS = 1000
+SEED = 20130
+MIN_ROWS, MIN_CLASS = 30, 10
+"""Fewer rows, or fewer of either class, are too small to judge."""
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Candidate against rival: `gain` is positive when the candidate is better.
+
+    `units` counts what was independent (rows or clusters); `variance` is that of one row.
+    """
+
+    metric: str
+    method: str
+    rival: float
+    candidate: float
+    gain: float
+    low: float
+    high: float
+    standard_error: float
+    variance: float
+    rows: int
+    units: int
+
+    def answer(self, margin: float) -> Answer:
+        """Tell whether the candidate is not worse by more than the margin."""
+        if self.low >= -margin:
+            return Answer.PASS
+        return Answer.FAIL if self.high < -margin else Answer.CANNOT_TELL
+
+    def better(self) -> Answer:
+        """Tell whether the candidate is better."""
+        if self.low > 0.0:
+            return Answer.PASS
+        return Answer.FAIL if self.high <= 0.0 else Answer.CANNOT_TELL
+
+    def p_worse(self, margin: float) -> float:
+        """One-sided p-value of "not worse by more than the margin"."""
+        distance = self.gain + margin
+        if not self.standard_error > 0.0:
+            return 0.0 if distance < 0.0 else 1.0
+        return 1.0 - student_survival(distance / self.standard_error, max(1, self.units - 1))
+
+    def needed(self, margin: float) -> int | None:
+        """Rows that would settle it for two equal models; for a baseline, at the gain seen."""
+        distance = margin or self.gain
+        known = math.isfinite(self.variance) and self.variance > 0.0
+        return needed_rows(self.variance, distance) if known and distance > 0.0 else None
+
+    def visible(self) -> float:
+        """The smallest loss these rows can show."""
+        return smallest_visible_loss(self.variance, self.rows)
+
+
+def too_small(labels: Floats, *, binary: bool) -> str:
+    """Return why rows are too few to judge on, or nothing."""
+    if len(labels) < MIN_ROWS:
+        return f"{len(labels)} rows, {MIN_ROWS} are the least"
+    if binary:
+        positives = int(labels.sum())
+        least = min(positives, len(labels) - positives)
+        if least < MIN_CLASS:
+            return f"{least} rows of the rarer class, {MIN_CLASS} are the least"
+    return ""
+
+
+def compare(
+    metric: Metric, truth: Floats, rival: Floats, candidate: Floats, clusters: NDArray[Any] | None
+) -> Comparison:
+    """Compare two models' predictions (in the form the metric needs) on the same rows.
+
+    The area under the ROC curve takes DeLong's closed form, a mean over rows its own, accuracy
+    without clusters McNemar's, everything else a paired bootstrap by count weights.
+
+    Raises:
+        UsageError: the rows hold one class only.
+    """
+    if metric.name == "roc_auc":
+        found: Any = paired_auc(truth, rival, candidate, CONFIDENCE, clusters)
+        return _told(metric, "DeLong", (found.auc_a, found.auc_b), found.difference, found)
+    values = metric.function(truth, rival), metric.function(truth, candidate)
+    if not all(map(math.isfinite, values)):
+        raise UsageError(f"{metric.name} has no value on these rows.", "judge on more rows")
+    if metric.name == "accuracy" and clusters is None:
+        found = mcnemar(truth == rival, truth == candidate, CONFIDENCE)
+        return _told(metric, "McNemar", values, found.difference, found)
+    if metric.mean_type:
+        first, second = row_values(metric, truth, rival), row_values(metric, truth, candidate)
+        found = paired_mean(first, second, CONFIDENCE, clusters)
+        return _told(metric, "paired mean", values, found.estimate, found)
+    found = paired_bootstrap(
+        metric,
+        truth,
+        rival,
+        candidate,
+        draws=DRAWS,
+        seed=SEED,
+        confidence=CONFIDENCE,
+        clusters=clusters,
+    )
+    return _told(metric, "paired bootstrap", values, found.difference, found)
+
+
+def _told(
+    metric: Metric, method: str, values: tuple[float, float], difference: float, found: Any
+) -> Comparison:
+    sign = 1.0 if metric.greater_is_better else -1.0
+    low, high = sorted((sign * found.low, sign * found.high))
+    return Comparison(
+        metric=metric.name,
+        method=method,
+        rival=values[0],
+        candidate=values[1],
+        gain=sign * difference,
+        low=low,
+        high=high,
+        standard_error=found.standard_error,
+        variance=found.variance,
+        rows=found.rows,
+        units=getattr(found, "units", found.rows),
+    )

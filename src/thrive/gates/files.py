@@ -1,0 +1,42 @@
+"""Local files for gate workers: a package as a folder, a table as a path, nothing else."""
+
+from pathlib import Path
+
+from thrive.domain.errors import UsageError
+from thrive.domain.model import ModelVersion
+from thrive.packaging.manifest import MANIFEST_NAME, PackageManifest, read_manifest
+from thrive.store.blobs import BlobStore
+
+
+def manifest_of(blobs: BlobStore, version: ModelVersion) -> PackageManifest:
+    """Return the checked manifest of a version's package."""
+    return read_manifest(blobs.get(version.package), digest=version.package)
+
+
+def lay_out(blobs: BlobStore, version: ModelVersion, manifest: PackageManifest, to: Path) -> Path:
+    """Write a version's package into a new folder under `to` and return it."""
+    folder = to / f"v{version.version}"
+    folder.mkdir()
+    for name, entry in manifest.files.items():
+        (folder / name).write_bytes(blobs.get(entry.digest))
+    (folder / MANIFEST_NAME).write_bytes(blobs.get(version.package))
+    return folder
+
+
+def table_path(blobs: BlobStore, version: ModelVersion, to: Path) -> Path:
+    """Return a local path of a version's evaluation table.
+
+    Raises:
+        UsageError: the version was registered without one.
+    """
+    if not version.evaluation:
+        raise UsageError(
+            f"{version.model}@{version.version} has no evaluation table to be judged on.",
+            "register it with evaluation=TABLE, rows the model never saw",
+        )
+    known = blobs.local_path(version.evaluation)
+    if known is not None:
+        return known
+    path = to / "evaluation.parquet"
+    path.write_bytes(blobs.get(version.evaluation))
+    return path

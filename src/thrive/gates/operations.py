@@ -1,0 +1,125 @@
+"""Operations on gates."""
+
+import msgspec
+
+from thrive.domain.actor import ANYONE, BUILDERS
+from thrive.domain.errors import NotFound
+from thrive.domain.gate import Verdict
+from thrive.domain.reference import format_reference, parse_reference
+from thrive.gates.run import judge, verify
+from thrive.operations import Context, Kind, operation
+from thrive.store import gates, models
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a stored verdict follows from its record; `problems` says where it does not."""
+
+    verdict_id: str
+    holds: bool
+    record: str
+    problems: list[str]
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line exits with: 0 if it holds, 1 if not."""
+        return 0 if self.holds else 1
+
+
+class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One verdict in a list."""
+
+    verdict_id: str
+    version: int
+    against: str
+    answer: str
+    failed: str
+    unclear: str
+    created_at: int
+    actor: str
+
+
+@operation(
+    "gates run",
+    role=BUILDERS,
+    kind=Kind.JOB,
+    writes=True,
+    next_hint="thrive releases start {model}@{version}, if it passed",
+)
+def run(ctx: Context, model: str, *, against: str = "production") -> Verdict:
+    """Judge a version on evidence, against what is in production.
+
+    While production is empty the version must be better than the contract's baseline. Exit code 0
+    means pass, 1 fail, 3 cannot tell.
+
+    Args:
+        model: MODEL or MODEL@VERSION; the newest version if no number is given.
+        against: production, baseline, or the number of another version.
+    """
+    return judge(ctx, model, against)
+
+
+@operation("gates show", role=ANYONE, next_hint="thrive gates verify {verdict_id}")
+def show(ctx: Context, model: str) -> Verdict:
+    """Show the latest verdict on a version, check by check.
+
+    Args:
+        model: MODEL or MODEL@VERSION; any version if no number is given.
+    """
+    name, number = parse_reference(model)
+    with ctx.read() as tx:
+        models.get(tx, ctx.project_id, name)
+        found = gates.find_verdicts(tx, ctx.project_id, name, number, limit=1)
+    if not found:
+        label = name if number is None else format_reference(name, number)
+        raise NotFound(f"There is no verdict on {label}.", f"thrive gates run {label}")
+    return found[0]
+
+
+@operation("gates history", role=ANYONE)
+def history(ctx: Context, model: str, *, limit: int = 50) -> list[VerdictLine]:
+    """List the verdicts on a model, the newest first.
+
+    Args:
+        model: MODEL or MODEL@VERSION.
+        limit: how many at the most.
+    """
+    name, number = parse_reference(model)
+    with ctx.read() as tx:
+        models.get(tx, ctx.project_id, name)
+        found = gates.find_verdicts(tx, ctx.project_id, name, number, limit)
+    return [_line(verdict) for verdict in found]
+
+
+def _line(verdict: Verdict) -> VerdictLine:
+    named = {
+        answer: ", ".join(one.check for one in verdict.results if one.answer.value == answer)
+        for answer in ("fail", "cannot tell")
+    }
+    return VerdictLine(
+        verdict_id=verdict.verdict_id,
+        version=verdict.version,
+        against=f"version {verdict.against}" if verdict.against else verdict.baseline,
+        answer=verdict.answer.value,
+        failed=named["fail"],
+        unclear=named["cannot tell"],
+        created_at=verdict.created_at,
+        actor=verdict.actor,
+    )
+
+
+@operation("gates verify", role=ANYONE)
+def verify_verdict(ctx: Context, verdict_id: str) -> Verification:
+    """Prove that a stored verdict follows from its record, and is about its version.
+
+    Args:
+        verdict_id: the id of the verdict.
+    """
+    problems = verify(ctx, verdict_id)
+    with ctx.read() as tx:
+        found = gates.get_verdict(tx, ctx.project_id, verdict_id)
+    return Verification(
+        verdict_id=verdict_id,
+        holds=not problems,
+        record=found.record if found else "",
+        problems=problems,
+    )

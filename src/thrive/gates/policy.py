@@ -1,0 +1,92 @@
+"""Do the rules let this version go to users: contract, data, package, code?"""
+
+from collections.abc import Mapping
+
+from thrive.contract.gaps import gaps_for_model
+from thrive.contract.parse import ParsedContract
+from thrive.contract.schema import ModelTerms
+from thrive.domain.dataset import DatasetVersion
+from thrive.domain.gate import Answer, CheckResult
+from thrive.domain.model import ModelVersion
+from thrive.packaging.formats import pickle
+from thrive.packaging.loader import FORMATS
+from thrive.packaging.manifest import PackageManifest
+
+GROUP = "policy"
+
+
+def check_contract(version: ModelVersion, parsed: ParsedContract | None) -> CheckResult:
+    """Judge whether the stored contract answers all that production asks for.
+
+    Whether teams are reachable is left to promotion: it is no property of a version.
+    """
+    if parsed is None:
+        return _result("contract", Answer.FAIL, "No contract was stored with this version.", {})
+    gaps = gaps_for_model(
+        parsed, version.model, version.training, reachable=frozenset(parsed.contract.team)
+    )
+    found = {gap.path: gap.what for gap in gaps}
+    if gaps:
+        more = f" ({len(gaps) - 1} more)" if len(gaps) > 1 else ""
+        words = f"{gaps[0].what} {gaps[0].fix}{more}."
+        return _result("contract", Answer.FAIL, words, found)
+    return _result("contract", Answer.PASS, "The contract answers all production asks for.", {})
+
+
+def check_data(
+    version: ModelVersion,
+    parsed: ParsedContract | None,
+    upstream: Mapping[str, DatasetVersion | None],
+) -> CheckResult:
+    """Judge whether each upstream dataset may be trained on, and may serve this purpose.
+
+    Args:
+        version: the candidate.
+        parsed: the contract stored with it.
+        upstream: what is recorded of each dataset it was trained on, None where nothing is.
+    """
+    if not upstream:
+        words = "The version names no dataset it was trained on: register it from a run."
+        return _result("data", Answer.CANNOT_TELL, words, {})
+    terms = parsed.contract.data if parsed else {}
+    purpose = purpose_key(parsed.contract.model.get(version.model) if parsed else None)
+    problems: dict[str, str] = {}
+    for name, found in upstream.items():
+        allowed = terms[name].allowed if name in terms else []
+        if found is None:
+            problems[name] = "no version with this content is recorded"
+        elif not found.trainable:
+            problems[name] = f"version {found.version} may not be trained on"
+        elif allowed and not {purpose, version.model} & set(allowed):
+            problems[name] = f"may serve {', '.join(allowed)}, not {purpose or version.model!r}"
+    if problems:
+        words = "; ".join(f"{name}: {why}" for name, why in sorted(problems.items()))
+        return _result("data", Answer.FAIL, f"{words}.", problems)
+    listed = ", ".join(sorted(upstream))
+    return _result("data", Answer.PASS, f"May be used for this purpose: {listed}.", {})
+
+
+def purpose_key(terms: ModelTerms | None) -> str:
+    """Return the word before the colon of a purpose: the one that `allowed` lists."""
+    return terms.purpose.partition(":")[0].strip() if terms else ""
+
+
+def check_package(version: ModelVersion, manifest: PackageManifest) -> CheckResult:
+    """Judge the package's format, and note code that was not committed."""
+    name = manifest.model_format
+    evidence = {"format": name, "commit": version.commit, "dirty": str(version.dirty).lower()}
+    if name == pickle.NAME or name not in FORMATS:
+        words = f"The format {name!r} runs code when loaded: pack the model in a safe one."
+        return _result("package", Answer.FAIL, words, evidence)
+    words = f"The format {name!r} is safe to load."
+    if version.dirty:
+        words += " Its code was not committed: it may be released to dev alone."
+    elif not version.commit:
+        words += " No commit is recorded: its code cannot be found again."
+    return _result("package", Answer.PASS, words, evidence)
+
+
+def _result(check: str, answer: Answer, summary: str, evidence: Mapping[str, str]) -> CheckResult:
+    return CheckResult(
+        check=check, group=GROUP, answer=answer, summary=summary, evidence=dict(evidence)
+    )

@@ -1,0 +1,119 @@
+"""The asking side of a gate worker: start it, ask with a time limit, kill what does not answer."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thrive.engines import wire
+from thrive.packaging.loader import THREAD_SETTINGS
+
+PROGRAM = ("-m", "thrive.gates.worker")
+LOAD_S, PREDICT_S, STRAIN_S, TURN_S = 60.0, 120.0, 60.0, 20.0
+"""How long a worker may take to load, to predict the evaluation rows, to answer odd rows, and
+for one turn of timed calls."""
+
+
+class WorkerFailed(Exception):
+    """A gate worker gave no answer; `reason` is a sentence for the verdict."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Worker:
+    """One version in a fresh process of its own; use it as a context manager.
+
+    Args:
+        words: who is loaded, for messages, e.g. `version 3`.
+        log: a file for what the process says on standard error.
+    """
+
+    def __init__(self, words: str, log: Path) -> None:
+        self._words = words
+        ours, theirs = socket.socketpair()
+        self._connection = ours
+        with theirs, log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, *PROGRAM, str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={**os.environ, **THREAD_SETTINGS},
+            )
+
+    def post(self, kind: str, **body: Any) -> None:
+        """Send a question; its answer must be taken before the next is sent.
+
+        Raises:
+            WorkerFailed: the process is gone.
+        """
+        self._connection.settimeout(LOAD_S)
+        try:
+            wire.send(self._connection, {"kind": kind, "body": body})
+        except (wire.WireClosed, OSError):
+            raise WorkerFailed(self._ended()) from None
+
+    def take(self, timeout_s: float) -> dict[str, Any]:
+        """Return the answer to the question sent last.
+
+        Raises:
+            WorkerFailed: it raised, died, or was killed because it took too long.
+        """
+        self._connection.settimeout(timeout_s)
+        try:
+            reply, _ = wire.receive(self._connection)
+        except TimeoutError:
+            self.kill()
+            raise WorkerFailed(f"{self._words} gave no answer within {timeout_s:g} s") from None
+        except (wire.WireClosed, OSError):
+            raise WorkerFailed(self._ended()) from None
+        if reply["error"]:
+            raise WorkerFailed(f"{self._words}: {reply['error']}")
+        return reply["body"]
+
+    def ask(self, kind: str, timeout_s: float, **body: Any) -> dict[str, Any]:
+        """Send a question and return its answer; raises as `take`."""
+        self.post(kind, **body)
+        return self.take(timeout_s)
+
+    def kill(self) -> None:
+        """End the process whatever it does."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+    def _ended(self) -> str:
+        self.kill()
+        code = self._process.returncode
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"{self._words} was ended by {signal.Signals(-code).name}"
+        return f"{self._words} ended with exit code {code}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+        self.kill()
+
+
+def scores_in(answer: dict[str, Any]) -> NDArray[np.float64]:
+    """Return the array a worker's `predict` answered."""
+    return np.frombuffer(answer["scores"], dtype=np.float64).reshape(answer["shape"])

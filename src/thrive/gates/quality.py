@@ -1,0 +1,231 @@
+"""Is the candidate as good as its rival: on all rows, in each slice, and are its scores honest?"""
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from thrive.domain.errors import UsageError
+from thrive.domain.gate import Answer, CheckResult
+from thrive.gates.case import Floats, GateCase, clusters_of, metric_of, prediction_for
+from thrive.gates.comparison import DRAWS, SEED, Comparison, compare, too_small
+from thrive.packaging.signature import OutputKind
+from thrive.statistics.metrics import Metric, ece
+from thrive.statistics.multiplicity import holm
+
+GROUP = "quality"
+LEVEL = 0.05
+MAX_SLICES = 200
+BASELINES = ("prior",)
+
+
+def check_quality(case: GateCase) -> CheckResult:
+    """Judge non-inferiority to the rival, or, against a baseline, superiority."""
+    metric = metric_of(case)
+    reason = _not_judged(case, metric)
+    if metric is None or reason:
+        return _unclear("quality", reason, {**case.facts, "rows": case.rows})
+    mask = np.ones(case.rows, dtype=np.bool_)
+    comparison, why, units = compare_rows(case, metric, mask)
+    evidence = _evidence(case, comparison, units)
+    if comparison is None:
+        return _unclear("quality", why, evidence)
+    against_baseline = case.against is None
+    answer = comparison.better() if against_baseline else comparison.answer(case.margin)
+    small = too_small(case.labels, binary=metric.task == "binary")
+    if small and not _same_package(case):
+        answer = Answer.CANNOT_TELL
+    words = _words(case, comparison, answer, small)
+    return CheckResult(
+        check="quality", group=GROUP, answer=answer, summary=words, evidence=evidence
+    )
+
+
+def _not_judged(case: GateCase, metric: Metric | None) -> str:
+    """Return why there is nothing to compare, or nothing."""
+    if metric is None:
+        name = case.terms.gates.quality.metric
+        return f"the metric {name!r} does not fit a model that answers a {case.kind.value}"
+    if not case.rows:
+        return str(case.facts.get("reason", "no row has a label"))
+    if case.candidate is None or case.other is None:
+        who = "the candidate" if case.candidate is None else case.rival_words
+        return f"{who} does not answer these rows"
+    return ""
+
+
+def compare_rows(
+    case: GateCase, metric: Metric, mask: NDArray[np.bool_]
+) -> tuple[Comparison | None, str, str]:
+    """Compare on some rows; returns the comparison, or why there is none, and what was a unit."""
+    clusters, unit = clusters_of(case.frame.filter(mask), case.terms.entity)
+    other = prediction_for(metric, case.other[mask], case.threshold)
+    candidate = prediction_for(metric, case.candidate[mask], case.threshold)
+    try:
+        found = compare(metric, case.labels[mask], other, candidate, clusters)
+    except UsageError as error:
+        return None, error.what, unit
+    return found, "", unit
+
+
+def _same_package(case: GateCase) -> bool:
+    return case.against is not None and case.against.package == case.version.package
+
+
+def _evidence(case: GateCase, comparison: Comparison | None, unit: str) -> dict[str, Any]:
+    evidence: dict[str, Any] = {**case.facts, "margin": case.margin, "unit": unit}
+    if comparison is not None:
+        evidence |= msgspec.structs.asdict(comparison)
+        evidence["needed_rows"] = comparison.needed(case.margin)
+        visible = comparison.visible()
+        evidence["smallest_visible_loss"] = visible if math.isfinite(visible) else None
+        if comparison.method == "paired bootstrap":
+            evidence |= {"draws": DRAWS, "seed": SEED}
+    return evidence
+
+
+def _words(case: GateCase, found: Comparison, answer: Answer, small: str) -> str:
+    """Return the comparison in a sentence or two."""
+    bound = "above 0" if case.against is None else f"at or above {-case.margin:+.4g}"
+    said = (
+        f"{found.metric} {found.candidate:.4f}, {case.rival_words} {found.rival:.4f} on "
+        f"{found.rows:,} rows; gain {found.gain:+.4f}, between {found.low:+.4f} and "
+        f"{found.high:+.4f}"
+    )
+    if answer is Answer.PASS:
+        better = ", better" if found.low > 0.0 else ", not worse"
+        return f"{said}{better}: the lower end must be {bound}."
+    if answer is Answer.FAIL:
+        return f"{said}: worse than what is accepted ({bound})."
+    return f"{said}{f' ({small})' if small else ''}: the lower end must be {bound}. " + _settled(
+        found, case.margin
+    )
+
+
+def _settled(found: Comparison, margin: float) -> str:
+    needed = found.needed(margin)
+    visible = found.visible()
+    parts: list[str] = []
+    if needed is not None:
+        parts.append(f"About {needed:,} rows would settle it (here: {found.rows:,}).")
+    if math.isfinite(visible):
+        parts.append(f"These rows cannot show a loss under {visible:.4f}.")
+    return " ".join(parts) or "More rows would settle it."
+
+
+def check_slices(case: GateCase) -> CheckResult | None:
+    """Judge every declared slice; fails only when one is shown worse after Holm's correction."""
+    declared = case.terms.gates.quality.slices
+    metric = metric_of(case)
+    if not declared or metric is None or _not_judged(case, metric):
+        return None
+    absent = [name for name in declared if name not in case.frame.columns]
+    judged, small = _slices(case, metric, [name for name in declared if name not in absent])
+    p_values = holm([one["p_worse"] for one in judged]) if judged else []
+    for one, p in zip(judged, p_values, strict=True):
+        one["p_adjusted"] = float(p)
+        one["answer"] = Answer.FAIL.value if p < LEVEL else one["answer"]
+    judged.sort(key=lambda one: (one["p_adjusted"], one["gain"], one["slice"]))
+    evidence = {"margin": case.margin, "slices": judged, "too_small": small, "absent": absent}
+    answer, words = _slices_answer(case, judged, small, absent)
+    return CheckResult(check="slices", group=GROUP, answer=answer, summary=words, evidence=evidence)
+
+
+def _slices(
+    case: GateCase, metric: Metric, names: list[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    judged: list[dict[str, Any]] = []
+    small: list[dict[str, Any]] = []
+    for name, value, mask in each_group(case, names):
+        label = f"{name}={value}"
+        labels: Floats = case.labels[mask]
+        why = too_small(labels, binary=metric.task == "binary")
+        comparison = None
+        if not why:
+            comparison, why, _ = compare_rows(case, metric, mask)
+        if comparison is None:
+            small.append({"slice": label, "rows": len(labels), "why": why})
+            continue
+        judged.append(
+            {
+                "slice": label,
+                "rows": comparison.rows,
+                "rival": comparison.rival,
+                "candidate": comparison.candidate,
+                "gain": comparison.gain,
+                "low": comparison.low,
+                "high": comparison.high,
+                "p_worse": comparison.p_worse(case.margin),
+                "answer": _slice_answer(comparison, case.margin),
+            }
+        )
+    return judged, small
+
+
+def _slice_answer(found: Comparison, margin: float) -> str:
+    return Answer.PASS.value if found.low >= -margin else Answer.CANNOT_TELL.value
+
+
+def each_group(case: GateCase, names: list[str]) -> list[tuple[str, str, NDArray[np.bool_]]]:
+    """Return (column, value, mask) of the `MAX_SLICES` largest groups of each column, by name."""
+    import polars as pl
+
+    found: list[tuple[str, str, NDArray[np.bool_]]] = []
+    for name in names:
+        column = case.frame[name].cast(pl.String).fill_null("(missing)")
+        counts = column.value_counts().sort(["count", name], descending=[True, False])
+        values = sorted(counts[name].head(MAX_SLICES).to_list())
+        found.extend((name, value, (column == value).to_numpy()) for value in values)
+    return found
+
+
+def _slices_answer(
+    case: GateCase,
+    judged: list[dict[str, Any]],
+    small: list[dict[str, Any]],
+    absent: list[str],
+) -> tuple[Answer, str]:
+    if absent:
+        return Answer.CANNOT_TELL, f"The evaluation table has no column {', '.join(absent)}."
+    if not judged:
+        return Answer.CANNOT_TELL, f"All {len(small)} slices are too small to judge."
+    worst = judged[0]
+    told = f"{worst['slice']} gains {worst['gain']:+.4f} on {worst['rows']:,} rows"
+    failed = [one for one in judged if one["answer"] == Answer.FAIL.value]
+    if failed:
+        names = ", ".join(one["slice"] for one in failed[:5])
+        return Answer.FAIL, f"Worse than {case.rival_words} beyond the margin: {names} ({told})."
+    shown = sum(one["answer"] == Answer.PASS.value for one in judged)
+    return Answer.PASS, (
+        f"No slice is shown to be worse than {case.rival_words}: {shown} of {len(judged)} shown "
+        f"not worse, {len(small)} too small to judge; the weakest: {told}."
+    )
+
+
+def check_calibration(case: GateCase) -> CheckResult | None:
+    """Report how far scores are from the shares they promise; informs, and never blocks."""
+    if case.kind is not OutputKind.PROBABILITY or case.candidate is None or not case.rows:
+        return None
+    own = ece(case.labels, case.candidate)
+    evidence: dict[str, Any] = {"ece": own, "mean_score": float(case.candidate.mean())}
+    evidence["share_positive"] = float(case.labels.mean())
+    words = f"Expected calibration error {own:.4f}"
+    if case.against is not None and case.other is not None:
+        evidence["ece_rival"] = ece(case.labels, case.other)
+        words += f", {case.rival_words} {evidence['ece_rival']:.4f}"
+    return CheckResult(
+        check="calibration",
+        group=GROUP,
+        answer=Answer.PASS,
+        summary=f"{words} (reported, not judged).",
+        evidence=evidence,
+    )
+
+
+def _unclear(check: str, why: str, evidence: dict[str, Any]) -> CheckResult:
+    summary = f"{why[:1].upper()}{why[1:].rstrip('.')}."
+    return CheckResult(
+        check=check, group=GROUP, answer=Answer.CANNOT_TELL, summary=summary, evidence=evidence
+    )
