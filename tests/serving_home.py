@@ -1,12 +1,16 @@
 """A home with one model, registered by hand, and a server over it: for tests of serving."""
 
+import atexit
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import blake3
@@ -22,7 +26,7 @@ from thrive.domain.release import RoutingTable, Variant
 from thrive.packaging.formats.constant import Constant
 from thrive.packaging.package import Package, pack
 from thrive.store import changes, models, projects, releases
-from thrive.store.home import Home, create_home
+from thrive.store.home import Home, create_home, open_home
 
 MODEL = "delay"
 CONTRACT = """
@@ -52,8 +56,18 @@ def constant_package(value: float = 0.5, **groups: float) -> Package:
     return pack(model, SAMPLE, positive=True, created=1)
 
 
+@cache
+def _template() -> Path:
+    """Return an empty home to copy: migrating a new database takes most of a second."""
+    folder = Path(tempfile.mkdtemp(prefix="thrive-home-"))
+    create_home(folder, "flights").close()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def make_home(folder: Path, contract: str = CONTRACT) -> Home:
-    home = create_home(folder, "flights")
+    shutil.copytree(_template(), folder, dirs_exist_ok=True)
+    home = open_home(folder)
     parsed = parse(contract)
     with home.write() as tx:
         stored = StoredContract(
@@ -68,7 +82,9 @@ def make_home(folder: Path, contract: str = CONTRACT) -> Home:
     return home
 
 
-def add_version(home: Home, package: Package, *, contract: str = CONTRACT, **changed) -> ModelVersion:
+def add_version(
+    home: Home, package: Package, *, contract: str = CONTRACT, **changed
+) -> ModelVersion:
     files = [home.blobs.put(data) for data in package.files.values()]
     digest = home.blobs.put(package.manifest.to_bytes())
     with home.write() as tx:
@@ -81,10 +97,9 @@ def add_version(home: Home, package: Package, *, contract: str = CONTRACT, **cha
             run_id=new_id(),
             contract=parse(contract).digest,
             commit="",
-            dirty=False,
             created_at=machine_now(),
             actor="ada",
-            **{"evaluation": blake3.blake3(b"rows").hexdigest(), **changed},
+            **{"evaluation": blake3.blake3(b"rows").hexdigest(), "dirty": False, **changed},
         )
         models.insert_version(tx, home.project_id, version, files)
         changes.append(tx, home.project_id, "model", MODEL)

@@ -1,0 +1,503 @@
+"""The only door to live traffic: releases begin, move and end here, each step with its routing.
+
+A step is one transaction: what allows it is read, the release's state is written, the routing
+table moves from the revision that was read, and the audit row says who and why. A process that
+dies between two steps leaves a release that the next look takes up again.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from thrive.contract.gaps import gaps_for_model
+from thrive.contract.parse import ParsedContract, parse
+from thrive.contract.phases import parse_road
+from thrive.contract.schema import ModelTerms, Unclear
+from thrive.domain.actor import PEOPLE, RELEASERS
+from thrive.domain.clock import ClockMode
+from thrive.domain.errors import Conflict, ContractGap, NotFound, Refused, ThriveError, UsageError
+from thrive.domain.gate import Answer, Approval, Verdict
+from thrive.domain.identifiers import new_id
+from thrive.domain.model import ModelVersion
+from thrive.domain.reference import format_reference, parse_reference
+from thrive.domain.release import (
+    Release,
+    ReleaseState,
+    RoutingTable,
+    Variant,
+)
+from thrive.operations import Context, operation
+from thrive.packaging.signature import Signature
+from thrive.release import machine
+from thrive.release.evidence import Evidence, collect
+from thrive.release.machine import Place, Step
+from thrive.serving.sealing import seal_logs
+from thrive.store import changes, gates, models, projects, releases
+from thrive.store.database import Tx
+
+PRODUCTION = "production"
+_RUNNING = (ReleaseState.RUNNING, ReleaseState.HELD)
+
+
+class Permission(msgspec.Struct, frozen=True, kw_only=True):
+    """What allowed a release: kept with its audit row."""
+
+    verdict: Verdict
+    approvals: list[str]
+    own_approval: bool
+
+
+class Advanced(msgspec.Struct, frozen=True, kw_only=True):
+    """What one look at a release came to."""
+
+    release: Release
+    words: str
+    moved: bool
+
+
+@operation(
+    "releases start", role=RELEASERS, writes=True, next_hint="thrive releases show {release_id}"
+)
+def releases_start(ctx: Context, version: str, *, phases: list[str] | None = None) -> Release:
+    """Send a version on its way to users: shadow, A/B or canary, full, as its contract says.
+
+    Args:
+        version: the version, as NAME@VERSION; NAME alone takes the newest.
+        phases: other phases than the contract's, e.g. --phases full.
+    """
+    name, number = parse_reference(version)
+    return start_release(ctx, name, number, phases)
+
+
+@operation("releases advance", role=RELEASERS, writes=True)
+def releases_advance(ctx: Context, *, model: str | None = None) -> list[Advanced]:
+    """Look at the evidence of every release now and take the steps it allows; as the tick does.
+
+    Args:
+        model: only this model's.
+    """
+    seal_logs(ctx.home, force=True)
+    return advance_releases(ctx, model)
+
+
+@operation("releases hold", role=RELEASERS, writes=True)
+def releases_hold(ctx: Context, model: str, *, reason: str) -> Release:
+    """Keep a release where it is until somebody decides; its guards go on watching.
+
+    Args:
+        model: the model's name.
+        reason: why, for those who read it later.
+    """
+    return _decide(ctx, model, machine.hold, reason)
+
+
+@operation("releases resume", role=RELEASERS, writes=True)
+def releases_resume(ctx: Context, model: str, *, reason: str) -> Release:
+    """Begin the phase of a held release again.
+
+    Args:
+        model: the model's name.
+        reason: why, for those who read it later.
+    """
+    return _decide(ctx, model, machine.resume, reason)
+
+
+@operation("releases promote", role=RELEASERS, writes=True)
+def releases_promote(ctx: Context, model: str, *, reason: str) -> Release:
+    """Take a release to its next phase though the evidence alone would not: a person's decision.
+
+    Args:
+        model: the model's name.
+        reason: why, for those who read it later.
+    """
+    return _decide(ctx, model, machine.promote, reason)
+
+
+@operation("releases rollback", role=RELEASERS, writes=True)
+def releases_rollback(ctx: Context, model: str, *, reason: str) -> RoutingTable:
+    """Go back to the version that served before, or to the fallback if there was none.
+
+    Args:
+        model: the model's name.
+        reason: why, for those who read it later.
+    """
+    return roll_back(ctx, model, _said(reason))
+
+
+@operation("approvals give", role=PEOPLE, writes=True, next_hint="thrive releases start {model}")
+def approvals_give(ctx: Context, version: str, *, reason: str) -> Approval:
+    """Consent that a version goes to production.
+
+    Args:
+        version: the version, as NAME@VERSION; NAME alone takes the newest.
+        reason: what you looked at and why it is good enough.
+    """
+    name, number = parse_reference(version)
+    with ctx.read() as tx:
+        found = models.get_version(tx, ctx.project_id, name, number)
+    approval = Approval(
+        approval_id=new_id(),
+        model=name,
+        version=found.version,
+        step=PRODUCTION,
+        actor=ctx.actor.name,
+        reason=_said(reason),
+        given_at=ctx.now(),
+    )
+    own = ctx.actor.name == found.actor
+    subject = f"model:{format_reference(name, found.version)}"
+    with ctx.write(subject, reason=approval.reason, own_work=own) as tx:
+        gates.insert_approval(tx, ctx.project_id, approval)
+    return approval
+
+
+def start_release(
+    ctx: Context, model: str, version: int | None = None, phases: list[str] | None = None
+) -> Release:
+    """Begin the release of a version if everything that production asks for is there.
+
+    Args:
+        ctx: who starts it, and where.
+        model: the model's name.
+        version: the version's number, None for the newest.
+        phases: spelled as in the contract; None for the contract's.
+
+    Raises:
+        NotFound: there is no such version, or its contract is not stored.
+        Refused: no verdict allows it, it comes from a dirty tree, it is retired, or approvals
+            are missing.
+        ContractGap: the contract leaves a question open that production asks.
+        Conflict: a release of the model is on its way, or the version serves already.
+    """
+    label = f"model:{model}" if version is None else f"model:{format_reference(model, version)}"
+    now = ctx.now()
+    replayed = ctx.home.clock().mode is ClockMode.REPLAY
+    with ctx.write(label, phases=phases or "as the contract says") as tx:
+        candidate = models.get_version(tx, ctx.project_id, model, version)
+        contract = _contract(tx, ctx.project_id, candidate)
+        table = releases.current_routing(tx, ctx.project_id, model)
+        permission = _permission(tx, ctx, candidate, contract, table)
+        production = table.production() if table else None
+        terms = contract.contract.model[model]
+        release = Release(
+            release_id=new_id(),
+            model=model,
+            candidate=candidate.version,
+            production=production.version if production else None,
+            phases=parse_road(phases) if phases else terms.release.parsed_phases(),
+            position=0,
+            state=ReleaseState.RUNNING,
+            phase_started_at=now,
+            started_at=now,
+            actor=ctx.actor.name,
+            verdict=permission.verdict.verdict_id,
+            contract=candidate.contract,
+            evidence={
+                "approvals": permission.approvals,
+                "own_approval": permission.own_approval,
+            },
+            replay=replayed,
+        )
+        step = machine.begin(release, now)
+        _persist(tx, ctx, step, table, terms)
+    return step.release
+
+
+def advance_releases(ctx: Context, model: str | None = None) -> list[Advanced]:
+    """Look at every release on its way and take the step its evidence allows.
+
+    Calling it again changes nothing: a step is taken once, as the release's state is read again
+    in the transaction that moves it. A release whose evidence cannot be read stays as it is.
+
+    Args:
+        ctx: the controller's context.
+        model: only this model's release.
+    """
+    with ctx.read() as tx:
+        running = releases.find_running(tx, ctx.project_id)
+    chosen = [each for each in running if model is None or each.model == model]
+    if model is not None and not chosen:
+        raise NotFound(f"No release of {model} is on its way.", f"thrive releases start {model}")
+    return [_advance(ctx, release) for release in chosen]
+
+
+def roll_back(ctx: Context, model: str, reason: str) -> RoutingTable:
+    """Go back to what served before: at once, without asking for evidence.
+
+    A release on its way ends and production gets all traffic. Without one, the version that
+    served before the present one takes over; was there none, the contract's fallback answers.
+
+    Raises:
+        Conflict: nothing of the model is live.
+    """
+    now = ctx.now()
+    with ctx.write(f"model:{model}", reason=reason) as tx:
+        table = releases.current_routing(tx, ctx.project_id, model)
+        if table is None or not table.variants:
+            raise Conflict(f"Nothing of {model} is live.", f"thrive releases start {model}")
+        running = _find_running(tx, ctx, model)
+        if running is not None:
+            step = machine.roll_back(running, now, reason)
+            terms = _terms(tx, ctx, running)
+            return _persist(tx, ctx, step, table, terms)
+        return _move(tx, ctx, table, _before(tx, ctx, table), now=now, reason=reason)
+
+
+def _advance(ctx: Context, release: Release) -> Advanced:
+    now = ctx.now()
+    try:
+        evidence, terms = _evidence(ctx, release, now)
+    except ThriveError as error:
+        return Advanced(release=release, words=f"cannot be judged now: {error.what}", moved=False)
+    step = machine.advance(release, evidence, now, machine.terms_of(terms))
+    seen = msgspec.json.decode(msgspec.json.encode(evidence))
+    known = {**step.release.evidence, "seen": seen, "words": step.words}
+    after = msgspec.structs.replace(step.release, evidence=known)
+    if not step.moved:
+        if release.evidence.get("seen") != seen:
+            _observe(ctx, release, after)
+        return Advanced(release=after, words=step.words, moved=False)
+    taken = Step(release=after, words=step.words, moved=True)
+    with ctx.write(f"release:{release.release_id}", words=step.words) as tx:
+        if releases.get(tx, ctx.project_id, release.release_id) != release:
+            raise Conflict("Somebody else moved the release.", "look again")
+        table = releases.current_routing(tx, ctx.project_id, release.model)
+        _persist(tx, ctx, taken, table, terms)
+    return Advanced(release=after, words=step.words, moved=True)
+
+
+def _observe(ctx: Context, before: Release, after: Release) -> None:
+    """Keep what was seen without moving anything; lost if somebody moved the release meanwhile."""
+    with ctx.observe(f"release:{before.release_id}") as tx:
+        if releases.get(tx, ctx.project_id, before.release_id) == before:
+            releases.save(tx, ctx.project_id, after)
+
+
+def _evidence(ctx: Context, release: Release, now: int) -> tuple[Evidence, ModelTerms]:
+    with ctx.read() as tx:
+        terms = _terms(tx, ctx, release)
+        version = models.get_version(tx, ctx.project_id, release.model, release.candidate)
+    output = msgspec.convert(version.signature, Signature).output
+    return collect(ctx.home, release, now, terms, output), terms
+
+
+Decide = Callable[[Release, int, str], Step]
+
+
+def _decide(ctx: Context, model: str, decide: Decide, reason: str) -> Release:
+    """Apply a person's decision to the release of a model that is on its way."""
+    now = ctx.now()
+    said = _said(reason)
+    with ctx.write(f"model:{model}", reason=said) as tx:
+        running = _find_running(tx, ctx, model)
+        if running is None:
+            raise NotFound(f"No release of {model} is on its way.", "thrive releases list")
+        step = decide(running, now, said)
+        table = releases.current_routing(tx, ctx.project_id, model)
+        _persist(tx, ctx, step, table, _terms(tx, ctx, running))
+    return step.release
+
+
+def _persist(
+    tx: Tx, ctx: Context, step: Step, table: RoutingTable | None, terms: ModelTerms
+) -> RoutingTable:
+    """Write a release's state and move the routing table to what it says."""
+    release = step.release
+    releases.save(tx, ctx.project_id, release)
+    changes.append(tx, ctx.project_id, "release", release.release_id)
+    wanted = [_variant(tx, ctx, release.model, place) for place in machine.placements(release)]
+    if table is not None and table.variants == wanted:
+        return table
+    before = table or _nothing_live(release.model, terms)
+    salt = before.salt if table and table.release_id == release.release_id else release.release_id
+    now = release.ended_at or release.phase_started_at
+    placed = msgspec.structs.replace(
+        before, salt=salt, release_id=release.release_id, fallback=terms.fallback
+    )
+    return _move(tx, ctx, placed, wanted, now=now, reason=step.words)
+
+
+def _move(
+    tx: Tx,
+    ctx: Context,
+    before: RoutingTable,
+    variants: list[Variant],
+    *,
+    now: int,
+    reason: str,
+) -> RoutingTable:
+    table = msgspec.structs.replace(
+        before,
+        revision=before.revision + 1,
+        variants=variants,
+        at=now,
+        reason=reason,
+        actor=ctx.actor.name,
+    )
+    releases.move_routing(tx, ctx.project_id, table, before.revision)
+    changes.append(tx, ctx.project_id, "routing", before.model)
+    return table
+
+
+def _nothing_live(model: str, terms: ModelTerms) -> RoutingTable:
+    return RoutingTable(
+        model=model,
+        revision=0,
+        variants=[],
+        fallback=terms.fallback,
+        salt="",
+        at=0,
+        reason="",
+        actor="",
+    )
+
+
+def _variant(tx: Tx, ctx: Context, model: str, place: Place) -> Variant:
+    version = models.get_version(tx, ctx.project_id, model, place.version)
+    return Variant(
+        version=place.version, package=version.package, share=place.share, shadow=place.shadow
+    )
+
+
+def _before(tx: Tx, ctx: Context, table: RoutingTable) -> list[Variant]:
+    """Return what served before the present version first did; a retired one never again."""
+    present = table.production()
+    number = present.version if present else None
+    found: Variant | None = None
+    for past in reversed(releases.routing_history(tx, ctx.project_id, table.model)):
+        served = past.production()
+        if served is None:
+            continue
+        if served.version == number:
+            break
+        version = models.get_version(tx, ctx.project_id, table.model, served.version)
+        if version.retired_at is None:
+            found = served
+    return [msgspec.structs.replace(found, share=1.0, shadow=False)] if found else []
+
+
+def _permission(
+    tx: Tx,
+    ctx: Context,
+    candidate: ModelVersion,
+    contract: ParsedContract,
+    table: RoutingTable | None,
+) -> Permission:
+    """Return what allows a release of the version, or raise the first thing that is missing."""
+    label = format_reference(candidate.model, candidate.version)
+    running = _find_running(tx, ctx, candidate.model)
+    if running is not None:
+        raise Conflict(
+            f"A release of {format_reference(running.model, running.candidate)} is on its way.",
+            f"thrive releases show {running.release_id}",
+        )
+    production = table.production() if table else None
+    if production is not None and production.version == candidate.version:
+        raise Conflict(f"{label} serves already.", f"thrive models show {candidate.model}")
+    if candidate.retired_at is not None:
+        raise Refused(f"{label} is retired.", "register a new version")
+    if candidate.dirty:
+        raise Refused(
+            f"{label} was made from files that were not committed: nobody could make it again.",
+            "commit, train and register again",
+        )
+    _require_answers(tx, ctx, candidate, contract)
+    verdict = _verdict(tx, ctx, candidate, contract, production)
+    approvals, own = _approvals(tx, ctx, candidate, contract.contract.model[candidate.model])
+    return Permission(verdict=verdict, approvals=approvals, own_approval=own)
+
+
+def _require_answers(
+    tx: Tx, ctx: Context, candidate: ModelVersion, contract: ParsedContract
+) -> None:
+    teams = contract.contract.team
+    reachable = {
+        each.team
+        for each in projects.contacts(tx, ctx.project_id)
+        if each.team in teams and teams[each.team].channel == each.channel
+    }
+    found = gaps_for_model(contract, candidate.model, candidate.training, reachable)
+    if found:
+        first, more = found[0], len(found) - 1
+        rest = f" ({more} more: `thrive check`)" if more else ""
+        raise ContractGap(f"thrive.toml:{first.line}: {first.what}{rest}", first.fix)
+
+
+def _verdict(
+    tx: Tx,
+    ctx: Context,
+    candidate: ModelVersion,
+    contract: ParsedContract,
+    production: Variant | None,
+) -> Verdict:
+    """Return the latest verdict if it passes, and judged exactly what would go live now."""
+    label = format_reference(candidate.model, candidate.version)
+    again = f"thrive gates run {label}"
+    found = gates.find_verdicts(tx, ctx.project_id, candidate.model, candidate.version, limit=1)
+    if not found:
+        raise Refused(f"No gate has judged {label}.", again)
+    verdict = found[0]
+    judged = (verdict.candidate, verdict.test_data, verdict.contract)
+    if judged != (candidate.package, candidate.evaluation, candidate.contract):
+        raise Refused(f"The verdict on {label} judged another package, data or contract.", again)
+    if verdict.against != (production.version if production else None):
+        raise Refused(
+            f"The verdict on {label} compared with another version than serves now.", again
+        )
+    lenient = contract.contract.model[candidate.model].gates.on_unclear is Unclear.WARN
+    allowed = verdict.answer is Answer.PASS or (lenient and verdict.answer is Answer.CANNOT_TELL)
+    if not allowed:
+        raise Refused(
+            f"The gates say {verdict.answer} of {label}.",
+            f"thrive gates show {verdict.verdict_id}",
+        )
+    return verdict
+
+
+def _approvals(
+    tx: Tx, ctx: Context, candidate: ModelVersion, terms: ModelTerms
+) -> tuple[list[str], bool]:
+    """Return who approved, and whether somebody approved their own work.
+
+    On a server nobody approves their own work. In a folder there is one person, so it counts, and
+    the record says so.
+    """
+    needed = terms.approvals.get(PRODUCTION, 0)
+    given = gates.find_approvals(tx, ctx.project_id, candidate.model, candidate.version)
+    actors = list(dict.fromkeys(each.actor for each in given if each.step == PRODUCTION))
+    alone = ctx.folder is not None
+    counted = [actor for actor in actors if alone or actor != candidate.actor]
+    if len(counted) < needed:
+        label = format_reference(candidate.model, candidate.version)
+        raise Refused(
+            f"{label} has {len(counted)} of {needed} approvals for production.",
+            f'thrive approvals give {label} --reason "..."',
+        )
+    return counted, candidate.actor in counted
+
+
+def _find_running(tx: Tx, ctx: Context, model: str) -> Release | None:
+    running = releases.find_running(tx, ctx.project_id)
+    return next((each for each in running if each.model == model), None)
+
+
+def _contract(tx: Tx, project_id: str, version: ModelVersion) -> ParsedContract:
+    stored = projects.find_contract(tx, project_id, version.contract)
+    if stored is None:
+        raise NotFound(
+            f"The contract of {format_reference(version.model, version.version)} is not stored.",
+            "thrive doctor",
+        )
+    return parse(stored.text)
+
+
+def _terms(tx: Tx, ctx: Context, release: Release) -> ModelTerms:
+    version = models.get_version(tx, ctx.project_id, release.model, release.candidate)
+    contract = _contract(tx, ctx.project_id, version).contract
+    return contract.model.get(release.model, ModelTerms())
+
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise UsageError("The reason is empty.", 'say why, e.g. --reason "errors since noon"')
+    return reason.strip()

@@ -1,0 +1,294 @@
+import msgspec
+import pytest
+
+from tests.serving_home import CONTRACT, MODEL, add_version, constant_package, make_home
+from thrive.contract.parse import parse
+from thrive.domain.actor import local_actor
+from thrive.domain.clock import HOUR, ClockMode, ClockState
+from thrive.domain.errors import Conflict, ContractGap, NotFound, Refused, UsageError
+from thrive.domain.gate import Answer, Verdict
+from thrive.domain.identifiers import new_id
+from thrive.domain.project import TeamContact
+from thrive.domain.release import ReleaseState
+from thrive.flows import promote
+from thrive.operations import Context
+from thrive.store import audit, gates, models, projects, releases
+
+DIGEST = "0" * 64
+
+
+@pytest.fixture
+def ctx(tmp_path):
+    home = make_home(tmp_path)
+    with home.write() as tx:
+        contact = TeamContact(team="desk", channel="mailto:desk@example.org", arrived_at=1)
+        projects.add_contact(tx, home.project_id, contact)
+        projects.set_clock(
+            tx, home.project_id, ClockState(mode=ClockMode.REPLAY, replay_now=1_000 * HOUR)
+        )
+    yield Context(home, local_actor("grace"), folder=tmp_path, operation="test")
+    home.close()
+
+
+def later(ctx, hours):
+    with ctx.home.write() as tx:
+        state = projects.clock(tx, ctx.project_id)
+        moved = msgspec.structs.replace(state, replay_now=state.replay_now + int(hours * HOUR))
+        projects.set_clock(tx, ctx.project_id, moved)
+
+
+def judge(ctx, version, answer=Answer.PASS, against=None, **changed):
+    given = {
+        "candidate": version.package,
+        "test_data": version.evaluation,
+        "contract": version.contract,
+        "production": "",
+    }
+    with ctx.home.write() as tx:
+        verdict = Verdict(
+            verdict_id=new_id(),
+            model=MODEL,
+            version=version.version,
+            against=against,
+            baseline="prior",
+            answer=answer,
+            results=[],
+            record=DIGEST,
+            created_at=1,
+            actor="gate",
+            **given | changed,
+        )
+        gates.insert_verdict(tx, ctx.project_id, verdict)
+
+
+def ready(ctx, value=0.5, against=None, **changed):
+    version = add_version(ctx.home, constant_package(value), **changed)
+    judge(ctx, version, against=against)
+    promote.approvals_give(ctx, f"{MODEL}@{version.version}", reason="looked at the slices")
+    return version
+
+
+def routing(ctx):
+    with ctx.read() as tx:
+        return releases.current_routing(tx, ctx.project_id, MODEL)
+
+
+def shares(ctx):
+    return [(each.version, each.share, each.shadow) for each in routing(ctx).variants]
+
+
+def full(ctx, value=0.5, against=None):
+    version = ready(ctx, value, against)
+    return promote.start_release(ctx, MODEL, version.version, ["full"])
+
+
+def test_a_version_with_everything_goes_live_in_one_step(ctx):
+    release = full(ctx)
+    assert release.state is ReleaseState.DONE
+    assert shares(ctx) == [(1, 1.0, False)]
+    assert routing(ctx).fallback == 0.2
+    assert routing(ctx).release_id == release.release_id
+    with ctx.read() as tx:
+        assert releases.get(tx, ctx.project_id, release.release_id) == release
+
+
+def test_the_first_release_shadows_beside_the_fallback_and_skips_the_comparison(ctx):
+    version = ready(ctx)
+    release = promote.start_release(ctx, MODEL, version.version)
+    assert shares(ctx) == [(1, 1.0, True)]
+    done = promote.releases_promote(ctx, MODEL, reason="enough seen in the shadow")
+    assert done.state is ReleaseState.DONE
+    assert "ab is skipped" in done.reason
+    assert shares(ctx) == [(1, 1.0, False)]
+    assert done.release_id == release.release_id
+
+
+@pytest.mark.parametrize(
+    ("prepare", "error", "words"),
+    [
+        (lambda ctx, v: None, Refused, "No gate has judged"),
+        (lambda ctx, v: judge(ctx, v, Answer.FAIL), Refused, "The gates say fail"),
+        (lambda ctx, v: judge(ctx, v, Answer.CANNOT_TELL), Refused, "cannot tell"),
+        (lambda ctx, v: judge(ctx, v, candidate=DIGEST), Refused, "another package"),
+        (lambda ctx, v: judge(ctx, v, test_data=DIGEST), Refused, "another package"),
+        (lambda ctx, v: judge(ctx, v, contract=DIGEST), Refused, "another package"),
+        (lambda ctx, v: judge(ctx, v, against=7), Refused, "another version than serves"),
+        (lambda ctx, v: judge(ctx, v), Refused, "0 of 1 approvals"),
+    ],
+)
+def test_what_is_missing_is_named_and_nothing_moves(ctx, prepare, error, words):
+    version = add_version(ctx.home, constant_package())
+    prepare(ctx, version)
+    with pytest.raises(error, match=words):
+        promote.start_release(ctx, MODEL)
+    assert routing(ctx) is None
+    with ctx.read() as tx:
+        assert releases.find(tx, ctx.project_id) == []
+
+
+def test_only_the_latest_verdict_counts(ctx):
+    version = ready(ctx)
+    judge(ctx, version, Answer.FAIL)
+    with pytest.raises(Refused, match="fail"):
+        promote.start_release(ctx, MODEL)
+
+
+def test_a_dirty_tree_and_a_retired_version_stay_out_of_production(ctx):
+    dirty = ready(ctx, dirty=True)
+    with pytest.raises(Refused, match="not committed"):
+        promote.start_release(ctx, MODEL, dirty.version)
+    retired = ready(ctx, retired_at=5)
+    with pytest.raises(Refused, match="retired"):
+        promote.start_release(ctx, MODEL, retired.version)
+
+
+def test_a_gap_of_the_contract_blocks_production_by_its_line(ctx):
+    text = CONTRACT.replace('risk = "minimal"\n', "")
+    parsed = parse(text)
+    from thrive.domain.project import StoredContract
+
+    with ctx.home.write() as tx:
+        stored = StoredContract(digest=parsed.digest, text=text, commit="", stored_at=1)
+        projects.store_contract(tx, ctx.project_id, stored)
+    version = add_version(ctx.home, constant_package(), contract=text)
+    judge(ctx, version)
+    promote.approvals_give(ctx, f"{MODEL}@{version.version}", reason="fine")
+    with pytest.raises(ContractGap, match=r"thrive.toml:4: .*risk"):
+        promote.start_release(ctx, MODEL)
+
+
+def test_a_team_out_of_reach_blocks_production(tmp_path):
+    home = make_home(tmp_path)
+    context = Context(home, local_actor("grace"), folder=tmp_path, operation="test")
+    version = add_version(home, constant_package())
+    judge(context, version)
+    with pytest.raises(ContractGap, match="no test message has arrived"):
+        promote.start_release(context, MODEL)
+    home.close()
+
+
+def test_on_a_server_nobody_approves_their_own_work(ctx):
+    version = add_version(ctx.home, constant_package())
+    judge(ctx, version)
+    author = Context(ctx.home, local_actor(version.actor), operation="test")
+    promote.approvals_give(author, MODEL, reason="mine")
+    with pytest.raises(Refused, match="0 of 1 approvals"):
+        promote.start_release(author, MODEL)
+    alone = Context(ctx.home, local_actor(version.actor), folder=ctx.folder, operation="test")
+    release = promote.start_release(alone, MODEL, phases=["full"])
+    assert release.evidence["own_approval"] is True
+
+
+def test_an_approval_needs_a_reason(ctx):
+    add_version(ctx.home, constant_package())
+    with pytest.raises(UsageError, match="reason is empty"):
+        promote.approvals_give(ctx, MODEL, reason="  ")
+
+
+def test_one_release_a_model_at_a_time(ctx):
+    full(ctx)
+    ready(ctx, against=1)
+    promote.start_release(ctx, MODEL, 2)
+    with pytest.raises(Conflict, match="on its way"):
+        promote.start_release(ctx, MODEL, 2)
+    promote.roll_back(ctx, MODEL, "changed our mind")
+    assert shares(ctx) == [(1, 1.0, False)]
+    with pytest.raises(Conflict, match="serves already"):
+        promote.start_release(ctx, MODEL, 1)
+
+
+def test_no_traffic_never_promotes_and_is_handed_to_the_owner(ctx):
+    full(ctx)
+    ready(ctx, against=1)
+    promote.start_release(ctx, MODEL, 2)
+    for hours in (0.5, 1, 20):
+        later(ctx, hours)
+        (seen,) = promote.advance_releases(ctx)
+        assert not seen.moved
+    later(ctx, 24)
+    (seen,) = promote.advance_releases(ctx)
+    assert seen.release.state is ReleaseState.HELD
+    assert "too little traffic" in seen.words
+    assert shares(ctx) == [(1, 1.0, False), (2, 1.0, True)]
+    again = promote.advance_releases(ctx)
+    assert not again[0].moved
+
+
+def test_looking_twice_writes_no_second_step(ctx):
+    full(ctx)
+    ready(ctx, against=1)
+    promote.start_release(ctx, MODEL, 2)
+    later(ctx, 50)
+    promote.advance_releases(ctx)
+    with ctx.read() as tx:
+        before = audit.entries(tx, ctx.project_id)
+    promote.advance_releases(ctx)
+    with ctx.read() as tx:
+        assert audit.entries(tx, ctx.project_id) == before
+
+
+def test_rolling_back_goes_to_what_served_before_and_never_to_what_was_left(ctx):
+    full(ctx)
+    full(ctx, 0.6, against=1)
+    assert shares(ctx) == [(2, 1.0, False)]
+    promote.roll_back(ctx, MODEL, "errors")
+    assert shares(ctx) == [(1, 1.0, False)]
+    promote.roll_back(ctx, MODEL, "errors still")
+    assert shares(ctx) == []
+    assert routing(ctx).fallback == 0.2
+    with pytest.raises(Conflict, match="Nothing of delay is live"):
+        promote.roll_back(ctx, MODEL, "again")
+
+
+def test_a_retired_version_is_not_gone_back_to(ctx):
+    full(ctx)
+    full(ctx, 0.6, against=1)
+    with ctx.home.write() as tx:
+        first = models.get_version(tx, ctx.project_id, MODEL, 1)
+        models.replace_version(tx, ctx.project_id, msgspec.structs.replace(first, retired_at=9))
+    promote.roll_back(ctx, MODEL, "errors")
+    assert shares(ctx) == []
+
+
+def test_hold_and_resume_are_people_s_words(ctx):
+    full(ctx)
+    ready(ctx, against=1)
+    promote.start_release(ctx, MODEL, 2)
+    held = promote.releases_hold(ctx, MODEL, reason="weather feed is down")
+    assert held.state is ReleaseState.HELD
+    with pytest.raises(Conflict):
+        promote.releases_hold(ctx, MODEL, reason="twice")
+    later(ctx, 3)
+    resumed = promote.releases_resume(ctx, MODEL, reason="feed is back")
+    assert resumed.state is ReleaseState.RUNNING
+    assert resumed.phase_started_at == ctx.now()
+    assert [line["words"] for line in resumed.evidence["history"]][1:] == [
+        "weather feed is down",
+        "feed is back",
+    ]
+
+
+def test_a_death_between_two_writes_leaves_the_state_before(ctx, monkeypatch):
+    full(ctx)
+    ready(ctx, against=1)
+    promote.start_release(ctx, MODEL, 2)
+    before = routing(ctx)
+
+    def dies(*_):
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(releases, "move_routing", dies)
+        with pytest.raises(OSError, match="killed"):
+            promote.releases_promote(ctx, MODEL, reason="go on")
+    with ctx.read() as tx:
+        (running,) = releases.find_running(tx, ctx.project_id)
+    assert running.position == 0
+    assert routing(ctx) == before
+    assert promote.releases_promote(ctx, MODEL, reason="go on").position == 1
+    assert shares(ctx) == [(1, 0.5, False), (2, 0.5, False)]
+
+
+def test_a_model_without_a_release_says_so(ctx):
+    with pytest.raises(NotFound, match="No release"):
+        promote.advance_releases(ctx, MODEL)
