@@ -73,7 +73,7 @@ def close_windows(ctx: Context, model: str) -> list[Window]:
         )
     fresh = [key for key in ended_windows(live, length, until) if key not in closed][:_MOST]
     looked_at = recent if fresh else recent[-3:]
-    stale = [window for window in looked_at if _is_stale(ctx, window)]
+    stale = _stale(ctx, looked_at)
     named = {window.version: str(window.findings.get("baseline", "")) for window in recent}
     watched = {
         number: _watch(ctx, versions[number], named.get(number, ""))
@@ -97,18 +97,49 @@ def _watch(ctx: Context, version: ModelVersion, known: str) -> _Watched:
     )
 
 
-def _evidence(ctx: Context, start: int, end: int) -> tuple[int, int, int]:
-    """Return how many outcomes, sealed files and sealed rows there are: cheap to compare."""
-    first, last = (str(PredictionId(time=at, worker=0, segment=0, offset=0)) for at in (start, end))
+Evidence = tuple[int, int, int]
+
+
+def _evidence(ctx: Context, stretches: list[tuple[int, int]]) -> list[Evidence]:
+    """Return how many outcomes, sealed files and sealed rows each stretch of time has: it is cheap.
+
+    Args:
+        ctx: the project.
+        stretches: (start, end) in UTC microseconds.
+    """
+    if not stretches:
+        return []
+    first, last = min(start for start, _ in stretches), max(end for _, end in stretches)
     with ctx.read() as tx:
-        outcomes = predictions.count_outcomes(tx, ctx.project_id, first_id=first, last_id=last)
-        sealed = predictions.find_sealed(tx, ctx.project_id, start, end)
-    return outcomes, len(sealed), sum(item.rows for item in sealed)
+        sealed = predictions.find_sealed(tx, ctx.project_id, first, last)
+        told = [
+            predictions.count_outcomes(
+                tx, ctx.project_id, first_id=_first_id(start), last_id=_first_id(end)
+            )
+            for start, end in stretches
+        ]
+    held = [
+        [item.rows for item in sealed if item.max_time >= start and item.min_time < end]
+        for start, end in stretches
+    ]
+    return [(count, len(rows), sum(rows)) for count, rows in zip(told, held, strict=True)]
 
 
-def _is_stale(ctx: Context, window: Window) -> bool:
-    seen = findings_of(window).evidence
-    now = _evidence(ctx, window.start, window.end)
+def _first_id(moment: int) -> str:
+    return str(PredictionId(time=moment, worker=0, segment=0, offset=0))
+
+
+def _stale(ctx: Context, windows: list[Window]) -> list[Window]:
+    """Return the windows for which late rows came, or outcomes enough to matter."""
+    now = _evidence(ctx, [(window.start, window.end) for window in windows])
+    return [
+        window
+        for window, present in zip(windows, now, strict=True)
+        if _is_stale(window, findings_of(window).evidence, present)
+    ]
+
+
+def _is_stale(window: Window, seen: Evidence, now: Evidence) -> bool:
     return now[1:] != seen[1:] or abs(now[0] - seen[0]) >= max(1.0, MATERIAL * window.rows)
 
 
@@ -116,7 +147,7 @@ def _close(
     ctx: Context, watched: _Watched, live: list[Span], start: int, before: Window | None
 ) -> Window | None:
     end = start + watched.terms.window
-    evidence = _evidence(ctx, start, end)
+    (evidence,) = _evidence(ctx, [(start, end)])
     frame = _rows(ctx, watched, live, start, end)
     counted = frame.filter((frame["error"] == "") & ~frame["variant"].is_in(["shadow", "fallback"]))
     findings, sketched = _find(watched, frame)

@@ -9,6 +9,7 @@ provisional.
 """
 
 import math
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -75,6 +76,12 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
         return Breach(signal=self.signal, value=measured.value, limit=limit) if beyond else None
 
 
+@lru_cache(maxsize=256)
+def _normal_factor(chance: float, windows: int) -> float:
+    """Return how many spreads below its mean the next value lies with some chance."""
+    return -student_quantile(chance, windows - 1) * math.sqrt(1.0 + 1.0 / windows)
+
+
 def limit_of(history: History, budget: float, windows_a_year: float) -> Limit:
     """Return the limit of a signal.
 
@@ -92,7 +99,7 @@ def limit_of(history: History, budget: float, windows_a_year: float) -> Limit:
     spread = float(values.std(ddof=1)) if n > 1 else math.nan
     factor = value = math.nan
     if n >= LEAST_WINDOWS:
-        factor = -student_quantile(chance, n - 1) * math.sqrt(1.0 + 1.0 / n)
+        factor = _normal_factor(chance, n)
         value = centre - factor * spread
         if supported <= budget:
             value = min(value, float(np.quantile(values, chance, method="lower")))

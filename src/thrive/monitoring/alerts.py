@@ -1,0 +1,245 @@
+"""Alerts: one a model and cause; opened, kept up to date, closed when it is over."""
+
+from typing import Any
+
+import msgspec
+
+from thrive.domain.clock import ClockMode, format_time
+from thrive.domain.identifiers import new_id
+from thrive.domain.model import ModelVersion
+from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level, Window
+from thrive.monitoring.findings import findings_of
+from thrive.monitoring.grid import spans
+from thrive.monitoring.outbox import enqueue
+from thrive.monitoring.policy import Policy, policy_of, ranked, upstream
+from thrive.monitoring.terms import terms_of
+from thrive.monitoring.verdicts import Past, Verdict, is_bad, is_judged, verdicts
+from thrive.operations import Context
+from thrive.store import models, monitoring, releases
+
+CLEAN = 3
+"""Clean windows in a row after which a cause is over."""
+LOOKED_AT = 60
+"""Windows back that a verdict looks at."""
+_UNSETTLED = (AlertState.OPEN.value, AlertState.DECIDED.value, AlertState.DONE.value)
+
+
+def raise_alerts(ctx: Context, model: str) -> list[Alert]:
+    """Open, renew and close the alerts of a model by its closed windows.
+
+    An alert that nobody decided closes by itself after three clean windows; a decided one is
+    closed by the verification of its decision.
+
+    Args:
+        ctx: the project.
+        model: whose alerts.
+
+    Returns:
+        The alerts that were opened, renewed or closed.
+    """
+    now = ctx.now()
+    with ctx.read() as tx:
+        known = monitoring.find_alerts(tx, ctx.project_id, model=model)
+        decisions = monitoring.find_decisions(tx, ctx.project_id)
+    unsettled = {alert.cause: alert for alert in known if alert.state.value in _UNSETTLED}
+    pasts = live_pasts(ctx, model, now)
+    seen: dict[Cause, tuple[Verdict, Past]] = {}
+    for past in pasts:
+        for cause, verdict in _counted(past, known, decisions, now).items():
+            seen.setdefault(cause, (verdict, past))
+    made: list[Alert] = []
+    for cause, (verdict, past) in seen.items():
+        alert = unsettled.get(cause)
+        if alert is None:
+            made.append(_open(ctx, verdict, past, now))
+        elif alert.last_bad != verdict.last_bad and cause is not Cause.AGE:
+            made.append(_renew(ctx, alert, verdict, past))
+    for cause, alert in unsettled.items():
+        if cause not in seen and alert.state is AlertState.OPEN and _is_over(alert, pasts):
+            made.append(close(ctx, alert, f"over by itself: {CLEAN} clean windows, no decision"))
+    return made
+
+
+def live_pasts(ctx: Context, model: str, now: int) -> list[Past]:
+    """Return the versions that answer users now, the main one first, with their last windows."""
+    with ctx.read() as tx:
+        history = releases.routing_history(tx, ctx.project_id, model)
+        live = spans(history[:1], now + 1)
+        ordered = sorted(live, key=lambda span: not span.main)
+        versions = [models.get_version(tx, ctx.project_id, model, span.version) for span in ordered]
+    return [_past(ctx, version, now) for version in versions]
+
+
+def _past(ctx: Context, version: ModelVersion, now: int) -> Past:
+    terms = terms_of(ctx, version)
+    with ctx.read() as tx:
+        windows = monitoring.find_windows(
+            tx, ctx.project_id, version.model, version.version, now - LOOKED_AT * terms.window
+        )
+    budget = terms.model.monitor.false_alarms_per_year
+    return Past(version=version, terms=terms, windows=windows, budget=budget)
+
+
+def _counted(
+    past: Past, known: list[Alert], decisions: list[Decision], now: int
+) -> dict[Cause, Verdict]:
+    """Return the verdicts that are news: what was settled or accepted before is none."""
+    settled = [alert for alert in known if alert.state is AlertState.CLOSED]
+    since = {
+        cause: max((alert.closed_at or 0 for alert in settled if alert.cause is cause), default=0)
+        for cause in Cause
+    }
+    ids = {decision.alert_id for decision in decisions if decision.action is ActionKind.ACCEPT}
+    here = [alert for alert in settled if alert.version == past.version.version]
+    accepted = [alert for alert in here if alert.alert_id in ids or alert.cause is Cause.AGE]
+    return {
+        verdict.cause: verdict
+        for verdict in verdicts(past, now, since)
+        if not any(_covers(alert, verdict) for alert in accepted)
+    }
+
+
+def _covers(accepted: Alert, verdict: Verdict) -> bool:
+    """Tell whether what was accepted once is all there is now; a failing service never is."""
+    if accepted.cause is not verdict.cause or verdict.cause is Cause.SERVICE:
+        return False
+    return _faulty(verdict.numbers) <= _faulty(accepted.evidence.get("numbers", {}))
+
+
+def _faulty(numbers: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(fault["column"], fault["kind"]) for fault in numbers.get("faults", [])}
+
+
+def _is_over(alert: Alert, pasts: list[Past]) -> bool:
+    if alert.cause is Cause.AGE:
+        return all(past.version.version != alert.version for past in pasts)
+    if alert.cause is Cause.OUTCOMES:
+        return True
+    return clean_since(alert, pasts, alert.last_bad or alert.opened_at) >= CLEAN
+
+
+def clean_since(alert: Alert, pasts: list[Past], moment: int) -> int:
+    """Return how many of the main version's windows after a moment are clean, to the last one.
+
+    Only windows that could have shown the alert's cause (by its signal) count; a bad one starts
+    the count anew.
+    """
+    signal = str(alert.evidence.get("numbers", {}).get("signal", ""))
+    count = 0
+    for past in pasts[:1]:
+        for window, found in past.found():
+            if window.start <= moment or not is_judged(window, found, alert.cause, signal):
+                continue
+            count = 0 if is_bad(found, alert.cause) else count + 1
+    return count
+
+
+def _open(ctx: Context, verdict: Verdict, past: Past, now: int) -> Alert:
+    policy = policy_of(past.terms, verdict.cause, now, new_labels=_new_labels(past))
+    alert = Alert(
+        alert_id=new_id(),
+        model=past.version.model,
+        version=past.version.version,
+        cause=verdict.cause,
+        level=policy.level,
+        state=AlertState.OPEN,
+        title=verdict.title,
+        owner=policy.owner,
+        deputy=policy.deputy,
+        opened_at=now,
+        deadline=policy.deadline,
+        evidence=_evidence(verdict, past, policy),
+        proposed=policy.proposed,
+        recommended=policy.recommended,
+        default_action=policy.default_action,
+        first_bad=verdict.first_bad,
+        last_bad=verdict.last_bad,
+        replay=ctx.home.clock().mode is ClockMode.REPLAY,
+    )
+    with ctx.write(f"alert:{alert.alert_id}", title=alert.title, cause=alert.cause.value) as tx:
+        monitoring.save_alert(tx, ctx.project_id, alert)
+        if alert.level is Level.ALERT:
+            for team in _told(alert):
+                enqueue(
+                    tx,
+                    ctx.project_id,
+                    past.terms.contract,
+                    team=team,
+                    subject=f"[{alert.model}] {alert.title}",
+                    body=message(alert),
+                )
+    return alert
+
+
+def _told(alert: Alert) -> list[str]:
+    data_owner = alert.evidence.get("upstream", {}).get("owner", "")
+    return list(dict.fromkeys(name for name in (alert.owner, data_owner) if name))
+
+
+def message(alert: Alert) -> str:
+    """Return what a team reads about an alert."""
+    lines = [
+        alert.title,
+        "",
+        f"Model {alert.model}, version {alert.version}; cause: {alert.cause.value}.",
+        f"Decide by {format_time(alert.deadline)}: {', '.join(alert.proposed)}.",
+    ]
+    if alert.recommended:
+        lines.append(
+            f"Recommended: {alert.recommended}. {alert.evidence.get('advice', '')}".strip()
+        )
+    if alert.default_action:
+        lines.append(f"If nobody decides: {alert.default_action}.")
+    lines.append(f"thrive alerts show {alert.alert_id}")
+    return "\n".join(lines)
+
+
+def _evidence(verdict: Verdict, past: Past, policy: Policy) -> dict[str, Any]:
+    """Return the numbers, and the drift and segments of the last bad window that explain them."""
+    window = next((item for item in reversed(past.windows) if item.start == verdict.last_bad), None)
+    explained = _explanation(window, past.version) if window is not None else {}
+    faults = findings_of(window).quality if window is not None else []
+    source = upstream(past.terms, faults) if verdict.cause is Cause.DATA_QUALITY else {}
+    return {
+        "numbers": verdict.numbers,
+        "advice": policy.advice,
+        **explained,
+        **({"upstream": source} if source else {}),
+    }
+
+
+def _explanation(window: Window, version: ModelVersion) -> dict[str, Any]:
+    found = findings_of(window)
+    drifted = [msgspec.to_builtins(column) for column in found.drifted()]
+    return {
+        "drift": ranked(drifted, version.importance)[:10],
+        "segments": msgspec.to_builtins(found.segments),
+        "window": {"start": window.start, "end": window.end, "rows": window.rows},
+    }
+
+
+def _new_labels(past: Past) -> int:
+    return sum(window.outcomes for window in past.windows)
+
+
+def _renew(ctx: Context, alert: Alert, verdict: Verdict, past: Past) -> Alert:
+    policy = policy_of(past.terms, alert.cause, alert.opened_at, new_labels=_new_labels(past))
+    renewed = msgspec.structs.replace(
+        alert,
+        title=verdict.title,
+        evidence=_evidence(verdict, past, policy),
+        last_bad=verdict.last_bad,
+    )
+    with ctx.observe(f"alert:{alert.alert_id}") as tx:
+        monitoring.save_alert(tx, ctx.project_id, renewed)
+    return renewed
+
+
+def close(ctx: Context, alert: Alert, closing: str) -> Alert:
+    """Close an alert and say why."""
+    closed = msgspec.structs.replace(
+        alert, state=AlertState.CLOSED, closed_at=ctx.now(), closing=closing
+    )
+    with ctx.write(f"alert:{alert.alert_id}", closing=closing) as tx:
+        monitoring.save_alert(tx, ctx.project_id, closed)
+    return closed

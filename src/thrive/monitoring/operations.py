@@ -1,0 +1,146 @@
+"""Operations on windows, monitors and alerts."""
+
+import msgspec
+
+from thrive.domain.actor import ANYONE
+from thrive.domain.clock import parse_time
+from thrive.domain.errors import CannotTell
+from thrive.domain.monitoring import Alert, AlertState, Decision, Window
+from thrive.monitoring.baseline import baseline_of, load_baseline
+from thrive.monitoring.judge import limits
+from thrive.monitoring.limits import Limit
+from thrive.monitoring.terms import terms_of
+from thrive.operations import Context, operation
+from thrive.store import models, monitoring
+
+
+@operation("windows list", role=ANYONE, next_hint="thrive alerts list")
+def windows_list(
+    ctx: Context, model: str, *, version: int | None = None, since: str = "", limit: int = 30
+) -> list[Window]:
+    """List the closed windows of a model, oldest first, in their newest revision.
+
+    Args:
+        model: whose windows.
+        version: only this version's.
+        since: only windows that start then or later, e.g. 2013-05-01.
+        limit: only the last so many.
+
+    Examples:
+        thrive windows list flight-delay --since 2013-06-01
+    """
+    start = parse_time(since) if since else 0
+    with ctx.read() as tx:
+        models.get(tx, ctx.project_id, model)
+        return monitoring.find_windows(tx, ctx.project_id, model, version, start)[-limit:]
+
+
+class Monitor(msgspec.Struct, frozen=True, kw_only=True):
+    """What watches one version, and how much its history can promise.
+
+    `notes` says in words what the numbers allow.
+    """
+
+    model: str
+    version: int
+    window: str
+    false_alarms_per_year: float
+    windows_of_history: int
+    limits: list[Limit]
+    notes: list[str]
+
+
+@operation("monitors explain", role=ANYONE)
+def monitors_explain(ctx: Context, model: str, *, version: int | None = None) -> Monitor:
+    """Explain the limits of a model's monitors, and which alert budget its history supports.
+
+    Args:
+        model: whose monitors.
+        version: the newest, if left out.
+
+    Raises:
+        CannotTell: the version has no reference to compare with.
+
+    Examples:
+        thrive monitors explain flight-delay
+    """
+    with ctx.read() as tx:
+        found = models.get_version(tx, ctx.project_id, model, version)
+        recent = monitoring.find_windows(tx, ctx.project_id, model, found.version)
+    terms = terms_of(ctx, found)
+    known = str(recent[-1].findings.get("baseline", "")) if recent else ""
+    digest = baseline_of(ctx, found, terms, known)
+    if not digest:
+        raise CannotTell(
+            f"{model}@{found.version} was registered without a reference table.",
+            "pass reference= when you register, then register again",
+        )
+    baseline = load_baseline(ctx, digest)
+    known_limits = limits(baseline, terms.model, terms.windows_a_year)
+    return Monitor(
+        model=model,
+        version=found.version,
+        window=terms.model.monitor.window,
+        false_alarms_per_year=terms.model.monitor.false_alarms_per_year,
+        windows_of_history=baseline.windows,
+        limits=known_limits,
+        notes=[_note(limit) for limit in known_limits],
+    )
+
+
+def _note(limit: Limit) -> str:
+    if limit.value is None:
+        return (
+            f"{limit.signal}: not judged, {limit.windows} windows of history are too few for "
+            "any limit"
+        )
+    side = "below" if limit.higher_is_better else "above"
+    words = f"{limit.signal}: an alert when 2 of 3 windows are {side} {limit.value:.4f}"
+    if not limit.provisional:
+        return f"{words}; {limit.windows} windows support {limit.supported:.2g} false alarms a year"
+    return (
+        f"{words} (provisional: {limit.windows} windows of history support "
+        f"{limit.supported:.2g} false alarms a year, not {limit.budget:.2g})"
+    )
+
+
+class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert with everything decided about it, newest first."""
+
+    alert: Alert
+    decisions: list[Decision]
+
+
+@operation("alerts list", role=ANYONE, next_hint="thrive alerts show ALERT")
+def alerts_list(ctx: Context, *, model: str | None = None, closed: bool = False) -> list[Alert]:
+    """List alerts and notices, newest first.
+
+    Args:
+        model: only this model's.
+        closed: the closed ones too.
+
+    Examples:
+        thrive alerts list
+    """
+    states = tuple(state.value for state in AlertState if closed or state is not AlertState.CLOSED)
+    with ctx.read() as tx:
+        return monitoring.find_alerts(tx, ctx.project_id, model=model, states=states)
+
+
+@operation("alerts show", role=ANYONE, next_hint="thrive alerts decide {alert.alert_id} ACTION")
+def alerts_show(ctx: Context, alert: str) -> AlertStory:
+    """Show one alert: its evidence, its deadline, what is proposed and what was decided.
+
+    Args:
+        alert: its id, or the first 8 digits or more.
+
+    Raises:
+        NotFound: there is none.
+
+    Examples:
+        thrive alerts show 01928374
+    """
+    with ctx.read() as tx:
+        found = monitoring.get_alert(tx, ctx.project_id, alert)
+        decided = monitoring.find_decisions(tx, ctx.project_id, found.alert_id)
+    return AlertStory(alert=found, decisions=decided)

@@ -1,0 +1,134 @@
+"""What a cause leads to: who decides, by when, what is proposed and what is not, and why."""
+
+from typing import Any
+
+import msgspec
+
+from thrive.contract.schema import Do
+from thrive.domain.clock import parse_duration
+from thrive.domain.monitoring import ActionKind, Cause, Level
+from thrive.monitoring.findings import Fault
+from thrive.monitoring.terms import TermsInForce
+
+_PROPOSED: dict[Cause, list[ActionKind]] = {
+    Cause.SERVICE: [ActionKind.ROLLBACK, ActionKind.HOLD, ActionKind.ACCEPT],
+    Cause.DATA_QUALITY: [ActionKind.HOLD, ActionKind.FIX_DATA, ActionKind.ACCEPT],
+    Cause.OUTCOMES: [ActionKind.FIX_DATA, ActionKind.HOLD, ActionKind.ACCEPT],
+    Cause.PERFORMANCE: [
+        ActionKind.RETRAIN,
+        ActionKind.ROLLBACK,
+        ActionKind.REVIEW,
+        ActionKind.HOLD,
+        ActionKind.ACCEPT,
+        ActionKind.REDESIGN,
+    ],
+    Cause.BIAS: [ActionKind.REVIEW, ActionKind.RETRAIN, ActionKind.ROLLBACK, ActionKind.ACCEPT],
+    Cause.AGE: [ActionKind.RETRAIN, ActionKind.ACCEPT, ActionKind.RETIRE],
+    Cause.DRIFT: [ActionKind.ACCEPT, ActionKind.RETRAIN, ActionKind.REVIEW],
+}
+
+LEAST_NEW_LABELS = 500
+"""Labelled rows since the version was made, below which retraining has nothing new to learn."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of the contract to one cause.
+
+    `advice` says in a sentence or two why the recommended action is the right one, and why not
+    retraining where that would be wrong.
+    """
+
+    level: Level
+    owner: str
+    deputy: str
+    deadline: int
+    proposed: list[str]
+    recommended: str
+    default_action: str | None
+    advice: str
+
+
+def policy_of(terms: TermsInForce, cause: Cause, now: int, *, new_labels: int) -> Policy:
+    """Return what the contract says about a cause, with what the evidence adds to it.
+
+    Args:
+        terms: of the version the cause was found in.
+        cause: what was found.
+        now: UTC microseconds.
+        new_labels: labelled live rows since the version was made.
+    """
+    action = terms.model.actions[cause]
+    owner = action.decide or terms.model.owner
+    deputy = terms.model.deputy if owner != terms.model.deputy else terms.model.owner
+    recommended, advice = _advice(cause, action.do, new_labels)
+    proposed = [kind.value for kind in _PROPOSED[cause]]
+    if recommended and recommended not in proposed:
+        proposed.insert(0, recommended)
+    return Policy(
+        level=Level.NOTICE if cause is Cause.DRIFT else Level.ALERT,
+        owner=owner,
+        deputy=deputy,
+        deadline=now + parse_duration(action.within),
+        proposed=proposed,
+        recommended=recommended,
+        default_action=action.default.value if action.default is not None else None,
+        advice=advice,
+    )
+
+
+_HOLD = (
+    "Hold, and let the data's owner mend the feed. Do not retrain: the world has not changed, and "
+    "a model trained on faulty rows learns the fault."
+)
+_MEND_OUTCOMES = (
+    "Mend the delivery of outcomes. Do not retrain: without outcomes there is nothing new to "
+    "learn from."
+)
+_TOO_FEW = (
+    "Only {labels} labelled rows are new, too few to retrain on ({least} are needed): let people "
+    "look until more outcomes are in."
+)
+_WATCH = "The inputs moved; by itself that harms nobody. Watch the performance."
+
+
+def _advice(cause: Cause, do: Do, new_labels: int) -> tuple[str, str]:
+    wanted = do.action.value if do.action is not None else ""
+    retrain = wanted == ActionKind.RETRAIN.value
+    if cause is Cause.DATA_QUALITY:
+        return ActionKind.HOLD.value if retrain else wanted, _HOLD
+    if cause is Cause.OUTCOMES:
+        return ActionKind.FIX_DATA.value if retrain else wanted, _MEND_OUTCOMES
+    if retrain and new_labels < LEAST_NEW_LABELS:
+        advice = _TOO_FEW.format(labels=new_labels, least=LEAST_NEW_LABELS)
+        return ActionKind.REVIEW.value, advice
+    if retrain:
+        return wanted, f"{new_labels} labelled rows are new: a version trained on them may do well."
+    return wanted, _WATCH if cause is Cause.DRIFT else ""
+
+
+def upstream(terms: TermsInForce, faults: list[Fault]) -> dict[str, str]:
+    """Return the dataset, and its owner, that faulty inputs most likely come from.
+
+    An input belongs to a dataset whose name begins the input's, or whose labelled columns hold
+    it; when none does and the contract names one dataset alone, to that.
+    """
+    votes: dict[str, int] = {}
+    for fault in faults:
+        for name, data in terms.contract.data.items():
+            if fault.column.startswith(name.replace("-", "_")) or fault.column in data.personal:
+                votes[name] = votes.get(name, 0) + 1
+    if not votes and len(terms.contract.data) == 1:
+        votes = dict.fromkeys(terms.contract.data, 1)
+    if not votes:
+        return {}
+    name = max(votes, key=lambda key: votes[key])
+    return {"dataset": name, "owner": terms.contract.data[name].owner}
+
+
+def ranked(columns: list[dict[str, Any]], importance: dict[str, float]) -> list[dict[str, Any]]:
+    """Return drifted inputs ranked by importance times effect; effect alone without importances."""
+    rated = [
+        {**column, "importance": importance.get(column["name"], 0.0 if importance else 1.0)}
+        for column in columns
+    ]
+    return sorted(rated, key=lambda column: -column["importance"] * (column["psi"] or 0.0))

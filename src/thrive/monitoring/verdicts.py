@@ -1,0 +1,309 @@
+"""From windows to causes: what persists, what only inhibits, and in which words and numbers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from thrive.domain.clock import format_duration, format_time, parse_duration
+from thrive.domain.model import ModelVersion
+from thrive.domain.monitoring import CAUSE_ORDER, Cause, Window
+from thrive.monitoring.findings import Findings, findings_of
+from thrive.monitoring.judge import LEAST_COVERAGE
+from thrive.monitoring.terms import TermsInForce
+
+OF_LAST, PERSISTENT = 3, 2
+"""A breach of performance must show in 2 of the last 3 windows that were judged."""
+DRIFT_OF_LAST, DRIFT_PERSISTENT = 5, 3
+SILENT = 2
+"""Windows without any prediction after which the silence itself is a fault."""
+LEAST_COHORT = 30
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One cause that holds now: a clear sentence, and the numbers behind it."""
+
+    cause: Cause
+    title: str
+    first_bad: int
+    last_bad: int
+    numbers: dict[str, Any] = {}
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """A version with its windows, oldest first, and its terms."""
+
+    version: ModelVersion
+    terms: TermsInForce
+    windows: list[Window]
+    budget: float
+
+    def found(self) -> list[tuple[Window, Findings]]:
+        """Return the windows with their findings."""
+        return [(window, findings_of(window)) for window in self.windows]
+
+
+def is_bad(found: Findings, cause: Cause) -> bool:
+    """Tell whether one window by itself speaks for a cause."""
+    return bool(
+        {
+            Cause.SERVICE: found.failing or found.slow,
+            Cause.DATA_QUALITY: found.quality,
+            Cause.PERFORMANCE: found.breaches,
+            Cause.BIAS: found.gaps,
+            Cause.DRIFT: found.drifted(),
+        }.get(cause, "")
+    )
+
+
+def is_judged(window: Window, found: Findings, cause: Cause, signal: str = "") -> bool:
+    """Tell whether a window could speak for or against a cause (by one signal) at all."""
+    if cause is Cause.SERVICE:
+        return True
+    if cause is Cause.DATA_QUALITY:
+        return window.rows > 0
+    return window.rows > 0 and not found.left_out and (not signal or _is_told(found, signal))
+
+
+def verdicts(past: Past, now: int, since: Mapping[Cause, int] | None = None) -> list[Verdict]:
+    """Return the causes that hold for a version, the highest first.
+
+    The last window's higher causes inhibit the lower ones, except that slow answers inhibit
+    nothing: a late answer is still an answer.
+
+    Args:
+        past: the version and its windows.
+        now: UTC microseconds.
+        since: for each cause, the moment from which windows count; from the first if left out.
+    """
+    everything = past.found()
+
+    def found(cause: Cause) -> list[tuple[Window, Findings]]:
+        start = (since or {}).get(cause, 0)
+        return [(window, item) for window, item in everything if window.start >= start]
+
+    judged = [
+        _service(past, found(Cause.SERVICE)),
+        _quality(found(Cause.DATA_QUALITY)),
+        _outcomes(past, found(Cause.OUTCOMES), now),
+        _performance(past, found(Cause.PERFORMANCE)),
+        _bias(found(Cause.BIAS)),
+        _age(past, now),
+        _drift(found(Cause.DRIFT)),
+    ]
+    present = {verdict.cause: verdict for verdict in judged if verdict is not None}
+    inhibited: set[Cause] = set()
+    if everything and (everything[-1][1].failing or everything[-1][1].quality):
+        inhibited = {Cause.PERFORMANCE, Cause.BIAS, Cause.DRIFT}
+    return [present[cause] for cause in CAUSE_ORDER if cause in present and cause not in inhibited]
+
+
+def _day(window: Window) -> str:
+    text = format_time(window.start)
+    return text[:10] if text.endswith("T00:00:00Z") else text
+
+
+def _service(past: Past, found: list[tuple[Window, Findings]]) -> Verdict | None:
+    silent = [window for window, item in found[-SILENT:] if not sum(item.variants.values())]
+    if len(silent) == SILENT and any(window.rows for window in past.windows):
+        since = format_duration(silent[-1].end - silent[0].start)
+        return Verdict(
+            cause=Cause.SERVICE,
+            title=f"No predictions for {since} up to {format_time(silent[-1].end)}.",
+            first_bad=silent[0].start,
+            last_bad=silent[-1].start,
+        )
+    if not found:
+        return None
+    window, last = found[-1]
+    slow = [each for each, item in found[-OF_LAST:] if item.slow]
+    lasting = last.slow if len(slow) >= PERSISTENT else ""
+    words = last.failing or lasting
+    if not words:
+        return None
+    return Verdict(
+        cause=Cause.SERVICE,
+        title=f"On {_day(window)} {words}.",
+        first_bad=window.start if last.failing else slow[0].start,
+        last_bad=window.start,
+        numbers={"errors": last.errors, "rows": window.rows, "latency_us": last.latency_us},
+    )
+
+
+_FAULT_WORDS = {
+    "missing": "is missing in {share:.0%} of the rows (at most {expected:.1%} before)",
+    "unseen": "has values never seen before in {share:.0%} of the rows",
+    "outside": "is far outside its range in {share:.0%} of the rows",
+}
+
+
+def _quality(found: list[tuple[Window, Findings]]) -> Verdict | None:
+    if not found or not found[-1][1].quality:
+        return None
+    window, last = found[-1]
+    worst = last.quality[0]
+    words = _FAULT_WORDS[worst.kind].format(share=worst.share, expected=worst.expected)
+    others = len({fault.column for fault in last.quality} - {worst.column})
+    more = f", and {others} more inputs are faulty" if others else ""
+    return Verdict(
+        cause=Cause.DATA_QUALITY,
+        title=f"On {_day(window)} {worst.column} {words}{more}.",
+        first_bad=_since(found, Cause.DATA_QUALITY),
+        last_bad=window.start,
+        numbers={"faults": msgspec.to_builtins(last.quality)},
+    )
+
+
+def _since(found: Sequence[tuple[Window, Findings]], cause: Cause) -> int:
+    """Return the start of the unbroken run of bad windows that ends with the last one."""
+    first = found[-1][0].start
+    for window, item in reversed(found):
+        if not is_bad(item, cause):
+            break
+        first = window.start
+    return first
+
+
+def _outcomes(past: Past, found: list[tuple[Window, Findings]], now: int) -> Verdict | None:
+    """Outcomes stop coming: the last two cohorts that are old enough lie far below the others."""
+    within = past.terms.model.sla.outcomes_within
+    if not within:
+        return None
+    ripe = [
+        window
+        for window, _ in found
+        if window.rows >= LEAST_COHORT and window.end + parse_duration(within) <= now
+    ]
+    late, before = ripe[-2:], ripe[:-2][-20:]
+    if len(late) < 2:
+        return None
+    usual = sorted(window.outcomes / window.rows for window in before)
+    expected = usual[len(usual) // 2] if len(usual) >= 3 else 1.0
+    shares = [window.outcomes / window.rows for window in late]
+    if max(shares) >= expected / 2.0:
+        return None
+    return Verdict(
+        cause=Cause.OUTCOMES,
+        title=(
+            f"Only {shares[-1]:.0%} of the predictions of {_day(late[-1])} have an outcome after "
+            f"{within}; {expected:.0%} are usual."
+        ),
+        first_bad=late[0].start,
+        last_bad=late[-1].start,
+        numbers={"shares": shares, "usual": expected, "within": within},
+    )
+
+
+def _performance(past: Past, found: list[tuple[Window, Findings]]) -> Verdict | None:
+    for signal in _signals(found):
+        judged = [
+            (window, item)
+            for window, item in found
+            if is_judged(window, item, Cause.PERFORMANCE, signal)
+        ][-OF_LAST:]
+        bad = [
+            (window, breach)
+            for window, item in judged
+            for breach in item.breaches
+            if breach.signal == signal
+        ]
+        if len(bad) < PERSISTENT or bad[-1][0] is not judged[-1][0]:
+            continue
+        window, breach = bad[-1]
+        side = "below" if breach.value < breach.limit else "above"
+        return Verdict(
+            cause=Cause.PERFORMANCE,
+            title=(
+                f"{signal.capitalize()} {breach.value:.3f} on {_day(window)}, {side} the "
+                f"{breach.limit:.3f} that history explains (limit for "
+                f"{past.budget:g} false alarms a year)."
+            ),
+            first_bad=bad[0][0].start,
+            last_bad=window.start,
+            numbers={
+                "signal": signal,
+                "value": breach.value,
+                "limit": breach.limit,
+                "windows": [
+                    {"start": each.start, "value": item.value, "limit": item.limit}
+                    for each, item in bad
+                ],
+                "performance": msgspec.to_builtins(findings_of(window).performance),
+                "coverage": findings_of(window).coverage,
+            },
+        )
+    return None
+
+
+def _signals(found: list[tuple[Window, Findings]]) -> list[str]:
+    """Return the signals that were ever breached, the real ones before the estimated."""
+    names = {breach.signal for _, item in found[-20:] for breach in item.breaches}
+    return sorted(names, key=lambda name: (not name.startswith("realised"), name))
+
+
+def _is_told(found: Findings, signal: str) -> bool:
+    """Tell whether the window says anything of a signal that may be judged."""
+    measured = found.performance.get(signal)
+    if measured is None or measured.value is None:
+        return False
+    return signal.startswith("estimated") or (found.coverage or 0.0) >= LEAST_COVERAGE
+
+
+def _bias(found: list[tuple[Window, Findings]]) -> Verdict | None:
+    judged = [(w, f) for w, f in found if is_judged(w, f, Cause.BIAS)][-OF_LAST:]
+    bad = [(window, item) for window, item in judged if item.gaps]
+    if len(bad) < PERSISTENT or not judged[-1][1].gaps:
+        return None
+    window, last = bad[-1]
+    worst = max(last.gaps, key=lambda gap: gap.least)
+    return Verdict(
+        cause=Cause.BIAS,
+        title=(
+            f"{worst.measure.replace('_', ' ').capitalize()} of {worst.column} {worst.group} "
+            f"differs from the rest by {abs(worst.gap):.2f} on {_day(window)}; the contract "
+            f"allows {worst.limit:g}."
+        ),
+        first_bad=bad[0][0].start,
+        last_bad=window.start,
+        numbers={"gaps": msgspec.to_builtins(last.gaps)},
+    )
+
+
+def _age(past: Past, now: int) -> Verdict | None:
+    allowed = past.terms.model.sla.max_age
+    born = past.version.created_at
+    if not allowed or now - born <= parse_duration(allowed):
+        return None
+    return Verdict(
+        cause=Cause.AGE,
+        title=(
+            f"Version {past.version.version} is {format_duration(now - born)} old; the contract "
+            f"allows {allowed}."
+        ),
+        first_bad=born + parse_duration(allowed),
+        last_bad=now,
+        numbers={"created_at": born, "max_age": allowed},
+    )
+
+
+def _drift(found: list[tuple[Window, Findings]]) -> Verdict | None:
+    judged = [(w, f) for w, f in found if is_judged(w, f, Cause.DRIFT)][-DRIFT_OF_LAST:]
+    counts: dict[str, int] = {}
+    for _, item in judged:
+        for column in item.drifted():
+            counts[column.name] = counts.get(column.name, 0) + 1
+    lasting = sorted(name for name, times in counts.items() if times >= DRIFT_PERSISTENT)
+    if not lasting:
+        return None
+    bad = [window for window, item in judged if item.drifted()]
+    shown = ", ".join(lasting[:3]) + (f" and {len(lasting) - 3} more" if len(lasting) > 3 else "")
+    return Verdict(
+        cause=Cause.DRIFT,
+        title=(
+            f"{shown} moved away from the reference in {DRIFT_PERSISTENT} or more of the last "
+            f"{len(judged)} windows."
+        ),
+        first_bad=bad[0].start,
+        last_bad=bad[-1].start,
+        numbers={"windows_drifted": {name: counts[name] for name in lasting}},
+    )

@@ -1,0 +1,190 @@
+"""Alerts: none on a quiet stream, the right cause first on a broken one."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.streams import CONTRACT, Stream
+
+from thrive.domain.actor import local_actor
+from thrive.domain.clock import DAY, format_time
+from thrive.domain.monitoring import Alert, AlertState, Cause, Level
+from thrive.monitoring.alerts import raise_alerts
+from thrive.monitoring.closing import close_windows
+from thrive.operations import Context
+from thrive.store import jobs, monitoring
+from thrive.store.home import create_home, made
+
+
+@pytest.fixture
+def stream(context: Context) -> Stream:
+    return Stream(context)
+
+
+def pass_day(stream: Stream) -> list[Alert]:
+    close_windows(stream.context, "m")
+    return raise_alerts(stream.context, "m")
+
+
+def alerts(stream: Stream) -> list[Alert]:
+    with stream.context.read() as tx:
+        return monitoring.find_alerts(tx, stream.context.project_id)
+
+
+def test_a_quiet_stream_raises_nothing(context: Context) -> None:
+    one_in_twenty_years = CONTRACT.replace(
+        "false_alarms_per_year = 4", "false_alarms_per_year = 0.05"
+    )
+    stream = Stream(context, contract=one_in_twenty_years)
+    for _ in range(20):
+        stream.live_day()
+        pass_day(stream)
+    assert [alert.title for alert in alerts(stream)] == []
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_a_quiet_year_keeps_the_alert_budget(tmp_path: Path) -> None:
+    raised = 0
+    for seed in range(4):
+        home = create_home(made(tmp_path / str(seed)), "quiet")
+        stream = Stream(Context(home, local_actor("tester"), operation="test"), seed, rows=200)
+        for _ in range(365):
+            stream.live_day()
+            pass_day(stream)
+        raised += sum(alert.level is Level.ALERT for alert in alerts(stream))
+        home.close()
+    assert raised <= 26  # 99 % of Poisson(16): the budget of four years
+
+
+def test_a_broken_concept_raises_one_performance_alert_within_three_windows(
+    stream: Stream,
+) -> None:
+    for _ in range(3):
+        stream.live_day()
+        pass_day(stream)
+    for _ in range(3):
+        stream.live_day(noise=0.35)
+        pass_day(stream)
+    (alert,) = alerts(stream)
+    assert (alert.cause, alert.level, alert.state) == (
+        Cause.PERFORMANCE,
+        Level.ALERT,
+        AlertState.OPEN,
+    )
+    assert alert.title.startswith("Realised accuracy 0.")
+    assert "(limit for 4 false alarms a year)" in alert.title
+    assert (alert.owner, alert.deputy, alert.default_action) == ("ml", "data", "rollback")
+    assert alert.recommended == "retrain"
+    assert alert.deadline == alert.opened_at + DAY
+    assert alert.evidence["segments"]
+    with stream.context.read() as tx:
+        (message,) = jobs.find(tx, stream.context.project_id)
+    assert message.operation == "messages send"
+    assert message.arguments["channel"] == "file:ml.txt"
+    assert format_time(alert.deadline) in message.arguments["body"]
+
+
+def test_a_model_that_grows_unsure_is_noticed_without_a_single_label(stream: Stream) -> None:
+    for _ in range(2):
+        stream.live_day(labelled=False)
+        pass_day(stream)
+    stream.rng.normal()
+    for _ in range(3):
+        frame = stream.frame(stream.day)
+        near = frame.with_columns((0.5 + (pl.col("_score") - 0.5) * 0.3).alias("_score"))
+        stream.serve(near)
+        stream.day += 1
+        stream.advance()
+        pass_day(stream)
+    by_cause = {alert.cause: alert for alert in alerts(stream)}
+    assert by_cause[Cause.PERFORMANCE].title.startswith("Estimated accuracy")
+    assert by_cause[Cause.PERFORMANCE].recommended == "review"
+    assert "too few" in by_cause[Cause.PERFORMANCE].evidence["advice"]
+
+
+def test_a_missing_feed_is_a_data_fault_and_nothing_else(stream: Stream) -> None:
+    stream.live_day()
+    pass_day(stream)
+    for _ in range(2):
+        frame = stream.frame(stream.day, noise=0.4).with_columns(
+            pl.lit(None, dtype=pl.Float64).alias("weather_wind")
+        )
+        stream.tell(frame, stream.serve(frame))
+        stream.day += 1
+        stream.advance()
+        pass_day(stream)
+    (alert,) = alerts(stream)
+    assert alert.cause is Cause.DATA_QUALITY
+    assert "weather_wind is missing in 100%" in alert.title
+    assert alert.recommended == "hold"
+    assert "retrain" not in alert.proposed
+    assert "Do not retrain" in alert.evidence["advice"]
+    assert alert.evidence["upstream"] == {"dataset": "weather", "owner": "data"}
+    for _ in range(3):
+        stream.live_day()
+        pass_day(stream)
+    (alert,) = alerts(stream)
+    assert alert.state is AlertState.CLOSED
+
+
+@pytest.mark.parametrize("kind", ["unseen", "outside"])
+def test_new_categories_and_wrong_units_are_data_faults(stream: Stream, kind: str) -> None:
+    frame = stream.frame(stream.day)
+    broken = (
+        frame.with_columns(pl.lit("SFO").alias("city"))
+        if kind == "unseen"
+        else frame.with_columns(pl.col("a") * 1000)
+    )
+    stream.serve(broken)
+    stream.day += 1
+    stream.advance()
+    pass_day(stream)
+    (alert,) = alerts(stream)
+    assert alert.cause is Cause.DATA_QUALITY
+    assert alert.evidence["numbers"]["faults"][0]["kind"] == kind
+
+
+def test_lasting_drift_is_a_notice_and_pages_nobody(stream: Stream) -> None:
+    for _ in range(4):
+        stream.live_day(shift=0.6)
+        pass_day(stream)
+    notices = [alert for alert in alerts(stream) if alert.cause is Cause.DRIFT]
+    assert [alert.level for alert in notices] == [Level.NOTICE]
+    assert notices[0].evidence["drift"][0]["name"] == "a"
+
+
+def test_silence_is_a_service_alert(stream: Stream) -> None:
+    stream.live_day()
+    pass_day(stream)
+    stream.advance(2)
+    pass_day(stream)
+    (alert,) = [item for item in alerts(stream) if item.cause is Cause.SERVICE]
+    assert alert.title.startswith("No predictions for 2 days")
+
+
+def test_outcomes_that_stop_coming_are_noticed(stream: Stream) -> None:
+    for _ in range(5):
+        stream.live_day()
+        pass_day(stream)
+    for _ in range(4):
+        stream.live_day(labelled=False)
+        pass_day(stream)
+    (alert,) = alerts(stream)
+    assert alert.cause is Cause.OUTCOMES
+    assert "Only 0% of the predictions" in alert.title
+
+
+def test_age_is_an_alert_of_its_own(stream: Stream) -> None:
+    stream.advance(401)
+    raise_alerts(stream.context, "m")
+    assert [alert.cause for alert in alerts(stream)] == [Cause.AGE]
+
+
+def test_the_same_evidence_twice_changes_nothing(stream: Stream) -> None:
+    for _ in range(3):
+        stream.live_day(noise=0.4)
+        pass_day(stream)
+    before = alerts(stream)
+    assert raise_alerts(stream.context, "m") == []
+    assert alerts(stream) == before
