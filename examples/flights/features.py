@@ -6,7 +6,6 @@ One function serves training and live requests alike, so both sides see the same
 import polars as pl
 
 LEAD = pl.duration(hours=2)
-KEYS = ["flight_id", "origin", "carrier"]
 FEATURES = [
     "origin",
     "carrier",
@@ -48,7 +47,7 @@ def _scheduled(flights: pl.DataFrame) -> pl.DataFrame:
             _scheduled_time(),
             dep_minute=minutes,
             flight_id=pl.format(
-                "{}-{}-{}-{}", "carrier", "flight", "origin", pl.col("time_hour").str.slice(0, 13)
+                "{}-{}-{}-{}", "carrier", "flight", "origin", pl.col("time_hour").dt.strftime("%Y%m%dT%H")
             ),
         )
         .with_columns(
@@ -66,8 +65,7 @@ def _scheduled(flights: pl.DataFrame) -> pl.DataFrame:
 
 
 def _scheduled_time() -> pl.Expr:
-    hour = pl.col("time_hour").str.to_datetime(time_zone="UTC", time_unit="us")
-    return (hour + pl.duration(minutes=pl.col("minute"))).alias("scheduled")
+    return (pl.col("time_hour") + pl.duration(minutes=pl.col("minute"))).alias("scheduled")
 
 
 def _landed() -> pl.Expr:
@@ -77,8 +75,9 @@ def _landed() -> pl.Expr:
 
 def _with_weather(table: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
     """Join the newest observation that was published (an hour after it was made) when asked."""
-    observed = pl.col("time_hour").str.to_datetime(time_zone="UTC", time_unit="us")
-    published = weather.select("origin", (observed + pl.duration(hours=1)).alias("at"), *WEATHER)
+    published = weather.select(
+        "origin", (pl.col("time_hour") + pl.duration(hours=1)).alias("at"), *WEATHER
+    )
     return table.sort("asked").join_asof(
         published.sort("at"), left_on="asked", right_on="at", by="origin", tolerance="6h",
         check_sortedness=False,

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
-from features import FEATURES, KEYS, departures
+from features import FEATURES, departures
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from thrive import data, log, pipeline, register, step
 
 CATEGORIES = ["origin", "carrier"]
+KEPT = ["flight_id", *FEATURES, "asked", "late", "score"]
 
 
 def encoded(table: pl.DataFrame) -> pl.DataFrame:
@@ -81,10 +82,8 @@ def train(
         model,
         "flight-delay",
         features=FEATURES,
-        evaluation=test.select(dict.fromkeys([*KEYS, *FEATURES, "asked", "late", "score"])),
-        reference=pl.concat(past).select(
-            dict.fromkeys([*KEYS, *FEATURES, "asked", "late", "score"])
-        ),
+        evaluation=test.select(KEPT),
+        reference=pl.concat(past).select(KEPT),
         label="late",
         time="asked",
         score="score",

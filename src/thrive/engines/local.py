@@ -16,6 +16,7 @@ import msgspec
 
 from thrive.domain.errors import InfrastructureError
 from thrive.engines import wire
+from thrive.engines.environment import PATIENT_THREADS
 from thrive.engines.failures import Failure, restore
 from thrive.engines.zygote import CONTROL, kill_group
 
@@ -99,7 +100,12 @@ class LocalEngine:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "thrive.engines.zygote"],
                 cwd=folder,
-                env={**os.environ, **(environment or {}), CONTROL: str(theirs.fileno())},
+                env={
+                    **PATIENT_THREADS,
+                    **os.environ,
+                    **(environment or {}),
+                    CONTROL: str(theirs.fileno()),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
