@@ -189,3 +189,15 @@ def release_lease(tx: Tx, project_id: str, name: str, owner: str) -> None:
         .where(leases.c.project_id == project_id, leases.c.name == name, leases.c.owner == owner)
         .values(until=0)
     )
+
+
+def unfinished(tx: Tx, project_id: str) -> dict[str, int]:
+    """Return how many jobs wait and how many run."""
+    states = [JobState.WAITING.value, JobState.RUNNING.value]
+    query = (
+        sa.select(jobs.c.state, sa.func.count())
+        .where(jobs.c.project_id == project_id, jobs.c.state.in_(states))
+        .group_by(jobs.c.state)
+    )
+    counted = {str(state): int(count) for state, count in tx.execute(query)}
+    return {state: counted.get(state, 0) for state in states}
