@@ -5,8 +5,10 @@ import msgspec
 from thrive.domain.actor import ANYONE, BUILDERS
 from thrive.domain.errors import NotFound
 from thrive.domain.gate import Verdict
+from thrive.domain.identifiers import is_id
 from thrive.domain.reference import format_reference, parse_reference
-from thrive.gates.run import judge, verify
+from thrive.gates.keep import verify
+from thrive.gates.run import judge
 from thrive.operations import Context, Kind, operation
 from thrive.store import gates, models
 
@@ -63,8 +65,10 @@ def show(ctx: Context, model: str) -> Verdict:
     """Show the latest verdict on a version, check by check.
 
     Args:
-        model: MODEL or MODEL@VERSION; any version if no number is given.
+        model: MODEL or MODEL@VERSION (any version if no number is given), or a verdict's id.
     """
+    if is_id(model):
+        return _verdict_of(ctx, model)
     name, number = parse_reference(model)
     with ctx.read() as tx:
         models.get(tx, ctx.project_id, name)
@@ -73,6 +77,14 @@ def show(ctx: Context, model: str) -> Verdict:
         label = name if number is None else format_reference(name, number)
         raise NotFound(f"There is no verdict on {label}.", f"thrive gates run {label}")
     return found[0]
+
+
+def _verdict_of(ctx: Context, verdict_id: str) -> Verdict:
+    with ctx.read() as tx:
+        found = gates.get_verdict(tx, ctx.project_id, verdict_id)
+    if found is None:
+        raise NotFound(f"There is no verdict {verdict_id}.", "thrive gates history MODEL")
+    return found
 
 
 @operation("gates history", role=ANYONE)
@@ -114,12 +126,11 @@ def verify_verdict(ctx: Context, verdict_id: str) -> Verification:
     Args:
         verdict_id: the id of the verdict.
     """
-    problems = verify(ctx, verdict_id)
-    with ctx.read() as tx:
-        found = gates.get_verdict(tx, ctx.project_id, verdict_id)
+    found = _verdict_of(ctx, verdict_id)
+    problems = verify(ctx, found)
     return Verification(
         verdict_id=verdict_id,
         holds=not problems,
-        record=found.record if found else "",
+        record=found.record,
         problems=problems,
     )

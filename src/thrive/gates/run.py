@@ -1,7 +1,5 @@
-"""One gate run: read what is judged, ask the workers, check, combine, keep the verdict."""
+"""One gate run: lay out the files, ask the workers, check, keep the verdict."""
 
-import os
-import platform
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,44 +8,19 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from thrive.contract.parse import ParsedContract, parse
-from thrive.contract.schema import ModelTerms
-from thrive.domain.clock import ClockMode, machine_now
-from thrive.domain.dataset import DatasetVersion
-from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.domain.gate import Answer, CheckResult, Verdict
-from thrive.domain.identifiers import new_id
 from thrive.domain.model import ModelVersion
-from thrive.domain.reference import format_reference, parse_reference
-from thrive.gates import bias, policy, quality, robustness, speed, verdict
+from thrive.gates import bias, policy, quality, robustness, speed
 from thrive.gates.case import Floats, GateCase, Rival, labels_of
 from thrive.gates.files import lay_out, manifest_of, table_path
+from thrive.gates.inputs import Inputs, read_inputs
+from thrive.gates.keep import keep
 from thrive.gates.own import own_checks
 from thrive.gates.process import LOAD_S, PREDICT_S, STRAIN_S, Worker, WorkerFailed, scores_in
 from thrive.operations import Context
-from thrive.store import datasets, gates, models, projects, references, releases
-from thrive.store.database import Tx
-from thrive.version import __version__
 
 REUSE_WARNED, REUSE_WORN = 20, 100
 """Candidates judged on one table from which a verdict warns, and from which it cannot tell."""
-
-
-class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """All records a gate run reads, in one transaction."""
-
-    version: ModelVersion
-    rival: Rival
-    against: ModelVersion | None
-    parsed: ParsedContract | None
-    upstream: dict[str, DatasetVersion | None]
-    judged_before: int
-
-    @property
-    def terms(self) -> ModelTerms:
-        """What the contract says of the model; defaults where it says nothing."""
-        said = self.parsed.contract.model if self.parsed else {}
-        return said.get(self.version.model, ModelTerms())
 
 
 def judge(ctx: Context, reference: str, against: str) -> Verdict:
@@ -57,62 +30,10 @@ def judge(ctx: Context, reference: str, against: str) -> Verdict:
         NotFound: there is no such version.
         UsageError: the version has no evaluation table, or `against` names nothing.
     """
-    inputs = _read(ctx, reference, against)
-    with TemporaryDirectory(dir=_temporary(ctx), prefix="gate-") as folder:
+    inputs = read_inputs(ctx, reference, against)
+    with TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="gate-") as folder:
         results = _Run(ctx, inputs, Path(folder)).results()
-    return _kept(ctx, inputs, results)
-
-
-def _temporary(ctx: Context) -> Path:
-    return ctx.home.temporary_folder
-
-
-def _read(ctx: Context, reference: str, against: str) -> Inputs:
-    name, number = parse_reference(reference)
-    with ctx.read() as tx:
-        version = models.get_version(tx, ctx.project_id, name, number)
-        rival, other = _rival(ctx, tx, version, against)
-        stored = projects.find_contract(tx, ctx.project_id, version.contract)
-        upstream = {
-            dataset: _recorded(ctx, tx, dataset, digest)
-            for dataset, digest in version.training.items()
-        }
-        others = gates.judged_on(tx, ctx.project_id, version.evaluation) - {version.package}
-    return Inputs(
-        version=version,
-        rival=rival,
-        against=other,
-        parsed=parse(stored.text) if stored else None,
-        upstream=upstream,
-        judged_before=len(others),
-    )
-
-
-def _recorded(ctx: Context, tx: Tx, dataset: str, digest: str) -> DatasetVersion | None:
-    found = datasets.find_by_digest(tx, ctx.project_id, digest)
-    return next((one for one in found if one.dataset == dataset), None)
-
-
-def _rival(
-    ctx: Context, tx: Tx, version: ModelVersion, against: str
-) -> tuple[Rival, ModelVersion | None]:
-    """Return what to compare with: production, another version, or a baseline."""
-    if against == Rival.BASELINE:
-        return Rival.BASELINE, None
-    if against == Rival.PRODUCTION:
-        routing = releases.current_routing(tx, ctx.project_id, version.model)
-        live = routing.production() if routing else None
-        if live is None or live.version == version.version:
-            return Rival.BASELINE, None
-        other = models.get_version(tx, ctx.project_id, version.model, live.version)
-        return Rival.PRODUCTION, other
-    _, number = parse_reference(f"{version.model}@{against.rpartition('@')[2]}")
-    if number == version.version:
-        raise UsageError(
-            f"Version {number} cannot be judged against itself.",
-            "give --against production, baseline, or another version",
-        )
-    return Rival.VERSION, models.get_version(tx, ctx.project_id, version.model, number)
+    return keep(ctx, inputs, results)
 
 
 class _Run:
@@ -317,99 +238,3 @@ def _reuse(before: int) -> CheckResult:
         summary=words,
         evidence={"candidates": count},
     )
-
-
-def _kept(ctx: Context, inputs: Inputs, results: list[CheckResult]) -> Verdict:
-    """Write the record, the measurements and the verdict."""
-    ctx.progress(0.95, "keeping the verdict")
-    core = verdict.computed(results)
-    record = _record(inputs, core)
-    digest = ctx.home.blobs.put(verdict.canonical(record))
-    timed = verdict.measured(results)
-    attached = verdict.Measured(
-        record=digest, measured_at=machine_now(), results=timed, machine=_machine()
-    )
-    attached_digest = ctx.home.blobs.put(verdict.canonical(attached))
-    every = [*core, *verdict.attach(timed, attached_digest)]
-    found = Verdict(
-        verdict_id=new_id(),
-        model=record.model,
-        version=record.version,
-        against=record.against,
-        baseline=record.baseline,
-        answer=verdict.combine(every, inputs.terms.gates.on_unclear),
-        results=every,
-        candidate=record.candidate,
-        production=record.production,
-        test_data=record.test_data,
-        contract=record.contract,
-        record=digest,
-        created_at=ctx.now(),
-        actor=ctx.actor.name,
-        replay=ctx.home.clock().mode is ClockMode.REPLAY,
-    )
-    subject = f"verdict:{found.verdict_id}"
-    reference = format_reference(found.model, found.version)
-    with ctx.write(subject, version=reference, answer=found.answer.value, record=digest) as tx:
-        gates.insert_verdict(tx, ctx.project_id, found)
-        references.add(tx, ctx.project_id, "verdict", found.verdict_id, attached_digest)
-    return found
-
-
-def _record(inputs: Inputs, core: list[CheckResult]) -> verdict.Record:
-    version, against = inputs.version, inputs.against
-    gate_terms = inputs.terms.gates
-    return verdict.Record(
-        model=version.model,
-        version=version.version,
-        against=against.version if against else None,
-        baseline="" if against else gate_terms.quality.baseline,
-        candidate=version.package,
-        production=against.package if against else "",
-        test_data=version.evaluation,
-        contract=version.contract,
-        code=__version__,
-        terms=verdict.judged_terms(gate_terms),
-        settings=verdict.judge_settings(),
-        answer=verdict.combine(core, gate_terms.on_unclear),
-        results=core,
-    )
-
-
-def _machine() -> dict[str, Any]:
-    return {"platform": platform.platform(), "cpus": os.cpu_count()}
-
-
-def verify(ctx: Context, verdict_id: str) -> list[str]:
-    """Return what is wrong with a stored verdict; nothing when it holds.
-
-    Raises:
-        NotFound: there is no such verdict.
-        Damaged: its record's bytes do not have their digest.
-    """
-    with ctx.read() as tx:
-        found = gates.get_verdict(tx, ctx.project_id, verdict_id)
-        if found is None:
-            raise NotFound(f"There is no verdict {verdict_id}.", "thrive gates history MODEL")
-        version = models.get_version(tx, ctx.project_id, found.model, found.version)
-    record = verdict.read_record(ctx.home.blobs.get(found.record))
-    attached = _attached(ctx, found)
-    wrong = verdict.differences(found, record, attached)
-    judged = {
-        "candidate": version.package,
-        "test_data": version.evaluation,
-        "contract": version.contract,
-    }
-    for name, digest in judged.items():
-        if getattr(found, name) != digest:
-            wrong.append(f"{name} is not that of {format_reference(found.model, found.version)}")
-    return wrong
-
-
-def _attached(ctx: Context, found: Verdict) -> verdict.Measured | None:
-    digests = {one.evidence.get("record") for one in found.results if "record" in one.evidence}
-    if not digests:
-        return None
-    if len(digests) > 1:
-        raise Refused("The verdict's measurements lie in several records.", "run the gate again")
-    return verdict.read_measured(ctx.home.blobs.get(str(digests.pop())))

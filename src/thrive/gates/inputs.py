@@ -1,0 +1,85 @@
+"""What a gate run reads from the store: the version, its rival, its contract, its data."""
+
+import msgspec
+
+from thrive.contract.parse import ParsedContract, parse
+from thrive.contract.schema import ModelTerms
+from thrive.domain.dataset import DatasetVersion
+from thrive.domain.errors import UsageError
+from thrive.domain.model import ModelVersion
+from thrive.domain.reference import parse_reference
+from thrive.gates.case import Rival
+from thrive.operations import Context
+from thrive.store import datasets, gates, models, projects, releases
+from thrive.store.database import Tx
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """All records a gate run reads, in one transaction."""
+
+    version: ModelVersion
+    rival: Rival
+    against: ModelVersion | None
+    parsed: ParsedContract | None
+    upstream: dict[str, DatasetVersion | None]
+    judged_before: int
+
+    @property
+    def terms(self) -> ModelTerms:
+        """What the contract says of the model; defaults where it says nothing."""
+        said = self.parsed.contract.model if self.parsed else {}
+        return said.get(self.version.model, ModelTerms())
+
+
+def read_inputs(ctx: Context, reference: str, against: str) -> Inputs:
+    """Return all that a run judges, read in one transaction.
+
+    Raises:
+        NotFound: there is no such version.
+        UsageError: `against` names nothing to compare with.
+    """
+    name, number = parse_reference(reference)
+    with ctx.read() as tx:
+        version = models.get_version(tx, ctx.project_id, name, number)
+        rival, other = _rival(ctx, tx, version, against)
+        stored = projects.find_contract(tx, ctx.project_id, version.contract)
+        upstream = {
+            dataset: _recorded(ctx, tx, dataset, digest)
+            for dataset, digest in version.training.items()
+        }
+        others = gates.judged_on(tx, ctx.project_id, version.evaluation) - {version.package}
+    return Inputs(
+        version=version,
+        rival=rival,
+        against=other,
+        parsed=parse(stored.text) if stored else None,
+        upstream=upstream,
+        judged_before=len(others),
+    )
+
+
+def _recorded(ctx: Context, tx: Tx, dataset: str, digest: str) -> DatasetVersion | None:
+    found = datasets.find_by_digest(tx, ctx.project_id, digest)
+    return next((one for one in found if one.dataset == dataset), None)
+
+
+def _rival(
+    ctx: Context, tx: Tx, version: ModelVersion, against: str
+) -> tuple[Rival, ModelVersion | None]:
+    """Return what to compare with: production, another version, or a baseline."""
+    if against == Rival.BASELINE:
+        return Rival.BASELINE, None
+    if against == Rival.PRODUCTION:
+        routing = releases.current_routing(tx, ctx.project_id, version.model)
+        live = routing.production() if routing else None
+        if live is None or live.version == version.version:
+            return Rival.BASELINE, None
+        other = models.get_version(tx, ctx.project_id, version.model, live.version)
+        return Rival.PRODUCTION, other
+    _, number = parse_reference(f"{version.model}@{against.rpartition('@')[2]}")
+    if number == version.version:
+        raise UsageError(
+            f"Version {number} cannot be judged against itself.",
+            "give --against production, baseline, or another version",
+        )
+    return Rival.VERSION, models.get_version(tx, ctx.project_id, version.model, number)

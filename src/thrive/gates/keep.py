@@ -1,0 +1,108 @@
+"""Keep a verdict: its record and its measurements as blobs, its row; and prove one later."""
+
+import os
+import platform
+from typing import Any
+
+from thrive.domain.clock import ClockMode, machine_now
+from thrive.domain.errors import Refused
+from thrive.domain.gate import CheckResult, Verdict
+from thrive.domain.identifiers import new_id
+from thrive.domain.reference import format_reference
+from thrive.gates import verdict
+from thrive.gates.inputs import Inputs
+from thrive.operations import Context
+from thrive.store import gates, models, references
+from thrive.version import __version__
+
+
+def keep(ctx: Context, inputs: Inputs, results: list[CheckResult]) -> Verdict:
+    """Write the record, the measurements and the verdict."""
+    ctx.progress(0.95, "keeping the verdict")
+    core = verdict.computed(results)
+    record = _record(inputs, core)
+    digest = ctx.home.blobs.put(verdict.canonical(record))
+    timed = verdict.measured(results)
+    attached = verdict.Measured(
+        record=digest, measured_at=machine_now(), results=timed, machine=_machine()
+    )
+    attached_digest = ctx.home.blobs.put(verdict.canonical(attached))
+    every = [*core, *verdict.attach(timed, attached_digest)]
+    found = Verdict(
+        verdict_id=new_id(),
+        model=record.model,
+        version=record.version,
+        against=record.against,
+        baseline=record.baseline,
+        answer=verdict.combine(every, inputs.terms.gates.on_unclear),
+        results=every,
+        candidate=record.candidate,
+        production=record.production,
+        test_data=record.test_data,
+        contract=record.contract,
+        record=digest,
+        created_at=ctx.now(),
+        actor=ctx.actor.name,
+        replay=ctx.home.clock().mode is ClockMode.REPLAY,
+    )
+    subject = f"verdict:{found.verdict_id}"
+    reference = format_reference(found.model, found.version)
+    with ctx.write(subject, version=reference, answer=found.answer.value, record=digest) as tx:
+        gates.insert_verdict(tx, ctx.project_id, found)
+        references.add(tx, ctx.project_id, "verdict", found.verdict_id, attached_digest)
+    return found
+
+
+def _record(inputs: Inputs, core: list[CheckResult]) -> verdict.Record:
+    version, against = inputs.version, inputs.against
+    gate_terms = inputs.terms.gates
+    return verdict.Record(
+        model=version.model,
+        version=version.version,
+        against=against.version if against else None,
+        baseline="" if against else gate_terms.quality.baseline,
+        candidate=version.package,
+        production=against.package if against else "",
+        test_data=version.evaluation,
+        contract=version.contract,
+        code=__version__,
+        terms=verdict.judged_terms(gate_terms),
+        settings=verdict.judge_settings(),
+        answer=verdict.combine(core, gate_terms.on_unclear),
+        results=core,
+    )
+
+
+def _machine() -> dict[str, Any]:
+    return {"platform": platform.platform(), "cpus": os.cpu_count()}
+
+
+def verify(ctx: Context, found: Verdict) -> list[str]:
+    """Return what is wrong with a stored verdict; nothing when it holds.
+
+    Raises:
+        Damaged: its record's bytes do not have their digest.
+    """
+    with ctx.read() as tx:
+        version = models.get_version(tx, ctx.project_id, found.model, found.version)
+    record = verdict.read_record(ctx.home.blobs.get(found.record))
+    attached = _attached(ctx, found)
+    wrong = verdict.differences(found, record, attached)
+    judged = {
+        "candidate": version.package,
+        "test_data": version.evaluation,
+        "contract": version.contract,
+    }
+    for name, digest in judged.items():
+        if getattr(found, name) != digest:
+            wrong.append(f"{name} is not that of {format_reference(found.model, found.version)}")
+    return wrong
+
+
+def _attached(ctx: Context, found: Verdict) -> verdict.Measured | None:
+    digests = {one.evidence.get("record") for one in found.results if "record" in one.evidence}
+    if not digests:
+        return None
+    if len(digests) > 1:
+        raise Refused("The verdict's measurements lie in several records.", "run the gate again")
+    return verdict.read_measured(ctx.home.blobs.get(str(digests.pop())))
