@@ -1,0 +1,65 @@
+"""The server of a folder: where it listens and the token its owner calls it with."""
+
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+FILE_NAME = "server.json"
+REACH_S = 1.0
+
+
+class LocalServer(msgspec.Struct, frozen=True, kw_only=True):
+    """A running server as its folder knows it; the file is readable by its owner alone."""
+
+    url: str
+    token: str
+    pid: int
+
+
+def write_local_server(home_folder: Path, server: LocalServer) -> None:
+    """Write `server.json`, whole or not at all, for this user alone."""
+    building = home_folder / f"{FILE_NAME}.{os.getpid()}"
+    building.unlink(missing_ok=True)
+    with os.fdopen(os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(msgspec.json.encode(server))
+    building.replace(home_folder / FILE_NAME)
+
+
+def remove_local_server(home_folder: Path, pid: int) -> None:
+    """Remove `server.json` if it tells of the server `pid`."""
+    known = _read(home_folder)
+    if known is not None and known.pid == pid:
+        (home_folder / FILE_NAME).unlink(missing_ok=True)
+
+
+def find_local_server(home_folder: Path) -> LocalServer | None:
+    """Return the server of a folder if it is running: its process lives and its port answers."""
+    known = _read(home_folder)
+    if known is None or not _lives(known.pid):
+        return None
+    place = urlsplit(known.url)
+    try:
+        socket.create_connection((place.hostname or "", place.port or 80), REACH_S).close()
+    except OSError:
+        return None
+    return known
+
+
+def _read(home_folder: Path) -> LocalServer | None:
+    try:
+        return msgspec.json.decode((home_folder / FILE_NAME).read_bytes(), type=LocalServer)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,192 @@
+"""What every request passes before anything else: names, origins, sizes, kinds of body.
+
+A browser on the same machine can be made to send requests here, so a page of another origin, a
+host name that is not ours (DNS rebinding) and a form's body are refused. Every answer leaves with
+the headers that keep a browser from guessing, framing or caching, and as one log line.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from thrive.domain.identifiers import new_id
+from thrive.server.api import BODY_BYTES, too_large
+from thrive.server.metrics import Metrics
+from thrive.server.problems import Problem, unexpected
+
+_logger = logging.getLogger("thrive.server")
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+OPEN_PATHS = frozenset({"/health", "/ready"})
+"""Answer under any host name: a probe knows an address, not a name."""
+SIGN_IN = "/sign-in"
+TARGET_BYTES = 8 << 10
+HEADER_BYTES = 32 << 10
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+METHODS = SAFE_METHODS | {"POST"}
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+}
+"""Sent with every answer that does not say otherwise."""
+
+
+class Guard:
+    """The outermost layer of the server.
+
+    Args:
+        app: what answers a request that may pass.
+        metrics: counts each answer.
+        hosts: the names this server is reached by, beside those of the loopback.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, hosts: Iterable[str]) -> None:
+        self.draining = False
+        self._app = app
+        self._metrics = metrics
+        self._hosts = LOOPBACK_NAMES | {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it."""
+        if scope["type"] != "http":
+            return  # no lifespan is needed, and there is no WebSocket here
+        began = time.perf_counter()
+        scope["thrive.id"] = new_id()
+        status = 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._finish(message, scope["thrive.id"])
+            await send(message)
+
+        try:
+            await self._pass_on(scope, receive, sending)
+        finally:
+            self._note(scope, status, time.perf_counter() - began)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            problem = self._refusal(scope, Headers(scope=scope))
+            app = problem.response() if problem else self._app
+            await app(scope, receive, sending)
+        except Exception:
+            _logger.exception("unexpected", extra={"id": scope["thrive.id"]})
+            if not started:
+                await unexpected(scope["thrive.id"]).response()(scope, receive, send)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
+        if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > TARGET_BYTES:
+            return Problem(414, "UsageError", f"The URL is longer than {TARGET_BYTES:,} bytes.")
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES:
+            return Problem(431, "UsageError", f"The headers exceed {HEADER_BYTES:,} bytes.")
+        if scope["method"] not in METHODS:
+            allow = {"Allow": ", ".join(sorted(METHODS))}
+            return Problem(405, "UsageError", "No route takes this method.", headers=allow)
+        return self._foreign(scope, headers) or _wrong_body(scope, headers)
+
+    def _foreign(self, scope: Scope, headers: Headers) -> Problem | None:
+        hosts = headers.getlist("host")
+        if scope["path"] not in OPEN_PATHS and (
+            len(hosts) != 1 or _name(hosts[0]) not in self._hosts
+        ):
+            return Problem(
+                403,
+                "Refused",
+                "This server is not reached by that host name.",
+                "start it with `--allow-host NAME`",
+            )
+        origin = headers.get("origin")
+        foreign = origin is not None and not _same(origin, hosts)
+        site = headers.get("sec-fetch-site", "none")
+        crossing = site not in {"none", "same-origin"}
+        if foreign or (crossing and not _is_navigation(scope, headers)):
+            return Problem(403, "Refused", "Pages of another origin may not call this server.")
+        return None
+
+    def _finish(self, message: Message, request_id: str) -> None:
+        headers = MutableHeaders(scope=message)
+        for name, value in HEADERS.items():
+            headers.setdefault(name, value)
+        headers["X-Request-Id"] = request_id
+        if self.draining:
+            headers["Connection"] = "close"
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        route = scope.get("thrive.route", "none")
+        self._metrics.record(method, route, status, seconds)
+        _logger.info(
+            "request",
+            extra={
+                "id": scope["thrive.id"],
+                "method": method,
+                "route": route,
+                "status": status,
+                "ms": round(seconds * 1000, 3),
+                "actor": scope.get("thrive.actor", ""),
+                "address": scope["client"][0] if scope.get("client") else "",
+            },
+        )
+
+
+def _name(host: str) -> str:
+    """Return a `Host` header without its port."""
+    name, colon, port = host.lower().rpartition(":")
+    return name if colon and port.isdecimal() else host.lower()
+
+
+def _same(origin: str, hosts: list[str]) -> bool:
+    scheme, _, place = origin.lower().partition("://")
+    default = {"http": ":80", "https": ":443"}.get(scheme)
+    if default is None or len(hosts) != 1:
+        return False
+    return place.removesuffix(default) == hosts[0].lower().removesuffix(default)
+
+
+def _is_navigation(scope: Scope, headers: Headers) -> bool:
+    """Tell a followed link from a request of a script: a link may lead to a page from anywhere."""
+    mode = headers.get("sec-fetch-mode")
+    return (
+        scope["method"] in {"GET", "HEAD"}
+        and mode == "navigate"
+        and not scope["path"].startswith("/api/")
+    )
+
+
+def _wrong_body(scope: Scope, headers: Headers) -> Problem | None:
+    declared = headers.get("content-length", "0")
+    if not (declared.isascii() and declared.isdecimal()):
+        return Problem(400, "UsageError", "The Content-Length is not a number.")
+    if int(declared) > BODY_BYTES:
+        return too_large()
+    if scope["method"] in SAFE_METHODS:
+        return None
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    form = scope["path"] == SIGN_IN
+    if kind != ("application/x-www-form-urlencoded" if form else "application/json"):
+        return Problem(
+            415, "UsageError", f"The content type {kind[:80]!r} is not read here.", "send JSON"
+        )
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        return Problem(415, "UsageError", "Compressed bodies are not read here.")
+    return None

@@ -1,0 +1,132 @@
+"""Who calls: a token becomes a name, roles and a project, or the request is refused.
+
+Two kinds of token open the door: the one in `server.json`, which the owner of the folder alone
+can read and which holds every role in it; and those of `thrive tokens create`. Both are compared
+in constant time. An address that sends wrong tokens is told to wait; tokens that were good a
+moment ago still pass from there, so nobody locks out a colleague behind the same proxy.
+"""
+
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from blake3 import blake3
+
+from thrive.domain.actor import Actor
+from thrive.flows.tokens import verified
+from thrive.server.problems import Problem
+from thrive.store.home import Home
+
+Run = Callable[..., Awaitable[Any]]
+"""Calls a function with its arguments in a thread."""
+FAILURES = 10
+WINDOW_S = 60.0
+REMEMBERED = 10_000
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who calls, and for which project."""
+
+    actor: Actor
+    project_id: str
+
+
+class Keys:
+    """Tells who holds a token.
+
+    Args:
+        home: a home on the database of all projects.
+        local_token: the secret of `server.json`.
+        local_actor: whom that secret stands for.
+        run: calls a function in a thread.
+    """
+
+    def __init__(self, home: Home, local_token: str, local_actor: Actor, run: Run) -> None:
+        self._home = home
+        self._local_token = local_token.encode()
+        self._local = Identity(actor=local_actor, project_id=home.project_id)
+        self._run = run
+        self._failures = Failures()
+        self._good: OrderedDict[bytes, None] = OrderedDict()
+
+    async def identify(self, authorization: str, address: str) -> Identity:
+        """Return who sent an `Authorization` header.
+
+        Raises:
+            Problem: 401 without a good token, 429 after too many wrong ones.
+        """
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _unknown("This needs a token.")
+        return await self.prove(token.strip(), address)
+
+    async def prove(self, token: str, address: str) -> Identity:
+        """Return who holds a token.
+
+        Raises:
+            Problem: 401 when nobody does, 429 after too many wrong ones.
+        """
+        if hmac.compare_digest(token.encode(), self._local_token):
+            return self._local
+        fingerprint = blake3(token.encode()).digest()
+        wait = self._failures.wait(address)
+        if wait and fingerprint not in self._good:
+            raise Problem(
+                429,
+                "Refused",
+                "Too many wrong tokens came from this address.",
+                f"try again in {wait} s",
+                {"Retry-After": str(wait)},
+            )
+        identity = await self._run(self._look_up, token)
+        if identity is None:
+            self._good.pop(fingerprint, None)
+            self._failures.add(address)
+            raise _unknown("The token is unknown, expired or revoked.")
+        _remember(self._good, fingerprint, None)
+        return identity
+
+    def _look_up(self, token: str) -> Identity | None:
+        with self._home.read() as tx:
+            found = verified(tx, token)
+        return found and Identity(actor=found.actor(), project_id=found.project_id)
+
+
+class Failures:
+    """Counts wrong tokens by address over the last minute."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def add(self, address: str) -> None:
+        """Note a wrong token."""
+        began, count = self._seen.get(address, (time.monotonic(), 0))
+        if time.monotonic() - began > WINDOW_S:
+            began, count = time.monotonic(), 0
+        _remember(self._seen, address, (began, count + 1))
+
+    def wait(self, address: str) -> int:
+        """Return for how many seconds an address must wait; 0 when it need not."""
+        began, count = self._seen.get(address, (0.0, 0))
+        left = began + WINDOW_S - time.monotonic()
+        return int(left) + 1 if count >= FAILURES and left > 0 else 0
+
+
+def _remember(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > REMEMBERED:
+        kept.popitem(last=False)
+
+
+def _unknown(what: str) -> Problem:
+    return Problem(
+        401,
+        "Refused",
+        what,
+        "send `Authorization: Bearer TOKEN`; `thrive tokens create` makes one",
+        {"WWW-Authenticate": "Bearer"},
+    )
