@@ -3,19 +3,20 @@
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
-from features import FEATURES, departures
+from features import FEATURES, PROXIES, departures
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from thrive import data, log, pipeline, register, step
 
 CATEGORIES = ["origin", "carrier"]
-KEPT = ["flight_id", *FEATURES, "asked", "late", "score"]
+KEPT = ["flight_id", *FEATURES, *PROXIES, "asked", "late", "score"]
 
 
-def encoded(table: pl.DataFrame) -> pl.DataFrame:
-    """Return the model's columns; the two categories are spelled as such."""
-    return table.select(FEATURES).with_columns(pl.col(CATEGORIES).cast(pl.Categorical))
+def encoded(table: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    """Return the model's columns; categories are spelled as such."""
+    categories = [name for name in CATEGORIES if name in columns]
+    return table.select(columns).with_columns(pl.col(categories).cast(pl.Categorical))
 
 
 def between(table: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
@@ -30,7 +31,9 @@ def build(flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFrame) ->
 
 
 @step
-def fit(table: pl.DataFrame, rate: float, trees: int, seed: int) -> HistGradientBoostingClassifier:
+def fit(
+    table: pl.DataFrame, columns: list[str], rate: float, trees: int, seed: int
+) -> HistGradientBoostingClassifier:
     """Fit one model."""
     model = HistGradientBoostingClassifier(
         learning_rate=rate,
@@ -39,13 +42,13 @@ def fit(table: pl.DataFrame, rate: float, trees: int, seed: int) -> HistGradient
         early_stopping=False,
         random_state=seed,
     )
-    return model.fit(encoded(table), table["late"].cast(pl.Int8).to_numpy())
+    return model.fit(encoded(table, columns), table["late"].cast(pl.Int8).to_numpy())
 
 
 @step
 def predict(model: HistGradientBoostingClassifier, table: pl.DataFrame) -> pl.DataFrame:
     """Add the model's probability of being late."""
-    score = model.predict_proba(encoded(table))[:, 1]
+    score = model.predict_proba(encoded(table, list(model.feature_names_in_)))[:, 1]
     return table.with_columns(score=pl.Series(score))
 
 
@@ -56,6 +59,7 @@ def train(
     test_days: int = 30,
     rate: float = 0.08,
     trees: int = 150,
+    proxies: bool = False,
     seed: int = 7,
 ) -> None:
     """Train on the past, test on the last days, and predict the past as it would have been.
@@ -65,11 +69,12 @@ def train(
     out-of-sample past that monitoring compares with.
     """
     table = build(data.load("flights"), data.load("weather"), data.load("planes"))
+    columns = FEATURES + PROXIES if proxies else FEATURES
     begin, end = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (start, until))
     cuts = [end - timedelta(days=test_days * back) for back in (3, 2, 1, 0)]
     past: list[pl.DataFrame] = []
     for cut, following in zip(cuts[:-1], cuts[1:], strict=True):
-        model = fit(between(table, begin, cut), rate, trees, seed)
+        model = fit(between(table, begin, cut), columns, rate, trees, seed)
         past.append(predict(model, between(table, cut, following)))
     test = past[-1]
     log(
@@ -81,7 +86,7 @@ def train(
     register(
         model,
         "flight-delay",
-        features=FEATURES,
+        features=columns,
         evaluation=test.select(KEPT),
         reference=pl.concat(past).select(KEPT),
         label="late",

@@ -11,7 +11,8 @@ from thrive.contract.gaps import Gap, gaps
 from thrive.contract.parse import CONTRACT_FILE, ParsedContract, load
 from thrive.contract.template import new_contract
 from thrive.domain.actor import ANYONE, PEOPLE
-from thrive.domain.errors import Conflict, ContractGap, NotFound
+from thrive.domain.clock import ClockMode, ClockState, parse_time
+from thrive.domain.errors import Conflict, ContractGap, NotFound, UsageError
 from thrive.domain.identifiers import NAME_PATTERN
 from thrive.operations import Context, Kind, operation
 from thrive.store import projects
@@ -45,6 +46,8 @@ def init(
     owner: str = "",
     purpose: str = "",
     target: str = "",
+    clock: ClockMode = ClockMode.REAL,
+    now: str = "",
 ) -> Begun:
     """Begin a project: write its six-line thrive.toml and create its home.
 
@@ -57,14 +60,19 @@ def init(
         owner: the team that answers for the model; your user name if not given.
         purpose: what the model is for: tell whom, when, what.
         target: the column to predict.
+        clock: real, or replay for a project made to replay recorded traffic.
+        now: the moment a replay clock starts at, e.g. 2013-05-01.
 
     Raises:
         Conflict: the folder is a project already.
+        UsageError: a replay clock needs the moment it starts at, and a real one takes none.
 
     Examples:
         thrive init
         thrive init flights --source "data/*.parquet" --target late
+        thrive init --clock replay --now 2013-05-01
     """
+    state = _clock_state(clock, now)
     place = (ctx.local_folder() / folder).resolve()
     contract = place / CONTRACT_FILE
     if contract.exists() and (place / FOLDER).exists():
@@ -79,14 +87,25 @@ def init(
         )
         place.mkdir(parents=True, exist_ok=True)
         _write_new(contract, text)
-    return _with_home(ctx, place)
+    return _with_home(ctx, place, state)
 
 
-def _with_home(ctx: Context, place: Path) -> Begun:
+def _clock_state(mode: ClockMode, now: str) -> ClockState:
+    if (mode is ClockMode.REPLAY) != bool(now):
+        raise UsageError(
+            "A replay clock and the moment it starts at go together.",
+            "thrive init --clock replay --now 2013-05-01",
+        )
+    return ClockState(mode=mode, replay_now=parse_time(now) if now else 0)
+
+
+def _with_home(ctx: Context, place: Path, clock: ClockState) -> Begun:
     project = load(place).contract.project.name or _name_of(place)
-    home = create_home(place, project)
+    home = create_home(place, project, clock)
     try:
-        with Context(home, ctx.actor, operation=ctx.operation).write(f"project:{project}"):
+        with Context(home, ctx.actor, operation=ctx.operation).write(
+            f"project:{project}", clock=clock.mode.value
+        ):
             pass
     finally:
         home.close()

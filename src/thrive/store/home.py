@@ -89,8 +89,8 @@ def made(folder: Path) -> Path:
     return folder
 
 
-def create_home(project_folder: Path, name: str) -> Home:
-    """Create `.thrive/` in a project's folder and return its home.
+def create_home(project_folder: Path, name: str, clock: ClockState | None = None) -> Home:
+    """Create `.thrive/` in a project's folder and return its home; its clock is real by default.
 
     It is built under another name and renamed into place, so a killed call leaves no half home.
 
@@ -109,6 +109,7 @@ def create_home(project_folder: Path, name: str) -> Home:
     migrate(database)
     with database.write() as tx:
         project = projects.create(tx, name)
+        projects.set_clock(tx, project.project_id, clock or ClockState())
     database.close()
     record = {"format": FORMAT, "project": project.project_id, "name": name}
     (building / "home.json").write_text(json.dumps(record, indent=2) + "\n")
