@@ -12,6 +12,7 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 import blake3
 import msgspec
@@ -206,7 +207,7 @@ class Server:
             os.kill(self.process.pid, signal.SIGTERM)
         return self.process.communicate(timeout=30)[0].decode()
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_) -> None:

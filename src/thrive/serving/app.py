@@ -220,7 +220,8 @@ class App:
 
     def _states(self) -> list[WorkerState]:
         others = counters.read_states(self._cache)
-        return [self._state, *(each for each in others if each.worker != self._state.worker)]
+        found = [self._state, *(each for each in others if each.worker != self._state.worker)]
+        return sorted(found, key=lambda state: state.worker)
 
     def _age_s(self) -> float:
         return time.time() - checked_at(self._cache)

@@ -18,6 +18,7 @@ from thrive.serving.channel import HEAD, MAX_FRAME, Question, Reply, frame
 
 _logger = logging.getLogger(__name__)
 
+PROGRAM = (sys.executable, "-m", "thrive.serving.candidate")
 DEADLINE_S = 1.0
 """How long a live request waits for a candidate before production answers it."""
 ROW_DEADLINE_S = 0.001
@@ -46,14 +47,22 @@ class Isolated:
         model: the model's name.
         signature: the package's signature.
         threshold: score from which the decision is positive.
+        program: the command that answers; it gets the settings as its last argument.
     """
 
     def __init__(
-        self, packages: Path, package: str, model: str, signature: Signature, threshold: float
+        self,
+        packages: Path,
+        package: str,
+        model: str,
+        signature: Signature,
+        threshold: float,
+        program: tuple[str, ...] = PROGRAM,
     ) -> None:
         self.package = package
         self.signature = signature
         self.restarts = 0
+        self._program = program
         self._settings = CandidateSettings(
             socket=-1, packages=str(packages), package=package, model=model, threshold=threshold
         )
@@ -125,9 +134,7 @@ class Isolated:
             with theirs:
                 settings = msgspec.structs.replace(self._settings, socket=theirs.fileno())
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "thrive.serving.candidate",
+                    *self._program,
                     msgspec.json.encode(settings).decode(),
                     pass_fds=(theirs.fileno(),),
                     stdin=asyncio.subprocess.DEVNULL,

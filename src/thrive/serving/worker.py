@@ -59,12 +59,20 @@ class Worker:
         self.drain = asyncio.Event()
         self._seen: tuple[int, int] | None = None
 
+    async def load_first(self) -> None:
+        """Load the first routes: until then callers wait in the socket's queue."""
+        while self.app.routes is None:
+            with contextlib.suppress(FileNotFoundError):
+                await self._look()
+            if self.app.routes is None:
+                await asyncio.sleep(LOOK_EVERY_S)
+
     async def follow_routing(self) -> None:
         """Load what the routing file names whenever it was replaced, for ever."""
         while True:
+            await asyncio.sleep(LOOK_EVERY_S)
             with contextlib.suppress(FileNotFoundError):
                 await self._look()
-            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _look(self) -> None:
         found = (self.cache / FILE_NAME).stat()
@@ -123,6 +131,7 @@ async def serve(settings: WorkerSettings) -> None:
         timeout_graceful_shutdown=int(LAST_REQUESTS_S),
     )
     server = _server(config)
+    await worker.load_first()
     listening = socket.socket(fileno=settings.socket)
     tasks = [
         asyncio.create_task(each)

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
-
 from tests.serving_home import CONTRACT, MODEL, add_version, constant_package, make_home
+
 from thrive.contract.parse import parse
 from thrive.domain.actor import local_actor
 from thrive.domain.clock import HOUR, ClockMode, ClockState

@@ -1,0 +1,326 @@
+"""`thrive serve` as a real process: answers, refusals, kills, swaps, the drain."""
+
+import concurrent.futures
+import http.client
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+
+import polars as pl
+import pytest
+from tests.serving_home import (
+    MODEL,
+    Server,
+    add_version,
+    constant_package,
+    live,
+    make_home,
+    route,
+)
+
+from thrive.domain.clock import ClockMode, ClockState, parse_time
+from thrive.serving.sealing import seal_logs
+from thrive.store import predictions, projects, releases
+from thrive.store.eventlog import gaps
+from thrive.store.prediction_frames import predictions_between
+
+ROW = {"origin": "EWR", "wind": 1.5, "flight_id": "f1"}
+FOREVER = 1 << 43
+
+
+@pytest.fixture
+def home(tmp_path):
+    made = make_home(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def version(home):
+    first = add_version(home, constant_package(0.3, EWR=0.7, JFK=0.1))
+    route(home, live(first))
+    return first
+
+
+@pytest.fixture
+def server(home, version, tmp_path):
+    with Server(tmp_path) as running:
+        yield running
+
+
+def sealed(home):
+    return predictions_between(home, 0, FOREVER * 1000, MODEL)
+
+
+def test_it_answers_logs_and_shows_what_it_did(server, home):
+    answer = server.predict([ROW, {"origin": "JFK", "wind": None, "flight_id": "f2"}])
+    assert (answer["model"], answer["version"], answer["variant"]) == (MODEL, 1, "production")
+    assert [(p["score"], p["decision"]) for p in answer["predictions"]] == [
+        (0.7, True),
+        (0.1, False),
+    ]
+    assert server.ask(f"/predict/{MODEL}", ROW)[1]["predictions"][0]["score"] == 0.7
+    split = {"dataframe_split": {"columns": ["origin", "wind"], "data": [["EWR", 1], ["LGA", 2]]}}
+    assert server.ask("/invocations", split) == (200, {"predictions": [0.7, 0.3]})
+    assert server.ask("/ping")[0] == 200
+    health = server.ask("/health")[1]
+    assert health["revisions"] == {MODEL: 1}
+    assert health["routing_age_s"] < 2
+    assert health["counters"] == {"answered": 3, "failed": 0, "dropped": 0, "shadow_dropped": 0}
+    labels = f'worker="0",model="{MODEL}",version="1",variant="production"'
+    assert f"thrive_prediction_seconds_count{{{labels}}} 3" in server.ask("/metrics")[1]
+    schema = server.ask("/openapi.json")[1]["paths"][f"/predict/{MODEL}"]["post"]
+    rows = schema["requestBody"]["content"]["application/json"]["schema"]["oneOf"][0]
+    assert set(rows["properties"]["rows"]["items"]["properties"]) == {"origin", "wind", "flight_id"}
+    assert MODEL in server.ask("/")[1]
+
+    assert seal_logs(home, force=True) == 5
+    frame = sealed(home)
+    assert frame["prediction_id"][:2].to_list() == [p["id"] for p in answer["predictions"]]
+    assert frame["x.wind"][:2].to_list() == [1.5, None]
+    assert frame["k.flight_id"][:2].to_list() == ["f1", "f2"]
+    assert frame["decision"][:2].to_list() == ["true", "false"]
+
+
+NOT_FOUND = ("/predict/nobody", {"rows": [ROW]}, 404, "There is no model")
+REFUSALS = [
+    NOT_FOUND,
+    ("/nowhere", None, 404, "nothing at"),
+    (f"/predict/{MODEL}", None, 405, "not answered"),
+    (f"/predict/{MODEL}", b"{", 400, "not JSON"),
+    (f"/predict/{MODEL}", b"\xff\xfe", 400, "not JSON"),
+    (f"/predict/{MODEL}", b"[" * 100_000, 400, "not JSON"),
+    (f"/predict/{MODEL}", b'{"rows": [{"wind": NaN}]}', 400, "not JSON"),
+    (f"/predict/{MODEL}", [], 422, "not an object"),
+    (f"/predict/{MODEL}", {"rows": []}, 422, "empty"),
+    (f"/predict/{MODEL}", {"rows": {}}, 422, "an object, not a list"),
+    (f"/predict/{MODEL}", {"rows": [3]}, 422, "Row 0 is a number"),
+    (f"/predict/{MODEL}", {"rows": [{"origin": 3, "wind": 1}]}, 422, "'origin' is int 3"),
+    (f"/predict/{MODEL}", {"rows": [{"origin": "EWR"}]}, 422, "'wind' is absent"),
+    (f"/predict/{MODEL}", {"rows": [{**ROW, "hum": 1}]}, 422, "'hum' is unknown"),
+    (f"/predict/{MODEL}", {"rows": [{**ROW, "flight_id": [1]}]}, 422, "'flight_id' is list"),
+    (f"/predict/{MODEL}", {"rows": [ROW] * 10_001}, 413, "10,001 rows"),
+    ("/invocations", {"dataframe_split": {"columns": ["origin"]}}, 422, "no lists"),
+    ("/invocations", {"instances": [ROW], "inputs": [ROW]}, 422, "has 2 of"),
+]
+
+
+def test_bad_input_is_told_precisely_and_never_a_500(server):
+    for path, body, status, words in REFUSALS:
+        raw = body if isinstance(body, bytes) else None
+        found, answer = server.ask(path, None if raw else body, raw=raw)
+        assert found == status, (path, body, answer)
+        assert words in answer["error"]["message"], answer
+        assert answer["message"] == answer["error"]["message"]
+    text = server.ask(f"/predict/{MODEL}", {"rows": [ROW]}, Content_Type="text/csv")
+    assert text[0] == 415
+    packed = server.ask(f"/predict/{MODEL}", {"rows": [ROW]}, Content_Encoding="gzip")
+    assert packed[0] == 415
+    late = server.ask(f"/predict/{MODEL}", {"rows": [ROW]}, X_Thrive_Time="2013-01-01")
+    assert late[0] == 400
+    assert "replayed" in late[1]["error"]["message"]
+    assert server.predict([ROW])["predictions"][0]["score"] == 0.7
+
+
+def test_a_body_that_is_too_large_is_not_read(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as stream:
+        head = f"POST /predict/{MODEL} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"
+        stream.sendall(head.encode())
+        assert b"413" in stream.recv(200)
+
+
+def test_a_killed_worker_comes_back_and_loses_no_acknowledged_answer(server, home):
+    kept: list[str] = []
+    stop = threading.Event()
+
+    def ask_on():
+        while not stop.is_set():
+            try:
+                kept.append(server.predict([ROW])["predictions"][0]["id"])
+            except (OSError, http.client.HTTPException):
+                continue
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        callers = [pool.submit(ask_on) for _ in range(4)]
+        for _ in range(3):
+            time.sleep(0.4)
+            (pid,) = server.worker_pids()
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.2)
+        before = len(kept)
+        while len(kept) < before + 20:
+            time.sleep(0.02)
+        stop.set()
+        for caller in callers:
+            caller.result()
+    seal_logs(home, force=True)
+    frame = sealed(home)
+    assert set(kept) <= set(frame["prediction_id"])
+    assert len(kept) == len(set(kept)) > 100
+    assert frame["prediction_id"].n_unique() == frame.height
+    with home.read() as tx:
+        rows = predictions.find_sealed(tx, home.project_id)
+    assert [gap for gap in gaps(rows) if not gap.unfinished] == []
+
+
+def test_a_stop_answers_what_has_come_and_ships_the_log(home, version, tmp_path):
+    server = Server(tmp_path)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    body = json.dumps({"rows": [ROW] * 500}).encode()
+    answered: list[int] = []
+
+    def ask_on():
+        while True:
+            connection.request(
+                "POST", f"/predict/{MODEL}", body, {"Content-Type": "application/json"}
+            )
+            response = connection.getresponse()
+            response.read()
+            answered.append(response.status)
+            if response.headers.get("connection") == "close":
+                return
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        caller = pool.submit(ask_on)
+        time.sleep(0.3)
+        said = server.stop()
+        caller.result(timeout=5)
+    assert set(answered) == {200}
+    assert f"answered={len(answered)}" in said
+    assert not (tmp_path / ".thrive" / "cache" / "serving.json").exists()
+    assert sealed(home).height == 500 * len(answered)
+    assert list((tmp_path / ".thrive" / "log").glob("*.segment")) == []
+    with home.read() as tx:
+        (host,) = releases.find_hosts(tx, home.project_id)
+    assert host.url == ""
+    assert host.answered == len(answered)
+
+
+def test_a_new_routing_is_followed_without_a_failed_request(server, home, version):
+    second = add_version(home, constant_package(0.9))
+    seen: list[tuple[int, str]] = []
+    stop = threading.Event()
+
+    def ask_on():
+        while not stop.is_set():
+            answer = server.predict([ROW])
+            seen.append((answer["version"], answer["variant"]))
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        callers = [pool.submit(ask_on) for _ in range(2)]
+        try:
+            server.wait_for_revision(route(home, live(version), live(second, shadow=True)))
+            server.wait_for_revision(route(home, live(version, 0.5), live(second, 0.5)))
+            began = time.monotonic()
+            server.wait_for_revision(route(home, live(second)))
+            took = time.monotonic() - began
+            server.wait_for_revision(route(home, live(version)))
+        finally:
+            stop.set()
+        for caller in callers:
+            caller.result()
+    assert took < 2
+    assert {version for version, _ in seen} == {1, 2}
+    assert {variant for _, variant in seen} <= {"production", "candidate"}
+    seal_logs(home, force=True)
+    counted = Counter(sealed(home)["error"])
+    assert set(counted) == {""}, counted
+
+
+def test_shares_are_kept_and_a_key_stays_with_its_variant(server, home, version):
+    second = add_version(home, constant_package(0.9))
+    server.wait_for_revision(route(home, live(version, 0.8), live(second, 0.2)))
+    keys = [{**ROW, "flight_id": f"f{n}"} for n in range(400)]
+    first = [server.predict([row])["variant"] for row in keys]
+    assert 50 < first.count("candidate") < 110
+    assert [server.predict([row])["variant"] for row in keys[:50]] == first[:50]
+    named = {server.predict([row], X_Route_Key="one")["variant"] for row in keys[:20]}
+    assert len(named) == 1
+
+
+def test_a_shadow_answers_beside_the_fallback_on_every_row(server, home):
+    second = add_version(home, constant_package(0.9))
+    server.wait_for_revision(route(home, live(second, shadow=True)))
+    answer = server.predict([ROW, ROW])
+    assert (answer["version"], answer["variant"]) == (0, "fallback")
+    assert [p["score"] for p in answer["predictions"]] == [0.2, 0.2]
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        seal_logs(home, force=True)
+        frame = sealed(home)
+        shadow = frame.filter(pl.col("variant") == "shadow")
+        if shadow.height == 2:
+            break
+        time.sleep(0.05)
+    assert shadow["score"].to_list() == [0.9, 0.9]
+    assert shadow["live_id"].to_list() == [p["id"] for p in answer["predictions"]]
+    assert shadow["k.flight_id"].to_list() == ["f1", "f1"]
+
+
+def test_without_a_version_or_a_fallback_it_says_503_and_serves_again_when_there_is_one(
+    home, tmp_path
+):
+    with Server(tmp_path) as server:
+        status, answer = server.ask(f"/predict/{MODEL}", {"rows": [ROW]})
+        assert status == 503
+        assert "no fallback" in answer["error"]["message"]
+        first = add_version(home, constant_package(0.4))
+        server.wait_for_revision(route(home, live(first)))
+        assert server.predict([ROW])["predictions"][0]["score"] == 0.4
+
+
+def test_a_damaged_package_keeps_the_version_that_works(server, home, version):
+    second = add_version(home, constant_package(0.9))
+    path = home.blobs.local_path(second.package)
+    path.chmod(0o600)
+    path.write_bytes(b"{}")
+    route(home, live(second))
+    time.sleep(1.0)
+    answer = server.predict([ROW])
+    assert (answer["version"], answer["predictions"][0]["score"]) == (1, 0.7)
+    assert server.ask("/health")[1]["revisions"] == {MODEL: 1}
+
+
+def test_the_store_may_go_away(server, tmp_path):
+    database = tmp_path / ".thrive" / "thrive.db"
+    database.rename(tmp_path / "elsewhere.db")
+    database.mkdir()
+    time.sleep(1.5)
+    assert server.predict([ROW])["predictions"][0]["score"] == 0.7
+    assert server.ask("/health")[1]["routing_age_s"] >= 0
+    database.rmdir()
+    (tmp_path / "elsewhere.db").rename(database)
+
+
+def test_the_event_time_is_the_caller_s_only_in_a_replay(home, version, tmp_path):
+    may = parse_time("2013-05-01")
+    with home.write() as tx:
+        clock = ClockState(mode=ClockMode.REPLAY, replay_now=may)
+        projects.set_clock(tx, home.project_id, clock)
+    with Server(tmp_path) as server:
+        server.predict([ROW])
+        server.predict([ROW], X_Thrive_Time="2013-05-02T06:00Z")
+        server.predict([ROW], X_Thrive_Time=str(may + 1))
+        assert server.ask(f"/predict/{MODEL}", ROW, X_Thrive_Time="soon")[0] == 400
+    times = sorted(sealed(home)["time"])
+    assert times == [may, may + 1, parse_time("2013-05-02T06:00Z")]
+
+
+def test_several_workers_share_the_port_and_are_counted_together(home, version, tmp_path):
+    with Server(tmp_path, workers=2) as server:
+        health = server.ask("/health")[1]
+        assert [each["worker"] for each in health["workers"]] == [0, 1]
+        for _ in range(40):
+            server.predict([ROW])
+        time.sleep(1.2)
+        assert server.ask("/health")[1]["counters"]["answered"] == 40
+    assert sealed(home).height == 40
+
+
+def test_a_second_agent_on_the_same_home_is_refused(server, tmp_path):
+    with pytest.raises(AssertionError, match="served already"):
+        Server(tmp_path)

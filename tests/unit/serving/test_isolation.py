@@ -1,0 +1,207 @@
+"""Candidates that hang, leak, raise or answer NaN, in real processes beside a healthy production."""
+
+import asyncio
+import functools
+import sys
+import time
+
+import msgspec
+import pytest
+from tests.serving_home import MODEL, constant_package
+
+from thrive.domain.release import Variant
+from thrive.packaging.loader import load_folder
+from thrive.serving.answering import Answerer, Asked, prediction_ids
+from thrive.serving.assemble import RowAssembler
+from thrive.serving.counters import WorkerState
+from thrive.serving.isolation import CandidateFailed, Isolated
+from thrive.serving.live import Beside, LiveModel, Production
+from thrive.serving.records import decode
+from thrive.serving.routes import ServedModel
+from thrive.store.eventlog import SegmentWriter, read_segment, segments
+
+ROWS = [{"origin": "EWR", "wind": 1.0}]
+NAUGHTY = """
+import sys, socket, time, numpy as np, msgspec, resource
+from thrive.packaging.loader import load_folder
+from pathlib import Path
+from thrive.serving.candidate import CandidateSettings, serve
+from thrive.serving.channel import Reply, frame
+settings = msgspec.json.decode(sys.argv[2], type=CandidateSettings)
+good = load_folder(Path(settings.packages) / settings.package, digest=settings.package)
+class Bad:
+    signature = good.signature
+    def predict(self, columns):
+        wind = columns["wind"][0]
+        if wind == 1: return good.predict(columns)
+        if wind == 2: sum(range(1 << 62))
+        if wind == 3: raise ValueError("no")
+        if wind == 4: return np.array([np.nan])
+        if wind == 5: return np.ones(1 << 31)
+        sys.exit(3)
+stream = socket.socket(fileno=settings.socket)
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+stream.sendall(frame(Reply(0)))
+serve(stream, Bad(), settings.threshold)
+"""
+
+
+def in_a_loop(test):
+    @functools.wraps(test)
+    def run(tmp_path, package):
+        asyncio.run(test(tmp_path, package))
+
+    return run
+
+
+@pytest.fixture
+def package(tmp_path):
+    made = constant_package(0.9)
+    made.unpack_to(tmp_path / "packages" / made.digest)
+    return made
+
+
+def isolated(tmp_path, package):
+    return Isolated(
+        tmp_path / "packages",
+        package.digest,
+        MODEL,
+        package.manifest.signature,
+        0.5,
+        program=(sys.executable, "-c", NAUGHTY, "candidate"),
+    )
+
+
+async def reason(candidate, wind):
+    with pytest.raises(CandidateFailed) as failed:
+        await candidate.ask([{"origin": "EWR", "wind": wind}])
+    return failed.value.reason
+
+
+@in_a_loop
+async def test_each_failure_has_a_name_and_the_process_survives_or_comes_back(tmp_path, package):
+    candidate = isolated(tmp_path, package)
+    assert await candidate.ready(20)
+    assert (await candidate.ask(ROWS)).scores == [0.9]
+    assert await reason(candidate, 3.0) == "raised ValueError"
+    assert await reason(candidate, 4.0) == "nan"
+    assert await reason(candidate, 5.0) == "memory"
+    assert "'wind' is str" in await reason(candidate, "x")
+    assert (await candidate.ask(ROWS)).decisions == [True]
+    began = time.monotonic()
+    assert await reason(candidate, 2.0) == "timeout"
+    assert time.monotonic() - began < 2
+    assert await reason(candidate, 1.0) in ("not running", "died")
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            assert (await candidate.ask(ROWS)).scores == [0.9]
+            break
+        except CandidateFailed:
+            await asyncio.sleep(0.1)
+    assert candidate.restarts == 1
+    assert await reason(candidate, 6.0) == "died"
+    await candidate.close()
+
+
+def live_model(candidate, package, folder, *, share=0.0):
+    predictor = load_folder(folder / "packages" / package.digest, digest=package.digest)
+    variant = Variant(version=1, package=package.digest, share=1 - share)
+    other = Variant(version=2, package=package.digest, share=share or 1.0, shadow=not share)
+    assembler = RowAssembler(package.manifest.signature, [])
+    beside = [Beside(variant=other, process=candidate, assembler=assembler)]
+    return LiveModel(
+        served=ServedModel(model=MODEL, revision=1, variants=[variant, other], fallback=0.2),
+        production=Production(variant=variant, predictor=predictor, assembler=assembler),
+        candidates=beside if share else [],
+        shadows=[] if share else beside,
+        mask=frozenset(),
+    )
+
+
+def logged(folder):
+    return decode([r for each in segments(folder) for r in read_segment(each.path)])
+
+
+@in_a_loop
+async def test_production_answers_for_a_candidate_that_hangs_and_both_are_logged(tmp_path, package):
+    candidate = isolated(tmp_path, package)
+    assert await candidate.ready(20)
+    live = live_model(candidate, package, tmp_path, share=1.0)
+    state = WorkerState(worker=0)
+    with SegmentWriter(tmp_path / "log", 0) as writer:
+        answerer = Answerer(writer, state)
+        good = await answerer.answer(live, Asked(rows=ROWS, at=1, key="k"))
+        assert (good.variant, good.version) == ("candidate", 2)
+        hung = [{"origin": "EWR", "wind": 2.0}]
+        answer = await answerer.answer(live, Asked(rows=hung, at=2, key="k"))
+    await candidate.close()
+    assert (answer.variant, answer.version, answer.scores) == ("production", 1, [0.9])
+    rows = logged(tmp_path / "log").select("version", "variant", "error", "live_id").rows()
+    assert rows[0] == (2, "candidate", "", None)
+    assert rows[1] == (1, "production", "", None)
+    assert rows[2] == (2, "candidate", "timeout", prediction_ids(answer)[0])
+    assert state.variants[f"{MODEL}/2/candidate"].failures == 1
+
+
+@in_a_loop
+async def test_a_slow_shadow_is_dropped_and_counted_and_never_slows_the_answer(tmp_path, package):
+    candidate = isolated(tmp_path, package)
+    assert await candidate.ready(20)
+    live = live_model(candidate, package, tmp_path)
+    state = WorkerState(worker=0)
+    with SegmentWriter(tmp_path / "log", 0) as writer:
+        answerer = Answerer(writer, state)
+        running = asyncio.create_task(answerer.run_shadows())
+        took = []
+        for _ in range(400):
+            asked = Asked(rows=[{"origin": "EWR", "wind": 2.0}], at=1, key="k")
+            answer = await answerer.answer(live, asked)
+            took.append(asked.micros())
+            answerer.copy_to_shadows(live, asked, answer)
+        running.cancel()
+    await candidate.close()
+    assert state.shadow_dropped >= 400 - 257
+    assert sorted(took)[200] < 20_000
+
+
+@in_a_loop
+async def test_a_full_log_is_counted_and_the_answer_is_given(tmp_path, package):
+    candidate = isolated(tmp_path, package)
+    live = live_model(candidate, package, tmp_path)
+    state = WorkerState(worker=0)
+
+    class Full:
+        dropped = 0
+
+        def append(self, *_):
+            raise OSError("no space left on device")
+
+    answer = await Answerer(Full(), state).answer(live, Asked(rows=ROWS, at=1))
+    await candidate.close()
+    assert answer.scores == [0.9]
+    assert prediction_ids(answer) == [None]
+    assert state.dropped == 1
+
+
+@in_a_loop
+async def test_a_production_that_fails_falls_back_and_says_why(tmp_path, package):
+    candidate = isolated(tmp_path, package)
+    live = live_model(candidate, package, tmp_path)
+
+    class Broken:
+        signature = package.manifest.signature
+
+        def predict(self, _columns):
+            raise RuntimeError("broken")
+
+    broken = msgspec.structs.replace(live.production, predictor=Broken())
+    live = msgspec.structs.replace(live, production=broken)
+    state = WorkerState(worker=0)
+    with SegmentWriter(tmp_path / "log", 0) as writer:
+        answer = await Answerer(writer, state).answer(live, Asked(rows=ROWS, at=1))
+    await candidate.close()
+    assert (answer.variant, answer.scores) == ("fallback", [0.2])
+    assert state.failed == 1
+    row = logged(tmp_path / "log").row(0, named=True)
+    assert (row["version"], row["variant"], row["error"]) == (1, "fallback", "raised RuntimeError")

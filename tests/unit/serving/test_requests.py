@@ -1,0 +1,173 @@
+"""From a request's rows to a record and its table: drawing, assembling, answering, decoding."""
+
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+
+from thrive.packaging.rows import InvalidRows
+from thrive.packaging.signature import Field, FieldKind, Output, OutputKind, Signature
+from thrive.serving.answers import NotANumber, read_answer, read_fallback
+from thrive.serving.asgi import HttpError
+from thrive.serving.assemble import RowAssembler
+from thrive.serving.assignment import drawn, position
+from thrive.serving.bodies import mlflow_rows, native_rows
+from thrive.serving.records import Logged, decode, encode
+from thrive.store.eventlog.reader import Record
+
+SIGNATURE = Signature(
+    inputs=(
+        Field(name="origin", kind=FieldKind.CATEGORY),
+        Field(name="wind", kind=FieldKind.NUMBER, nullable=True, required=False),
+        Field(name="at", kind=FieldKind.TIME, nullable=True),
+        Field(name="wet", kind=FieldKind.BOOLEAN, nullable=True),
+    ),
+    output=Output(kind=OutputKind.PROBABILITY, classes=(False, True), positive=True),
+)
+ROW = {"origin": "EWR", "wind": 2, "at": "2013-05-01", "wet": True}
+
+
+def test_a_share_is_a_share_and_grows_one_way():
+    keys = [f"f{n}" for n in range(20_000)]
+    places = np.array([position("salt", key) for key in keys])
+    counts = np.bincount(places // 1000, minlength=10)
+    chi2 = ((counts - 2000) ** 2 / 2000).sum()
+    assert chi2 < 27.9  # 99.9 % point at 9 degrees
+    five = {key for key in keys if drawn("salt", key, 0.05)}
+    twenty = {key for key in keys if drawn("salt", key, 0.20)}
+    assert five < twenty
+    assert abs(len(five) / 20_000 - 0.05) < 0.006
+    other = {key for key in keys if drawn("other salt", key, 0.05)}
+    assert len(five & other) < 100
+    assert not drawn("salt", "x", 0.0)
+    assert drawn("salt", "x", 1.0)
+
+
+def test_rows_are_split_into_inputs_and_keys():
+    assembler = RowAssembler(SIGNATURE, ["flight_id", "origin"], frozenset({"new_input"}))
+    rows = [{**ROW, "flight_id": 7, "new_input": 1}, {**ROW, "wind": None, "at": None}]
+    read = assembler.read(rows)
+    assert read.keys == {"flight_id": [7, None], "origin": ["EWR", "EWR"]}
+    assert read.columns["wind"][0] == 2.0
+    assert np.isnan(read.columns["wind"][1])
+    assert rows[0]["flight_id"] == 7
+    logged = assembler.logged(read.columns, frozenset({"wind"}))
+    assert logged == {
+        "origin": ["EWR", "EWR"],
+        "at": [1367366400000000, None],
+        "wet": [True, True],
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({**ROW, "flight_id": {"a": 1}}, "'flight_id' is dict"),
+        ({**ROW, "nobody": 1}, "'nobody' is unknown"),
+        ({**ROW, "wet": "yes"}, "'wet' is str 'yes'"),
+        ({k: v for k, v in ROW.items() if k != "origin"}, "'origin' is absent"),
+    ],
+)
+def test_a_wrong_row_names_its_field(row, words):
+    assembler = RowAssembler(SIGNATURE, ["flight_id"])
+    with pytest.raises(InvalidRows, match=words):
+        assembler.read([ROW, row])
+
+
+def test_answers_by_kind_of_output():
+    probability = SIGNATURE.output
+    assert read_answer(probability, 0.5, np.array([0.5, 0.4])) == ([0.5, 0.4], [True, False])
+    vector = Output(kind=OutputKind.VECTOR, classes=("a", "b", "c"))
+    raw = np.array([[0.1, 0.7, 0.2]])
+    assert read_answer(vector, 0.5, raw) == ([0.7], ["b"])
+    number = Output(kind=OutputKind.NUMBER)
+    assert read_answer(number, 0.5, np.array([3])) == ([3.0], [None])
+    named = Output(kind=OutputKind.CLASS, classes=("a", "b"))
+    assert read_answer(named, 0.5, np.array(["b"], dtype=object)) == ([None], ["b"])
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(NotANumber):
+            read_answer(probability, 0.5, np.array([0.1, wrong]))
+    assert read_fallback(0.2, 0.5, 2) == ([0.2, 0.2], [False, False])
+    assert read_fallback("ask", 0.5, 1) == ([None], ["ask"])
+
+
+def test_bodies_of_both_kinds():
+    assert native_rows({"rows": [ROW]}) == [ROW] == native_rows(ROW)
+    assert mlflow_rows({"instances": {"a": [1, 2], "b": [3, 4]}}) == [
+        {"a": 1, "b": 3},
+        {"a": 2, "b": 4},
+    ]
+    assert mlflow_rows({"inputs": {"a": 1}}) == [{"a": 1}]
+    assert mlflow_rows({"dataframe_records": [ROW], "params": {}}) == [ROW]
+    for wrong in ({"instances": {"a": [1, 2], "b": [3]}}, {"instances": 3}, {}, [1]):
+        with pytest.raises(HttpError) as refused:
+            mlflow_rows(wrong)
+        assert refused.value.status == 422
+
+
+def record(number, logged):
+    return Record(
+        kind=1, time_us=logged.t, id=f"{number:028x}0000", payload=encode(logged), rows=logged.n
+    )
+
+
+def test_records_of_many_shapes_become_one_table():
+    made = [
+        Logged(
+            m="delay",
+            v=1,
+            a="production",
+            t=20,
+            n=2,
+            x={"wind": [1.0, float("nan")], "origin": ["EWR", None]},
+            k={"flight_id": ["a", "b"]},
+            y=[0.1, 0.9],
+            d=[False, True],
+            us=5,
+        ),
+        Logged(m="delay", v=2, a="candidate", t=10, n=2, e="timeout", p="f" * 28 + "0000"),
+        Logged(m="price", v=3, a="production", t=30, n=1, x={"rooms": [3]}, y=[1e9], d=[None]),
+        Logged(m="kind", v=1, a="production", t=40, n=1, k={"flight_id": [7]}, y=[None], d=["b"]),
+    ]
+    frame = decode([record(n, each) for n, each in enumerate(made)])
+    assert frame["time"].to_list() == [10, 10, 20, 20, 30, 40]
+    assert frame["decision"].to_list() == [None, None, "false", "true", None, "b"]
+    assert frame["score"].to_list() == [None, None, 0.1, 0.9, 1e9, None]
+    assert frame["live_id"][:3].to_list() == ["f" * 28 + "0000", "f" * 28 + "0001", None]
+    assert frame["x.wind"].to_list() == [None, None, 1.0, None, None, None]
+    assert frame["k.flight_id"].to_list() == [None, None, "a", "b", None, "7"]
+    assert frame["prediction_id"][2:4].to_list() == ["0" * 32, "0" * 31 + "1"]
+    assert frame.schema["version"] == pl.Int64
+    assert decode([]).columns == frame.columns[:10]
+
+
+def test_mixed_values_of_one_field_become_text():
+    made = [
+        Logged(m="m", v=1, a="production", t=1, n=1, k={"id": [value]}, y=[0.0])
+        for value in (1, "a", None, 2.5, True)
+    ]
+    frame = decode([record(n, each) for n, each in enumerate(made)])
+    assert frame["k.id"].to_list() == ["1", "a", None, "2.5", "True"]
+
+
+def test_decoding_keeps_up_with_a_busy_server():
+    payload = encode(
+        Logged(
+            m="delay",
+            v=1,
+            a="production",
+            t=1,
+            n=1,
+            x={f"f{n}": [float(n)] for n in range(20)},
+            k={"id": ["f1"]},
+            y=[0.5],
+            d=[True],
+        )
+    )
+    many = [Record(kind=1, time_us=1, id=f"{n:028x}0000", payload=payload) for n in range(20_000)]
+    began = time.process_time()
+    frame = decode(many)
+    took = time.process_time() - began
+    assert frame.height == 20_000
+    assert took < 2.0, f"{20_000 / took:,.0f} single-row records/s"
