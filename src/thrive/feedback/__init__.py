@@ -4,7 +4,18 @@ Outcomes are bitemporal and append-only: each has the moment it became true and 
 was told, and a correction is a new revision. The join of predictions and outcomes gives real
 performance, the delay of labels, and the data of the next training. Not here: the judgement of
 performance (monitoring) and datasets as such (data).
-
-Doors: `add_outcomes` (outcomes), `read_outcomes` (files), `joined` (training_rows),
-`label_coverage` (coverage).
 """
+
+from thrive.feedback.coverage import LabelCoverage, label_coverage
+from thrive.feedback.files import read_outcomes
+from thrive.feedback.outcomes import OutcomesAdded, add_outcomes
+from thrive.feedback.training_rows import joined
+
+__all__ = [
+    "LabelCoverage",
+    "OutcomesAdded",
+    "add_outcomes",
+    "joined",
+    "label_coverage",
+    "read_outcomes",
+]

@@ -21,7 +21,7 @@ class OutcomesAdded(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         received: outcomes with a value.
-        new: not known before.
+        added: not known before.
         known: known already by prediction, source and revision; they were left as they are.
         orphans: their prediction is not in the log that this home can see; kept, they join as
             soon as it is.
@@ -29,7 +29,7 @@ class OutcomesAdded(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     received: int
-    new: int
+    added: int
     known: int
     orphans: int
     empty: int = 0
@@ -51,14 +51,14 @@ def add_outcomes(ctx: Context, outcomes: list[Outcome]) -> OutcomesAdded:
         for outcome in outcomes
         if outcome.value is not None and outcome.value == outcome.value
     ]
-    new = 0
+    added = 0
     for start in range(0, len(told), _BATCH):
         with ctx.observe("outcomes:batch") as tx:
-            new += predictions.insert_outcomes(tx, ctx.project_id, told[start : start + _BATCH])
+            added += predictions.insert_outcomes(tx, ctx.project_id, told[start : start + _BATCH])
     return OutcomesAdded(
         received=len(told),
-        new=new,
-        known=len(told) - new,
+        added=added,
+        known=len(told) - added,
         orphans=len(orphans(ctx.home, (outcome.prediction_id for outcome in told))),
         empty=len(outcomes) - len(told),
     )

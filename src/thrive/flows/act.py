@@ -1,0 +1,376 @@
+"""Decisions about alerts, their actions, and whether they worked.
+
+A decision and the alert's state are one transaction; the action follows. A process that dies in
+between leaves a decision that the next tick carries out, and no action is done twice.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from thrive.contract.schema import Contract
+from thrive.domain.actor import PEOPLE, RELEASERS
+from thrive.domain.clock import format_time, machine_now, parse_duration
+from thrive.domain.errors import Conflict, NotFound, Refused, ThriveError, UsageError
+from thrive.domain.identifiers import new_id
+from thrive.domain.model import ModelVersion
+from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level
+from thrive.domain.project import Job, JobState
+from thrive.flows import promote
+from thrive.monitoring.alerts import CLEAN, clean_since, close, live_pasts
+from thrive.monitoring.outbox import enqueue
+from thrive.monitoring.terms import TermsInForce, terms_of
+from thrive.operations import Context, operation
+from thrive.store import jobs, models, monitoring, releases
+from thrive.store.database import Tx
+
+RETRAIN = "models retrain"
+"""The operation that a worker executes for the action `retrain`."""
+PATIENCE = 14
+"""Windows after an action within which it must have worked."""
+
+DECIDED, DONE, FAILED = "decided", "done", "failed"
+"""The states of a decision: made, carried out, or its action failed."""
+
+
+@operation("alerts decide", role=PEOPLE, writes=True, next_hint="thrive alerts show {alert_id}")
+def alerts_decide(
+    ctx: Context, alert: str, action: ActionKind, *, reason: str, param: list[str] | None = None
+) -> Decision:
+    """Decide about an alert, and have it done.
+
+    `retrain` becomes a job that a worker takes; `rollback` and `hold` move the release at once;
+    `hold` and `fix data` tell the data's owner; `accept` closes the alert and silences this cause
+    for this version; `review`, `retire` and `redesign` are recorded and told to the owner.
+
+    Args:
+        alert: its id, or the first 8 digits or more.
+        action: what shall be done.
+        reason: why, for those who read it later.
+        param: parameters of the new training, e.g. --param until=2013-09-01.
+
+    Raises:
+        NotFound: there is no such alert.
+        Refused: the actor is neither a releaser nor the alert's owner or deputy.
+        Conflict: it is decided already.
+
+    Examples:
+        thrive alerts decide 01928374 retrain --reason "autumn is not in the training data"
+    """
+    if not reason.strip():
+        raise UsageError("The reason is empty.", 'say why, e.g. --reason "the feed is mended"')
+    with ctx.read() as tx:
+        found = monitoring.get_alert(tx, ctx.project_id, alert)
+    named = ctx.actor.name in {found.owner, found.deputy}
+    if not named and not ctx.actor.roles & RELEASERS:
+        raise Refused(f"{ctx.actor.name} may not decide about this alert.", f"ask {found.owner}")
+    return decide(ctx, found, action, reason.strip(), param or [])
+
+
+def decide(
+    ctx: Context, alert: Alert, action: ActionKind, reason: str, params: list[str] | None = None
+) -> Decision:
+    """Record a decision about an open alert and carry it out.
+
+    Raises:
+        Conflict: the alert is not open any more, or the action cannot be done as things are.
+    """
+    decision = Decision(
+        decision_id=new_id(),
+        alert_id=alert.alert_id,
+        action=action,
+        actor=ctx.actor.name,
+        reason=reason,
+        decided_at=ctx.now(),
+        state=DECIDED,
+    )
+    with ctx.write(f"alert:{alert.alert_id}", action=action.value, reason=reason) as tx:
+        present = monitoring.get_alert(tx, ctx.project_id, alert.alert_id)
+        if present.state is not AlertState.OPEN:
+            raise Conflict(
+                f"Alert {alert.alert_id} is {present.state.value} already.",
+                f"thrive alerts show {alert.alert_id}",
+            )
+        table = releases.current_routing(tx, ctx.project_id, alert.model)
+        result: dict[str, Any] = {"routing": table.revision if table else 0, "params": params or []}
+        if action is ActionKind.RETRAIN:
+            result["job"] = _retrain_job(tx, ctx, alert, decision, params or [])
+        decision = msgspec.structs.replace(decision, result=result)
+        monitoring.save_decision(tx, ctx.project_id, decision)
+        decided = msgspec.structs.replace(present, state=AlertState.DECIDED)
+        monitoring.save_alert(tx, ctx.project_id, decided)
+    return carry_out(ctx, decided, decision)
+
+
+def _retrain_job(tx: Tx, ctx: Context, alert: Alert, decision: Decision, params: list[str]) -> str:
+    job = Job(
+        job_id=new_id(),
+        operation=RETRAIN,
+        arguments={"model": alert.model, "decision": decision.decision_id, "param": params},
+        state=JobState.WAITING,
+        actor=ctx.actor.name,
+        run_at=machine_now(),
+        created_at=machine_now(),
+        dedupe_key=f"retrain:{alert.model}",
+    )
+    return jobs.add(tx, ctx.project_id, job).job_id
+
+
+Effect = Callable[[Context, Alert, Decision], dict[str, Any]]
+
+
+def carry_out(ctx: Context, alert: Alert, decision: Decision) -> Decision:
+    """Do what was decided; retraining is left to a worker.
+
+    Raises:
+        ThriveError: it could not be done; the alert is open again, the decision says why.
+    """
+    if decision.action is ActionKind.RETRAIN:
+        return decision
+    try:
+        effect = _EFFECTS[decision.action](ctx, alert, decision)
+    except ThriveError as error:
+        if not error.transient:
+            fail(ctx, decision, error.what)
+        raise
+    done = complete(ctx, decision, effect)
+    if decision.action is ActionKind.ACCEPT:
+        with ctx.read() as tx:
+            present = monitoring.get_alert(tx, ctx.project_id, alert.alert_id)
+        close(ctx, present, f"accepted by {decision.actor}: {decision.reason}")
+    return done
+
+
+def complete(ctx: Context, decision: Decision, effect: dict[str, Any]) -> Decision:
+    """Write that a decision was carried out, and what came of it."""
+    done = msgspec.structs.replace(
+        decision, state=DONE, result={**decision.result, **effect, "done_at": ctx.now()}
+    )
+    _settle(ctx, done, AlertState.DONE)
+    return done
+
+
+def fail(ctx: Context, decision: Decision, what: str) -> Decision:
+    """Write that a decision could not be carried out: its alert wants another one."""
+    failed = msgspec.structs.replace(
+        decision, state=FAILED, result={**decision.result, "error": what}
+    )
+    _settle(ctx, failed, AlertState.OPEN)
+    return failed
+
+
+def _settle(ctx: Context, decision: Decision, state: AlertState) -> None:
+    with ctx.write(f"decision:{decision.decision_id}", state=decision.state) as tx:
+        monitoring.save_decision(tx, ctx.project_id, decision)
+        alert = monitoring.get_alert(tx, ctx.project_id, decision.alert_id)
+        if alert.state is AlertState.DECIDED:
+            monitoring.save_alert(tx, ctx.project_id, msgspec.structs.replace(alert, state=state))
+
+
+def _rollback(ctx: Context, alert: Alert, decision: Decision) -> dict[str, Any]:
+    with ctx.read() as tx:
+        table = releases.current_routing(tx, ctx.project_id, alert.model)
+    if table is not None and table.revision > decision.result.get("routing", 0):
+        return {"effect": "the routing has moved since", "revision": table.revision}
+    moved = promote.roll_back(ctx, alert.model, decision.reason)
+    production = moved.production()
+    words = f"version {production.version} serves" if production else "the fallback answers"
+    return {"effect": words, "revision": moved.revision}
+
+
+def _hold(ctx: Context, alert: Alert, decision: Decision) -> dict[str, Any]:
+    try:
+        held = promote.releases_hold(ctx, alert.model, reason=decision.reason)
+        words = f"release {held.release_id} is held"
+    except NotFound:
+        words = "nothing moves: no release is on its way"
+    return {"effect": words, **_tell(ctx, alert, decision)}
+
+
+def _told(ctx: Context, alert: Alert, decision: Decision) -> dict[str, Any]:
+    return {"effect": _WORDS[decision.action], **_tell(ctx, alert, decision)}
+
+
+_WORDS = {
+    ActionKind.FIX_DATA: "the data's owner mends it",
+    ActionKind.REVIEW: "people look at the answers",
+    ActionKind.ACCEPT: "this cause is silenced for this version",
+    ActionKind.RETIRE: "the owner takes the model out of service",
+    ActionKind.REDESIGN: "the owner designs the model anew",
+}
+
+_EFFECTS: dict[ActionKind, Effect] = {
+    ActionKind.ROLLBACK: _rollback,
+    ActionKind.HOLD: _hold,
+    ActionKind.FIX_DATA: _told,
+    ActionKind.REVIEW: _told,
+    ActionKind.ACCEPT: _told,
+    ActionKind.RETIRE: _told,
+    ActionKind.REDESIGN: _told,
+}
+
+
+def _tell(ctx: Context, alert: Alert, decision: Decision) -> dict[str, Any]:
+    """Put a message about a decision into the outbox; return who is told."""
+    data_owner = alert.evidence.get("upstream", {}).get("owner", "")
+    about_data = decision.action in {ActionKind.HOLD, ActionKind.FIX_DATA}
+    team = data_owner if about_data and data_owner else alert.owner
+    contract = _contract(ctx, alert)
+    body = (
+        f"{alert.title}\n\n{decision.actor} decided: {decision.action.value}. "
+        f"{decision.reason}\nthrive alerts show {alert.alert_id}"
+    )
+    with ctx.observe(f"decision:{decision.decision_id}") as tx:
+        subject = f"[{alert.model}] {decision.action.value}: {alert.title}"
+        reached = enqueue(tx, ctx.project_id, contract, team=team, subject=subject, body=body)
+    return {"told": [team] if reached else []}
+
+
+def _version(ctx: Context, alert: Alert) -> ModelVersion:
+    with ctx.read() as tx:
+        return models.get_version(tx, ctx.project_id, alert.model, alert.version)
+
+
+def _terms(ctx: Context, alert: Alert) -> TermsInForce:
+    return terms_of(ctx, _version(ctx, alert))
+
+
+def _contract(ctx: Context, alert: Alert) -> Contract:
+    return _terms(ctx, alert).contract
+
+
+def resume_decisions(ctx: Context) -> list[Decision]:
+    """Carry out the decisions whose process died before their action, and return them.
+
+    A retraining whose job ended without a word about its decision has failed.
+    """
+    made: list[Decision] = []
+    for alert in _alerts(ctx, AlertState.DECIDED):
+        decision = _latest(ctx, alert)
+        if decision is None or decision.state != DECIDED:
+            continue
+        if decision.action is not ActionKind.RETRAIN:
+            made.append(carry_out(ctx, alert, decision))
+        elif (error := _job_error(ctx, decision)) is not None:
+            made.append(fail(ctx, decision, error))
+    return made
+
+
+def _job_error(ctx: Context, decision: Decision) -> str | None:
+    with ctx.read() as tx:
+        job = jobs.get(tx, ctx.project_id, str(decision.result["job"]))
+    ended = job.state in {JobState.FAILED, JobState.CANCELLED}
+    return (job.error or f"its job was {job.state.value}") if ended else None
+
+
+def _alerts(ctx: Context, state: AlertState) -> list[Alert]:
+    with ctx.read() as tx:
+        return monitoring.find_alerts(tx, ctx.project_id, states=(state.value,))
+
+
+def _latest(ctx: Context, alert: Alert) -> Decision | None:
+    with ctx.read() as tx:
+        found = monitoring.find_decisions(tx, ctx.project_id, alert.alert_id)
+    return found[0] if found else None
+
+
+def enforce_deadlines(ctx: Context) -> list[Alert]:
+    """Do what the contract says when nobody decided in time, and return the alerts concerned.
+
+    The default action is carried out where there is one; otherwise the deputy is asked, once,
+    with a new deadline. Notices have no deadline that is enforced.
+    """
+    now = ctx.now()
+    late = [
+        alert
+        for alert in _alerts(ctx, AlertState.OPEN)
+        if alert.level is Level.ALERT and alert.deadline <= now
+    ]
+    return [alert for alert in late if _enforce(ctx, alert, now)]
+
+
+def _enforce(ctx: Context, alert: Alert, now: int) -> bool:
+    tried = _latest(ctx, alert)
+    if alert.default_action and (tried is None or tried.state != FAILED):
+        reason = f"nobody decided by {format_time(alert.deadline)}: the contract's default"
+        decide(ctx, alert, ActionKind(alert.default_action), reason)
+        return True
+    if alert.evidence.get("escalated") or not alert.deputy or alert.deputy == alert.owner:
+        return False
+    terms = _terms(ctx, alert)
+    within = parse_duration(terms.model.actions[alert.cause].within)
+    asked = msgspec.structs.replace(
+        alert,
+        owner=alert.deputy,
+        deputy=alert.owner,
+        deadline=now + within,
+        evidence={**alert.evidence, "escalated": True},
+    )
+    with ctx.write(f"alert:{alert.alert_id}", escalated_to=asked.owner) as tx:
+        monitoring.save_alert(tx, ctx.project_id, asked)
+        enqueue(
+            tx,
+            ctx.project_id,
+            terms.contract,
+            team=asked.owner,
+            subject=f"[{alert.model}] {alert.owner} did not decide: {alert.title}",
+            body=f"{alert.title}\nDecide by {format_time(asked.deadline)}.\n"
+            f"thrive alerts show {alert.alert_id}",
+        )
+    return True
+
+
+def verify_decisions(ctx: Context) -> list[Alert]:
+    """Say of each action that was done whether it worked, and close its alert.
+
+    It worked when three windows in a row are clean; it did not when that takes more than
+    fourteen. A retrained version is judged by its own windows, once it serves.
+    """
+    closed: list[Alert] = []
+    for alert in _alerts(ctx, AlertState.DONE):
+        decision = _latest(ctx, alert)
+        worked = _worked(ctx, alert, decision) if decision is not None else None
+        if decision is None or worked is None:
+            continue
+        words = f"{CLEAN} clean windows" if worked else f"not clean within {PATIENCE} windows"
+        with ctx.write(f"decision:{decision.decision_id}", worked=worked) as tx:
+            judged = msgspec.structs.replace(decision, worked=worked)
+            monitoring.save_decision(tx, ctx.project_id, judged)
+        verdict = "worked" if worked else "did not work"
+        closed.append(close(ctx, alert, f"{decision.action.value} {verdict}: {words}"))
+    return closed
+
+
+def _worked(ctx: Context, alert: Alert, decision: Decision) -> bool | None:
+    """Tell whether an action worked; None while it is too early to say."""
+    now = ctx.now()
+    done_at = int(decision.result.get("done_at", decision.decided_at))
+    pasts = live_pasts(ctx, alert.model, now)
+    length = _terms(ctx, alert).window
+    late = now - done_at > PATIENCE * length
+    if not pasts:
+        return True if alert.cause is not Cause.SERVICE else (False if late else None)
+    waiting = decision.action is ActionKind.RETRAIN and pasts[0].version.version == alert.version
+    if alert.cause is Cause.AGE:
+        renewed = pasts[0].version.version != alert.version
+        return True if renewed else (False if late else None)
+    if not waiting and clean_since(alert, pasts, done_at) >= CLEAN:
+        return True
+    return False if late else None
+
+
+def note_retrained(ctx: Context, decision_id: str, effect: dict[str, Any]) -> None:
+    """Complete the decision behind a retraining; one that was settled otherwise stays so."""
+    with ctx.read() as tx:
+        decision = monitoring.get_decision(tx, ctx.project_id, decision_id)
+    if decision.state == DECIDED:
+        complete(ctx, decision, effect)
+
+
+def note_failed(ctx: Context, decision_id: str, what: str) -> None:
+    """Fail the decision behind a retraining; one that was settled otherwise stays so."""
+    with ctx.read() as tx:
+        decision = monitoring.get_decision(tx, ctx.project_id, decision_id)
+    if decision.state == DECIDED:
+        fail(ctx, decision, what)

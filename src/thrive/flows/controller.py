@@ -1,0 +1,145 @@
+"""The controller: one tick looks at everything that waits for time to pass.
+
+A tick is idempotent: killed anywhere and called again, it comes to the same end. One process at a
+time leads; steps that fail are told and do not keep the others from their turn.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from thrive.domain.actor import CONTROLLER, KEEPERS
+from thrive.domain.clock import ClockMode
+from thrive.domain.errors import ThriveError
+from thrive.flows import act
+from thrive.flows.promote import advance_releases
+from thrive.monitoring.alerts import raise_alerts
+from thrive.monitoring.closing import close_windows
+from thrive.operations import Context, Kind, operation
+from thrive.serving.sealing import seal_logs
+from thrive.store import jobs, models
+from thrive.tracking.recovery import recover_dead_runs
+
+LEASE = "controller"
+LEASE_SECONDS = 20.0
+"""How long a killed leader keeps others out; a leader renews it before each step."""
+
+T = TypeVar("T")
+
+
+class TickReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one tick did.
+
+    Attributes:
+        led: False when another process leads; then nothing was done.
+        sealed: prediction rows brought into the store.
+        recovered: dead runs that were marked as interrupted.
+        windows: windows closed or corrected.
+        alerts: alerts opened, renewed or closed.
+        enforced: alerts whose deadline had passed.
+        moved: releases that took a step.
+        verified: alerts closed because their action worked or did not.
+        problems: what failed, in words.
+    """
+
+    led: bool
+    sealed: int = 0
+    recovered: int = 0
+    windows: int = 0
+    alerts: int = 0
+    enforced: int = 0
+    moved: int = 0
+    verified: int = 0
+    problems: list[str] = []
+
+
+@operation("tick", role=KEEPERS, kind=Kind.CLIENT, writes=True, next_hint="thrive status")
+def tick(ctx: Context) -> TickReport:
+    """Do what is due: seal logs, close windows, raise alerts, keep deadlines, advance releases.
+
+    On a replay clock it waits until it leads, and takes open logs too; otherwise it leaves at
+    once when another process leads.
+
+    Examples:
+        thrive tick
+    """
+    scoped = ctx.acting(CONTROLLER, "tick")
+    replayed = ctx.home.clock().mode is ClockMode.REPLAY
+    leader = _Leader(scoped)
+    if not leader.take(patience=LEASE_SECONDS * 1.5 if replayed else 0.0):
+        return TickReport(led=False)
+    try:
+        return _tick(scoped, leader, replayed=replayed)
+    finally:
+        leader.leave()
+
+
+class _Leader:
+    """The lease of the controller, and the problems met under it."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._owner = f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
+        self.problems: list[str] = []
+
+    def take(self, patience: float) -> bool:
+        """Take or renew the lease, waiting for another holder at most so many seconds."""
+        end = time.monotonic() + patience
+        while not self._try():
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.2)
+        return True
+
+    def _try(self) -> bool:
+        with self._ctx.home.write() as tx:
+            project = self._ctx.project_id
+            return jobs.take_lease(tx, project, LEASE, self._owner, LEASE_SECONDS) is not None
+
+    def leave(self) -> None:
+        """Give the lease back."""
+        with self._ctx.home.write() as tx:
+            jobs.release_lease(tx, self._ctx.project_id, LEASE, self._owner)
+
+    def step(self, name: str, work: Callable[[], T], otherwise: T) -> T:
+        """Do one step; an error that Thrive raised on purpose is noted, not raised."""
+        if not self._try():
+            self.problems.append(f"{name}: another process took over")
+            return otherwise
+        try:
+            return work()
+        except ThriveError as error:
+            self.problems.append(f"{name}: {error.what}")
+            return otherwise
+
+
+def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
+    recovered = leader.step("runs", lambda: len(recover_dead_runs(ctx)), 0)
+    sealed = leader.step("logs", lambda: seal_logs(ctx.home, force=replayed), 0)
+    with ctx.read() as tx:
+        names = [model.name for model in models.find(tx, ctx.project_id)]
+    windows = sum(_each(leader, f"windows of {name}", close_windows, ctx, name) for name in names)
+    alerts = sum(_each(leader, f"alerts of {name}", raise_alerts, ctx, name) for name in names)
+    _each(leader, "decisions", act.resume_decisions, ctx)
+    enforced = _each(leader, "deadlines", act.enforce_deadlines, ctx)
+    moved = leader.step("releases", lambda: sum(each.moved for each in advance_releases(ctx)), 0)
+    verified = _each(leader, "verification", act.verify_decisions, ctx)
+    return TickReport(
+        led=True,
+        sealed=sealed,
+        recovered=recovered,
+        windows=windows,
+        alerts=alerts,
+        enforced=enforced,
+        moved=moved,
+        verified=verified,
+        problems=leader.problems,
+    )
+
+
+def _each(leader: _Leader, name: str, work: Callable[..., list[Any]], *given: Any) -> int:
+    return leader.step(name, lambda: len(work(*given)), 0)

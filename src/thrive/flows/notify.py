@@ -1,0 +1,22 @@
+"""Delivering the outbox: the operation that a worker executes for one message."""
+
+from thrive.domain.actor import KEEPERS
+from thrive.flows.messages import send
+from thrive.monitoring.outbox import OPERATION
+from thrive.operations import Context, Kind, operation
+
+
+@operation(OPERATION, role=KEEPERS, kind=Kind.JOB)
+def messages_send(ctx: Context, channel: str, subject: str, body: str) -> None:
+    """Send one message to a channel and return once the other side took it.
+
+    Args:
+        channel: `mailto:...`, `https://...`, `file:PATH` or `console:`.
+        subject: one line.
+        body: plain text.
+
+    Raises:
+        UsageError: the channel's form is unknown, or no mail server is set.
+        StoreUnavailable: the other side did not take it; it is tried again.
+    """
+    send(channel, subject, body, ctx.folder or ctx.home.folder)

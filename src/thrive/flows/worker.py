@@ -1,0 +1,167 @@
+"""The worker: takes jobs under a lease and executes their operations.
+
+A fence keeps a worker out that lost its job; a job whose worker was killed is taken again when
+its lease ends. Only errors that say of themselves that they are transient are tried again.
+"""
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import msgspec
+
+from thrive.domain.actor import KEEPERS, Actor, Role
+from thrive.domain.errors import Conflict, Interrupted, ThriveError
+from thrive.domain.project import Job, JobState
+from thrive.flows.catalogue import load_all
+from thrive.operations import (
+    Context,
+    Kind,
+    Progress,
+    convert_arguments,
+    find_operation,
+    operation,
+)
+from thrive.settings import read_settings
+from thrive.store import jobs
+
+POLL_SECONDS = 0.5
+FIRST_PAUSE_SECONDS = 1.0
+"""Pause before a job is tried again; it doubles each time."""
+
+
+class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker did before it stopped."""
+
+    done: int
+    failed: int
+    retried: int
+
+
+@operation("worker", role=KEEPERS, kind=Kind.CLIENT, writes=True)
+def worker(ctx: Context, *, once: bool = False) -> WorkerReport:
+    """Execute jobs as they come: trainings, messages, and whatever else takes long.
+
+    Args:
+        once: stop when nothing is due, instead of waiting for more.
+
+    Examples:
+        thrive worker --once
+    """
+    load_all()
+    counts = dict.fromkeys(JobState, 0)
+    try:
+        while True:
+            ended = execute_next(ctx)
+            if ended is not None:
+                counts[ended] += 1
+            elif once:
+                break
+            else:
+                time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        raise Interrupted("The worker was stopped; its job goes back.", "thrive worker") from None
+    return WorkerReport(
+        done=counts[JobState.DONE],
+        failed=counts[JobState.FAILED],
+        retried=counts[JobState.WAITING],
+    )
+
+
+def execute_next(ctx: Context, job_id: str | None = None) -> JobState | None:
+    """Take the next due job (or the one named) and execute it.
+
+    Returns:
+        How it ended; WAITING when it will be tried again, None when there was none to take or
+        another worker holds it now.
+    """
+    seconds = read_settings().lease_seconds
+    with ctx.home.write() as tx:
+        job = jobs.take(tx, ctx.project_id, seconds, job_id)
+    if job is None:
+        return None
+    try:
+        return _execute(ctx, job, seconds)
+    except Conflict:  # the lease went to another worker, which ends the job; errors of the work
+        return None  # itself were written by `_execute`
+
+
+def _execute(ctx: Context, job: Job, seconds: float) -> JobState:
+    if job.attempt > job.max_attempts:
+        return _end(ctx, job, JobState.FAILED, error="Its workers died each time it was tried.")
+    actor = Actor(name=job.actor, roles=frozenset(Role))  # it was permitted when it was queued
+    try:
+        with _held(ctx, job, seconds) as report:
+            scoped = Context(
+                ctx.home, actor, folder=ctx.folder, progress=report, operation=job.operation
+            )
+            found = find_operation(job.operation)
+            result = found.function(scoped, **convert_arguments(found, job.arguments))
+    except KeyboardInterrupt:
+        with ctx.home.write() as tx:
+            jobs.retry(tx, ctx.project_id, job, delay_seconds=0.0, error="interrupted")
+        raise
+    except ThriveError as error:
+        if error.transient and job.attempt < job.max_attempts:
+            pause = FIRST_PAUSE_SECONDS * 2 ** (job.attempt - 1)
+            with ctx.home.write() as tx:
+                jobs.retry(tx, ctx.project_id, job, delay_seconds=pause, error=str(error))
+            return JobState.WAITING
+        return _end(ctx, job, JobState.FAILED, error=str(error))
+    except Exception as error:  # noqa: BLE001 - a worker outlives any job's mistake and says it
+        return _end(ctx, job, JobState.FAILED, error=f"{type(error).__name__}: {error}")
+    return _end(ctx, job, JobState.DONE, result=msgspec.to_builtins(result))
+
+
+def _end(
+    ctx: Context, job: Job, state: JobState, *, result: object = None, error: str = ""
+) -> JobState:
+    with ctx.observe(f"job:{job.job_id}") as tx:
+        jobs.finish(tx, ctx.project_id, job, state, result=result, error=error)
+    return state
+
+
+class _Lease:
+    """Keeps a job's lease alive from a thread, with the last progress that was told."""
+
+    def __init__(self, ctx: Context, job: Job, seconds: float) -> None:
+        self._ctx = ctx
+        self._job = job
+        self._seconds = seconds
+        self._share, self._words = job.progress, job.message
+        self.stopping = threading.Event()
+
+    def tell(self, share: float, words: str) -> None:
+        """Remember how far the work is; the thread writes it."""
+        self._share, self._words = share, words
+
+    def keep(self) -> None:
+        """Renew the lease until told to stop, or until it is lost."""
+        while not self.stopping.wait(self._seconds / 6):
+            try:
+                with self._ctx.observe(f"job:{self._job.job_id}") as tx:
+                    jobs.report(
+                        tx,
+                        self._ctx.project_id,
+                        self._job,
+                        seconds=self._seconds,
+                        progress=self._share,
+                        message=self._words,
+                    )
+            except Conflict:
+                return
+            except ThriveError:
+                continue
+
+
+@contextmanager
+def _held(ctx: Context, job: Job, seconds: float) -> Generator[Progress]:
+    lease = _Lease(ctx, job, seconds)
+    thread = threading.Thread(target=lease.keep, name="job-lease", daemon=True)
+    thread.start()
+    try:
+        yield lease.tell
+    finally:
+        lease.stopping.set()
+        thread.join()

@@ -1,0 +1,247 @@
+"""Decisions: recorded with the alert, carried out once, judged later."""
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from tests.streams import Stream
+
+from thrive.domain.actor import Actor, Role
+from thrive.domain.clock import DAY
+from thrive.domain.errors import Conflict, Refused, UsageError
+from thrive.domain.identifiers import new_id
+from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level
+from thrive.domain.project import Job, JobState
+from thrive.flows import act, worker
+from thrive.flows.catalogue import load_all
+from thrive.flows.controller import LEASE, tick
+from thrive.operations import Context
+from thrive.store import audit, jobs, monitoring, releases
+
+load_all()
+
+
+@pytest.fixture
+def stream(context: Context) -> Iterator[Stream]:
+    made = Stream(context)
+    made.add_version(2)
+    made.advance(0.1)
+    made.route(2, context.now())
+    yield made
+
+
+def opened(stream: Stream, cause: Cause = Cause.PERFORMANCE, **changes: object) -> Alert:
+    """Store an open alert about version 2."""
+    now = stream.context.now()
+    alert = Alert(
+        alert_id=new_id(),
+        model="m",
+        version=2,
+        cause=cause,
+        level=Level.ALERT,
+        state=AlertState.OPEN,
+        title="It is bad.",
+        owner="ml",
+        deputy="data",
+        opened_at=now,
+        deadline=now + DAY,
+        evidence={"upstream": {"dataset": "weather", "owner": "data"}},
+        proposed=["rollback"],
+        recommended="rollback",
+    )
+    alert = msgspec.structs.replace(alert, **changes)
+    with stream.context.write(f"alert:{alert.alert_id}") as tx:
+        monitoring.save_alert(tx, stream.context.project_id, alert)
+    return alert
+
+
+def present(stream: Stream, alert: Alert) -> Alert:
+    with stream.context.read() as tx:
+        return monitoring.get_alert(tx, stream.context.project_id, alert.alert_id)
+
+
+def decision_of(stream: Stream, alert: Alert) -> Decision:
+    with stream.context.read() as tx:
+        return monitoring.find_decisions(tx, stream.context.project_id, alert.alert_id)[0]
+
+
+def serving(stream: Stream) -> int:
+    with stream.context.read() as tx:
+        table = releases.current_routing(tx, stream.context.project_id, "m")
+    assert table is not None
+    production = table.production()
+    assert production is not None
+    return production.version
+
+
+def queued(stream: Stream) -> list[Job]:
+    with stream.context.read() as tx:
+        return jobs.find(tx, stream.context.project_id)
+
+
+def test_a_rollback_moves_traffic_and_is_audited(stream: Stream) -> None:
+    alert = opened(stream)
+    decision = act.alerts_decide(
+        stream.context, alert.alert_id, ActionKind.ROLLBACK, reason="errors since noon"
+    )
+    assert (decision.state, decision.actor) == ("done", "tester")
+    assert serving(stream) == 1
+    assert present(stream, alert).state is AlertState.DONE
+    with stream.context.read() as tx:
+        entries = audit.latest(tx, stream.context.project_id)
+        assert audit.first_broken(tx, stream.context.project_id) is None
+    assert any(entry.detail.get("reason") == "errors since noon" for entry in entries)
+
+
+def test_an_alert_is_decided_once(stream: Stream) -> None:
+    alert = opened(stream)
+    act.decide(stream.context, alert, ActionKind.REVIEW, "look")
+    with pytest.raises(Conflict, match="done already"):
+        act.decide(stream.context, alert, ActionKind.ROLLBACK, "no")
+    assert serving(stream) == 2
+
+
+def test_only_releasers_and_the_named_teams_decide(stream: Stream) -> None:
+    alert = opened(stream)
+    roles = frozenset({Role.DATA_SCIENTIST})
+    stranger = stream.context.acting(Actor(name="eve", roles=roles), "alerts decide")
+    with pytest.raises(Refused, match="eve may not"):
+        act.alerts_decide(stranger, alert.alert_id, ActionKind.ACCEPT, reason="fine")
+    with pytest.raises(UsageError, match="reason is empty"):
+        act.alerts_decide(stream.context, alert.alert_id, ActionKind.ACCEPT, reason=" ")
+    owner = stream.context.acting(Actor(name="ml", roles=roles), "alerts decide")
+    act.alerts_decide(owner, alert.alert_id, ActionKind.ACCEPT, reason="the world changed")
+    closed = present(stream, alert)
+    assert closed.state is AlertState.CLOSED
+    assert closed.closing == "accepted by ml: the world changed"
+
+
+def test_a_hold_moves_nothing_and_tells_the_owner_of_the_data(stream: Stream) -> None:
+    alert = opened(stream, Cause.DATA_QUALITY)
+    decision = act.decide(stream.context, alert, ActionKind.HOLD, "wait for the feed")
+    assert decision.result["told"] == ["data"]
+    assert serving(stream) == 2
+    (message,) = queued(stream)
+    assert message.arguments["channel"] == "file:data.txt"
+    worker.worker(stream.context, once=True)
+    told = (stream.context.local_folder() / "data.txt").read_text()
+    assert "wait for the feed" in told
+    assert alert.alert_id in told
+
+
+def test_retrain_is_a_job_and_its_failure_opens_the_alert_again(stream: Stream) -> None:
+    alert = opened(stream)
+    decision = act.decide(stream.context, alert, ActionKind.RETRAIN, "autumn", ["until=2013-09-01"])
+    (job,) = queued(stream)
+    assert job.operation == "models retrain"
+    assert job.arguments == {
+        "model": "m",
+        "decision": decision.decision_id,
+        "param": ["until=2013-09-01"],
+    }
+    assert present(stream, alert).state is AlertState.DECIDED
+    report = worker.worker(stream.context, once=True)
+    assert report.failed == 1
+    assert decision_of(stream, alert).state == "failed"
+    assert "not made by a recorded run" in decision_of(stream, alert).result["error"]
+    assert present(stream, alert).state is AlertState.OPEN
+
+
+def test_a_cancelled_retraining_fails_its_decision(stream: Stream) -> None:
+    alert = opened(stream)
+    act.decide(stream.context, alert, ActionKind.RETRAIN, "autumn")
+    (job,) = queued(stream)
+    with stream.context.write(f"job:{job.job_id}") as tx:
+        jobs.cancel(tx, stream.context.project_id, job.job_id)
+    act.resume_decisions(stream.context)
+    assert decision_of(stream, alert).state == "failed"
+    assert present(stream, alert).state is AlertState.OPEN
+
+
+def test_a_decision_whose_process_died_is_carried_out_once(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alert = opened(stream)
+
+    def die(*_: object) -> Decision:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(act, "complete", die)  # after the action, before it is written
+        with pytest.raises(KeyboardInterrupt):
+            act.decide(stream.context, alert, ActionKind.ROLLBACK, "errors")
+    assert serving(stream) == 1
+    (resumed,) = act.resume_decisions(stream.context)
+    assert resumed.state == "done"
+    assert serving(stream) == 1
+    with stream.context.read() as tx:
+        table = releases.current_routing(tx, stream.context.project_id, "m")
+    assert table is not None
+    assert table.revision == 3
+    assert act.resume_decisions(stream.context) == []
+
+
+def test_a_missed_deadline_takes_the_default_action(stream: Stream) -> None:
+    alert = opened(stream, default_action="rollback")
+    assert act.enforce_deadlines(stream.context) == []
+    stream.advance(1.1)
+    tick(stream.context)
+    assert serving(stream) == 1
+    decision = decision_of(stream, alert)
+    assert decision.actor == "thrive-controller"
+    assert "nobody decided by" in decision.reason
+
+
+def test_without_a_default_the_deputy_is_asked_once(stream: Stream) -> None:
+    alert = opened(stream)
+    stream.advance(1.1)
+    assert len(act.enforce_deadlines(stream.context)) == 1
+    asked = present(stream, alert)
+    assert (asked.owner, asked.deputy) == ("data", "ml")
+    assert asked.deadline > alert.deadline
+    assert queued(stream)[0].arguments["channel"] == "file:data.txt"
+    stream.advance(2)
+    assert act.enforce_deadlines(stream.context) == []
+
+
+def test_three_clean_windows_say_that_the_action_worked(stream: Stream) -> None:
+    stream.live_day(version=2, noise=0.4)
+    stream.live_day(version=2, noise=0.4)
+    tick(stream.context)
+    with stream.context.read() as tx:
+        (alert,) = monitoring.find_alerts(tx, stream.context.project_id)
+    act.decide(stream.context, alert, ActionKind.ROLLBACK, "version 1 was good")
+    for _ in range(4):
+        assert present(stream, alert).state is AlertState.DONE
+        stream.live_day(version=1)
+        tick(stream.context)
+    assert present(stream, alert).state is AlertState.CLOSED
+    assert decision_of(stream, alert).worked is True
+
+
+def test_an_action_that_changes_nothing_did_not_work(stream: Stream) -> None:
+    for _ in range(2):
+        stream.live_day(version=2, noise=0.4)
+    tick(stream.context)
+    with stream.context.read() as tx:
+        (alert,) = monitoring.find_alerts(tx, stream.context.project_id)
+    act.decide(stream.context, alert, ActionKind.REVIEW, "look at it")
+    for _ in range(15):
+        stream.live_day(version=2, noise=0.4)
+    tick(stream.context)
+    assert decision_of(stream, alert).worked is False
+    assert "did not work" in present(stream, alert).closing
+
+
+def test_two_ticks_in_a_row_are_one(stream: Stream) -> None:
+    stream.live_day(version=2)
+    first = tick(stream.context)
+    assert (first.led, first.windows, first.problems) == (True, 2, [])
+    second = tick(stream.context)
+    assert (second.windows, second.alerts, second.problems) == (0, 0, [])
+
+
+def test_a_second_leader_leaves(context: Context) -> None:
+    with context.home.write() as tx:
+        jobs.take_lease(tx, context.project_id, LEASE, "somebody else", 60)
+    assert not tick(context).led
