@@ -92,5 +92,12 @@ def _post(url: str, subject: str, body: str) -> None:
 
 
 def _append(path: Path, subject: str, body: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{format_time(machine_now())} {subject}\n{body}\n")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{format_time(machine_now())} {subject}\n{body}\n")
+    except OSError as error:
+        raise UsageError(
+            f"The channel file:{path} cannot be written: {error.strerror}.",
+            "give a file in a folder you may write to",
+        ) from error
