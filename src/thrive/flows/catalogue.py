@@ -29,6 +29,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.server.operations",
     "thrive.serving.operations",
     "thrive.tracking.operations",
+    "thrive.ui.operations",
 )
 """Dotted names, sorted; a module that declares an operation stands here, held by a test."""
 

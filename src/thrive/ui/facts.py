@@ -1,0 +1,181 @@
+"""What pages know of one model: its rows, read once, with the terms in force."""
+
+from functools import lru_cache
+
+import msgspec
+
+from thrive.contract.gaps import Gap, gaps
+from thrive.contract.parse import ParsedContract, parse
+from thrive.contract.schema import ACTION_DEFAULTS, Contract, ModelTerms
+from thrive.domain.clock import ClockMode
+from thrive.domain.gate import Approval, Verdict
+from thrive.domain.model import Model, ModelVersion
+from thrive.domain.monitoring import Alert, AlertState, Cause, Level, Window
+from thrive.domain.release import Release, ReleaseState, RoutingTable
+from thrive.monitoring.terms import TermsInForce
+from thrive.operations import Context
+from thrive.registry.stages import champion
+from thrive.serving.operations import serving_status
+from thrive.store import gates, models, monitoring, projects, releases
+from thrive.store.database import Tx
+
+WINDOWS = 60
+"""How many of a model's newest windows pages look at."""
+_ACTIVE = (AlertState.OPEN.value, AlertState.DECIDED.value)
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the pages need of one model.
+
+    Attributes:
+        model: the model.
+        now: the project's moment.
+        replay: the clock is in replay.
+        versions: newest first.
+        history: routing tables, newest first.
+        production: the version with most live traffic.
+        terms: the contract of the version in production, else of the newest.
+        windows: the newest windows of every version, oldest first.
+        alerts: open ones and those being acted on, newest first.
+        verdict: the newest on the version in production.
+        gaps: what that contract leaves unanswered.
+        releases: newest first.
+        servers: serving hosts that ever spoke.
+        servers_up: those that spoke lately.
+    """
+
+    model: Model
+    now: int
+    replay: bool
+    versions: list[ModelVersion]
+    history: list[RoutingTable]
+    production: ModelVersion | None
+    terms: TermsInForce
+    windows: list[Window]
+    alerts: list[Alert]
+    verdict: Verdict | None
+    gaps: list[Gap]
+    releases: list[Release]
+    servers: int
+    servers_up: int
+
+    def production_windows(self) -> list[Window]:
+        """Return the windows of the version in production, oldest first."""
+        number = self.production.version if self.production is not None else None
+        return [window for window in self.windows if window.version == number]
+
+    def newest_window(self) -> Window | None:
+        """Return the newest closed window of the version in production."""
+        mine = self.production_windows()
+        return mine[-1] if mine else None
+
+    def main_windows(self) -> list[Window]:
+        """Return one window for each time: that of the version with most rows, oldest first."""
+        chosen: dict[int, Window] = {}
+        for window in self.windows:
+            if window.start not in chosen or window.rows > chosen[window.start].rows:
+                chosen[window.start] = window
+        return [chosen[start] for start in sorted(chosen)]
+
+    def active_alert(self, cause: Cause) -> Alert | None:
+        """Return the alert (before the notice) of a cause that is not over."""
+        mine = [alert for alert in self.alerts if alert.cause is cause]
+        return min(mine, key=lambda alert: alert.level is not Level.ALERT, default=None)
+
+    def under_way(self) -> Release | None:
+        """Return the release that is on its way, held or not."""
+        states = (ReleaseState.RUNNING, ReleaseState.HELD)
+        return next((each for each in self.releases if each.state in states), None)
+
+
+class _Servers(msgspec.Struct, frozen=True, kw_only=True):
+    known: int
+    up: int
+
+
+def every_model(ctx: Context) -> list[ModelFacts]:
+    """Return the facts of all models, by name."""
+    servers = _servers(ctx)
+    with ctx.read() as tx:
+        return [_facts(ctx, tx, model, servers) for model in models.find(tx, ctx.project_id)]
+
+
+def one_model(ctx: Context, name: str) -> ModelFacts:
+    """Return the facts of a model.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    servers = _servers(ctx)
+    with ctx.read() as tx:
+        return _facts(ctx, tx, models.get(tx, ctx.project_id, name), servers)
+
+
+def _servers(ctx: Context) -> _Servers:
+    hosts = serving_status(ctx)
+    return _Servers(known=len(hosts), up=sum(host.up for host in hosts))
+
+
+def _facts(ctx: Context, tx: Tx, model: Model, servers: _Servers) -> ModelFacts:
+    project, name = ctx.project_id, model.name
+    clock = projects.clock(tx, project)
+    versions = models.versions(tx, project, name)
+    history = releases.routing_history(tx, project, name)
+    number = champion(history)
+    production = next((each for each in versions if each.version == number), None)
+    judged = production or (versions[0] if versions else None)
+    contract = contract_of(ctx, tx, judged)
+    terms = _terms(contract, name)
+    verdicts = gates.find_verdicts(tx, project, name, number, limit=1) if number else []
+    return ModelFacts(
+        model=model,
+        now=clock.now(),
+        replay=clock.mode is ClockMode.REPLAY,
+        versions=versions,
+        history=history,
+        production=production,
+        terms=terms,
+        windows=monitoring.find_windows(
+            tx, project, name, since=clock.now() - WINDOWS * terms.window
+        ),
+        alerts=monitoring.find_alerts(tx, project, model=name, states=_ACTIVE),
+        verdict=verdicts[0] if verdicts else None,
+        gaps=gaps(contract, _reachable(ctx, tx, contract)) if contract is not None else [],
+        releases=releases.find(tx, project, name),
+        servers=servers.known,
+        servers_up=servers.up,
+    )
+
+
+def contract_of(ctx: Context, tx: Tx, version: ModelVersion | None) -> ParsedContract | None:
+    """Return the contract a version was registered under, None if none is stored."""
+    if version is None:
+        return None
+    stored = projects.find_contract(tx, ctx.project_id, version.contract)
+    return _parsed(stored.text) if stored is not None else None
+
+
+def _terms(contract: ParsedContract | None, name: str) -> TermsInForce:
+    whole = contract.contract if contract is not None else Contract()
+    own = whole.model.get(name) or ModelTerms(actions=ACTION_DEFAULTS)
+    return TermsInForce(contract=whole, model=own)
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> ParsedContract:
+    return parse(text)
+
+
+def _reachable(ctx: Context, tx: Tx, contract: ParsedContract) -> set[str]:
+    teams = contract.contract.team
+    return {
+        contact.team
+        for contact in projects.contacts(tx, ctx.project_id)
+        if contact.team in teams and teams[contact.team].channel == contact.channel
+    }
+
+
+def approvals_of(ctx: Context, tx: Tx, version: ModelVersion, step: str) -> list[Approval]:
+    """Return the approvals that a version has for a step."""
+    given = gates.find_approvals(tx, ctx.project_id, version.model, version.version)
+    return [approval for approval in given if approval.step == step]

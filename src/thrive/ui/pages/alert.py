@@ -1,0 +1,100 @@
+"""One alert: what happened, how that is known, what can be done, what was decided."""
+
+import msgspec
+
+from thrive.contract.schema import ActionTerms
+from thrive.domain.monitoring import Alert, AlertState, Decision, Window
+from thrive.monitoring.findings import Findings, findings_of
+from thrive.operations import Context
+from thrive.store import models, monitoring
+from thrive.ui.facts import contract_of
+from thrive.ui.words import quoted
+
+MEANINGS = {
+    "retrain": "Train a new version on newer data; the gates then judge it against this one.",
+    "rollback": "Give the traffic back to the version before.",
+    "hold": "Change nothing in the model until the cause is mended; the alert stays in sight.",
+    "review": "Let people look at the answers before anything is changed.",
+    "fix data": "Have the data mended by its owner; the model is not at fault.",
+    "accept": "Live with it: the reason is kept, the alert closes.",
+    "retire": "Take the model out of use; its fallback answers.",
+    "redesign": "The question or the inputs no longer fit; begin anew.",
+}
+"""What each action does, in one line."""
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """One action that can be taken, what it does, and what to type for it."""
+
+    action: str
+    meaning: str
+    recommended: bool
+    command: str
+
+
+class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert with its evidence.
+
+    Attributes:
+        alert: the alert.
+        decides: what the contract in force says about its cause, None where it names nothing.
+        options: what can be done, the recommended first; empty once it is decided.
+        decisions: what was decided, newest first.
+        windows: the windows from the first bad one to the last, oldest first.
+        findings: what was found in the last of them.
+    """
+
+    now: int
+    alert: Alert
+    decides: ActionTerms | None
+    options: list[Option]
+    decisions: list[Decision]
+    windows: list[Window]
+    findings: Findings | None
+
+
+def load(ctx: Context, alert_id: str) -> AlertPage:
+    """Return the page of an alert.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    with ctx.read() as tx:
+        alert = monitoring.get_alert(tx, ctx.project_id, alert_id)
+        decisions = monitoring.find_decisions(tx, ctx.project_id, alert.alert_id)
+        since = alert.first_bad if alert.first_bad is not None else alert.opened_at
+        found = monitoring.find_windows(tx, ctx.project_id, alert.model, alert.version, since)
+        version = next(
+            (
+                each
+                for each in models.versions(tx, ctx.project_id, alert.model)
+                if each.version == alert.version
+            ),
+            None,
+        )
+        contract = contract_of(ctx, tx, version)
+    until = alert.last_bad if alert.last_bad is not None else alert.opened_at
+    windows = [window for window in found if window.start <= until]
+    terms = contract.contract.model.get(alert.model) if contract is not None else None
+    return AlertPage(
+        now=ctx.now(),
+        alert=alert,
+        decides=terms.actions.get(alert.cause) if terms is not None else None,
+        options=_options(alert) if alert.state is AlertState.OPEN else [],
+        decisions=decisions,
+        windows=windows,
+        findings=findings_of(windows[-1]) if windows else None,
+    )
+
+
+def _options(alert: Alert) -> list[Option]:
+    made = [
+        Option(
+            action=action,
+            meaning=MEANINGS.get(action, ""),
+            recommended=action == alert.recommended,
+            command=f'thrive alerts decide {alert.alert_id} {quoted(action)} --reason "..."',
+        )
+        for action in alert.proposed
+    ]
+    return sorted(made, key=lambda option: not option.recommended)

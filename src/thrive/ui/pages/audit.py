@@ -1,0 +1,56 @@
+"""The audit chain: who changed what, when, and whether the record is whole."""
+
+import msgspec
+
+from thrive.domain.errors import UsageError
+from thrive.domain.project import AuditEntry
+from thrive.operations import Context
+from thrive.store import audit
+
+ROWS = 100
+"""Entries on one page."""
+
+
+class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of the chain, newest first.
+
+    Attributes:
+        broken: the first entry that does not hold, None when the chain is whole.
+        total: the number of the newest entry.
+        entries: newest first.
+        before: the number to ask the next, older page with; None at the beginning.
+    """
+
+    now: int
+    broken: int | None
+    total: int
+    entries: list[AuditEntry]
+    before: int | None
+
+
+def load(ctx: Context, before: str = "") -> AuditPage:
+    """Return the entries that are older than number `before`, the newest without one.
+
+    Raises:
+        UsageError: `before` is no number.
+    """
+    with ctx.read() as tx:
+        newest = audit.latest(tx, ctx.project_id, 1)
+        total = newest[0].seq if newest else 0
+        first = min(_number(before), total + 1) if before else total + 1
+        after = max(0, first - 1 - ROWS)
+        found = audit.entries(tx, ctx.project_id, after, min(ROWS, first - 1 - after))
+        broken = audit.first_broken(tx, ctx.project_id)
+    return AuditPage(
+        now=ctx.now(),
+        broken=broken,
+        total=total,
+        entries=found[::-1],
+        before=found[0].seq if found and found[0].seq > 1 else None,
+    )
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise UsageError(f"{text[:40]!r} is no number of an entry.", "write e.g. ?before=100")
+    return int(text)

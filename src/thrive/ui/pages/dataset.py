@@ -1,0 +1,95 @@
+"""One dataset: is the input right, whose is it, and what may it be used for?"""
+
+from typing import Any
+
+import msgspec
+
+from thrive.contract.parse import load as load_contract
+from thrive.contract.schema import DataTerms
+from thrive.domain.dataset import Column, Dataset, DatasetVersion
+from thrive.domain.errors import ThriveError, UsageError
+from thrive.operations import Context
+from thrive.store import datasets, runs
+from thrive.store.database import Tx
+
+
+class ColumnRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One column with what its profile says; empty where the profile is silent."""
+
+    column: Column
+    profile: dict[str, Any]
+
+
+class UseRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One run that read or wrote the shown version."""
+
+    run_id: str
+    direction: str
+
+
+class DatasetPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One dataset, one version of it in full, and what the contract says of it.
+
+    `terms` are those of the project's present `thrive.toml`; None where it does not name the
+    dataset, or where pages are served without the project's folder.
+    """
+
+    now: int
+    dataset: Dataset
+    shown: DatasetVersion | None
+    columns: list[ColumnRow]
+    versions: list[DatasetVersion]
+    uses: list[UseRow]
+    terms: DataTerms | None
+
+
+def load(ctx: Context, name: str, version: str = "") -> DatasetPage:
+    """Return the page of a dataset with one of its versions, the newest without a number.
+
+    Raises:
+        NotFound: there is no such dataset or version.
+        UsageError: the version is no number.
+    """
+    number = _number(version)
+    with ctx.read() as tx:
+        dataset = datasets.get(tx, ctx.project_id, name)
+        versions = datasets.versions(tx, ctx.project_id, name)
+        shown = datasets.get_version(tx, ctx.project_id, name, number) if versions else None
+        uses = _uses(ctx, tx, shown)
+    profile: dict[str, Any] = shown.profile.get("columns", {}) if shown is not None else {}
+    columns = shown.columns if shown is not None else []
+    return DatasetPage(
+        now=ctx.now(),
+        dataset=dataset,
+        shown=shown,
+        columns=[
+            ColumnRow(column=column, profile=profile.get(column.name, {})) for column in columns
+        ],
+        versions=versions,
+        uses=uses,
+        terms=_terms(ctx, name),
+    )
+
+
+def _number(version: str) -> int | None:
+    if not version:
+        return None
+    if not (version.isascii() and version.isdigit() and 0 < len(version) < 10):
+        raise UsageError(f"{version[:40]!r} is no version.", "write a number, e.g. ?version=1")
+    return int(version)
+
+
+def _uses(ctx: Context, tx: Tx, shown: DatasetVersion | None) -> list[UseRow]:
+    if shown is None:
+        return []
+    known = runs.runs_using(tx, ctx.project_id, shown.digest)
+    return [UseRow(run_id=run_id, direction=direction) for run_id, direction in sorted(known)]
+
+
+def _terms(ctx: Context, name: str) -> DataTerms | None:
+    if ctx.folder is None:
+        return None
+    try:
+        return load_contract(ctx.folder).contract.data.get(name)
+    except ThriveError:  # `thrive check` names the line; the page shows what is stored
+        return None

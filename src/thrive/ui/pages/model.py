@@ -1,0 +1,284 @@
+"""One model: can I trust it now, and how did it come here?"""
+
+from enum import StrEnum
+
+import msgspec
+
+from thrive.domain.errors import Damaged, NotFound
+from thrive.domain.gate import Answer, Approval, CheckResult, Verdict
+from thrive.domain.model import ModelVersion, Stage
+from thrive.domain.monitoring import Alert, Decision
+from thrive.domain.reference import format_reference
+from thrive.domain.release import Release, RoutingTable
+from thrive.monitoring.baseline import load_baseline
+from thrive.monitoring.findings import findings_of
+from thrive.monitoring.judge import limits
+from thrive.operations import Context
+from thrive.registry.stages import stage_of
+from thrive.store import gates, monitoring
+from thrive.ui.facts import ModelFacts, one_model
+from thrive.ui.health import Health, Part, assess, worst
+from thrive.ui.pages.today import LastWindow, Share, last_window, traffic_of
+from thrive.ui.series import Performance, Point, performance_of
+
+DRIFT_WINDOWS = 14
+DRIFT_COLUMNS = 40
+ANSWER_ORDER = {Answer.FAIL: 0, Answer.CANNOT_TELL: 1, Answer.PASS: 2}
+
+
+class MarkKind(StrEnum):
+    """What happened at a moment of the timeline."""
+
+    RELEASE = "release"
+    ALERT = "alert"
+    NOTICE = "notice"
+    DECISION = "decision"
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened, on the timeline."""
+
+    at: int
+    kind: MarkKind
+    what: str
+    link: str
+
+
+class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+    """Performance over windows with its alarm limit, and what happened meanwhile."""
+
+    performance: Performance
+    limit: list[Point]
+    marks: list[Mark]
+
+
+class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One version with its derived stage and the answer of its newest verdict."""
+
+    version: ModelVersion
+    stage: Stage
+    verdict: Answer | None
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest verdict on a version: its checks, the worst first, and the approvals given."""
+
+    verdict: Verdict
+    checks: list[CheckResult]
+    approvals: list[Approval]
+    command: str
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a column lay from the reference in one window (PSI), and whether that is drift."""
+
+    psi: float | None
+    drifted: bool
+    missing: float
+
+
+class DriftRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One column over the windows; a cell is None where the window did not measure it."""
+
+    name: str
+    importance: float | None
+    usual: float
+    cells: list[Cell | None]
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """Columns by windows; `left_out` counts the columns that are not shown."""
+
+    starts: list[int]
+    rows: list[DriftRow]
+    left_out: int
+
+
+class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about one model."""
+
+    now: int
+    name: str
+    owner: str
+    purpose: str
+    users: list[str]
+    risk: str
+    production: int | None
+    health: Health | None
+    why: str
+    parts: list[Part]
+    traffic: list[Share]
+    last: LastWindow | None
+    timeline: Timeline
+    versions: list[VersionRow]
+    gate: Gate | None
+    drift: Drift
+    routing: list[RoutingTable]
+    releases: list[Release]
+    alerts: list[Alert]
+
+
+def load(ctx: Context, name: str) -> ModelPage:
+    """Return the page of a model.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    facts = one_model(ctx, name)
+    parts = assess(facts) if facts.production is not None else []
+    decisive = worst(parts)
+    with ctx.read() as tx:
+        alerts = monitoring.find_alerts(tx, ctx.project_id, model=name)
+        decisions = monitoring.find_decisions(tx, ctx.project_id)
+        verdicts = gates.find_verdicts(tx, ctx.project_id, name)
+    return ModelPage(
+        now=facts.now,
+        name=name,
+        owner=facts.model.owner,
+        purpose=facts.model.purpose,
+        users=facts.terms.model.users,
+        risk=facts.terms.model.risk,
+        production=facts.production.version if facts.production is not None else None,
+        health=decisive.health if decisive is not None else None,
+        why=decisive.why if decisive is not None else "",
+        parts=parts,
+        traffic=traffic_of(facts),
+        last=last_window(facts),
+        timeline=_timeline(ctx, facts, alerts, decisions),
+        versions=_versions(facts, verdicts),
+        gate=_gate(ctx, facts, verdicts),
+        drift=_drift(facts),
+        routing=facts.history,
+        releases=facts.releases,
+        alerts=alerts,
+    )
+
+
+def _timeline(
+    ctx: Context, facts: ModelFacts, alerts: list[Alert], decisions: list[Decision]
+) -> Timeline:
+    windows = facts.main_windows()
+    since = windows[0].start if windows else 0
+    marks = [*_release_marks(facts.releases), *_alert_marks(alerts, decisions)]
+    performance = performance_of(windows)
+    return Timeline(
+        performance=performance,
+        limit=_limit(ctx, facts, performance.metric),
+        marks=sorted((mark for mark in marks if mark.at >= since), key=lambda mark: mark.at),
+    )
+
+
+def _release_marks(releases: list[Release]) -> list[Mark]:
+    made: list[Mark] = []
+    for release in releases:
+        label, link = f"@{release.candidate}", f"/releases/{release.release_id}"
+        said = f"release of {label} began"
+        made.append(Mark(at=release.started_at, kind=MarkKind.RELEASE, what=said, link=link))
+        if release.ended_at is not None:
+            said = f"release of {label}: {release.state}"
+            made.append(Mark(at=release.ended_at, kind=MarkKind.RELEASE, what=said, link=link))
+    return made
+
+
+def _alert_marks(alerts: list[Alert], decisions: list[Decision]) -> list[Mark]:
+    links = {alert.alert_id: f"/alerts/{alert.alert_id}" for alert in alerts}
+    made = [
+        Mark(
+            at=alert.opened_at,
+            kind=MarkKind(alert.level.value),
+            what=alert.title,
+            link=links[alert.alert_id],
+        )
+        for alert in alerts
+    ]
+    made += [
+        Mark(
+            at=decision.decided_at,
+            kind=MarkKind.DECISION,
+            what=f"{decision.actor} decided: {decision.action}",
+            link=links[decision.alert_id],
+        )
+        for decision in decisions
+        if decision.alert_id in links
+    ]
+    return made
+
+
+def _limit(ctx: Context, facts: ModelFacts, metric: str) -> list[Point]:
+    """Return the alarm limit of the estimated signal (else the real one) at each window."""
+    known: dict[str, dict[str, float | None]] = {}
+    made: list[Point] = []
+    for window in facts.main_windows():
+        digest = findings_of(window).baseline
+        if digest not in known:
+            known[digest] = _limits(ctx, facts, digest)
+        named = known[digest]
+        value = named.get(f"estimated {metric}", named.get(f"realised {metric}"))
+        made.append(Point(at=window.start, value=value))
+    return made
+
+
+def _limits(ctx: Context, facts: ModelFacts, digest: str) -> dict[str, float | None]:
+    if not digest:
+        return {}
+    try:
+        baseline = load_baseline(ctx, digest)
+    except (NotFound, Damaged):  # a page shows the rest; `thrive doctor` names the damage
+        return {}
+    found = limits(baseline, facts.terms.model, facts.terms.windows_a_year)
+    return {limit.signal: limit.value for limit in found}
+
+
+def _versions(facts: ModelFacts, verdicts: list[Verdict]) -> list[VersionRow]:
+    newest: dict[int, Answer] = {}
+    for verdict in verdicts:
+        newest.setdefault(verdict.version, verdict.answer)
+    return [
+        VersionRow(
+            version=version,
+            stage=stage_of(version, facts.history),
+            verdict=newest.get(version.version),
+        )
+        for version in facts.versions
+    ]
+
+
+def _gate(ctx: Context, facts: ModelFacts, verdicts: list[Verdict]) -> Gate | None:
+    """Return the newest verdict of all: on the version that is being judged or is in production."""
+    if not verdicts:
+        return None
+    verdict = verdicts[0]
+    with ctx.read() as tx:
+        given = gates.find_approvals(tx, ctx.project_id, verdict.model, verdict.version)
+    return Gate(
+        verdict=verdict,
+        checks=sorted(verdict.results, key=lambda each: ANSWER_ORDER[each.answer]),
+        approvals=given,
+        command=f"thrive gates run {format_reference(facts.model.name, verdict.version)}",
+    )
+
+
+def _drift(facts: ModelFacts) -> Drift:
+    """Return the newest windows by column, what matters and moved most first."""
+    windows = facts.main_windows()[-DRIFT_WINDOWS:]
+    measured = [{each.name: each for each in findings_of(item).columns} for item in windows]
+    importance = facts.production.importance if facts.production is not None else {}
+    rows: list[tuple[float, DriftRow]] = []
+    for name in dict.fromkeys(name for columns in measured for name in columns):
+        seen = [columns.get(name) for columns in measured]
+        cells = [
+            None if each is None else Cell(psi=each.psi, drifted=each.drifted, missing=each.missing)
+            for each in seen
+        ]
+        last = next(each for each in reversed(seen) if each is not None)
+        most = max((each.psi or 0.0 for each in seen if each is not None), default=0.0)
+        weight = importance.get(name, 0.0) if importance else 1.0
+        row = DriftRow(name=name, importance=importance.get(name), usual=last.usual, cells=cells)
+        rows.append((most * max(weight, 1e-6), row))
+    rows.sort(key=lambda pair: -pair[0])
+    shown = [row for _, row in rows[:DRIFT_COLUMNS]]
+    return Drift(
+        starts=[window.start for window in windows],
+        rows=shown,
+        left_out=len(rows) - len(shown),
+    )

@@ -1,0 +1,44 @@
+"""The list of models."""
+
+import msgspec
+
+from thrive.operations import Context
+from thrive.ui.facts import ModelFacts, every_model
+from thrive.ui.health import Health, assess, worst
+
+
+class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One model in the list; without a version in production it has no health."""
+
+    name: str
+    owner: str
+    purpose: str
+    health: Health | None
+    production: int | None
+    newest: int | None
+    versions: int
+
+
+class ModelsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """All models, by name."""
+
+    now: int
+    models: list[ModelLine]
+
+
+def load(ctx: Context) -> ModelsPage:
+    """Return all models with their health."""
+    return ModelsPage(now=ctx.now(), models=[_line(facts) for facts in every_model(ctx)])
+
+
+def _line(facts: ModelFacts) -> ModelLine:
+    decisive = worst(assess(facts)) if facts.production is not None else None
+    return ModelLine(
+        name=facts.model.name,
+        owner=facts.model.owner,
+        purpose=facts.model.purpose,
+        health=decisive.health if decisive is not None else None,
+        production=facts.production.version if facts.production is not None else None,
+        newest=facts.versions[0].version if facts.versions else None,
+        versions=len(facts.versions),
+    )

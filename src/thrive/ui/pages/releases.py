@@ -1,0 +1,24 @@
+"""Releases, newest first."""
+
+import msgspec
+
+from thrive.domain.release import Release
+from thrive.operations import Context
+from thrive.store import releases
+
+MOST = 200
+"""Releases that a page shows."""
+
+
+class ReleasesPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest releases of all models."""
+
+    now: int
+    releases: list[Release]
+
+
+def load(ctx: Context) -> ReleasesPage:
+    """Return the newest releases."""
+    with ctx.read() as tx:
+        found = releases.find(tx, ctx.project_id, limit=MOST)
+    return ReleasesPage(now=ctx.now(), releases=found)

@@ -1,0 +1,131 @@
+"""One run: what it used, what it made, and how to make it again."""
+
+from typing import Any
+
+import msgspec
+
+from thrive.domain.errors import NotFound
+from thrive.domain.reference import format_reference
+from thrive.domain.run import Artifact, MetricPoint, Run, StepRecord, Use
+from thrive.operations import Context
+from thrive.store import runs
+from thrive.store.database import Tx
+from thrive.tracking.operations import show_logs
+from thrive.tracking.recovery import as_seen
+
+CURVES = 12
+"""Metrics whose history is drawn."""
+CURVE_POINTS = 400
+"""Points kept of a history: the extremes of each stretch."""
+LOG_CHARACTERS = 20_000
+"""The end of a log that the page shows."""
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """The history of one metric, thinned to its extremes; `points` counts all of it."""
+
+    key: str
+    points: int
+    history: list[MetricPoint]
+
+
+class LogTail(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of what a run wrote; `cut` tells that there is more before."""
+
+    text: str
+    cut: bool
+
+
+class RunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about one run."""
+
+    now: int
+    run: Run
+    steps: list[StepRecord]
+    inputs: list[Use]
+    outputs: list[Use]
+    artifacts: list[Artifact]
+    curves: list[Curve]
+    log: LogTail
+    environment: dict[str, Any]
+    libraries: list[str]
+    reproduce: list[str]
+
+
+def load(ctx: Context, run_id: str) -> RunPage:
+    """Return the page of a run, by its id or the beginning of it.
+
+    Raises:
+        NotFound: there is none.
+        UsageError: the beginning fits several.
+    """
+    project = ctx.project_id
+    with ctx.read() as tx:
+        run = as_seen(runs.get(tx, project, run_id))
+        steps = runs.find_steps(tx, project, run.run_id)
+        uses = runs.find_uses(tx, project, run.run_id)
+        artifacts = runs.find_artifacts(tx, project, run.run_id)
+        curves = _curves(ctx, tx, run)
+    libraries: list[str] = run.environment.get("libraries", [])
+    return RunPage(
+        now=ctx.now(),
+        run=run,
+        steps=steps,
+        inputs=[use for use in uses if use.direction == "in"],
+        outputs=[use for use in uses if use.direction == "out"],
+        artifacts=artifacts,
+        curves=curves,
+        log=_log(ctx, run.run_id),
+        environment={key: run.environment[key] for key in run.environment if key != "libraries"},
+        libraries=libraries,
+        reproduce=_reproduce(run, uses),
+    )
+
+
+def _curves(ctx: Context, tx: Tx, run: Run) -> list[Curve]:
+    made: list[Curve] = []
+    for key in sorted(run.metrics)[:CURVES]:
+        history = runs.metric_history(tx, ctx.project_id, run.run_id, key)
+        if len(history) > 1:
+            made.append(Curve(key=key, points=len(history), history=thinned(history)))
+    return made
+
+
+def thinned(history: list[MetricPoint], most: int = CURVE_POINTS) -> list[MetricPoint]:
+    """Return at most `most` points: the lowest and the highest of each stretch, in order."""
+    if len(history) <= most:
+        return history
+    stretches = most // 2
+    kept: list[MetricPoint] = []
+    for index in range(stretches):
+        first, last = (len(history) * edge // stretches for edge in (index, index + 1))
+        stretch = [point for point in history[first:last] if point.value is not None]
+        if stretch:
+            low = min(stretch, key=lambda point: point.value or 0.0)
+            high = max(stretch, key=lambda point: point.value or 0.0)
+            kept += [low] if low is high else sorted((low, high), key=lambda point: point.step)
+    return kept
+
+
+def _log(ctx: Context, run_id: str) -> LogTail:
+    try:
+        text = show_logs(ctx, run_id).text
+    except NotFound:  # the log's bytes are gone; the rest of the run is still worth a page
+        text = ""
+    return LogTail(text=text[-LOG_CHARACTERS:], cut=len(text) > LOG_CHARACTERS)
+
+
+def _reproduce(run: Run, uses: list[Use]) -> list[str]:
+    """Return the commands that make the run again, as far as what it recorded allows."""
+    lines: list[str] = []
+    if run.code is not None and run.code.commit:
+        lines.append(f"git checkout {run.code.commit}")
+        if run.code.dirty:
+            lines.append("git apply run.diff   # save the difference below under this name")
+    for use in uses:
+        if use.kind == "dataset" and use.direction == "in" and use.version is not None:
+            label = format_reference(use.name, use.version)
+            lines.append(f"thrive data checkout {label} --to data/{use.name}")
+    if run.code is not None:
+        lines.append(f"thrive run {run.code.entry}".rstrip())
+    return lines

@@ -1,0 +1,349 @@
+"""Today: what must be decided, what is not healthy, and that all else is well."""
+
+from enum import StrEnum
+
+import msgspec
+
+from thrive.domain.clock import ClockMode
+from thrive.domain.gate import Answer, Verdict
+from thrive.domain.model import ModelVersion, Stage
+from thrive.domain.monitoring import Alert, AlertState, Level
+from thrive.domain.reference import format_reference
+from thrive.domain.release import Release, ReleaseState
+from thrive.monitoring.findings import findings_of
+from thrive.operations import Context
+from thrive.registry.stages import stage_of
+from thrive.store import gates, monitoring
+from thrive.store.database import Tx
+from thrive.ui.facts import ModelFacts, approvals_of, contract_of, every_model
+from thrive.ui.health import ORDER, Health, Part, assess, error_share, worst
+from thrive.ui.series import Performance, performance_of
+from thrive.ui.words import quoted
+
+SPARK = 30
+"""Windows in a sparkline."""
+
+
+class Waiting(StrEnum):
+    """What waits for a decision."""
+
+    ALERT = "alert"
+    NOTICE = "notice"
+    RELEASE = "release"
+    APPROVAL = "approval"
+
+
+class Decide(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that somebody must decide.
+
+    Attributes:
+        kind: what waits.
+        model: about which.
+        title: what it is, in one line.
+        owner: who decides.
+        since: when it began to wait.
+        deadline: until when, None where the contract names none.
+        recommended: what the contract recommends, "" for nothing.
+        default: what happens if nobody decides.
+        command: what to type.
+        link: the page with the evidence.
+    """
+
+    kind: Waiting
+    model: str
+    title: str
+    owner: str
+    since: int
+    deadline: int | None
+    recommended: str
+    default: str
+    command: str
+    link: str
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """A version and its share of live traffic (0..1), or that it answers in the shadow."""
+
+    version: int
+    share: float
+    shadow: bool
+
+
+class LastWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the newest closed window of the version in production held."""
+
+    start: int
+    end: int
+    rows: int
+    outcomes: int
+    error_share: float | None
+    p50_us: float | None
+    p99_us: float | None
+
+
+class LastRelease(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest release of a model."""
+
+    release_id: str
+    candidate: int
+    state: ReleaseState
+    started_at: int
+
+
+class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One model in production.
+
+    Attributes:
+        health: the worst of its parts.
+        why: what that part says.
+        part: its name.
+        not_ok: the parts that are not ok, the worst first.
+        under_way: the action that is being carried out, "" for none.
+        outcomes_until: the end of the newest window with an outcome.
+    """
+
+    name: str
+    owner: str
+    version: int
+    health: Health
+    part: str
+    why: str
+    not_ok: list[Part]
+    under_way: str
+    traffic: list[Share]
+    last: LastWindow | None
+    performance: Performance
+    release: LastRelease | None
+    outcomes_until: int | None
+
+
+class Idle(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that answers nobody, its newest version, and what to type next."""
+
+    name: str
+    owner: str
+    newest: int | None
+    command: str
+
+
+class TodayPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The three bands of the morning."""
+
+    now: int
+    replay: bool
+    decide: list[Decide]
+    unhealthy: list[ModelRow]
+    well: list[ModelRow]
+    idle: list[Idle]
+
+
+def load(ctx: Context) -> TodayPage:
+    """Return what Today says."""
+    known = every_model(ctx)
+    rows = [_row(ctx, facts) for facts in known if facts.production is not None]
+    rows.sort(key=lambda row: (-ORDER[row.health], row.name))
+    clock = ctx.home.clock()
+    return TodayPage(
+        now=clock.now(),
+        replay=clock.mode is ClockMode.REPLAY,
+        decide=_decide(ctx, known),
+        unhealthy=[row for row in rows if row.health is not Health.OK],
+        well=[row for row in rows if row.health is Health.OK],
+        idle=[_idle(ctx, facts) for facts in known if facts.production is None],
+    )
+
+
+def _idle(ctx: Context, facts: ModelFacts) -> Idle:
+    newest = facts.versions[0] if facts.versions else None
+    command = "thrive run"
+    if newest is not None:
+        label = format_reference(newest.model, newest.version)
+        judged = _verdict(ctx, newest) is not None
+        command = f"thrive releases start {label}" if judged else f"thrive gates run {label}"
+    return Idle(
+        name=facts.model.name,
+        owner=facts.model.owner,
+        newest=newest.version if newest is not None else None,
+        command=command,
+    )
+
+
+def _verdict(ctx: Context, version: ModelVersion) -> Verdict | None:
+    with ctx.read() as tx:
+        found = gates.find_verdicts(tx, ctx.project_id, version.model, version.version, limit=1)
+    return found[0] if found else None
+
+
+def _decide(ctx: Context, known: list[ModelFacts]) -> list[Decide]:
+    with ctx.read() as tx:
+        states = (AlertState.OPEN.value,)
+        found = [
+            _of_alert(alert) for alert in monitoring.find_alerts(tx, ctx.project_id, states=states)
+        ]
+        for facts in known:
+            found += [
+                _of_release(facts, each)
+                for each in facts.releases
+                if each.state is ReleaseState.HELD
+            ]
+            found += _approvals(ctx, tx, facts)
+    return sorted(found, key=_urgency)
+
+
+def _urgency(item: Decide) -> tuple[bool, int, int]:
+    forever = 1 << 62
+    return item.kind is Waiting.NOTICE, item.deadline or forever, item.since
+
+
+def _of_alert(alert: Alert) -> Decide:
+    action = alert.recommended if alert.recommended in alert.proposed else ""
+    word = quoted(action) if action else "ACTION"
+    return Decide(
+        kind=Waiting.NOTICE if alert.level is Level.NOTICE else Waiting.ALERT,
+        model=alert.model,
+        title=alert.title,
+        owner=alert.owner,
+        since=alert.opened_at,
+        deadline=alert.deadline,
+        recommended=alert.recommended,
+        default=alert.default_action or "",
+        command=f'thrive alerts decide {alert.alert_id} {word} --reason "..."',
+        link=f"/alerts/{alert.alert_id}",
+    )
+
+
+def _of_release(facts: ModelFacts, release: Release) -> Decide:
+    label = format_reference(release.model, release.candidate)
+    why = f": {release.reason}" if release.reason else ""
+    return Decide(
+        kind=Waiting.RELEASE,
+        model=release.model,
+        title=f"The release of {label} is held{why}",
+        owner=facts.model.owner,
+        since=release.phase_started_at,
+        deadline=None,
+        recommended="",
+        default="",
+        command=f"thrive releases show {release.release_id}",
+        link=f"/releases/{release.release_id}",
+    )
+
+
+def _approvals(ctx: Context, tx: Tx, facts: ModelFacts) -> list[Decide]:
+    """Return the approval that the newest version lacks, if its gates let it through."""
+    newest = facts.versions[0] if facts.versions else None
+    if newest is None or stage_of(newest, facts.history) is not Stage.DEV:
+        return []
+    verdicts = gates.find_verdicts(tx, ctx.project_id, newest.model, newest.version, limit=1)
+    contract = contract_of(ctx, tx, newest)
+    terms = contract.contract.model.get(newest.model) if contract is not None else None
+    if terms is None or not verdicts or verdicts[0].answer is not Answer.PASS:
+        return []
+    needed = terms.approvals.get(Stage.PRODUCTION, 0)
+    given = len(approvals_of(ctx, tx, newest, Stage.PRODUCTION))
+    if given >= needed:
+        return []
+    return [_of_approval(facts, newest, given, needed, verdicts[0].created_at)]
+
+
+def _of_approval(
+    facts: ModelFacts, version: ModelVersion, given: int, needed: int, since: int
+) -> Decide:
+    label = format_reference(version.model, version.version)
+    return Decide(
+        kind=Waiting.APPROVAL,
+        model=version.model,
+        title=f"{label} passed its gates and has {given} of {needed} approvals for production",
+        owner=facts.terms.model.owner or facts.model.owner,
+        since=since,
+        deadline=None,
+        recommended="",
+        default="",
+        command=f'thrive approvals give {label} --reason "..."',
+        link=f"/models/{version.model}#gates",
+    )
+
+
+def _row(ctx: Context, facts: ModelFacts) -> ModelRow:
+    assert facts.production is not None
+    parts = assess(facts)
+    decisive = worst(parts)
+    assert decisive is not None
+    not_ok = sorted(
+        (part for part in parts if part.health is not Health.OK),
+        key=lambda part: -ORDER[part.health],
+    )
+    return ModelRow(
+        name=facts.model.name,
+        owner=facts.model.owner,
+        version=facts.production.version,
+        health=decisive.health,
+        part=decisive.name,
+        why=decisive.why,
+        not_ok=not_ok,
+        under_way=_under_way(ctx, facts),
+        traffic=traffic_of(facts),
+        last=last_window(facts),
+        performance=performance_of(facts.main_windows()[-SPARK:]),
+        release=_last_release(facts),
+        outcomes_until=_outcomes_until(facts),
+    )
+
+
+def _under_way(ctx: Context, facts: ModelFacts) -> str:
+    release = facts.under_way()
+    if release is not None:
+        phase = release.phases[release.position]
+        label = format_reference(release.model, release.candidate)
+        return f"release of {label}: {phase.kind} {phase.share:.0%} ({release.state})"
+    decided = [alert for alert in facts.alerts if alert.state is AlertState.DECIDED]
+    if not decided:
+        return ""
+    with ctx.read() as tx:
+        decisions = monitoring.find_decisions(tx, ctx.project_id, decided[0].alert_id)
+    if not decisions:
+        return ""
+    return f"{decisions[0].action}, decided by {decisions[0].actor} ({decisions[0].state})"
+
+
+def traffic_of(facts: ModelFacts) -> list[Share]:
+    """Return which versions get which traffic now."""
+    if not facts.history:
+        return []
+    return [
+        Share(version=each.version, share=each.share, shadow=each.shadow)
+        for each in facts.history[0].variants
+    ]
+
+
+def last_window(facts: ModelFacts) -> LastWindow | None:
+    """Return the newest closed window of the version in production."""
+    window = facts.newest_window()
+    if window is None:
+        return None
+    p50, p99 = findings_of(window).latency_us
+    return LastWindow(
+        start=window.start,
+        end=window.end,
+        rows=window.rows,
+        outcomes=window.outcomes,
+        error_share=error_share(window),
+        p50_us=p50,
+        p99_us=p99,
+    )
+
+
+def _last_release(facts: ModelFacts) -> LastRelease | None:
+    if not facts.releases:
+        return None
+    newest = facts.releases[0]
+    return LastRelease(
+        release_id=newest.release_id,
+        candidate=newest.candidate,
+        state=newest.state,
+        started_at=newest.started_at,
+    )
+
+
+def _outcomes_until(facts: ModelFacts) -> int | None:
+    return max((window.end for window in facts.windows if window.outcomes), default=None)

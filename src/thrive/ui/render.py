@@ -1,0 +1,144 @@
+"""From a page's model to its HTML: the templates, and the words they use."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from thrive.domain.clock import ClockMode
+from thrive.operations import Context
+from thrive.ui import charts, words
+from thrive.version import __version__
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+HERE = Path(__file__).parent
+TEMPLATES = HERE / "templates"
+STATIC = HERE / "static"
+
+ICONS = {
+    "ok": "✓",
+    "watch": "!",
+    "unhealthy": "✕",
+    "cannot tell": "?",
+    "pass": "✓",
+    "fail": "✕",
+    "done": "✓",
+    "failed": "✕",
+    "running": "▸",
+    "held": "‖",
+    "rolled back": "↩",
+    "interrupted": "■",
+    "open": "●",
+    "decided": "◆",
+    "closed": "✓",
+    "alert": "●",
+    "notice": "○",
+    "decision": "◆",
+    "approval": "✎",
+    "release": "▲",
+    "production": "▲",
+    "staging": "△",
+    "dev": "·",
+    "retired": "■",
+}
+"""A sign for each state, so that colour never speaks alone."""
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """What every page shows around its own content."""
+
+    project: str
+    now: int
+    replay: bool
+    path: str
+    json_path: str
+
+
+def frame_of(ctx: Context, path: str, json_path: str) -> Frame:
+    """Return the frame of a page at a path."""
+    clock = ctx.home.clock()
+    return Frame(
+        project=ctx.home.project.name,
+        now=clock.now(),
+        replay=clock.mode is ClockMode.REPLAY,
+        path=path,
+        json_path=json_path,
+    )
+
+
+def render(template: str, frame: Frame | None, page: Any, **extra: Any) -> str:
+    """Return the HTML of a page.
+
+    Args:
+        template: the name of its template.
+        frame: what stands around it; None where no project could be asked.
+        page: its model.
+        extra: further names for the template.
+    """
+    return _environment().get_template(template).render(frame=frame, page=page, **extra)
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(_FILTERS)
+    names: Any = made.globals
+    names.update(_GLOBALS, stylesheet=_stylesheet())
+    return made
+
+
+@cache
+def _stylesheet() -> str:
+    """Return the address of the stylesheet, new whenever its content is."""
+    name = "thrive.css"
+    return f"/static/{name}?v={blake2b((STATIC / name).read_bytes(), digest_size=6).hexdigest()}"
+
+
+def kind_of(value: Any) -> str:
+    """Return how a stored JSON value is best shown: `table`, `map`, `list`, `number` or `text`."""
+    if isinstance(value, Mapping):
+        return "map"
+    if isinstance(value, list):
+        rows = [each for each in value if isinstance(each, Mapping)]
+        return "table" if rows and len(rows) == len(value) else "list"
+    is_number = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return "number" if is_number else "text"
+
+
+_FILTERS: dict[str, Callable[..., Any]] = {
+    "number": words.number,
+    "percent": words.percent,
+    "milliseconds": words.milliseconds,
+    "size": words.size,
+    "short": words.short,
+    "duration": words.duration,
+    "exact": words.exact,
+    "day": words.day,
+    "relative": words.relative,
+    "machine_time": words.machine_time,
+    "sparkline": charts.sparkline,
+    "timeline": charts.timeline,
+    "heat": charts.heat,
+    "slug": words.slug,
+    "kind": kind_of,
+}
+_GLOBALS: dict[str, Any] = {
+    "icons": ICONS,
+    "history": charts.history,
+    "bars": charts.bars,
+    "share_bar": charts.share_bar,
+    "version": __version__,
+}

@@ -1,0 +1,109 @@
+"""How pages say numbers, times and sizes; what is not known is said as a dash."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from thrive.domain.clock import DAY, HOUR, MINUTE, SECOND, format_duration
+
+DASH = "-"
+
+_AGES = ((2 * DAY, DAY, "day"), (90 * MINUTE, HOUR, "h"), (90 * SECOND, MINUTE, "min"))
+
+
+def relative(at: int, now: int) -> str:
+    """Return a moment as seen from now: `3 h ago`, `in 2 days`, `just now`."""
+    distance = abs(now - at)
+    for least, unit, name in _AGES:
+        if distance >= least:
+            count = round(distance / unit)
+            words = f"{count:,} {name}{'s' if name == 'day' else ''}"
+            break
+    else:
+        seconds = distance // SECOND
+        if seconds < 10:
+            return "just now"
+        words = f"{seconds} s"
+    return f"{words} ago" if at <= now else f"in {words}"
+
+
+def exact(at: int) -> str:
+    """Return a moment to the second: `2013-05-01 06:00:00 UTC`."""
+    return datetime.fromtimestamp(at / SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def day(at: int) -> str:
+    """Return the day of a moment: `2013-05-01`."""
+    return datetime.fromtimestamp(at / SECOND, UTC).strftime("%Y-%m-%d")
+
+
+def machine_time(at: int) -> str:
+    """Return a moment as `<time datetime>` wants it."""
+    return datetime.fromtimestamp(at / SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def known(value: Any) -> bool:
+    """Tell whether there is a value to show: not None, no NaN, no infinity."""
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
+def number(value: Any) -> str:
+    """Return a number with four significant digits, whole ones with separators."""
+    if not known(value):
+        return DASH
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):
+        return f"{int(value):,}"
+    if abs(value) >= 1e6 or abs(value) < 1e-4:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Return a share (0..1) as a percentage; a tiny one is never shown as nothing."""
+    if share is None or not known(share):
+        return DASH
+    text = f"{100 * share:.{digits}f} %"
+    least = 10.0**-digits
+    return f"< {least:.{digits}f} %" if 0 < 100 * share < least / 2 else text
+
+
+def milliseconds(microseconds: float | None) -> str:
+    """Return a latency in milliseconds."""
+    if microseconds is None or not known(microseconds):
+        return DASH
+    value = microseconds / 1000
+    return f"{value:.1f} ms" if value < 100 else f"{value:,.0f} ms"
+
+
+def duration(microseconds: int | None) -> str:
+    """Return how long something took or takes."""
+    return DASH if microseconds is None else format_duration(microseconds)
+
+
+def slug(state: object) -> str:
+    """Return a state as the name of a style."""
+    return str(state).replace(" ", "-")
+
+
+def size(count: int | None) -> str:
+    """Return bytes with a unit: `1.5 MB`."""
+    if count is None:
+        return DASH
+    value, units = float(count), ["bytes", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{count:,} bytes" if units[0] == "bytes" else f"{value:.3g} {units[0]}"
+
+
+def short(digest: str) -> str:
+    """Return the beginning of an id or a digest: enough to know it again."""
+    return digest[:12]
+
+
+def quoted(text: str) -> str:
+    """Return a word as a shell takes it."""
+    plain = text and all(each.isalnum() or each in "@._-/:" for each in text)
+    return text if plain else '"' + "".join(f"\\{c}" if c in '"\\$`' else c for c in text) + '"'
