@@ -148,7 +148,7 @@ class Stream:
         self.segment += 1
         times = frame["_time"].to_list()
         ids = [
-            str(PredictionId(time=at, worker=0, segment=self.segment, offset=i * 8))
+            str(PredictionId(time=at, worker=0, segment=self.segment, offset=64 + i * 8))
             for i, at in enumerate(times)
         ]
         logged = pl.DataFrame({"prediction_id": ids, "time": times}).with_columns(

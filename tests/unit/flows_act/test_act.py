@@ -1,7 +1,5 @@
 """Decisions: recorded with the alert, carried out once, judged later."""
 
-from collections.abc import Iterator
-
 import msgspec
 import pytest
 from tests.streams import Stream
@@ -11,7 +9,7 @@ from thrive.domain.clock import DAY
 from thrive.domain.errors import Conflict, Refused, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level
-from thrive.domain.project import Job, JobState
+from thrive.domain.project import Job
 from thrive.flows import act, worker
 from thrive.flows.catalogue import load_all
 from thrive.flows.controller import LEASE, tick
@@ -22,12 +20,12 @@ load_all()
 
 
 @pytest.fixture
-def stream(context: Context) -> Iterator[Stream]:
+def stream(context: Context) -> Stream:
     made = Stream(context)
     made.add_version(2)
     made.advance(0.1)
     made.route(2, context.now())
-    yield made
+    return made
 
 
 def opened(stream: Stream, cause: Cause = Cause.PERFORMANCE, **changes: object) -> Alert:
