@@ -150,7 +150,11 @@ def invert(rising: Callable[[float], float], low: float, high: float) -> float:
 
 def student_survival(t: float, degrees: float) -> float:
     """P(T > t) of Student's t."""
-    tail = 0.5 * beta_cdf(degrees / (degrees + t * t), degrees / 2.0, 0.5)
+    share = t * t / (degrees + t * t)
+    if share < 0.5:  # one minus this would lose the digits of a small t
+        tail = 0.5 - 0.5 * beta_cdf(share, 0.5, degrees / 2.0)
+    else:
+        tail = 0.5 * beta_cdf(degrees / (degrees + t * t), degrees / 2.0, 0.5)
     return tail if t >= 0.0 else 1.0 - tail
 
 
