@@ -5,16 +5,18 @@ The public face: everything a user imports. Names are loaded when first used, so
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
-from thrive.domain.errors import ThriveError
 from thrive.version import __version__
 
+TYPE_CHECKING = False  # type checkers read it as True; importing typing would cost 20 modules
 if TYPE_CHECKING:
+    from thrive import data
+    from thrive.domain.errors import ThriveError
     from thrive.flows.workspace import Workspace, open
     from thrive.training import log, pipeline, register, step
 
 _HOMES = {
+    "ThriveError": "thrive.domain.errors",
     "Workspace": "thrive.flows.workspace",
     "log": "thrive.training",
     "open": "thrive.flows.workspace",
@@ -27,6 +29,7 @@ __all__ = [
     "ThriveError",
     "Workspace",
     "__version__",
+    "data",
     "log",
     "open",
     "pipeline",
@@ -35,7 +38,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    if name == "data":
+        return import_module("thrive.data")
     if name not in _HOMES:
         raise AttributeError(f"module 'thrive' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

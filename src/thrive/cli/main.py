@@ -3,7 +3,7 @@
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from types import ModuleType
 
 from thrive.version import __version__
 
@@ -46,6 +46,6 @@ def _answer(words: list[str]) -> int:
     return _part("execute").execute(line)
 
 
-def _part(name: str) -> Any:
+def _part(name: str) -> ModuleType:
     """Import a part of the command line when it is needed: this is what start-up is made of."""
     return import_module(f"thrive.cli.{name}")

@@ -1,0 +1,115 @@
+"""Reading, comparing and checking out versions."""
+
+import msgspec
+import pytest
+
+import thrive
+from thrive.data.operations import add, checkout, diff
+from thrive.data.reading import find_version, split_name
+from thrive.domain.errors import Conflict, Damaged, NotFound, Refused, UsageError
+from thrive.engines import channel
+
+
+class FakeRun:
+    """The channel of a run that answers `dataset` requests for one version."""
+
+    def __init__(self, version, blobs):
+        self.facts = {"blobs": str(blobs)}
+        self.process = __import__("os").getpid()
+        self.asked = []
+        self._version = version
+
+    def request(self, kind, **body):
+        self.asked.append((kind, body))
+        return msgspec.to_builtins(self._version)
+
+
+def test_load_finds_the_project_of_the_current_folder(project, added, tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "deep")
+    frame = thrive.data.load("trips")
+    assert frame["minutes"].to_list() == [10.5, None, 20.0]
+    assert thrive.data.scan("trips@1").select("id").collect().height == 3
+
+
+def test_load_refuses_what_may_not_be_trained_on(project, write, tmp_path, monkeypatch):
+    write("1,a,500,")
+    add(project, name="trips")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Refused, match="may not be trained on"):
+        thrive.data.load("trips")
+
+
+def test_inside_a_run_the_channel_is_asked(project, added, tmp_path, monkeypatch):
+    run = FakeRun(find_version(project, "trips"), tmp_path / ".thrive" / "blobs")
+    monkeypatch.setattr(channel, "current", lambda: run)
+    monkeypatch.chdir("/")
+    assert thrive.data.load("trips@1").height == 3
+    assert run.asked == [("dataset", {"name": "trips", "version": 1})]
+
+
+def test_damage_is_found_on_reading(project, added, tmp_path, monkeypatch):
+    digest = find_version(project, "trips").files[0].digest
+    path = tmp_path / ".thrive" / "blobs" / digest[:2] / digest[2:]
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes().replace(b"ann", b"anX"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Damaged, match=digest):
+        thrive.data.load("trips")
+
+
+@pytest.mark.parametrize(("text", "found"), [("a", ("a", None)), ("a@12", ("a", 12))])
+def test_names_with_versions(text, found):
+    assert split_name(text) == found
+
+
+def test_a_name_with_a_wrong_version():
+    with pytest.raises(UsageError, match="a@x"):
+        split_name("a@x")
+
+
+def test_unknown_names_say_what_to_do(project, added):
+    with pytest.raises(NotFound, match="'trip'"):
+        find_version(project, "trip")
+    with pytest.raises(NotFound, match="trips@7"):
+        find_version(project, "trips@7")
+
+
+def test_a_diff_names_what_changed(project, added, tmp_path):
+    (tmp_path / "trips.csv").write_text("id,minutes,city\n1,5,rome\n2,7,oslo\n")
+    add(project, name="trips")
+    found = diff(project, "trips", 1, 2)
+    changes = {(each.column, each.change): (each.before, each.after) for each in found.columns}
+    assert (found.rows_before, found.rows_after, found.same) == (3, 2, False)
+    assert changes["rider", "removed"] == ("String", None)
+    assert changes["city", "added"] == (None, "String")
+    assert changes["minutes", "type"] == ("Float64", "Int64")
+    assert changes["id", "max"] == (3, 2)
+    assert ("id", "min") not in changes
+    assert diff(project, "trips", 1, 1).columns == []
+
+
+def test_checkout_writes_the_bytes_and_only_what_differs(project, added, tmp_path):
+    original = (tmp_path / "trips.csv").read_bytes()
+    first = checkout(project, "trips@1", to=tmp_path / "out")
+    assert (first.files, first.written) == (1, 1)
+    assert (tmp_path / "out" / "trips.csv").read_bytes() == original
+    assert checkout(project, "trips@1", to=tmp_path / "out").written == 0
+
+
+def test_checkout_overwrites_nothing(project, added, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "trips.csv").write_text("mine")
+    with pytest.raises(Conflict, match=r"trips\.csv"):
+        checkout(project, "trips", to=tmp_path / "out")
+    assert (tmp_path / "out" / "trips.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil"])
+def test_a_stored_name_cannot_leave_the_folder(project, added, tmp_path, name, monkeypatch):
+    version = find_version(project, "trips")
+    entry = msgspec.structs.replace(version.files[0], path=name)
+    forged = msgspec.structs.replace(version, files=[entry])
+    monkeypatch.setattr("thrive.data.operations.find_version", lambda *_: forged)
+    with pytest.raises(Damaged, match="file name"):
+        checkout(project, "trips", to=tmp_path / "out")

@@ -1,0 +1,62 @@
+"""Start-up is counted in modules, which no busy machine can blur."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "alembic",
+    "cyclopts",
+    "duckdb",
+    "numpy",
+    "pandas",
+    "polars",
+    "rich",
+    "sklearn",
+    "sqlalchemy",
+    "starlette",
+    "uvicorn",
+}
+
+
+def modules_after(program: str) -> set[str]:
+    code = f"{program}\nimport sys; print('\\n'.join(['MODULES', *sys.modules]))"
+    command = [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(answer.stdout.partition("MODULES\n")[2].split())
+
+
+def run(*words: str) -> str:
+    return f"from thrive.cli.main import run; run({list(words)!r})"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import thrive",
+        run("--version"),
+        run("--help"),
+        run("data", "--help"),
+        run("data", "add", "--help"),
+        run("--complete", "data", ""),
+        run("--completion", "bash"),
+        run("no-such-command"),
+    ],
+)
+def test_nothing_heavy_is_imported(program: str):
+    assert not HEAVY & {name.partition(".")[0] for name in modules_after(program)}
+
+
+def test_version_imports_few_modules():
+    assert len(modules_after(run("--version"))) < 60
+
+
+def test_importing_thrive_imports_few_modules():
+    assert len(modules_after("import thrive")) < 60
+
+
+def test_a_command_imports_only_the_module_that_declares_it(tmp_path):
+    found = modules_after(run("--home", str(tmp_path), "audit", "list"))
+    assert "thrive.flows.records" in found
+    assert not {"thrive.data.operations", "thrive.flows.doctor", "polars", "numpy"} & found
