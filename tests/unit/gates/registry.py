@@ -115,7 +115,7 @@ class Registry:
                 dirty=False,
                 created_at=0,
                 actor="tester",
-                training={"flights": "d" * 64},
+                training=changes.pop("training", {"flights": "d" * 64}),
                 evaluation=blobs.put(stream.getvalue()),
                 **changes,
             )

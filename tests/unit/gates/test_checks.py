@@ -1,0 +1,287 @@
+"""Checks on given scores: planted defects, honest doubt, and the policy of the contract."""
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+from tests.unit.gates.registry import CONTRACT, flights_version, table
+
+from thrive.contract.parse import parse
+from thrive.contract.schema import Unclear
+from thrive.domain.errors import UsageError
+from thrive.domain.gate import Answer, CheckResult
+from thrive.domain.model import ModelVersion
+from thrive.gates.bias import check_bias
+from thrive.gates.case import GateCase, Rival, clusters_of, labels_of
+from thrive.gates.comparison import compare
+from thrive.gates.policy import check_contract, check_data, check_package
+from thrive.gates.quality import check_calibration, check_quality, check_slices
+from thrive.gates.robustness import strained_results
+from thrive.gates.speed import Paced
+from thrive.gates.verdict import combine
+from thrive.packaging.manifest import PackageManifest
+from thrive.packaging.signature import Output, OutputKind, Signature
+from thrive.statistics.metrics import METRICS
+
+
+def version(number=2, **changes):
+    fields = {
+        "model": "delay", "version": number, "package": f"p{number}", "signature": {},
+        "metrics": {}, "run_id": "", "contract": "", "commit": "c", "dirty": False,
+        "created_at": 0, "actor": "tester", "training": {"flights": "d" * 64},
+    }  # fmt: skip
+    return ModelVersion(**{**fields, **changes})
+
+
+def manifest(kind=OutputKind.PROBABILITY, model_format="trees"):
+    signature = Signature(inputs=(), output=Output(kind=kind))
+    return PackageManifest(model_format=model_format, files={}, signature=signature)
+
+
+def case(frame, candidate, other, *, terms=CONTRACT, kind=OutputKind.PROBABILITY, **changes):
+    fields = {
+        "version": version(2),
+        "manifest": manifest(kind),
+        "terms": parse(terms).contract.model["delay"],
+        "rival": Rival.PRODUCTION,
+        "against": version(1),
+        "frame": frame,
+        "labels": labels_of(frame, True),
+        "candidate": candidate,
+        "other": other,
+    }
+    return GateCase(**{**fields, **changes})
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return table(rows=6000, seed=3)
+
+
+@pytest.fixture(scope="module")
+def good(rows):
+    """The chance of being late as the rows were made."""
+    return sigmoid((rows["wind"].to_numpy() + rows["hour"].to_numpy() / 12 - 1) / 0.7)
+
+
+def noisy(scores, amount, seed=0):
+    rng = np.random.default_rng(seed)
+    return sigmoid(np.log(scores / (1 - scores)) + amount * rng.normal(size=len(scores)))
+
+
+def answers(found):
+    results = [check_quality(found), check_slices(found), check_calibration(found)]
+    every = [one for one in [*results, *check_bias(found)] if one is not None]
+    return {one.check: one.answer.value for one in every if one.answer is not Answer.PASS}
+
+
+def test_an_equal_model_passes_every_check(rows, good):
+    assert answers(case(rows, noisy(good, 0.2, 1), noisy(good, 0.2, 2))) == {}
+
+
+def test_a_worse_model_fails_on_quality(rows, good):
+    found = case(rows, noisy(good, 2.0), good)
+    assert check_quality(found).answer is Answer.FAIL
+    assert "worse than what is accepted" in check_quality(found).summary
+
+
+def test_one_bad_slice_is_caught_by_the_slices_alone(rows, good):
+    there = (rows["origin"] == "LGA").to_numpy()
+    loose = CONTRACT.replace("margin = 0.02", "margin = 0.5").replace("= 0.15", "= 0.9")
+    spoiled = np.where(there, 1 - good, good)
+    found = case(rows, spoiled, good, terms=loose)
+    assert answers(found) == {"slices": "fail"}
+    evidence = check_slices(found).evidence["slices"]
+    assert [one["slice"] for one in evidence if one["answer"] == "fail"] == ["origin=LGA"]
+
+
+def test_a_small_slice_is_listed_and_does_not_block(rows, good):
+    few = rows.with_columns(
+        origin=pl.when(pl.int_range(pl.len()) < 20).then(pl.lit("XXX")).otherwise("origin")
+    )
+    found = check_slices(case(few, good, good))
+    assert found.answer is Answer.PASS
+    assert found.evidence["too_small"][0]["slice"] == "origin=XXX"
+
+
+def test_a_slice_column_that_is_not_there_cannot_be_judged(rows, good):
+    assert check_slices(case(rows.drop("origin"), good, good)).answer is Answer.CANNOT_TELL
+
+
+def test_a_biased_model_is_caught_by_the_bias_check_alone(rows, good):
+    lower = np.where((rows["carrier"] == "UA").to_numpy(), good * 0.6, good)
+    loose = CONTRACT.replace("margin = 0.02", "margin = 0.1")
+    found = case(rows, lower, good, terms=loose)
+    assert answers(found) == {"equal opportunity": "fail"}
+    worst = check_bias(found)[0].evidence["groups"][0]
+    assert worst["group"] == "carrier=UA"
+    assert worst["gap"] < -0.2
+    assert worst["change"] < -0.2
+
+
+def test_small_groups_are_never_green(good, rows):
+    few = rows.head(60)
+    (found,) = check_bias(case(few, good[:60], good[:60]))
+    assert found.answer is Answer.CANNOT_TELL
+    assert all(one["answer"] != "pass" for one in found.evidence["groups"] if one["small"])
+
+
+def test_counts_give_the_rates_by_hand(rows, good):
+    (found,) = check_bias(case(rows, good, good))
+    one = found.evidence["groups"][0]
+    mask = (rows["carrier"] == one["group"].partition("=")[2]).to_numpy() & rows[
+        "_label"
+    ].to_numpy()
+    assert one["value"] == pytest.approx((good[mask] >= 0.5).mean())
+
+
+def test_against_a_baseline_the_candidate_must_be_better(rows, good):
+    prior = np.full(len(good), rows["_label"].mean())
+    first = {"against": None, "rival": Rival.BASELINE}
+    assert answers(case(rows, good, prior, **first)) == {}
+    rng = np.random.default_rng(0)
+    useless = check_quality(case(rows, rng.random(len(good)), prior, **first))
+    assert useless.answer is Answer.CANNOT_TELL
+    inverted = check_quality(case(rows, 1 - good, prior, **first))
+    assert inverted.answer is Answer.FAIL
+
+
+@pytest.mark.parametrize("name", ["accuracy", "log_loss", "brier", "f1", "precision", "roc_auc"])
+def test_every_metric_passes_the_better_and_fails_the_worse(rows, good, name):
+    terms = CONTRACT.replace('"roc_auc"', f'"{name}"').replace("margin = 0.02", "margin = 0.01")
+    bad = noisy(good, 3.0)
+    better = check_quality(case(rows, good, bad, terms=terms))
+    worse = check_quality(case(rows, bad, good, terms=terms))
+    assert (better.answer, worse.answer) == (Answer.PASS, Answer.FAIL)
+    assert better.evidence["gain"] == pytest.approx(-worse.evidence["gain"])
+
+
+def test_numbers_are_judged_by_their_error(rows, good):
+    frame = rows.with_columns(_label=pl.col("wind"))
+    terms = CONTRACT.replace('"roc_auc"', '"auto"')
+    exact = frame["_label"].to_numpy()
+    found = case(frame, exact + 0.1, exact + 0.5, terms=terms, kind=OutputKind.NUMBER)
+    quality = check_quality(found)
+    assert quality.answer is Answer.PASS
+    assert quality.evidence["metric"] == "rmse"
+    assert quality.evidence["gain"] == pytest.approx(0.4)
+    assert check_bias(found)[0].answer is Answer.CANNOT_TELL
+
+
+def test_a_metric_that_does_not_fit_cannot_tell(rows, good):
+    terms = CONTRACT.replace('"roc_auc"', '"rmse"')
+    assert "does not fit" in check_quality(case(rows, good, good, terms=terms)).summary
+
+
+def test_rows_of_a_day_are_one_unit_when_days_are_many(rows):
+    days, unit = clusters_of(rows, [])
+    assert unit == "day"
+    assert len(np.unique(days)) == 30
+    entities = rows.drop("_time").with_columns(who=pl.int_range(pl.len()) % 7)
+    assert clusters_of(entities, ["who"])[1] == "who"
+    assert clusters_of(rows.head(50), ["wind"]) == (None, "row")
+
+
+def test_one_class_alone_is_no_evidence(rows, good):
+    frame = rows.with_columns(_label=pl.lit(value=True))
+    assert check_quality(case(frame, good, good)).answer is Answer.CANNOT_TELL
+    with pytest.raises(UsageError):
+        compare(METRICS["roc_auc"], np.ones(50), good[:50], good[:50], None)
+
+
+@pytest.mark.parametrize(
+    ("contract", "check", "words"),
+    [
+        (CONTRACT.replace('risk = "minimal"', 'risk = "undecided"'), "contract", "risk"),
+        (CONTRACT.replace('"delay-warning"]', '"marketing"]'), "data", "may serve marketing"),
+    ],
+)
+def test_the_contract_is_obeyed(contract, check, words):
+    parsed = parse(contract)
+    results = {
+        "contract": check_contract(version(), parsed),
+        "data": check_data(version(), parsed, {"flights": flights_version()}),
+    }
+    assert words in results[check].summary
+    assert [name for name, one in results.items() if one.answer is Answer.FAIL] == [check]
+
+
+def test_data_must_be_recorded_and_open_to_training():
+    parsed = parse(CONTRACT)
+    barred = check_data(version(), parsed, {"flights": flights_version(trainable=False)})
+    assert "may not be trained on" in barred.summary
+    assert "no version with this" in check_data(version(), parsed, {"flights": None}).summary
+    assert check_data(version(), parsed, {}).answer is Answer.CANNOT_TELL
+    assert check_contract(version(), None).answer is Answer.FAIL
+
+
+def test_a_pickle_is_refused_and_a_dirty_tree_is_noted():
+    assert check_package(version(), manifest(model_format="pickle")).answer is Answer.FAIL
+    dirty = check_package(version(dirty=True), manifest())
+    assert dirty.answer is Answer.PASS
+    assert "dev alone" in dirty.summary
+
+
+def test_a_refusal_with_a_message_is_no_crash():
+    odd = {"kind": "unseen categories", "field": "origin", "failure": "no value", "refused": True}
+    crash = {**odd, "field": "carrier", "failure": "ValueError", "refused": False}
+    by_name = {one.check: one for one in strained_results([odd])}
+    assert by_name["unseen categories"].answer is Answer.PASS
+    assert "Refuses them" in by_name["unseen categories"].summary
+    assert strained_results([odd, crash])[1].answer is Answer.FAIL
+
+
+def check(answer, name="quality"):
+    return CheckResult(check=name, group="quality", answer=answer, summary="")
+
+
+def test_one_verdict_from_many_answers():
+    fine, bad, unclear = map(check, (Answer.PASS, Answer.FAIL, Answer.CANNOT_TELL))
+    informs = check(Answer.CANNOT_TELL, "calibration")
+    assert combine([fine, informs], Unclear.FAIL) is Answer.PASS
+    assert combine([fine, unclear], Unclear.FAIL) is Answer.CANNOT_TELL
+    assert combine([fine, unclear], Unclear.WARN) is Answer.PASS
+    assert combine([fine, bad, unclear], Unclear.WARN) is Answer.FAIL
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "answer"),
+    [(0.9, 1.05, "pass"), (1.2, 1.3, "fail"), (1.0, 1.2, "cannot tell")],
+)
+def test_a_ratio_of_latencies_is_judged_by_its_interval(low, high, answer):
+    times = dict.fromkeys(("candidate_p50", "candidate_p99", "rival_p50", "rival_p99"), 1.0)
+    paced = Paced(rows=1, pairs=20, ratio=1.1, low=low, high=high, **times)
+    assert paced.answer(1.10).value == answer
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["roc_auc", "brier", "accuracy"])
+def test_a_candidate_exactly_at_the_margin_passes_one_time_in_twenty_at_most(name):
+    """99 % binomial bound of a nominal 5 %: at most 123 of 2 000."""
+    terms = CONTRACT.replace('"roc_auc"', f'"{name}"')
+    losses = [one_trial(name, seed) for seed in range(400)]
+    loss = float(np.mean([one.evidence["gain"] for one in losses]))
+    margin = max(-loss, 1e-6)
+    trials = [one_trial(name, 1000 + seed, terms, margin) for seed in range(2000)]
+    assert sum(one.answer is Answer.PASS for one in trials) <= 123
+
+
+def one_trial(name, seed, terms=None, margin=0.0):
+    rng = np.random.default_rng(seed)
+    signal = rng.normal(size=400)
+    chance = sigmoid(2 * signal)
+    frame = pl.DataFrame({"_label": rng.random(400) < chance, "origin": ["JFK"] * 400})
+    candidate = sigmoid(2 * signal + rng.normal(size=400))
+    found = case(
+        frame, candidate, chance, terms=terms or CONTRACT.replace('"roc_auc"', f'"{name}"')
+    )
+    gates = msgspec.structs.replace(
+        found.terms.gates,
+        quality=msgspec.structs.replace(found.terms.gates.quality, margin=margin),
+    )
+    judged = msgspec.structs.replace(found.terms, gates=gates)
+    return check_quality(msgspec.structs.replace(found, terms=judged))
