@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="The mail server: `smtp://user:password@host:587`, or `smtps://...`."),
     ] = ""
+    token: Annotated[str, Meta(description="The token that clients send to a server.")] = ""
 
 
 def variable(name: str) -> str:

@@ -76,7 +76,7 @@ def run_server(
     """
     _refuse_open_door(home, options.host)
     _refuse_second(home)
-    listening = _bind(options.host, options.port)
+    listening = bind(options.host, options.port)
     url = _url(options.host, listening)
     app_options = AppOptions(
         local_token=secrets.token_urlsafe(32),
@@ -92,7 +92,7 @@ def run_server(
     try:
         _logger.info("listening at %s", url)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(app, listening))
+            runner.run(_serve_until_signalled(app, listening))
     finally:
         remove_local_server(home.folder, os.getpid())
         background.stop()
@@ -122,7 +122,13 @@ def _refuse_second(home: Home) -> None:
         )
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        UsageError: the port is none.
+        InfrastructureError: the address cannot be bound.
+    """
     if not 0 <= port < 1 << 16:
         raise UsageError(f"{port} is no port.", "use 0 to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -188,7 +194,22 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(app: App, listening: socket.socket) -> None:
+async def _serve_until_signalled(app: App, listening: socket.socket) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    await serve(app, listening, told)
+
+
+async def serve(app: App, listening: socket.socket, told: asyncio.Event) -> None:
+    """Answer on a listening socket until `told` is set, then drain.
+
+    Args:
+        app: what answers.
+        listening: a bound and listening socket.
+        told: set when the server is to stop.
+    """
     config = uvicorn.Config(
         app,  # pyright: ignore[reportArgumentType] - Starlette's scope is uvicorn's
         http=BoundedHttp,
@@ -202,10 +223,6 @@ async def _serve(app: App, listening: socket.socket) -> None:
         timeout_graceful_shutdown=LAST_REQUESTS_S,
     )
     server = _Server(config)
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
     draining = asyncio.create_task(_drain_when_told(told, app, server))
     try:
         await server.serve(sockets=[listening])

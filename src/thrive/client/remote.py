@@ -1,0 +1,220 @@
+"""A remote workspace: every operation of the server as a method, with values as at home."""
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from thrive.client.local_server import find_local_server
+from thrive.client.transport import Answer, Transport
+from thrive.domain.errors import (
+    Interrupted,
+    NotFound,
+    NotRight,
+    Refused,
+    StoreUnavailable,
+    UsageError,
+)
+from thrive.domain.project import Change, Job, JobState
+from thrive.flows.catalogue import load_all
+from thrive.flows.workspace import Namespaces
+from thrive.operations import Kind, Operation, Progress, convert_arguments
+from thrive.settings import read_settings
+from thrive.store.home import FOLDER, find_project_folder
+
+FIRST_LOOK_S = 0.05
+LONGEST_LOOK_S = 1.0
+RECONNECT_S = 1.0
+_LOOPBACK = {"localhost": "127.0.0.1", "::1": "127.0.0.1"}
+
+
+class RemoteInvoker:
+    """Calls operations on a server; safe to use from many threads.
+
+    Args:
+        transport: the way to the server.
+        progress: told how far long work is.
+        wait: wait for long work and return its result; else its job is returned.
+    """
+
+    def __init__(
+        self, transport: Transport, progress: Progress | None = None, *, wait: bool = True
+    ) -> None:
+        self.operations = load_all()
+        self.url = transport.url
+        self._transport = transport
+        self._progress = progress
+        self._wait = wait
+
+    def __call__(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Call an operation.
+
+        Raises:
+            Refused: it reads local files, and so runs in the project's folder alone.
+            ThriveError: whatever it raises there.
+        """
+        operation = self.operations[name]
+        if operation.kind is Kind.CLIENT:
+            raise Refused(
+                f"`{name}` works on local files; {self.url} has none of yours.",
+                f"thrive {name}, in the project's folder",
+            )
+        checked = convert_arguments(operation, msgspec.to_builtins(dict(arguments)))
+        if operation.kind is Kind.STREAM:
+            return self._follow(operation, checked)
+        answer = self._send(operation, checked)
+        if operation.kind is not Kind.JOB:
+            return _decoded(answer, operation.returns)
+        job = _decoded(answer, Job)
+        return self._result(operation, job) if self._wait else job
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def _send(self, operation: Operation, arguments: Mapping[str, Any]) -> Answer:
+        path = "/api/" + operation.name.replace(" ", "/")
+        if operation.writes or operation.kind is Kind.JOB:
+            return self._transport.post(path, msgspec.json.encode(arguments))
+        return self._transport.get(path + _query(arguments))
+
+    def _result(self, operation: Operation, job: Job) -> Any:
+        pause = FIRST_LOOK_S
+        while job.state in {JobState.WAITING, JobState.RUNNING}:
+            if self._progress is not None:
+                self._progress(job.progress, job.message or job.state.value)
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_LOOK_S)
+            job = _decoded(self._transport.get(f"/api/jobs/show?job_id={job.job_id}"), Job)
+        if job.state is JobState.FAILED:
+            raise NotRight(
+                job.error or f"Job {job.job_id} failed.", f"thrive jobs show {job.job_id}"
+            )
+        if job.state is JobState.CANCELLED:
+            raise Interrupted(f"Job {job.job_id} was cancelled.", f"thrive jobs show {job.job_id}")
+        return msgspec.convert(job.result, operation.returns)
+
+    def _follow(self, operation: Operation, arguments: Mapping[str, Any]) -> Iterator[Change]:
+        """Yield changes for ever; a lost connection is made again where it broke."""
+        after: int = arguments["after"]
+        while True:
+            try:
+                path = "/api/" + operation.name.replace(" ", "/")
+                response = self._transport.stream(f"{path}?after={after}")
+                for change in _events(response):
+                    after = change.seq
+                    yield change
+            except (StoreUnavailable, OSError):
+                time.sleep(RECONNECT_S)
+
+
+class RemoteWorkspace(Namespaces):
+    """A project on a server: the same names as a local `Workspace`, spoken over HTTP.
+
+    Operations that read local files (`data add`, `run`, ...) are refused here: they run in the
+    project's folder. Use it as a context manager, or call `close`. Made by `thrive.connect`.
+
+    Args:
+        invoker: calls the server.
+    """
+
+    def __init__(self, invoker: RemoteInvoker) -> None:
+        self._invoker = invoker
+        super().__init__(invoker.operations, invoker)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._invoker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<RemoteWorkspace {self._invoker.url}>"
+
+
+def connect(
+    url: str, token: str | None = None, *, wait: bool = True, progress: Progress | None = None
+) -> RemoteWorkspace:
+    """Connect to a server and return its project as a workspace.
+
+    Args:
+        url: where the server is, e.g. `http://127.0.0.1:8000`.
+        token: what `thrive tokens create` returned. Without one, the setting THRIVE_TOKEN is
+            taken; for a server on this machine, the token of the nearest project's folder.
+        wait: wait for long work and return its result; else its job is returned at once.
+        progress: called with the share done and a few words while long work runs.
+
+    Raises:
+        UsageError: the URL is not one.
+        Refused: there is no token.
+
+    Examples:
+        >>> with thrive.connect("http://127.0.0.1:8000") as workspace:  # doctest: +SKIP
+        ...     workspace.runs.list(limit=5)
+    """
+    return RemoteWorkspace(remote_invoker(url, token, progress, wait=wait))
+
+
+def remote_invoker(
+    url: str, token: str | None = None, progress: Progress | None = None, *, wait: bool = True
+) -> RemoteInvoker:
+    """Return what calls the server at `url`; see `connect` for the arguments."""
+    known = token or read_settings().token or _local_token(url)
+    if not known:
+        raise Refused(f"There is no token for {url}.", "set THRIVE_TOKEN; thrive tokens create")
+    if not (known.isascii() and known.isprintable()):
+        raise UsageError("The token holds characters no token has.", "paste it again")
+    return RemoteInvoker(Transport(url, known), progress, wait=wait)
+
+
+def running_server(project_folder: Path, progress: Progress | None = None) -> RemoteInvoker | None:
+    """Return what calls the server that runs in a project's folder, None when none does."""
+    known = find_local_server(project_folder / FOLDER)
+    return known and RemoteInvoker(Transport(known.url, known.token), progress)
+
+
+def _local_token(url: str) -> str:
+    """Return the token of the nearest project's server, if that is the server at `url`."""
+    try:
+        folder = find_project_folder(Path.cwd())
+    except NotFound:
+        return ""
+    known = find_local_server(folder / FOLDER)
+    return known.token if known and _place(known.url) == _place(url) else ""
+
+
+def _place(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.scheme, _LOOPBACK.get(host, host), parts.port
+
+
+def _query(arguments: Mapping[str, Any]) -> str:
+    given = msgspec.to_builtins({k: v for k, v in arguments.items() if v is not None})
+    words = {k: str(v).lower() if isinstance(v, bool) else v for k, v in given.items()}
+    return f"?{urlencode(words, doseq=True)}" if words else ""
+
+
+def _decoded(answer: Answer, kind: Any) -> Any:
+    decode = msgspec.msgpack.decode if "msgpack" in answer.content_type else msgspec.json.decode
+    return decode(answer.body, type=kind)
+
+
+def _events(response: Any) -> Iterator[Change]:
+    with response:
+        for line in response:
+            if line.startswith(b"data: "):
+                yield msgspec.json.decode(line[6:], type=Change)

@@ -1,0 +1,200 @@
+"""HTTP to one server: kept-alive connections that many threads share, and errors as our own."""
+
+import http.client
+import random
+import select
+import ssl
+import threading
+import time
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from thrive.domain.errors import (
+    Conflict,
+    InfrastructureError,
+    NotFound,
+    Refused,
+    StoreBusy,
+    StoreUnavailable,
+    ThriveError,
+    UsageError,
+)
+
+TIMEOUT_S = 120.0
+IDLE_S = 30.0
+"""A connection idle for longer is not used again: the server closes it soon."""
+TRIES = 4
+PAUSE_S = 0.2
+_FAILURES = (OSError, http.client.HTTPException)
+
+
+class Answer(NamedTuple):
+    """The status, the content type and the body of an answer."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class _ErrorBody(msgspec.Struct):
+    code: str
+    what: str
+    hint: str = ""
+
+
+class _ErrorAnswer(msgspec.Struct):
+    error: _ErrorBody
+
+
+class Transport:
+    """Sends requests to one server; safe to use from many threads.
+
+    Args:
+        url: `http://host:port` or `https://...`.
+        token: the token every request carries.
+
+    Raises:
+        UsageError: the URL is not one.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        place = urlsplit(url)
+        if place.scheme not in {"http", "https"} or not place.hostname or place.query:
+            raise UsageError(f"{url!r} is not the URL of a server.", "e.g. http://127.0.0.1:8000")
+        self.url = url.rstrip("/")
+        self._prefix = place.path.rstrip("/")
+        self._secure = place.scheme == "https"
+        self._host, self._port = place.hostname, place.port
+        self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/msgpack"}
+        self._idle: list[tuple[float, http.client.HTTPConnection]] = []
+        self._lock = threading.Lock()
+
+    def get(self, target: str) -> Answer:
+        """Read; a failure that may pass is tried again.
+
+        Raises:
+            ThriveError: what the server answered, as the class it names.
+            StoreUnavailable: the server does not answer.
+        """
+        for tried in range(1, TRIES + 1):
+            try:
+                return self._once("GET", target, None)
+            except ThriveError as error:
+                if not error.transient or tried == TRIES:
+                    raise
+            time.sleep(PAUSE_S * 2**tried * random.uniform(0.5, 1))  # noqa: S311 - spreads retries
+        raise AssertionError("the loop returns or raises")
+
+    def post(self, target: str, body: bytes) -> Answer:
+        """Write, once: whether a write that failed on its way was done is not known here.
+
+        Raises:
+            ThriveError: what the server answered, as the class it names.
+            StoreUnavailable: the server does not answer.
+        """
+        return self._once("POST", target, body)
+
+    def stream(self, target: str) -> http.client.HTTPResponse:
+        """Return an answer to read bit by bit, on a connection of its own.
+
+        Raises:
+            ThriveError: what the server answered, as the class it names.
+            StoreUnavailable: the server does not answer.
+        """
+        connection = self._connect()
+        try:
+            connection.request("GET", self._prefix + target, headers=self._headers)
+            response = connection.getresponse()
+        except _FAILURES as error:
+            connection.close()
+            raise self._silent() from error
+        if response.status >= 400:
+            answer = Answer(response.status, "", response.read())
+            connection.close()
+            raise error_of(answer)
+        return response
+
+    def close(self) -> None:
+        """Close what is idle."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, connection in idle:
+            connection.close()
+
+    def _once(self, method: str, target: str, body: bytes | None) -> Answer:
+        connection = self._take()
+        headers = self._headers | ({"Content-Type": "application/json"} if body else {})
+        try:
+            connection.request(method, self._prefix + target, body, headers)
+            response = connection.getresponse()
+            content_type = response.headers.get_content_type()
+            answer = Answer(response.status, content_type, response.read())
+        except _FAILURES as error:
+            connection.close()
+            raise self._silent() from error
+        if response.will_close:
+            connection.close()
+        else:
+            with self._lock:
+                self._idle.append((time.monotonic(), connection))
+        if answer.status >= 400:
+            raise error_of(answer)
+        return answer
+
+    def _take(self) -> http.client.HTTPConnection:
+        """Return an idle connection the server has not closed, or a new one."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return self._connect()
+                since, connection = self._idle.pop()
+            sock = connection.sock
+            fresh = time.monotonic() - since < IDLE_S
+            if fresh and sock is not None and not select.select([sock], [], [], 0)[0]:
+                return connection
+            connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._secure:
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=TIMEOUT_S, context=context
+            )
+        return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+
+    def _silent(self) -> StoreUnavailable:
+        return StoreUnavailable(f"The server at {self.url} does not answer.", "thrive server")
+
+
+def error_of(answer: Answer) -> ThriveError:
+    """Return an answer of status 400 or higher as the error the server raised."""
+    try:
+        told = msgspec.json.decode(answer.body, type=_ErrorAnswer).error
+    except msgspec.MsgspecError:
+        kind = _by_status(answer.status)
+        return kind(f"The server answered {answer.status}, not as Thrive does.", "check the URL")
+    kind = _classes(ThriveError).get(told.code, _by_status(answer.status))
+    return kind(told.what, told.hint)
+
+
+def _classes(base: type[ThriveError]) -> dict[str, type[ThriveError]]:
+    found = {base.__name__: base}
+    for kind in base.__subclasses__():
+        found |= _classes(kind)
+    return found
+
+
+def _by_status(status: int) -> type[ThriveError]:
+    known: dict[int, type[ThriveError]] = {
+        401: Refused,
+        403: Refused,
+        404: NotFound,
+        409: Conflict,
+        429: Refused,
+        502: StoreUnavailable,
+        503: StoreBusy,
+        504: StoreUnavailable,
+    }
+    return known.get(status, InfrastructureError if status >= 500 else UsageError)
