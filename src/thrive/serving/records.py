@@ -98,55 +98,64 @@ def _fixed_schema() -> "dict[str, Any]":
 
 
 class _Columns:
-    """The values of records that have the same model, inputs and keys, gathered by column."""
+    """The values of records that have the same model, inputs and keys, gathered by column.
+
+    No record is kept: a hundred thousand of them alive would cost the garbage collector more than
+    reading them does.
+    """
 
     def __init__(self, first: Logged) -> None:
-        self.ids: list[str] = []
-        self.counts: list[int] = []
-        self.heads: list[Logged] = []
-        self.scores: list[float | None] = []
-        self.decisions: list[str | None] = []
-        self.live: list[str | None] = []
-        self.inputs: dict[str, list[Any]] = {name: [] for name in first.x}
-        self.keys: dict[str, list[Any]] = {name: [] for name in first.k}
+        self._model = first.m
+        self._ids: list[str] = []
+        self._heads: tuple[list[Any], ...] = ([], [], [], [], [], [])
+        self._scores: list[float | None] = []
+        self._decisions: list[str | None] = []
+        self._live: list[str | None] = []
+        self._inputs: list[tuple[str, list[Any]]] = [(name, []) for name in first.x]
+        self._keys: list[tuple[str, list[Any]]] = [(name, []) for name in first.k]
 
     def add(self, record_id: str, logged: Logged) -> None:
         rows = logged.n
-        self.ids += row_ids(record_id, rows)
-        self.counts.append(rows)
-        self.heads.append(logged)
-        self.scores += logged.y or [None] * rows
-        self.decisions += _texts(logged.d) if logged.d else [None] * rows
-        self.live += row_ids(logged.p, rows) if logged.p else [None] * rows
-        for name, values in logged.x.items():
-            self.inputs[name] += values
-        for name, values in logged.k.items():
-            self.keys[name] += values
+        self._ids += row_ids(record_id, rows)
+        counts, times, versions, variants, errors, latencies = self._heads
+        counts.append(rows)
+        times.append(logged.t)
+        versions.append(logged.v)
+        variants.append(logged.a)
+        errors.append(logged.e)
+        latencies.append(logged.us)
+        self._scores += logged.y or [None] * rows
+        self._decisions += _texts(logged.d) if logged.d else [None] * rows
+        self._live += row_ids(logged.p, rows) if logged.p else [None] * rows
+        for (_, values), more in zip(self._inputs, logged.x.values(), strict=True):
+            values.extend(more)
+        for (_, values), more in zip(self._keys, logged.k.values(), strict=True):
+            values.extend(more)
 
     def frame(self) -> "pl.DataFrame":
         import numpy as np
         import polars as pl
 
-        index = np.repeat(np.arange(len(self.heads)), self.counts)
+        counts, times, versions, variants, errors, latencies = self._heads
+        index = np.repeat(np.arange(len(counts)), counts)
 
         def spread(values: Sequence[Any], dtype: Any) -> "pl.Series":
             return pl.Series(values, dtype=dtype).gather(index)
 
-        heads = self.heads
         fixed = {
-            "prediction_id": pl.Series(self.ids, dtype=pl.String),
-            "time": spread([head.t for head in heads], pl.Int64),
-            "model": spread([head.m for head in heads], pl.String),
-            "version": spread([head.v for head in heads], pl.Int64),
-            "variant": spread([head.a for head in heads], pl.String),
-            "score": pl.Series(self.scores, dtype=pl.Float64).fill_nan(None),
-            "decision": pl.Series(self.decisions, dtype=pl.String),
-            "error": spread([head.e for head in heads], pl.String),
-            "latency_us": spread([head.us for head in heads], pl.Int64),
-            "live_id": pl.Series(self.live, dtype=pl.String),
+            "prediction_id": pl.Series(self._ids, dtype=pl.String),
+            "time": spread(times, pl.Int64),
+            "model": pl.repeat(self._model, len(index), dtype=pl.String, eager=True),
+            "version": spread(versions, pl.Int64),
+            "variant": spread(variants, pl.String),
+            "score": pl.Series(self._scores, dtype=pl.Float64).fill_nan(None),
+            "decision": pl.Series(self._decisions, dtype=pl.String),
+            "error": spread(errors, pl.String),
+            "latency_us": spread(latencies, pl.Int64),
+            "live_id": pl.Series(self._live, dtype=pl.String),
         }
-        inputs = {f"x.{name}": _series(values) for name, values in self.inputs.items()}
-        keys = {f"k.{name}": _series(values) for name, values in self.keys.items()}
+        inputs = {f"x.{name}": _series(values) for name, values in self._inputs}
+        keys = {f"k.{name}": _series(values) for name, values in self._keys}
         return pl.DataFrame(fixed | inputs | keys)
 
 

@@ -73,9 +73,10 @@ def _one_at_a_time(folder: Path, *, wait: bool) -> Generator[bool]:
 
 
 def _is_due(segment: Segment, *, force: bool) -> bool:
+    """Tell whether a segment has something to say; one that ended has at least that it did."""
     if segment.state is SegmentState.OPEN:
         return force or machine_now() - segment.created > SEAL_AGE
-    return segment.state is SegmentState.CLOSED
+    return segment.state is not SegmentState.DEAD
 
 
 def _batches(due: list[Segment]) -> list[list[Segment]]:
