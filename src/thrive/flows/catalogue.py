@@ -16,6 +16,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.project",
     "thrive.flows.promote",
     "thrive.flows.records",
+    "thrive.flows.replay.operations",
     "thrive.flows.retrain",
     "thrive.flows.status",
     "thrive.flows.teams",

@@ -54,6 +54,9 @@ def start(
         url: the serving host.
         singles: how many rows of the file are sent alone instead of with their hour.
         fault: an injected fault, labelled as such: COLUMNS@FROM..UNTIL arrive empty.
+
+    Examples:
+        thrive replays start flight-delay traffic.parquet --until 2013-09-01 --outcome late
     """
     refuse_real_clock(context)
     parsed = load(context.local_folder())
