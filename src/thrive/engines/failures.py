@@ -17,6 +17,7 @@ _KNOWN: dict[str, type[ThriveError]] = {
     if issubclass(kind, ThriveError)
 }
 SHOWN_FRAMES = 3
+LONGEST_SENTENCE = 500
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +45,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Return the error in one sentence: `ValueError: ...`, or the words of our own error."""
-        return self.what if self.code else f"{self.kind}: {self.what}".rstrip(": ")
+        words = self.what if self.code else f"{self.kind}: {self.what}".rstrip(": ")
+        return words if len(words) <= LONGEST_SENTENCE else f"{words[:LONGEST_SENTENCE]}..."
 
     def report(self) -> str:
         """Return the sentence with the user's innermost lines under it."""

@@ -92,6 +92,7 @@ class LocalEngine:
         folder: Path,
         environment: dict[str, str] | None = None,
     ) -> None:
+        self._closed = False
         self._selector = selectors.DefaultSelector()
         self._tasks: dict[str, _Task] = {}
         self._control, theirs = socket.socketpair()
@@ -126,7 +127,10 @@ class LocalEngine:
         self.close()
 
     def close(self) -> None:
-        """Kill every task and the zygote; nothing of the run stays behind."""
+        """Kill every task and the zygote: nothing stays behind. Closing twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
         for task in self._tasks.values():
             if task.pid:
                 kill_group(task.pid)

@@ -104,9 +104,9 @@ def _taken(
 
 
 def _unknown(text: str, parameters: dict[str, inspect.Parameter]) -> UsageError:
+    close = difflib.get_close_matches(text[2:].replace("-", "_"), list(parameters), n=1)
     options = [option(name) for name in parameters]
-    close = difflib.get_close_matches(text, options, n=1)
-    hint = f"did you mean {close[0]}?" if close else _offer(options)
+    hint = f"did you mean {option(close[0])}?" if close else _offer(options)
     return UsageError(f"The pipeline has no parameter {text}.", hint)
 
 

@@ -1,0 +1,83 @@
+import io
+import subprocess
+import tarfile
+
+import pytest
+
+from thrive.store.blobs.folder import FolderBlobs
+from thrive.tracking.code import LARGEST_FILE, NO_COMMIT, NO_GIT, record_code
+
+
+@pytest.fixture
+def blobs(tmp_path_factory):
+    return FolderBlobs(tmp_path_factory.mktemp("blobs"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "train.py").write_text("x = 1\n")
+    (tmp_path / "thrive.toml").write_text("contract = 1\n")
+    (tmp_path / "data.csv").write_text("a\n1\n")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "library.py").write_text("")
+    return tmp_path
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+def bundled(blobs, facts):
+    with tarfile.open(fileobj=io.BytesIO(blobs.get(facts.record.bundle))) as archive:
+        return {name: archive.extractfile(name).read().decode() for name in archive.getnames()}
+
+
+def test_a_folder_without_git_keeps_a_copy_and_says_what_it_loses(folder, blobs):
+    facts = record_code(folder, "train.py", blobs)
+    assert facts.lost == NO_GIT
+    assert (facts.record.commit, facts.record.diff) == ("", "")
+    assert bundled(blobs, facts) == {"thrive.toml": "contract = 1\n", "train.py": "x = 1\n"}
+
+
+def test_the_same_files_give_the_same_bundle(folder, blobs):
+    first = record_code(folder, "train.py", blobs)
+    (folder / "train.py").touch()
+    assert record_code(folder, "train.py", blobs).record.bundle == first.record.bundle
+
+
+def test_commit_branch_diff_and_untracked_files_are_recorded(folder, blobs):
+    git(folder, "init", "-q", "-b", "main")
+    (folder / ".gitignore").write_text(".venv\nsecret.py\n")
+    assert record_code(folder, "train.py", blobs).lost == NO_COMMIT
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "first")
+    clean = record_code(folder, "train.py", blobs)
+    assert (clean.record.dirty, clean.record.branch, clean.lost) == (False, "main", "")
+    assert len(clean.record.commit) == 40
+    (folder / "train.py").write_text("x = 2\n")
+    (folder / "new file.py").write_text("y = 1\n")
+    (folder / "secret.py").write_text("token = 1\n")
+    dirty = record_code(folder, "train.py", blobs)
+    assert dirty.record.dirty
+    assert "+x = 2" in dirty.record.diff
+    assert dirty.untracked == ["new file.py"]
+    assert set(bundled(blobs, dirty)) == {"new file.py", "thrive.toml", "train.py"}
+
+
+def test_a_deleted_file_and_a_large_one_are_left_out(folder, blobs):
+    git(folder, "init", "-q")
+    (folder / "gone.py").write_text("z = 1\n")
+    (folder / "large.py").write_text("#" * (LARGEST_FILE + 1))
+    git(folder, "add", "-A")
+    (folder / "gone.py").unlink()
+    facts = record_code(folder, "train.py", blobs)
+    assert facts.left_out == ["large.py"]
+    assert "gone.py" not in bundled(blobs, facts)
+
+
+def test_links_out_of_the_folder_are_not_followed(folder, blobs, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "outside.py"
+    outside.write_text("private = 1\n")
+    (folder / "link.py").symlink_to(outside)
+    assert "link.py" not in bundled(blobs, record_code(folder, "train.py", blobs))

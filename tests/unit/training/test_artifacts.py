@@ -1,0 +1,60 @@
+import pickle
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from thrive.domain.errors import Damaged, UsageError
+from thrive.store.blobs.folder import FolderBlobs
+from thrive.training.artifacts import ALIGNMENT, INLINE_BYTES, ArtifactStore, decode, encode
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArtifactStore(FolderBlobs(tmp_path / "kept"), FolderBlobs(tmp_path / "lent"))
+
+
+def test_arrays_are_mapped_aligned_and_private(store):
+    array = np.arange(100_000, dtype=np.float64)
+    ref = store.keep({"x": array, "y": [1, "two"]}, "a dict")
+    first, second = store.fetch(ref), store.fetch(ref)
+    assert np.array_equal(first["x"], array)
+    assert first["y"] == [1, "two"]
+    assert first["x"].__array_interface__["data"][0] % ALIGNMENT == 0
+    first["x"][0] = -1.0
+    assert second["x"][0] == 0.0
+    assert store.fetch(ref)["x"][0] == 0.0
+
+
+def test_equal_content_has_one_digest(store):
+    array = np.ones(1000)
+    assert store.keep(array, "").digest == store.keep(array.copy(), "").digest
+
+
+def test_a_frame_keeps_its_types(store):
+    frame = pl.DataFrame({"c": ["x", "y", None], "n": [1, 2, 3], "t": [0, 1, 2]}).with_columns(
+        pl.col("c").cast(pl.Categorical), pl.col("t").cast(pl.Datetime("us", "UTC"))
+    )
+    ref = store.keep(frame, "a frame")
+    assert ref.kind == "arrow"
+    assert_frame_equal(store.fetch(ref), frame)
+    assert_frame_equal(store.fetch(store.lend(frame, "a frame")), frame)
+
+
+def test_small_arguments_travel_in_the_message_and_large_ones_do_not(store, tmp_path):
+    assert store.fetch(store.lend(5, "n")) == 5
+    assert not any((tmp_path / "lent").rglob("[0-9a-f]" * 62))
+    large = store.lend(np.zeros(INLINE_BYTES), "a")
+    assert (large.data, large.lent) == (b"", True)
+    assert store.fetch(large).shape == (INLINE_BYTES,)
+
+
+def test_what_cannot_travel_is_named():
+    with pytest.raises(UsageError, match=r"A function cannot travel between steps \(the result"):
+        encode(lambda: 1, "the result of fit")
+
+
+def test_other_bytes_are_refused():
+    with pytest.raises(Damaged):
+        decode("pickle", pickle.dumps(list(range(20))))
