@@ -76,8 +76,7 @@ def _past(ctx: Context, version: ModelVersion, now: int) -> Past:
         windows = monitoring.find_windows(
             tx, ctx.project_id, version.model, version.version, now - LOOKED_AT * terms.window
         )
-    budget = terms.model.monitor.false_alarms_per_year
-    return Past(version=version, terms=terms, windows=windows, budget=budget)
+    return Past(version=version, terms=terms, windows=windows)
 
 
 def _counted(

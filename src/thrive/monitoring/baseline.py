@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from thrive.contract.schema import ModelTerms
 from thrive.domain.errors import Damaged
 from thrive.domain.model import ModelVersion
 from thrive.monitoring.findings import LABEL, SCORE, TIME
 from thrive.monitoring.frames import NUMERIC, inputs_of, truth
-from thrive.monitoring.limits import History
+from thrive.monitoring.limits import History, Limit, limit_of
 from thrive.monitoring.measure import (
     Sketch,
     Yardstick,
@@ -46,6 +47,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         missing: the largest share of missing values in a window, by input.
         usual: the largest effect (PSI) of a window against the whole, by input and for the score.
         histories: each signal of performance in the reference's windows.
+        limits: of each signal; the contract's budget is shared among them.
     """
 
     format: int = FORMAT
@@ -57,6 +59,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     missing: dict[str, float]
     usual: dict[str, float]
     histories: list[History]
+    limits: list[Limit]
 
     def sketches(self) -> dict[str, Sketch]:
         """Return the counters of each input and of the score."""
@@ -144,6 +147,15 @@ def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str]
                 values[name].append((measured.value, measured.error or 0.0))
     for name, counted in whole.items():
         missing[name] = max(missing[name], counted.missing / max(1, counted.rows))
+    histories = [
+        History(
+            signal=name,
+            higher_is_better=higher_is_better(name),
+            values=[value for value, _ in pairs],
+            errors=[error for _, error in pairs],
+        )
+        for name, pairs in values.items()
+    ]
     return Baseline(
         kinds=kinds,
         counters={name: counted.to_bytes() for name, counted in whole.items()},
@@ -152,16 +164,15 @@ def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str]
         windows=len(parts),
         missing=missing,
         usual=usual,
-        histories=[
-            History(
-                signal=name,
-                higher_is_better=higher_is_better(name),
-                values=[value for value, _ in pairs],
-                errors=[error for _, error in pairs],
-            )
-            for name, pairs in values.items()
-        ],
+        histories=histories,
+        limits=limits_of(histories, terms.model, terms.windows_a_year),
     )
+
+
+def limits_of(histories: list[History], terms: ModelTerms, windows_a_year: float) -> list[Limit]:
+    """Return the limit of every signal; the alert budget is shared among them."""
+    budget = terms.monitor.false_alarms_per_year / max(1, len(histories))
+    return [limit_of(history, budget, windows_a_year) for history in histories]
 
 
 def _yardstick(reference: "pl.DataFrame", terms: TermsInForce) -> Yardstick:
@@ -187,7 +198,7 @@ def _windows(reference: "pl.DataFrame", length: int) -> "list[pl.DataFrame]":
     if TIME not in reference.columns:
         return []
     number = (pl.col(TIME) // length).alias("_window")
-    parts = reference.with_columns(number).partition_by("_window", include_key=False)
+    parts = reference.sort(TIME).with_columns(number).partition_by("_window", include_key=False)
     usual = float(np.median([part.height for part in parts])) if parts else 0.0
     least = max(_LEAST_ROWS, usual / 4)
     return [part for part in parts if part.height >= least]

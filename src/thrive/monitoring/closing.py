@@ -236,7 +236,6 @@ def _compare(
     coverage = 1.0 - answered[LABEL].null_count() / answered.height
     quality = judge.faults(answered, baseline, watched.known, seen)
     left_out = "the service failed" if found.failing else "faults of the data" if quality else ""
-    known = judge.limits(baseline, terms, watched.terms.windows_a_year)
     made = msgspec.structs.replace(
         found,
         columns=judge.columns(baseline, watched.known, seen),
@@ -244,7 +243,7 @@ def _compare(
         coverage=coverage,
         segments=segments(answered, terms.segments, baseline.yardstick),
         quality=quality,
-        breaches=[] if left_out else judge.breaches(measured, coverage, known),
+        breaches=[] if left_out else judge.breaches(measured, coverage, baseline.limits),
         gaps=[] if left_out else judge.group_gaps(answered, terms, baseline.yardstick),
         left_out=left_out,
     )

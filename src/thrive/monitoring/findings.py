@@ -69,11 +69,15 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Breach(msgspec.Struct, frozen=True, kw_only=True):
-    """A signal of performance that left what history explains."""
+    """A signal of performance that left what history explains.
+
+    `per_year` is the number of false alarms that all limits together let through in a year.
+    """
 
     signal: str
     value: float
     limit: float
+    per_year: float = 0.0
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):

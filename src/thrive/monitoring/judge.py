@@ -6,13 +6,14 @@ Everything here looks at one window alone; persistence over windows belongs to `
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from thrive.contract.schema import ModelTerms
-from thrive.monitoring.baseline import Baseline
+from thrive.monitoring.baseline import Baseline, limits_of
 from thrive.monitoring.findings import LABEL, SCORE, Breach, Column, Fault, Gap, Measured, finite
 from thrive.monitoring.frames import numbers, truth
-from thrive.monitoring.limits import Limit, limit_of
+from thrive.monitoring.limits import Limit
 from thrive.monitoring.measure import Sketch, Yardstick
 from thrive.statistics.distributions import binomial_survival
 from thrive.statistics.drift import chi2, ks, psi
@@ -35,9 +36,12 @@ LEAST_COVERAGE = 0.5
 
 
 def limits(baseline: Baseline, terms: ModelTerms, windows_a_year: float) -> list[Limit]:
-    """Return the limit of every signal; the alert budget is shared among them."""
-    share = terms.monitor.false_alarms_per_year / max(1, len(baseline.histories))
-    return [limit_of(history, share, windows_a_year) for history in baseline.histories]
+    """Return the limit of every signal for an alert budget: the stored ones if it is theirs."""
+    stored = baseline.limits
+    budget = sum(limit.budget for limit in stored)
+    if abs(budget - terms.monitor.false_alarms_per_year) < 1e-9:
+        return stored
+    return limits_of(baseline.histories, terms, windows_a_year)
 
 
 def columns(
@@ -135,7 +139,10 @@ def breaches(
         if name.startswith("estimated") or (coverage or 0.0) >= LEAST_COVERAGE
     }
     made = (limit.breach(judged.get(limit.signal)) for limit in known)
-    return [breach for breach in made if breach is not None]
+    per_year = sum(limit.expected or 0.0 for limit in known)
+    return [
+        msgspec.structs.replace(breach, per_year=per_year) for breach in made if breach is not None
+    ]
 
 
 def failing(errors: int, rows: int, terms: ModelTerms) -> str:

@@ -7,7 +7,6 @@ from thrive.domain.clock import parse_time
 from thrive.domain.errors import CannotTell
 from thrive.domain.monitoring import Alert, AlertState, Decision, Window
 from thrive.monitoring.baseline import baseline_of, load_baseline
-from thrive.monitoring.judge import limits
 from thrive.monitoring.limits import Limit
 from thrive.monitoring.terms import terms_of
 from thrive.operations import Context, operation
@@ -76,20 +75,19 @@ def monitors_explain(ctx: Context, model: str, *, version: int | None = None) ->
             "pass reference= when you register, then register again",
         )
     baseline = load_baseline(ctx, digest)
-    known_limits = limits(baseline, terms.model, terms.windows_a_year)
     return Monitor(
         model=model,
         version=found.version,
         window=terms.model.monitor.window,
         false_alarms_per_year=terms.model.monitor.false_alarms_per_year,
         windows_of_history=baseline.windows,
-        limits=known_limits,
-        notes=[_note(limit) for limit in known_limits],
+        limits=baseline.limits,
+        notes=[_note(limit) for limit in baseline.limits],
     )
 
 
 def _note(limit: Limit) -> str:
-    if limit.value is None:
+    if limit.value is None or limit.supported is None:
         return (
             f"{limit.signal}: not judged, {limit.windows} windows of history are too few for "
             "any limit"
@@ -100,7 +98,8 @@ def _note(limit: Limit) -> str:
         return f"{words}; {limit.windows} windows support {limit.supported:.2g} false alarms a year"
     return (
         f"{words} (provisional: {limit.windows} windows of history support "
-        f"{limit.supported:.2g} false alarms a year, not {limit.budget:.2g})"
+        f"{limit.supported:.2g} false alarms a year, not {limit.budget:.2g}; "
+        f"{limit.windows_needed} windows would)"
     )
 
 

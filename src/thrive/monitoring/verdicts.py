@@ -10,10 +10,9 @@ from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import CAUSE_ORDER, Cause, Window
 from thrive.monitoring.findings import Findings, findings_of
 from thrive.monitoring.judge import LEAST_COVERAGE
+from thrive.monitoring.limits import AMONG, NEEDED
 from thrive.monitoring.terms import TermsInForce
 
-OF_LAST, PERSISTENT = 3, 2
-"""A breach of performance must show in 2 of the last 3 windows that were judged."""
 DRIFT_OF_LAST, DRIFT_PERSISTENT = 5, 3
 SILENT = 2
 """Windows without any prediction after which the silence itself is a fault."""
@@ -36,7 +35,6 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     version: ModelVersion
     terms: TermsInForce
     windows: list[Window]
-    budget: float
 
     def found(self) -> list[tuple[Window, Findings]]:
         """Return the windows with their findings."""
@@ -86,7 +84,7 @@ def verdicts(past: Past, now: int, since: Mapping[Cause, int] | None = None) -> 
         _service(past, found(Cause.SERVICE)),
         _quality(found(Cause.DATA_QUALITY)),
         _outcomes(past, found(Cause.OUTCOMES), now),
-        _performance(past, found(Cause.PERFORMANCE)),
+        _performance(found(Cause.PERFORMANCE)),
         _bias(found(Cause.BIAS)),
         _age(past, now),
         _drift(found(Cause.DRIFT)),
@@ -116,8 +114,8 @@ def _service(past: Past, found: list[tuple[Window, Findings]]) -> Verdict | None
     if not found:
         return None
     window, last = found[-1]
-    slow = [each for each, item in found[-OF_LAST:] if item.slow]
-    lasting = last.slow if len(slow) >= PERSISTENT else ""
+    slow = [each for each, item in found[-AMONG:] if item.slow]
+    lasting = last.slow if len(slow) >= NEEDED else ""
     words = last.failing or lasting
     if not words:
         return None
@@ -194,20 +192,20 @@ def _outcomes(past: Past, found: list[tuple[Window, Findings]], now: int) -> Ver
     )
 
 
-def _performance(past: Past, found: list[tuple[Window, Findings]]) -> Verdict | None:
+def _performance(found: list[tuple[Window, Findings]]) -> Verdict | None:
     for signal in _signals(found):
         judged = [
             (window, item)
             for window, item in found
             if is_judged(window, item, Cause.PERFORMANCE, signal)
-        ][-OF_LAST:]
+        ][-AMONG:]
         bad = [
             (window, breach)
             for window, item in judged
             for breach in item.breaches
             if breach.signal == signal
         ]
-        if len(bad) < PERSISTENT or bad[-1][0] is not judged[-1][0]:
+        if len(bad) < NEEDED or bad[-1][0] is not judged[-1][0]:
             continue
         window, breach = bad[-1]
         side = "below" if breach.value < breach.limit else "above"
@@ -216,7 +214,7 @@ def _performance(past: Past, found: list[tuple[Window, Findings]]) -> Verdict | 
             title=(
                 f"{signal.capitalize()} {breach.value:.3f} on {_day(window)}, {side} the "
                 f"{breach.limit:.3f} that history explains (limit for "
-                f"{past.budget:g} false alarms a year)."
+                f"{breach.per_year:.2g} false alarms a year)."
             ),
             first_bad=bad[0][0].start,
             last_bad=window.start,
@@ -250,9 +248,9 @@ def _is_told(found: Findings, signal: str) -> bool:
 
 
 def _bias(found: list[tuple[Window, Findings]]) -> Verdict | None:
-    judged = [(w, f) for w, f in found if is_judged(w, f, Cause.BIAS)][-OF_LAST:]
+    judged = [(w, f) for w, f in found if is_judged(w, f, Cause.BIAS)][-AMONG:]
     bad = [(window, item) for window, item in judged if item.gaps]
-    if len(bad) < PERSISTENT or not judged[-1][1].gaps:
+    if len(bad) < NEEDED or not judged[-1][1].gaps:
         return None
     window, last = bad[-1]
     worst = max(last.gaps, key=lambda gap: gap.least)

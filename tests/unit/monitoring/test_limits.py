@@ -55,12 +55,17 @@ def test_an_error_has_its_limit_above() -> None:
 
 
 def test_a_short_history_says_which_budget_it_supports() -> None:
-    limit = limit_of(history([0.8, 0.81, 0.79, 0.8, 0.82, 0.78]), 0.5, WINDOWS)
+    values = np.random.default_rng(2).normal(0.8, 0.02, 12).tolist()
+    limit = limit_of(history(values), 0.5, WINDOWS)
     assert limit.provisional
-    assert limit.supported == pytest.approx(2 * 365 / 49)
+    assert limit.expected == limit.supported
+    assert limit.supported is not None
+    assert limit.supported > 0.5
+    assert limit.windows_needed is not None
+    assert limit.windows_needed > 12
 
 
-def test_below_five_windows_nothing_is_judged() -> None:
+def test_below_eight_windows_nothing_is_judged() -> None:
     limit = limit_of(history([0.8, 0.81]), BUDGET, WINDOWS)
     assert limit.value is None
     assert limit.breach(Measured(value=0.1, error=0.1, rows=100)) is None
