@@ -15,6 +15,8 @@ from thrive.store.blobs import BlobStore
 SUFFIXES = frozenset({".cfg", ".ini", ".lock", ".py", ".sql", ".toml", ".yaml", ".yml"})
 NAMES = frozenset({"requirements.txt", "constraints.txt", ".python-version"})
 FOREIGN = frozenset({"__pycache__", "node_modules", "site-packages", "venv", "build", "dist"})
+DATA_LOCK = "thrive.lock"
+"""Moves with each version of the data, which a run records by content: it makes no code dirty."""
 LARGEST_FILE = 1 << 20
 LARGEST_BUNDLE = 16 << 20
 LARGEST_DIFF = 1 << 20
@@ -57,7 +59,7 @@ def record_code(folder: Path, entry: str, blobs: BlobStore) -> CodeFacts:
     code = CodeRecord(entry=entry, bundle=bundle)
     if not under_git:
         return CodeFacts(record=code, left_out=left_out, lost=NO_GIT)
-    fresh = [name for name in untracked if name in chosen]
+    fresh = [name for name in untracked if name in chosen and name != DATA_LOCK]
     return _with_git(folder, code, fresh, left_out)
 
 
@@ -66,7 +68,7 @@ def _with_git(
 ) -> CodeFacts:
     commit = _text(_git(folder, "rev-parse", "--verify", "-q", "HEAD"))
     against = ("HEAD",) if commit else ("--cached",)
-    diff = _git(folder, "diff", "--binary", *against, "--", ".") or b""
+    diff = _git(folder, "diff", "--binary", *against, "--", ".", f":(exclude){DATA_LOCK}") or b""
     long = len(diff) > LARGEST_DIFF
     code = msgspec.structs.replace(
         code,

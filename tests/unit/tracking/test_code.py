@@ -81,3 +81,18 @@ def test_links_out_of_the_folder_are_not_followed(folder, blobs, tmp_path_factor
     outside.write_text("private = 1\n")
     (folder / "link.py").symlink_to(outside)
     assert "link.py" not in bundled(blobs, record_code(folder, "train.py", blobs))
+
+
+def test_a_new_lock_of_the_data_makes_no_code_dirty(folder, blobs):
+    git(folder, "init", "-q")
+    (folder / ".gitignore").write_text(".venv\n")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "first")
+    (folder / "thrive.lock").write_text("flights = 1\n")
+    fresh = record_code(folder, "train.py", blobs)
+    assert not fresh.record.dirty
+    assert "thrive.lock" in bundled(blobs, fresh)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "second")
+    (folder / "thrive.lock").write_text("flights = 2\n")
+    assert not record_code(folder, "train.py", blobs).record.dirty
