@@ -42,7 +42,10 @@ def parse(operation: Operation, words: list[str]) -> dict[str, Any]:
         raise UsageError(
             f"`thrive {operation.name}`: {_words_of(error)}", f"thrive {operation.name} --help"
         ) from None
-    return dict(bound.arguments)
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in bound.arguments.items()
+    }
 
 
 def _words_of(error: CycloptsError) -> str:
@@ -53,8 +56,8 @@ def _words_of(error: CycloptsError) -> str:
 def _command(operation: Operation) -> Any:
     """Return a function with the operation's signature, as a command line has it."""
 
-    def command(**arguments: Any) -> dict[str, Any]:
-        return arguments
+    def command(*values: Any, **named: Any) -> tuple[Any, Any]:
+        return values, named
 
     members = [_member(parameter) for parameter in operation.parameters]
     described: Any = command
@@ -64,21 +67,19 @@ def _command(operation: Operation) -> Any:
 
 
 def _member(parameter: OperationParameter) -> inspect.Parameter:
-    kind = (
-        inspect.Parameter.POSITIONAL_ONLY
-        if parameter.positional
-        else inspect.Parameter.KEYWORD_ONLY
-    )
-    default = inspect.Parameter.empty if parameter.required else parameter.default
     annotation = _with_choices(parameter.annotation)
-    name = None if parameter.positional else option_name(parameter.name)
-    negative = None if parameter.annotation is bool and default is not False else ()
-    return inspect.Parameter(
-        parameter.name,
-        kind,
-        default=default,
-        annotation=typing.Annotated[annotation, Parameter(name=name, negative=negative)],
-    )
+    default = inspect.Parameter.empty if parameter.required else parameter.default
+    if not parameter.positional:
+        has_no = parameter.annotation is bool and default is not False
+        named = Parameter(name=option_name(parameter.name), negative=None if has_no else ())
+        kind = inspect.Parameter.KEYWORD_ONLY
+        annotation = typing.Annotated[annotation, named]
+    elif typing.get_origin(annotation) is list:
+        kind, default = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.empty
+        annotation = typing.get_args(annotation)[0]
+    else:
+        kind = inspect.Parameter.POSITIONAL_ONLY
+    return inspect.Parameter(parameter.name, kind, default=default, annotation=annotation)
 
 
 def _with_choices(annotation: Any) -> Any:

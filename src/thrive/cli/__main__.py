@@ -1,0 +1,5 @@
+"""`python -m thrive.cli` is `thrive`."""
+
+from thrive.cli.main import main
+
+main()

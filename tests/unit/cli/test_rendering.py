@@ -1,0 +1,186 @@
+"""What people, pipes and programs see of a result."""
+
+import io
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from thrive.cli.parse import parse
+from thrive.cli.progress import ProgressLine, progress_text
+from thrive.cli.render import Style, render
+from thrive.cli.safe import printable
+from thrive.cli.values import cell, human_size
+from thrive.domain.actor import ANYONE
+from thrive.domain.errors import UsageError
+from thrive.domain.project import Page
+from thrive.operations import Context, Kind, Operation
+
+PEOPLE = Style(as_json=False, for_people=True, colour=False)
+PIPE = Style(as_json=False, for_people=False, colour=False)
+JSON = Style(as_json=True, for_people=False, colour=False)
+DIGEST = "ab" * 32
+
+
+class Colour(StrEnum):
+    DARK_RED = "dark red"
+
+
+class Thing(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    digest: str = DIGEST
+    made_at: int = 1_357_000_000_000_000
+    size: int = 1_500_000
+    colour: Colour = Colour.DARK_RED
+    share: float = 0.123456789
+    inside: dict[str, int] = {}
+
+
+def shown(value, style):
+    stream = io.StringIO()
+    render(value, style, stream)
+    return stream.getvalue()
+
+
+def test_people_see_short_values():
+    out = shown([Thing(name="x")], PEOPLE)
+    assert "abababababab " in out
+    assert "2013-01-01T00:26:40Z" in out
+    assert "1.5 MB" in out
+    assert "0.12346" in out
+    assert "dark red" in out
+
+
+def test_pipes_get_whole_values_and_a_stable_header():
+    out = shown([Thing(name="x")], PIPE)
+    assert out.splitlines()[0] == "name\tdigest\tmade_at\tsize\tcolour\tshare"
+    assert out.splitlines()[1].split("\t")[1] == DIGEST
+    assert "1500000" in out
+
+
+def test_json_is_whole():
+    assert msgspec.json.decode(shown(Thing(name="x"), JSON), type=Thing) == Thing(name="x")
+    assert shown({"path": Path("/a")}, JSON) == '{"path":"/a"}\n'
+    assert shown(float("nan"), JSON) == "null\n"
+
+
+def test_pages_say_how_to_go_on():
+    page = Page(items=[Thing(name="x")], next="17")
+    assert shown(page, PEOPLE).endswith("more: --after 17\n")
+    assert "more" not in shown(page, PIPE)
+
+
+def test_empty_lists():
+    assert shown([], PEOPLE) == "none\n"
+    assert shown([], PIPE) == ""
+    assert shown([], JSON) == "[]\n"
+
+
+def test_a_record_shows_its_lists_as_tables():
+    out = shown({"name": "x", "parts": [{"part": 1}, {"part": 2}], "words": ["a", "b"]}, PIPE)
+    assert out == "name\tx\nwords\ta, b\n\nparts:\npart\n1\n2\n"
+
+
+def test_a_stream_is_printed_as_it_comes():
+    assert shown(iter([{"a": 1}, {"a": 2}]), JSON) == '{"a":1}\n{"a":2}\n'
+    assert shown(iter([{"a": 1, "b": "x"}]), PIPE) == "1\tx\n"
+
+
+@pytest.mark.parametrize("style", [PEOPLE, PIPE])
+def test_stored_text_cannot_steer_the_terminal(style):
+    evil = "\x1b[2Jgone\r\n\x07\u202eback\x9b31m"
+    for value in ([{"name": evil}], {"name": evil, evil: 1}, evil, iter([{"name": evil}])):
+        out = shown(value, style)
+        assert not {"\x1b", "\r", "\x07", "\u202e", "\x9b"} & set(out)
+        assert "\\x1b[2Jgone" in out.replace("\n", "").replace(" ", "")
+
+
+def test_printable_keeps_plain_text_and_line_ends_when_asked():
+    assert printable("größe 東京") == "größe 東京"
+    assert printable("a\nb\tc") == "a\\nb\\tc"
+    assert printable("a\nb", lines=True) == "a\nb"
+
+
+def test_cells():
+    assert cell("trainable", True, people=True) == "yes"
+    assert cell("trainable", True, people=False) == "true"
+    assert cell("x", None, people=True) == "-"
+    assert cell("rows", 336776, people=True) == "336,776"
+    assert cell("closed_at", 0, people=True) == "0"
+    assert human_size(2.5e12) == "2.5 TB"
+
+
+def test_progress_shows_share_and_time_left():
+    text = progress_text(0.25, "storing\x1b", 10.0)
+    assert text == f"[{'#' * 6}{'.' * 18}]  25%   30 s left  storing\\x1b"
+
+
+def test_progress_is_quiet_in_a_pipe(capsys):
+    with ProgressLine() as progress:
+        progress._started -= 100
+        progress(0.5, "working")
+    assert capsys.readouterr().err == ""
+
+
+def declared(function) -> Operation:
+    return Operation("things do", function, kind=Kind.CALL, role=ANYONE, writes=False, next_hint="")
+
+
+def run_like(
+    ctx: Context,
+    target: str,
+    params: list[str] = [],  # noqa: B006
+    *,
+    name: str = "",
+    dry: bool = False,
+):
+    """Run."""
+
+
+@pytest.mark.parametrize(
+    ("words", "params"),
+    [
+        ("t.py --rate 0.05", ["rate=0.05"]),
+        ("t.py --rate=0.05 --name n --deep-er 3", ["rate=0.05", "deep_er=3"]),
+        ("t.py --fast --dry --x -1", ["fast=true", "x=-1"]),
+        ("t.py a=1 --b 2", ["a=1", "b=2"]),
+    ],
+)
+def test_unknown_options_are_passed_on_as_params(words, params):
+    arguments = parse(declared(run_like), words.split())
+    assert arguments["target"] == "t.py"
+    assert arguments["params"] == params
+    assert arguments.get("dry", False) is ("--dry" in words)
+
+
+def typed(
+    ctx: Context,
+    path: Path,
+    *,
+    colour: Colour | None = None,
+    many: list[str] = [],  # noqa: B006
+    sure: bool,
+    for_: int = 1,
+):
+    """Try types."""
+
+
+def test_words_become_typed_values():
+    words = ["a/b", "--colour", "dark red", "--many", "x", "--many", "y", "--no-sure", "--for", "3"]
+    assert parse(declared(typed), words) == {
+        "path": Path("a/b"),
+        "colour": "dark red",
+        "many": ["x", "y"],
+        "sure": False,
+        "for_": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("p --sure --colour blue", "dark red"), ("p", "sure"), ("p --sure --fr 2", "--for")],
+)
+def test_wrong_words_name_the_option(words, said):
+    with pytest.raises(UsageError, match=said):
+        parse(declared(typed), words.split())
