@@ -58,7 +58,12 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """All that a phase showed until now.
 
-    `assigned` counts the keys drawn for production and candidate, None in a shadow.
+    Attributes:
+        assigned: keys drawn for production and for the candidate, None in a shadow.
+        agreement: the shadow's answers beside the live ones.
+        quality: outcomes on the rows that both versions answered.
+        groups: outcomes of the candidate's own rows against production's, in an A/B phase; this
+            also sees what the answers themselves changed.
     """
 
     production: Counts = Counts()
@@ -66,6 +71,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     assigned: tuple[int, int] | None = None
     agreement: Agreement | None = None
     quality: Quality | None = None
+    groups: Quality | None = None
 
 
 def collect(home: Home, release: Release, now: int, terms: ModelTerms, output: Output) -> Evidence:
@@ -78,18 +84,23 @@ def collect(home: Home, release: Release, now: int, terms: ModelTerms, output: O
         terms: the contract's words about the model.
         output: what the candidate answers.
     """
+    import polars as pl
+
     frame = _frame(home, release, now, terms)
     if frame.is_empty():
         return Evidence()
     candidate, production = _of(frame, release.candidate), _of(frame, release.production)
     limit_us = (terms.release.guard.p99_ms or 0) * 1000
     shadow = release.phases[release.position].kind is PhaseKind.SHADOW
+    own = candidate.filter(pl.col("variant") == ("shadow" if shadow else "candidate"))
+    quality, groups = _quality(home, release, frame, now, terms, output)
     return Evidence(
         production=_count(production, limit_us),
-        candidate=_count(candidate, limit_us),
+        candidate=_count(own, limit_us),
         assigned=None if shadow else _assigned(frame, release, terms),
-        agreement=_agreement(candidate, frame) if shadow else None,
-        quality=_quality(home, release, frame, now, terms, output),
+        agreement=_agreement(candidate, frame),
+        quality=quality,
+        groups=groups,
     )
 
 
@@ -195,17 +206,22 @@ def _quality(
     now: int,
     terms: ModelTerms,
     output: Output,
-) -> Quality | None:
-    """Compare what outcomes say, on the rows whose outcomes had the time to arrive."""
+) -> tuple[Quality | None, Quality | None]:
+    """Compare what outcomes say on the same rows, and between the groups of an A/B phase.
+
+    Only rows count whose outcomes had the time to arrive: early outcomes are not like late ones.
+    """
     import polars as pl
 
     if release.production is None:
-        return None
+        return None, None
     within = terms.sla.outcomes_within
     matured = now - (parse_duration(within) if within else 0)
     old = frame.filter((pl.col("time") <= matured) & (pl.col("error") == ""))
     labelled = with_outcomes(home, old, now).filter(pl.col("outcome").is_not_null())
     candidate, production = _of(labelled, release.candidate), _of(labelled, release.production)
+    paired = compare_paired(production, candidate, terms, output)
     if release.phases[release.position].kind is PhaseKind.SHADOW:
-        return compare_paired(production, candidate, terms, output)
-    return compare_unpaired(production, candidate, terms, output)
+        return paired, None
+    own = candidate.filter(pl.col("variant") == "candidate")
+    return paired, compare_unpaired(production, own, terms, output)

@@ -72,6 +72,8 @@ def placements(release: Release) -> list[Place]:
     """Return who gets which traffic in a release's state, production first.
 
     The live shares add up to 1, or to nothing when no version is left and the fallback answers.
+    In an A/B phase the candidate also answers production's requests in the shadow: the same rows
+    answered by both settle a difference with a fraction of the traffic that two groups need.
     """
     before = release.production
     held = [Place(version=before, share=1.0)] if before is not None else []
@@ -84,10 +86,13 @@ def placements(release: Release) -> list[Place]:
         return [*held, Place(version=release.candidate, share=phase.share, shadow=True)]
     if before is None:
         raise AssertionError(f"a {phase.kind} needs a version in production")
-    return [
+    split = [
         Place(version=before, share=round(1.0 - phase.share, 6)),
         Place(version=release.candidate, share=phase.share),
     ]
+    if phase.kind is PhaseKind.CANARY:
+        return split
+    return [*split, Place(version=release.candidate, share=1.0, shadow=True)]
 
 
 def begin(release: Release, now: int) -> Step:
@@ -165,13 +170,14 @@ def _judge(release: Release, phase: Phase, evidence: Evidence, now: int, terms: 
         if now - release.phase_started_at < patience:
             return _stay(release, f"{phase.kind}: waits for traffic; {few}")
         return hold(release, now, f"{phase.kind}: inconclusive, too little traffic; {few}")
-    quality = evidence.quality
-    if quality is not None and quality.word is Word.WORSE:
-        return roll_back(release, now, f"{phase.kind}: {_said(quality)}")
-    unclear = quality is None or quality.word is Word.CANNOT_TELL
-    if phase.kind is PhaseKind.AB and unclear:
-        return _unclear(release, phase, quality, now)
-    said = _said(quality) if quality else "no guard was hurt"
+    found = [each for each in (evidence.quality, evidence.groups) if each is not None]
+    for each in found:
+        if each.word is Word.WORSE:
+            return roll_back(release, now, f"{phase.kind}: {_said(each)}")
+    shown = next((each for each in found if each.word is Word.NOT_WORSE), None)
+    if phase.kind is PhaseKind.AB and shown is None:
+        return _unclear(release, phase, found[0] if found else None, now)
+    said = _said(shown) if shown else "no guard was hurt"
     return _enter(release, release.position + 1, now, f"{phase.kind}: {said}")
 
 
@@ -182,7 +188,7 @@ def _unclear(release: Release, phase: Phase, quality: Quality | None, now: int) 
         words = f"{phase.kind}: extended by {format_duration(phase.bake)}, as {said}"
         return _moved(_with(release, extended=True), now, words)
     if quality and quality.needed:
-        said += f"; about {quality.needed:,} labelled rows a side would settle it"
+        said += f"; about {quality.needed:,} labelled rows would settle it"
     else:
         said += "; report outcomes with `thrive outcomes add`"
     return hold(release, now, f"{phase.kind}: {said}")
@@ -192,7 +198,8 @@ def _said(quality: Quality) -> str:
     low = "-inf" if quality.low is None else f"{quality.low:+.4f}"
     high = "+inf" if quality.high is None else f"{quality.high:+.4f}"
     return (
-        f"{quality.metric} {quality.word}: {quality.difference:+.4f} "
+        f"{quality.metric} on {'the same rows' if quality.paired else 'two groups'} "
+        f"{quality.word}: {quality.difference:+.4f} "
         f"(95% from {low} to {high}, margin {quality.margin:g}) on "
         f"{quality.rows_candidate:,} against {quality.rows_production:,} rows"
     )

@@ -91,12 +91,13 @@ class Agent:
             url = _url(self._options.host, listening)
             shutil.rmtree(self._cache / STATES, ignore_errors=True)
             (self._cache / FILE_NAME).unlink(missing_ok=True)
-            self._follow()
-            if self._routes is not None:
-                self._packages.drop_all_but(self._routes.packages())
             pool = WorkerPool(
                 listening, self._options.workers, self._cache, self._log, self._options.limits
             )
+            pool.keep()  # workers wait for their first routes: both start at once
+            self._follow()
+            if self._routes is not None:
+                self._packages.drop_all_but(self._routes.packages())
             shipper = threading.Thread(target=self._ship_often, args=(stop,), daemon=True)
             shipper.start()
             try:

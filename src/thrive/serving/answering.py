@@ -91,8 +91,9 @@ class Answerer:
     def copy_to_shadows(self, live: LiveModel, asked: Asked, answer: Answer) -> None:
         """Queue a request for its model's shadows; called after the answer is sent."""
         for shadow in live.shadows:
-            place = answer.record_id or str(asked.began)
-            if not answer.record_id or not drawn("shadow", place, shadow.variant.share):
+            itself = answer.version == shadow.variant.version
+            place = answer.record_id
+            if itself or not place or not drawn("shadow", place, shadow.variant.share):
                 continue
             try:
                 self._shadow_queue.put_nowait((shadow, live, asked, answer.record_id))

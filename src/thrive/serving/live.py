@@ -125,17 +125,18 @@ class LiveModels:
             each.package: self._packages.signature(each.package) for each in (*live, *shadows)
         }
         fields = frozenset(name for each in signatures.values() for name in each.names)
-        beside = {
-            each.package: self._beside(served, each, signatures[each.package], fields)
-            for each in (*live[1:], *shadows)
-        }
+        candidates, in_shadow = (
+            [self._beside(served, each, signatures[each.package], fields) for each in some]
+            for some in (live[1:], shadows)
+        )
         production = await self._production(served, live[0], fields) if live else None
-        await asyncio.gather(*(each.process.ready(READY_S) for each in beside.values()))
+        beside = (*candidates, *in_shadow)
+        await asyncio.gather(*(each.process.ready(READY_S) for each in beside))
         return LiveModel(
             served=served,
             production=production,
-            candidates=[beside[each.package] for each in live[1:]],
-            shadows=[beside[each.package] for each in shadows],
+            candidates=candidates,
+            shadows=in_shadow,
             mask=frozenset(served.mask),
         )
 

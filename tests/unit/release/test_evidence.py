@@ -68,6 +68,7 @@ class Traffic:
         noise = self.rng.normal(size=rows)
         scores = 1 / (1 + np.exp(-(skill * (truth * 2.0 - 1.0) + noise)))
         self.number += 1
+        self.scores = scores
         record = writer.append(
             KIND,
             at,
@@ -94,6 +95,21 @@ class Traffic:
                 for one, value in zip(row_ids(record, rows), truth, strict=True)
             ]
         return record
+
+    def repeat(self, writer, version, live_id, *, at, blur):
+        """Log a shadow's answers to the last request: production's scores, a little blurred."""
+        scores = np.clip(self.scores + self.rng.normal(scale=blur, size=len(self.scores)), 0, 1)
+        logged = Logged(
+            m=MODEL,
+            v=version,
+            a="shadow",
+            t=at,
+            n=len(scores),
+            y=scores.tolist(),
+            d=(scores >= 0.5).tolist(),
+            p=live_id,
+        )
+        writer.append(KIND, at, encode(logged), len(scores))
 
     def settle(self):
         seal_logs(self.home, force=True)
@@ -146,12 +162,29 @@ def test_an_ab_phase_is_judged_on_outcomes(home, skill, word):
             traffic.send(writer, 2, "candidate", 8, at=START + n, skill=skill)
     traffic.settle()
     release = a_release("ab 50% 1d", "full")
-    assert collect(home, release, START + HOUR, TERMS, OUTPUT).quality is None
-    quality = collect(home, release, START + 2 * DAY, TERMS, OUTPUT).quality
+    assert collect(home, release, START + HOUR, TERMS, OUTPUT).groups is None
+    quality = collect(home, release, START + 2 * DAY, TERMS, OUTPUT).groups
     assert quality.metric == "roc_auc"
     assert quality.word is word
     assert quality.rows_candidate == quality.rows_production == 1200
     assert quality.needed > 1200
+
+
+def test_an_ab_phase_sees_on_the_same_rows_what_two_groups_cannot(home):
+    traffic = Traffic(home)
+    with SegmentWriter(home.log_folder, 0) as writer:
+        for n in range(150):
+            record = traffic.send(writer, 1, "production", 4, at=START + n)
+            traffic.repeat(writer, 2, record, at=START + n, blur=0.01)
+            traffic.send(writer, 2, "candidate", 4, at=START + n)
+    traffic.settle()
+    found = collect(home, a_release("ab 50% 1d", "full"), START + 2 * DAY, TERMS, OUTPUT)
+    assert found.quality.paired
+    assert found.quality.word is Word.NOT_WORSE
+    assert found.quality.high - found.quality.low < (found.groups.high - found.groups.low) / 3
+    assert found.quality.needed * 5 < found.groups.needed
+    assert found.candidate.requests == 150
+    assert found.agreement.rows == 600
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "accuracy", "f1", "brier"])
@@ -164,7 +197,7 @@ def test_every_metric_of_a_gate_can_be_compared(home, metric):
             traffic.send(writer, 1, "production", 5, at=START + n)
             traffic.send(writer, 2, "candidate", 5, at=START + n, skill=3.0)
     traffic.settle()
-    quality = collect(home, a_release("ab 50% 1d", "full"), START + 2 * DAY, terms, OUTPUT).quality
+    quality = collect(home, a_release("ab 50% 1d", "full"), START + 2 * DAY, terms, OUTPUT).groups
     assert quality.metric == metric
     assert quality.word is Word.NOT_WORSE
     assert quality.difference > 0
@@ -204,5 +237,5 @@ def test_the_road_from_the_log_to_the_routing_table(home, tmp_path):
         routing = releases.current_routing(tx, home.project_id, MODEL)
         kept = releases.get(tx, home.project_id, release.release_id)
     assert [(v.version, v.share) for v in routing.variants] == [(2, 1.0)]
-    assert kept.evidence["seen"]["quality"]["metric"] == "roc_auc"
+    assert kept.evidence["seen"]["groups"]["metric"] == "roc_auc"
     assert promote.advance_releases(context) == []

@@ -248,7 +248,8 @@ class ReleaseMachine(RuleBasedStateMachine):
         assert round(sum(place.share for place in live), 9) in (0.0, 1.0)
         if self.state.production is not None:
             assert sum(place.share for place in live) == pytest.approx(1.0)
-        assert len({place.version for place in places}) == len(places)
+        assert len({(place.version, place.shadow) for place in places}) == len(places)
+        assert all(place.version == 2 for place in places if place.shadow)
 
     @invariant()
     def the_end_is_told(self):

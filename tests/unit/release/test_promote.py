@@ -286,7 +286,7 @@ def test_a_death_between_two_writes_leaves_the_state_before(ctx, monkeypatch):
     assert running.position == 0
     assert routing(ctx) == before
     assert promote.releases_promote(ctx, MODEL, reason="go on").position == 1
-    assert shares(ctx) == [(1, 0.5, False), (2, 0.5, False)]
+    assert shares(ctx) == [(1, 0.5, False), (2, 0.5, False), (2, 1.0, True)]
 
 
 def test_a_model_without_a_release_says_so(ctx):
