@@ -1,4 +1,4 @@
-"""Write src/thrive/cli/commands.json, the command table, from the catalogue of operations.
+"""Write src/thrive/flows/commands.json, the command table, from the catalogue of operations.
 
 usage: python scripts/generate_command_table.py [--check]
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from thrive.cli.describe import manual_page, options_of
 from thrive.flows.catalogue import load_all
 
-TABLE = Path(__file__).parents[1] / "src/thrive/cli/commands.json"
+TABLE = Path(__file__).parents[1] / "src/thrive/flows/commands.json"
 
 
 def generated() -> str:

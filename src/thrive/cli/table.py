@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-TABLE = Path(__file__).with_name("commands.json")
+TABLE = Path(__file__).parents[1] / "flows" / "commands.json"
 """Written by `scripts/generate_command_table.py` from the catalogue of operations."""
 
 

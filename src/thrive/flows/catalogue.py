@@ -1,9 +1,15 @@
-"""The catalogue: every module that declares operations, so that each door can offer them all."""
+"""The catalogue: every module that declares operations, so that each door can offer them all.
 
+`commands.json` is the same, written by `scripts/generate_command_table.py`: with it a door knows
+all names and imports only the module of the operation that is called.
+"""
+
+import json
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 
-from thrive.operations import Operation, registered
+from thrive.operations import Operation, find_operation, registered
 
 OPERATION_MODULES: tuple[str, ...] = (
     "thrive.data.operations",
@@ -24,6 +30,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.train",
     "thrive.flows.worker",
     "thrive.gates.operations",
+    "thrive.governance.operations",
     "thrive.monitoring.operations",
     "thrive.registry.operations",
     "thrive.release.operations",
@@ -40,3 +47,15 @@ def load_all() -> Mapping[str, Operation]:
     for module in OPERATION_MODULES:
         import_module(module)
     return registered()
+
+
+def modules() -> dict[str, str]:
+    """Return operation name -> the module that declares it, importing none of them."""
+    table = json.loads(Path(__file__).with_name("commands.json").read_text())
+    return {name: entry["module"] for name, entry in table.items()}
+
+
+def load_operation(name: str, module: str) -> Operation:
+    """Import the one module that declares an operation and return the operation."""
+    import_module(module)
+    return find_operation(name)
