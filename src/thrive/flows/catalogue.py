@@ -5,7 +5,7 @@ all names and imports only the module of the operation that is called.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 
@@ -49,13 +49,19 @@ def load_all() -> Mapping[str, Operation]:
     return registered()
 
 
-def modules() -> dict[str, str]:
-    """Return operation name -> the module that declares it, importing none of them."""
-    table = json.loads(Path(__file__).with_name("commands.json").read_text())
-    return {name: entry["module"] for name, entry in table.items()}
+class Catalogue(Mapping[str, Operation]):
+    """All operations by name; the module of one is imported when it is looked up."""
 
+    def __init__(self) -> None:
+        table = json.loads(Path(__file__).with_name("commands.json").read_text())
+        self._modules: dict[str, str] = {name: entry["module"] for name, entry in table.items()}
 
-def load_operation(name: str, module: str) -> Operation:
-    """Import the one module that declares an operation and return the operation."""
-    import_module(module)
-    return find_operation(name)
+    def __getitem__(self, name: str) -> Operation:
+        import_module(self._modules[name])
+        return find_operation(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)

@@ -1,0 +1,200 @@
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.unit.gates.registry import CONTRACT, Registry, table
+
+from thrive.domain.clock import DAY
+from thrive.domain.errors import NotFound
+from thrive.domain.gate import Answer, Approval, CheckResult, Verdict
+from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level
+from thrive.domain.project import TeamContact
+from thrive.domain.run import Run, RunState
+from thrive.governance.card import Card
+from thrive.governance.operations import card, duties
+from thrive.packaging.formats.constant import Constant
+from thrive.packaging.inference import infer_signature
+from thrive.packaging.package import pack
+from thrive.packaging.signature import Output, OutputKind
+from thrive.store import gates, monitoring, projects, references, runs
+
+RUN = "e" * 32
+DAY_ONE = 1_370_000_000_000_000
+
+
+@pytest.fixture
+def registry(home):
+    return Registry(home)
+
+
+@pytest.fixture
+def package():
+    rows = table(rows=50).select("wind", "hour")
+    output = Output(kind=OutputKind.PROBABILITY, positive=True)
+    return pack(Constant(value=0.2), rows, signature=infer_signature(rows, output), created=1)
+
+
+@pytest.fixture
+def version(registry, package):
+    return registry.add(
+        None,
+        None,
+        table(rows=50),
+        package=package,
+        metrics={"roc_auc": 0.7123456, "brier": None},
+        run_id=RUN,
+    )
+
+
+def sections(made):
+    raw = msgspec.json.decode(made, type=Card)
+    return {one.title: {fact.what: fact for fact in one.facts} for one in raw.sections}
+
+
+def stored(context, made, form="json"):
+    digest = next(one.digest for one in made.files if one.form == form)
+    return context.home.blobs.get(digest)
+
+
+def verdict(version, **changes):
+    failed = CheckResult(
+        check="slices",
+        group="quality",
+        answer=Answer.CANNOT_TELL,
+        summary="Too few.",
+        evidence={"too_small": [{"slice": "origin=LGA", "rows": 3}]},
+    )
+    fields = {
+        "verdict_id": "a" * 32, "model": "delay", "version": version.version, "against": None,
+        "baseline": "prior", "answer": Answer.CANNOT_TELL, "results": [failed],
+        "candidate": version.package, "production": "", "test_data": version.evaluation,
+        "contract": version.contract, "record": "", "created_at": DAY_ONE, "actor": "tester",
+    }  # fmt: skip
+    return Verdict(**{**fields, **changes})
+
+
+def test_what_nobody_recorded_is_shown_as_missing(context, version):
+    made = card(context, "delay")
+    found = sections(stored(context, made))
+    assert found["Training"]["Pipeline"].value is None
+    assert found["Training"]["Pipeline"].source == f"run:{RUN}"
+    assert found["Metrics"]["brier"].value is None
+    assert found["Purpose and people"]["Answer when nothing works"].value is None
+    assert found["Gates"] == {}
+    assert "No gate has judged this version." in made.text
+    assert "**missing**" in made.text
+    assert made.missing == sum(
+        fact.value is None for section in found.values() for fact in section.values()
+    )
+
+
+def test_every_statement_carries_its_record(context, version):
+    found = sections(stored(context, card(context, "delay")))
+    purpose = found["Purpose and people"]["Owner"]
+    assert (purpose.value, purpose.source) == (
+        "ours",
+        f"contract:{version.contract}#model.delay.owner",
+    )
+    data = found["Data"]
+    assert data["flights: content"].source == "dataset_version:flights@1"
+    assert data["flights: licence"].value == "CC0-1.0"
+    assert data["flights: why it is kept"].value.startswith("Past departures")
+    assert all(":" in fact.source for facts in found.values() for fact in facts.values())
+
+
+def test_the_card_tells_what_the_records_tell(context, home, version):
+    with home.write() as tx:
+        run = Run(
+            run_id=RUN, experiment="e", name="n", state=RunState.DONE, actor="tester",
+            started_at=DAY_ONE, ended_at=DAY_ONE + 90_000_000, pipeline="train",
+            params={"trees": 150}, environment={"python": "3.11.7", "libraries": ["a==1"]}, seed=7,
+        )  # fmt: skip
+        runs.save(tx, home.project_id, run)
+        gates.insert_verdict(tx, home.project_id, verdict(version))
+        approval = Approval(
+            approval_id="b" * 32, model="delay", version=version.version, step="production",
+            actor="eva", reason="seen", given_at=DAY_ONE,
+        )  # fmt: skip
+        gates.insert_approval(tx, home.project_id, approval)
+        alert = Alert(
+            alert_id="c" * 32, model="delay", version=version.version, cause=Cause.PERFORMANCE,
+            level=Level.ALERT, state=AlertState.DECIDED, title="It got worse.", owner="ours",
+            deputy="", opened_at=DAY_ONE, deadline=DAY_ONE + DAY, evidence={}, proposed=[],
+            recommended="retrain",
+        )  # fmt: skip
+        monitoring.save_alert(tx, home.project_id, alert)
+        decision = Decision(
+            decision_id="d" * 32, alert_id="c" * 32, action=ActionKind.RETRAIN, actor="eva",
+            reason="season", decided_at=DAY_ONE, state="done",
+        )  # fmt: skip
+        monitoring.save_decision(tx, home.project_id, decision)
+    found = sections(stored(context, card(context, "delay")))
+    assert found["Training"]["Parameters"].value == "trees: 150"
+    assert found["Training"]["Took"].value == "1 min 30 s"
+    assert found["Gates"]["quality: slices"].value == "cannot tell. Too few."
+    assert found["Known limits"]["Too few rows to judge"].value == "origin=LGA"
+    approved = found["Approvals and releases"]["Approved 2013-05-31T11:33:20Z"]
+    assert approved.source == f"approval:{'b' * 32}"
+    alerts = list(found["Alerts and decisions"].values())
+    assert [fact.source for fact in alerts] == [f"alert:{'c' * 32}", f"decision:{'d' * 32}"]
+    assert "retrain by eva: season" in alerts[1].value
+
+
+def test_the_live_version_is_shown_unless_one_is_named(context, registry, version, package):
+    registry.make_live(version)
+    newer = registry.add(None, None, table(rows=50), package=package)
+    assert card(context, "delay").version == version.version
+    assert card(context, f"delay@{newer.version}").version == newer.version
+    routed = sections(stored(context, card(context, "delay")))["Approvals and releases"]
+    assert [fact.value for fact in routed.values()] == ["100% of traffic: test"]
+
+
+def test_the_same_records_give_the_same_bytes_and_files(context, version, tmp_path):
+    first, second = card(context, "delay"), card(context, "delay", to=Path("cards"))
+    assert [one.digest for one in first.files] == [one.digest for one in second.files]
+    assert second.text == ""
+    for one in second.files:
+        assert Path(one.path).read_bytes() == context.home.blobs.get(one.digest)
+    assert sorted(path.name for path in (tmp_path / "cards").iterdir()) == [
+        "delay@1.html",
+        "delay@1.json",
+        "delay@1.md",
+    ]
+    with context.read() as tx:
+        users = references.users(tx, context.project_id, first.files[0].digest)
+    assert users == [("model_card", "delay@1")]
+    assert json.loads(Path(second.files[2].path).read_text())["model"] == "delay"
+
+
+def test_the_page_stands_alone_and_escapes_what_people_wrote(context, registry, package):
+    evil = CONTRACT.replace("tell the operations desk", "<script>alert(1)</script> tell | them")
+    registry.add(None, None, table(rows=50), package=package, contract=evil)
+    made = card(context, "delay")
+    page = stored(context, made, "html").decode()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert not any(sign in page for sign in ("http://", "https://", "src=", "@import", "url("))
+    assert "prefers-color-scheme: dark" in page
+    assert "no legal advice" in page
+    assert "no legal advice" in made.text
+    assert "<script" not in made.text
+    assert "\\| them" in made.text
+
+
+def test_duties_are_the_gaps_of_the_contract_in_force(context, home, registry, package):
+    unsaid = CONTRACT.replace('licence = "CC0-1.0"\n', "")
+    registry.add(None, None, table(rows=50), package=package, contract=unsaid)
+    told = [gap.what for gap in duties(context, "delay")]
+    assert len(told) == 2
+    assert any("no test message has arrived" in what for what in told)
+    with home.write() as tx:
+        contact = TeamContact(team="ours", channel="mailto:ours@example.org", arrived_at=1)
+        projects.add_contact(tx, home.project_id, contact)
+    (left,) = duties(context, "delay")
+    assert "licence" in left.what
+
+
+def test_an_unknown_model_has_no_card(context):
+    with pytest.raises(NotFound, match="no model"):
+        card(context, "nothing")
