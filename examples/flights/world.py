@@ -9,9 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
-from features import departures
+from features import FEATURES, departures
 
 NA = {"null_values": "NA", "infer_schema_length": None, "try_parse_dates": True}
+SENT = ["flight_id", "carrier", *FEATURES, "asked", "late", "known"]
+"""What a question carries, and what came of it."""
 
 
 class World:
@@ -38,7 +40,7 @@ class World:
     def write_traffic(self, path: Path, start: datetime, end: datetime) -> int:
         """Write the questions of a period, with what came of each; return how many."""
         table = departures(self.flights, self.weather, self.planes)
-        asked = table.filter(pl.col("asked") >= start, pl.col("asked") < end).drop("dest")
+        asked = table.filter(pl.col("asked") >= start, pl.col("asked") < end).select(SENT)
         path.parent.mkdir(parents=True, exist_ok=True)
         asked.write_parquet(path)
         return asked.height

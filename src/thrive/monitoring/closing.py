@@ -207,8 +207,9 @@ def _find(watched: _Watched, frame: "pl.DataFrame") -> tuple[Findings, Mapping[s
     terms = watched.terms.model
     counted = frame["variant"].value_counts()
     variants = dict(zip(counted["variant"].to_list(), counted["count"].to_list(), strict=True))
-    live = frame.filter(pl.col("variant") != "shadow")
-    failed = (pl.col("error") != "") | (pl.col("variant") == "fallback")
+    nothing_live = (pl.col("variant") == "fallback") & (pl.col("error") == "")
+    live = frame.filter((pl.col("variant") != "shadow") & ~nothing_live)
+    failed = pl.col("error") != ""
     answered = live.filter(~failed & pl.col(SCORE).is_not_null())
     errors = live.height - live.filter(~failed).height
     latency = live["latency_us"].cast(pl.Float64).drop_nulls().to_numpy()
