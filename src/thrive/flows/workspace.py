@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from thrive.domain.actor import Actor, local_actor
 from thrive.domain.errors import NotFound, UsageError
-from thrive.flows.catalogue import load_operation, modules
-from thrive.operations import Context, Operation, Progress, find_operation, invoke
+from thrive.flows.catalogue import Catalogue
+from thrive.operations import Context, Operation, Progress, invoke
 from thrive.store.home import Home, find_project_folder, open_home
 
 Invoke = Callable[[str, dict[str, Any]], Any]
@@ -29,17 +29,16 @@ class Namespaces:
     """Operations as attributes: `runs list` is `.runs.list(...)`, `status` is `.status()`.
 
     Args:
-        modules: the operations to offer: name -> the module that declares it; it is imported when
-            the operation is first called.
+        operations: the operations to offer, by name; one is looked up when it is called.
         call: invokes one by its name with named arguments.
     """
 
-    def __init__(self, modules: Mapping[str, str], call: Invoke) -> None:
+    def __init__(self, operations: Mapping[str, Operation], call: Invoke) -> None:
         self._call = call
         self._members: dict[str, _Offered | _Noun] = {}
-        for name in sorted(modules):
+        for name in sorted(operations):
             first, _, rest = name.partition(" ")
-            offered = _Offered(name, modules[name], call)
+            offered = _Offered(name, operations, call)
             if not rest:
                 self._members[attribute(first)] = offered
                 continue
@@ -79,18 +78,17 @@ class _Noun:
 
 
 class _Offered:
-    def __init__(self, name: str, module: str, call: Invoke) -> None:
+    def __init__(self, name: str, operations: Mapping[str, Operation], call: Invoke) -> None:
         self._name = name
-        self._module = module
+        self._operations = operations
         self._call = call
 
     def __call__(self, *values: Any, **named: Any) -> Any:
-        operation = load_operation(self._name, self._module)
-        return self._call(self._name, bind(operation, values, named))
+        return self._call(self._name, bind(self._operations[self._name], values, named))
 
     @property
     def __doc__(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride] - for help()
-        return load_operation(self._name, self._module).function.__doc__
+        return self._operations[self._name].function.__doc__
 
     def __repr__(self) -> str:
         return f"<operation {self._name}>"
@@ -130,7 +128,8 @@ class Workspace(Namespaces):
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        super().__init__(modules(), self._invoke)
+        self._operations = Catalogue()
+        super().__init__(self._operations, self._invoke)
 
     @property
     def folder(self) -> Path:
@@ -138,7 +137,7 @@ class Workspace(Namespaces):
         return self._context.local_folder()
 
     def _invoke(self, name: str, arguments: dict[str, Any]) -> Any:
-        return invoke(find_operation(name), self._context, arguments)
+        return invoke(self._operations[name], self._context, arguments)
 
     def close(self) -> None:
         """Close the home's connections."""

@@ -10,6 +10,8 @@ import pytest
 import thrive
 from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.project import Job, JobState
+from thrive.flows.catalogue import Catalogue, load_all
+from thrive.flows.workspace import Namespaces
 from thrive.store import jobs
 from thrive.store.home import open_home
 
@@ -174,6 +176,19 @@ def test_init_says_what_a_folder_without_git_loses(cli, tmp_path):
 def test_init_makes_a_folder_named_by_the_user(cli, tmp_path):
     assert cli("init", "My Project!").code == 0
     assert 'name = "my-project"' in (tmp_path / "My Project!" / "thrive.toml").read_text()
+
+
+def test_the_names_are_built_around_any_way_to_call():
+    said = []
+    names = Namespaces(load_all(), lambda name, arguments: said.append((name, arguments)))
+    names.data.show("trips")
+    names.status()
+    assert said == [("data show", {"name": "trips"}), ("status", {})]
+    assert names.data.show.__doc__ == load_all()["data show"].function.__doc__
+
+
+def test_the_lazy_catalogue_holds_the_same_operations():
+    assert dict(Catalogue()) == dict(load_all())
 
 
 def test_python_offers_the_same_names(cli, project):
