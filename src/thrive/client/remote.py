@@ -11,6 +11,7 @@ import msgspec
 
 from thrive.client.local_server import find_local_server
 from thrive.client.transport import Answer, Transport
+from thrive.client.wire import is_local, is_post, path_of
 from thrive.domain.errors import (
     Interrupted,
     NotFound,
@@ -20,7 +21,7 @@ from thrive.domain.errors import (
     UsageError,
 )
 from thrive.domain.project import Change, Job, JobState
-from thrive.flows.catalogue import load_all
+from thrive.flows.catalogue import Catalogue
 from thrive.flows.workspace import Namespaces
 from thrive.operations import Kind, Operation, Progress, convert_arguments
 from thrive.settings import read_settings
@@ -44,7 +45,7 @@ class RemoteInvoker:
     def __init__(
         self, transport: Transport, progress: Progress | None = None, *, wait: bool = True
     ) -> None:
-        self.operations = load_all()
+        self.operations: Mapping[str, Operation] = Catalogue()
         self.url = transport.url
         self._transport = transport
         self._progress = progress
@@ -58,12 +59,12 @@ class RemoteInvoker:
             ThriveError: whatever it raises there.
         """
         operation = self.operations[name]
-        if operation.kind is Kind.CLIENT:
+        if not self.offers(operation, arguments):
             raise Refused(
                 f"`{name}` works on local files; {self.url} has none of yours.",
                 f"thrive {name}, in the project's folder",
             )
-        checked = convert_arguments(operation, msgspec.to_builtins(dict(arguments)))
+        checked = _checked(operation, arguments)
         if operation.kind is Kind.STREAM:
             return self._follow(operation, checked)
         answer = self._send(operation, checked)
@@ -72,13 +73,19 @@ class RemoteInvoker:
         job = _decoded(answer, Job)
         return self._result(operation, job) if self._wait else job
 
+    def offers(self, operation: Operation, arguments: Mapping[str, Any]) -> bool:
+        """Tell whether a call can be made there: nothing of it is about local files."""
+        return operation.kind is not Kind.CLIENT and not any(
+            arguments.get(each.name) is not None for each in operation.parameters if is_local(each)
+        )
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
 
     def _send(self, operation: Operation, arguments: Mapping[str, Any]) -> Answer:
-        path = "/api/" + operation.name.replace(" ", "/")
-        if operation.writes or operation.kind is Kind.JOB:
+        path = path_of(operation)
+        if is_post(operation):
             return self._transport.post(path, msgspec.json.encode(arguments))
         return self._transport.get(path + _query(arguments))
 
@@ -90,12 +97,12 @@ class RemoteInvoker:
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_LOOK_S)
             job = _decoded(self._transport.get(f"/api/jobs/show?job_id={job.job_id}"), Job)
+        look = f"thrive jobs show {job.job_id}"
         if job.state is JobState.FAILED:
-            raise NotRight(
-                job.error or f"Job {job.job_id} failed.", f"thrive jobs show {job.job_id}"
-            )
+            what, _, hint = job.error.partition("\n  next: ")
+            raise NotRight(what or f"Job {job.job_id} failed.", hint or look)
         if job.state is JobState.CANCELLED:
-            raise Interrupted(f"Job {job.job_id} was cancelled.", f"thrive jobs show {job.job_id}")
+            raise Interrupted(f"Job {job.job_id} was cancelled.", look)
         return msgspec.convert(job.result, operation.returns)
 
     def _follow(self, operation: Operation, arguments: Mapping[str, Any]) -> Iterator[Change]:
@@ -103,8 +110,7 @@ class RemoteInvoker:
         after: int = arguments["after"]
         while True:
             try:
-                path = "/api/" + operation.name.replace(" ", "/")
-                response = self._transport.stream(f"{path}?after={after}")
+                response = self._transport.stream(f"{path_of(operation)}?after={after}")
                 for change in _events(response):
                     after = change.seq
                     yield change
@@ -200,6 +206,14 @@ def _place(url: str) -> tuple[str, str, int | None]:
     parts = urlsplit(url)
     host = parts.hostname or ""
     return parts.scheme, _LOOPBACK.get(host, host), parts.port
+
+
+def _checked(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments as the operation's types, without local paths: a mistake is told here."""
+    local = {each.name for each in operation.parameters if is_local(each)}
+    given = {name: value for name, value in arguments.items() if name not in local}
+    known = convert_arguments(operation, msgspec.to_builtins(given))
+    return {name: value for name, value in known.items() if name not in local}
 
 
 def _query(arguments: Mapping[str, Any]) -> str:

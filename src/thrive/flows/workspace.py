@@ -44,7 +44,7 @@ class Namespaces:
                 continue
             noun = self._members.setdefault(attribute(first), _Noun(first))
             assert isinstance(noun, _Noun), f"{first!r} is both a noun and a shortcut"
-            noun.add(attribute(rest), offered)
+            noun[attribute(rest)] = offered
 
     def __getattr__(self, name: str) -> Any:
         members: dict[str, Any] = self.__dict__.get("_members", {})
@@ -61,7 +61,7 @@ class _Noun:
         self._name = name
         self._verbs: dict[str, _Offered] = {}
 
-    def add(self, verb: str, offered: "_Offered") -> None:
+    def __setitem__(self, verb: str, offered: "_Offered") -> None:
         self._verbs[verb] = offered
 
     def __getattr__(self, verb: str) -> Any:

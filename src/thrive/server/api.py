@@ -11,6 +11,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from thrive.client.wire import PREFIX
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import ThriveError
 from thrive.domain.identifiers import new_id
@@ -22,7 +23,7 @@ from thrive.server.keys import Identity, Keys
 from thrive.server.openapi import document
 from thrive.server.problems import Problem, json_response, problem_of, unexpected
 from thrive.server.projects import Homes
-from thrive.server.routes import PREFIX, Route, build_routes
+from thrive.server.routes import Route, build_routes
 from thrive.store import jobs
 
 _logger = logging.getLogger("thrive.server")

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from thrive.client.wire import PREFIX
 from thrive.domain.actor import Actor
 from thrive.operations import Context, Operation
 from thrive.server.api import THREADS, Api, run_in
@@ -20,7 +21,6 @@ from thrive.server.keys import Identity, Keys
 from thrive.server.metrics import Metrics
 from thrive.server.problems import Problem
 from thrive.server.projects import Homes
-from thrive.server.routes import PREFIX
 from thrive.server.sign_in import COOKIE, SIGN_IN, SIGN_OUT, Sessions, SignIn, sign_in_for
 from thrive.store.home import Home
 from thrive.ui.routes import routes as page_routes

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from thrive.client.wire import wire_type
 from thrive.operations import Operation, Parameter
 from thrive.server.problems import Problem
 
@@ -36,7 +37,7 @@ def from_query(operation: Operation, query: bytes) -> dict[str, Any]:
         else:
             given[name] = value
     try:
-        struct = msgspec.convert(given, operation.arguments_type, strict=False)
+        struct = msgspec.convert(given, wire_type(operation), strict=False)
     except msgspec.ValidationError as error:
         raise _wrong(operation, str(error)) from None
     return _checked(operation, struct)
@@ -50,7 +51,7 @@ def from_body(operation: Operation, body: bytes) -> dict[str, Any]:
     """
     content = body or b"{}"
     try:
-        struct = msgspec.json.decode(content, type=operation.arguments_type)
+        struct = msgspec.json.decode(content, type=wire_type(operation))
         json.loads(content, object_pairs_hook=_once)
     except msgspec.ValidationError as error:
         raise _wrong(operation, str(error)) from None

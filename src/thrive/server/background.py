@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import signal
 import subprocess
 import threading
 import time
@@ -16,7 +17,7 @@ HEALTHY_S = 5.0
 """A child that lived this long is restarted at once; a younger one after a growing pause."""
 LONGEST_PAUSE_S = 30.0
 LOOK_EVERY_S = 0.2
-LEAVE_S = 20.0
+LEAVE_S = 10.0
 
 
 class Ticker:
@@ -49,7 +50,7 @@ class Ticker:
 
 
 class Child:
-    """Keeps one child process alive, and asks it to leave at the end.
+    """Keeps one child process alive, and at the end interrupts it, so that its job goes back.
 
     Args:
         command: the program and its arguments.
@@ -94,13 +95,12 @@ class Child:
     def _leave(self) -> None:
         if self.process is None or self.process.poll() is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
-        try:
-            self.process.wait(LEAVE_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(LEAVE_S)
+                return
 
 
 class Background:

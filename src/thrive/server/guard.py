@@ -22,7 +22,8 @@ _logger = logging.getLogger("thrive.server")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 OPEN_PATHS = frozenset({"/health", "/ready"})
 """Answer under any host name: a probe knows an address, not a name."""
-SIGN_IN = "/sign-in"
+FORMS = frozenset({"/sign-in", "/sign-out"})
+"""Take the body of a form; everything else that is sent is JSON."""
 TARGET_BYTES = 8 << 10
 HEADER_BYTES = 32 << 10
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -182,7 +183,7 @@ def _wrong_body(scope: Scope, headers: Headers) -> Problem | None:
     if scope["method"] in SAFE_METHODS:
         return None
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    form = scope["path"] == SIGN_IN
+    form = scope["path"] in FORMS
     if kind != ("application/x-www-form-urlencoded" if form else "application/json"):
         return Problem(
             415, "UsageError", f"The content type {kind[:80]!r} is not read here.", "send JSON"

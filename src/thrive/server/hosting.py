@@ -1,22 +1,25 @@
 """A home under a server: its operations, its tick, its worker."""
 
+import sys
+
 from thrive.flows.catalogue import load_all
+from thrive.flows.controller import tick
 from thrive.operations import Context
-from thrive.server.background import Background
+from thrive.server.background import Background, Child, Ticker
 from thrive.server.logs import start_logging
 from thrive.server.process import ServerOptions, run_server
 from thrive.settings import read_settings
 
 
-def host(ctx: Context, *, host: str, port: int, allow_hosts: tuple[str, ...]) -> str:
+def host_project(ctx: Context, options: ServerOptions, *, with_worker: bool) -> str:
     """Serve the home of a context until stopped; return the URL.
 
     Args:
         ctx: the context of whoever starts the server.
-        host: the address to bind.
-        port: the port; 0 takes a free one.
-        allow_hosts: further names requests may carry.
+        options: how to be reached.
+        with_worker: whether a worker process executes jobs here.
     """
     start_logging(read_settings().log_level)
-    options = ServerOptions(host=host, port=port, allow_hosts=allow_hosts)
-    return run_server(ctx.home, ctx.actor, load_all(), options, Background())
+    command = [sys.executable, "-m", "thrive", "worker", "--home", str(ctx.local_folder())]
+    background = Background(Ticker(lambda: tick(ctx)), Child(command) if with_worker else None)
+    return run_server(ctx.home, ctx.actor, load_all(), options, background)

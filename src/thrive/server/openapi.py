@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from thrive.client.wire import is_post, wire_type
 from thrive.domain.project import Job
 from thrive.operations import Kind, Operation
 from thrive.server.routes import Route
@@ -42,7 +43,7 @@ def document(routes: Mapping[str, Route]) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of a route table."""
     operations = [routes[path].operation for path in sorted(routes)]
     types: list[Any] = [ErrorAnswer]
-    types += [each.arguments_type for each in operations]
+    types += [wire_type(each) for each in operations]
     types += [answer_type(each) for each in operations]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     count = len(operations)
@@ -69,7 +70,7 @@ def _described(
     components: Mapping[str, Any],
 ) -> dict[str, Any]:
     asks: dict[str, Any]
-    if operation.writes or operation.kind is Kind.JOB:
+    if is_post(operation):
         asks = {"requestBody": {"required": True, "content": _json(schema)}}
     else:
         arguments = components[schema["$ref"].rpartition("/")[2]]

@@ -21,8 +21,9 @@ def server(
     host: str = "127.0.0.1",
     port: int = 8000,
     allow_host: list[str] | None = None,
+    worker: bool = True,
 ) -> ServerStopped:
-    """Offer the project to a team over HTTP until stopped: REST, pages, probes, metrics.
+    """Offer the project to a team over HTTP until stopped: REST, pages, probes, jobs.
 
     Programs on this machine find it through `.thrive/server.json`, which its owner alone can
     read. Log lines are JSON on standard error. Ctrl-C or SIGTERM finishes what has come, then
@@ -32,6 +33,7 @@ def server(
         host: the address to listen on; one that other machines reach asks for a created token.
         port: the port; 0 takes a free one.
         allow_host: a name the server is reached by, beside its address; repeat for more.
+        worker: execute jobs here, in a process of its own.
 
     Raises:
         Refused: other machines would reach the address and no token was created.
@@ -41,6 +43,7 @@ def server(
         thrive server
         thrive server --host 0.0.0.0 --allow-host thrive.example.org
     """
-    hosting = import_module("thrive.server.hosting")  # Starlette is for servers alone: start-up
-    url = hosting.host(ctx, host=host, port=port, allow_hosts=tuple(allow_host or ()))
-    return ServerStopped(url=url)
+    # Starlette is for servers alone: importing it here would slow every command down
+    process, hosting = (import_module(f"thrive.server.{part}") for part in ("process", "hosting"))
+    options = process.ServerOptions(host=host, port=port, allow_hosts=tuple(allow_host or ()))
+    return ServerStopped(url=hosting.host_project(ctx, options, with_worker=worker))

@@ -88,11 +88,10 @@ def run_server(
     write_local_server(
         home.folder, LocalServer(url=url, token=app_options.local_token, pid=os.getpid())
     )
-    background.start()
     try:
         _logger.info("listening at %s", url)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve_until_signalled(app, listening))
+            runner.run(_serve_until_signalled(app, listening, background))
     finally:
         remove_local_server(home.folder, os.getpid())
         background.stop()
@@ -194,11 +193,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve_until_signalled(app: App, listening: socket.socket) -> None:
+async def _serve_until_signalled(
+    app: App, listening: socket.socket, background: Background
+) -> None:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
+    background.start()  # after the handlers: a child inherits an ignored SIGINT, not a handled one
     await serve(app, listening, told)
 
 

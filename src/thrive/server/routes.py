@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from thrive.client.wire import is_post, path_of
 from thrive.operations import Kind, Operation
-
-PREFIX = "/api/"
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -27,9 +26,7 @@ def route_of(operation: Operation) -> Route:
 
     What changes nothing is GET; a write, and a job (its row is written), is POST.
     """
-    changes = operation.writes or operation.kind is Kind.JOB
-    path = PREFIX + operation.name.replace(" ", "/")
-    return Route(path, "POST" if changes else "GET", operation)
+    return Route(path_of(operation), "POST" if is_post(operation) else "GET", operation)
 
 
 def build_routes(operations: Mapping[str, Operation]) -> dict[str, Route]:
