@@ -56,6 +56,10 @@ def run(ctx: Context, model: str, *, against: str = "production") -> Verdict:
     Args:
         model: MODEL or MODEL@VERSION; the newest version if no number is given.
         against: production, baseline, or the number of another version.
+
+    Examples:
+        thrive gates run flight-delay
+        thrive gates run flight-delay@3 --against 1 --json
     """
     return judge(ctx, model, against)
 
@@ -66,6 +70,9 @@ def show(ctx: Context, model: str) -> Verdict:
 
     Args:
         model: MODEL or MODEL@VERSION (any version if no number is given), or a verdict's id.
+
+    Examples:
+        thrive gates show flight-delay@3
     """
     if is_id(model):
         return _verdict_of(ctx, model)
@@ -94,6 +101,9 @@ def history(ctx: Context, model: str, *, limit: int = 50) -> list[VerdictLine]:
     Args:
         model: MODEL or MODEL@VERSION.
         limit: how many at the most.
+
+    Examples:
+        thrive gates history flight-delay
     """
     name, number = parse_reference(model)
     with ctx.read() as tx:
@@ -125,6 +135,9 @@ def verify_verdict(ctx: Context, verdict_id: str) -> Verification:
 
     Args:
         verdict_id: the id of the verdict.
+
+    Examples:
+        thrive gates verify 0192f1c2a3b44c5d8e6f708192a3b4c5
     """
     found = _verdict_of(ctx, verdict_id)
     problems = verify(ctx, found)

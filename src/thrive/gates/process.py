@@ -21,6 +21,8 @@ LOAD_S, PREDICT_S, STRAIN_S, TURN_S = 60.0, 120.0, 60.0, 20.0
 """How long a worker may take to load, to predict the evaluation rows, to answer odd rows, and
 for one turn of timed calls."""
 
+ENDING_S = 2.0
+
 
 class WorkerFailed(Exception):
     """A gate worker gave no answer; `reason` is a sentence for the verdict."""
@@ -94,6 +96,8 @@ class Worker:
         self._process.wait()
 
     def _ended(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(ENDING_S)  # its socket closes before the process has ended
         self.kill()
         code = self._process.returncode
         if code < 0:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from thrive.domain.errors import UsageError
 from thrive.domain.gate import Answer, CheckResult, Verdict
 from thrive.domain.model import ModelVersion
 from thrive.gates import bias, policy, quality, robustness, speed
@@ -96,6 +97,10 @@ class _Run:
         import polars as pl
 
         whole = pl.read_parquet(self._table)
+        if "_label" not in whole.columns:
+            raise UsageError(
+                "The evaluation table has no column '_label'.", "register the version again"
+            )
         known = whole["_label"].is_not_null() & ~whole["_label"].cast(pl.Float64).is_nan()
         keep, facts = self._fresh(whole, known.fill_null(value=False).to_numpy())
         frame = whole.filter(keep)

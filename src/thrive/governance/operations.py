@@ -84,6 +84,9 @@ def duties(ctx: Context, model: str) -> list[Gap]:
 
     Args:
         model: MODEL or MODEL@VERSION; the live version if no number is given, else the newest.
+
+    Examples:
+        thrive duties list flight-delay
     """
     records = read_records(ctx, model)
     if records.parsed is None:
