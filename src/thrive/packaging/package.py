@@ -80,7 +80,8 @@ def pack(
         positive: the class whose probability is answered, for a model with two classes; the
             second one if not given.
         threshold: from which probability on the answer counts as positive.
-        strict: whether an inferred signature refuses values outside those of `sample`.
+        strict: whether an inferred signature refuses values outside those of `sample`, missing
+            ones included; otherwise a field may be missing where the model answers all the same.
         model_format: the name of the only format to try.
         requirements: further `name==version` that loading needs.
         extra: facts to keep in the manifest.
@@ -95,6 +96,8 @@ def pack(
     if signature is None:
         output = _output(model, positive, threshold)
         signature = infer_signature(sample, output, strict=strict)
+        if not strict:
+            signature = _tolerant(model, sample, signature)
     chosen, files, evidence = _export(model, sample, signature, model_format)
     manifest = PackageManifest(
         model_format=chosen.NAME,
@@ -106,6 +109,34 @@ def pack(
         extra={**(extra or {}), "export": evidence},
     )
     return Package(manifest=manifest, files=files)
+
+
+def _tolerant(model: Any, sample: "pl.DataFrame", signature: Signature) -> Signature:
+    """Return the signature with every field nullable whose missing values the model answers.
+
+    A feed that goes missing must not stop answers that the model can give.
+    """
+    few = sample.head(8)
+    fields = [
+        field
+        if field.nullable or not _answers_missing(model, few, signature, field.name)
+        else msgspec.structs.replace(field, nullable=True)
+        for field in signature.inputs
+    ]
+    return msgspec.structs.replace(signature, inputs=tuple(fields))
+
+
+def _answers_missing(model: Any, rows: "pl.DataFrame", signature: Signature, column: str) -> bool:
+    import polars as pl
+
+    missing = rows.with_columns(pl.lit(None, rows.schema[column]).alias(column))
+    if isinstance(model, Constant):
+        return True
+    try:
+        answers = _reference(model, missing, signature)
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return answers.dtype.kind not in "fc" or bool(np.isfinite(answers).all())
 
 
 def _output(model: Any, positive: Scalar | None, threshold: float | None) -> Output:
