@@ -147,12 +147,13 @@ print(serve(ctx, port=0, workers=int(sys.argv[2])))
 class Server:
     """A running `serve` process over a project's folder."""
 
-    def __init__(self, folder: Path, workers: int = 1) -> None:
+    def __init__(self, folder: Path, workers: int = 1, log: str = "serve.log") -> None:
         self.folder = folder
+        self.log = folder / log
         self.process = subprocess.Popen(
             [sys.executable, "-c", _SERVE, str(folder), str(workers)],
             stdout=subprocess.PIPE,
-            stderr=(folder / "serve.log").open("wb"),
+            stderr=self.log.open("wb"),
         )
         self.port = self._wait_for_port()
 
@@ -168,7 +169,7 @@ class Server:
                 break
             time.sleep(0.02)
         self.process.kill()
-        raise AssertionError((self.folder / "serve.log").read_text())
+        raise AssertionError(self.log.read_text())
 
     def ask(self, path: str, body=None, *, raw: bytes | None = None, **headers):
         """Return (status, decoded body) of a request on a connection of its own."""

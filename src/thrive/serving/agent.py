@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import ipaddress
 import logging
+import math
 import os
 import shutil
 import socket
@@ -29,6 +30,8 @@ from thrive.serving.workers import WorkerPool
 _logger = logging.getLogger(__name__)
 
 POLL_EVERY_S = 0.25
+RETRY_S = 2.0
+"""How long a package that could not be had is left alone before it is asked for again."""
 HEARTBEAT_EVERY_S = 5.0
 SHIP_EVERY_S = 15.0
 TURN_S = 0.05
@@ -71,6 +74,8 @@ class Agent:
         self._options = options
         self._packages = PackageCache(cache / "packages")
         self._routes: Routes | None = None
+        self._wanted: Routes | None = None
+        self._retry_at = 0.0
         self.agent_id = blake2b(
             f"{socket.gethostname()}|{cache}".encode(), digest_size=16
         ).hexdigest()
@@ -154,6 +159,9 @@ class Agent:
             _logger.warning("the routing table cannot be read, the last one stays: %s", error)
             return
         if routes is not None:
+            self._wanted, self._retry_at = routes, 0.0
+        if self._wanted is not None and time.monotonic() >= self._retry_at:
+            routes, self._retry_at = self._wanted, math.inf
             ready = msgspec.structs.replace(
                 routes, models={name: self._ready(one) for name, one in routes.models.items()}
             )
@@ -169,6 +177,7 @@ class Agent:
                 self._packages.add(variant.package, self._plane.fetch)
         except _TROUBLE as error:
             _logger.error("%s stays as it was: %s", served.model, error)  # noqa: TRY400
+            self._retry_at = time.monotonic() + RETRY_S
             known = self._routes.models.get(served.model) if self._routes else None
             return known or msgspec.structs.replace(served, variants=[])
         return served
