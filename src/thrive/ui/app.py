@@ -1,6 +1,5 @@
 """The pages of one project as an application of their own."""
 
-import logging
 from typing import TYPE_CHECKING
 
 from thrive.operations import Context
@@ -12,8 +11,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp
-
-_log = logging.getLogger(__name__)
 
 _WORDS = {
     404: ("There is no such page.", "/"),
@@ -34,8 +31,6 @@ def pages_app(context: Context) -> "ASGIApp":
         from starlette.responses import HTMLResponse
 
         status = int(getattr(error, "status_code", 500))
-        if status == 500:
-            _log.error("%s failed", request.url.path, exc_info=error)
         what, hint = _WORDS.get(status, (f"The answer is {status}.", "/"))
         page = render(
             "error.html", _frame(context, request), None, status=status, what=what, hint=hint

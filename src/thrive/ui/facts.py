@@ -21,7 +21,7 @@ from thrive.store.database import Tx
 
 WINDOWS = 60
 """How many of a model's newest windows pages look at."""
-_ACTIVE = (AlertState.OPEN.value, AlertState.DECIDED.value)
+_ACTIVE = tuple(state.value for state in AlertState if state is not AlertState.CLOSED)
 
 
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
         production: the version with most live traffic.
         terms: the contract of the version in production, else of the newest.
         windows: the newest windows of every version, oldest first.
-        alerts: open ones and those being acted on, newest first.
+        alerts: those that are not closed, newest first.
         verdict: the newest on the version in production.
         gaps: what that contract leaves unanswered.
         releases: newest first.

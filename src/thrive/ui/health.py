@@ -1,8 +1,8 @@
 """The health of a model: the worst of its parts, each with one sentence that says why.
 
-A part follows the alert of its cause while one is open or being acted on; without one it follows
-the newest closed window, the verdict and the contract. Nothing is judged here that monitoring,
-gates and the contract have not judged already.
+A part follows the alert of its cause until that is closed; without one it follows the newest
+closed window, the verdict and the contract. Nothing is judged here that monitoring, gates and the
+contract have not judged already.
 """
 
 from collections.abc import Callable
@@ -68,10 +68,14 @@ def _part(
 
 
 def _alerted(name: str, alert: Alert) -> Part:
-    health = Health.BAD if alert.level is Level.ALERT else Health.WATCH
+    """Follow an alert: what was done about it is watched until the alert closes."""
+    pages = alert.level is Level.ALERT and alert.state is not AlertState.DONE
     why = alert.title.rstrip(".") + "."
     if alert.state is AlertState.DECIDED:
         why += " A decision is being carried out."
+    if alert.state is AlertState.DONE:
+        why += " Something was done; whether it helped is being watched."
+    health = Health.BAD if pages else Health.WATCH
     return Part(name=name, health=health, why=why, link=f"/alerts/{alert.alert_id}")
 
 

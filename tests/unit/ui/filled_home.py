@@ -4,6 +4,7 @@ import math
 
 import msgspec
 import numpy as np
+import polars as pl
 
 from thrive.contract.parse import parse
 from thrive.domain.clock import DAY, HOUR, MINUTE, ClockMode, ClockState, parse_time
@@ -30,13 +31,13 @@ from thrive.domain.release import (
     Variant,
 )
 from thrive.domain.run import Artifact, CodeRecord, MetricPoint, Run, RunState, StepRecord, Use
-from thrive.monitoring.baseline import Baseline
+from thrive.monitoring.baseline import build
 from thrive.monitoring.findings import Breach, Fault, Findings, Measured, Segment
 from thrive.monitoring.findings import Column as Drifting
-from thrive.monitoring.limits import History
-from thrive.monitoring.measure import Yardstick
+from thrive.monitoring.terms import TermsInForce
 from thrive.operations import Context
 from thrive.store import datasets, gates, models, monitoring, projects, releases, runs
+from thrive.tracking.recorder import LOG_ARTIFACT
 
 NOW = parse_time("2013-08-19T06:00Z")
 START = parse_time("2013-06-21T00:00Z")
@@ -115,33 +116,26 @@ class FilledHome:
         self._data()
         self.run_id = self._run()
         self.alert_id, self.notice_id = self._troubled()
+        self.held = ""
         self._well()
         self._waiting()
 
     def _baseline(self) -> str:
-        histories = [
-            History(
-                signal=signal,
-                higher_is_better=True,
-                values=np.random.default_rng(3).normal(centre, 0.012, 90).tolist(),
-                errors=[0.01] * 90,
-            )
-            for signal, centre in (
-                ("estimated accuracy", 0.81),
-                ("realised accuracy", 0.805),
-                ("realised roc_auc", 0.74),
-            )
-        ]
-        made = Baseline(
-            kinds={},
-            counters={},
-            yardstick=Yardstick(binary=True),
-            length=DAY,
-            windows=90,
-            missing={},
-            usual={},
-            histories=histories,
+        """Keep the baseline of 90 days of a reference whose scores say how likely "late" is."""
+        rows = 90 * 150
+        score = self.rng.beta(0.7, 1.4, rows)
+        reference = pl.DataFrame(
+            {
+                "wind_speed": self.rng.normal(10, 4, rows),
+                "_label": self.rng.random(rows) < score,
+                "_score": score,
+                "_time": START - 90 * DAY + np.arange(rows) * (90 * DAY // rows),
+            }
         )
+        whole = self.contract.contract
+        terms = TermsInForce(contract=whole, model=whole.model[MODEL])
+        made = build(reference, terms, {"wind_speed"})
+        self.limit = next(x.value for x in made.limits if x.signal == "estimated accuracy")
         return self.context.home.blobs.put(msgspec.msgpack.encode(made))
 
     def _data(self) -> None:
@@ -250,7 +244,12 @@ class FilledHome:
                 tx,
                 self.project,
                 Artifact(
-                    run_id=run_id, name="run.log", kind="log", digest=log, size=24, created_at=began
+                    run_id=run_id,
+                    name=LOG_ARTIFACT,
+                    kind="log",
+                    digest=log,
+                    size=24,
+                    created_at=began,
                 ),
             )
         return run_id
@@ -510,11 +509,15 @@ class FilledHome:
             opened_at=at,
             deadline=at + DAY,
             evidence={
-                "signal": "estimated accuracy", "value": 0.752, "limit": 0.774, "missing": None,
+                "numbers": {"signal": "estimated accuracy", "value": 0.752, "limit": 0.774,
+                            "missing": None, "windows": 3},
+                "advice": "27,400 labelled rows are new: a version trained on them may do well.",
                 "drift": [
-                    {"column": "wind_speed", "psi": 0.241, "importance": 0.22},
-                    {"column": EVIL, "psi": 0.232, "importance": 0.16},
+                    {"name": "wind_speed", "psi": 0.241, "importance": 0.22},
+                    {"name": EVIL, "psi": 0.232, "importance": 0.16},
                 ],
+                "segments": [],
+                "window": {"start": NOW // DAY * DAY - DAY, "end": NOW // DAY * DAY, "rows": 898},
             },
             proposed=["retrain", "rollback", "fix data", "accept"],
             recommended="retrain" if level is Level.ALERT else "",

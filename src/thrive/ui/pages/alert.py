@@ -1,5 +1,7 @@
 """One alert: what happened, how that is known, what can be done, what was decided."""
 
+from typing import Any
+
 import msgspec
 
 from thrive.contract.schema import ActionTerms
@@ -23,6 +25,9 @@ MEANINGS = {
 """What each action does, in one line."""
 
 
+_SHOWN_APART = ("advice", "segments", "window")
+
+
 class Option(msgspec.Struct, frozen=True, kw_only=True):
     """One action that can be taken, what it does, and what to type for it."""
 
@@ -37,6 +42,8 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         alert: the alert.
+        advice: why the recommended action is the right one, "" where nothing was said.
+        evidence: the alert's own, without what is shown from the windows.
         decides: what the contract in force says about its cause, None where it names nothing.
         options: what can be done, the recommended first; empty once it is decided.
         decisions: what was decided, newest first.
@@ -46,6 +53,8 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
 
     now: int
     alert: Alert
+    advice: str
+    evidence: dict[str, Any]
     decides: ActionTerms | None
     options: list[Option]
     decisions: list[Decision]
@@ -79,6 +88,8 @@ def load(ctx: Context, alert_id: str) -> AlertPage:
     return AlertPage(
         now=ctx.now(),
         alert=alert,
+        advice=str(alert.evidence.get("advice", "")),
+        evidence={key: alert.evidence[key] for key in alert.evidence if key not in _SHOWN_APART},
         decides=terms.actions.get(alert.cause) if terms is not None else None,
         options=_options(alert) if alert.state is AlertState.OPEN else [],
         decisions=decisions,

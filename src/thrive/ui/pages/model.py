@@ -12,7 +12,6 @@ from thrive.domain.reference import format_reference
 from thrive.domain.release import Release, RoutingTable
 from thrive.monitoring.baseline import load_baseline
 from thrive.monitoring.findings import findings_of
-from thrive.monitoring.judge import limits
 from thrive.operations import Context
 from thrive.registry.stages import stage_of
 from thrive.store import gates, monitoring
@@ -211,21 +210,20 @@ def _limit(ctx: Context, facts: ModelFacts, metric: str) -> list[Point]:
     for window in facts.main_windows():
         digest = findings_of(window).baseline
         if digest not in known:
-            known[digest] = _limits(ctx, facts, digest)
+            known[digest] = _limits(ctx, digest)
         named = known[digest]
         value = named.get(f"estimated {metric}", named.get(f"realised {metric}"))
         made.append(Point(at=window.start, value=value))
     return made
 
 
-def _limits(ctx: Context, facts: ModelFacts, digest: str) -> dict[str, float | None]:
+def _limits(ctx: Context, digest: str) -> dict[str, float | None]:
     if not digest:
         return {}
     try:
-        baseline = load_baseline(ctx, digest)
+        found = load_baseline(ctx, digest).limits
     except (NotFound, Damaged):  # a page shows the rest; `thrive doctor` names the damage
         return {}
-    found = limits(baseline, facts.terms.model, facts.terms.windows_a_year)
     return {limit.signal: limit.value for limit in found}
 
 

@@ -17,7 +17,7 @@ class PhaseRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReleasePage(msgspec.Struct, frozen=True, kw_only=True):
-    """One release with what let it begin, its road, its evidence and the traffic it moved."""
+    """One release: what let it begin, its road, its evidence, its traffic, and what to type."""
 
     now: int
     release: Release
@@ -25,6 +25,7 @@ class ReleasePage(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict | None
     approvals: list[Approval]
     moves: list[RoutingTable]
+    commands: list[str]
 
 
 def load(ctx: Context, release_id: str) -> ReleasePage:
@@ -46,7 +47,18 @@ def load(ctx: Context, release_id: str) -> ReleasePage:
         verdict=verdict,
         approvals=approvals,
         moves=[table for table in history if table.release_id == release.release_id],
+        commands=_commands(release),
     )
+
+
+def _commands(release: Release) -> list[str]:
+    """Return what can be typed about a release that is on its way."""
+    verbs = {ReleaseState.HELD: ("resume", "promote", "rollback")}
+    verbs[ReleaseState.RUNNING] = ("hold", "promote", "rollback")
+    return [
+        f'thrive releases {verb} {release.release_id} --reason "..."'
+        for verb in verbs.get(release.state, ())
+    ]
 
 
 def _phase(release: Release, position: int) -> PhaseRow:

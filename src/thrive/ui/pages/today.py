@@ -155,7 +155,7 @@ def load(ctx: Context) -> TodayPage:
 
 def _idle(ctx: Context, facts: ModelFacts) -> Idle:
     newest = facts.versions[0] if facts.versions else None
-    command = "thrive run"
+    command = "thrive run train.py"
     if newest is not None:
         label = format_reference(newest.model, newest.version)
         judged = _verdict(ctx, newest) is not None
@@ -224,7 +224,7 @@ def _of_release(facts: ModelFacts, release: Release) -> Decide:
         deadline=None,
         recommended="",
         default="",
-        command=f"thrive releases show {release.release_id}",
+        command=f'thrive releases resume {release.release_id} --reason "..."',
         link=f"/releases/{release.release_id}",
     )
 
