@@ -15,7 +15,7 @@ from thrive.monitoring.policy import Policy, policy_of, ranked, upstream
 from thrive.monitoring.terms import terms_of
 from thrive.monitoring.verdicts import Past, Verdict, is_bad, is_judged, verdicts
 from thrive.operations import Context
-from thrive.store import models, monitoring, releases
+from thrive.store import datasets, models, monitoring, releases
 
 CLEAN = 3
 """Clean windows in a row after which a cause is over."""
@@ -147,7 +147,7 @@ def _open(ctx: Context, verdict: Verdict, past: Past, now: int) -> Alert:
         deputy=policy.deputy,
         opened_at=now,
         deadline=policy.deadline,
-        evidence=_evidence(verdict, past, policy),
+        evidence=_evidence(ctx, verdict, past, policy),
         proposed=policy.proposed,
         recommended=policy.recommended,
         default_action=policy.default_action,
@@ -193,17 +193,30 @@ def message(alert: Alert) -> str:
     return "\n".join(lines)
 
 
-def _evidence(verdict: Verdict, past: Past, policy: Policy) -> dict[str, Any]:
+def _evidence(ctx: Context, verdict: Verdict, past: Past, policy: Policy) -> dict[str, Any]:
     """Return the numbers, and the drift and segments of the last bad window that explain them."""
     window = next((item for item in reversed(past.windows) if item.start == verdict.last_bad), None)
     explained = _explanation(window, past.version) if window is not None else {}
     faults = findings_of(window).quality if window is not None else []
-    source = upstream(past.terms, faults) if verdict.cause is Cause.DATA_QUALITY else {}
+    source = upstream(past.terms, faults, _columns(ctx, past)) if faults else {}
     return {
         "numbers": verdict.numbers,
         "advice": policy.advice,
         **explained,
         **({"upstream": source} if source else {}),
+    }
+
+
+def _columns(ctx: Context, past: Past) -> dict[str, set[str]]:
+    """Return the columns of the newest version of each dataset the contract names."""
+    with ctx.read() as tx:
+        found = {
+            name: datasets.versions(tx, ctx.project_id, name) for name in past.terms.contract.data
+        }
+    return {
+        name: {column.name for column in versions[0].columns}
+        for name, versions in found.items()
+        if versions
     }
 
 
@@ -226,7 +239,7 @@ def _renew(ctx: Context, alert: Alert, verdict: Verdict, past: Past) -> Alert:
     renewed = msgspec.structs.replace(
         alert,
         title=verdict.title,
-        evidence=_evidence(verdict, past, policy),
+        evidence=_evidence(ctx, verdict, past, policy),
         last_bad=verdict.last_bad,
     )
     with ctx.observe(f"alert:{alert.alert_id}") as tx:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 _LEAST_ROWS = 50
 """Rows below which a window of the reference tells nothing."""
+_LEAST_MISSING = 0.05
+_ALL_BUT = 0.95
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         length: microseconds of a window; the reference was cut into such.
         windows: windows of the reference with enough rows.
         missing: the largest share of missing values in a window, by input.
+        missing_limit: the share of missing values from which it is a fault, by input.
         usual: the largest effect (PSI) of a window against the whole, by input and for the score.
         histories: each signal of performance in the reference's windows.
         limits: of each signal; the contract's budget is shared among them.
@@ -57,6 +60,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     length: int
     windows: int
     missing: dict[str, float]
+    missing_limit: dict[str, float]
     usual: dict[str, float]
     histories: list[History]
     limits: list[Limit]
@@ -135,18 +139,18 @@ def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str]
     whole = sketches(reference, kinds)
     yardstick = _yardstick(reference, terms)
     parts = _windows(reference, terms.window)
-    missing = dict.fromkeys(whole, 0.0)
+    missing: dict[str, list[float]] = {
+        name: [counted.missing / max(1, counted.rows)] for name, counted in whole.items()
+    }
     usual = dict.fromkeys(whole, 0.0)
     values: dict[str, list[tuple[float, float]]] = {name: [] for name in yardstick.signals}
     for part in parts:
         for name, counted in sketches(part, kinds, whole).items():
-            missing[name] = max(missing[name], counted.missing / counted.rows)
+            missing[name].append(counted.missing / counted.rows)
             usual[name] = max(usual[name], float(np.nan_to_num(psi(whole[name], counted).effect)))
         for name, measured in performance(part, yardstick).items():
             if name in values and measured.value is not None:
                 values[name].append((measured.value, measured.error or 0.0))
-    for name, counted in whole.items():
-        missing[name] = max(missing[name], counted.missing / max(1, counted.rows))
     histories = [
         History(
             signal=name,
@@ -162,11 +166,22 @@ def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str]
         yardstick=yardstick,
         length=terms.window,
         windows=len(parts),
-        missing=missing,
+        missing={name: max(shares) for name, shares in missing.items()},
+        missing_limit={name: _missing_limit(shares) for name, shares in missing.items()},
         usual=usual,
         histories=histories,
         limits=limits_of(histories, terms.model, terms.windows_a_year),
     )
+
+
+def _missing_limit(shares: list[float]) -> float:
+    """Return the share of missing values that no window of the reference explains.
+
+    It lies beyond the worst window by three times what windows differ, 5 % of the rows at least;
+    a feed that stops altogether is beyond it, however often single values were missing.
+    """
+    spread = float(np.std(shares))
+    return min(_ALL_BUT, max(shares) + max(_LEAST_MISSING, 3.0 * spread))
 
 
 def limits_of(histories: list[History], terms: ModelTerms, windows_a_year: float) -> list[Limit]:

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 CERTAIN = 1e-6
 """Chance below which a fault of the data is not luck: a year of hourly windows of 100 inputs."""
-LEAST_CHANGE = 0.02
-"""Share of rows that a fault must touch."""
+LEAST_UNSEEN = 0.02
+"""Share of rows that must hold values never seen before."""
+LEAST_OUTSIDE = 0.1
+"""Share of rows that must lie far outside: a wrong unit moves most rows, a storm moves a few."""
 MOST_DRIFT_P = 0.01
 LEAST_DRIFT_PSI = 0.01
 LEAST_GROUP = 50
@@ -84,7 +86,7 @@ def faults(
     found: list[Fault] = []
     for name in baseline.kinds:
         before, now = known[name], seen[name]
-        found += _missing(name, baseline.missing[name], before, now)
+        found += _missing(name, baseline, before, now)
         if isinstance(before, CategorySketch) and isinstance(now, CategorySketch):
             found += _unseen(name, before, now)
         elif isinstance(before, NumericSketch):
@@ -92,12 +94,11 @@ def faults(
     return sorted(found, key=lambda fault: -fault.share)
 
 
-def _missing(name: str, worst: float, before: Sketch, now: Sketch) -> list[Fault]:
-    share = now.missing / max(1, now.rows)
-    expected = max(worst, 1.0 / max(1, before.rows))
-    five_sigma = expected + 5.0 * (expected * (1.0 - expected) / max(1, now.rows)) ** 0.5
-    if share < max(five_sigma, worst + LEAST_CHANGE):
+def _missing(name: str, baseline: Baseline, before: Sketch, now: Sketch) -> list[Fault]:
+    share, worst = now.missing / max(1, now.rows), baseline.missing[name]
+    if share < baseline.missing_limit[name] or share <= worst:
         return []
+    expected = max(worst, 1.0 / max(1, before.rows))
     if binomial_survival(now.missing, now.rows, expected) > CERTAIN:
         return []
     return [Fault(column=name, kind="missing", share=share, expected=worst)]
@@ -108,7 +109,7 @@ def _unseen(name: str, before: CategorySketch, now: CategorySketch) -> list[Faul
         return []
     expected = min(1.0, (before.singletons + 1) / before.present)
     share = now.new / now.present
-    if share < 3.0 * expected + LEAST_CHANGE:
+    if share < 3.0 * expected + LEAST_UNSEEN:
         return []
     if binomial_survival(now.new, now.present, expected) > CERTAIN:
         return []
@@ -124,7 +125,7 @@ def _outside(
     margin = 0.5 * (before.maximum - before.minimum) + 1e-9
     beyond = (values < before.minimum - margin) | (values > before.maximum + margin)
     count, expected = int(beyond.sum()), 1.0 / before.present
-    if count / present < LEAST_CHANGE or binomial_survival(count, present, expected) > CERTAIN:
+    if count / present < LEAST_OUTSIDE or binomial_survival(count, present, expected) > CERTAIN:
         return []
     return [Fault(column=name, kind="outside", share=count / present, expected=0.0)]
 

@@ -1,5 +1,6 @@
 """What a cause leads to: who decides, by when, what is proposed and what is not, and why."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -106,16 +107,24 @@ def _advice(cause: Cause, do: Do, new_labels: int) -> tuple[str, str]:
     return wanted, _WATCH if cause is Cause.DRIFT else ""
 
 
-def upstream(terms: TermsInForce, faults: list[Fault]) -> dict[str, str]:
+def upstream(
+    terms: TermsInForce, faults: list[Fault], columns: Mapping[str, Collection[str]]
+) -> dict[str, str]:
     """Return the dataset, and its owner, that faulty inputs most likely come from.
 
-    An input belongs to a dataset whose name begins the input's, or whose labelled columns hold
-    it; when none does and the contract names one dataset alone, to that.
+    An input belongs to a dataset that has a column of its name, or whose own name begins the
+    input's; when none does and the contract names one dataset alone, to that.
+
+    Args:
+        terms: the contract.
+        faults: what is broken.
+        columns: the columns of each dataset, as far as they are known.
     """
     votes: dict[str, int] = {}
     for fault in faults:
         for name, data in terms.contract.data.items():
-            if fault.column.startswith(name.replace("-", "_")) or fault.column in data.personal:
+            held = fault.column in columns.get(name, ()) or fault.column in data.personal
+            if held or fault.column.startswith(name.replace("-", "_")):
                 votes[name] = votes.get(name, 0) + 1
     if not votes and len(terms.contract.data) == 1:
         votes = dict.fromkeys(terms.contract.data, 1)
