@@ -76,14 +76,15 @@ def test_fallbacks_and_failures_are_errors_and_shadows_are_not(stream: Stream) -
     frame = stream.frame(stream.day)
     stream.serve(frame.head(300))
     stream.serve(frame.tail(60), error="it died")
-    stream.serve(frame.tail(40), version=0, variant="fallback")
+    stream.serve(frame.tail(40), version=0, variant="fallback", error="it died")
+    stream.serve(frame.tail(20), version=0, variant="fallback")  # nothing was live yet
     stream.serve(frame.head(50), variant="shadow")
     stream.advance()
     (window,) = close_windows(stream.context, "m")
     found = findings_of(window)
     assert window.rows == 300
     assert found.errors == 100
-    assert found.variants == {"production": 360, "fallback": 40, "shadow": 50}
+    assert found.variants == {"production": 360, "fallback": 60, "shadow": 50}
     assert "100 of 400" in found.failing
 
 
