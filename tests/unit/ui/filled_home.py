@@ -393,6 +393,18 @@ class FilledHome:
         self, name: str, number: int, start: int, *, level: float, drift: float, due: bool = True
     ) -> Window:
         """Write one window; `level` is its accuracy, `drift` moves the weather columns."""
+        made = self._window(name, number, start, level=level, drift=drift, due=due)
+        self._keep([made])
+        return made
+
+    def _keep(self, windows: list[Window]) -> None:
+        with self.context.home.write() as tx:
+            for window in windows:
+                monitoring.insert_window(tx, self.project, window)
+
+    def _window(
+        self, name: str, number: int, start: int, *, level: float, drift: float, due: bool
+    ) -> Window:
         rows = int(self.rng.integers(880, 960))
         estimated = level + float(self.rng.normal(0, 0.008))
         realised = level - 0.004 + float(self.rng.normal(0, 0.012))
@@ -438,7 +450,7 @@ class FilledHome:
             breaches=breaches,
             baseline=self.baseline,
         )  # fmt: skip
-        made = Window(
+        return Window(
             model=name,
             version=number,
             start=start,
@@ -451,9 +463,6 @@ class FilledHome:
             closed_at=start + DAY,
             replay=True,
         )
-        with self.context.home.write() as tx:
-            monitoring.insert_window(tx, self.project, made)
-        return made
 
     def _troubled(self) -> tuple[str, str]:
         self._model(MODEL, "flights-ml")
@@ -463,6 +472,7 @@ class FilledHome:
         first = self._release(MODEL, 1, START - HOUR, verdict, ReleaseState.DONE, 2)
         self._route(MODEL, [(1, 1.0)], START, "released in full", first)
         change = START + 34 * DAY
+        windows: list[Window] = []
         for number in range(59):
             start = START + number * DAY
             late = number >= 48
@@ -470,7 +480,10 @@ class FilledHome:
             level = 0.752 if late else level
             drift = 0.22 if late else 0.03 * (number % 4 == 0)
             version = 1 if start < change else 2
-            self.window(MODEL, version, start, level=level, drift=drift, due=number < 58)
+            windows.append(
+                self._window(MODEL, version, start, level=level, drift=drift, due=number < 58)
+            )
+        self._keep(windows)
         old = self._alert(
             Cause.PERFORMANCE, START + 29 * DAY, AlertState.CLOSED,
             "Estimated accuracy left what history explains",
@@ -554,8 +567,12 @@ class FilledHome:
         self._approve(OTHER, 1, START - 4 * DAY)
         release = self._release(OTHER, 1, START - HOUR, verdict, ReleaseState.DONE, 2)
         self._route(OTHER, [(1, 1.0)], START, "released in full", release)
-        for number in range(59):
-            self.window(OTHER, 1, START + number * DAY, level=0.86, drift=0.0, due=number < 58)
+        self._keep(
+            [
+                self._window(OTHER, 1, START + number * DAY, level=0.86, drift=0.0, due=number < 58)
+                for number in range(59)
+            ]
+        )
 
     def _waiting(self) -> None:
         self._model(CANDIDATE, "ground-ops")
