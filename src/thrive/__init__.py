@@ -11,13 +11,16 @@ from thrive.version import __version__
 TYPE_CHECKING = False  # type checkers read it as True; importing typing would cost 20 modules
 if TYPE_CHECKING:
     from thrive import data
+    from thrive.client.remote import RemoteWorkspace, connect
     from thrive.domain.errors import ThriveError
     from thrive.flows.workspace import Workspace, open
     from thrive.training import log, pipeline, register, step
 
 _HOMES = {
+    "RemoteWorkspace": "thrive.client.remote",
     "ThriveError": "thrive.domain.errors",
     "Workspace": "thrive.flows.workspace",
+    "connect": "thrive.client.remote",
     "log": "thrive.training",
     "open": "thrive.flows.workspace",
     "pipeline": "thrive.training",
@@ -26,9 +29,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "RemoteWorkspace",
     "ThriveError",
     "Workspace",
     "__version__",
+    "connect",
     "data",
     "log",
     "open",

@@ -11,8 +11,10 @@ from thrive.cli.render import Style, render
 from thrive.cli.safe import printable
 from thrive.cli.table import COMMANDS
 from thrive.cli.words import Line
+from thrive.client.local_server import find_local_server
 from thrive.flows.workspace import local_context
-from thrive.operations import Operation, convert_arguments, find_operation, invoke
+from thrive.operations import Context, Kind, Operation, convert_arguments, find_operation, invoke
+from thrive.store.home import FOLDER
 
 
 def execute(line: Line) -> int:
@@ -26,13 +28,31 @@ def execute(line: Line) -> int:
     with ProgressLine() as progress:
         context = local_context(line.home or Path.cwd(), progress)
         try:
-            result = invoke(operation, context, arguments)
+            server = _server(line, context, operation, arguments)
+            result = (
+                server(operation.name, arguments)
+                if server
+                else invoke(operation, context, arguments)
+            )
             render(result, Style.of(sys.stdout, as_json=line.as_json), sys.stdout, progress.clear)
         finally:
             context.home.close()
     if not line.as_json:
         _print_hint(operation, result)
     return int(getattr(result, "exit_code", 0))
+
+
+def _server(line: Line, context: Context, operation: Operation, arguments: dict[str, Any]) -> Any:
+    """Return what calls the server of `--home`, or the one that runs in the folder if it can."""
+    if not line.server and (
+        operation.kind is Kind.CLIENT or find_local_server(context.local_folder() / FOLDER) is None
+    ):
+        return None
+    remote = import_module("thrive.client.remote")  # HTTP is for those who have a server: start-up
+    if line.server:
+        return remote.remote_invoker(line.server, progress=context.progress)
+    found = remote.running_server(context.local_folder(), context.progress)
+    return found if found and found.offers(operation, arguments) else None
 
 
 def _print_hint(operation: Operation, result: Any) -> None:

@@ -16,6 +16,7 @@ class Line(NamedTuple):
         rest: the words after the command's name, without the options below.
         as_json: print JSON.
         home: the folder given by `--home`, None for the current one.
+        server: the URL given by `--home` instead of a folder, "" for none.
         help: show the help of the command instead of running it.
     """
 
@@ -23,6 +24,7 @@ class Line(NamedTuple):
     rest: list[str]
     as_json: bool
     home: Path | None
+    server: str
     help: bool
 
 
@@ -33,19 +35,23 @@ def read_line(words: list[str]) -> Line:
         UsageError: there is no such command, or `--home` has no folder.
     """
     plain, literal = _split(words)
-    home: Path | None = None
+    home, server = None, ""
     kept: list[str] = []
     flags = {"--json": False, "--help": False}
     upcoming = iter(plain)
     for word in upcoming:
         if word == "--home" or word.startswith("--home="):
-            home = _folder(word, next(upcoming, "") if word == "--home" else word[7:])
+            value = next(upcoming, "") if word == "--home" else word[7:]
+            if value.startswith(("http://", "https://")):
+                server = value
+            else:
+                home = _folder(word, value)
         elif word in {"--json", "--help", "-h"}:
             flags["--help" if word == "-h" else word] = True
         else:
             kept.append(word)
     command, rest = _command(kept, asks_help=flags["--help"])
-    return Line(command, [*rest, *literal], flags["--json"], home, flags["--help"])
+    return Line(command, [*rest, *literal], flags["--json"], home, server, flags["--help"])
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:

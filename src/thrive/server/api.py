@@ -67,7 +67,7 @@ class Api:
         except Problem as problem:
             return problem.response()
         except ThriveError as error:
-            _logger.warning("%s: %s", error.code, error.what, extra={"id": request_id})
+            _logger.warning("%s: %.500s", error.code, error.what, extra={"id": request_id})
             return problem_of(error, request_id).response()
         except ClientDisconnect:
             return Problem(

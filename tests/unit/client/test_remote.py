@@ -12,14 +12,13 @@ import msgspec
 import pytest
 from tests.rest import LOCAL_TOKEN, make_app, running
 
-from thrive.client import connect, remote_invoker, running_server
 from thrive.client.local_server import (
     LocalServer,
     find_local_server,
     remove_local_server,
     write_local_server,
 )
-from thrive.client.remote import RemoteInvoker
+from thrive.client.remote import RemoteInvoker, connect, remote_invoker, running_server
 from thrive.client.transport import Transport
 from thrive.domain.actor import ANYONE
 from thrive.domain.errors import (

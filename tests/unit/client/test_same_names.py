@@ -4,7 +4,7 @@ import pytest
 from tests.rest import LOCAL_TOKEN, make_app, running
 
 import thrive
-from thrive.client import connect
+from thrive.client.remote import connect
 from thrive.domain.errors import Conflict, NotFound, UsageError
 from thrive.operations import Kind
 

@@ -1,0 +1,165 @@
+"""`thrive server` as a process: found, used, drained, refused."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+
+from thrive.client.remote import connect
+from thrive.domain.errors import Refused, ThriveError
+from thrive.store.home import create_home
+
+START_S = 60
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "thrive.toml").write_text("contract = 1\n")
+    create_home(tmp_path, "test").close()
+    return tmp_path
+
+
+def thrive(folder, *words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "thrive", *words],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
+    )
+
+
+@contextmanager
+def served(folder, *words):
+    """Run `thrive server` in a folder; yields the process and what `server.json` says."""
+    file = folder / ".thrive" / "server.json"
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "thrive", "server", "--port", "0", *words],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    try:
+        until = time.monotonic() + START_S
+        while not file.exists():
+            assert process.poll() is None, (folder / "server.log").read_text()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        yield process, json.loads(file.read_text())
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=START_S)
+
+
+def log_of(folder):
+    """Return the log lines of a server; the last word of its command is not one."""
+    lines = (folder / "server.log").read_text().splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def test_a_server_is_found_used_and_leaves_nothing_behind(project):
+    with served(project, "--no-worker") as (process, known):
+        assert stat.S_IMODE((project / ".thrive" / "server.json").stat().st_mode) == 0o600
+        assert known["pid"] == process.pid
+        with urllib.request.urlopen(f"{known['url']}/health", timeout=10) as answer:
+            assert json.load(answer)["status"] == "ok"
+        made = thrive(project, "tokens", "create", "ana", "--role", "auditor", "--json")
+        assert made.returncode == 0, made.stderr
+        token = json.loads(made.stdout)["secret"]
+        with connect(known["url"], token) as workspace:
+            assert workspace.audit.list().items[0].operation == "tokens create"
+            with pytest.raises(Refused, match="ana may not"):
+                workspace.tokens.list()
+        elsewhere = thrive(
+            project.parent, "--home", known["url"], "changes", "list", "--json", THRIVE_TOKEN=token
+        )
+        assert [json.loads(elsewhere.stdout)["items"][1]["kind"]] == ["token"]
+        second = thrive(project, "server", "--port", "0")
+        assert second.returncode == 7
+        assert known["url"] in second.stderr
+    assert process.returncode == 0
+    assert not (project / ".thrive" / "server.json").exists()
+    routes = [line["route"] for line in log_of(project) if line["message"] == "request"]
+    assert "/api/tokens/create" in routes, "the command line used the running server"
+    assert "/api/changes/list" in routes
+    assert token not in (project / "server.log").read_text()
+
+
+def test_a_drain_answers_every_request_that_came(project):
+    """Fault 23: SIGTERM during load fails no request that was taken."""
+    with served(project, "--no-worker") as (process, known):
+        answered, failed = [], []
+        stop = threading.Event()
+
+        def load():
+            with connect(known["url"], known["token"]) as workspace:
+                while not stop.is_set():
+                    try:
+                        answered.append(workspace.audit.list(limit=5))
+                    except ThriveError as error:
+                        # a connection that is refused after the end was never taken
+                        if "does not answer" not in error.what:
+                            failed.append(error)
+                        return
+
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + START_S
+        while len(answered) < 40 and time.monotonic() < until:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=START_S)
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert len(answered) >= 40
+    assert failed == []
+    log = log_of(project)
+    taken = [line["status"] for line in log if line.get("route") == "/api/audit/list"]
+    assert taken == [200] * len(answered), "every request that was taken was answered"
+    assert log[-1]["message"] == "stopped"
+
+
+@pytest.mark.full
+def test_the_worker_beside_a_server_is_restarted_and_leaves_with_it(project):
+    with served(project) as (process, known):
+        first = _wait_for_child(process.pid)
+        os.kill(first, signal.SIGKILL)
+        until = time.monotonic() + START_S
+        while (second := _wait_for_child(process.pid)) == first:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        with urllib.request.urlopen(f"{known['url']}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        assert "thrive_worker_starts_total 2" in text
+        assert "thrive_ticks_total" in text
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
+
+
+def _wait_for_child(parent):
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        found = subprocess.run(
+            ["pgrep", "-P", str(parent), "-f", "thrive worker"],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.split()
+        if found:
+            return int(found[0])
+        time.sleep(0.1)
+    raise AssertionError("no worker was started")

@@ -1,0 +1,105 @@
+import os
+import socket
+import threading
+
+import pytest
+from tests.rest import LOCAL_TOKEN, make_app, new_token, running
+
+from thrive.client.local_server import LocalServer, write_local_server
+from thrive.domain.actor import local_actor
+from thrive.domain.errors import Conflict, InfrastructureError, Refused, UsageError
+from thrive.server.app import host_names, is_loopback
+from thrive.server.background import Background
+from thrive.server.process import HEAD_BYTES, ServerOptions, bind, run_server
+
+
+def start(home, **options):
+    """Start a server that is expected to refuse."""
+    return run_server(home, local_actor("owner"), {}, ServerOptions(**options), Background())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "thrive.example.org"])
+def test_a_door_for_others_needs_a_created_token(home, host):
+    """Case 48: a bind that others reach, with nobody to know, is refused at the start."""
+    with pytest.raises(Refused, match="no token was created"):
+        start(home, host=host, port=0)
+
+
+def test_an_expired_token_opens_no_door(home, context):
+    new_token(context, "ana", "platform", expires="0 s")
+    with pytest.raises(Refused, match="no token was created"):
+        start(home, host="0.0.0.0", port=0)
+
+
+def test_a_folder_has_one_server(home):
+    app = make_app(home)
+    with running(app) as url:
+        write_local_server(home.folder, LocalServer(url=url, token="t", pid=os.getpid()))
+        with pytest.raises(Conflict, match=url):
+            start(home, port=0)
+
+
+def test_a_taken_port_and_no_port_are_told():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InfrastructureError, match=f"127.0.0.1:{port} cannot be listened on"):
+            bind("127.0.0.1", port)
+    with pytest.raises(UsageError, match="no port"):
+        bind("127.0.0.1", 65536)
+
+
+def test_names_follow_the_bound_address():
+    assert host_names("0.0.0.0", ("a.example",)) == ("a.example",)
+    assert host_names("192.0.2.1", ()) == ("192.0.2.1",)
+    assert host_names("2001:db8::1", ()) == ("[2001:db8::1]",)
+    assert [is_loopback(host) for host in ("localhost", "127.9.9.9", "::1", "0.0.0.0", "x")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def exchange(url, sent):
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 10) as caller:
+        threading.Thread(target=_push, args=(caller, sent)).start()
+        answer = b""
+        while part := _read(caller):
+            answer += part
+            if b"\r\n\r\n" in answer:
+                break
+        return answer.partition(b"\r\n")[0]
+
+
+def _push(caller, sent):
+    try:
+        caller.sendall(sent)
+    except OSError:
+        return
+
+
+def _read(caller):
+    try:
+        return caller.recv(65536)
+    except OSError:
+        return b""
+
+
+def test_a_head_that_does_not_end_is_cut_off(home):
+    app = make_app(home)
+    with running(app) as url:
+        endless = b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * (4 * HEAD_BYTES)
+        assert exchange(url, endless) in {b"HTTP/1.1 431 Request Header Fields Too Large", b""}
+        large = b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 40_000 + b"\r\n\r\n"
+        assert exchange(url, large).startswith(b"HTTP/1.1 431")
+        body = b"x" * 300_000
+        head = (
+            b"POST /api/jobs/cancel HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer "
+            + LOCAL_TOKEN.encode()
+            + b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+        )
+        assert exchange(url, head + body).startswith(b"HTTP/1.1 400"), "a long body is no long head"
