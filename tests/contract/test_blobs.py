@@ -6,19 +6,13 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from tests.servers import S3Server, s3_server
+from tests.servers import S3Server
 
 from thrive.domain.errors import Damaged, NotFound, Refused, StoreUnavailable, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.store.blobs import BlobStore, FolderBlobs, ObjectBlobs, open_blobs
 
 SIZES = [0, 1, 1000, (1 << 20) + 1]
-
-
-@pytest.fixture(scope="session")
-def s3():
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from thrive.domain.clock import machine_now
 from thrive.domain.project import AuditEntry
 from thrive.store.database import Tx
+from thrive.store.json_text import finite
 from thrive.store.rows import insert, many, mine
 from thrive.store.tables import audit, audit_heads
 
@@ -22,11 +23,13 @@ def lock_head(tx: Tx, project_id: str) -> tuple[int, str]:
     On PostgreSQL the row lock serialises the state changes of one project; on SQLite the home
     lock has done so already.
     """
-    query = sa.select(audit_heads.c.seq, audit_heads.c.digest).where(
-        audit_heads.c.project_id == project_id
-    )
-    row = tx.execute(query.with_for_update()).one()
+    row = tx.execute(_head(project_id).with_for_update()).one()
     return row.seq, row.digest
+
+
+def _head(project_id: str) -> sa.Select[int, str]:
+    columns = audit_heads.c
+    return sa.select(columns.seq, columns.digest).where(columns.project_id == project_id)
 
 
 def start_chain(tx: Tx, project_id: str) -> None:
@@ -45,7 +48,7 @@ def append(
         actor=actor,
         operation=operation,
         subject=subject,
-        detail=detail,
+        detail=finite(detail),
         previous=previous,
         digest="",
     )
@@ -87,5 +90,5 @@ def first_broken(tx: Tx, project_id: str) -> int | None:
             if not whole or entry.seq != seq + 1:
                 return entry.seq
             previous, seq = entry.digest, entry.seq
-    head_seq, head_digest = lock_head(tx, project_id)
-    return None if (head_seq, head_digest) == (seq, previous) else seq + 1
+    head = tx.execute(_head(project_id)).one()
+    return None if (head.seq, head.digest) == (seq, previous) else seq + 1

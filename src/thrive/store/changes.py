@@ -4,12 +4,18 @@ import sqlalchemy as sa
 
 from thrive.domain.project import Change
 from thrive.store.database import Tx
+from thrive.store.postgresql import lock_changes
 from thrive.store.rows import many
 from thrive.store.tables import changes
 
 
 def append(tx: Tx, project_id: str, kind: str, subject_id: str) -> None:
-    """Say that the `kind` named `subject_id` is new or different; part of the same transaction."""
+    """Say that the `kind` named `subject_id` is new or different; part of the same transaction.
+
+    Say it last: on PostgreSQL the other writers of the project wait from here to the commit.
+    """
+    if tx.dialect.name == "postgresql":
+        lock_changes(tx, project_id)
     tx.execute(sa.insert(changes).values(project_id=project_id, kind=kind, id=subject_id))
 
 

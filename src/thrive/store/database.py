@@ -5,6 +5,9 @@ home share) and `BEGIN IMMEDIATE`; the write-ahead log is checkpointed only unde
 so is the closing of the last connection, because the SQLite that Python links may carry the
 WAL-reset bug. `synchronous=FULL`: what is acknowledged survives a power cut. No connection
 crosses a fork.
+
+PostgreSQL: readers see one state (repeatable read) and cannot write; writers run side by side, and
+what must be one at a time takes a lock of its own (the head of the audit chain, the change feed).
 """
 
 import os
@@ -17,10 +20,20 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import QueuePool
 
-from thrive.domain.errors import DiskFull, InfrastructureError, StoreBusy, StoreUnavailable
+from thrive.domain.errors import (
+    Conflict,
+    DiskFull,
+    InfrastructureError,
+    StoreBusy,
+    StoreUnavailable,
+    ThriveError,
+    UsageError,
+)
+from thrive.store import postgresql
+from thrive.store.json_text import json_text
 from thrive.store.lock import FileLock
 
 Tx = sa.Connection
@@ -42,26 +55,27 @@ class Database:
     """A database with one rule for readers and one for writers.
 
     Args:
-        url: an SQLAlchemy URL, `sqlite:////path/to/file` or `postgresql+psycopg://...`.
+        url: an SQLAlchemy URL, `sqlite:////path/to/file` or `postgresql://...`.
         lock: the home lock; needed for SQLite, None for PostgreSQL.
     """
 
     def __init__(self, url: str, lock: FileLock | None = None) -> None:
-        self.url = url
         self.is_sqlite = url.startswith("sqlite")
         self._lock = lock
         self._writing = threading.local()
         self.engine = self._create_engine(url)
+        self._reading = self.engine if self.is_sqlite else postgresql.reading(self.engine)
         _register_fork(self)
 
     def _create_engine(self, url: str) -> sa.Engine:
         if not self.is_sqlite:
-            return sa.create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True)
+            return postgresql.create_engine(postgresql.normal_address(url))
         engine = sa.create_engine(
             url,
             poolclass=QueuePool,
             pool_size=16,
             max_overflow=48,
+            json_serializer=json_text,
             connect_args={"check_same_thread": False, "timeout": 10, "isolation_level": None},
         )
         event.listen(engine, "connect", _prepare_sqlite)
@@ -71,7 +85,7 @@ class Database:
     @contextmanager
     def read(self) -> Generator[Tx]:
         """Open a transaction that sees one consistent state and writes nothing."""
-        with translated(), self.engine.connect() as connection, connection.begin():
+        with translated(), self._reading.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -163,6 +177,10 @@ def translated() -> Generator[None]:
         if ours is None:
             raise
         raise ours from error
+    except UnicodeEncodeError:
+        raise UsageError(
+            "A text holds half a character (a lone surrogate).", "check its encoding"
+        ) from None
 
 
 _MEANINGS: tuple[tuple[tuple[str, ...], type[InfrastructureError], str, str], ...] = (
@@ -188,11 +206,19 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[InfrastructureError], str, str], ..
 )
 
 
-def _translate(error: DBAPIError) -> InfrastructureError | None:
+def _translate(error: DBAPIError) -> ThriveError | None:
+    if hasattr(error.orig, "sqlstate"):
+        return postgresql.translate(error) or _unavailable(error)
     words = str(error.orig).lower()
+    if isinstance(error, IntegrityError) and "unique" in words:
+        return Conflict("Somebody else wrote the same thing first.", "read again, then decide")
     for signs, kind, what, hint in _MEANINGS:
         if any(sign in words for sign in signs):
             return kind(what, hint)
+    return _unavailable(error)
+
+
+def _unavailable(error: DBAPIError) -> StoreUnavailable | None:
     if isinstance(error, OperationalError) or error.connection_invalidated:
         return StoreUnavailable("The database does not answer.", "thrive doctor")
     return None

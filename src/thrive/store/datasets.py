@@ -6,14 +6,13 @@ from thrive.domain.dataset import Dataset, DatasetVersion
 from thrive.domain.errors import NotFound
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, one, replace
+from thrive.store.rows import insert, many, mine, one, replace, upsert
 from thrive.store.tables import dataset_versions, datasets
 
 
 def save(tx: Tx, project_id: str, dataset: Dataset) -> None:
     """Create a dataset, or renew its owner and why."""
-    if replace(tx, project_id, datasets, dataset) == 0:
-        insert(tx, project_id, datasets, dataset)
+    upsert(tx, project_id, datasets, dataset)
 
 
 def find(tx: Tx, project_id: str) -> list[Dataset]:

@@ -1,4 +1,9 @@
-"""A home: one project on one database and one blob store; the door to everything stored."""
+"""A home: one project on one database and one blob store; the door to everything stored.
+
+Embedded, both are in the project's `.thrive/`. Of a team, the database is PostgreSQL, the blobs are
+in a bucket (or a folder that all hosts see), and `.thrive/` keeps this host's logs and caches; its
+`home.json` says where the rest is, without a password.
+"""
 
 import json
 import os
@@ -6,11 +11,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from thrive.domain.clock import ClockState
 from thrive.domain.errors import Conflict, InfrastructureError, NotFound, SchemaTooNew
 from thrive.domain.project import Project
-from thrive.store import projects
-from thrive.store.blobs import BlobStore, open_blobs
+from thrive.store import postgresql, projects
+from thrive.store.blobs import BlobStore, Guarantees, ObjectOptions, open_blobs
 from thrive.store.database import Database, Tx
 from thrive.store.filesystems import refuse_network_file_system
 from thrive.store.lock import FileLock
@@ -105,34 +112,141 @@ def create_home(project_folder: Path, name: str, clock: ClockState | None = None
     building = project_folder / f"{FOLDER}-{os.getpid()}"
     made(building)
     (building / ".gitignore").write_text("*\n")
-    database = _database(building)
+    database = _database(building, {})
     migrate(database)
     with database.write() as tx:
         project = projects.create(tx, name)
         projects.set_clock(tx, project.project_id, clock or ClockState())
     database.close()
-    record = {"format": FORMAT, "project": project.project_id, "name": name}
-    (building / "home.json").write_text(json.dumps(record, indent=2) + "\n")
+    _write_record(building, {"project": project.project_id, "name": name})
     building.rename(final)
     return open_home(project_folder)
 
 
 def open_home(project_folder: Path) -> Home:
-    """Open the home of a project's folder.
+    """Open the home of a project's folder, embedded or of a team.
 
     Raises:
         NotFound: there is no home.
         SchemaTooNew: a newer Thrive wrote it.
+        StoreUnavailable: a team's database does not answer.
     """
     folder = project_folder / FOLDER
     record = _record(folder)
-    database = _database(folder)
-    refuse_other_schema(database)
-    with database.read() as tx:
-        project = projects.find(tx, str(record["name"]))
+    database = _database(folder, record)
+    project = _project_in(database, str(record["name"]))
     if project is None:
         raise InfrastructureError(f"{folder} holds no project.", "thrive doctor")
-    return Home(project, database, open_blobs(folder / "blobs"), folder)
+    return Home(project, database, _blobs(folder, record), folder)
+
+
+def connect_home(
+    database_url: str,
+    objects: str,
+    project_name: str,
+    local_folder: Path,
+    *,
+    create: bool = False,
+    clock: ClockState | None = None,
+) -> Home:
+    """Open a team's project on PostgreSQL and an object store; `open_home` finds it afterwards.
+
+    Keys and region of the object store come from the standard `AWS_*` variables, the database's
+    password from the address or `PGPASSWORD`; neither is written down.
+
+    Args:
+        database_url: `postgresql://user@host/database`.
+        objects: `s3://bucket/prefix`, or a folder that every host of the team sees.
+        project_name: the project; a database holds many.
+        local_folder: for logs, caches and temporary files of this host.
+        create: bring the database to this schema and create the project if it is not there;
+            servers that do so together do it once.
+        clock: the clock of a project that is created; real by default.
+
+    Raises:
+        NotFound: there is no such project, and it was not to be created.
+        InfrastructureError: the schema is another one, or the object store keeps no promises.
+        StoreUnavailable: the database or the object store does not answer.
+    """
+    address = postgresql.normal_address(database_url)
+    record: dict[str, object] = {
+        "name": project_name,
+        "database": postgresql.without_password(address),
+        "objects": objects if "://" in objects else str(Path(objects).resolve()),
+        "endpoint": _endpoint(),
+    }
+    made(local_folder)
+    blobs = _blobs(local_folder, record)
+    record["guarantees"] = msgspec.to_builtins(_probed(blobs))
+    database = Database(address)
+    try:
+        if create:
+            migrate(database)
+            project = _created(database, project_name, clock or ClockState())
+        else:
+            project = _known(database, project_name)
+    except BaseException:
+        database.close()
+        raise
+    _write_record(local_folder, {"project": project.project_id, **record})
+    return Home(project, database, blobs, local_folder)
+
+
+def _created(database: Database, name: str, clock: ClockState) -> Project:
+    """Return the project of a name, created by the first of all servers that want it."""
+    with database.write() as tx:
+        postgresql.lock_schema(tx)
+        known = projects.find(tx, name)
+        if known is not None:
+            return known
+        project = projects.create(tx, name)
+        projects.set_clock(tx, project.project_id, clock)
+        return project
+
+
+def _known(database: Database, name: str) -> Project:
+    project = _project_in(database, name)
+    if project is None:
+        raise NotFound(
+            f"There is no project {name!r} in this database.",
+            "thrive init --database URL --objects URL",
+        )
+    return project
+
+
+def _project_in(database: Database, name: str) -> Project | None:
+    refuse_other_schema(database)
+    with database.read() as tx:
+        return projects.find(tx, name)
+
+
+def _probed(blobs: BlobStore) -> Guarantees:
+    """Return what the blob store was seen to guarantee.
+
+    Raises:
+        InfrastructureError: what was just written could not be read: nothing could be relied on.
+    """
+    seen = blobs.probe()
+    if not seen.read_after_write:
+        raise InfrastructureError(
+            "The object store does not show what was just written to it.",
+            "use one with read-after-write consistency",
+        )
+    return seen
+
+
+def _endpoint() -> str:
+    """Return the address of an object store that is not AWS, from the standard variables."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+
+
+def _blobs(folder: Path, record: dict[str, object]) -> BlobStore:
+    objects = str(record.get("objects", ""))
+    if "://" not in objects:
+        return open_blobs(Path(objects) if objects else folder / "blobs")
+    endpoint = _endpoint() or str(record.get("endpoint", ""))
+    options = ObjectOptions(endpoint=endpoint, cache=made(folder / "cache") / "blobs")
+    return open_blobs(objects, options)
 
 
 def migrate_home(project_folder: Path) -> Path | None:
@@ -146,8 +260,7 @@ def migrate_home(project_folder: Path) -> Path | None:
         SchemaTooNew: a newer Thrive wrote it.
     """
     folder = project_folder / FOLDER
-    _record(folder)
-    database = _database(folder)
+    database = _database(folder, _record(folder))
     try:
         return migrate(database)
     finally:
@@ -169,7 +282,16 @@ def _record(folder: Path) -> dict[str, object]:
     return record
 
 
-def _database(folder: Path) -> Database:
+def _write_record(folder: Path, record: dict[str, object]) -> None:
+    """Write `home.json`; a reader sees the old one or the new one."""
+    unfinished = folder / f".home.json.{os.getpid()}"
+    unfinished.write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
+    unfinished.replace(folder / "home.json")
+
+
+def _database(folder: Path, record: dict[str, object]) -> Database:
+    if "database" in record:
+        return Database(str(record["database"]))
     return Database(f"sqlite:///{folder / 'thrive.db'}", FileLock(folder / "lock"))
 
 

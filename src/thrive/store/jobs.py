@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from thrive.domain.errors import Conflict, NotFound
 from thrive.domain.project import Job, JobState
 from thrive.store.database import Tx
-from thrive.store.rows import from_row, insert, many, mine, one
+from thrive.store.rows import from_row, insert_missing, many, mine, one, to_row
 from thrive.store.tables import jobs, leases
 
 
@@ -19,12 +19,13 @@ def _machine_us() -> int:
 
 def add(tx: Tx, project_id: str, job: Job) -> Job:
     """Add a job; one with the dedupe key of an unfinished job returns that job instead."""
-    if job.dedupe_key is not None:
-        known = one(tx, Job, mine(jobs, project_id).where(jobs.c.dedupe_key == job.dedupe_key))
-        if known is not None:
-            return known
-    insert(tx, project_id, jobs, job)
-    return job
+    if insert_missing(tx, jobs, [to_row(project_id, job, jobs)]) or job.dedupe_key is None:
+        return job
+    same_key = mine(jobs, project_id).where(jobs.c.dedupe_key == job.dedupe_key)
+    known = one(tx, Job, same_key)
+    if known is None:
+        raise Conflict(f"The job for {job.dedupe_key} ended just now.", "try again")
+    return known
 
 
 def get(tx: Tx, project_id: str, job_id: str) -> Job:
@@ -167,14 +168,10 @@ def take_lease(tx: Tx, project_id: str, name: str, owner: str, seconds: float) -
     now = _machine_us()
     until = now + round(seconds * 1_000_000)
     where = [leases.c.project_id == project_id, leases.c.name == name]
-    row = tx.execute(sa.select(leases).where(*where).with_for_update()).first()
-    if row is None:
-        tx.execute(
-            sa.insert(leases).values(
-                project_id=project_id, name=name, owner=owner, fence=1, until=until
-            )
-        )
+    first = {"name": name, "owner": owner, "fence": 1, "until": until}
+    if insert_missing(tx, leases, [{"project_id": project_id, **first}]):
         return 1
+    row = tx.execute(sa.select(leases).where(*where).with_for_update()).one()
     if row.owner != owner and row.until > now:
         return None
     fence = row.fence if row.owner == owner else row.fence + 1

@@ -6,14 +6,13 @@ from thrive.domain.errors import NotFound
 from thrive.domain.model import Model, ModelVersion
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, one, replace
+from thrive.store.rows import insert, many, mine, one, replace, upsert
 from thrive.store.tables import model_versions, models
 
 
 def save(tx: Tx, project_id: str, model: Model) -> None:
     """Create a model, or renew its owner and purpose."""
-    if replace(tx, project_id, models, model) == 0:
-        insert(tx, project_id, models, model)
+    upsert(tx, project_id, models, model)
 
 
 def find(tx: Tx, project_id: str) -> list[Model]:

@@ -6,7 +6,7 @@ from thrive.domain.errors import NotFound
 from thrive.domain.monitoring import Alert, Decision, Window
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, one, replace
+from thrive.store.rows import begins_with, insert, many, mine, one, upsert
 from thrive.store.tables import alerts, decisions, windows
 
 
@@ -39,8 +39,7 @@ def closed_windows(tx: Tx, project_id: str, model: str) -> set[tuple[int, int]]:
 
 def save_alert(tx: Tx, project_id: str, alert: Alert) -> None:
     """Insert an alert, or write its present state."""
-    if replace(tx, project_id, alerts, alert) == 0:
-        insert(tx, project_id, alerts, alert)
+    upsert(tx, project_id, alerts, alert)
 
 
 def get_alert(tx: Tx, project_id: str, alert_id: str) -> Alert:
@@ -49,7 +48,7 @@ def get_alert(tx: Tx, project_id: str, alert_id: str) -> Alert:
     Raises:
         NotFound: there is none, or several begin so.
     """
-    query = mine(alerts, project_id).where(alerts.c.alert_id.startswith(alert_id, autoescape=True))
+    query = mine(alerts, project_id).where(begins_with(alerts.c.alert_id, alert_id))
     found = many(tx, Alert, query.limit(2)) if len(alert_id) >= 8 else []
     if len(found) != 1:
         raise NotFound(f"There is no alert {alert_id!r}.", "thrive alerts list")
@@ -75,8 +74,7 @@ def find_alerts(
 
 def save_decision(tx: Tx, project_id: str, decision: Decision) -> None:
     """Insert a decision, or write what came of it."""
-    if replace(tx, project_id, decisions, decision) == 0:
-        insert(tx, project_id, decisions, decision)
+    upsert(tx, project_id, decisions, decision)
 
 
 def find_decisions(tx: Tx, project_id: str, alert_id: str | None = None) -> list[Decision]:

@@ -3,26 +3,18 @@
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from thrive.domain.prediction import Outcome, SealedLog
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, to_row
+from thrive.store.rows import insert_missing, many, mine, to_row
 from thrive.store.tables import outcomes, sealed_logs
 
 
 def insert_sealed(tx: Tx, project_id: str, sealed: SealedLog) -> bool:
     """Insert a manifest row, and the file it keeps alive; False when it is known already."""
-    where = [
-        sealed_logs.c.host == sealed.host,
-        sealed_logs.c.worker == sealed.worker,
-        sealed_logs.c.segment == sealed.segment,
-        sealed_logs.c.from_offset == sealed.from_offset,
-    ]
-    if tx.execute(mine(sealed_logs, project_id).where(*where)).first() is not None:
+    if not insert_missing(tx, sealed_logs, [to_row(project_id, sealed, sealed_logs)]):
         return False
-    insert(tx, project_id, sealed_logs, sealed)
     label = f"{sealed.host}/{sealed.worker}/{sealed.segment}/{sealed.from_offset}"
     references.add(tx, project_id, "sealed_log", label, sealed.digest)
     return True
@@ -61,16 +53,7 @@ def insert_outcomes(tx: Tx, project_id: str, batch: Sequence[Outcome]) -> int:
         (row["prediction_id"], row["source"], row["revision"]): row
         for row in (to_row(project_id, outcome, outcomes) for outcome in batch)
     }
-    if not rows:
-        return 0
-    insertion = _insert_or_ignore(tx).on_conflict_do_nothing()
-    return tx.execute(insertion, list(rows.values())).rowcount
-
-
-def _insert_or_ignore(tx: Tx) -> sqlite.Insert | postgresql.Insert:
-    if tx.dialect.name == "sqlite":
-        return sqlite.insert(outcomes)
-    return postgresql.insert(outcomes)
+    return insert_missing(tx, outcomes, list(rows.values()))
 
 
 def find_outcomes(

@@ -8,7 +8,7 @@ from thrive.domain.identifiers import new_id
 from thrive.domain.project import Project, StoredContract, TeamContact
 from thrive.store import audit, changes
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, one
+from thrive.store.rows import insert_missing, many, mine, one, to_row, upsert
 from thrive.store.tables import contracts, projects, team_contacts
 
 
@@ -61,8 +61,7 @@ def set_clock(tx: Tx, project_id: str, state: ClockState) -> None:
 
 def store_contract(tx: Tx, project_id: str, contract: StoredContract) -> None:
     """Keep a contract by its digest; keeping the same one again changes nothing."""
-    if find_contract(tx, project_id, contract.digest) is None:
-        insert(tx, project_id, contracts, contract)
+    insert_missing(tx, contracts, [to_row(project_id, contract, contracts)])
 
 
 def find_contract(tx: Tx, project_id: str, digest: str) -> StoredContract | None:
@@ -72,14 +71,7 @@ def find_contract(tx: Tx, project_id: str, digest: str) -> StoredContract | None
 
 def add_contact(tx: Tx, project_id: str, contact: TeamContact) -> None:
     """Remember that a test message arrived at a team's channel."""
-    tx.execute(
-        sa.delete(team_contacts).where(
-            team_contacts.c.project_id == project_id,
-            team_contacts.c.team == contact.team,
-            team_contacts.c.channel == contact.channel,
-        )
-    )
-    insert(tx, project_id, team_contacts, contact)
+    upsert(tx, project_id, team_contacts, contact)
 
 
 def contacts(tx: Tx, project_id: str) -> list[TeamContact]:

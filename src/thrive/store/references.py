@@ -3,24 +3,17 @@
 import sqlalchemy as sa
 
 from thrive.store.database import Tx
+from thrive.store.rows import insert_missing
 from thrive.store.tables import blob_references
 
 
 def add(tx: Tx, project_id: str, kind: str, subject_id: str, *digests: str) -> None:
     """Say that the `kind` named `subject_id` uses these blobs; saying it twice changes nothing."""
-    wanted = {digest for digest in digests if digest}
-    query = sa.select(blob_references.c.digest).where(
-        blob_references.c.project_id == project_id,
-        blob_references.c.kind == kind,
-        blob_references.c.id == subject_id,
-    )
-    fresh = wanted - set(tx.execute(query).scalars()) if wanted else wanted
-    if fresh:
-        rows = [
-            {"project_id": project_id, "digest": digest, "kind": kind, "id": subject_id}
-            for digest in sorted(fresh)
-        ]
-        tx.execute(sa.insert(blob_references), rows)
+    rows = [
+        {"project_id": project_id, "digest": digest, "kind": kind, "id": subject_id}
+        for digest in sorted(set(digests) - {""})
+    ]
+    insert_missing(tx, blob_references, rows)
 
 
 def users(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:

@@ -3,14 +3,13 @@
 from thrive.domain.errors import Conflict, NotFound
 from thrive.domain.release import Release, RoutingTable, ServingHost
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, one, replace
+from thrive.store.rows import insert_missing, many, mine, one, to_row, upsert
 from thrive.store.tables import releases, routing, serving_hosts
 
 
 def save(tx: Tx, project_id: str, release: Release) -> None:
     """Insert a release, or write its present state."""
-    if replace(tx, project_id, releases, release) == 0:
-        insert(tx, project_id, releases, release)
+    upsert(tx, project_id, releases, release)
 
 
 def get(tx: Tx, project_id: str, release_id: str) -> Release:
@@ -59,18 +58,17 @@ def move_routing(tx: Tx, project_id: str, table: RoutingTable, expected: int) ->
     """
     current = current_routing(tx, project_id, table.model)
     present = current.revision if current else 0
-    if present != expected or table.revision != expected + 1:
+    in_time = present == expected and table.revision == expected + 1
+    if not in_time or not insert_missing(tx, routing, [to_row(project_id, table, routing)]):
         raise Conflict(
-            f"The routing of {table.model} is at revision {present}, not {expected}.",
+            f"The routing of {table.model} is not at revision {expected} any more.",
             f"thrive models show {table.model}, then decide again",
         )
-    insert(tx, project_id, routing, table)
 
 
 def save_host(tx: Tx, project_id: str, host: ServingHost) -> None:
     """Write the last word of a serving agent."""
-    if replace(tx, project_id, serving_hosts, host) == 0:
-        insert(tx, project_id, serving_hosts, host)
+    upsert(tx, project_id, serving_hosts, host)
 
 
 def find_hosts(tx: Tx, project_id: str) -> list[ServingHost]:

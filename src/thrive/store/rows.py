@@ -1,28 +1,61 @@
-"""Structs to rows and back: the one place where a noun meets its table."""
+"""Structs to rows and back: the one place where a noun meets its table.
 
+Texts and numbers are checked here, so that a value has a home on every database or on none:
+SQLite takes what PostgreSQL refuses.
+"""
+
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
+from thrive.domain.errors import UsageError
 from thrive.store.database import Tx
 
 S = TypeVar("S", bound=msgspec.Struct)
+_INT64 = range(-(1 << 63), 1 << 63)
 
 
 @cache
-def _columns(table: sa.Table) -> frozenset[str]:
-    return frozenset(table.columns.keys())
+def _columns(table: sa.Table) -> dict[str, int | None]:
+    """Return the columns of a table with the number of characters a text may have."""
+    return {
+        column.name: getattr(column.type, "length", None)
+        if isinstance(column.type, sa.String)
+        else None
+        for column in table.columns
+    }
 
 
 def to_row(project_id: str, struct: msgspec.Struct, table: sa.Table) -> dict[str, Any]:
-    """Return the struct as a row of `table`: enums as text, nested structs as JSON values."""
+    """Return the struct as a row of `table`: enums as text, nested structs as JSON values.
+
+    Raises:
+        UsageError: a text is too long or holds a NUL, or a number has more than 64 bits.
+    """
     values: dict[str, Any] = msgspec.to_builtins(struct)
     known = _columns(table)
     row = {key: value for key, value in values.items() if key in known}
     row["project_id"] = project_id
+    for name, value in row.items():
+        if type(value) is str:
+            _check_text(name, value, known[name])
+        elif type(value) is int and value not in _INT64:
+            raise UsageError(f"{name} = {value} has more than 64 bits.", "give a smaller number")
     return row
+
+
+def _check_text(name: str, value: str, length: int | None) -> None:
+    if length is not None and len(value) > length:
+        raise UsageError(
+            f"{name} has {len(value)} characters: {value[:60]!r}...",
+            f"give at most {length} characters",
+        )
+    if "\0" in value:
+        raise UsageError(f"{name} holds a NUL character: {value[:60]!r}.", "remove it")
 
 
 def from_row(kind: type[S], row: sa.RowMapping) -> S:
@@ -34,6 +67,27 @@ def insert(tx: Tx, project_id: str, table: sa.Table, *structs: msgspec.Struct) -
     """Insert structs as rows of `table`."""
     if structs:
         tx.execute(sa.insert(table), [to_row(project_id, struct, table) for struct in structs])
+
+
+def insert_missing(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert those rows whose key is not taken, even by a writer beside this one; count them."""
+    if not rows:
+        return 0
+    return tx.execute(_inserting(tx, table).on_conflict_do_nothing(), list(rows)).rowcount
+
+
+def upsert(tx: Tx, project_id: str, table: sa.Table, struct: msgspec.Struct) -> None:
+    """Insert the struct, or write all columns of the row that has its primary key."""
+    row = to_row(project_id, struct, table)
+    keys = [column.name for column in table.primary_key]
+    insertion = _inserting(tx, table).values(row)
+    renewed = {name: insertion.excluded[name] for name in row if name not in keys}
+    tx.execute(insertion.on_conflict_do_update(index_elements=keys, set_=renewed))
+
+
+def _inserting(tx: Tx, table: sa.Table) -> Any:
+    """Return an insertion of the database's own dialect: ON CONFLICT is no standard SQL."""
+    return sqlite.insert(table) if tx.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def replace(tx: Tx, project_id: str, table: sa.Table, struct: msgspec.Struct) -> int:
@@ -60,3 +114,8 @@ def many(tx: Tx, kind: type[S], query: sa.Select[Any]) -> list[S]:
 def mine(table: sa.Table, project_id: str) -> sa.Select[Any]:
     """Return a query over the rows of one project."""
     return sa.select(table).where(table.c.project_id == project_id)
+
+
+def begins_with(column: sa.Column[Any], beginning: str) -> sa.ColumnElement[bool]:
+    """Return a condition that no wildcard or other case slips through, unlike LIKE's."""
+    return (column >= beginning) & (column < f"{beginning}\U0010ffff")

@@ -7,7 +7,7 @@ from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.run import Artifact, MetricPoint, Run, StepRecord, Use
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, one, replace
+from thrive.store.rows import begins_with, insert_missing, many, mine, one, to_row, upsert
 from thrive.store.tables import artifacts, metric_chunks, runs, steps, uses
 
 _points = msgspec.msgpack.Decoder(list[MetricPoint])
@@ -15,8 +15,7 @@ _points = msgspec.msgpack.Decoder(list[MetricPoint])
 
 def save(tx: Tx, project_id: str, run: Run) -> None:
     """Insert a run, or write its present state."""
-    if replace(tx, project_id, runs, run) == 0:
-        insert(tx, project_id, runs, run)
+    upsert(tx, project_id, runs, run)
 
 
 def get(tx: Tx, project_id: str, run_id: str) -> Run:
@@ -26,7 +25,7 @@ def get(tx: Tx, project_id: str, run_id: str) -> Run:
         NotFound: there is none.
         UsageError: the beginning fits several.
     """
-    query = mine(runs, project_id).where(runs.c.run_id.startswith(run_id, autoescape=True))
+    query = mine(runs, project_id).where(begins_with(runs.c.run_id, run_id))
     found = many(tx, Run, query.limit(2)) if len(run_id) >= 8 else []
     if len(found) > 1:
         raise UsageError(f"{run_id!r} begins several run ids.", "give more of it")
@@ -59,8 +58,7 @@ def find_running(tx: Tx, project_id: str) -> list[Run]:
 
 def save_step(tx: Tx, project_id: str, step: StepRecord) -> None:
     """Insert a step, or write its present state."""
-    if replace(tx, project_id, steps, step) == 0:
-        insert(tx, project_id, steps, step)
+    upsert(tx, project_id, steps, step)
 
 
 def find_steps(tx: Tx, project_id: str, run_id: str) -> list[StepRecord]:
@@ -71,8 +69,7 @@ def find_steps(tx: Tx, project_id: str, run_id: str) -> list[StepRecord]:
 
 def save_artifact(tx: Tx, project_id: str, artifact: Artifact) -> None:
     """Insert an artifact, or point its name at newer content."""
-    if replace(tx, project_id, artifacts, artifact) == 0:
-        insert(tx, project_id, artifacts, artifact)
+    upsert(tx, project_id, artifacts, artifact)
     references.add(
         tx, project_id, "artifact", f"{artifact.run_id}:{artifact.name}", artifact.digest
     )
@@ -86,11 +83,8 @@ def find_artifacts(tx: Tx, project_id: str, run_id: str) -> list[Artifact]:
 
 def add_use(tx: Tx, project_id: str, run_id: str, use: Use) -> None:
     """Insert one edge of lineage; the same edge twice is one."""
-    row = {"project_id": project_id, "run_id": run_id, **msgspec.to_builtins(use)}
-    keys = ("project_id", "run_id", "direction", "kind", "name", "digest")
-    known = sa.select(uses.c.run_id).where(*(uses.c[key] == row[key] for key in keys))
-    if tx.execute(known).first() is None:
-        tx.execute(sa.insert(uses).values(row))
+    row = {**to_row(project_id, use, uses), "run_id": run_id}
+    insert_missing(tx, uses, [row])
 
 
 def find_uses(tx: Tx, project_id: str, run_id: str) -> list[Use]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import InfrastructureError, SchemaTooNew
 from thrive.store.database import Database
+from thrive.store.postgresql import lock_schema
 
 HEAD = "0001"
 """The newest step: the schema this Thrive reads and writes."""
@@ -45,19 +46,27 @@ def refuse_other_schema(database: Database) -> None:
 
 
 def migrate(database: Database) -> Path | None:
-    """Bring a database to this schema; return the copy made first, None for an empty one."""
+    """Bring a database to this schema; return the copy made first, None for an empty one.
+
+    Of several processes that do so at once, one works. PostgreSQL is not copied: it changes its
+    schema in one transaction, and its keepers have backups of their own.
+    """
     from alembic import command
     from alembic.config import Config
 
     schema = schema_of(database)
     if schema == HEAD:
         return None
+    if schema > HEAD:
+        refuse_other_schema(database)
     copy = _copy(database) if schema and database.is_sqlite else None
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     with database.write() as tx:
+        if not database.is_sqlite:
+            lock_schema(tx)
         config.attributes["connection"] = tx
-        command.upgrade(config, "head")
+        command.upgrade(config, "head")  # nothing is left to do for whoever waited here
     return copy
 
 

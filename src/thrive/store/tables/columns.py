@@ -3,7 +3,6 @@
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, MetaData, String, Text
-from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -13,19 +12,26 @@ metadata = MetaData(
     }
 )
 
-JSON_VALUE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+JSON_VALUE = JSON(none_as_null=True)
+"""JSON kept as it was written: PostgreSQL's JSONB spells numbers anew, and digests would differ."""
+
 COUNTER = BigInteger().with_variant(Integer, "sqlite")
 """An automatic counter: SQLite counts only in a column spelled INTEGER."""
 
 
+def short_text(length: int) -> String:
+    """Return a text type that is ordered and compared by its bytes on every database."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 def project() -> Column[Any]:
     """Return the leading column of every table."""
-    return Column("project_id", String(32), primary_key=True)
+    return Column("project_id", short_text(32), primary_key=True)
 
 
 def key(name: str, length: int = 32) -> Column[Any]:
     """Return a text column that is part of the primary key."""
-    return Column(name, String(length), primary_key=True)
+    return Column(name, short_text(length), primary_key=True)
 
 
 def key_number(name: str) -> Column[Any]:
@@ -35,12 +41,12 @@ def key_number(name: str) -> Column[Any]:
 
 def name(column: str) -> Column[Any]:
     """Return a column for a name people give: at most 200 characters."""
-    return Column(column, String(200), nullable=False)
+    return Column(column, short_text(200), nullable=False)
 
 
 def digest(column: str) -> Column[Any]:
     """Return a column for a content digest; empty where there is none."""
-    return Column(column, String(64), nullable=False, default="", server_default="")
+    return Column(column, short_text(64), nullable=False, default="", server_default="")
 
 
 def text(column: str) -> Column[Any]:

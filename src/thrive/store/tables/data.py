@@ -1,6 +1,6 @@
 """Datasets and their versions."""
 
-from sqlalchemy import Column, Index, String, Table
+from sqlalchemy import Column, Index, Table
 
 from thrive.store.tables.columns import (
     digest,
@@ -11,6 +11,7 @@ from thrive.store.tables.columns import (
     name,
     number,
     project,
+    short_text,
     text,
     value,
 )
@@ -42,7 +43,7 @@ dataset_versions = Table(
     value("profile"),
     value("checks"),
     flag("trainable"),
-    Column("made_by", String(32), nullable=True),
+    Column("made_by", short_text(32), nullable=True),
     flag("replay"),
     Index("ix_dataset_versions_project_id_digest", "project_id", "digest"),
 )

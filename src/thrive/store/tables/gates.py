@@ -1,6 +1,6 @@
 """Verdicts and approvals."""
 
-from sqlalchemy import Column, Index, String, Table
+from sqlalchemy import Column, Index, Table
 
 from thrive.store.tables.columns import (
     digest,
@@ -10,6 +10,7 @@ from thrive.store.tables.columns import (
     name,
     number,
     project,
+    short_text,
     text,
     value,
 )
@@ -23,7 +24,7 @@ verdicts = Table(
     number("version"),
     number("against", null=True),
     name("baseline"),
-    Column("answer", String(12), nullable=False),
+    Column("answer", short_text(12), nullable=False),
     value("results"),
     digest("candidate"),
     digest("production"),

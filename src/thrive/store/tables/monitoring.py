@@ -1,6 +1,6 @@
 """Windows, alerts and decisions."""
 
-from sqlalchemy import Boolean, Column, Index, String, Table
+from sqlalchemy import Boolean, Column, Index, Table
 
 from thrive.store.tables.columns import (
     digest,
@@ -11,6 +11,7 @@ from thrive.store.tables.columns import (
     name,
     number,
     project,
+    short_text,
     text,
     value,
 )
@@ -39,9 +40,9 @@ alerts = Table(
     key("alert_id"),
     name("model"),
     number("version"),
-    Column("cause", String(20), nullable=False),
-    Column("level", String(8), nullable=False),
-    Column("state", String(10), nullable=False),
+    Column("cause", short_text(20), nullable=False),
+    Column("level", short_text(8), nullable=False),
+    Column("state", short_text(10), nullable=False),
     text("title"),
     name("owner"),
     name("deputy"),
@@ -50,7 +51,7 @@ alerts = Table(
     value("evidence"),
     value("proposed"),
     name("recommended"),
-    Column("default_action", String(20), nullable=True),
+    Column("default_action", short_text(20), nullable=True),
     number("first_bad", null=True),
     number("last_bad", null=True),
     number("closed_at", null=True),
@@ -65,11 +66,11 @@ decisions = Table(
     project(),
     key("decision_id"),
     name("alert_id"),
-    Column("action", String(20), nullable=False),
+    Column("action", short_text(20), nullable=False),
     name("actor"),
     text("reason"),
     number("decided_at"),
-    Column("state", String(12), nullable=False),
+    Column("state", short_text(12), nullable=False),
     value("result"),
     Column("worked", Boolean, nullable=True),
     Index("ix_decisions_project_id_alert_id", "project_id", "alert_id"),

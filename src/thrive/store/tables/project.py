@@ -1,6 +1,6 @@
 """Projects and what every project has: changes, audit chain, jobs, contracts, references."""
 
-from sqlalchemy import Column, Float, Index, String, Table, UniqueConstraint
+from sqlalchemy import Column, Float, Index, Table, UniqueConstraint
 
 from thrive.store.tables.columns import (
     COUNTER,
@@ -11,6 +11,7 @@ from thrive.store.tables.columns import (
     name,
     number,
     project,
+    short_text,
     text,
     value,
 )
@@ -20,7 +21,7 @@ projects = Table(
     metadata,
     project(),
     name("name"),
-    Column("clock_mode", String(8), nullable=False),
+    Column("clock_mode", short_text(8), nullable=False),
     number("replay_now"),
     number("created_at"),
     UniqueConstraint("name"),
@@ -30,9 +31,9 @@ changes = Table(
     "changes",
     metadata,
     Column("seq", COUNTER, primary_key=True, autoincrement=True),
-    Column("project_id", String(32), nullable=False),
-    Column("kind", String(40), nullable=False),
-    Column("id", String(200), nullable=False),
+    Column("project_id", short_text(32), nullable=False),
+    Column("kind", short_text(40), nullable=False),
+    Column("id", short_text(300), nullable=False),
     Index("ix_changes_project_id_seq", "project_id", "seq"),
     sqlite_autoincrement=True,
 )
@@ -60,7 +61,7 @@ jobs = Table(
     key("job_id"),
     name("operation"),
     value("arguments"),
-    Column("state", String(12), nullable=False),
+    Column("state", short_text(12), nullable=False),
     name("actor"),
     number("run_at"),
     number("created_at"),
@@ -68,7 +69,7 @@ jobs = Table(
     number("fence"),
     number("attempt"),
     number("max_attempts"),
-    Column("dedupe_key", String(200), nullable=True),
+    Column("dedupe_key", short_text(200), nullable=True),
     Column("progress", Float, nullable=False),
     text("message"),
     value("result", null=True),
@@ -127,6 +128,6 @@ blob_references = Table(
     project(),
     key("digest", 64),
     key("kind", 40),
-    key("id", 200),
+    key("id", 300),
     Index("ix_blob_references_digest", "digest"),
 )

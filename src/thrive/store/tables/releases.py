@@ -1,6 +1,6 @@
 """Releases, the history of the routing table, and the serving hosts that follow it."""
 
-from sqlalchemy import Column, Index, String, Table
+from sqlalchemy import Column, Index, Table
 
 from thrive.store.tables.columns import (
     digest,
@@ -11,6 +11,7 @@ from thrive.store.tables.columns import (
     name,
     number,
     project,
+    short_text,
     text,
     value,
 )
@@ -25,7 +26,7 @@ releases = Table(
     number("production", null=True),
     value("phases"),
     number("position"),
-    Column("state", String(12), nullable=False),
+    Column("state", short_text(12), nullable=False),
     number("phase_started_at"),
     number("started_at"),
     name("actor"),
@@ -50,7 +51,7 @@ routing = Table(
     number("at"),
     text("reason"),
     name("actor"),
-    Column("release_id", String(32), nullable=True),
+    Column("release_id", short_text(32), nullable=True),
 )
 
 serving_hosts = Table(

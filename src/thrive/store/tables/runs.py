@@ -1,6 +1,6 @@
 """Runs, their steps, metrics, artifacts and lineage."""
 
-from sqlalchemy import Column, Index, LargeBinary, String, Table
+from sqlalchemy import Column, Index, LargeBinary, Table
 
 from thrive.store.tables.columns import (
     digest,
@@ -11,6 +11,7 @@ from thrive.store.tables.columns import (
     name,
     number,
     project,
+    short_text,
     text,
     value,
 )
@@ -22,7 +23,7 @@ runs = Table(
     key("run_id"),
     name("experiment"),
     name("name"),
-    Column("state", String(12), nullable=False),
+    Column("state", short_text(12), nullable=False),
     name("actor"),
     number("started_at"),
     number("ended_at", null=True),
@@ -47,7 +48,7 @@ steps = Table(
     key("run_id"),
     key_number("position"),
     name("name"),
-    Column("state", String(12), nullable=False),
+    Column("state", short_text(12), nullable=False),
     number("started_at"),
     number("ended_at", null=True),
     number("seed"),
@@ -72,7 +73,7 @@ artifacts = Table(
     project(),
     key("run_id"),
     key("name", 250),
-    Column("kind", String(40), nullable=False),
+    Column("kind", short_text(40), nullable=False),
     digest("digest"),
     number("size"),
     number("created_at"),
