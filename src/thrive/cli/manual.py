@@ -9,7 +9,8 @@ FIRST_HOUR = ("init", "run", "serve", "status", "ui")
 _GLOBAL = """\
 Every command takes:
   --json           print JSON on standard output, all else on standard error
-  --home FOLDER    the project's folder (default: this one, or the nearest above)
+  --home FOLDER    the project's folder (default: this one, or the nearest above), or the URL
+                   of its server, e.g. http://127.0.0.1:8000
   --help           explain the command
 """
 

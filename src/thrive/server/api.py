@@ -30,7 +30,8 @@ _logger = logging.getLogger("thrive.server")
 
 BODY_BYTES = 16 << 20
 BODY_SECONDS = 30.0
-THREADS = 16
+THREADS = 8
+"""Operations at work at a time; more would only wait for each other's turn to run Python."""
 MSGPACK = "application/msgpack"
 OPENAPI = PREFIX + "openapi.json"
 

@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import Generator, Mapping
 from typing import Any
 
@@ -37,6 +38,8 @@ LAST_REQUESTS_S = 10
 KEEP_ALIVE_S = 65
 HEAD_BYTES = 64 << 10
 BACKLOG = 512
+TURN_S = 0.001
+"""How long a thread may compute while another waits: a long turn holds up every answer."""
 
 
 class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +91,7 @@ def run_server(
     write_local_server(
         home.folder, LocalServer(url=url, token=app_options.local_token, pid=os.getpid())
     )
+    sys.setswitchinterval(TURN_S)
     try:
         _logger.info("listening at %s", url)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -1,0 +1,144 @@
+"""How fast a server answers: a read and a write at 1 and 32 connections, its start, its memory.
+
+usage: python benchmarks/server.py [--seconds 5]
+
+The read is `jobs list` (a query, nothing cached); the write is `tokens revoke`, a state change
+with its audit row and its change row in one transaction that is on the disk before the answer
+(SQLite, synchronous=FULL). The load generator shares the machine with the server.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from thrive.store.home import create_home
+
+CONNECTIONS = (1, 32)
+IDLE_S = 3.0
+
+
+def start(folder: Path) -> tuple[subprocess.Popen[bytes], dict, float]:
+    """Start a server; return it, its `server.json`, and the seconds to its first 200."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "thrive", "server", "--port", "0", "--no-worker"]
+    environment = os.environ | {"THRIVE_LOG_LEVEL": "info"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stderr=log, stdout=log)
+    file = folder / ".thrive" / "server.json"
+    while not file.exists():
+        assert process.poll() is None, (folder / "log").read_text()
+        time.sleep(0.005)
+    known = json.loads(file.read_text())
+    while True:
+        try:
+            urllib.request.urlopen(known["url"] + "/health", timeout=60).close()
+            return process, known, time.perf_counter() - began
+        except urllib.error.URLError:
+            time.sleep(0.005)
+
+
+def idle_mb(pid: int) -> float:
+    """Return the proportional memory of a process in MB."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(rollup.partition("Pss:")[2].split()[0]) / 1024
+
+
+def request(known: dict, method: str, target: str, body: bytes = b"") -> bytes:
+    place = known["url"].removeprefix("http://")
+    lines = [
+        f"{method} {target} HTTP/1.1",
+        f"Host: {place}",
+        f"Authorization: Bearer {known['token']}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def caller(place: str, sent: bytes, until: float, took: list[float]) -> None:
+    """Send one request after another on one connection; each must be answered with 200."""
+    host, port = place.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    while time.perf_counter() < until:
+        began = time.perf_counter()
+        writer.write(sent)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        await reader.readexactly(length)
+        took.append(time.perf_counter() - began)
+    writer.close()
+
+
+def measure(known: dict, sent: bytes, connections: int, seconds: float) -> tuple[float, float]:
+    """Return requests a second and the 99th percentile in milliseconds."""
+    took: list[float] = []
+    place = known["url"].removeprefix("http://")
+
+    async def all_callers() -> float:
+        began = time.perf_counter()
+        until = began + seconds
+        await asyncio.gather(*(caller(place, sent, until, took) for _ in range(connections)))
+        return time.perf_counter() - began
+
+    asyncio.run(all_callers())  # warm
+    took.clear()
+    spent = asyncio.run(all_callers())
+    return len(took) / spent, sorted(took)[int(len(took) * 0.99)] * 1000
+
+
+def revoked_token(known: dict) -> str:
+    """Create a token and return its id."""
+    body = json.dumps({"name": "bench", "role": ["auditor"]}).encode()
+    asked = urllib.request.Request(
+        known["url"] + "/api/tokens/create",
+        body,
+        {"Authorization": f"Bearer {known['token']}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        return json.load(answer)["token_id"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=5.0)
+    seconds = parser.parse_args().seconds
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "thrive.toml").write_text("contract = 1\n")
+        create_home(folder, "bench").close()
+        process, known, start_s = start(folder)
+        try:
+            time.sleep(IDLE_S)
+            memory = idle_mb(process.pid)
+            body = json.dumps({"token_id": revoked_token(known)}).encode()
+            requests = {
+                "read": request(known, "GET", "/api/jobs/list"),
+                "write": request(known, "POST", "/api/tokens/revoke", body),
+            }
+            rates = {}
+            for kind, sent in requests.items():
+                for connections in CONNECTIONS:
+                    rate, p99 = measure(known, sent, connections, seconds)
+                    rates[kind] = rate
+                    line = f"sqlite {kind:5} {connections:2} connections"
+                    print(f"{line} {rate:8.0f}/s p99 {p99:7.1f} ms")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
+    read, write = rates["read"], rates["write"]
+    rest = f"start_s={start_s:.2f} idle_mb={memory:.0f}"
+    print(f"BAR server read_rps={read:.0f} write_rps={write:.0f} {rest}")
+
+
+if __name__ == "__main__":
+    main()
