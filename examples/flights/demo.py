@@ -171,23 +171,26 @@ def begin(story: Story, options: argparse.Namespace, traffic: Path) -> World:
     world.deliver(story.folder / "data", day(options.start))
     asked = world.write_traffic(traffic, day(options.start), day(options.until))
     print(f"{world.flights.height:,} departures in the year; {asked:,} will be asked about live.")
-    git(story.folder)
+    (story.folder / ".gitignore").write_text("data/\nmessages/\n*.log\n__pycache__/\n")
+    subprocess.run(["git", "init", "-q"], cwd=story.folder, check=True)
+    git(story.folder, "The flight-delay model")
     story.thrive("init", "--clock", "replay", "--now", options.start)
     for team in ("data-platform", "flights-ml"):
         story.thrive("teams", "test", team)
     story.chapter("Data: three datasets, each with an owner, a why and labels")
     for name in ("flights", "weather", "planes"):
         story.thrive("data", "add", f"data/{name}", "--name", name)
+    git(story.folder, "Data")
     story.thrive("check")
     return world
 
 
-def git(folder: Path) -> None:
-    """Put the project under version control, as a team would."""
-    (folder / ".gitignore").write_text("data/\nmessages/\nserve.log\n.thrive/\n__pycache__/\n")
-    identity = ["-c", "user.name=flights-ml", "-c", "user.email=flights-ml@example.org"]
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "The flight-delay model"]):
-        subprocess.run(["git", *identity, *words], cwd=folder, check=True)
+def git(folder: Path, message: str) -> None:
+    """Commit, as a team would: a version made from files that nobody committed stays in dev."""
+    print(f"\n{dim('$')} {bold(f'git commit -am {quoted(message)}')}")
+    who = ["-c", "user.name=flights-ml", "-c", "user.email=flights-ml@example.org"]
+    for words in (["add", "-A"], ["commit", "-qm", message]):
+        subprocess.run(["git", *who, *words], cwd=folder, check=True)
 
 
 def train_and_gate(story: Story, version: int, until: str) -> int:
@@ -223,8 +226,6 @@ def live(story: Story, options: argparse.Namespace, world: World, traffic: Path)
             retrained = decide(story, world, alert_id, report["now"], retrained)
         if report["finished"]:
             break
-    if not retrained:
-        print("\nNo performance alert fired: history explains what happened.")
 
 
 def decide(story: Story, world: World, alert_id: str, now: str, retrained: bool) -> bool:
@@ -234,6 +235,11 @@ def decide(story: Story, world: World, alert_id: str, now: str, retrained: bool)
     cause = alert["cause"]
     story.chapter(f"{now[:10]}: an alert ({cause})")
     story.thrive("alerts", "show", alert_id)
+    if cause == "age" and not retrained:
+        print(
+            "\nNo performance alert has fired: what the model did, history explains. Its age opens\n"
+            "the decision, as the contract says (max_age)."
+        )
     if cause in {"performance", "age"} and not retrained:
         retrain(story, world, alert_id, now)
         return True
@@ -252,9 +258,10 @@ def retrain(story: Story, world: World, alert_id: str, now: str) -> None:
     world.deliver(story.folder / "data", day(now))
     for name in ("flights", "weather"):
         story.thrive("data", "add", f"data/{name}", "--name", name)
+    git(story.folder, "Data up to today")
     story.thrive(
         "alerts", "decide", alert_id, "retrain", "--reason", "the season has changed",
-        "--set", f"until={now[:10]}",
+        "--param", f"until={now[:10]}",
     )  # fmt: skip
     story.thrive("worker", "--once")
     story.chapter("Judge version 2 against version 1, paired on the same rows")

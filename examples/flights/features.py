@@ -47,7 +47,11 @@ def _scheduled(flights: pl.DataFrame) -> pl.DataFrame:
             _scheduled_time(),
             dep_minute=minutes,
             flight_id=pl.format(
-                "{}-{}-{}-{}", "carrier", "flight", "origin", pl.col("time_hour").dt.strftime("%Y%m%dT%H")
+                "{}-{}-{}-{}",
+                "carrier",
+                "flight",
+                "origin",
+                pl.col("time_hour").dt.strftime("%Y%m%dT%H"),
             ),
         )
         .with_columns(
