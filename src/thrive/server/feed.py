@@ -44,6 +44,8 @@ class Feed:
             after = int(last)
         if self._open >= MOST_STREAMS:
             raise Problem(503, "StoreBusy", "Too many streams are open.", "try again later")
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
         return StreamingResponse(self.events(project_id, after), media_type="text/event-stream")
 
     async def events(self, project_id: str, after: int) -> AsyncGenerator[bytes]:

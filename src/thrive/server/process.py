@@ -37,6 +37,7 @@ DRAIN_S = 0.3
 LAST_REQUESTS_S = 10
 KEEP_ALIVE_S = 65
 HEAD_BYTES = 64 << 10
+HEAD_SECONDS = 20.0
 BACKLOG = 512
 TURN_S = 0.001
 """How long a thread may compute while another waits: a long turn holds up every answer."""
@@ -163,19 +164,44 @@ def _loop_factory() -> Any:
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """HTTP/1.1 whose request line and headers must end: the parser alone would take any length."""
+    """HTTP/1.1 whose request line and headers must end, soon: the parser alone would wait for ever.
+
+    Bodies have their own limits; this is about what comes before the application is asked.
+    """
 
     _head: int | None = None
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn's
+        """Wait for a first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         """Begin to count a head."""
         self._head = 0
+        self._await_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """End the count."""
         self._head = None
+        self._stop_waiting()
         super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._stop_waiting()
+        self._patience = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and hang up on a head that does not end."""

@@ -78,3 +78,7 @@ def test_a_draining_server_ends_its_streams(app, context):
 def test_too_many_streams_are_told_to_come_back(app, monkeypatch):
     monkeypatch.setattr("thrive.server.feed.MOST_STREAMS", 0)
     assert ask(app, "GET", "/api/changes/stream").status == 503
+
+
+def test_a_head_request_opens_no_stream(app):
+    assert ask(app, "HEAD", "/api/changes/stream").body == b""

@@ -103,3 +103,13 @@ def test_a_head_that_does_not_end_is_cut_off(home):
             + b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
         )
         assert exchange(url, head + body).startswith(b"HTTP/1.1 400"), "a long body is no long head"
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nhost: local"])
+def test_a_head_that_never_comes_is_not_awaited_for_ever(home, monkeypatch, sent):
+    monkeypatch.setattr("thrive.server.process.HEAD_SECONDS", 0.2)
+    app = make_app(home)
+    with running(app) as url:
+        assert exchange(url, sent) == b""
+        whole = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        assert exchange(url, whole).startswith(b"HTTP/1.1 200")
