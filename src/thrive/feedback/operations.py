@@ -29,6 +29,9 @@ def add(ctx: Context, file: Path) -> OutcomesAdded:
 
     Args:
         file: a .csv, .parquet or .jsonl file.
+
+    Examples:
+        thrive outcomes add outcomes.csv
     """
     return add_outcomes(ctx, read_outcomes(file, ctx.now()))
 
@@ -53,6 +56,9 @@ def report(
         source: who says so.
         revision: 0, and one more for each correction.
         reason: why it is corrected.
+
+    Examples:
+        thrive outcomes report 019283740000000100000001000000a0 1
     """
     outcome = Outcome(
         prediction_id=prediction_id,
@@ -76,6 +82,9 @@ def list_outcomes(
         prediction: only the revisions of this prediction's outcome.
         limit: how many on a page.
         after: the `next` of the page before.
+
+    Examples:
+        thrive outcomes list --limit 10
     """
     with ctx.read() as tx:
         if prediction is not None:
@@ -102,6 +111,9 @@ def status(
     Args:
         model: only this model.
         within: how far back to look.
+
+    Examples:
+        thrive outcomes status --model flight-delay --within "7 days"
     """
     now = ctx.now()
     return label_coverage(ctx.home, now - parse_duration(within), now, model)

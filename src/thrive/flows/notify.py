@@ -18,5 +18,8 @@ def messages_send(ctx: Context, channel: str, subject: str, body: str) -> None:
     Raises:
         UsageError: the channel's form is unknown, or no mail server is set.
         StoreUnavailable: the other side did not take it; it is tried again.
+
+    Examples:
+        thrive messages send mailto:desk@example.org "Model held" "flight-delay is held."
     """
     send(channel, subject, body, ctx.folder or ctx.home.folder)

@@ -64,6 +64,10 @@ def releases_start(ctx: Context, version: str, *, phases: list[str] | None = Non
     Args:
         version: the version, as NAME@VERSION; NAME alone takes the newest.
         phases: other phases than the contract's, e.g. --phases full.
+
+    Examples:
+        thrive releases start flight-delay@2
+        thrive releases start flight-delay@2 --phases full
     """
     name, number = parse_reference(version)
     return start_release(ctx, name, number, phases)
@@ -75,6 +79,9 @@ def releases_advance(ctx: Context, *, model: str | None = None) -> list[Advanced
 
     Args:
         model: only this model's.
+
+    Examples:
+        thrive releases advance
     """
     seal_logs(ctx.home, force=True)
     return advance_releases(ctx, model)
@@ -87,6 +94,9 @@ def releases_hold(ctx: Context, model: str, *, reason: str) -> Release:
     Args:
         model: the model's name.
         reason: why, for those who read it later.
+
+    Examples:
+        thrive releases hold flight-delay --reason "the weather feed is missing"
     """
     return _decide(ctx, model, machine.hold, reason)
 
@@ -98,6 +108,9 @@ def releases_resume(ctx: Context, model: str, *, reason: str) -> Release:
     Args:
         model: the model's name.
         reason: why, for those who read it later.
+
+    Examples:
+        thrive releases resume flight-delay --reason "the feed is back"
     """
     return _decide(ctx, model, machine.resume, reason)
 
@@ -109,6 +122,9 @@ def releases_promote(ctx: Context, model: str, *, reason: str) -> Release:
     Args:
         model: the model's name.
         reason: why, for those who read it later.
+
+    Examples:
+        thrive releases promote flight-delay --reason "a day of shadow showed no fault"
     """
     return _decide(ctx, model, machine.promote, reason)
 
@@ -120,6 +136,9 @@ def releases_rollback(ctx: Context, model: str, *, reason: str) -> RoutingTable:
     Args:
         model: the model's name.
         reason: why, for those who read it later.
+
+    Examples:
+        thrive releases rollback flight-delay --reason "the desk reports wrong warnings"
     """
     return roll_back(ctx, model, _said(reason))
 
@@ -131,6 +150,9 @@ def approvals_give(ctx: Context, version: str, *, reason: str) -> Approval:
     Args:
         version: the version, as NAME@VERSION; NAME alone takes the newest.
         reason: what you looked at and why it is good enough.
+
+    Examples:
+        thrive approvals give flight-delay@2 --reason "the gate passed; slices and bias were read"
     """
     name, number = parse_reference(version)
     with ctx.read() as tx:

@@ -46,6 +46,10 @@ def models_retrain(
 
     Raises:
         Refused: the newest version was not made by a recorded run.
+
+    Examples:
+        thrive models retrain flight-delay
+        thrive models retrain flight-delay --param until=2013-09-01
     """
     try:
         made = _retrain(ctx, model, param or [])

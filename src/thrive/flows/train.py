@@ -69,6 +69,10 @@ def run(
         target: FILE with one @pipeline, or FILE:PIPELINE.
         params: parameters of the pipeline, e.g. --rate 0.05.
         experiment: the name to compare the run under; that of the pipeline if not given.
+
+    Examples:
+        thrive run train.py
+        thrive run train.py --until 2013-05-01 --experiment proxies
     """
     started = _start(ctx, target, params or [], experiment, show_on_terminal)
     with started.engine:

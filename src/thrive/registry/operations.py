@@ -65,6 +65,9 @@ def list_models(ctx: Context) -> list[ModelRow]:
 
     Args:
         ctx: the context of the call.
+
+    Examples:
+        thrive models list
     """
     rows: list[ModelRow] = []
     with ctx.read() as tx:
@@ -91,6 +94,10 @@ def show_model(ctx: Context, model: str) -> VersionDetail:
     Args:
         ctx: the context of the call.
         model: MODEL for the newest version, or MODEL@VERSION.
+
+    Examples:
+        thrive models show flight-delay
+        thrive models show flight-delay@1
     """
     name, number = parse_reference(model)
     with ctx.read() as tx:
@@ -113,6 +120,9 @@ def show_history(ctx: Context, model: str) -> list[HistoryRow]:
     Args:
         ctx: the context of the call.
         model: the model's name.
+
+    Examples:
+        thrive models history flight-delay
     """
     name, _ = parse_reference(model)
     with ctx.read() as tx:
@@ -133,6 +143,9 @@ def retire_model(ctx: Context, model: str, *, reason: str = "") -> ModelVersion:
         ctx: the context of the call.
         model: MODEL@VERSION.
         reason: why, in a few words.
+
+    Examples:
+        thrive models retire flight-delay@1 --reason "version 2 replaced it"
     """
     name, number = parse_reference(model)
     if number is None:

@@ -24,6 +24,9 @@ def releases_list(ctx: Context, *, model: str | None = None, limit: int = 50) ->
     Args:
         model: only this model's.
         limit: how many at most.
+
+    Examples:
+        thrive releases list --model flight-delay
     """
     with ctx.read() as tx:
         return releases.find(tx, ctx.project_id, model, max(1, min(limit, 1000)))
@@ -35,6 +38,9 @@ def releases_show(ctx: Context, release_id: str) -> ReleaseView:
 
     Args:
         release_id: the id that `thrive releases list` shows.
+
+    Examples:
+        thrive releases show 01a20616b75476e08f93debcf13bb814
     """
     with ctx.read() as tx:
         release = releases.get(tx, ctx.project_id, release_id)

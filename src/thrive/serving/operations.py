@@ -48,6 +48,10 @@ def serve(ctx: Context, *, host: str = "127.0.0.1", port: int = 8100, workers: i
         host: the address to listen on; one that other machines reach is refused for now.
         port: the port; 0 takes a free one.
         workers: how many processes answer; one a core is enough.
+
+    Examples:
+        thrive serve
+        thrive serve --port 8100 --workers 2
     """
     if not 1 <= workers <= MAX_WORKERS or not 0 <= port < 1 << 16:
         raise UsageError(
@@ -71,7 +75,11 @@ def serve(ctx: Context, *, host: str = "127.0.0.1", port: int = 8100, workers: i
 
 @operation("serving status", role=ANYONE)
 def serving_status(ctx: Context) -> list[HostStatus]:
-    """Show the hosts that serve: where, with which routing, and when they last spoke."""
+    """Show the hosts that serve: where, with which routing, and when they last spoke.
+
+    Examples:
+        thrive serving status
+    """
     with ctx.read() as tx:
         hosts = releases.find_hosts(tx, ctx.project_id)
     now = machine_now()
@@ -91,6 +99,9 @@ def predictions_show(ctx: Context, prediction_id: str) -> PredictionRecord:
 
     Args:
         prediction_id: the 32 hex digits that came back with the prediction.
+
+    Examples:
+        thrive predictions show 019283740000000100000001000000a0
     """
     return find_prediction(ctx.home, prediction_id)
 

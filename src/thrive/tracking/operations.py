@@ -87,6 +87,9 @@ def list_runs(
         experiment: only runs of this experiment.
         limit: how many.
         after: the run id the last page ended with.
+
+    Examples:
+        thrive runs list --experiment train --limit 5
     """
     with ctx.read() as tx:
         found = runs.find(tx, ctx.project_id, experiment=experiment, limit=limit + 1, after=after)
@@ -101,6 +104,9 @@ def show_run(ctx: Context, run: str) -> RunDetail:
     Args:
         ctx: the context of the call.
         run: the run's id, or the beginning of it.
+
+    Examples:
+        thrive runs show 01928374
     """
     with ctx.read() as tx:
         found = as_seen(runs.get(tx, ctx.project_id, run))
@@ -122,6 +128,9 @@ def show_logs(ctx: Context, run: str) -> RunLog:
     Args:
         ctx: the context of the call.
         run: the run's id, or the beginning of it.
+
+    Examples:
+        thrive runs logs 01928374
     """
     with ctx.read() as tx:
         found = runs.get(tx, ctx.project_id, run)
@@ -144,6 +153,9 @@ def compare_runs(ctx: Context, first: str, second: str) -> list[Difference]:
         ctx: the context of the call.
         first: a run's id, or the beginning of it.
         second: another one.
+
+    Examples:
+        thrive runs compare 01928374 01928375
     """
     with ctx.read() as tx:
         one, other = (runs.get(tx, ctx.project_id, run) for run in (first, second))
@@ -165,6 +177,9 @@ def list_experiments(ctx: Context) -> list[ExperimentRow]:
 
     Args:
         ctx: the context of the call.
+
+    Examples:
+        thrive experiments list
     """
     with ctx.read() as tx:
         counted = runs.experiments(tx, ctx.project_id)

@@ -1,6 +1,7 @@
 """The command line from outside: answers, errors, exit codes."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from thrive.cli import execute, main
+from thrive.cli.parse import parse
 from thrive.cli.table import COMMANDS
+from thrive.cli.words import read_line
 from thrive.flows.catalogue import OPERATION_MODULES, load_all
+from thrive.operations import find_operation
 from thrive.version import __version__
 
 ROOT = Path(__file__).parents[3]
@@ -39,6 +43,18 @@ def test_every_command_explains_each_of_its_words(name):
     for parameter in operation.parameters:
         described = page.partition("rguments:" if parameter.positional else "Options:")[2]
         assert parameter.name.strip("_").replace("_", "-") in described.lower().replace("_", "-")
+
+
+@pytest.mark.parametrize("name", sorted(load_all()))
+def test_every_command_has_examples_that_can_be_typed(name):
+    examples = COMMANDS[name].manual.partition("Examples:\n")[2].splitlines()
+    typed = [shlex.split(line) for line in examples if line.strip()]
+    assert typed, f"`thrive {name}` has no example"
+    for words in typed:
+        assert words[0] == "thrive"
+        line = read_line(words[1:])
+        assert line.command == name
+        parse(find_operation(name), line.rest)
 
 
 def test_version(cli):
