@@ -12,6 +12,7 @@ import urllib.request
 from contextlib import contextmanager
 
 import pytest
+from tests.servers import postgresql_server, s3_server
 
 from thrive.client.remote import connect
 from thrive.domain.errors import Refused, ThriveError
@@ -40,13 +41,14 @@ def thrive(folder, *words, **environment):
 
 
 @contextmanager
-def served(folder, *words):
+def served(folder, *words, **environment):
     """Run `thrive server` in a folder; yields the process and what `server.json` says."""
     file = folder / ".thrive" / "server.json"
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "thrive", "server", "--port", "0", *words],
             cwd=folder,
+            env=os.environ | environment,
             stdout=subprocess.PIPE,
             stderr=log,
         )
@@ -163,3 +165,34 @@ def _wait_for_child(parent):
             return int(found[0])
         time.sleep(0.1)
     raise AssertionError("no worker was started")
+
+
+@pytest.mark.full
+def test_two_servers_of_a_team_behave_as_one(tmp_path):
+    """A token made at one opens the other, what one wrote the other shows, and one may leave."""
+    with postgresql_server() as database, s3_server() as objects:
+        words = ["--database", database.new_database(), "--objects", f"s3://{objects.bucket}/team"]
+        words += ["--project", "flights", "--no-worker"]
+        keys = {
+            "AWS_ENDPOINT_URL": objects.endpoint,
+            "AWS_ACCESS_KEY_ID": objects.access_key,
+            "AWS_SECRET_ACCESS_KEY": objects.secret_key,
+            "AWS_REGION": "us-east-1",
+            "AWS_ALLOW_HTTP": "true",
+        }
+        folders = [tmp_path / "first", tmp_path / "second"]
+        for folder in folders:
+            folder.mkdir()
+        with (
+            served(folders[0], *words, **keys) as (first, one),
+            served(folders[1], *words, **keys) as (_, two),
+        ):
+            with connect(one["url"], one["token"]) as workspace:
+                token = workspace.tokens.create("ana", role=["platform"]).secret
+            with connect(two["url"], token) as workspace:
+                assert [line.name for line in workspace.tokens.list()] == ["ana"]
+                first.send_signal(signal.SIGTERM)
+                assert first.wait(timeout=START_S) == 0
+                assert workspace.tokens.revoke(token.split("_")[1]).good is False
+                with pytest.raises(Refused, match="revoked"):
+                    workspace.tokens.list()

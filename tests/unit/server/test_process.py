@@ -8,6 +8,8 @@ from tests.rest import LOCAL_TOKEN, make_app, new_token, running
 from thrive.client.local_server import LocalServer, write_local_server
 from thrive.domain.actor import local_actor
 from thrive.domain.errors import Conflict, InfrastructureError, Refused, UsageError
+from thrive.flows.catalogue import load_all
+from thrive.operations import invoke
 from thrive.server.app import host_names, is_loopback
 from thrive.server.background import Background
 from thrive.server.process import HEAD_BYTES, ServerOptions, bind, run_server
@@ -113,3 +115,16 @@ def test_a_head_that_never_comes_is_not_awaited_for_ever(home, monkeypatch, sent
         assert exchange(url, sent) == b""
         whole = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
         assert exchange(url, whole).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("missing", ["database", "objects", "project"])
+def test_a_team_home_is_named_whole(context, missing):
+    given = {"database": "postgresql://db/x", "objects": "s3://b/x", "project": "x", missing: ""}
+    with pytest.raises(UsageError, match="database, an object store and a project"):
+        invoke(load_all()["server"], context, given)
+
+
+def test_a_team_server_leaves_the_home_of_a_folder_alone(context):
+    given = {"database": "postgresql://db/x", "objects": "s3://b/x", "project": "x"}
+    with pytest.raises(Conflict, match="database of its own"):
+        invoke(load_all()["server"], context, given)
