@@ -52,8 +52,7 @@ def server(
     Examples:
         thrive server
         thrive server --host 0.0.0.0 --allow-host thrive.example.org
-        thrive server --database postgresql://thrive@db/thrive --objects s3://models/thrive
-            --project flight-delay
+        thrive server --database postgresql://db/thrive --objects s3://models --project flights
     """
     ctx = _team_context(ctx, database, objects, project) if database or objects or project else ctx
     # Starlette is for servers alone: importing it here would slow every command down
