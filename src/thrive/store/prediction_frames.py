@@ -163,5 +163,6 @@ def _typed(texts: "pl.Series") -> "pl.Series":
     numbers = plain.cast(pl.Float64, strict=False)
     if numbers.null_count() == plain.null_count():
         return numbers
-    decoded = texts.str.json_decode(pl.String) if texts.str.starts_with('"').all() else texts
-    return decoded.str.strip_chars('"')
+    if texts.str.starts_with('"').all():
+        return texts.str.json_decode(pl.String)
+    return texts.str.strip_chars('"')

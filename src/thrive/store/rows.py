@@ -73,7 +73,9 @@ def insert_missing(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -
     """Insert those rows whose key is not taken, even by a writer beside this one; count them."""
     if not rows:
         return 0
-    return tx.execute(_inserting(tx, table).on_conflict_do_nothing(), list(rows)).rowcount
+    insertion = _inserting(tx, table).on_conflict_do_nothing()
+    counted = {"preserve_rowcount": True}
+    return tx.execute(insertion, list(rows), execution_options=counted).rowcount
 
 
 def upsert(tx: Tx, project_id: str, table: sa.Table, struct: msgspec.Struct) -> None:

@@ -106,22 +106,17 @@ def append_points(tx: Tx, project_id: str, run_id: str, points: list[MetricPoint
     for point in points:
         by_key.setdefault(point.key, []).append(point)
     for key, group in by_key.items():
-        where = [
-            metric_chunks.c.project_id == project_id,
-            metric_chunks.c.run_id == run_id,
-            metric_chunks.c.key == key,
-        ]
-        last = tx.execute(sa.select(sa.func.max(metric_chunks.c.seq)).where(*where)).scalar()
-        tx.execute(
-            sa.insert(metric_chunks).values(
-                project_id=project_id,
-                run_id=run_id,
-                key=key,
-                seq=(last or 0) + 1,
-                points=len(group),
-                data=msgspec.msgpack.encode(group),
-            )
-        )
+        chunk = {"points": len(group), "data": msgspec.msgpack.encode(group)}
+        named = {"project_id": project_id, "run_id": run_id, "key": key}
+        while not insert_missing(tx, metric_chunks, [{**named, **chunk, "seq": _free(tx, named)}]):
+            pass  # another writer took the number meanwhile
+
+
+def _free(tx: Tx, named: dict[str, str]) -> int:
+    """Return the number of the next chunk of one metric of one run."""
+    where = [metric_chunks.c[column] == value for column, value in named.items()]
+    last = tx.execute(sa.select(sa.func.max(metric_chunks.c.seq)).where(*where)).scalar()
+    return (last or 0) + 1
 
 
 def metric_history(tx: Tx, project_id: str, run_id: str, key: str) -> list[MetricPoint]:

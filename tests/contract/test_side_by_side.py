@@ -1,0 +1,333 @@
+"""Several servers on one PostgreSQL: nothing is lost, done twice or half done."""
+
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from tests.contract import nouns
+from tests.servers import PostgresServer
+
+from thrive.domain.actor import local_actor
+from thrive.domain.errors import Conflict, InfrastructureError, NotFound, StoreUnavailable, UsageError
+from thrive.domain.project import JobState
+from thrive.domain.run import MetricPoint
+from thrive.operations import Context
+from thrive.store import audit, changes, jobs, predictions, projects, references, releases, runs
+from thrive.store.database import Database
+from thrive.store.home import FOLDER, Home, connect_home, open_home
+from thrive.store.migrations import HEAD, schema_of
+
+
+@pytest.fixture
+def home(postgresql_home: Home) -> Home:
+    return postgresql_home
+
+
+@pytest.fixture
+def context(home: Home) -> Context:
+    return Context(home, local_actor("tester"), operation="test")
+
+
+def python(script: str, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def test_links_of_two_processes_and_two_threads_make_one_whole_chain(context, tmp_path):
+    script = """
+        import sys
+        from pathlib import Path
+        from thrive.domain.actor import local_actor
+        from thrive.operations import Context
+        from thrive.store.home import open_home
+        home = open_home(Path(sys.argv[1]))
+        context = Context(home, local_actor("other"), operation="test")
+        for index in range(50):
+            with context.write(f"thing:{index}"):
+                pass
+        home.close()
+    """
+    others = [python(script, tmp_path) for _ in range(2)]
+
+    def write(_: int) -> None:
+        for index in range(50):
+            with context.write(f"mine:{index}"):
+                pass
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, range(2)))
+    for other in others:
+        ended(other)
+    with context.read() as tx:
+        links = audit.entries(tx, context.project_id, limit=1000)
+        assert audit.first_broken(tx, context.project_id) is None
+    assert [link.seq for link in links] == list(range(1, 201))
+
+
+def race(many: int, step: Callable[[int], object]) -> list[object]:
+    """Call `step` with each number at the same moment; return answers and conflicts."""
+    barrier = threading.Barrier(many)
+
+    def attempt(number: int) -> object:
+        barrier.wait()
+        try:
+            return step(number)
+        except Conflict as error:
+            return error
+
+    with ThreadPoolExecutor(many) as pool:
+        return list(pool.map(attempt, range(many)))
+
+
+@pytest.mark.parametrize("locked", [True, False], ids=["with the audit head", "without"])
+def test_of_fifty_racing_promoters_one_wins_each_revision(home, context, locked):
+    def promote(revision: int) -> int:
+        opened = context.write("model:delay") if locked else home.write()
+        with opened as tx:
+            table = nouns.routing(revision=revision)
+            releases.move_routing(tx, home.project_id, table, revision - 1)
+        return 1
+
+    for revision in (1, 2, 3):
+        answers = race(17, lambda _, wanted=revision: promote(wanted))
+        assert answers.count(1) == 1
+        assert sum(isinstance(each, Conflict) for each in answers) == 16
+    with home.read() as tx:
+        history = releases.routing_history(tx, home.project_id, "delay")
+    assert [table.revision for table in history] == [3, 2, 1]
+
+
+def test_four_workers_take_each_job_once(home):
+    with home.write() as tx:
+        wanted = {jobs.add(tx, home.project_id, nouns.job()).job_id for _ in range(40)}
+
+    def work(_: int) -> list[str]:
+        done: list[str] = []
+        while True:
+            with home.write() as tx:
+                job = jobs.take(tx, home.project_id, 60)
+            if job is None:
+                return done
+            with home.write() as tx:
+                jobs.finish(tx, home.project_id, job, JobState.DONE)
+            done.append(job.job_id)
+
+    shares = race(4, work)
+    done = [each for share in shares if isinstance(share, list) for each in share]
+    assert len(done) == 40
+    assert set(done) == wanted
+
+
+def test_the_same_dedupe_key_lease_outcome_use_and_reference_race_without_error(home):
+    project = home.project_id
+    outcome = nouns.outcome()
+
+    def write(number: int) -> tuple[str, int | None, int]:
+        with home.write() as tx:
+            job = jobs.add(tx, project, nouns.job(dedupe_key="retrain"))
+        with home.write() as tx:
+            fence = jobs.take_lease(tx, project, "controller", f"server-{number}", 60)
+            new = predictions.insert_outcomes(tx, project, [outcome])
+            projects.store_contract(tx, project, nouns.contract())
+            projects.add_contact(tx, project, nouns.contact())
+            references.add(tx, project, "run", "r", "a" * 64)
+            runs.save(tx, project, nouns.run(run_id="f" * 32))
+        return job.job_id, fence, new
+
+    answers = race(12, write)
+    triples = [each for each in answers if isinstance(each, tuple)]
+    assert len(triples) == 12
+    assert len({job_id for job_id, _, _ in triples}) == 1
+    assert [fence for _, fence, _ in triples if fence] == [1]
+    assert sum(new for _, _, new in triples) == 1
+
+
+def test_points_of_one_run_from_two_writers_are_all_kept(home):
+    def log(number: int) -> None:
+        for step in range(10):
+            point = MetricPoint(key="auc", value=float(number), step=step, at=0)
+            with home.write() as tx:
+                runs.append_points(tx, home.project_id, "r" * 32, [point])
+
+    assert race(4, log) == [None] * 4
+    with home.read() as tx:
+        assert len(runs.metric_history(tx, home.project_id, "r" * 32, "auc")) == 40
+
+
+def test_a_reader_of_the_change_feed_misses_nothing(context):
+    """A change with a smaller number never appears after one with a greater number."""
+    stop = threading.Event()
+    seen: list[int] = []
+
+    def follow() -> None:
+        while True:
+            last = stop.is_set()
+            with context.read() as tx:
+                newer = changes.after(tx, context.project_id, seen[-1] if seen else 0)
+            seen.extend(change.seq for change in newer)
+            if last and not newer:
+                return
+
+    def write(number: int) -> None:
+        for index in range(25):
+            opened = context.write if number % 2 else context.observe
+            with opened(f"thing:{number}-{index}"):
+                pass
+
+    reader = threading.Thread(target=follow)
+    reader.start()
+    race(6, write)
+    stop.set()
+    reader.join()
+    with context.read() as tx:
+        everything = [each.seq for each in changes.after(tx, context.project_id, 0, 10_000)]
+    assert seen == everything
+    assert len(everything) == 151
+
+
+def test_a_reader_sees_one_state_and_cannot_write(home):
+    with home.read() as tx:
+        assert runs.find(tx, home.project_id) == []
+        with home.write() as other:
+            runs.save(other, home.project_id, nouns.run())
+        assert runs.find(tx, home.project_id) == []
+    with pytest.raises(StoreUnavailable, match="takes no writes"), home.read() as tx:
+        runs.save(tx, home.project_id, nouns.run())
+
+
+def test_servers_that_start_together_migrate_and_create_once(database_url, tmp_path):
+    script = """
+        import sys
+        from pathlib import Path
+        from thrive.store.home import connect_home
+        home = connect_home(sys.argv[1], sys.argv[2], "flights", Path(sys.argv[3]), create=True)
+        print(home.project_id)
+        home.close()
+    """
+    objects = tmp_path / "objects"
+    started = [
+        python(script, database_url, objects, tmp_path / f"host-{number}") for number in range(3)
+    ]
+    ids = {ended(process).strip() for process in started}
+    assert len(ids) == 1
+    database = Database(database_url)
+    assert schema_of(database) == HEAD
+    with database.read() as tx:
+        assert [project.name for project in projects.every(tx)] == ["flights"]
+        assert len(changes.after(tx, ids.pop(), 0)) == 1
+    database.close()
+
+
+def backend_of(tx: sa.Connection) -> int:
+    return tx.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+
+
+def test_a_connection_lost_midway_leaves_nothing_and_the_next_call_works(
+    home, context, postgresql: PostgresServer
+):
+    def write_and_lose() -> None:
+        with context.write("run:1") as tx:
+            runs.save(tx, home.project_id, nouns.run())
+            with postgresql.connect() as beside:
+                beside.execute("SELECT pg_terminate_backend(%s)", (backend_of(tx),))
+            runs.save(tx, home.project_id, nouns.run())
+
+    with pytest.raises(StoreUnavailable) as caught:
+        write_and_lose()
+    assert caught.value.transient
+    with context.read() as tx:
+        assert runs.find(tx, home.project_id) == []
+        assert audit.entries(tx, home.project_id) == []
+    with context.write("run:2") as tx:
+        runs.save(tx, home.project_id, nouns.run())
+
+
+def test_a_database_that_goes_and_comes_back_needs_no_restart(
+    home, context, postgresql: PostgresServer
+):
+    with context.write("thing:1"):
+        pass
+    postgresql.stop()
+    try:
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable) as caught, context.write("thing:2"):
+                pass
+            assert caught.value.transient
+            time.sleep(0.2)
+    finally:
+        postgresql.start()
+    with context.write("thing:3"):
+        pass
+    with home.read() as tx:
+        subjects = [link.subject for link in audit.entries(tx, home.project_id)]
+    assert subjects == ["thing:1", "thing:3"]
+
+
+def test_a_writer_that_waits_too_long_is_told_so(home, context):
+    with context.write("thing:1"), pytest.raises(InfrastructureError, match="another|Another"):
+        other = Database(home.database.engine.url.render_as_string(hide_password=False))
+        try:
+            with other.write() as tx:
+                tx.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+                audit.lock_head(tx, home.project_id)
+        finally:
+            other.close()
+
+
+def test_several_projects_live_in_one_database(database_url, tmp_path):
+    homes = [
+        connect_home(database_url, str(tmp_path / "o"), name, tmp_path / name / FOLDER, create=True)
+        for name in ("b", "a")
+    ]
+    with homes[0].read() as tx:
+        assert [project.name for project in projects.every(tx)] == ["a", "b"]
+    with pytest.raises(NotFound, match="no project") as caught:
+        connect_home(database_url, str(tmp_path / "o"), "c", tmp_path / "c" / FOLDER)
+    assert "init" in caught.value.hint
+    again = open_home(tmp_path / "a")
+    assert again.project_id == homes[1].project_id
+    for each in (*homes, again):
+        each.close()
+
+
+def test_the_password_is_never_written_down(database_url, tmp_path):
+    with_password = database_url.replace("postgres@", "postgres:very-secret@")
+    made = connect_home(with_password, str(tmp_path / "o"), "p", tmp_path / FOLDER, create=True)
+    assert "very-secret" not in (tmp_path / FOLDER / "home.json").read_text()
+    assert "very-secret" not in repr(made.database.engine)
+    made.close()
+    open_home(tmp_path).close()
+
+
+@pytest.mark.parametrize("address", ["mysql://a/b", "x", "file:///etc/passwd"])
+def test_an_address_of_something_else_is_refused(address, tmp_path):
+    with pytest.raises(UsageError, match="no database Thrive works on"):
+        connect_home(address, str(tmp_path), "p", tmp_path / FOLDER)
+
+
+def test_a_missing_driver_is_said_with_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(InfrastructureError, match="not installed") as caught:
+        connect_home("postgresql://a@127.0.0.1:1/b", str(tmp_path), "p", tmp_path / FOLDER)
+    assert caught.value.hint == "pip install 'thrive[postgresql]'"
+
+
+def test_a_database_that_is_not_there_is_said_in_words(postgresql, tmp_path):
+    objects: Path = tmp_path / "o"
+    with pytest.raises(InfrastructureError, match="no such database"):
+        connect_home(postgresql.address("none"), str(objects), "p", tmp_path / FOLDER)
+    with pytest.raises(StoreUnavailable):
+        connect_home("postgresql://a@127.0.0.1:1/b", str(objects), "p", tmp_path / FOLDER)
