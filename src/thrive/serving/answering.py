@@ -11,7 +11,7 @@ import msgspec
 from thrive.domain.errors import InfrastructureError, ThriveError
 from thrive.packaging.rows import InvalidRows
 from thrive.serving import records
-from thrive.serving.answers import Answer, NotANumber, read_answer, read_fallback
+from thrive.serving.answers import Answer, NotANumber, Part, read_answer, read_fallback
 from thrive.serving.assemble import Assembled, RowAssembler, read_keys
 from thrive.serving.assignment import drawn
 from thrive.serving.counters import WorkerState
@@ -34,7 +34,7 @@ class NobodyAnswers(InfrastructureError):
 class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request: the rows, the key of its assignment, its event time, and when it came.
 
-    `key` is None when the caller named none: then the entity of the first row is used, or chance.
+    `key` is None when the caller named none: then each row's entity is used, or chance.
     `began` is `time.perf_counter_ns()`.
     """
 
@@ -63,8 +63,11 @@ class Answerer:
             SHADOW_QUEUE
         )
 
-    async def answer(self, live: LiveModel, asked: Asked) -> Answer:
-        """Return the answer to a request, logged.
+    async def answer(self, live: LiveModel, asked: Asked) -> list[Part]:
+        """Return the answer to a request, logged: a part for each version that answered rows of it.
+
+        While candidates run, rows are assigned one by one by their entity, so that the variants
+        see like rows even when requests are large.
 
         Raises:
             InvalidRows: the rows do not fit the signature.
@@ -73,23 +76,51 @@ class Answerer:
         """
         production = live.production
         if production is None:
-            return self._fall_back(live, asked, 0, _read_without_model(live, asked), "")
+            return [_whole(asked, self._without_version(live, asked))]
         assembled = production.assembler.read(asked.rows)
-        failure: tuple[Beside, str] | None = None
-        if live.candidates:
-            chosen = live.candidate_for(_key(live, asked, assembled))
-            if chosen is not None:
-                try:
-                    return await self._ask_candidate(live, asked, chosen)
-                except CandidateFailed as error:
-                    failure = (chosen, error.reason)
-        answer = self._ask_production(live, asked, production, assembled)
-        if failure is not None:
-            self._log_failure(live, asked, *failure, live_id=answer.record_id)
-        return answer
+        if not live.candidates:
+            return [_whole(asked, self._ask_production(live, asked, production, assembled))]
+        groups: dict[int, tuple[Beside | None, list[int]]] = {}
+        for place, key in enumerate(_keys(live, asked, assembled)):
+            chosen = live.candidate_for(key)
+            groups.setdefault(id(chosen), (chosen, []))[1].append(place)
+        return [
+            await self._answer_part(live, asked, production, chosen, places)
+            for chosen, places in groups.values()
+        ]
 
-    def copy_to_shadows(self, live: LiveModel, asked: Asked, answer: Answer) -> None:
+    def _without_version(self, live: LiveModel, asked: Asked) -> Answer:
+        return self._fall_back(live, asked, 0, _read_without_model(live, asked), "")
+
+    async def _answer_part(
+        self,
+        live: LiveModel,
+        asked: Asked,
+        production: Production,
+        chosen: Beside | None,
+        places: list[int],
+    ) -> Part:
+        """Answer some rows by their candidate, or by production where it fails."""
+        part = msgspec.structs.replace(asked, rows=[asked.rows[place] for place in places])
+        failure: tuple[Beside, str] | None = None
+        if chosen is not None:
+            try:
+                answer = await self._ask_candidate(live, part, chosen)
+                return Part(places=places, rows=part.rows, answer=answer)
+            except CandidateFailed as error:
+                failure = (chosen, error.reason)
+        assembled = production.assembler.read(part.rows)
+        answer = self._ask_production(live, part, production, assembled)
+        if failure is not None:
+            self._log_failure(live, part, *failure, live_id=answer.record_id)
+        return Part(places=places, rows=part.rows, answer=answer)
+
+    def copy_to_shadows(self, live: LiveModel, asked: Asked, parts: list[Part]) -> None:
         """Queue a request for its model's shadows; called after the answer is sent."""
+        for part in parts:
+            self._copy(live, msgspec.structs.replace(asked, rows=part.rows), part.answer)
+
+    def _copy(self, live: LiveModel, asked: Asked, answer: Answer) -> None:
         for shadow in live.shadows:
             itself = answer.version == shadow.variant.version
             place = answer.record_id
@@ -281,13 +312,21 @@ def prediction_ids(answer: Answer) -> list[str | None]:
     return [*row_ids(answer.record_id, rows)] if answer.record_id else [None] * rows
 
 
-def _key(live: LiveModel, asked: Asked, assembled: Assembled) -> str:
+def _whole(asked: Asked, answer: Answer) -> Part:
+    return Part(places=list(range(len(asked.rows))), rows=asked.rows, answer=answer)
+
+
+def _keys(live: LiveModel, asked: Asked, assembled: Assembled) -> list[str]:
+    """Return the key of each row: the caller's, else its entity's, else chance."""
     if asked.key is not None:
-        return asked.key
-    values = [assembled.keys[name][0] for name in live.served.entity]
-    if not values or any(value is None for value in values):
-        return str(random.getrandbits(64))
-    return "|".join(map(str, values))
+        return [asked.key] * assembled.rows
+    columns = [assembled.keys[name] for name in live.served.entity]
+    if not columns:
+        return [str(random.getrandbits(64))] * assembled.rows
+    return [
+        str(random.getrandbits(64)) if None in values else "|".join(map(str, values))
+        for values in zip(*columns, strict=True)
+    ]
 
 
 def _own_rows(beside: Beside, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -36,6 +36,20 @@ class Answer(msgspec.Struct, kw_only=True, gc=False):
     record_id: str = ""
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The rows of one request that one version answered.
+
+    Attributes:
+        places: where its rows stand in the request.
+        rows: the rows as they were sent.
+        answer: the answer to them.
+    """
+
+    places: list[int]
+    rows: list[dict[str, Any]]
+    answer: Answer
+
+
 def read_answer(output: Output, threshold: float, raw: NDArray[Any]) -> tuple[Scores, Decisions]:
     """Return scores and decisions of a model's raw answer.
 

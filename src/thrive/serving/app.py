@@ -13,7 +13,7 @@ from thrive.domain.errors import UsageError
 from thrive.packaging.rows import InvalidRows
 from thrive.serving import bodies, counters, openapi
 from thrive.serving.answering import Answerer, Asked, NobodyAnswers
-from thrive.serving.answers import Answer
+from thrive.serving.answers import Part
 from thrive.serving.asgi import (
     HttpError,
     Limits,
@@ -33,7 +33,7 @@ from thrive.store.eventlog.prediction_id import MAX_ROWS, MAX_TIME
 _logger = logging.getLogger(__name__)
 _CLOSE = (b"connection", b"close")
 _PREDICT = "/predict/"
-Render = Callable[[Answer], bytes]
+Render = Callable[[list[Part]], bytes]
 
 
 class App:
@@ -138,13 +138,13 @@ class App:
         asked = Asked(
             rows=rows, at=self._event_time(scope), key=header(scope, b"x-route-key"), began=began
         )
-        answer = await self._answer(live, asked)
+        parts = await self._answer(live, asked)
         self._state.answered += 1
-        await self._send(send, 200, render(answer), headers=_said(answer))
+        await self._send(send, 200, render(parts), headers=_said(parts))
         if live.shadows:
-            self._answerer.copy_to_shadows(live, asked, answer)
+            self._answerer.copy_to_shadows(live, asked, parts)
 
-    async def _answer(self, live: LiveModel, asked: Asked) -> Answer:
+    async def _answer(self, live: LiveModel, asked: Asked) -> list[Part]:
         try:
             return await self._answerer.answer(live, asked)
         except InvalidRows as error:
@@ -279,7 +279,10 @@ def _require(scope: Scope, method: str) -> None:
         )
 
 
-def _said(answer: Answer) -> list[tuple[bytes, bytes]]:
+def _said(parts: list[Part]) -> list[tuple[bytes, bytes]]:
+    if len(parts) > 1:
+        return [(b"x-variant", b"mixed")]
+    answer = parts[0].answer
     return [
         (b"x-model-version", b"%d" % answer.version),
         (b"x-variant", answer.variant.encode()),

@@ -5,7 +5,7 @@ from typing import Any, cast
 import msgspec
 
 from thrive.serving.answering import prediction_ids
-from thrive.serving.answers import Answer
+from thrive.serving.answers import Answer, Part
 from thrive.serving.asgi import HttpError
 
 _FORMS = "dataframe_records, dataframe_split, instances or inputs"
@@ -86,26 +86,44 @@ def _kind(value: Any) -> str:
     return "null" if value is None else names.get(type(value), "a number")
 
 
-def native_answer(answer: Answer) -> bytes:
-    """Return the JSON of an answer in our own form."""
-    predictions = [
-        {"id": one, "score": score, "decision": decision}
-        for one, score, decision in zip(
-            prediction_ids(answer), answer.scores, answer.decisions, strict=True
-        )
-    ]
-    return msgspec.json.encode(
-        {
-            "model": answer.model,
-            "version": answer.version,
-            "variant": answer.variant,
-            "predictions": predictions,
-        }
-    )
+def native_answer(parts: list[Part]) -> bytes:
+    """Return the JSON of an answer in our own form.
+
+    `version` and `variant` stand once when one version answered every row, else with each row.
+    """
+    first = parts[0].answer
+    head: dict[str, Any] = {"model": first.model}
+    if len(parts) == 1:
+        head |= {"version": first.version, "variant": first.variant}
+    rows = _in_order(parts, [_rows(part.answer, alone=len(parts) == 1) for part in parts])
+    return msgspec.json.encode({**head, "predictions": rows})
 
 
-def mlflow_answer(answer: Answer) -> bytes:
+def _rows(answer: Answer, *, alone: bool) -> list[dict[str, Any]]:
+    who = {} if alone else {"version": answer.version, "variant": answer.variant}
+    values = zip(prediction_ids(answer), answer.scores, answer.decisions, strict=True)
+    return [{"id": one, "score": score, "decision": made, **who} for one, score, made in values]
+
+
+def mlflow_answer(parts: list[Part]) -> bytes:
     """Return the JSON of an answer as MLflow gives it: scores, or decisions without scores."""
-    pairs = zip(answer.scores, answer.decisions, strict=True)
-    plain = [decision if score is None else score for score, decision in pairs]
-    return msgspec.json.encode({"predictions": plain})
+    plain = [
+        [
+            decision if score is None else score
+            for score, decision in zip(part.answer.scores, part.answer.decisions, strict=True)
+        ]
+        for part in parts
+    ]
+    return msgspec.json.encode({"predictions": _in_order(parts, plain)})
+
+
+def _in_order(parts: list[Part], values: list[list[Any]]) -> list[Any]:
+    """Return the parts' values in the order of the request's rows."""
+    if len(parts) == 1:
+        return values[0]
+    placed = {
+        place: value
+        for part, group in zip(parts, values, strict=True)
+        for place, value in zip(part.places, group, strict=True)
+    }
+    return [placed[place] for place in sorted(placed)]

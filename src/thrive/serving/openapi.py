@@ -12,6 +12,8 @@ _PREDICTION = {
         "id": {"type": ["string", "null"]},
         "score": {"type": ["number", "null"]},
         "decision": {},
+        "version": {"type": "integer", "description": "Where several versions answered."},
+        "variant": {"enum": ["production", "candidate", "fallback"]},
     },
 }
 _ANSWER = {

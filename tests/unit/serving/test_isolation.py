@@ -6,6 +6,7 @@ import sys
 import time
 
 import msgspec
+import polars as pl
 import pytest
 from tests.serving_home import MODEL, constant_package
 
@@ -13,6 +14,7 @@ from thrive.domain.release import Variant
 from thrive.packaging.loader import load_folder
 from thrive.serving.answering import Answerer, Asked, prediction_ids
 from thrive.serving.assemble import RowAssembler
+from thrive.serving.bodies import native_answer
 from thrive.serving.counters import WorkerState
 from thrive.serving.isolation import CandidateFailed, Isolated
 from thrive.serving.live import Beside, LiveModel, Production
@@ -131,10 +133,10 @@ async def test_production_answers_for_a_candidate_that_hangs_and_both_are_logged
     state = WorkerState(worker=0)
     with SegmentWriter(tmp_path / "log", 0) as writer:
         answerer = Answerer(writer, state)
-        good = await answerer.answer(live, Asked(rows=ROWS, at=1, key="k"))
+        good = (await answerer.answer(live, Asked(rows=ROWS, at=1, key="k")))[0].answer
         assert (good.variant, good.version) == ("candidate", 2)
         hung = [{"origin": "EWR", "wind": 2.0}]
-        answer = await answerer.answer(live, Asked(rows=hung, at=2, key="k"))
+        answer = (await answerer.answer(live, Asked(rows=hung, at=2, key="k")))[0].answer
     await candidate.close()
     assert (answer.variant, answer.version, answer.scores) == ("production", 1, [0.9])
     rows = logged(tmp_path / "log").select("version", "variant", "error", "live_id").rows()
@@ -156,9 +158,9 @@ async def test_a_slow_shadow_is_dropped_and_counted_and_never_slows_the_answer(t
         took = []
         for _ in range(400):
             asked = Asked(rows=[{"origin": "EWR", "wind": 2.0}], at=1, key="k")
-            answer = await answerer.answer(live, asked)
+            parts = await answerer.answer(live, asked)
             took.append(asked.micros())
-            answerer.copy_to_shadows(live, asked, answer)
+            answerer.copy_to_shadows(live, asked, parts)
         running.cancel()
     await candidate.close()
     assert state.shadow_dropped >= 400 - 257
@@ -177,7 +179,7 @@ async def test_a_full_log_is_counted_and_the_answer_is_given(tmp_path, package):
         def append(self, *_):
             raise OSError("no space left on device")
 
-    answer = await Answerer(Full(), state).answer(live, Asked(rows=ROWS, at=1))
+    answer = (await Answerer(Full(), state).answer(live, Asked(rows=ROWS, at=1)))[0].answer
     await candidate.close()
     assert answer.scores == [0.9]
     assert prediction_ids(answer) == [None]
@@ -199,9 +201,47 @@ async def test_a_production_that_fails_falls_back_and_says_why(tmp_path, package
     live = msgspec.structs.replace(live, production=broken)
     state = WorkerState(worker=0)
     with SegmentWriter(tmp_path / "log", 0) as writer:
-        answer = await Answerer(writer, state).answer(live, Asked(rows=ROWS, at=1))
+        answer = (await Answerer(writer, state).answer(live, Asked(rows=ROWS, at=1)))[0].answer
     await candidate.close()
     assert (answer.variant, answer.scores) == ("fallback", [0.2])
     assert state.failed == 1
     row = logged(tmp_path / "log").row(0, named=True)
     assert (row["version"], row["variant"], row["error"]) == (1, "fallback", "raised RuntimeError")
+
+
+@in_a_loop
+async def test_rows_of_one_request_are_assigned_one_by_one_and_answered_in_their_order(
+    tmp_path, package
+):
+    candidate = isolated(tmp_path, package)
+    assert await candidate.ready(20)
+    live = live_model(candidate, package, tmp_path, share=0.5)
+    keyed = RowAssembler(package.manifest.signature, ["flight"])
+    beside = msgspec.structs.replace(live.candidates[0], assembler=keyed)
+    live = msgspec.structs.replace(
+        live,
+        served=msgspec.structs.replace(live.served, entity=["flight"]),
+        production=msgspec.structs.replace(live.production, assembler=keyed),
+        candidates=[beside],
+    )
+    rows = [{"origin": "EWR", "wind": 2.0, "flight": f"F{number}"} for number in range(200)]
+    with SegmentWriter(tmp_path / "log", 0) as writer:
+        answerer = Answerer(writer, WorkerState(worker=0))
+        parts = await answerer.answer(live, Asked(rows=rows, at=1))
+        again = await answerer.answer(live, Asked(rows=rows[::-1], at=2))
+    await candidate.close()
+    assert {part.answer.variant for part in parts} == {"production", "candidate"}
+    assert all(70 < len(part.places) < 130 for part in parts)
+    assert sorted(place for part in parts for place in part.places) == list(range(200))
+    for part in parts:
+        assert [rows[place] for place in part.places] == part.rows
+    first = {row["flight"]: part.answer.version for part in parts for row in part.rows}
+    assert first == {row["flight"]: part.answer.version for part in again for row in part.rows}
+    body = msgspec.json.decode(native_answer(parts))
+    assert [item["version"] for item in body["predictions"]] == [
+        first[row["flight"]] for row in rows
+    ]
+    logged_rows = logged(tmp_path / "log").filter(pl.col("time") == 1)
+    ids = {item["id"]: row["flight"] for item, row in zip(body["predictions"], rows, strict=True)}
+    found = dict(logged_rows.select("prediction_id", "k.flight").rows())
+    assert found == ids
