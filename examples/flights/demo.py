@@ -237,7 +237,7 @@ def decide(story: Story, world: World, alert_id: str, now: str, retrained: bool)
     story.thrive("alerts", "show", alert_id)
     if cause == "age" and not retrained:
         print(
-            "\nNo performance alert has fired: what the model did, history explains. Its age opens\n"
+            "\nNo performance alert has fired: history explains what the model did. Its age opens\n"
             "the decision, as the contract says (max_age)."
         )
     if cause in {"performance", "age"} and not retrained:
