@@ -46,7 +46,6 @@ from thrive.store import (
     tokens,
 )
 
-
 _numbers = itertools.count(1)
 
 

@@ -5,7 +5,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +15,14 @@ from tests.contract import nouns
 from tests.servers import PostgresServer
 
 from thrive.domain.actor import local_actor
-from thrive.domain.errors import Conflict, InfrastructureError, NotFound, StoreUnavailable, UsageError
+from thrive.domain.errors import (
+    Conflict,
+    InfrastructureError,
+    NotFound,
+    StoreBusy,
+    StoreUnavailable,
+    UsageError,
+)
 from thrive.domain.project import JobState
 from thrive.domain.run import MetricPoint
 from thrive.operations import Context
@@ -28,6 +35,20 @@ from thrive.store.migrations import HEAD, schema_of
 @pytest.fixture
 def home(postgresql_home: Home) -> Home:
     return postgresql_home
+
+
+@pytest.fixture
+def database_of() -> Iterator[Callable[[Home], Database]]:
+    """Open the database of a home once more, as another server would."""
+    opened: list[Database] = []
+
+    def open_again(home: Home) -> Database:
+        opened.append(Database(home.database.engine.url.render_as_string(hide_password=False)))
+        return opened[-1]
+
+    yield open_again
+    for database in opened:
+        database.close()
 
 
 @pytest.fixture
@@ -276,15 +297,14 @@ def test_a_database_that_goes_and_comes_back_needs_no_restart(
     assert subjects == ["thing:1", "thing:3"]
 
 
-def test_a_writer_that_waits_too_long_is_told_so(home, context):
-    with context.write("thing:1"), pytest.raises(InfrastructureError, match="another|Another"):
-        other = Database(home.database.engine.url.render_as_string(hide_password=False))
-        try:
-            with other.write() as tx:
-                tx.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
-                audit.lock_head(tx, home.project_id)
-        finally:
-            other.close()
+def test_a_writer_that_waits_too_long_is_told_so(home, context, database_of):
+    def wait() -> None:
+        with database_of(home).write() as tx:
+            tx.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+            audit.lock_head(tx, home.project_id)
+
+    with context.write("thing:1"), pytest.raises(StoreBusy, match="Another writer"):
+        wait()
 
 
 def test_several_projects_live_in_one_database(database_url, tmp_path):

@@ -125,6 +125,7 @@ class Execution:
 
     def _on_dataset(self, message: Message) -> Any:
         version = data.resolve(self._ctx, message.body["name"], message.body["version"])
+        self._ctx.home.blobs.fetch(*(entry.digest for entry in version.files))
         self._training[version.dataset] = version.digest
         self._recorder.use(
             Use(
@@ -194,6 +195,7 @@ class Execution:
         step = self._running.pop(end.task)
         if step.ref is not None:
             ref = step.ref
+            self._ctx.home.blobs.admit(ref["digest"])
             output = self._recorder.artifact(
                 step.record.name, ref["kind"], ref["digest"], ref["size"]
             )

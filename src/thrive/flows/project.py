@@ -16,7 +16,7 @@ from thrive.domain.errors import Conflict, ContractGap, NotFound, UsageError
 from thrive.domain.identifiers import NAME_PATTERN
 from thrive.operations import Context, Kind, operation
 from thrive.store import projects
-from thrive.store.home import FOLDER, create_home
+from thrive.store.home import FOLDER, connect_home, create_home
 
 DATA_PATTERNS = ("*.parquet", "*.csv", "*.csv.gz", "*.zip", "*.jsonl")
 
@@ -48,10 +48,13 @@ def init(
     target: str = "",
     clock: ClockMode = ClockMode.REAL,
     now: str = "",
+    database: str = "",
+    objects: str = "",
 ) -> Begun:
     """Begin a project: write its six-line thrive.toml and create its home.
 
-    A folder that has a thrive.toml already (a fresh clone) keeps it and gets a home alone.
+    A folder that has a thrive.toml already (a fresh clone) keeps it and gets a home alone. With
+    --database and --objects the home is the team's: the project is created there, or joined.
 
     Args:
         folder: the project's folder; made if missing.
@@ -62,17 +65,26 @@ def init(
         target: the column to predict.
         clock: real, or replay for a project made to replay recorded traffic.
         now: the moment a replay clock starts at, e.g. 2013-05-01.
+        database: the team's database, postgresql://user@host/database; its password in PGPASSWORD.
+        objects: where the team's files are, s3://bucket/prefix; its keys in AWS_* variables.
 
     Raises:
         Conflict: the folder is a project already.
-        UsageError: a replay clock needs the moment it starts at, and a real one takes none.
+        UsageError: a replay clock needs the moment it starts at, and a real one takes none; a
+            database and a place for files go together.
 
     Examples:
         thrive init
         thrive init flights --source "data/*.parquet" --target late
         thrive init --clock replay --now 2013-05-01
+        thrive init --database postgresql://thrive@db/ml --objects s3://ml/thrive
     """
     state = _clock_state(clock, now)
+    if bool(database) != bool(objects):
+        raise UsageError(
+            "A team's database and the place of its files go together.",
+            "thrive init --database postgresql://... --objects s3://...",
+        )
     place = (ctx.local_folder() / folder).resolve()
     contract = place / CONTRACT_FILE
     if contract.exists() and (place / FOLDER).exists():
@@ -87,7 +99,7 @@ def init(
         )
         place.mkdir(parents=True, exist_ok=True)
         _write_new(contract, text)
-    return _with_home(ctx, place, state)
+    return _with_home(ctx, place, state, database, objects)
 
 
 def _clock_state(mode: ClockMode, now: str) -> ClockState:
@@ -99,9 +111,12 @@ def _clock_state(mode: ClockMode, now: str) -> ClockState:
     return ClockState(mode=mode, replay_now=parse_time(now) if now else 0)
 
 
-def _with_home(ctx: Context, place: Path, clock: ClockState) -> Begun:
+def _with_home(ctx: Context, place: Path, clock: ClockState, database: str, objects: str) -> Begun:
     project = load(place).contract.project.name or _name_of(place)
-    home = create_home(place, project, clock)
+    if database:
+        home = connect_home(database, objects, project, place / FOLDER, create=True, clock=clock)
+    else:
+        home = create_home(place, project, clock)
     try:
         with Context(home, ctx.actor, operation=ctx.operation).write(
             f"project:{project}", clock=clock.mode.value

@@ -15,7 +15,7 @@ import msgspec
 from thrive.contract.gaps import gaps
 from thrive.contract.parse import ParsedContract, load
 from thrive.domain.actor import BUILDERS
-from thrive.domain.errors import ContractGap, Interrupted, Refused, ThriveError
+from thrive.domain.errors import ContractGap, Interrupted, ThriveError
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.run import Run, RunState
@@ -23,7 +23,6 @@ from thrive.engines.failures import restore
 from thrive.engines.local import LocalEngine
 from thrive.flows.execution import Execution, Show
 from thrive.operations import Context, Kind, operation
-from thrive.store.blobs import FolderBlobs
 from thrive.tracking.code import CodeFacts, record_code
 from thrive.tracking.recorder import Beginning, RunRecorder, start_run
 from thrive.tracking.recovery import recover_dead_runs
@@ -154,11 +153,8 @@ def _refuse_gaps(contract: ParsedContract) -> None:
 
 def _facts(ctx: Context, contract: ParsedContract) -> dict[str, Any]:
     """Return what every child of the run is told."""
-    blobs = ctx.home.blobs
-    if not isinstance(blobs, FolderBlobs):
-        raise Refused("This home keeps its blobs in an object store.", "run it in a local home")
     return {
-        "blobs": str(blobs.root.resolve()),
+        "blobs": str(ctx.home.blobs.local.root.resolve()),
         "models": {
             name: {
                 "target": terms.target.column,

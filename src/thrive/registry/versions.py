@@ -96,11 +96,10 @@ def _written(version: ModelVersion) -> Use:
 
 def _manifest(ctx: Context, candidate: Candidate) -> PackageManifest:
     blobs = ctx.home.blobs
+    blobs.admit(candidate.package)
     manifest = read_manifest(blobs.get(candidate.package), digest=candidate.package)
     needed = [entry.digest for entry in manifest.files.values()]
-    for digest in (*needed, candidate.evaluation, candidate.reference):
-        if not blobs.has(digest):
-            raise NotFound(f"There is no blob {digest} to register.", "register it from a run")
+    blobs.admit(*needed, candidate.evaluation, candidate.reference)
     return manifest
 
 

@@ -7,6 +7,7 @@ in a bucket (or a folder that all hosts see), and `.thrive/` keeps this host's l
 
 import json
 import os
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,21 +176,35 @@ def connect_home(
         "objects": objects if "://" in objects else str(Path(objects).resolve()),
         "endpoint": _endpoint(),
     }
-    made(local_folder)
-    blobs = _blobs(local_folder, record)
-    record["guarantees"] = msgspec.to_builtins(_probed(blobs))
-    database = Database(address)
-    try:
-        if create:
-            migrate(database)
-            project = _created(database, project_name, clock or ClockState())
-        else:
-            project = _known(database, project_name)
-    except BaseException:
-        database.close()
-        raise
-    _write_record(local_folder, {"project": project.project_id, **record})
+    with _new_folder(local_folder):
+        blobs = _blobs(local_folder, record)
+        record["guarantees"] = msgspec.to_builtins(_probed(blobs))
+        database = Database(address)
+        try:
+            if create:
+                migrate(database)
+                project = _created(database, project_name, clock or ClockState())
+            else:
+                project = _known(database, project_name)
+        except BaseException:
+            database.close()
+            raise
+        _write_record(local_folder, {"project": project.project_id, **record})
     return Home(project, database, blobs, local_folder)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Generator[None]:
+    """Make a folder that git leaves alone; what fails before it is of use removes it again."""
+    new = not folder.exists()
+    made(folder)
+    try:
+        (folder / ".gitignore").write_text("*\n")
+        yield
+    except BaseException:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _created(database: Database, name: str, clock: ClockState) -> Project:

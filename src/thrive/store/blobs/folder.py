@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from blake3 import blake3
 
@@ -31,11 +31,29 @@ class FolderBlobs:
     """
 
     def __init__(self, root: Path, *, durable: bool = True) -> None:
-        self.root = root
+        self._root = root
         self._durable = durable
         self._temporary = root / "tmp"
         with full_disk(root):
             self._temporary.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def root(self) -> Path:
+        """The folder of the blobs."""
+        return self._root
+
+    @property
+    def local(self) -> Self:
+        """This store: all its blobs are on this host."""
+        return self
+
+    def fetch(self, *digests: str) -> None:
+        """Do nothing: a blob that is missing is named by its reader."""
+
+    def admit(self, *digests: str) -> None:
+        """Find each blob; raises NotFound."""
+        for digest in digests:
+            self.size(digest)
 
     def put(self, data: bytes | memoryview) -> str:
         """Keep `data` and return its digest.

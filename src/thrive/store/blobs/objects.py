@@ -2,7 +2,8 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _ONE_REQUEST = 16 << 20
 """Up to this many bytes a blob is created in one conditional request; above it, in parts."""
+
+_STREAMS = 8
+"""Blobs that are brought or uploaded at the same time."""
 
 _KEY = re.compile(r"([0-9a-f]{2})/([0-9a-f]{62})")
 
@@ -96,6 +100,31 @@ class ObjectBlobs:
         except (NotFound, Damaged):
             self._download(digest)
         return self.cache.local_path(digest)
+
+    @property
+    def local(self) -> FolderBlobs:
+        """The cache; what other processes put there is in the bucket after `admit`."""
+        return self.cache
+
+    def fetch(self, *digests: str) -> None:
+        """Bring what the cache lacks, several at a time; raises as `get` does."""
+        _side_by_side(self._download, [each for each in digests if not self.cache.has(each)])
+
+    def admit(self, *digests: str) -> None:
+        """Upload what the bucket lacks, several at a time.
+
+        Raises:
+            NotFound: neither the cache nor the bucket has a blob.
+            Damaged: the cache's bytes do not hash to the digest.
+            StoreUnavailable: the bucket does not answer.
+        """
+        _side_by_side(self._admit_one, digests)
+
+    def _admit_one(self, digest: str) -> None:
+        if self.cache.has(digest):
+            self._upload(digest)
+        else:
+            self.size(digest)
 
     def has(self, digest: str) -> bool:
         """Tell whether the bucket has the blob; the cache is not asked."""
@@ -252,3 +281,15 @@ class ObjectBlobs:
         return StoreUnavailable(
             f"{self.place} does not answer: {first_line}", "check the endpoint and the network"
         )
+
+
+def _side_by_side(step: Callable[[str], None], digests: Sequence[str]) -> None:
+    """Take a step for each digest, in threads: most of it is waiting for the network."""
+    wanted = list(dict.fromkeys(digests))
+    if len(wanted) <= 1:
+        for digest in wanted:
+            step(digest)
+        return
+    with ThreadPoolExecutor(_STREAMS) as pool:
+        for _ in pool.map(step, wanted):
+            pass

@@ -27,6 +27,15 @@ class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
     checked_at: int
 
 
+class LocalBlobs(Protocol):
+    """A folder of blobs that other processes of this host may open by its path."""
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        ...
+
+
 class BlobStore(Protocol):
     """Bytes by digest: the 64 hex digits of their BLAKE3.
 
@@ -55,6 +64,19 @@ class BlobStore(Protocol):
 
         The file belongs to the store: read it, never write it.
         """
+        ...
+
+    @property
+    def local(self) -> "LocalBlobs":
+        """The blobs of this host, for processes that have only the folder: `fetch` and `admit`."""
+        ...
+
+    def fetch(self, *digests: str) -> None:
+        """Bring blobs to `local`, where the reader checks them; raises NotFound."""
+        ...
+
+    def admit(self, *digests: str) -> None:
+        """Keep for good what another process of this host put into `local`; raises NotFound."""
         ...
 
     def has(self, digest: str) -> bool:
