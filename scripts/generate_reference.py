@@ -1,21 +1,34 @@
-"""Write docs/reference/{settings,commands,errors,operations}.md from the code.
+"""Write docs/reference/{contract,settings,commands,errors,http,operations}.md from the code.
 
 usage: python scripts/generate_reference.py [--check]
 """
 
 import inspect
 import sys
+import types
 import typing
+from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from docstring_parser import DocstringStyle
+from docstring_parser import parse as parse_docstring
 
 from thrive.cli.manual import help_of
 from thrive.cli.table import COMMANDS
+from thrive.contract.gaps import gaps
+from thrive.contract.parse import parse
+from thrive.contract.schema import ACTION_DEFAULTS, Contract, Terms
 from thrive.domain import errors
 from thrive.flows.catalogue import load_all
 from thrive.flows.workspace import attribute
+from thrive.operations import Kind
+from thrive.server.routes import build_routes
+from thrive.serving import bodies
+from thrive.serving.app import App
+from thrive.serving.openapi import REFUSALS
 from thrive.settings import Settings, variable
 
 FOLDER = Path(__file__).parents[1] / "docs/reference"
@@ -95,10 +108,151 @@ def _signature(parameters: list[Any]) -> str:
     return f"({', '.join(words)})".replace("|", "\\|")
 
 
+def contract_page() -> str:
+    """Return every table of thrive.toml: its keys, their types, defaults and meanings."""
+    needed = _needed()
+    intro = (
+        "Every key has a default. `thrive check` lists what is not answered yet; the last column "
+        "says which step an empty answer blocks. Unknown keys are refused, with their line."
+    )
+    parts = [f"# thrive.toml\n\n{NOTE}\n{intro}\n"]
+    for path, table in _tables("", Contract):
+        doc = parse_docstring(inspect.getdoc(table) or "", DocstringStyle.GOOGLE)
+        meanings = {
+            each.arg_name: " ".join((each.description or "").split()) for each in doc.params
+        }
+        title = f"`[{path}]`" if path else "The file"
+        words = doc.short_description
+        rows = ["| key | value | default | meaning | blocks |", "|---|---|---|---|---|"]
+        hints = typing.get_type_hints(table, include_extras=True)
+        for field in msgspec.structs.fields(table):
+            blocks = needed.get(f"{path}.{field.name}", "")
+            rows.append(
+                f"| `{field.name}` | {_kind(hints[field.name])} | {_default(field)} "
+                f"| {meanings[field.name]} | {blocks} |"
+            )
+        parts.append(f"## {title}\n\n{words}\n\n" + "\n".join(rows) + "\n")
+    parts.append(_causes())
+    return "\n".join(parts)
+
+
+def _needed() -> dict[str, str]:
+    """Return which key blocks which step, as an empty contract is told."""
+    tables = "[team.any]\n[data.any]\n[model.any]\nowner = 'any'\n"
+    found = {gap.path.replace(".any", ".NAME"): gap.blocks for gap in gaps(parse(tables))}
+    return found | {"model.NAME.owner": "production"}
+
+
+def _tables(path: str, table: type[Terms]) -> Iterator[tuple[str, type[Terms]]]:
+    """Yield each table of the contract with its path, outer ones first."""
+    yield path, table
+    for name, hint in typing.get_type_hints(table).items():
+        inner = next((each for each in (hint, *typing.get_args(hint)) if _is_table(each)), None)
+        if inner is None:
+            continue
+        one_of_many = typing.get_origin(hint) is dict
+        step = f"{name}.{'CAUSE' if name == 'actions' else 'NAME'}" if one_of_many else name
+        yield from _tables(f"{path}.{step}".removeprefix("."), inner)
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Terms)
+
+
+def _kind(hint: Any) -> str:
+    """Return the type of a key in words."""
+    if typing.get_origin(hint) is typing.Annotated:
+        inner, *marks = typing.get_args(hint)
+        said = next((mark.description for mark in marks if getattr(mark, "description", None)), "")
+        return said or _kind(inner)
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        kinds = [_kind(each) for each in typing.get_args(hint) if each is not type(None)]
+        return " or ".join(kinds)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return ", ".join(f"`{member.value}`" for member in hint)
+    if typing.get_origin(hint) is list:
+        return f"list of {_kind(typing.get_args(hint)[0])}"
+    if typing.get_origin(hint) is dict:
+        return "table"
+    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    return "table" if _is_table(hint) else names[hint]
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    value = field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        value = field.default_factory()
+    if value is msgspec.NODEFAULT:
+        return "must be said"
+    if value in (None, "", [], {}) or isinstance(value, Terms):
+        return ""
+    shown = value.value if isinstance(value, Enum) else value
+    return f"`{msgspec.json.encode(shown).decode()}`"
+
+
+def _causes() -> str:
+    rows = ["| cause | do | within | default |", "|---|---|---|---|"]
+    for cause, terms in ACTION_DEFAULTS.items():
+        otherwise = terms.default.value if terms.default else "nothing"
+        rows.append(f"| `{cause.value}` | `{terms.do.value}` | {terms.within} | {otherwise} |")
+    note = "What a cause leads to when the contract says nothing; the model's owner decides."
+    return f"## Causes\n\n{note}\n\n" + "\n".join(rows) + "\n"
+
+
+def http_page() -> str:
+    """Return the routes of the serving host and of the server."""
+    return "\n".join([f"# HTTP\n\n{NOTE}", _serving_routes(), _server_routes()])
+
+
+def _serving_routes() -> str:
+    rows = ["| request | what it does |", "|---|---|"]
+    rows += [
+        f"| `POST /predict/MODEL` | {_answering(bodies.native_rows)} |",
+        f"| `POST /invocations` | {_answering(bodies.mlflow_rows)} |",
+    ]
+    rows += [f"| `GET {path}` | {_first(page)} |" for path, page in App.PAGES.items()]
+    statuses = ["| status | meaning |", "|---|---|", "| 200 | The answer. |"]
+    statuses += [f"| {status} | {words} |" for status, words in REFUSALS.items()]
+    words = (
+        "`thrive serve` answers these; it listens on 127.0.0.1:8100. Requests and answers are "
+        "JSON. An answer names the version and the prediction's id in its body, and in the headers "
+        "`X-Model-Version`, `X-Variant` and `X-Prediction-Id`. Requests with the same "
+        "`X-Route-Key` get the same variant; `X-Thrive-Model` names the model for "
+        "`/invocations` when several are served."
+    )
+    return "\n".join(["## The serving host\n", words, "", *rows, "", *statuses, ""])
+
+
+def _server_routes() -> str:
+    rows = ["| request | what it does | answers with |", "|---|---|---|"]
+    kinds = {Kind.CALL: "the value", Kind.JOB: "a job", Kind.STREAM: "a stream of events"}
+    for path, route in sorted(build_routes(load_all()).items()):
+        operation = route.operation
+        rows.append(f"| `{route.method} {path}` | {operation.summary} | {kinds[operation.kind]} |")
+    words = (
+        "`thrive server` answers these; it listens on 127.0.0.1:8000. Parameters are those of "
+        "[the operation](operations.md), in the query of a GET and in the JSON body of a POST. "
+        "Every call carries `Authorization: Bearer TOKEN`. `GET /api/openapi.json` describes all "
+        "of it."
+    )
+    return "\n".join(["## The server\n", words, "", *rows, ""])
+
+
+def _answering(reader: Any) -> str:
+    return _first(reader).replace("Return the rows of", "Answer the rows of", 1)
+
+
+def _first(function: Any) -> str:
+    """Return the first line of a docstring."""
+    return (inspect.getdoc(function) or "").partition("\n")[0]
+
+
 PAGES = {
+    "contract.md": contract_page,
     "settings.md": settings_page,
     "commands.md": commands_page,
     "errors.md": errors_page,
+    "http.md": http_page,
     "operations.md": operations_page,
 }
 

@@ -135,13 +135,21 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProjectTerms(Terms, frozen=True, kw_only=True):
-    """The project that the contract belongs to."""
+    """The project that the contract belongs to.
+
+    Attributes:
+        name: lower-case letters, digits and . _ - ; the folder's name if not said.
+    """
 
     name: Annotated[str, _form(_unless_empty(partial(checked_name, noun="project")))] = ""
 
 
 class Team(Terms, frozen=True, kw_only=True):
-    """Who a name reaches: a mail address (`mailto:...`) or a web hook (`https://...`)."""
+    """Who a name reaches.
+
+    Attributes:
+        channel: `mailto:...` or `https://...` (a web hook); for trials `file:...`.
+    """
 
     channel: Annotated[str, _form(_unless_empty(_channel))] = ""
 
@@ -152,7 +160,17 @@ CheckText = Annotated[str, _form(parse_check, examples=["unique(id)"])]
 class DataTerms(Terms, frozen=True, kw_only=True):
     """One dataset: where it comes from, whose it is, why it is kept and what it may serve.
 
-    `personal` maps a column to its kind of personal data, or to "none" said aloud.
+    Attributes:
+        source: a file, a folder, a glob, an object-store URL, a table or a query.
+        owner: the team that answers for the data, and is told when it is faulty.
+        why: what it holds and what it is kept for.
+        allowed: the purposes it may serve; empty for all.
+        personal: column = its kind of personal data, or "none" said aloud.
+        subject: the column that names a person, if any.
+        legal_basis: why the personal data may be processed.
+        licence: under which terms it came.
+        retention: how long it may be kept.
+        checks: what must hold of a version before it may be trained on.
     """
 
     source: str = ""
@@ -172,7 +190,13 @@ class DataTerms(Terms, frozen=True, kw_only=True):
 
 
 class Target(Terms, frozen=True, kw_only=True):
-    """What the model predicts: a column, and for two classes its positive value and cut."""
+    """What the model predicts.
+
+    Attributes:
+        column: the column of the truth.
+        positive: for two classes, the value that counts as yes.
+        threshold: the score from which the decision is yes.
+    """
 
     column: str = ""
     positive: bool | int | float | str | None = None
@@ -180,7 +204,14 @@ class Target(Terms, frozen=True, kw_only=True):
 
 
 class Sla(Terms, frozen=True, kw_only=True):
-    """What the model promises its users: latency, availability (%), age, delay of outcomes."""
+    """What the model promises its users.
+
+    Attributes:
+        p99_ms: the latency that 99% of the answers keep, in ms.
+        availability: the share of requests that are answered, in percent.
+        max_age: how old the version in production may become.
+        outcomes_within: how long after a prediction its outcome is known.
+    """
 
     p99_ms: Positive | None = None
     availability: Percentage | None = None
@@ -189,7 +220,12 @@ class Sla(Terms, frozen=True, kw_only=True):
 
 
 class LogTerms(Terms, frozen=True, kw_only=True):
-    """What the prediction log keeps: the sampled share of requests, and the columns masked."""
+    """What the prediction log keeps.
+
+    Attributes:
+        sample: the share of requests that are logged.
+        mask: fields whose values are not logged.
+    """
 
     sample: Share = 1.0
     mask: list[str] = []
@@ -240,13 +276,24 @@ class BiasGate(Terms, frozen=True, kw_only=True):
 
 
 class SpeedGate(Terms, frozen=True, kw_only=True):
-    """How much slower than production a version may answer: the ratio of median latencies."""
+    """How much slower than production a version may answer.
+
+    Attributes:
+        p50_ratio: the highest ratio of the median latencies.
+    """
 
     p50_ratio: Positive = 1.1
 
 
 class GateTerms(Terms, frozen=True, kw_only=True):
-    """The tests a version must pass; `bias` is judged once its groups are named."""
+    """The tests a version must pass.
+
+    Attributes:
+        quality: not worse than production.
+        bias: judged once its groups are named.
+        speed: not slower than production.
+        on_unclear: whether a check that cannot tell refuses the version.
+    """
 
     quality: QualityGate = QualityGate()
     bias: BiasGate | None = None
@@ -255,7 +302,12 @@ class GateTerms(Terms, frozen=True, kw_only=True):
 
 
 class Guard(Terms, frozen=True, kw_only=True):
-    """What ends a release at once: the share of errors, the latency (default: that of the SLA)."""
+    """What ends a release at once.
+
+    Attributes:
+        error_rate: the highest share of failed answers.
+        p99_ms: the highest 99% latency in ms; that of the SLA if not said.
+    """
 
     error_rate: Share = 0.01
     p99_ms: Positive | None = None
@@ -266,7 +318,12 @@ Road = Annotated[list[PhaseText], Meta(extra={"form": parse_road})]
 
 
 class ReleaseTerms(Terms, frozen=True, kw_only=True):
-    """The road of a version to its users."""
+    """The road of a version to its users.
+
+    Attributes:
+        phases: in order, e.g. `shadow 1h`, `canary 5% 2h`, `ab 50% 1d`; the last is `full`.
+        guard: what ends the release at once.
+    """
 
     phases: Road = msgspec.field(default_factory=lambda: ["shadow 1h", "full"])
     guard: Guard = Guard()
@@ -277,14 +334,26 @@ class ReleaseTerms(Terms, frozen=True, kw_only=True):
 
 
 class MonitorTerms(Terms, frozen=True, kw_only=True):
-    """How live traffic is watched: the window, and the alert budget all thresholds come from."""
+    """How live traffic is watched.
+
+    Attributes:
+        window: the stretch of traffic that is judged at a time.
+        false_alarms_per_year: the alert budget that all thresholds are derived from.
+    """
 
     window: Duration = "1 day"
     false_alarms_per_year: Positive = 4.0
 
 
 class ActionTerms(Terms, frozen=True, kw_only=True):
-    """What one cause leads to, who decides, by when, and what happens if nobody does."""
+    """What one cause leads to, who decides, by when, and what happens if nobody does.
+
+    Attributes:
+        do: the action to recommend, or `propose`, or `notice`.
+        decide: the team that decides; the model's owner if not said.
+        within: until when.
+        default: what is done when nobody decides in time; nothing if not said.
+    """
 
     do: Do
     decide: str
@@ -315,6 +384,26 @@ class ModelTerms(Terms, frozen=True, kw_only=True):
     In a parsed contract `actions` holds every cause and `approvals` the production stage: what
     was not said is filled from `ACTION_DEFAULTS`, decided by the owner, and `APPROVAL_DEFAULTS`.
     An action whose `do` is said has no default answer unless that is said as well.
+
+    Attributes:
+        purpose: whom it tells what, when, so that they can do what; 40 characters or more.
+        owner: the team that answers for the model, and gets its alerts.
+        deputy: the team that is asked when the owner does not answer.
+        users: who or what reads the answers.
+        where: how it is asked.
+        risk: the class of this use under the EU AI Act.
+        target: what it predicts.
+        entity: the fields that name what is predicted; sent with a request, no inputs.
+        features: feature views it takes.
+        segments: columns whose groups are watched one by one.
+        sla: what it promises.
+        fallback: the answer when no version can give one.
+        log: what the prediction log keeps.
+        approvals: how many people consent to a stage, e.g. { production = 1 }.
+        gates: the tests a version must pass.
+        release: its road to users.
+        monitor: how live traffic is watched.
+        actions: cause = what it leads to.
     """
 
     purpose: str = ""
@@ -338,7 +427,15 @@ class ModelTerms(Terms, frozen=True, kw_only=True):
 
 
 class Contract(Terms, frozen=True, kw_only=True):
-    """The whole of `thrive.toml`."""
+    """The whole of `thrive.toml`.
+
+    Attributes:
+        contract: the number of this format.
+        project: the project.
+        team: who is reached, by name.
+        data: datasets, by name.
+        model: models, by name.
+    """
 
     contract: int = CONTRACT_FORMAT
     project: ProjectTerms = ProjectTerms()

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -98,20 +98,13 @@ class App:
             await self._page(scope, path, send)
 
     async def _page(self, scope: Scope, path: str, send: Send) -> None:
-        pages: dict[str, Callable[[], tuple[int, bytes, bytes]]] = {
-            "/health": self._health,
-            "/ping": self._ping,
-            "/metrics": self._metrics,
-            "/openapi.json": self._openapi,
-            "/": self._home,
-        }
-        page = pages.get(path)
+        page = self.PAGES.get(path)
         if page is None:
             raise HttpError(
                 404, "NotFound", f"There is nothing at {path[:200]}.", "see GET /openapi.json"
             )
         _require(scope, "GET")
-        status, content_type, body = page()
+        status, content_type, body = page(self)
         await self._send(send, status, body, content_type=content_type)
 
     async def _predict(
@@ -227,6 +220,7 @@ class App:
         return time.time() - checked_at(self._cache)
 
     def _health(self) -> tuple[int, bytes, bytes]:
+        """Tell whether it is ready, what each model serves, and how old its routing is."""
         ready = self.routes is not None and not self.draining
         errors = self._live.errors
         states = self._states()
@@ -247,24 +241,37 @@ class App:
         return 200 if ready else 503, b"application/json", msgspec.json.encode(body)
 
     def _ping(self) -> tuple[int, bytes, bytes]:
+        """Answer 200 once requests can be answered, else 503."""
         ready = self.routes is not None and not self.draining
         return 200 if ready else 503, b"text/plain", b"\n"
 
     def _metrics(self) -> tuple[int, bytes, bytes]:
+        """Count for Prometheus."""
         text = counters.prometheus(self._states(), self._age_s())
         return 200, b"text/plain; version=0.0.4; charset=utf-8", text.encode()
 
     def _openapi(self) -> tuple[int, bytes, bytes]:
+        """Describe the models' requests and answers as OpenAPI 3.1."""
         document = openapi.describe(self._live.models)
         return 200, b"application/json", msgspec.json.encode(document)
 
     def _home(self) -> tuple[int, bytes, bytes]:
+        """List the models and the routes as text."""
         lines = ["Thrive model server", ""]
         for name, live in sorted(self._live.models.items()):
             who = f"version {live.production.variant.version}" if live.production else "fallback"
             lines.append(f"POST /predict/{name}  ({who}, routing {live.served.revision})")
         lines += ["GET /openapi.json  GET /health  GET /metrics  POST /invocations  GET /ping", ""]
         return 200, b"text/plain; charset=utf-8", "\n".join(lines).encode()
+
+    PAGES: ClassVar[dict[str, Callable[["App"], tuple[int, bytes, bytes]]]] = {
+        "/": _home,
+        "/health": _health,
+        "/metrics": _metrics,
+        "/openapi.json": _openapi,
+        "/ping": _ping,
+    }
+    """What is answered to GET, by path."""
 
 
 def _require(scope: Scope, method: str) -> None:

@@ -34,7 +34,7 @@ _ERROR = {
         }
     },
 }
-_REFUSALS = {
+REFUSALS = {
     "400": "The body is not JSON.",
     "413": "The body or the number of rows is too large.",
     "415": "The content type is not JSON.",
@@ -95,7 +95,7 @@ def _row(live: LiveModel) -> dict[str, Any]:
 
 
 def _refusals() -> dict[str, Any]:
-    return {status: _response(words, "Error") for status, words in _REFUSALS.items()}
+    return {status: _response(words, "Error") for status, words in REFUSALS.items()}
 
 
 def _response(words: str, schema: str) -> dict[str, Any]:
