@@ -224,7 +224,7 @@ async def test_rows_of_one_request_are_assigned_one_by_one_and_answered_in_their
         production=msgspec.structs.replace(live.production, assembler=keyed),
         candidates=[beside],
     )
-    rows = [{"origin": "EWR", "wind": 2.0, "flight": f"F{number}"} for number in range(200)]
+    rows = [{"origin": "EWR", "wind": 1.0, "flight": f"F{number}"} for number in range(200)]
     with SegmentWriter(tmp_path / "log", 0) as writer:
         answerer = Answerer(writer, WorkerState(worker=0))
         parts = await answerer.answer(live, Asked(rows=rows, at=1))
