@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 from features import FEATURES, departures
 
-NA = {"null_values": "NA", "infer_schema_length": None, "try_parse_dates": True}
+NA = {"null_values": "NA", "infer_schema_length": 10_000, "try_parse_dates": True}
 SENT = ["flight_id", "carrier", *FEATURES, "asked", "late", "known"]
 """What a question carries, and what came of it."""
 
