@@ -8,7 +8,7 @@ from tests.contract import nouns
 
 from thrive.domain.actor import local_actor
 from thrive.domain.clock import ClockMode, ClockState
-from thrive.domain.errors import Conflict, NotFound, UsageError
+from thrive.domain.errors import Conflict, NotFound, Refused, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.monitoring import AlertState
 from thrive.domain.project import JobState
@@ -30,6 +30,7 @@ from thrive.store import (
     releases,
     runs,
     tokens,
+    worker_numbers,
 )
 
 
@@ -453,3 +454,16 @@ def test_projects_are_walls(home, project):
         assert audit.entries(tx, other) == []
         assert references.users(tx, other, nouns.digest_of("package")) == []
         assert audit.first_broken(tx, project) is None
+
+
+def test_worker_numbers_belong_to_one_log_folder_for_ever(home, project):
+    with home.write() as tx:
+        assert worker_numbers.take(tx, project, "a" * 32, 2) == [0, 1]
+        assert worker_numbers.take(tx, project, "b" * 32, 1) == [2]
+        assert worker_numbers.take(tx, project, "a" * 32, 3) == [0, 1, 3]
+        assert worker_numbers.take(tx, project, "b" * 32, 1) == [2]
+        other = projects.create(tx, "other").project_id
+        assert worker_numbers.take(tx, other, "a" * 32, 1) == [0]
+        jobs.take_lease(tx, project, "serving-worker/ffff", "c/0", 1)
+        with pytest.raises(Refused, match="65536 worker numbers"):
+            worker_numbers.take(tx, project, "d" * 32, 1)

@@ -26,7 +26,17 @@ from thrive.domain.errors import (
 from thrive.domain.project import JobState
 from thrive.domain.run import MetricPoint
 from thrive.operations import Context
-from thrive.store import audit, changes, jobs, predictions, projects, references, releases, runs
+from thrive.store import (
+    audit,
+    changes,
+    jobs,
+    predictions,
+    projects,
+    references,
+    releases,
+    runs,
+    worker_numbers,
+)
 from thrive.store.database import Database
 from thrive.store.home import FOLDER, Home, connect_home, open_home
 from thrive.store.migrations import HEAD, schema_of
@@ -186,6 +196,15 @@ def test_points_of_one_run_from_two_writers_are_all_kept(home):
     assert race(4, log) == [None] * 4
     with home.read() as tx:
         assert len(runs.metric_history(tx, home.project_id, "r" * 32, "auc")) == 40
+
+
+def test_hosts_that_start_together_have_workers_of_different_numbers(home):
+    def take(host: int) -> list[int]:
+        with home.write() as tx:
+            return worker_numbers.take(tx, home.project_id, f"{host:032x}", 3)
+
+    numbers = [each for taken in race(8, take) if isinstance(taken, list) for each in taken]
+    assert len(set(numbers)) == 24
 
 
 def test_a_reader_of_the_change_feed_misses_nothing(context):

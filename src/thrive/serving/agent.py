@@ -23,6 +23,7 @@ from thrive.serving.asgi import Limits
 from thrive.serving.control_plane import ControlPlane
 from thrive.serving.counters import FOLDER as STATES
 from thrive.serving.counters import common_revisions, read_states
+from thrive.serving.numbers import own_numbers
 from thrive.serving.packages import PackageCache
 from thrive.serving.routes import FILE_NAME, Routes, ServedModel, mark_checked, write_routes
 from thrive.serving.workers import WorkerPool
@@ -96,9 +97,8 @@ class Agent:
             url = _url(self._options.host, listening)
             shutil.rmtree(self._cache / STATES, ignore_errors=True)
             (self._cache / FILE_NAME).unlink(missing_ok=True)
-            pool = WorkerPool(
-                listening, self._options.workers, self._cache, self._log, self._options.limits
-            )
+            numbers = own_numbers(self._plane, self._log, self._options.workers)
+            pool = WorkerPool(listening, numbers, self._cache, self._log, self._options.limits)
             pool.keep()  # workers wait for their first routes: both start at once
             self._follow()
             if self._routes is not None:

@@ -9,7 +9,7 @@ from thrive.domain.model import Model
 from thrive.domain.release import RoutingTable, ServingHost
 from thrive.serving.routes import Routes, ServedModel
 from thrive.serving.sealing import seal_logs
-from thrive.store import changes, models, projects, releases
+from thrive.store import changes, models, projects, releases, worker_numbers
 from thrive.store.database import Tx
 from thrive.store.home import Home
 
@@ -27,6 +27,10 @@ class ControlPlane(Protocol):
 
     def ship(self) -> int:
         """Bring what workers logged into the store; return how many rows."""
+        ...
+
+    def worker_numbers(self, log_id: str, count: int) -> list[int]:
+        """Return numbers for the workers that write a log folder; no other folder has them."""
         ...
 
     def heartbeat(self, host: ServingHost) -> None:
@@ -70,6 +74,11 @@ class LocalControlPlane:
     def ship(self) -> int:
         """Seal what is due on this host."""
         return seal_logs(self._home)
+
+    def worker_numbers(self, log_id: str, count: int) -> list[int]:
+        """Take numbers that are unique in the project."""
+        with self._home.write() as tx:
+            return worker_numbers.take(tx, self._home.project_id, log_id, count)
 
     def heartbeat(self, host: ServingHost) -> None:
         """Write the host's row: an observation, without audit."""

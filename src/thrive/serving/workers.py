@@ -40,21 +40,21 @@ class WorkerPool:
 
     Args:
         listening: a bound and listening socket.
-        count: how many workers.
+        numbers: the number of each worker.
         cache: the cache folder of the home.
         log: the folder of the prediction log.
         limits: what each worker takes.
     """
 
     def __init__(
-        self, listening: socket.socket, count: int, cache: Path, log: Path, limits: Limits
+        self, listening: socket.socket, numbers: list[int], cache: Path, log: Path, limits: Limits
     ) -> None:
         self.restarts = 0
         self._socket = listening
         self._cache = cache
         self._log = log
         self._limits = limits
-        self._slots = [_Slot(number) for number in range(count)]
+        self._slots = [_Slot(number) for number in numbers]
 
     def pids(self) -> dict[int, int]:
         """Return the process of each worker that has one, by number."""
