@@ -9,42 +9,24 @@ from collections.abc import Callable
 
 import msgspec
 
-from thrive.contract.gaps import gaps_for_model
-from thrive.contract.parse import ParsedContract, parse
 from thrive.contract.phases import parse_road
-from thrive.contract.schema import ModelTerms, Unclear
+from thrive.contract.schema import ModelTerms
 from thrive.domain.actor import PEOPLE, RELEASERS
 from thrive.domain.clock import ClockMode
-from thrive.domain.errors import Conflict, ContractGap, NotFound, Refused, ThriveError, UsageError
-from thrive.domain.gate import Answer, Approval, Verdict
+from thrive.domain.errors import Conflict, NotFound, ThriveError, UsageError
+from thrive.domain.gate import Approval
 from thrive.domain.identifiers import new_id
-from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference, parse_reference
-from thrive.domain.release import (
-    Release,
-    ReleaseState,
-    RoutingTable,
-    Variant,
-)
+from thrive.domain.release import Release, ReleaseState, RoutingTable, Variant
+from thrive.flows.permission import ApprovalStep, contract_of, find_running, permission
 from thrive.operations import Context, operation
 from thrive.packaging.signature import Signature
 from thrive.release import machine
 from thrive.release.evidence import Evidence, collect
 from thrive.release.machine import Place, Step
 from thrive.serving.sealing import seal_logs
-from thrive.store import changes, gates, models, projects, releases
+from thrive.store import changes, gates, models, releases
 from thrive.store.database import Tx
-
-PRODUCTION = "production"
-_RUNNING = (ReleaseState.RUNNING, ReleaseState.HELD)
-
-
-class Permission(msgspec.Struct, frozen=True, kw_only=True):
-    """What allowed a release: kept with its audit row."""
-
-    verdict: Verdict
-    approvals: list[str]
-    own_approval: bool
 
 
 class Advanced(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,15 +126,19 @@ def releases_rollback(ctx: Context, model: str, *, reason: str) -> RoutingTable:
 
 
 @operation("approvals give", role=PEOPLE, writes=True, next_hint="thrive releases start {model}")
-def approvals_give(ctx: Context, version: str, *, reason: str) -> Approval:
-    """Consent that a version goes to production.
+def approvals_give(
+    ctx: Context, version: str, *, reason: str, step: ApprovalStep = ApprovalStep.PRODUCTION
+) -> Approval:
+    """Consent that a version goes to production, or that its contract asks less than before.
 
     Args:
         version: the version, as NAME@VERSION; NAME alone takes the newest.
         reason: what you looked at and why it is good enough.
+        step: what you consent to: production, or contract when a gate was loosened.
 
     Examples:
         thrive approvals give flight-delay@2 --reason "the gate passed; slices and bias were read"
+        thrive approvals give flight-delay@2 --step contract --reason "JFK has too few rows"
     """
     name, number = parse_reference(version)
     with ctx.read() as tx:
@@ -161,14 +147,14 @@ def approvals_give(ctx: Context, version: str, *, reason: str) -> Approval:
         approval_id=new_id(),
         model=name,
         version=found.version,
-        step=PRODUCTION,
+        step=step.value,
         actor=ctx.actor.name,
         reason=_said(reason),
         given_at=ctx.now(),
     )
     own = ctx.actor.name == found.actor
     subject = f"model:{format_reference(name, found.version)}"
-    with ctx.write(subject, reason=approval.reason, own_work=own) as tx:
+    with ctx.write(subject, step=step.value, reason=approval.reason, own_work=own) as tx:
         gates.insert_approval(tx, ctx.project_id, approval)
     return approval
 
@@ -196,9 +182,9 @@ def start_release(
     replayed = ctx.home.clock().mode is ClockMode.REPLAY
     with ctx.write(label, phases=phases or "as the contract says") as tx:
         candidate = models.get_version(tx, ctx.project_id, model, version)
-        contract = _contract(tx, ctx.project_id, candidate)
+        contract = contract_of(tx, ctx.project_id, candidate)
         table = releases.current_routing(tx, ctx.project_id, model)
-        permission = _permission(tx, ctx, candidate, contract, table)
+        allowed = permission(tx, ctx, candidate, contract, table)
         production = table.production() if table else None
         terms = contract.contract.model[model]
         release = Release(
@@ -212,11 +198,12 @@ def start_release(
             phase_started_at=now,
             started_at=now,
             actor=ctx.actor.name,
-            verdict=permission.verdict.verdict_id,
+            verdict=allowed.verdict.verdict_id,
             contract=candidate.contract,
             evidence={
-                "approvals": permission.approvals,
-                "own_approval": permission.own_approval,
+                "approvals": allowed.approvals,
+                "own_approval": allowed.own_approval,
+                "loosened": allowed.loosened,
             },
             replay=replayed,
         )
@@ -257,7 +244,7 @@ def roll_back(ctx: Context, model: str, reason: str) -> RoutingTable:
         table = releases.current_routing(tx, ctx.project_id, model)
         if table is None or not table.variants:
             raise Conflict(f"Nothing of {model} is live.", f"thrive releases start {model}")
-        running = _find_running(tx, ctx, model)
+        running = find_running(tx, ctx, model)
         if running is not None:
             step = machine.roll_back(running, now, reason)
             terms = _terms(tx, ctx, running)
@@ -311,7 +298,7 @@ def _decide(ctx: Context, model: str, decide: Decide, reason: str) -> Release:
     now = ctx.now()
     said = _said(reason)
     with ctx.write(f"model:{model}", reason=said) as tx:
-        running = _find_running(tx, ctx, model)
+        running = find_running(tx, ctx, model)
         if running is None:
             raise NotFound(f"No release of {model} is on its way.", "thrive releases list")
         step = decide(running, now, said)
@@ -398,124 +385,9 @@ def _before(tx: Tx, ctx: Context, table: RoutingTable) -> list[Variant]:
     return [msgspec.structs.replace(found, share=1.0, shadow=False)] if found else []
 
 
-def _permission(
-    tx: Tx,
-    ctx: Context,
-    candidate: ModelVersion,
-    contract: ParsedContract,
-    table: RoutingTable | None,
-) -> Permission:
-    """Return what allows a release of the version, or raise the first thing that is missing."""
-    label = format_reference(candidate.model, candidate.version)
-    running = _find_running(tx, ctx, candidate.model)
-    if running is not None:
-        raise Conflict(
-            f"A release of {format_reference(running.model, running.candidate)} is on its way.",
-            f"thrive releases show {running.release_id}",
-        )
-    production = table.production() if table else None
-    if production is not None and production.version == candidate.version:
-        raise Conflict(f"{label} serves already.", f"thrive models show {candidate.model}")
-    if candidate.retired_at is not None:
-        raise Refused(f"{label} is retired.", "register a new version")
-    if candidate.dirty:
-        raise Refused(
-            f"{label} was made from files that were not committed: nobody could make it again.",
-            "commit, train and register again",
-        )
-    _require_answers(tx, ctx, candidate, contract)
-    verdict = _verdict(tx, ctx, candidate, contract, production)
-    approvals, own = _approvals(tx, ctx, candidate, contract.contract.model[candidate.model])
-    return Permission(verdict=verdict, approvals=approvals, own_approval=own)
-
-
-def _require_answers(
-    tx: Tx, ctx: Context, candidate: ModelVersion, contract: ParsedContract
-) -> None:
-    teams = contract.contract.team
-    reachable = {
-        each.team
-        for each in projects.contacts(tx, ctx.project_id)
-        if each.team in teams and teams[each.team].channel == each.channel
-    }
-    found = gaps_for_model(contract, candidate.model, candidate.training, reachable)
-    if found:
-        first, more = found[0], len(found) - 1
-        rest = f" ({more} more: `thrive check`)" if more else ""
-        raise ContractGap(f"thrive.toml:{first.line}: {first.what}{rest}", first.fix)
-
-
-def _verdict(
-    tx: Tx,
-    ctx: Context,
-    candidate: ModelVersion,
-    contract: ParsedContract,
-    production: Variant | None,
-) -> Verdict:
-    """Return the latest verdict if it passes, and judged exactly what would go live now."""
-    label = format_reference(candidate.model, candidate.version)
-    again = f"thrive gates run {label}"
-    found = gates.find_verdicts(tx, ctx.project_id, candidate.model, candidate.version, limit=1)
-    if not found:
-        raise Refused(f"No gate has judged {label}.", again)
-    verdict = found[0]
-    judged = (verdict.candidate, verdict.test_data, verdict.contract)
-    if judged != (candidate.package, candidate.evaluation, candidate.contract):
-        raise Refused(f"The verdict on {label} judged another package, data or contract.", again)
-    if verdict.against != (production.version if production else None):
-        raise Refused(
-            f"The verdict on {label} compared with another version than serves now.", again
-        )
-    lenient = contract.contract.model[candidate.model].gates.on_unclear is Unclear.WARN
-    allowed = verdict.answer is Answer.PASS or (lenient and verdict.answer is Answer.CANNOT_TELL)
-    if not allowed:
-        raise Refused(
-            f"The gates say {verdict.answer} of {label}.",
-            f"thrive gates show {verdict.verdict_id}",
-        )
-    return verdict
-
-
-def _approvals(
-    tx: Tx, ctx: Context, candidate: ModelVersion, terms: ModelTerms
-) -> tuple[list[str], bool]:
-    """Return who approved, and whether somebody approved their own work.
-
-    On a server nobody approves their own work. In a folder there is one person, so it counts, and
-    the record says so.
-    """
-    needed = terms.approvals.get(PRODUCTION, 0)
-    given = gates.find_approvals(tx, ctx.project_id, candidate.model, candidate.version)
-    actors = list(dict.fromkeys(each.actor for each in given if each.step == PRODUCTION))
-    alone = ctx.folder is not None
-    counted = [actor for actor in actors if alone or actor != candidate.actor]
-    if len(counted) < needed:
-        label = format_reference(candidate.model, candidate.version)
-        raise Refused(
-            f"{label} has {len(counted)} of {needed} approvals for production.",
-            f'thrive approvals give {label} --reason "..."',
-        )
-    return counted, candidate.actor in counted
-
-
-def _find_running(tx: Tx, ctx: Context, model: str) -> Release | None:
-    running = releases.find_running(tx, ctx.project_id)
-    return next((each for each in running if each.model == model), None)
-
-
-def _contract(tx: Tx, project_id: str, version: ModelVersion) -> ParsedContract:
-    stored = projects.find_contract(tx, project_id, version.contract)
-    if stored is None:
-        raise NotFound(
-            f"The contract of {format_reference(version.model, version.version)} is not stored.",
-            "thrive doctor",
-        )
-    return parse(stored.text)
-
-
 def _terms(tx: Tx, ctx: Context, release: Release) -> ModelTerms:
     version = models.get_version(tx, ctx.project_id, release.model, release.candidate)
-    contract = _contract(tx, ctx.project_id, version).contract
+    contract = contract_of(tx, ctx.project_id, version).contract
     return contract.model.get(release.model, ModelTerms())
 
 

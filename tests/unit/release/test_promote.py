@@ -8,9 +8,9 @@ from thrive.domain.clock import HOUR, ClockMode, ClockState
 from thrive.domain.errors import Conflict, ContractGap, NotFound, Refused, UsageError
 from thrive.domain.gate import Answer, Verdict
 from thrive.domain.identifiers import new_id
-from thrive.domain.project import TeamContact
+from thrive.domain.project import StoredContract, TeamContact
 from thrive.domain.release import ReleaseState
-from thrive.flows import promote
+from thrive.flows import permission, promote
 from thrive.operations import Context
 from thrive.store import audit, gates, models, projects, releases
 
@@ -143,13 +143,7 @@ def test_a_dirty_tree_and_a_retired_version_stay_out_of_production(ctx):
 
 
 def test_a_gap_of_the_contract_blocks_production_by_its_line(ctx):
-    text = CONTRACT.replace('risk = "minimal"\n', "")
-    parsed = parse(text)
-    from thrive.domain.project import StoredContract
-
-    with ctx.home.write() as tx:
-        stored = StoredContract(digest=parsed.digest, text=text, commit="", stored_at=1)
-        projects.store_contract(tx, ctx.project_id, stored)
+    text = stored(ctx, CONTRACT.replace('risk = "minimal"\n', ""))
     version = add_version(ctx.home, constant_package(), contract=text)
     judge(ctx, version)
     promote.approvals_give(ctx, f"{MODEL}@{version.version}", reason="fine")
@@ -292,3 +286,55 @@ def test_a_death_between_two_writes_leaves_the_state_before(ctx, monkeypatch):
 def test_a_model_without_a_release_says_so(ctx):
     with pytest.raises(NotFound, match="No release"):
         promote.advance_releases(ctx, MODEL)
+
+
+def stored(ctx, text):
+    parsed = parse(text)
+    with ctx.home.write() as tx:
+        contract = StoredContract(digest=parsed.digest, text=text, commit="", stored_at=1)
+        projects.store_contract(tx, ctx.project_id, contract)
+    return text
+
+
+LOOSER = CONTRACT.replace('max_age = "90 days"', 'max_age = "900 days"')
+
+
+def test_a_loosened_contract_needs_an_approval_of_its_own(ctx):
+    full(ctx)
+    ready(ctx, against=1, contract=stored(ctx, LOOSER))
+    with pytest.raises(Refused, match=r"asks less .*sla.max_age: 900 days") as refused:
+        promote.start_release(ctx, MODEL)
+    assert "--step contract" in refused.value.hint
+    assert shares(ctx) == [(1, 1.0, False)]
+    promote.approvals_give(
+        ctx, MODEL, reason="winters are alike", step=permission.ApprovalStep.CONTRACT
+    )
+    release = promote.start_release(ctx, MODEL, phases=["full"])
+    assert release.evidence["loosened"] == ["sla.max_age: 900 days instead of 90 days."]
+
+
+def test_on_a_server_nobody_loosens_their_own_contract(ctx):
+    full(ctx)
+    version = ready(ctx, against=1, contract=stored(ctx, LOOSER))
+    author = Context(ctx.home, local_actor(version.actor), operation="test")
+    consent = permission.ApprovalStep.CONTRACT
+    promote.approvals_give(author, MODEL, reason="mine", step=consent)
+    with pytest.raises(Refused, match="asks less"):
+        promote.start_release(author, MODEL)
+    promote.approvals_give(ctx, MODEL, reason="agreed", step=consent)
+    assert promote.start_release(author, MODEL).candidate == version.version
+
+
+def test_rolling_back_to_nothing_does_not_forget_the_stricter_contract(ctx):
+    full(ctx)
+    promote.roll_back(ctx, MODEL, "errors")
+    ready(ctx, contract=stored(ctx, LOOSER))
+    with pytest.raises(Refused, match="asks less"):
+        promote.start_release(ctx, MODEL)
+
+
+def test_a_stricter_contract_needs_none(ctx):
+    full(ctx)
+    strict = CONTRACT.replace('max_age = "90 days"', 'max_age = "9 days"')
+    ready(ctx, against=1, contract=stored(ctx, strict))
+    assert promote.start_release(ctx, MODEL).evidence["loosened"] == []

@@ -1,0 +1,222 @@
+"""What allows a version to be released: a verdict, approvals, and a contract without gaps.
+
+A contract that asks less than that of what serves needs an approval of its own: whoever loosens a
+gate does not pass through it on the strength of the loosened terms alone.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from thrive.contract.gaps import gaps_for_model
+from thrive.contract.loosened import loosened
+from thrive.contract.parse import ParsedContract, parse
+from thrive.contract.schema import Unclear
+from thrive.domain.errors import Conflict, ContractGap, NotFound, Refused
+from thrive.domain.gate import Answer, Approval, Verdict
+from thrive.domain.model import ModelVersion
+from thrive.domain.reference import format_reference
+from thrive.domain.release import Release, RoutingTable, Variant
+from thrive.operations import Context
+from thrive.store import gates, models, projects, releases
+from thrive.store.database import Tx
+
+
+class ApprovalStep(StrEnum):
+    """What an approval consents to."""
+
+    PRODUCTION = "production"
+    """The version may answer users."""
+    CONTRACT = "contract"
+    """Its contract may ask less than that of the version that serves."""
+
+
+class Permission(msgspec.Struct, frozen=True, kw_only=True):
+    """What allowed a release: kept with its audit row.
+
+    Attributes:
+        verdict: the verdict that passed.
+        approvals: who approved the version.
+        own_approval: somebody approved their own work, as one may alone in a folder.
+        loosened: in which ways the contract asks less than the one before.
+    """
+
+    verdict: Verdict
+    approvals: list[str]
+    own_approval: bool
+    loosened: list[str]
+
+
+def permission(
+    tx: Tx,
+    ctx: Context,
+    candidate: ModelVersion,
+    contract: ParsedContract,
+    table: RoutingTable | None,
+) -> Permission:
+    """Return what allows a release of the version, or raise the first thing that is missing.
+
+    Args:
+        tx: the transaction that will move the routing table.
+        ctx: who asks, and where.
+        candidate: the version.
+        contract: the one it was registered under.
+        table: what is live now.
+
+    Raises:
+        Refused: no verdict allows it, it comes from a dirty tree, it is retired, or approvals
+            are missing.
+        ContractGap: the contract leaves a question open that production asks.
+        Conflict: a release of the model is on its way, or the version serves already.
+    """
+    label = format_reference(candidate.model, candidate.version)
+    running = find_running(tx, ctx, candidate.model)
+    if running is not None:
+        raise Conflict(
+            f"A release of {format_reference(running.model, running.candidate)} is on its way.",
+            f"thrive releases show {running.release_id}",
+        )
+    production = table.production() if table else None
+    if production is not None and production.version == candidate.version:
+        raise Conflict(f"{label} serves already.", f"thrive models show {candidate.model}")
+    if candidate.retired_at is not None:
+        raise Refused(f"{label} is retired.", "register a new version")
+    if candidate.dirty:
+        raise Refused(
+            f"{label} was made from files that were not committed: nobody could make it again.",
+            "commit, train and register again",
+        )
+    _require_answers(tx, ctx, candidate, contract)
+    verdict = _verdict(tx, ctx, candidate, contract, production)
+    less = contract_loosened(tx, ctx, candidate, contract)
+    if less:
+        _require_contract_approval(tx, ctx, candidate, less)
+    needed = contract.contract.model[candidate.model].approvals.get(ApprovalStep.PRODUCTION, 0)
+    approvals = counted_approvals(tx, ctx, candidate, ApprovalStep.PRODUCTION)
+    if len(approvals) < needed:
+        raise Refused(
+            f"{label} has {len(approvals)} of {needed} approvals for production.",
+            f'thrive approvals give {label} --reason "..."',
+        )
+    return Permission(
+        verdict=verdict,
+        approvals=approvals,
+        own_approval=candidate.actor in approvals,
+        loosened=less,
+    )
+
+
+def contract_loosened(
+    tx: Tx, ctx: Context, candidate: ModelVersion, contract: ParsedContract
+) -> list[str]:
+    """Return in which ways a version's contract asks less than that of what served last."""
+    past = releases.routing_history(tx, ctx.project_id, candidate.model)
+    served = next((live for table in past if (live := table.production()) is not None), None)
+    if served is None:
+        return []
+    before = models.get_version(tx, ctx.project_id, candidate.model, served.version)
+    if before.contract == candidate.contract:
+        return []
+    old = contract_of(tx, ctx.project_id, before)
+    return loosened(old.contract, contract.contract, candidate.model)
+
+
+def counted_approvals(
+    tx: Tx, ctx: Context, candidate: ModelVersion, step: ApprovalStep
+) -> list[str]:
+    """Return whose approval of a step counts.
+
+    On a server nobody approves their own work. In a folder there is one person, so it counts, and
+    the record says so.
+    """
+    given = approvals_of(tx, ctx, candidate, step)
+    actors = list(dict.fromkeys(each.actor for each in given))
+    alone = ctx.folder is not None
+    return [actor for actor in actors if alone or actor != candidate.actor]
+
+
+def approvals_of(tx: Tx, ctx: Context, version: ModelVersion, step: ApprovalStep) -> list[Approval]:
+    """Return the approvals that a version has for a step."""
+    given = gates.find_approvals(tx, ctx.project_id, version.model, version.version)
+    return [approval for approval in given if approval.step == step]
+
+
+def _require_answers(
+    tx: Tx, ctx: Context, candidate: ModelVersion, contract: ParsedContract
+) -> None:
+    teams = contract.contract.team
+    reachable = {
+        each.team
+        for each in projects.contacts(tx, ctx.project_id)
+        if each.team in teams and teams[each.team].channel == each.channel
+    }
+    found = gaps_for_model(contract, candidate.model, candidate.training, reachable)
+    if found:
+        first, more = found[0], len(found) - 1
+        rest = f" ({more} more: `thrive check`)" if more else ""
+        raise ContractGap(f"thrive.toml:{first.line}: {first.what}{rest}", first.fix)
+
+
+def _verdict(
+    tx: Tx,
+    ctx: Context,
+    candidate: ModelVersion,
+    contract: ParsedContract,
+    production: Variant | None,
+) -> Verdict:
+    """Return the latest verdict if it passes, and judged exactly what would go live now."""
+    label = format_reference(candidate.model, candidate.version)
+    again = f"thrive gates run {label}"
+    found = gates.find_verdicts(tx, ctx.project_id, candidate.model, candidate.version, limit=1)
+    if not found:
+        raise Refused(f"No gate has judged {label}.", again)
+    verdict = found[0]
+    judged = (verdict.candidate, verdict.test_data, verdict.contract)
+    if judged != (candidate.package, candidate.evaluation, candidate.contract):
+        raise Refused(f"The verdict on {label} judged another package, data or contract.", again)
+    if verdict.against != (production.version if production else None):
+        raise Refused(
+            f"The verdict on {label} compared with another version than serves now.", again
+        )
+    lenient = contract.contract.model[candidate.model].gates.on_unclear is Unclear.WARN
+    allowed = verdict.answer is Answer.PASS or (lenient and verdict.answer is Answer.CANNOT_TELL)
+    if not allowed:
+        raise Refused(
+            f"The gates say {verdict.answer} of {label}.",
+            f"thrive gates show {verdict.verdict_id}",
+        )
+    return verdict
+
+
+def _require_contract_approval(
+    tx: Tx, ctx: Context, candidate: ModelVersion, less: list[str]
+) -> None:
+    if counted_approvals(tx, ctx, candidate, ApprovalStep.CONTRACT):
+        return
+    label = format_reference(candidate.model, candidate.version)
+    more = f" ({len(less) - 1} more)" if len(less) > 1 else ""
+    raise Refused(
+        f"The contract of {label} asks less than the one in force: {less[0]}{more}",
+        f'thrive approvals give {label} --step contract --reason "..."',
+    )
+
+
+def find_running(tx: Tx, ctx: Context, model: str) -> Release | None:
+    """Return the release of a model that is on its way, held or not."""
+    running = releases.find_running(tx, ctx.project_id)
+    return next((each for each in running if each.model == model), None)
+
+
+def contract_of(tx: Tx, project_id: str, version: ModelVersion) -> ParsedContract:
+    """Return the contract a version was registered under.
+
+    Raises:
+        NotFound: it is not stored.
+    """
+    stored = projects.find_contract(tx, project_id, version.contract)
+    if stored is None:
+        raise NotFound(
+            f"The contract of {format_reference(version.model, version.version)} is not stored.",
+            "thrive doctor",
+        )
+    return parse(stored.text)
