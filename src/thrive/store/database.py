@@ -186,7 +186,7 @@ def translated() -> Generator[None]:
 _MEANINGS: tuple[tuple[tuple[str, ...], type[InfrastructureError], str, str], ...] = (
     (("locked", "busy"), StoreBusy, "The database is held by another writer.", "try again"),
     (
-        ("is full", "no space"),
+        ("is full", "no space", "ioerr_shmsize"),
         DiskFull,
         "No space left for the database; nothing was written.",
         "free some space, then try again",
@@ -209,7 +209,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[InfrastructureError], str, str], ..
 def _translate(error: DBAPIError) -> ThriveError | None:
     if hasattr(error.orig, "sqlstate"):
         return postgresql.translate(error) or _unavailable(error)
-    words = str(error.orig).lower()
+    words = f"{error.orig} {getattr(error.orig, 'sqlite_errorname', '')}".lower()
     if isinstance(error, IntegrityError) and "unique" in words:
         return Conflict("Somebody else wrote the same thing first.", "read again, then decide")
     for signs, kind, what, hint in _MEANINGS:
