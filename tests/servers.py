@@ -57,13 +57,25 @@ def s3_server() -> Iterator[S3Server]:
     folder = Path(tempfile.mkdtemp(prefix="thrive-s3-"))
     process = None
     try:
-        process, server = _start(program, folder)
+        process, server = _start_patiently(program, folder)
         yield server
     finally:
         if process:
             process.kill()  # it may take over 10 s to leave when asked politely
             process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_patiently(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], S3Server]:
+    """Start it, with other ports when somebody took one of them in the meantime."""
+    for attempt in range(3):
+        with suppress(RuntimeError):
+            place = folder / str(attempt)
+            place.mkdir()
+            return _start(program, place)
+    place = folder / "last"
+    place.mkdir()
+    return _start(program, place)
 
 
 def _start(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], S3Server]:

@@ -15,6 +15,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.data.operations",
     "thrive.feedback.operations",
     "thrive.flows.act",
+    "thrive.flows.backups",
     "thrive.flows.controller",
     "thrive.flows.doctor",
     "thrive.flows.follow",

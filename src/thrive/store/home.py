@@ -170,12 +170,7 @@ def connect_home(
         StoreUnavailable: the database or the object store does not answer.
     """
     address = postgresql.normal_address(database_url)
-    record: dict[str, object] = {
-        "name": project_name,
-        "database": postgresql.without_password(address),
-        "objects": objects if "://" in objects else str(Path(objects).resolve()),
-        "endpoint": _endpoint(),
-    }
+    record: dict[str, object] = {"name": project_name, **_team_record(address, objects)}
     with _new_folder(local_folder):
         blobs = _blobs(local_folder, record)
         record["guarantees"] = msgspec.to_builtins(_probed(blobs))
@@ -191,6 +186,50 @@ def connect_home(
             raise
         _write_record(local_folder, {"project": project.project_id, **record})
     return Home(project, database, blobs, local_folder)
+
+
+def vacant_home(
+    project: Project, project_folder: Path, database_url: str = "", objects: str = ""
+) -> Home:
+    """Return a home that has its tables and may lack its project's row: what a restore fills.
+
+    Until the row is there, `open_home` says that the home holds no project.
+
+    Args:
+        project: the project that will live there.
+        project_folder: gets the `.thrive/`; one for the same project is used as it is.
+        database_url: a team's database, empty for an embedded home.
+        objects: a team's object store, empty for an embedded home.
+
+    Raises:
+        Conflict: the folder has the home of another project.
+    """
+    folder = project_folder / FOLDER
+    record: dict[str, object] = {"project": project.project_id, "name": project.name}
+    if (folder / "home.json").exists():
+        known = _record(folder)
+        if known.get("project") != project.project_id:
+            raise Conflict(f"{folder} is the home of {known.get('name')}.", "choose another folder")
+    address = postgresql.normal_address(database_url) if database_url else ""
+    if address:
+        record |= _team_record(address, objects)
+    else:
+        refuse_network_file_system(project_folder)
+    with _new_folder(folder):
+        database = Database(address) if address else _database(folder, {})
+        blobs = _blobs(folder, record)
+        migrate(database)
+        _write_record(folder, record)
+    return Home(project, database, blobs, folder)
+
+
+def _team_record(address: str, objects: str) -> dict[str, object]:
+    """Return what `home.json` says of a team's stores."""
+    return {
+        "database": postgresql.without_password(address),
+        "objects": objects if "://" in objects else str(Path(objects).resolve()),
+        "endpoint": _endpoint(),
+    }
 
 
 @contextmanager

@@ -99,6 +99,13 @@ def lock_changes(tx: sa.Connection, project_id: str) -> None:
     tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_CHANGES_LOCK, key)))
 
 
+def count_from(tx: sa.Connection, column: sa.Column[int]) -> None:
+    """Let an automatic counter go on after the greatest number in its column."""
+    sequence = sa.func.pg_get_serial_sequence(column.table.name, column.name)
+    greatest = sa.select(sa.func.max(column)).scalar_subquery()
+    tx.execute(sa.select(sa.func.setval(sequence, sa.func.greatest(greatest, 1))))
+
+
 _BUSY = (StoreBusy, "Another writer held what this one needs for too long.", "try again")
 _AWAY = (StoreUnavailable, "The database does not answer.", "thrive doctor")
 _REFUSED = (
