@@ -183,7 +183,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.default_factory is not msgspec.NODEFAULT:
         value = field.default_factory()
     if value is msgspec.NODEFAULT:
-        return "must be said"
+        return "that of the cause"
     if value in (None, "", [], {}) or isinstance(value, Terms):
         return ""
     shown = value.value if isinstance(value, Enum) else value

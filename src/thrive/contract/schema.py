@@ -350,7 +350,7 @@ class ActionTerms(Terms, frozen=True, kw_only=True):
 
     Attributes:
         do: the action to recommend, or `propose`, or `notice`.
-        decide: the team that decides; the model's owner if not said.
+        decide: the team that decides; for every cause the model's owner if not said.
         within: until when.
         default: what is done when nobody decides in time; nothing if not said.
     """
