@@ -57,25 +57,13 @@ def s3_server() -> Iterator[S3Server]:
     folder = Path(tempfile.mkdtemp(prefix="thrive-s3-"))
     process = None
     try:
-        process, server = _start_patiently(program, folder)
+        process, server = _start(program, folder)
         yield server
     finally:
         if process:
             process.kill()  # it may take over 10 s to leave when asked politely
             process.wait()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _start_patiently(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], S3Server]:
-    """Start it, with other ports when somebody took one of them in the meantime."""
-    for attempt in range(3):
-        with suppress(RuntimeError):
-            place = folder / str(attempt)
-            place.mkdir()
-            return _start(program, place)
-    place = folder / "last"
-    place.mkdir()
-    return _start(program, place)
 
 
 def _start(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], S3Server]:
@@ -91,6 +79,7 @@ def _start(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], S3Serve
     command = [program, "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1"]
     command += ["-ip.bind=127.0.0.1", "-s3", f"-s3.config={config}", *flags]
     command += ["-volume.max=20", "-master.volumeSizeLimitMB=64"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # they would take ports of their own
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
     server = S3Server(f"http://127.0.0.1:{ports[0]}", key, secret, bucket, process.pid)
