@@ -11,7 +11,8 @@ import msgspec
 
 from thrive.contract.lines import line_of, path_of
 from thrive.contract.parse import ParsedContract
-from thrive.contract.schema import DataTerms, ModelTerms, Risk, Sla, Where
+from thrive.contract.schema import Contract, DataTerms, ModelTerms, Risk, Sla, Where
+from thrive.domain.project import TeamContact
 
 SHORTEST_PURPOSE = 40
 """Fewer characters than this do not say what a model is for, for whom, and when."""
@@ -40,6 +41,16 @@ class _Finding(msgspec.Struct, frozen=True):
     what: str
     fix: str
     blocks: Literal["train", "production"] = "production"
+
+
+def reached_teams(contract: Contract, contacts: Iterable[TeamContact]) -> set[str]:
+    """Return the teams at whose present channel a test message arrived."""
+    teams = contract.team
+    return {
+        each.team
+        for each in contacts
+        if each.team in teams and teams[each.team].channel == each.channel
+    }
 
 
 def gaps(parsed: ParsedContract, reachable: Collection[str] = ()) -> list[Gap]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from thrive.contract.gaps import Gap, gaps
+from thrive.contract.gaps import Gap, gaps, reached_teams
 from thrive.contract.parse import CONTRACT_FILE, ParsedContract, load
 from thrive.contract.template import new_contract
 from thrive.domain.actor import ANYONE, PEOPLE
@@ -217,12 +217,7 @@ def _reachable(ctx: Context, parsed: ParsedContract) -> set[str]:
             contacts = projects.contacts(tx, ctx.project_id)
     except NotFound:
         return set()
-    teams = parsed.contract.team
-    return {
-        contact.team
-        for contact in contacts
-        if contact.team in teams and teams[contact.team].channel == contact.channel
-    }
+    return reached_teams(parsed.contract, contacts)
 
 
 def _line(parsed: ParsedContract, gap: Gap) -> GapLine:

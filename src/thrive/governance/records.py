@@ -2,6 +2,7 @@
 
 import msgspec
 
+from thrive.contract.gaps import reached_teams
 from thrive.contract.parse import ParsedContract, parse
 from thrive.contract.schema import Contract, ModelTerms
 from thrive.domain.dataset import DatasetVersion
@@ -55,12 +56,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reachable(self) -> set[str]:
         """The teams at whose present channel a test message arrived."""
-        teams = self.contract.team
-        return {
-            one.team
-            for one in self.contacts
-            if one.team in teams and teams[one.team].channel == one.channel
-        }
+        return reached_teams(self.contract, self.contacts)
 
 
 def read_records(ctx: Context, reference: str) -> Records:
