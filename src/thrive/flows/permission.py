@@ -8,15 +8,16 @@ from enum import StrEnum
 
 import msgspec
 
-from thrive.contract.gaps import gaps_for_model
+from thrive.contract.gaps import gaps_for_model, reached_teams
 from thrive.contract.loosened import loosened
-from thrive.contract.parse import ParsedContract, parse
+from thrive.contract.parse import ParsedContract
 from thrive.contract.schema import Unclear
-from thrive.domain.errors import Conflict, ContractGap, NotFound, Refused
-from thrive.domain.gate import Answer, Approval, Verdict
+from thrive.domain.errors import Conflict, ContractGap, Refused
+from thrive.domain.gate import Answer, Verdict
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.release import Release, RoutingTable, Variant
+from thrive.flows.contracts import contract_of
 from thrive.operations import Context
 from thrive.store import gates, models, projects, releases
 from thrive.store.database import Tx
@@ -29,6 +30,13 @@ class ApprovalStep(StrEnum):
     """The version may answer users."""
     CONTRACT = "contract"
     """Its contract may ask less than that of the version that serves."""
+
+
+class Missing(msgspec.Struct, frozen=True, kw_only=True):
+    """An approval that a version lacks: what it is about, and the command that gives it."""
+
+    what: str
+    command: str
 
 
 class Permission(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,22 +96,43 @@ def permission(
         )
     _require_answers(tx, ctx, candidate, contract)
     verdict = _verdict(tx, ctx, candidate, contract, production)
-    less = contract_loosened(tx, ctx, candidate, contract)
-    if less:
-        _require_contract_approval(tx, ctx, candidate, less)
-    needed = contract.contract.model[candidate.model].approvals.get(ApprovalStep.PRODUCTION, 0)
+    lacking = missing_approvals(tx, ctx, candidate, contract)
+    if lacking:
+        raise Refused(f"{lacking[0].what}.", lacking[0].command)
     approvals = counted_approvals(tx, ctx, candidate, ApprovalStep.PRODUCTION)
-    if len(approvals) < needed:
-        raise Refused(
-            f"{label} has {len(approvals)} of {needed} approvals for production.",
-            f'thrive approvals give {label} --reason "..."',
-        )
     return Permission(
         verdict=verdict,
         approvals=approvals,
         own_approval=candidate.actor in approvals,
-        loosened=less,
+        loosened=contract_loosened(tx, ctx, candidate, contract),
     )
+
+
+def missing_approvals(
+    tx: Tx, ctx: Context, candidate: ModelVersion, contract: ParsedContract
+) -> list[Missing]:
+    """Return the approvals that a version lacks before it may be released."""
+    label = format_reference(candidate.model, candidate.version)
+    found: list[Missing] = []
+    less = contract_loosened(tx, ctx, candidate, contract)
+    if less and not counted_approvals(tx, ctx, candidate, ApprovalStep.CONTRACT):
+        ways = "; ".join(each.rstrip(".") for each in less)
+        found.append(
+            Missing(
+                what=f"The contract of {label} asks less than the one in force ({ways})",
+                command=f'thrive approvals give {label} --step contract --reason "..."',
+            )
+        )
+    needed = contract.contract.model[candidate.model].approvals.get(ApprovalStep.PRODUCTION, 0)
+    given = len(counted_approvals(tx, ctx, candidate, ApprovalStep.PRODUCTION))
+    if given < needed:
+        found.append(
+            Missing(
+                what=f"{label} has {given} of {needed} approvals for production",
+                command=f'thrive approvals give {label} --reason "..."',
+            )
+        )
+    return found
 
 
 def contract_loosened(
@@ -129,27 +158,16 @@ def counted_approvals(
     On a server nobody approves their own work. In a folder there is one person, so it counts, and
     the record says so.
     """
-    given = approvals_of(tx, ctx, candidate, step)
-    actors = list(dict.fromkeys(each.actor for each in given))
+    given = gates.find_approvals(tx, ctx.project_id, candidate.model, candidate.version)
+    actors = list(dict.fromkeys(each.actor for each in given if each.step == step))
     alone = ctx.folder is not None
     return [actor for actor in actors if alone or actor != candidate.actor]
-
-
-def approvals_of(tx: Tx, ctx: Context, version: ModelVersion, step: ApprovalStep) -> list[Approval]:
-    """Return the approvals that a version has for a step."""
-    given = gates.find_approvals(tx, ctx.project_id, version.model, version.version)
-    return [approval for approval in given if approval.step == step]
 
 
 def _require_answers(
     tx: Tx, ctx: Context, candidate: ModelVersion, contract: ParsedContract
 ) -> None:
-    teams = contract.contract.team
-    reachable = {
-        each.team
-        for each in projects.contacts(tx, ctx.project_id)
-        if each.team in teams and teams[each.team].channel == each.channel
-    }
+    reachable = reached_teams(contract.contract, projects.contacts(tx, ctx.project_id))
     found = gaps_for_model(contract, candidate.model, candidate.training, reachable)
     if found:
         first, more = found[0], len(found) - 1
@@ -188,35 +206,7 @@ def _verdict(
     return verdict
 
 
-def _require_contract_approval(
-    tx: Tx, ctx: Context, candidate: ModelVersion, less: list[str]
-) -> None:
-    if counted_approvals(tx, ctx, candidate, ApprovalStep.CONTRACT):
-        return
-    label = format_reference(candidate.model, candidate.version)
-    more = f" ({len(less) - 1} more)" if len(less) > 1 else ""
-    raise Refused(
-        f"The contract of {label} asks less than the one in force: {less[0]}{more}",
-        f'thrive approvals give {label} --step contract --reason "..."',
-    )
-
-
 def find_running(tx: Tx, ctx: Context, model: str) -> Release | None:
     """Return the release of a model that is on its way, held or not."""
     running = releases.find_running(tx, ctx.project_id)
     return next((each for each in running if each.model == model), None)
-
-
-def contract_of(tx: Tx, project_id: str, version: ModelVersion) -> ParsedContract:
-    """Return the contract a version was registered under.
-
-    Raises:
-        NotFound: it is not stored.
-    """
-    stored = projects.find_contract(tx, project_id, version.contract)
-    if stored is None:
-        raise NotFound(
-            f"The contract of {format_reference(version.model, version.version)} is not stored.",
-            "thrive doctor",
-        )
-    return parse(stored.text)

@@ -18,7 +18,8 @@ from thrive.domain.gate import Approval
 from thrive.domain.identifiers import new_id
 from thrive.domain.reference import format_reference, parse_reference
 from thrive.domain.release import Release, ReleaseState, RoutingTable, Variant
-from thrive.flows.permission import ApprovalStep, contract_of, find_running, permission
+from thrive.flows.contracts import contract_of
+from thrive.flows.permission import ApprovalStep, find_running, permission
 from thrive.operations import Context, operation
 from thrive.packaging.signature import Signature
 from thrive.release import machine

@@ -5,27 +5,36 @@ from typing import Any
 import msgspec
 
 from thrive.domain.actor import ANYONE
-from thrive.domain.clock import SECOND, ClockMode, machine_now
-from thrive.domain.model import Model
+from thrive.domain.clock import ClockMode, machine_now
 from thrive.domain.monitoring import Alert, AlertState, Level
 from thrive.domain.release import Release, RoutingTable
 from thrive.domain.run import Run
+from thrive.flows.facts import ModelFacts, every_model
+from thrive.flows.health import assess, worst
 from thrive.operations import Context, operation
-from thrive.store import models, monitoring, releases, runs
-from thrive.store.database import Tx
+from thrive.serving.hosts import seen
+from thrive.store import monitoring, releases, runs
 
 LAST_RUNS = 5
-SILENT_AFTER = 30 * SECOND
-"""A serving host that said nothing for so long is shown as silent."""
 
 
 class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One model: its newest version, what is live with which traffic, and how it does."""
+    """One model: its newest version, what is live with which traffic, and how it does.
+
+    Attributes:
+        model: its name.
+        newest: the number of its newest version.
+        live: what carries traffic, "" for nothing.
+        health: that of the part which does worst, or that the model is not live.
+        why: that part, with one sentence.
+        owner: who answers for the model.
+    """
 
     model: str
     newest: int | None
     live: str
     health: str
+    why: str
     owner: str
 
 
@@ -97,13 +106,11 @@ def status(ctx: Context) -> Status:
     with ctx.read() as tx:
         waiting = monitoring.find_alerts(tx, ctx.project_id, states=(AlertState.OPEN.value,))
         on_their_way = releases.find_running(tx, ctx.project_id)
-        named = models.find(tx, ctx.project_id)
-        lines = [_model(tx, ctx, model, waiting, on_their_way) for model in named]
         last = runs.find(tx, ctx.project_id, limit=LAST_RUNS)
         hosts = releases.find_hosts(tx, ctx.project_id)
+    lines = [_model(facts) for facts in every_model(ctx)]
     alerts = [alert for alert in waiting if alert.level is Level.ALERT]
     clock = ctx.home.clock()
-    machine = machine_now()
     return Status(
         project=ctx.home.project.name,
         clock="replay" if clock.mode is ClockMode.REPLAY else "real",
@@ -115,36 +122,30 @@ def status(ctx: Context) -> Status:
         runs=[_run(run) for run in last],
         serving=[
             HostStatus(
-                url=host.url or host.host,
-                state="answering" if machine - host.seen_at < SILENT_AFTER else "silent",
-                answered=host.answered,
-                failed=host.failed,
-                seen_at=host.seen_at,
+                url=each.host.url or each.host.host,
+                state="answering" if each.up else "silent",
+                answered=each.host.answered,
+                failed=each.host.failed,
+                seen_at=each.host.seen_at,
             )
-            for host in hosts
+            for each in seen(hosts, machine_now())
         ],
         next_hint=_next(alerts, lines, last),
     )
 
 
-def _model(
-    tx: Tx, ctx: Context, model: Model, alerts: list[Alert], on_their_way: list[Release]
-) -> ModelStatus:
-    versions = models.versions(tx, ctx.project_id, model.name)
-    routing = releases.current_routing(tx, ctx.project_id, model.name)
-    mine = [alert for alert in alerts if alert.model == model.name]
-    paging = sorted({alert.cause.value for alert in mine if alert.level is Level.ALERT})
-    noticed = sorted({alert.cause.value for alert in mine if alert.level is Level.NOTICE})
-    live = _traffic(routing)
-    releasing = any(release.model == model.name for release in on_their_way)
-    if paging:
-        health = f"alert: {', '.join(paging)}"
-    elif noticed:
-        health = f"notice: {', '.join(noticed)}"
+def _model(facts: ModelFacts) -> ModelStatus:
+    live = _traffic(facts.history[0] if facts.history else None)
+    decisive = worst(assess(facts)) if facts.production is not None else None
+    if decisive is not None:
+        health, why = decisive.health.value, f"{decisive.name}: {decisive.why}"
     else:
-        health = "ok" if live else "releasing" if releasing else "not live"
-    newest = versions[0].version if versions else None
-    return ModelStatus(model=model.name, newest=newest, live=live, health=health, owner=model.owner)
+        health, why = "releasing" if facts.under_way() else "not live", ""
+    newest = facts.versions[0].version if facts.versions else None
+    owner = facts.model.owner
+    return ModelStatus(
+        model=facts.model.name, newest=newest, live=live, health=health, why=why, owner=owner
+    )
 
 
 def _traffic(routing: RoutingTable | None) -> str:

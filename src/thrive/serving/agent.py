@@ -23,6 +23,7 @@ from thrive.serving.asgi import Limits
 from thrive.serving.control_plane import ControlPlane
 from thrive.serving.counters import FOLDER as STATES
 from thrive.serving.counters import common_revisions, read_states
+from thrive.serving.hosts import HEARTBEAT_EVERY_S
 from thrive.serving.numbers import own_numbers
 from thrive.serving.packages import PackageCache
 from thrive.serving.routes import FILE_NAME, Routes, ServedModel, mark_checked, write_routes
@@ -33,7 +34,6 @@ _logger = logging.getLogger(__name__)
 POLL_EVERY_S = 0.25
 RETRY_S = 2.0
 """How long a package that could not be had is left alone before it is asked for again."""
-HEARTBEAT_EVERY_S = 5.0
 SHIP_EVERY_S = 15.0
 TURN_S = 0.05
 ANNOUNCEMENT = "serving.json"

@@ -8,12 +8,12 @@ from collections.abc import Generator
 import msgspec
 
 from thrive.domain.actor import ANYONE, RELEASERS
-from thrive.domain.clock import SECOND, machine_now
+from thrive.domain.clock import machine_now
 from thrive.domain.errors import UsageError
-from thrive.domain.release import ServingHost
 from thrive.operations import Context, Kind, operation
-from thrive.serving.agent import HEARTBEAT_EVERY_S, Agent, AgentOptions
+from thrive.serving.agent import Agent, AgentOptions
 from thrive.serving.control_plane import LocalControlPlane
+from thrive.serving.hosts import HostStatus, seen
 from thrive.serving.lookup import PredictionRecord, find_prediction
 from thrive.store import releases
 
@@ -27,14 +27,6 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     answered: int
     failed: int
     dropped: int
-
-
-class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A serving host and whether it spoke lately."""
-
-    host: ServingHost
-    up: bool
-    silent_for: int
 
 
 @operation("serve", kind=Kind.CLIENT, role=RELEASERS, next_hint="thrive status")
@@ -82,15 +74,7 @@ def serving_status(ctx: Context) -> list[HostStatus]:
     """
     with ctx.read() as tx:
         hosts = releases.find_hosts(tx, ctx.project_id)
-    now = machine_now()
-    return [
-        HostStatus(
-            host=each,
-            up=bool(each.url) and now - each.seen_at < 3 * HEARTBEAT_EVERY_S * SECOND,
-            silent_for=now - each.seen_at,
-        )
-        for each in hosts
-    ]
+    return seen(hosts, machine_now())
 
 
 @operation("predictions show", role=ANYONE)

@@ -10,8 +10,8 @@ from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.gate import Answer
 from thrive.domain.model import Stage
 from thrive.domain.run import MetricPoint
+from thrive.flows.health import Health
 from thrive.operations import Context
-from thrive.ui.health import Health
 from thrive.ui.pages import (
     alert,
     alerts,

@@ -10,9 +10,10 @@ from tests.unit.ui.filled_home import CANDIDATE, MODEL, NOW, OTHER, FilledHome
 
 from thrive.domain.clock import DAY
 from thrive.domain.monitoring import AlertState
+from thrive.flows.health import Health
+from thrive.flows.status import status
 from thrive.operations import Context
 from thrive.store import monitoring
-from thrive.ui.health import Health
 from thrive.ui.pages import today
 
 
@@ -163,3 +164,13 @@ def test_a_broken_feed_is_seen_without_an_alert(context: Context) -> None:
     assert rows[OTHER].health is Health.BAD
     assert rows[OTHER].part == "Data quality"
     assert "visib is missing in 50% of rows" in rows[OTHER].why
+
+
+def test_status_and_today_say_the_same_of_every_model(page, filled: FilledHome) -> None:
+    rows = {row.name: row for row in [*page.unhealthy, *page.well]}
+    told = {line.model: line for line in status(filled.context).models}
+    assert {row.health for row in rows.values()} > {Health.OK}
+    for name, row in rows.items():
+        assert (told[name].health, told[name].why) == (row.health, f"{row.part}: {row.why}")
+    for idle in page.idle:
+        assert told[idle.name].health in {"not live", "releasing"}

@@ -8,10 +8,10 @@ import pytest
 from tests.streams import Stream
 
 from thrive.domain.clock import DAY
+from thrive.flows.health import Health
 from thrive.monitoring.alerts import raise_alerts
 from thrive.monitoring.closing import close_windows
 from thrive.operations import Context
-from thrive.ui.health import Health
 from thrive.ui.pages import model, today
 
 

@@ -6,10 +6,10 @@ import msgspec
 
 from thrive.contract.schema import ActionTerms
 from thrive.domain.monitoring import Alert, AlertState, Decision, Window
+from thrive.flows.contracts import find_contract
 from thrive.monitoring.findings import Findings, findings_of
 from thrive.operations import Context
 from thrive.store import models, monitoring
-from thrive.ui.facts import contract_of
 from thrive.ui.words import quoted
 
 MEANINGS = {
@@ -81,7 +81,7 @@ def load(ctx: Context, alert_id: str) -> AlertPage:
             ),
             None,
         )
-        contract = contract_of(ctx, tx, version)
+        contract = find_contract(tx, ctx.project_id, version) if version is not None else None
     until = alert.last_bad if alert.last_bad is not None else alert.opened_at
     windows = [window for window in found if window.start <= until]
     terms = contract.contract.model.get(alert.model) if contract is not None else None

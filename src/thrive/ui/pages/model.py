@@ -10,13 +10,13 @@ from thrive.domain.model import ModelVersion, Stage
 from thrive.domain.monitoring import Alert, Decision
 from thrive.domain.reference import format_reference
 from thrive.domain.release import Release, RoutingTable
+from thrive.flows.facts import ModelFacts, one_model
+from thrive.flows.health import Health, Part, assess, worst
 from thrive.monitoring.baseline import load_baseline
 from thrive.monitoring.findings import findings_of
 from thrive.operations import Context
 from thrive.registry.stages import stage_of
 from thrive.store import gates, monitoring
-from thrive.ui.facts import ModelFacts, one_model
-from thrive.ui.health import Health, Part, assess, worst
 from thrive.ui.pages.today import LastWindow, Share, last_window, traffic_of
 from thrive.ui.series import Performance, Point, performance_of
 

@@ -2,9 +2,9 @@
 
 import msgspec
 
+from thrive.flows.facts import ModelFacts, every_model
+from thrive.flows.health import Health, assess, worst
 from thrive.operations import Context
-from thrive.ui.facts import ModelFacts, every_model
-from thrive.ui.health import Health, assess, worst
 
 
 class ModelLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,13 +10,15 @@ from thrive.domain.model import ModelVersion, Stage
 from thrive.domain.monitoring import Alert, AlertState, Level
 from thrive.domain.reference import format_reference
 from thrive.domain.release import Release, ReleaseState
+from thrive.flows.contracts import find_contract
+from thrive.flows.facts import ModelFacts, every_model
+from thrive.flows.health import ORDER, Health, Part, assess, error_share, worst
+from thrive.flows.permission import Missing, missing_approvals
 from thrive.monitoring.findings import findings_of
 from thrive.operations import Context
 from thrive.registry.stages import stage_of
 from thrive.store import gates, monitoring
 from thrive.store.database import Tx
-from thrive.ui.facts import ModelFacts, approvals_of, contract_of, every_model
-from thrive.ui.health import ORDER, Health, Part, assess, error_share, worst
 from thrive.ui.series import Performance, performance_of
 from thrive.ui.words import quoted
 
@@ -230,36 +232,32 @@ def _of_release(facts: ModelFacts, release: Release) -> Decide:
 
 
 def _approvals(ctx: Context, tx: Tx, facts: ModelFacts) -> list[Decide]:
-    """Return the approval that the newest version lacks, if its gates let it through."""
+    """Return the approvals that the newest version lacks, if its gates let it through."""
     newest = facts.versions[0] if facts.versions else None
     if newest is None or stage_of(newest, facts.history) is not Stage.DEV:
         return []
     verdicts = gates.find_verdicts(tx, ctx.project_id, newest.model, newest.version, limit=1)
-    contract = contract_of(ctx, tx, newest)
-    terms = contract.contract.model.get(newest.model) if contract is not None else None
-    if terms is None or not verdicts or verdicts[0].answer is not Answer.PASS:
+    contract = find_contract(tx, ctx.project_id, newest)
+    known = contract is not None and newest.model in contract.contract.model
+    if contract is None or not known or not verdicts or verdicts[0].answer is not Answer.PASS:
         return []
-    needed = terms.approvals.get(Stage.PRODUCTION, 0)
-    given = len(approvals_of(ctx, tx, newest, Stage.PRODUCTION))
-    if given >= needed:
-        return []
-    return [_of_approval(facts, newest, given, needed, verdicts[0].created_at)]
+    return [
+        _of_approval(facts, newest, each, verdicts[0].created_at)
+        for each in missing_approvals(tx, ctx, newest, contract)
+    ]
 
 
-def _of_approval(
-    facts: ModelFacts, version: ModelVersion, given: int, needed: int, since: int
-) -> Decide:
-    label = format_reference(version.model, version.version)
+def _of_approval(facts: ModelFacts, version: ModelVersion, missing: Missing, since: int) -> Decide:
     return Decide(
         kind=Waiting.APPROVAL,
         model=version.model,
-        title=f"{label} passed its gates and has {given} of {needed} approvals for production",
+        title=missing.what,
         owner=facts.terms.model.owner or facts.model.owner,
         since=since,
         deadline=None,
         recommended="",
         default="",
-        command=f'thrive approvals give {label} --reason "..."',
+        command=missing.command,
         link=f"/models/{version.model}#gates",
     )
 

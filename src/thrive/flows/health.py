@@ -14,8 +14,8 @@ from thrive.contract.schema import Where
 from thrive.domain.clock import format_duration, parse_duration
 from thrive.domain.gate import Answer
 from thrive.domain.monitoring import Alert, AlertState, Cause, Level, Window
+from thrive.flows.facts import ModelFacts
 from thrive.monitoring.findings import Findings, findings_of
-from thrive.ui.facts import ModelFacts
 
 
 class Health(StrEnum):

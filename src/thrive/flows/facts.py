@@ -1,31 +1,30 @@
-"""What pages know of one model: its rows, read once, with the terms in force."""
-
-from functools import lru_cache
+"""What is known of one model: its rows, read once, with the terms in force."""
 
 import msgspec
 
-from thrive.contract.gaps import Gap, gaps
-from thrive.contract.parse import ParsedContract, parse
+from thrive.contract.gaps import Gap, gaps, reached_teams
+from thrive.contract.parse import ParsedContract
 from thrive.contract.schema import ACTION_DEFAULTS, Contract, ModelTerms
-from thrive.domain.clock import ClockMode
-from thrive.domain.gate import Approval, Verdict
+from thrive.domain.clock import ClockMode, machine_now
+from thrive.domain.gate import Verdict
 from thrive.domain.model import Model, ModelVersion
 from thrive.domain.monitoring import Alert, AlertState, Cause, Level, Window
 from thrive.domain.release import Release, ReleaseState, RoutingTable
+from thrive.flows.contracts import find_contract
 from thrive.monitoring.terms import TermsInForce
 from thrive.operations import Context
 from thrive.registry.stages import champion
-from thrive.serving.operations import serving_status
+from thrive.serving.hosts import seen
 from thrive.store import gates, models, monitoring, projects, releases
 from thrive.store.database import Tx
 
 WINDOWS = 60
-"""How many of a model's newest windows pages look at."""
+"""How many of a model's newest windows are looked at."""
 _ACTIVE = tuple(state.value for state in AlertState if state is not AlertState.CLOSED)
 
 
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the pages need of one model.
+    """Everything a screen needs of one model.
 
     Attributes:
         model: the model.
@@ -95,8 +94,8 @@ class _Servers(msgspec.Struct, frozen=True, kw_only=True):
 
 def every_model(ctx: Context) -> list[ModelFacts]:
     """Return the facts of all models, by name."""
-    servers = _servers(ctx)
     with ctx.read() as tx:
+        servers = _servers(ctx, tx)
         return [_facts(ctx, tx, model, servers) for model in models.find(tx, ctx.project_id)]
 
 
@@ -106,13 +105,13 @@ def one_model(ctx: Context, name: str) -> ModelFacts:
     Raises:
         NotFound: there is none of that name.
     """
-    servers = _servers(ctx)
     with ctx.read() as tx:
+        servers = _servers(ctx, tx)
         return _facts(ctx, tx, models.get(tx, ctx.project_id, name), servers)
 
 
-def _servers(ctx: Context) -> _Servers:
-    hosts = serving_status(ctx)
+def _servers(ctx: Context, tx: Tx) -> _Servers:
+    hosts = seen(releases.find_hosts(tx, ctx.project_id), machine_now())
     return _Servers(known=len(hosts), up=sum(host.up for host in hosts))
 
 
@@ -124,7 +123,7 @@ def _facts(ctx: Context, tx: Tx, model: Model, servers: _Servers) -> ModelFacts:
     number = champion(history)
     production = next((each for each in versions if each.version == number), None)
     judged = production or (versions[0] if versions else None)
-    contract = contract_of(ctx, tx, judged)
+    contract = find_contract(tx, project, judged) if judged is not None else None
     terms = _terms(contract, name)
     verdicts = gates.find_verdicts(tx, project, name, number, limit=1) if number else []
     return ModelFacts(
@@ -140,19 +139,11 @@ def _facts(ctx: Context, tx: Tx, model: Model, servers: _Servers) -> ModelFacts:
         ),
         alerts=monitoring.find_alerts(tx, project, model=name, states=_ACTIVE),
         verdict=verdicts[0] if verdicts else None,
-        gaps=gaps(contract, _reachable(ctx, tx, contract)) if contract is not None else [],
+        gaps=_gaps(tx, project, contract) if contract is not None else [],
         releases=releases.find(tx, project, name),
         servers=servers.known,
         servers_up=servers.up,
     )
-
-
-def contract_of(ctx: Context, tx: Tx, version: ModelVersion | None) -> ParsedContract | None:
-    """Return the contract a version was registered under, None if none is stored."""
-    if version is None:
-        return None
-    stored = projects.find_contract(tx, ctx.project_id, version.contract)
-    return _parsed(stored.text) if stored is not None else None
 
 
 def _terms(contract: ParsedContract | None, name: str) -> TermsInForce:
@@ -161,21 +152,5 @@ def _terms(contract: ParsedContract | None, name: str) -> TermsInForce:
     return TermsInForce(contract=whole, model=own)
 
 
-@lru_cache(maxsize=64)
-def _parsed(text: str) -> ParsedContract:
-    return parse(text)
-
-
-def _reachable(ctx: Context, tx: Tx, contract: ParsedContract) -> set[str]:
-    teams = contract.contract.team
-    return {
-        contact.team
-        for contact in projects.contacts(tx, ctx.project_id)
-        if contact.team in teams and teams[contact.team].channel == contact.channel
-    }
-
-
-def approvals_of(ctx: Context, tx: Tx, version: ModelVersion, step: str) -> list[Approval]:
-    """Return the approvals that a version has for a step."""
-    given = gates.find_approvals(tx, ctx.project_id, version.model, version.version)
-    return [approval for approval in given if approval.step == step]
+def _gaps(tx: Tx, project_id: str, contract: ParsedContract) -> list[Gap]:
+    return gaps(contract, reached_teams(contract.contract, projects.contacts(tx, project_id)))
