@@ -188,7 +188,12 @@ def test_the_names_are_built_around_any_way_to_call():
 
 
 def test_the_lazy_catalogue_holds_the_same_operations():
-    assert dict(Catalogue()) == dict(load_all())
+    declared = {
+        name: one
+        for name, one in load_all().items()
+        if one.function.__module__.startswith("thrive.")  # other tests declare operations too
+    }
+    assert dict(Catalogue()) == declared
 
 
 def test_python_offers_the_same_names(cli, project):
