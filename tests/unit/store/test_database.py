@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from thrive.domain.errors import Conflict, InfrastructureError, NotFound, SchemaTooNew, StoreBusy
+from thrive.domain.errors import (
+    Conflict,
+    DiskFull,
+    InfrastructureError,
+    NotFound,
+    SchemaTooNew,
+    StoreBusy,
+)
 from thrive.store import audit, changes, projects
 from thrive.store.database import Database
 from thrive.store.home import create_home, open_home
@@ -85,9 +92,10 @@ def changes_of(context):
 
 def test_a_second_writer_is_told_who_holds_the_home(tmp_path):
     path = tmp_path / "lock"
-    with FileLock(path).held(), pytest.raises(StoreBusy, match=f"pid {os.getpid()}"):
-        with FileLock(path, timeout=0.05).held():
-            pass
+    impatient = FileLock(path, timeout=0.05)
+    words = pytest.raises(StoreBusy, match=f"pid {os.getpid()}")
+    with FileLock(path).held(), words, impatient.held():
+        pass
 
 
 def test_writers_in_threads_and_processes_never_lose_an_audit_link(context, tmp_path):
@@ -208,11 +216,14 @@ def test_a_full_disk_is_one_clear_error_and_nothing_is_half_written(context):
         tx.exec_driver_sql("CREATE TABLE big (data BLOB)")
         pages = tx.exec_driver_sql("PRAGMA page_count").scalar()
         tx.exec_driver_sql(f"PRAGMA max_page_count={pages + 2}")
-    from thrive.domain.errors import DiskFull
 
-    with pytest.raises(DiskFull, match="nothing was written"), context.write("thing:1") as tx:
-        tx.exec_driver_sql(f"PRAGMA max_page_count={pages + 2}")
-        tx.exec_driver_sql("INSERT INTO big VALUES (randomblob(1000000))")
+    def fill() -> None:
+        with context.write("thing:1") as tx:
+            tx.exec_driver_sql(f"PRAGMA max_page_count={pages + 2}")
+            tx.exec_driver_sql("INSERT INTO big VALUES (randomblob(1000000))")
+
+    with pytest.raises(DiskFull, match="nothing was written"):
+        fill()
     with context.read() as tx:
         assert tx.execute(sa.text("SELECT count(*) FROM big")).scalar() == 0
         assert audit.latest(tx, context.project_id) == []
