@@ -54,7 +54,7 @@ def tokens_create(ctx: Context, name: str, *, role: list[str], expires: str = ""
         Conflict: another token of that name is not revoked.
 
     Examples:
-        thrive tokens create ana --role ml-engineer --expires "90 days"
+        thrive tokens create ci-runner --role ci --expires "90 days"
     """
     roles = _roles(role)
     now = machine_now()
