@@ -8,52 +8,57 @@ import math
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from thrive.domain.gate import Answer, CheckResult
 from thrive.gates.case import GateCase
-from thrive.gates.quality import LEVEL, each_group
+from thrive.gates.quality import LEVEL, group_values, largest_groups
 from thrive.packaging.signature import OutputKind
-from thrive.statistics.distributions import normal_survival
-from thrive.statistics.intervals import difference_of_proportions
-from thrive.statistics.metrics import ece
+from thrive.statistics.fairness import (
+    CountTable,
+    GroupGap,
+    Rate,
+    count_table,
+    gaps,
+    group_calibration,
+)
 from thrive.statistics.multiplicity import holm
 
 GROUP = "bias"
 MIN_ROWS, MIN_EVENTS = 30, 10
+CONFIDENCE = 0.90
+"""Of the shown interval; two-sided, so that each end is a one-sided bound at 95 %."""
 COVERED = 0.5
 """The check passes when groups with this share of all rows are shown to lie within tolerance."""
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """The four counts of one group: label by decision."""
-
-    tp: int
-    fn: int
-    fp: int
-    tn: int
-
-    @property
-    def rows(self) -> int:
-        """All rows of the group."""
-        return self.tp + self.fn + self.fp + self.tn
-
-    def of(self, rate: str) -> tuple[int, int]:
-        """Return (successes, trials) of a rate."""
-        return {
-            "tpr": (self.tp, self.tp + self.fn),
-            "fpr": (self.fp, self.fp + self.tn),
-            "selection": (self.tp + self.fp, self.rows),
-        }[rate]
-
-
-RATES: dict[str, tuple[str, ...]] = {
-    "equal_opportunity": ("tpr",),
-    "equalized_odds": ("tpr", "fpr"),
-    "demographic_parity": ("selection",),
+RATES: dict[str, tuple[Rate, ...]] = {
+    "equal_opportunity": (Rate.TRUE_POSITIVE,),
+    "equalized_odds": (Rate.TRUE_POSITIVE, Rate.FALSE_POSITIVE),
+    "demographic_parity": (Rate.SELECTION,),
 }
 """The rates whose gap each measure limits."""
+
+
+class Grouped(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows of one column's groups, counted.
+
+    Attributes:
+        column: which one.
+        codes: the group of each row, as its place in `table.groups`.
+        judged: the largest groups; the others are part of the rest.
+        table: group, label, decision of the candidate.
+    """
+
+    column: str
+    codes: Any
+    judged: set[str]
+    table: CountTable
+
+    def rows(self) -> dict[str, int]:
+        """Return how many rows each judged group has."""
+        sizes = self.table.counts.sum(axis=(1, 2)).tolist()
+        every = dict(zip(self.table.groups, sizes, strict=True))
+        return {group: rows for group, rows in every.items() if group in self.judged}
 
 
 def check_bias(case: GateCase) -> list[CheckResult]:
@@ -88,117 +93,119 @@ def _not_judged(case: GateCase, groups: list[str], measure: str) -> str:
     return ""
 
 
-def counts_by_group(case: GateCase, names: list[str]) -> dict[str, Counts]:
-    """Return the one table of counts: group, label, decision."""
-    decided = case.candidate >= case.threshold
-    return {
-        f"{name}={value}": _count(case.labels[mask] == 1, decided[mask])
-        for name, value, mask in each_group(case, names)
-    }
-
-
-def _count(label: NDArray[np.bool_], decided: NDArray[np.bool_]) -> Counts:
-    cells = np.bincount(2 * label.astype(np.int64) + decided, minlength=4)
-    return Counts(tn=int(cells[0]), fp=int(cells[1]), fn=int(cells[2]), tp=int(cells[3]))
+def grouped(case: GateCase, column: str) -> Grouped:
+    """Return the table of counts of a column's groups."""
+    values = group_values(case, column)
+    names = values.unique().sort().to_list()
+    codes = values.rank("dense").to_numpy() - 1
+    table = count_table(codes, case.labels == 1, case.candidate >= case.threshold)
+    named = msgspec.structs.replace(table, groups=tuple(names))
+    return Grouped(
+        column=column, codes=codes, judged=set(largest_groups(values, column)), table=named
+    )
 
 
 def _judged(
-    case: GateCase, name: str, rates: tuple[str, ...], limit: float, columns: list[str]
+    case: GateCase, name: str, rates: tuple[Rate, ...], limit: float, columns: list[str]
 ) -> CheckResult:
-    table = counts_by_group(case, columns)
-    whole = _count(case.labels == 1, case.candidate >= case.threshold)
-    rows = [
-        _gap(group, rate, counts, _rest(whole, counts), limit)
-        for group, counts in table.items()
-        for rate in rates
-    ]
+    every = [grouped(case, column) for column in columns]
+    rows = [row for one in every for rate in rates for row in _gaps(case, one, rate, limit)]
     tested = [row for row in rows if row["p"] is not None]
     for row, p in zip(tested, holm([row["p"] for row in tested]) if tested else [], strict=True):
         row["p_adjusted"] = float(p)
         row["answer"] = Answer.FAIL.value if p < LEVEL else row["answer"]
     rows.sort(key=lambda row: (row["p"] is None, -abs(row["gap"] or 0.0), row["group"]))
-    _add_change(case, rows)
     evidence = {
         "limit": limit,
         "threshold": case.threshold,
         "groups": rows,
-        "counts": {group: msgspec.structs.asdict(one) for group, one in table.items()},
-        "calibration": _calibration(case, columns),
+        "counts": {label: counts for one in every for label, counts in _counts(one).items()},
+        "calibration": {label: error for one in every for label, error in _calibration(case, one)},
         "largest_gap_between_groups": _range(rows, rates),
     }
-    answer, words = _answer(rows, limit, len(table), len(columns) * whole.rows)
+    groups = sum(len(one.judged) for one in every)
+    answer, words = _answer(rows, limit, groups, len(columns) * case.rows)
     return _result(name, answer, words, evidence)
 
 
-def _rest(whole: Counts, part: Counts) -> Counts:
-    return Counts(
-        tp=whole.tp - part.tp, fn=whole.fn - part.fn, fp=whole.fp - part.fp, tn=whole.tn - part.tn
-    )
+def _gaps(case: GateCase, one: Grouped, rate: Rate, limit: float) -> list[dict[str, Any]]:
+    """Compare each judged group's rate with the rest's: gap, interval, and both p-values."""
+    rows, before = one.rows(), _before(case, one, rate)
+    values = dict(zip(one.table.groups, _shares(one.table, rate), strict=True))
+    return [
+        _row(one, tested, rows[tested.group], values[tested.group], before.get(tested.group))
+        for tested in gaps(one.table, rate, limit, CONFIDENCE)
+        if tested.group in one.judged
+    ]
 
 
-def _gap(group: str, rate: str, own: Counts, rest: Counts, limit: float) -> dict[str, Any]:
-    """Compare one group's rate with the rest's: gap, interval, and p of "within the limit"."""
-    hits, trials = own.of(rate)
-    rest_hits, rest_trials = rest.of(rate)
-    interval = difference_of_proportions(rest_hits, rest_trials, hits, trials, 0.90)
-    small = min(trials, rest_trials) < MIN_EVENTS or own.rows < MIN_ROWS
-    within = interval.low >= -limit and interval.high <= limit
+def _row(
+    one: Grouped, tested: GroupGap, rows: int, value: float, before: float | None
+) -> dict[str, Any]:
+    small = min(tested.rows, tested.rest_rows) < MIN_EVENTS or rows < MIN_ROWS
+    within = tested.p_within < LEVEL and not small
     row: dict[str, Any] = {
-        "group": group,
-        "rate": rate,
-        "rows": own.rows,
-        "trials": trials,
-        "value": hits / trials if trials else None,
-        "rest": rest_hits / rest_trials if rest_trials else None,
-        "gap": None if math.isnan(interval.estimate) else interval.estimate,
-        "low": interval.low,
-        "high": interval.high,
+        "group": f"{one.column}={tested.group}",
+        "rate": tested.rate.value,
+        "rows": rows,
+        "trials": tested.rows,
+        "value": _known(value),
+        "rest": _known(value - tested.gap.estimate),
+        "gap": _known(tested.gap.estimate),
+        "low": tested.gap.low,
+        "high": tested.gap.high,
         "small": small,
-        "p": None if small else _p_beyond(hits, trials, rest_hits, rest_trials, limit),
-        "answer": Answer.PASS.value if within and not small else Answer.CANNOT_TELL.value,
+        "p": None if small else tested.p_exceeds,
+        "p_within": tested.p_within,
+        "answer": Answer.PASS.value if within else Answer.CANNOT_TELL.value,
     }
+    if before is not None:
+        row["change"] = _known(value - before)
     return row
 
 
-def _p_beyond(hits: int, trials: int, rest_hits: int, rest_trials: int, limit: float) -> float:
-    """One-sided p of "the gap is within the limit" (one row added to each side, Agresti 2000)."""
-    first, second = (hits + 1) / (trials + 2), (rest_hits + 1) / (rest_trials + 2)
-    variance = first * (1 - first) / (trials + 2) + second * (1 - second) / (rest_trials + 2)
-    return normal_survival((abs(first - second) - limit) / math.sqrt(variance))
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
-def _add_change(case: GateCase, rows: list[dict[str, Any]]) -> None:
-    """Add how each group's rate changed against the rival's decisions on the same rows."""
+def _shares(table: CountTable, rate: Rate) -> list[float]:
+    hits, trials = table.of(rate)
+    pairs = zip(hits.tolist(), trials.tolist(), strict=True)
+    return [h / n if n else math.nan for h, n in pairs]
+
+
+def _before(case: GateCase, one: Grouped, rate: Rate) -> dict[str, float]:
+    """Return each group's rate under the rival's decisions on the same rows, if it is a version."""
     if case.against is None or case.other is None:
-        return
-    decided = case.other >= case.threshold
-    before = {
-        f"{name}={value}": _count(case.labels[mask] == 1, decided[mask])
-        for name, value, mask in each_group(case, sorted({_column(row) for row in rows}))
-    }
-    for row in rows:
-        hits, trials = before[row["group"]].of(row["rate"])
-        row["change"] = row["value"] - hits / trials if trials else None
+        return {}
+    table = count_table(one.codes, case.labels == 1, case.other >= case.threshold)
+    return dict(zip(one.table.groups, _shares(table, rate), strict=True))
 
 
-def _column(row: dict[str, Any]) -> str:
-    return row["group"].partition("=")[0]
-
-
-def _calibration(case: GateCase, columns: list[str]) -> dict[str, float]:
+def _counts(one: Grouped) -> dict[str, dict[str, int]]:
+    flat = one.table.counts.reshape(-1, 4).tolist()
     return {
-        f"{name}={value}": ece(case.labels[mask], case.candidate[mask])
-        for name, value, mask in each_group(case, columns)
-        if mask.sum() >= MIN_ROWS
+        f"{one.column}={group}": dict(zip(("tn", "fp", "fn", "tp"), cells, strict=True))
+        for group, cells in zip(one.table.groups, flat, strict=True)
+        if group in one.judged
     }
 
 
-def _range(rows: list[dict[str, Any]], rates: tuple[str, ...]) -> dict[str, float]:
+def _calibration(case: GateCase, one: Grouped) -> list[tuple[str, float]]:
+    found = group_calibration(one.codes, case.labels == 1, case.candidate)
+    return [
+        (f"{one.column}={group}", each.error)
+        for group, each in zip(one.table.groups, found, strict=True)
+        if group in one.judged and each.rows >= MIN_ROWS
+    ]
+
+
+def _range(rows: list[dict[str, Any]], rates: tuple[Rate, ...]) -> dict[str, float]:
     found: dict[str, float] = {}
     for rate in rates:
         values = [row["value"] for row in rows if row["rate"] == rate and not row["small"]]
         if values:
-            found[rate] = max(values) - min(values)
+            found[rate.value] = max(values) - min(values)
     return found
 
 
@@ -223,8 +230,9 @@ def _answer(
 
 
 def _told(row: dict[str, Any]) -> str:
+    rate = row["rate"].replace("_", " ")
     return (
-        f"{row['group']} {row['rate']} {row['value']:.3f}, the rest {row['rest']:.3f} "
+        f"{row['group']} {rate} {row['value']:.3f}, the rest {row['rest']:.3f} "
         f"(gap {row['gap']:+.3f}, between {row['low']:+.3f} and {row['high']:+.3f})"
     )
 

@@ -1,7 +1,7 @@
 """Is the candidate as good as its rival: on all rows, in each slice, and are its scores honest?"""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -14,6 +14,9 @@ from thrive.gates.comparison import DRAWS, SEED, Comparison, compare, too_small
 from thrive.packaging.signature import OutputKind
 from thrive.statistics.metrics import Metric, ece
 from thrive.statistics.multiplicity import holm
+
+if TYPE_CHECKING:
+    import polars as pl
 
 GROUP = "quality"
 LEVEL = 0.05
@@ -170,15 +173,26 @@ def _slice_answer(found: Comparison, margin: float) -> str:
 
 def each_group(case: GateCase, names: list[str]) -> list[tuple[str, str, NDArray[np.bool_]]]:
     """Return (column, value, mask) of the `MAX_SLICES` largest groups of each column, by name."""
-    import polars as pl
-
     found: list[tuple[str, str, NDArray[np.bool_]]] = []
     for name in names:
-        column = case.frame[name].cast(pl.String).fill_null("(missing)")
-        counts = column.value_counts().sort(["count", name], descending=[True, False])
-        values = sorted(counts[name].head(MAX_SLICES).to_list())
-        found.extend((name, value, (column == value).to_numpy()) for value in values)
+        column = group_values(case, name)
+        found += [
+            (name, value, (column == value).to_numpy()) for value in largest_groups(column, name)
+        ]
     return found
+
+
+def group_values(case: GateCase, name: str) -> "pl.Series":
+    """Return the group of each row by a column, in words."""
+    import polars as pl
+
+    return case.frame[name].cast(pl.String).fill_null("(missing)")
+
+
+def largest_groups(values: "pl.Series", name: str) -> list[str]:
+    """Return the `MAX_SLICES` most frequent values of a column named so, by name."""
+    counts = values.value_counts().sort(["count", name], descending=[True, False])
+    return sorted(counts[name].head(MAX_SLICES).to_list())
 
 
 def _slices_answer(
