@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -29,6 +29,8 @@ from thrive.store.home import Home
 F = TypeVar("F", bound=Callable[..., Any])
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and a few words on what is being done."""
+PageSize = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+"""How many items a list returns at most: the size of a page."""
 
 
 class Kind(StrEnum):
@@ -217,6 +219,16 @@ class Context:
             self.home, actor, folder=self.folder, progress=self.progress, operation=operation
         )
 
+    def inside(self, folder: Path) -> "Context":
+        """Return the same context in another folder."""
+        return Context(
+            self.home,
+            self.actor,
+            folder=folder,
+            progress=self.progress,
+            operation=self.operation,
+        )
+
     @contextmanager
     def read(self) -> Generator[Tx]:
         """Open a reading transaction."""
@@ -275,12 +287,23 @@ def convert_arguments(operation: Operation, arguments: Mapping[str, Any]) -> dic
         UsageError: an argument is unknown, missing or of another type.
     """
     try:
-        struct = msgspec.convert(dict(arguments), operation.arguments_type, strict=False)
+        struct = msgspec.convert(
+            dict(arguments), operation.arguments_type, strict=False, dec_hook=_path
+        )
     except msgspec.ValidationError as error:
         raise UsageError(
             f"`{operation.name}`: {error}.", f"thrive {operation.name} --help"
         ) from None
     return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+def _path(wanted: type, value: object) -> object:
+    """Return text as a path where one is wanted: JSON has no other word for it."""
+    if isinstance(value, wanted):
+        return value
+    if wanted is Path and isinstance(value, str):
+        return Path(value)
+    raise msgspec.ValidationError(f"Expected `{wanted.__name__}`, got `{type(value).__name__}`")
 
 
 def invoke(operation: Operation, context: Context, arguments: Mapping[str, Any]) -> Any:

@@ -4,7 +4,15 @@ import pytest
 
 from thrive.domain.actor import ANYONE, KEEPERS, Actor, Role
 from thrive.domain.errors import Refused, UsageError
-from thrive.operations import Context, Kind, Operation, convert_arguments, invoke, operation
+from thrive.operations import (
+    Context,
+    Kind,
+    Operation,
+    PageSize,
+    convert_arguments,
+    invoke,
+    operation,
+)
 from thrive.store import audit, changes
 
 
@@ -58,6 +66,24 @@ def test_wrong_arguments_are_named(arguments, words):
 def test_arguments_are_converted_to_their_types():
     given = convert_arguments(made(), {"model": "m", "version": "3"})
     assert given == {"model": "m", "version": 3, "to": "full"}
+
+
+def keep(context: Context, file: Path, *, limit: PageSize = 50) -> tuple[Path, int]:
+    """Keep a file."""
+    return file, limit
+
+
+def test_text_becomes_a_path_where_one_is_wanted():
+    for given in ("a/b.csv", Path("a/b.csv")):
+        assert convert_arguments(made(keep), {"file": given})["file"] == Path("a/b.csv")
+    with pytest.raises(UsageError, match="Expected `Path`, got `int`"):
+        convert_arguments(made(keep), {"file": 3})
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1001, "many"])
+def test_a_page_holds_one_to_a_thousand_items(limit):
+    with pytest.raises(UsageError, match="limit"):
+        convert_arguments(made(keep), {"file": "f", "limit": limit})
 
 
 def test_an_operation_needs_a_role_and_a_docstring():

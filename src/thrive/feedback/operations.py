@@ -10,7 +10,7 @@ from thrive.domain.project import Page
 from thrive.feedback.coverage import LabelCoverage, label_coverage
 from thrive.feedback.files import read_outcomes
 from thrive.feedback.outcomes import OutcomesAdded, add_outcomes
-from thrive.operations import Context, Kind, operation
+from thrive.operations import Context, Kind, PageSize, operation
 from thrive.store import predictions
 
 
@@ -74,7 +74,7 @@ def report(
 
 @operation("outcomes list", role=ANYONE)
 def list_outcomes(
-    ctx: Context, *, prediction: str | None = None, limit: int = 50, after: str | None = None
+    ctx: Context, *, prediction: str | None = None, limit: PageSize = 50, after: str | None = None
 ) -> Page[Outcome]:
     """List outcomes, the last recorded first.
 

@@ -5,7 +5,7 @@ import msgspec
 from thrive.domain.actor import ANYONE, PEOPLE
 from thrive.domain.errors import NotRight
 from thrive.domain.project import AuditEntry, Change, Job, Page
-from thrive.operations import Context, operation
+from thrive.operations import Context, PageSize, operation
 from thrive.store import audit, changes, jobs
 
 
@@ -22,7 +22,7 @@ def _next_key(items: list[int], limit: int) -> str | None:
 
 
 @operation("audit list", role=ANYONE)
-def audit_list(ctx: Context, *, limit: int = 50, after: int = 0) -> Page[AuditEntry]:
+def audit_list(ctx: Context, *, limit: PageSize = 50, after: int = 0) -> Page[AuditEntry]:
     """List who changed what and when, oldest first.
 
     Args:
@@ -60,7 +60,7 @@ def audit_verify(ctx: Context) -> ChainReport:
 
 
 @operation("changes list", role=ANYONE)
-def changes_list(ctx: Context, *, after: int = 0, limit: int = 100) -> Page[Change]:
+def changes_list(ctx: Context, *, after: int = 0, limit: PageSize = 100) -> Page[Change]:
     """List what is new or different, oldest first: the change feed.
 
     Args:
@@ -76,7 +76,7 @@ def changes_list(ctx: Context, *, after: int = 0, limit: int = 100) -> Page[Chan
 
 
 @operation("jobs list", role=ANYONE)
-def jobs_list(ctx: Context, *, limit: int = 50, after: str = "") -> Page[Job]:
+def jobs_list(ctx: Context, *, limit: PageSize = 50, after: str = "") -> Page[Job]:
     """List long work, newest first.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from thrive.domain.actor import Actor, local_actor
 from thrive.domain.errors import NotFound, UsageError
 from thrive.flows.catalogue import Catalogue
-from thrive.operations import Context, Operation, Progress, invoke
+from thrive.operations import Context, Operation, Progress, convert_arguments, invoke
 from thrive.store.home import Home, find_project_folder, open_home
 
 Invoke = Callable[[str, dict[str, Any]], Any]
@@ -137,7 +137,8 @@ class Workspace(Namespaces):
         return self._context.local_folder()
 
     def _invoke(self, name: str, arguments: dict[str, Any]) -> Any:
-        return invoke(self._operations[name], self._context, arguments)
+        found = self._operations[name]
+        return invoke(found, self._context, convert_arguments(found, arguments))
 
     def close(self) -> None:
         """Close the home's connections."""

@@ -9,7 +9,7 @@ from thrive.domain.identifiers import is_id
 from thrive.domain.reference import format_reference, parse_reference
 from thrive.gates.keep import verify
 from thrive.gates.run import judge
-from thrive.operations import Context, Kind, operation
+from thrive.operations import Context, Kind, PageSize, operation
 from thrive.store import gates, models
 
 
@@ -95,7 +95,7 @@ def _verdict_of(ctx: Context, verdict_id: str) -> Verdict:
 
 
 @operation("gates history", role=ANYONE)
-def history(ctx: Context, model: str, *, limit: int = 50) -> list[VerdictLine]:
+def history(ctx: Context, model: str, *, limit: PageSize = 50) -> list[VerdictLine]:
     """List the verdicts on a model, the newest first.
 
     Args:

@@ -9,13 +9,13 @@ from thrive.domain.monitoring import Alert, AlertState, Decision, Window
 from thrive.monitoring.baseline import baseline_of, load_baseline
 from thrive.monitoring.limits import Limit
 from thrive.monitoring.terms import terms_of
-from thrive.operations import Context, operation
+from thrive.operations import Context, PageSize, operation
 from thrive.store import models, monitoring
 
 
 @operation("windows list", role=ANYONE, next_hint="thrive alerts list")
 def windows_list(
-    ctx: Context, model: str, *, version: int | None = None, since: str = "", limit: int = 30
+    ctx: Context, model: str, *, version: int | None = None, since: str = "", limit: PageSize = 30
 ) -> list[Window]:
     """List the closed windows of a model, oldest first, in their newest revision.
 

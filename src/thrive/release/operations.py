@@ -4,7 +4,7 @@ import msgspec
 
 from thrive.domain.actor import ANYONE
 from thrive.domain.release import Release, RoutingTable
-from thrive.operations import Context, operation
+from thrive.operations import Context, PageSize, operation
 from thrive.release.machine import Place, placements
 from thrive.store import releases
 
@@ -18,7 +18,7 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @operation("releases list", role=ANYONE)
-def releases_list(ctx: Context, *, model: str | None = None, limit: int = 50) -> list[Release]:
+def releases_list(ctx: Context, *, model: str | None = None, limit: PageSize = 50) -> list[Release]:
     """List releases, newest first.
 
     Args:
@@ -29,7 +29,7 @@ def releases_list(ctx: Context, *, model: str | None = None, limit: int = 50) ->
         thrive releases list --model flight-delay
     """
     with ctx.read() as tx:
-        return releases.find(tx, ctx.project_id, model, max(1, min(limit, 1000)))
+        return releases.find(tx, ctx.project_id, model, limit)
 
 
 @operation("releases show", role=ANYONE)

@@ -7,7 +7,7 @@ import msgspec
 from thrive.domain.actor import ANYONE
 from thrive.domain.project import Page
 from thrive.domain.run import Artifact, CodeRecord, Run, RunState, StepRecord, Use
-from thrive.operations import Context, operation
+from thrive.operations import Context, PageSize, operation
 from thrive.store import runs
 from thrive.tracking.recorder import LOG_ARTIFACT
 from thrive.tracking.recovery import as_seen
@@ -78,7 +78,7 @@ class ExperimentRow(msgspec.Struct, frozen=True, kw_only=True):
 
 @operation("runs list", role=ANYONE, next_hint="thrive runs show RUN")
 def list_runs(
-    ctx: Context, *, experiment: str | None = None, limit: int = 20, after: str | None = None
+    ctx: Context, *, experiment: str | None = None, limit: PageSize = 20, after: str | None = None
 ) -> Page[RunRow]:
     """List runs, newest first.
 

@@ -206,6 +206,8 @@ def test_python_offers_the_same_names(cli, project):
             workspace.stats  # noqa: B018
         with pytest.raises(UsageError, match="'lmit'"):
             workspace.audit.list(lmit=1)
+        with pytest.raises(UsageError, match=r"Expected `int` >= 1 - at `\$.limit`"):
+            workspace.audit.list(limit=0)
         with pytest.raises(UsageError, match="needs 'name'"):
             workspace.data.show()
         with pytest.raises(UsageError, match="1 unnamed"):
