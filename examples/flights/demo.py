@@ -13,10 +13,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from world import World, day
+
+if TYPE_CHECKING:
+    from team import Team
 
 HERE = Path(__file__).parent
 MODEL = "flight-delay"
@@ -26,9 +30,10 @@ FEED = "temp,humid,wind_speed,wind_gust,precip,visib,pressure"
 class Story:
     """Runs commands in the project's folder and shows them as they would be typed."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, team: "Team | None" = None) -> None:
         self.folder = folder
         self.port = port
+        self.team = team
         self.started = time.monotonic()
         self.serving: subprocess.Popen[bytes] | None = None
 
@@ -122,11 +127,18 @@ def main() -> None:
     """Tell the story."""
     options = parsed()
     folder = options.folder.resolve()
-    story = Story(folder / "project", options.port)
-    try:
+    with ExitStack() as running:
+        parts = running.enter_context(stores()) if options.home == "team" else None
+        story = Story(folder / "project", options.port, parts)
+        running.callback(story.stop)
         tell(story, options, folder / "world" / "traffic.parquet")
-    finally:
-        story.stop()
+
+
+def stores() -> "AbstractContextManager[Team]":
+    """Return the team's stores: its parts are imported only when they are asked for."""
+    from team import team
+
+    return team()
 
 
 def parsed() -> argparse.Namespace:
@@ -174,7 +186,7 @@ def begin(story: Story, options: argparse.Namespace, traffic: Path) -> World:
     (story.folder / ".gitignore").write_text("data/\nmessages/\n*.log\n__pycache__/\n")
     subprocess.run(["git", "init", "-q"], cwd=story.folder, check=True)
     git(story.folder, "The flight-delay model")
-    story.thrive("init", "--clock", "replay", "--now", options.start)
+    begin_home(story, options.start)
     for team in ("data-platform", "flights-ml"):
         story.thrive("teams", "test", team)
     story.chapter("Data: three datasets, each with an owner, a why and labels")
@@ -183,6 +195,18 @@ def begin(story: Story, options: argparse.Namespace, traffic: Path) -> World:
     git(story.folder, "Data")
     story.thrive("check")
     return world
+
+
+def begin_home(story: Story, start: str) -> None:
+    """Make the home: a folder, or a team's PostgreSQL and bucket with two servers on them."""
+    words = ["init", "--clock", "replay", "--now", start]
+    if story.team is None:
+        story.thrive(*words)
+        return
+    story.thrive(*words, "--database", story.team.database, "--objects", story.team.objects)
+    for number in (1, 2):
+        address = story.team.start_server(story.folder.parent / f"server-{number}", "flights")
+        print(f"\n{dim('$')} {bold('thrive server &')}   {address}")
 
 
 def git(folder: Path, message: str) -> None:

@@ -1,5 +1,7 @@
 """Training a model again: the same pipeline with the same parameters, on newer data."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +15,7 @@ from thrive.flows.act import RETRAIN, note_failed, note_retrained
 from thrive.flows.train import train
 from thrive.operations import Context, Kind, operation
 from thrive.store import models, runs
+from thrive.tracking.code import unpack_code
 
 UNTIL = "until"
 """The parameter that ends a pipeline's data; moved to the present day unless it is given."""
@@ -35,9 +38,9 @@ class Retrained(msgspec.Struct, frozen=True, kw_only=True):
 def models_retrain(
     ctx: Context, model: str, *, decision: str = "", param: list[str] | None = None
 ) -> Retrained:
-    """Train a model again with the pipeline and parameters of its newest version.
+    """Train a model again with the code, the pipeline and the parameters of its newest version.
 
-    A parameter `until` of that run is moved to the present day, so that newer data counts.
+    The code is what that version's run recorded, wherever this is executed. A parameter `until` of that run is moved to the present day, so that newer data counts.
 
     Args:
         model: the model.
@@ -72,7 +75,12 @@ def _retrain(ctx: Context, model: str, changed: list[str]) -> Retrained:
             "train it with `thrive run FILE`",
         )
     params = _params(run, changed, ctx.now())
-    done = train(ctx, run.code.entry, params, experiment=run.experiment)
+    with tempfile.TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="retrain-") as place:
+        folder = Path(place)
+        code = unpack_code(run.code, folder, ctx.home.blobs)
+        done = train(
+            ctx.inside(folder), run.code.entry, params, experiment=run.experiment, code=code
+        )
     return Retrained(run_id=done.run_id, versions=_versions_of(ctx, newest, done))
 
 

@@ -86,6 +86,7 @@ def train(
     *,
     experiment: str = "",
     show: Show | None = None,
+    code: CodeFacts | None = None,
 ) -> Run:
     """Run a pipeline without a terminal: for workers, and for the action `retrain`.
 
@@ -95,11 +96,12 @@ def train(
         params: parameters of the pipeline, as `name=value` or `--name value`.
         experiment: the name to compare the run under.
         show: gets each line of output.
+        code: the record of the folder's code, where it was unpacked from an earlier run.
 
     Raises:
         ThriveError: the run could not start, or failed; what it recorded is kept.
     """
-    started = _start(ctx, target, params or [], experiment, show)
+    started = _start(ctx, target, params or [], experiment, show, code)
     with started.engine:
         return _execute(started)
 
@@ -114,7 +116,12 @@ class _Started(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _start(
-    ctx: Context, target: str, params: list[str], experiment: str, show: Show | None
+    ctx: Context,
+    target: str,
+    params: list[str],
+    experiment: str,
+    show: Show | None,
+    code: CodeFacts | None = None,
 ) -> _Started:
     folder = ctx.local_folder()
     contract = load(folder)
@@ -125,7 +132,7 @@ def _start(
     arguments = {"file": str(file), "pipeline": split_target(target)[1], "parameters": params}
     engine = LocalEngine(PROGRAM, arguments, folder=folder, environment=_environment(folder))
     try:
-        code = record_code(folder, target, ctx.home.blobs)
+        code = code or record_code(folder, target, ctx.home.blobs)
         early, ready = _await_ready(engine, show)
         recorder = start_run(ctx, _beginning(ready, code, experiment))
     except BaseException:

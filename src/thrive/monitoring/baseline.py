@@ -84,16 +84,20 @@ def baseline_of(ctx: Context, version: ModelVersion, terms: TermsInForce, known:
         terms: the contract it was registered under.
         known: the digest that its last window named, "" for none.
     """
-    table = version.reference or version.evaluation
-    if known or not table:
+    made = None if known else make_baseline(ctx, version, terms)
+    if made is None:
         return known
-    digest = ctx.home.blobs.put(
-        msgspec.msgpack.encode(build(_read_table(ctx, table), terms, _input_names(version)))
-    )
+    digest = ctx.home.blobs.put(msgspec.msgpack.encode(made))
     label = f"{version.model}@{version.version}"
     with ctx.observe(f"baseline:{label}") as tx:
         references.add(tx, ctx.project_id, "baseline", label, digest)
     return digest
+
+
+def make_baseline(ctx: Context, version: ModelVersion, terms: TermsInForce) -> Baseline | None:
+    """Return a version's baseline from its reference table, None without one; nothing is stored."""
+    table = version.reference or version.evaluation
+    return build(_read_table(ctx, table), terms, _input_names(version)) if table else None
 
 
 def _read_table(ctx: Context, digest: str) -> "pl.DataFrame":

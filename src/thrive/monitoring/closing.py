@@ -237,6 +237,7 @@ def _compare(
     coverage = 1.0 - answered[LABEL].null_count() / answered.height
     quality = judge.faults(answered, baseline, watched.known, seen)
     left_out = "the service failed" if found.failing else "faults of the data" if quality else ""
+    early = coverage < judge.LEAST_COVERAGE
     made = msgspec.structs.replace(
         found,
         columns=judge.columns(baseline, watched.known, seen),
@@ -245,7 +246,7 @@ def _compare(
         segments=segments(answered, terms.segments, baseline.yardstick),
         quality=quality,
         breaches=[] if left_out else judge.breaches(measured, coverage, baseline.limits),
-        gaps=[] if left_out else judge.group_gaps(answered, terms, baseline.yardstick),
+        gaps=[] if left_out or early else judge.group_gaps(answered, terms, baseline.yardstick),
         left_out=left_out,
     )
     return made, seen

@@ -6,7 +6,7 @@ from thrive.domain.actor import ANYONE
 from thrive.domain.clock import parse_time
 from thrive.domain.errors import CannotTell
 from thrive.domain.monitoring import Alert, AlertState, Decision, Window
-from thrive.monitoring.baseline import baseline_of, load_baseline
+from thrive.monitoring.baseline import load_baseline, make_baseline
 from thrive.monitoring.limits import Limit
 from thrive.monitoring.terms import terms_of
 from thrive.operations import Context, PageSize, operation
@@ -68,13 +68,12 @@ def monitors_explain(ctx: Context, model: str, *, version: int | None = None) ->
         recent = monitoring.find_windows(tx, ctx.project_id, model, found.version)
     terms = terms_of(ctx, found)
     known = str(recent[-1].findings.get("baseline", "")) if recent else ""
-    digest = baseline_of(ctx, found, terms, known)
-    if not digest:
+    baseline = load_baseline(ctx, known) if known else make_baseline(ctx, found, terms)
+    if baseline is None:
         raise CannotTell(
             f"{model}@{found.version} was registered without a reference table.",
             "pass reference= when you register, then register again",
         )
-    baseline = load_baseline(ctx, digest)
     return Monitor(
         model=model,
         version=found.version,

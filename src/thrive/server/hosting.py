@@ -3,7 +3,7 @@
 import sys
 
 from thrive.flows.catalogue import load_all
-from thrive.flows.controller import tick
+from thrive.flows.controller import tick_in_real_time
 from thrive.operations import Context
 from thrive.server.background import Background, Child, Ticker
 from thrive.server.logs import start_logging
@@ -21,5 +21,6 @@ def host_project(ctx: Context, options: ServerOptions, *, with_worker: bool) -> 
     """
     start_logging(read_settings().log_level)
     command = [sys.executable, "-m", "thrive", "worker", "--home", str(ctx.local_folder())]
-    background = Background(Ticker(lambda: tick(ctx)), Child(command) if with_worker else None)
+    ticker = Ticker(lambda: tick_in_real_time(ctx))
+    background = Background(ticker, Child(command) if with_worker else None)
     return run_server(ctx.home, ctx.actor, load_all(), options, background)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from thrive.domain.errors import Damaged, NotFound
 from thrive.domain.run import CodeRecord
 from thrive.store.blobs import BlobStore
 
@@ -61,6 +62,29 @@ def record_code(folder: Path, entry: str, blobs: BlobStore) -> CodeFacts:
         return CodeFacts(record=code, left_out=left_out, lost=NO_GIT)
     fresh = [name for name in untracked if name in chosen and name != DATA_LOCK]
     return _with_git(folder, code, fresh, left_out)
+
+
+def unpack_code(code: CodeRecord, folder: Path, blobs: BlobStore) -> CodeFacts:
+    """Write a run's recorded files into an empty folder, and return the facts of that code.
+
+    `thrive.lock` stays behind: what is trained again takes the newest data.
+
+    Raises:
+        NotFound: the run has no bundle.
+        Damaged: the bundle holds a name that leaves the folder.
+    """
+    if not code.bundle:
+        raise NotFound("The run kept no copy of its code.", "train it with `thrive run FILE`")
+    with tarfile.open(fileobj=io.BytesIO(blobs.get(code.bundle)), mode="r:gz") as archive:
+        for member in archive:
+            path = folder / member.name
+            content = archive.extractfile(member) if member.isfile() else None
+            if content is None or not path.resolve().is_relative_to(folder.resolve()):
+                raise Damaged(f"The code of a run holds {member.name!r}.", "thrive doctor")
+            if member.name != DATA_LOCK:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.read())
+    return CodeFacts(record=code)
 
 
 def _with_git(

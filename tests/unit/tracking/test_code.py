@@ -4,8 +4,10 @@ import tarfile
 
 import pytest
 
+from thrive.domain.errors import Damaged
+from thrive.domain.run import CodeRecord
 from thrive.store.blobs.folder import FolderBlobs
-from thrive.tracking.code import LARGEST_FILE, NO_COMMIT, NO_GIT, record_code
+from thrive.tracking.code import LARGEST_FILE, NO_COMMIT, NO_GIT, record_code, unpack_code
 
 
 @pytest.fixture
@@ -96,3 +98,31 @@ def test_a_new_lock_of_the_data_makes_no_code_dirty(folder, blobs):
     git(folder, "commit", "-qm", "second")
     (folder / "thrive.lock").write_text("flights = 2\n")
     assert not record_code(folder, "train.py", blobs).record.dirty
+
+
+def test_recorded_code_is_written_again_without_the_lock_of_the_data(tmp_path, home):
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "parts").mkdir(parents=True)
+    target.mkdir()
+    (source / "train.py").write_text("import parts\n")
+    (source / "parts" / "one.py").write_text("ONE = 1\n")
+    (source / "thrive.lock").write_text("lock = 1\n")
+    recorded = record_code(source, "train.py", home.blobs).record
+    facts = unpack_code(recorded, target, home.blobs)
+    found = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert found == {"train.py", "parts/one.py"}
+    assert (target / "parts" / "one.py").read_text() == "ONE = 1\n"
+    assert facts.record == recorded
+
+
+def test_a_bundle_with_a_name_that_leaves_the_folder_is_refused(tmp_path, home):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("../outside.py")
+        member.size = 1
+        archive.addfile(member, io.BytesIO(b"1"))
+    code = CodeRecord(entry="train.py", bundle=home.blobs.put(packed.getvalue()))
+    (tmp_path / "target").mkdir()
+    with pytest.raises(Damaged, match="outside"):
+        unpack_code(code, tmp_path / "target", home.blobs)
+    assert not (tmp_path / "outside.py").exists()
