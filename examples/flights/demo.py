@@ -288,12 +288,28 @@ def retrain(story: Story, world: World, alert_id: str, now: str) -> None:
         "--param", f"until={now[:10]}",
     )  # fmt: skip
     story.thrive("worker", "--once")
+    wait_for_training(story)
     story.chapter("Judge version 2 against version 1, paired on the same rows")
     code = story.thrive("gates", "run", f"{MODEL}@2", fine=(0, 1, 3))
     if code == 0:
         approve_and_release(story, 2)
     else:
         print("\nThe gate did not pass it: version 1 stays in production.")
+
+
+def wait_for_training(story: Story) -> None:
+    """Wait for the job, which the worker of a team's server may have taken first."""
+    while True:
+        job = next(
+            item
+            for item in story.ask("jobs", "list")["items"]
+            if item["operation"] == "models retrain"
+        )
+        if job["state"] not in {"waiting", "running"}:
+            break
+        time.sleep(1)
+    if job["state"] != "done":
+        raise SystemExit(f"The retraining {job['state']}: {job['error']}")
 
 
 def end(story: Story) -> None:

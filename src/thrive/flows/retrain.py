@@ -40,7 +40,8 @@ def models_retrain(
 ) -> Retrained:
     """Train a model again with the code, the pipeline and the parameters of its newest version.
 
-    The code is what that version's run recorded, wherever this is executed. A parameter `until` of that run is moved to the present day, so that newer data counts.
+    The code is what that version's run recorded, wherever this is executed. A parameter `until`
+    of that run is moved to the present day, so that newer data counts.
 
     Args:
         model: the model.
