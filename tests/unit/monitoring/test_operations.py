@@ -13,7 +13,7 @@ from thrive.monitoring.alerts import raise_alerts
 from thrive.monitoring.closing import close_windows
 from thrive.operations import Context
 from thrive.statistics.sketch import NumericSketch, merge_numeric
-from thrive.store import monitoring
+from thrive.store import changes, monitoring
 
 
 def test_limits_are_explained_with_what_history_supports(context: Context) -> None:
@@ -35,6 +35,15 @@ def test_a_budget_beyond_the_history_is_called_provisional(context: Context) -> 
     found = operations.monitors_explain(context, "m")
     assert all(limit.provisional for limit in found.limits)
     assert "provisional: 90 windows of history support" in found.notes[0]
+
+
+def test_explaining_writes_nothing(context: Context) -> None:
+    Stream(context)
+    with context.read() as tx:
+        before = changes.head(tx, context.project_id)
+    operations.monitors_explain(context, "m")
+    with context.read() as tx:
+        assert changes.head(tx, context.project_id) == before
 
 
 def test_windows_are_listed_in_order_and_by_date(context: Context) -> None:
