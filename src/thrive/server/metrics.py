@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the latency histogram, in seconds."""
@@ -34,9 +35,9 @@ class Metrics:
         for route in sorted(self._buckets):
             lines.extend(self._histogram(route))
         for kind, values in (("gauge", gauges), ("counter", counters)):
-            for name, value in values.items():
-                base = name.partition("{")[0]
-                lines += [f"# TYPE {base} {kind}", f"{name} {value:g}"]
+            for base, series in groupby(sorted(values), key=lambda name: name.partition("{")[0]):
+                lines.append(f"# TYPE {base} {kind}")
+                lines += [f"{name} {values[name]:g}" for name in series]
         return "\n".join(lines) + "\n"
 
     def _histogram(self, route: str) -> Iterator[str]:
