@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from thrive.domain.clock import SECOND
 from thrive.domain.errors import UsageError
 
 PREFIX = "THRIVE_"
@@ -33,13 +34,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="The address that messages to teams are sent from.")
     ] = "thrive@localhost"
     seal_seconds: Annotated[
-        float, Meta(gt=0, description="How often a serving host ships its prediction log.")
+        float,
+        Meta(
+            gt=0, description="How old a part of the prediction log becomes before it is shipped."
+        ),
     ] = 60.0
     smtp_url: Annotated[
         str,
         Meta(description="The mail server: `smtp://user:password@host:587`, or `smtps://...`."),
     ] = ""
     token: Annotated[str, Meta(description="The token that clients send to a server.")] = ""
+
+    @property
+    def seal_age(self) -> int:
+        """`seal_seconds` in microseconds: writers close a segment of the log of this age.
+
+        One that could not be closed by then is sealed while open.
+        """
+        return round(self.seal_seconds * SECOND)
 
 
 def variable(name: str) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thrive.domain.clock import MINUTE, machine_now
+from thrive.domain.clock import machine_now
 from thrive.domain.prediction import SealedLog
 from thrive.serving.records import decode
+from thrive.settings import read_settings
 from thrive.store import changes, predictions
 from thrive.store.eventlog import (
     Segment,
@@ -24,8 +25,6 @@ from thrive.store.eventlog import (
 from thrive.store.eventlog.layout import HEADER_SIZE
 from thrive.store.home import Home
 
-SEAL_AGE = MINUTE
-"""Writers close a segment of this age; one that could not be closed is sealed while open."""
 _LOCK = "seal.lock"
 _BATCH_BYTES = 64 << 20
 
@@ -75,7 +74,7 @@ def _one_at_a_time(folder: Path, *, wait: bool) -> Generator[bool]:
 def _is_due(segment: Segment, *, force: bool) -> bool:
     """Tell whether a segment has something to say; one that ended has at least that it did."""
     if segment.state is SegmentState.OPEN:
-        return force or machine_now() - segment.created > SEAL_AGE
+        return force or machine_now() - segment.created > read_settings().seal_age
     return segment.state is not SegmentState.DEAD
 
 

@@ -24,6 +24,7 @@ from thrive.serving.asgi import Limits
 from thrive.serving.counters import WorkerState, write_state
 from thrive.serving.live import LiveModels
 from thrive.serving.routes import FILE_NAME, read_routes
+from thrive.settings import read_settings
 from thrive.store.eventlog.writer import SegmentWriter
 
 _logger = logging.getLogger(__name__)
@@ -53,7 +54,9 @@ class Worker:
         self.cache = Path(settings.cache)
         self.state = WorkerState(worker=settings.worker)
         self.live = LiveModels(self.cache)
-        self.writer = SegmentWriter(Path(settings.log), settings.worker)
+        self.writer = SegmentWriter(
+            Path(settings.log), settings.worker, max_age=read_settings().seal_age
+        )
         self.answerer = Answerer(self.writer, self.state)
         self.app = App(self.live, self.answerer, self.state, self.cache, settings.limits)
         self.drain = asyncio.Event()

@@ -57,6 +57,14 @@ def rows(home):
     return predictions_between(home, 0, LATER, MODEL)["prediction_id"].to_list()
 
 
+def test_a_segment_is_due_at_the_age_that_is_set(home, monkeypatch):
+    with SegmentWriter(home.log_folder, 0) as writer:
+        log(home, writer, 4)
+        assert seal_logs(home) == 0
+        monkeypatch.setenv("THRIVE_SEAL_SECONDS", "0.000001")
+        assert seal_logs(home) == 4
+
+
 def test_what_was_answered_a_moment_ago_is_sealed_when_forced(home):
     with SegmentWriter(home.log_folder, 0) as writer:
         first = log(home, writer, 5)
