@@ -6,7 +6,7 @@ from collections import deque
 from enum import Enum
 from typing import Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from thrive.domain.errors import UsageError
 from thrive.operations import Operation
@@ -49,6 +49,9 @@ def parse(operation: Operation, words: list[str]) -> dict[str, Any]:
 
 
 def _words_of(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        extra = " ".join(error.unused_tokens or [])
+        return f"{extra!r} is one word too many; it may be the value of an option."
     text = str(error).strip()
     return text if text.endswith((".", "?", "!")) else f"{text}."
 

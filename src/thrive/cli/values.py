@@ -10,7 +10,7 @@ from thrive.domain.identifiers import is_digest, is_id
 
 SHORT = 12
 TIMES = frozenset(
-    {"at", "now", "start", "end", "since", "until", "deadline", "first_bad", "last_bad"}
+    {"at", "now", "start", "end", "since", "until", "deadline", "time", "first_bad", "last_bad"}
 )
 
 

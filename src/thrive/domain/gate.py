@@ -51,6 +51,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         """What the command line exits with: 0 pass, 1 fail, 3 cannot tell."""
         return {Answer.PASS: 0, Answer.FAIL: 1, Answer.CANNOT_TELL: 3}[self.answer]
 
+    @property
+    def next_hint(self) -> str:
+        """What to type next: one that passed needs consent; of another, what to mend."""
+        if self.answer is Answer.PASS:
+            return f'thrive approvals give {self.model}@{self.version} --reason "..."'
+        missed = ", ".join(one.check for one in self.results if one.answer is not Answer.PASS)
+        return f"mend what did not pass ({missed}), then thrive run and thrive gates run again"
+
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody's consent that a version may take a step."""

@@ -19,7 +19,6 @@ from thrive.store import predictions
     role=REPORTERS,
     kind=Kind.CLIENT,
     writes=True,
-    next_hint="thrive outcomes status",
 )
 def add(ctx: Context, file: Path) -> OutcomesAdded:
     """Tell what really happened after predictions.

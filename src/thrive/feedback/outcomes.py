@@ -34,6 +34,14 @@ class OutcomesAdded(msgspec.Struct, frozen=True, kw_only=True):
     orphans: int
     empty: int = 0
 
+    @property
+    def next_hint(self) -> str:
+        """What to type next; where something was left as it was, how to correct it."""
+        if self.known:
+            left = f"{self.known} known before and left as they were"
+            return f"thrive outcomes status ({left}: a correction needs a higher revision)"
+        return "thrive outcomes status"
+
 
 def add_outcomes(ctx: Context, outcomes: list[Outcome]) -> OutcomesAdded:
     """Record what really happened after predictions.

@@ -126,7 +126,12 @@ def releases_rollback(ctx: Context, model: str, *, reason: str) -> RoutingTable:
     return roll_back(ctx, model, _said(reason))
 
 
-@operation("approvals give", role=PEOPLE, writes=True, next_hint="thrive releases start {model}")
+@operation(
+    "approvals give",
+    role=PEOPLE,
+    writes=True,
+    next_hint="thrive releases start {model}@{version}",
+)
 def approvals_give(
     ctx: Context, version: str, *, reason: str, step: ApprovalStep = ApprovalStep.PRODUCTION
 ) -> Approval:

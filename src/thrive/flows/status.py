@@ -26,7 +26,7 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
         newest: the number of its newest version.
         live: what carries traffic, "" for nothing.
         health: that of the part which does worst, or that the model is not live.
-        why: that part, with one sentence.
+        why: that part, with one sentence; what answers when a release was taken back.
         owner: who answers for the model.
     """
 
@@ -140,12 +140,22 @@ def _model(facts: ModelFacts) -> ModelStatus:
     if decisive is not None:
         health, why = decisive.health.value, f"{decisive.name}: {decisive.why}"
     else:
-        health, why = "releasing" if facts.under_way() else "not live", ""
+        health = "releasing" if facts.under_way() else "not live"
+        why = "" if live else _without(facts)
     newest = facts.versions[0].version if facts.versions else None
     owner = facts.model.owner
     return ModelStatus(
         model=facts.model.name, newest=newest, live=live, health=health, why=why, owner=owner
     )
+
+
+def _without(facts: ModelFacts) -> str:
+    """Say what answers where a version did before and none does now."""
+    if not facts.history:
+        return ""
+    routing = facts.history[0]
+    answer = "nothing" if routing.fallback is None else f"the fallback {routing.fallback}"
+    return f"No version answers, {answer} does: {routing.reason}."
 
 
 def _traffic(routing: RoutingTable | None) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from thrive.domain.errors import UsageError
 from thrive.domain.model import ModelVersion
-from thrive.packaging.manifest import MANIFEST_NAME, PackageManifest, read_manifest
+from thrive.packaging.manifest import MANIFEST_NAME, PackageManifest, digest_of, read_manifest
 from thrive.store.blobs import BlobStore
 
 
@@ -40,3 +40,15 @@ def table_path(blobs: BlobStore, version: ModelVersion, to: Path) -> Path:
     path = to / "evaluation.parquet"
     path.write_bytes(blobs.get(version.evaluation))
     return path
+
+
+def rows_digest(table: Path) -> str:
+    """Return a digest of an evaluation table's rows in any order, without the model's own answers.
+
+    Two candidates registered with the same rows have different tables, as `_score` differs.
+    """
+    import polars as pl
+
+    frame = pl.read_parquet(table)
+    natural = frame.select(sorted(name for name in frame.columns if name != "_score"))
+    return digest_of(natural.hash_rows().sort().to_numpy().tobytes())

@@ -6,6 +6,7 @@ from thrive.contract.parse import ParsedContract, parse
 from thrive.contract.schema import ModelTerms
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import UsageError
+from thrive.domain.gate import Verdict
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import parse_reference
 from thrive.gates.case import Rival
@@ -13,22 +14,45 @@ from thrive.operations import Context
 from thrive.store import datasets, gates, models, projects, releases
 from thrive.store.database import Tx
 
+REUSE = "test data reuse"
+"""The check that counts the candidates judged on the same rows, and keeps their digest."""
+
+REMEMBERED = 1000
+"""The newest verdicts on a model that are searched for the same rows."""
+
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """All records a gate run reads, in one transaction."""
+    """All records a gate run reads, in one transaction.
+
+    Attributes:
+        version: the candidate.
+        rival: what kind of thing it is compared with.
+        against: the version it is compared with, if any.
+        parsed: the candidate's stored contract.
+        upstream: the dataset versions it was trained on.
+        judged: packages of all candidates judged on this evaluation table.
+        judged_rows: packages of the model's candidates, each with the digest of its rows.
+    """
 
     version: ModelVersion
     rival: Rival
     against: ModelVersion | None
     parsed: ParsedContract | None
     upstream: dict[str, DatasetVersion | None]
-    judged_before: int
+    judged: set[str]
+    judged_rows: set[tuple[str, str]]
 
     @property
     def terms(self) -> ModelTerms:
         """What the contract says of the model; defaults where it says nothing."""
         said = self.parsed.contract.model if self.parsed else {}
         return said.get(self.version.model, ModelTerms())
+
+
+def candidates_on(inputs: Inputs, rows: str) -> int:
+    """Return how many candidates, this one too, were judged on the same table or rows."""
+    same = {package for package, judged in inputs.judged_rows if judged == rows}
+    return len(inputs.judged | same | {inputs.version.package})
 
 
 def read_inputs(ctx: Context, reference: str, against: str) -> Inputs:
@@ -47,15 +71,25 @@ def read_inputs(ctx: Context, reference: str, against: str) -> Inputs:
             dataset: _recorded(ctx, tx, dataset, digest)
             for dataset, digest in version.training.items()
         }
-        others = gates.judged_on(tx, ctx.project_id, version.evaluation) - {version.package}
+        judged = gates.judged_on(tx, ctx.project_id, version.evaluation)
+        earlier = gates.find_verdicts(tx, ctx.project_id, name, None, REMEMBERED)
     return Inputs(
         version=version,
         rival=rival,
         against=other,
         parsed=parse(stored.text) if stored else None,
         upstream=upstream,
-        judged_before=len(others),
+        judged=judged,
+        judged_rows={
+            (verdict.candidate, rows) for verdict in earlier if (rows := _rows_judged(verdict))
+        },
     )
+
+
+def _rows_judged(verdict: Verdict) -> str:
+    """Return the digest of the rows a verdict was found on; "" if it does not say."""
+    found = (one.evidence.get("rows") for one in verdict.results if one.check == REUSE)
+    return str(next(found, "") or "")
 
 
 def _recorded(ctx: Context, tx: Tx, dataset: str, digest: str) -> DatasetVersion | None:

@@ -40,13 +40,7 @@ class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
 
 
-@operation(
-    "gates run",
-    role=BUILDERS,
-    kind=Kind.JOB,
-    writes=True,
-    next_hint="thrive releases start {model}@{version}, if it passed",
-)
+@operation("gates run", role=BUILDERS, kind=Kind.JOB, writes=True)
 def run(ctx: Context, model: str, *, against: str = "production") -> Verdict:
     """Judge a version on evidence, against what is in production.
 
@@ -64,7 +58,7 @@ def run(ctx: Context, model: str, *, against: str = "production") -> Verdict:
     return judge(ctx, model, against)
 
 
-@operation("gates show", role=ANYONE, next_hint="thrive gates verify {verdict_id}")
+@operation("gates show", role=ANYONE)
 def show(ctx: Context, model: str) -> Verdict:
     """Show the latest verdict on a version, check by check.
 

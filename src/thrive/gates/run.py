@@ -13,8 +13,8 @@ from thrive.domain.gate import Answer, CheckResult, Verdict
 from thrive.domain.model import ModelVersion
 from thrive.gates import bias, policy, quality, robustness, speed
 from thrive.gates.case import Floats, GateCase, Rival, labels_of
-from thrive.gates.files import lay_out, manifest_of, table_path
-from thrive.gates.inputs import Inputs, read_inputs
+from thrive.gates.files import lay_out, manifest_of, rows_digest, table_path
+from thrive.gates.inputs import REUSE, Inputs, candidates_on, read_inputs
 from thrive.gates.keep import keep
 from thrive.gates.own import own_checks
 from thrive.gates.process import LOAD_S, PREDICT_S, STRAIN_S, Worker, WorkerFailed, scores_in
@@ -177,7 +177,7 @@ class _Run:
             policy.check_data(inputs.version, inputs.parsed, inputs.upstream),
             policy.check_package(inputs.version, self._manifest),
             *own_checks(case),
-            _reuse(inputs.judged_before),
+            _reuse(inputs, rows_digest(self._table)),
         ]
         return [one for one in results if one is not None]
 
@@ -230,16 +230,16 @@ def _reproduced(frame: Any, candidate: Floats | None) -> dict[str, Any]:
     return {"recorded_scores_differ_by": float(known.max()) if len(known) else None}
 
 
-def _reuse(before: int) -> CheckResult:
-    count = before + 1
-    words = f"{count} candidate{'s' if count > 1 else ''} judged on this table so far."
+def _reuse(inputs: Inputs, rows: str) -> CheckResult:
+    count = candidates_on(inputs, rows)
+    words = f"{count} candidate{'s' if count > 1 else ''} judged on these rows so far."
     answer = Answer.CANNOT_TELL if count >= REUSE_WORN else Answer.PASS
     if count >= REUSE_WARNED:
         words += " The more are judged on it, the more they fit it by chance: take fresh rows."
     return CheckResult(
-        check="test data reuse",
+        check=REUSE,
         group="history",
         answer=answer,
         summary=words,
-        evidence={"candidates": count},
+        evidence={"candidates": count, "rows": rows},
     )

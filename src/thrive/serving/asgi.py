@@ -97,7 +97,12 @@ async def read_json(scope: Scope, receive: Receive, limits: Limits) -> Any:
             "send JSON with `Content-Type: application/json`",
         )
     if header(scope, b"content-encoding") not in (None, "identity"):
-        raise HttpError(415, "UnsupportedMediaType", "Compressed bodies are not read here.")
+        raise HttpError(
+            415,
+            "UnsupportedMediaType",
+            "Compressed bodies are not read here.",
+            "send the body without Content-Encoding",
+        )
     body = await _read_body(scope, receive, limits)
     try:
         return msgspec.json.decode(body)

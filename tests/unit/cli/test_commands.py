@@ -80,6 +80,7 @@ def test_a_noun_lists_its_verbs(cli):
         (["data", "show"], 2, "requires an argument"),
         (["data", "show", "x", "--nme", "y"], 2, "--nme"),
         (["audit", "list", "--limit", "many"], 2, "many"),
+        (["audit", "list", "flights"], 2, "'flights' is one word too many"),
         (["check", "--for", "moon"], 2, "moon"),
         (["--home", "/no/such/folder", "status"], 2, "/no/such/folder"),
         (["status"], 5, "next: thrive init"),

@@ -141,3 +141,23 @@ def test_what_is_not_there_is_said(context, registry, trained, sound):
         run(context, "delay", against="7")
     with pytest.raises(UsageError, match="against itself"):
         run(context, "delay", against="1")
+
+
+def test_the_same_rows_are_counted_though_each_model_scored_them(context, registry, trained, sound):
+    for score in (0.1, 0.2):
+        model, inputs = trained
+        scored = table(seed=2).with_columns(pl.lit(score).alias("_score"))
+        package = pack(model, inputs, created=int(score * 10))
+        registry.add(model, inputs, scored.sample(fraction=1, shuffle=True), package=package)
+    registry.add(*trained, table(seed=3), package=sound)
+    found = [result(run(context, f"delay@{number}"), "test data reuse") for number in (1, 2, 2, 3)]
+    assert [one.evidence["candidates"] for one in found] == [1, 2, 2, 1]
+
+
+def test_what_to_type_next_follows_the_answer(context, registry, trained, sound):
+    registry.add(*trained, table(seed=2), package=sound)
+    verdict = run(context, "delay")
+    assert verdict.next_hint == 'thrive approvals give delay@1 --reason "..."'
+    lost = msgspec.structs.replace(verdict.results[0], answer=Answer.FAIL)
+    failed = msgspec.structs.replace(verdict, answer=Answer.FAIL, results=[lost])
+    assert "(quality)" in failed.next_hint
