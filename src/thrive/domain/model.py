@@ -5,6 +5,9 @@ from typing import Any
 
 import msgspec
 
+LABEL, SCORE, TIME = "_label", "_score", "_time"
+"""Reserved columns of evaluation and reference tables, and of frames measured like them."""
+
 
 class Stage(StrEnum):
     """Derived from the routing table, never stored: what a version does at present."""

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from thrive.domain.model import LABEL, SCORE, TIME
 from thrive.store.home import Home
 from thrive.store.prediction_frames import predictions_between, with_outcomes
 
@@ -41,8 +42,8 @@ def joined(
     }
     return labelled.select(
         *_KEPT,
-        pl.col("outcome").alias("_label"),
-        pl.col("score").alias("_score"),
-        pl.col("time").alias("_time"),
+        pl.col("outcome").alias(LABEL),
+        pl.col("score").alias(SCORE),
+        pl.col("time").alias(TIME),
         *(pl.col(column).alias(name) for column, name in named.items()),
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from thrive.contract.schema import ModelTerms
 from thrive.domain.clock import DAY
 from thrive.domain.errors import NotFound
-from thrive.domain.model import ModelVersion
+from thrive.domain.model import LABEL, TIME, ModelVersion
 from thrive.packaging.manifest import PackageManifest
 from thrive.packaging.signature import OutputKind
 from thrive.statistics.metrics import Metric, Needs, metric_named
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 Floats = NDArray[np.float64]
-RESERVED = ("_label", "_score", "_time")
 MIN_DAYS = 20
 """Days from which rows are taken in blocks of a day: fewer blocks make no honest interval."""
 
@@ -113,7 +112,7 @@ def labels_of(frame: "pl.DataFrame", positive: object) -> Floats:
     """Return the labels as numbers; for two classes spelled otherwise 1 stands for `positive`."""
     import polars as pl
 
-    labels = frame["_label"].cast(pl.Float64).to_numpy().astype(np.float64)
+    labels = frame[LABEL].cast(pl.Float64).to_numpy().astype(np.float64)
     spelled = set(np.unique(labels).tolist()) - {0.0, 1.0}
     if spelled and isinstance(positive, int | float) and not isinstance(positive, bool):
         return (labels == float(positive)).astype(np.float64)
@@ -128,8 +127,8 @@ def clusters_of(frame: "pl.DataFrame", entity: list[str]) -> tuple[NDArray[Any] 
     """
     import polars as pl
 
-    if "_time" in frame.columns and frame["_time"].null_count() == 0:
-        days = time_blocks(frame["_time"].cast(pl.Int64).to_numpy(), DAY)
+    if TIME in frame.columns and frame[TIME].null_count() == 0:
+        days = time_blocks(frame[TIME].cast(pl.Int64).to_numpy(), DAY)
         if len(np.unique(days)) >= MIN_DAYS:
             return days, "day"
     known = [name for name in entity if name in frame.columns]

@@ -9,8 +9,7 @@ import numpy as np
 
 from thrive.contract.schema import ModelTerms
 from thrive.domain.errors import Damaged
-from thrive.domain.model import ModelVersion
-from thrive.monitoring.findings import LABEL, SCORE, TIME
+from thrive.domain.model import LABEL, SCORE, TIME, ModelVersion
 from thrive.monitoring.frames import NUMERIC, inputs_of, truth
 from thrive.monitoring.limits import History, Limit, limit_of
 from thrive.monitoring.measure import (

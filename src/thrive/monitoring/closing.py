@@ -7,11 +7,11 @@ import msgspec
 import numpy as np
 
 from thrive.domain.clock import MINUTE, ClockMode
-from thrive.domain.model import ModelVersion
+from thrive.domain.model import LABEL, SCORE, ModelVersion
 from thrive.domain.monitoring import Window
 from thrive.monitoring import judge
 from thrive.monitoring.baseline import Baseline, baseline_of, load_baseline
-from thrive.monitoring.findings import LABEL, SCORE, Findings, findings_of
+from thrive.monitoring.findings import Findings, findings_of
 from thrive.monitoring.frames import natural
 from thrive.monitoring.grid import Span, ended_windows, main_version, spans
 from thrive.monitoring.measure import Sketch, performance, segments, sketches

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from thrive.domain.model import SCORE
 from thrive.domain.monitoring import Window
 
 
@@ -121,10 +122,6 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     def drifted(self) -> list[Column]:
         """Return the inputs that drifted."""
         return [item for item in self.columns if item.drifted and item.name != SCORE]
-
-
-SCORE, LABEL, TIME = "_score", "_label", "_time"
-"""Reserved names in reference tables and in frames that are measured like them."""
 
 
 def findings_of(window: Window) -> Findings:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from thrive.monitoring.findings import LABEL, SCORE, TIME
+from thrive.domain.model import LABEL, SCORE, TIME
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 
 from thrive.contract.schema import ModelTerms
+from thrive.domain.model import LABEL, SCORE
 from thrive.monitoring.baseline import Baseline, limits_of
-from thrive.monitoring.findings import LABEL, SCORE, Breach, Column, Fault, Gap, Measured, finite
+from thrive.monitoring.findings import Breach, Column, Fault, Gap, Measured, finite
 from thrive.monitoring.frames import numbers, truth
 from thrive.monitoring.limits import Limit
 from thrive.monitoring.measure import Sketch, Yardstick

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 import numpy as np
 
-from thrive.monitoring.findings import LABEL, SCORE, Measured, Segment, finite
+from thrive.domain.model import LABEL, SCORE
+from thrive.monitoring.findings import Measured, Segment, finite
 from thrive.monitoring.frames import NUMERIC, numbers, truth, value_counts
 from thrive.statistics.estimation import Calibration, estimate_metric
 from thrive.statistics.metrics import accuracy, mae, roc_auc

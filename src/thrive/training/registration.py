@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from thrive.domain.errors import UsageError
+from thrive.domain.model import LABEL, SCORE, TIME
 from thrive.engines.channel import Channel
 from thrive.packaging.inference import columns_of
 from thrive.packaging.loader import FORMATS
@@ -18,10 +19,6 @@ from thrive.store.blobs.folder import FolderBlobs
 
 if TYPE_CHECKING:
     import polars as pl
-
-LABEL = "_label"
-SCORE = "_score"
-TIME = "_time"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
