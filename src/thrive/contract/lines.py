@@ -76,12 +76,12 @@ def line_of(lines: dict[str, int], *keys: str) -> int:
 def key_paths(value: object, path: str = "") -> Iterator[str]:
     """Yield the path of every key and array item inside a parsed TOML value."""
     if isinstance(value, dict):
-        for key, inner in value.items():  # pyright: ignore[reportUnknownVariableType]
-            inside = _joined(path, path_of(str(key)))  # pyright: ignore[reportUnknownArgumentType]
+        for key, inner in value.items():  # pyright: ignore[reportUnknownVariableType] - any TOML value
+            inside = _joined(path, path_of(str(key)))  # pyright: ignore[reportUnknownArgumentType] - same
             yield inside
             yield from key_paths(inner, inside)
     elif isinstance(value, list):
-        for index, inner in enumerate(value):  # pyright: ignore[reportUnknownVariableType]
+        for index, inner in enumerate(value):  # pyright: ignore[reportUnknownVariableType] - any TOML value
             yield f"{path}[{index}]"
             yield from key_paths(inner, f"{path}[{index}]")
 

@@ -43,12 +43,12 @@ class ModelFormat(Protocol):
         ...
 
     @property
-    def FILES(self) -> frozenset[str]:  # noqa: N802
+    def FILES(self) -> frozenset[str]:  # noqa: N802 - same
         """The exact names of the files."""
         ...
 
     @property
-    def REQUIRES(self) -> tuple[str, ...]:  # noqa: N802
+    def REQUIRES(self) -> tuple[str, ...]:  # noqa: N802 - same
         """The libraries that loading imports."""
         ...
 

@@ -68,14 +68,14 @@ def save(model: Any, signature: Signature) -> dict[str, bytes]:
     if kind is None:
         raise DoesNotFit(f"{type(estimator).__name__} has no boosted trees")
     if estimator._preprocessor is not None:  # noqa: SLF001 - the only place the encoder is kept
-        features = sklearn_reader.transform(estimator._preprocessor, features)  # noqa: SLF001
+        features = sklearn_reader.transform(estimator._preprocessor, features)  # noqa: SLF001 - same: fitted state has no public door
     content = TreesFile(
         features=sklearn_reader.finished(features),
-        baseline=tuple(np.ravel(estimator._baseline_prediction).tolist()),  # noqa: SLF001
+        baseline=tuple(np.ravel(estimator._baseline_prediction).tolist()),  # noqa: SLF001 - same: fitted state has no public door
         link=_link(estimator, kind),
         classes=sklearn_reader.classes(estimator),
     )
-    arrays = _arrays(estimator._predictors)  # noqa: SLF001
+    arrays = _arrays(estimator._predictors)  # noqa: SLF001 - same: fitted state has no public door
     size = table_bytes(_trees(arrays), features)
     if size > MAX_TABLE_BYTES:
         raise DoesNotFit(f"its trees need a table of {size >> 20} MB")
