@@ -31,7 +31,8 @@ def send(channel: str, subject: str, body: str, folder: Path) -> None:
         folder: the project's folder, which `file:` paths are relative to.
 
     Raises:
-        UsageError: the channel's form is unknown, or no mail server is set.
+        UsageError: the channel's form is unknown, no mail server is set, or a file would lie
+            outside the project's folder.
         StoreUnavailable: the other side did not take the message.
     """
     kind, _, target = channel.partition(":")
@@ -41,7 +42,7 @@ def send(channel: str, subject: str, body: str, folder: Path) -> None:
         case "https" | "http" if urlsplit(channel).hostname:
             _post(channel, subject, body)
         case "file" if target:
-            _append(folder / target, subject, body)
+            _append(_inside(folder, target), subject, body)
         case "console":
             sys.stderr.write(f"[message] {subject}\n{body}\n")
         case _:
@@ -89,6 +90,17 @@ def _post(url: str, subject: str, body: str) -> None:
         raise StoreUnavailable(
             f"The web hook at {host} did not take the message: {error}.", "check its address"
         ) from error
+
+
+def _inside(folder: Path, target: str) -> Path:
+    """Return a file of the project's folder: a contract must not write anywhere else."""
+    path = (folder / target).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"The channel file:{target} leaves the project's folder.",
+            "give a path inside it, e.g. file:messages/flights-ml.txt",
+        )
+    return path
 
 
 def _append(path: Path, subject: str, body: str) -> None:

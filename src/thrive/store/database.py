@@ -195,7 +195,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[InfrastructureError], str, str], ..
         ("malformed", "not a database"),
         InfrastructureError,
         "The database file is damaged.",
-        "thrive doctor",
+        "restore the newest backup into an empty folder: thrive backups restore FILE",
     ),
     (
         ("readonly", "unable to open"),
