@@ -115,6 +115,7 @@ def create_home(project_folder: Path, name: str, clock: ClockState | None = None
     (building / ".gitignore").write_text("*\n")
     database = _database(building, {})
     migrate(database)
+    (building / "thrive.db").chmod(0o600)
     with database.write() as tx:
         project = projects.create(tx, name)
         projects.set_clock(tx, project.project_id, clock or ClockState())
@@ -340,6 +341,7 @@ def _write_record(folder: Path, record: dict[str, object]) -> None:
     """Write `home.json`; a reader sees the old one or the new one."""
     unfinished = folder / f".home.json.{os.getpid()}"
     unfinished.write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
+    unfinished.chmod(0o600)
     unfinished.replace(folder / "home.json")
 
 

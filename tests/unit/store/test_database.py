@@ -66,6 +66,15 @@ def test_a_damaged_database_file_is_said_without_a_traceback_of_sql(home, tmp_pa
         open_home(tmp_path)
 
 
+def test_a_home_is_its_owner_s_alone(home, tmp_path):
+    with home.write() as tx:
+        projects.create(tx, "other")
+    folder = tmp_path / ".thrive"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for name in ("thrive.db", "thrive.db-wal", "home.json", "lock"):
+        assert (folder / name).stat().st_mode & 0o077 == 0, name
+
+
 def test_every_connection_waits_for_the_disk(home):
     with home.read() as tx:
         assert tx.exec_driver_sql("PRAGMA synchronous").scalar() == 2
