@@ -1,7 +1,8 @@
 """The checks of a dataset as they are spelled in `checks = [...]`, parsed into typed values.
 
 Spellings: `unique(a, b)`, `not_null(a)`, `fresh(2 days)`, `fresh(event_time, 2 days)`,
-`volume(100, 1000000)`, `a between -60 and 2000`. They are evaluated where data is, not here.
+`volume(100, 1000000)`, `a between -60 and 2000`, `expect(arrival >= departure)`. They are evaluated
+where data is, not here.
 """
 
 import math
@@ -15,9 +16,20 @@ from thrive.domain.errors import UsageError
 _CALL = re.compile(r"(?P<name>[a-z_]+)\s*\((?P<arguments>[^()]*)\)")
 _BETWEEN = re.compile(r"(?P<column>\S.*?)\s+between\s+(?P<low>\S+)\s+and\s+(?P<high>\S+)")
 _EXAMPLES = (
-    'write e.g. "unique(id)", "not_null(id)", "fresh(2 days)", "volume(100, 1000000)" '
-    'or "delay between -60 and 2000"'
+    'write e.g. "unique(id)", "not_null(id)", "fresh(2 days)", "volume(100, 1000000)", '
+    '"delay between -60 and 2000" or "expect(arrival >= departure)"'
 )
+_EXPECT = re.compile(r"expect\s*\((?P<expression>.+)\)", re.DOTALL)
+_TOKEN = re.compile(
+    r"\s*(?:(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<quoted>\"[^\"]+\")|(?P<text>'(?:[^']|'')*')"
+    r"|(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(?P<sign><=|>=|<>|!=|\|\||[=<>+*/%(),-]))"
+)
+_WORDS = frozenset(("and", "or", "not", "in", "between", "is", "null", "like", "true", "false"))
+FUNCTIONS = frozenset(
+    ("abs", "ceil", "coalesce", "floor", "length", "lower", "round", "starts_with", "upper")
+)
+"""What an expression may call; none reads anything but the row."""
+_LONGEST = 500
 
 
 class Unique(msgspec.Struct, frozen=True, kw_only=True, tag="unique"):
@@ -54,7 +66,20 @@ class Between(msgspec.Struct, frozen=True, kw_only=True, tag="between"):
     high: float
 
 
-Check = Unique | NotNull | Fresh | Volume | Between
+class Expect(msgspec.Struct, frozen=True, kw_only=True, tag="expect"):
+    """No row makes the SQL expression false; a row for which it is not known passes.
+
+    Attributes:
+        expression: of columns, texts, numbers, comparisons, and, or, not, in, between, is null,
+            like, + - * / %, and `FUNCTIONS`.
+        columns: those it names.
+    """
+
+    expression: str
+    columns: tuple[str, ...]
+
+
+Check = Unique | NotNull | Fresh | Volume | Between | Expect
 
 
 def parse_check(text: str) -> Check:
@@ -64,6 +89,9 @@ def parse_check(text: str) -> Check:
         UsageError: the check is unknown or an argument is wrong.
     """
     stripped = text.strip()
+    expect = _EXPECT.fullmatch(stripped)
+    if expect is not None:
+        return _expect(expect["expression"].strip())
     between = _BETWEEN.fullmatch(stripped)
     if between is not None:
         low, high = _ordered(text, between["low"], between["high"])
@@ -85,6 +113,39 @@ def parse_check(text: str) -> Check:
             return Volume(low=math.ceil(low), high=math.floor(high))
         case _:
             raise UsageError(f"{text!r} is not a check.", _EXAMPLES)
+
+
+def _expect(expression: str) -> Expect:
+    """Return a checked expression: only what stands in the grammar reaches the engine.
+
+    Raises:
+        UsageError: a sign or a function is none that is known, or brackets do not match.
+    """
+    columns: dict[str, None] = {}
+    depth = place = 0
+    if len(expression) > _LONGEST:
+        raise UsageError(
+            f"An expression has {len(expression)} characters.", f"use at most {_LONGEST}"
+        )
+    while place < len(expression):
+        token = _TOKEN.match(expression, place)
+        if token is None:
+            raise UsageError(f"{expression[place:][:20]!r} is not read here.", _EXAMPLES)
+        place = token.end()
+        called = expression[place:].lstrip().startswith("(")
+        word = token["word"]
+        if word and called and word.lower() not in FUNCTIONS | _WORDS:
+            known = ", ".join(sorted(FUNCTIONS))
+            raise UsageError(f"There is no function {word!r} in expressions.", f"use {known}")
+        if token["quoted"] or (word and not called and word.lower() not in _WORDS):
+            columns[(token["quoted"] or word).strip('"')] = None
+        depth += {"(": 1, ")": -1}.get(token["sign"] or "", 0)
+        if depth < 0:
+            break
+    if depth or not columns:
+        what = "brackets that do not match" if depth else "no column"
+        raise UsageError(f"The expression {expression!r} has {what}.", _EXAMPLES)
+    return Expect(expression=expression, columns=tuple(columns))
 
 
 def _column(text: str) -> str:

@@ -4,40 +4,26 @@ The row comes last: whoever reads it finds every blob it names, durably stored.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from thrive.contract.parse import load
 from thrive.contract.schema import DataTerms
-from thrive.data.checks import FAIL, check_query, judge
+from thrive.data.checks import FAIL
 from thrive.data.files import found_files, manifest, store_files
-from thrive.data.profile import EXACT_CELLS, columns_of, profile_of, read_profile
+from thrive.data.measuring import Known, Reading, Terms, read_table
 from thrive.data.reading import local_paths
-from thrive.data.tables import SAMPLE_ROWS, scan_files
+from thrive.data.tables import SAMPLE_ROWS, scan_files, suffix_of
 from thrive.domain.clock import ClockMode
-from thrive.domain.dataset import Column, Dataset, DatasetVersion, FileEntry
-from thrive.domain.errors import NotFound, UsageError
+from thrive.domain.dataset import Dataset, DatasetVersion, FileEntry
+from thrive.domain.errors import NotFound
 from thrive.operations import Context
-from thrive.store import datasets
+from thrive.store import column_labels, datasets, references
 from thrive.store.database import Tx
 
-if TYPE_CHECKING:
-    import polars as pl
-
-IN_MEMORY_BYTES = 512 << 20
-"""Sources up to this size are read into memory once; larger ones are streamed."""
 STORING = 0.5
 """The share of the work that copying takes, for the progress bar."""
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pass over a version's rows found."""
-
-    columns: list[Column]
-    profile: dict[str, Any]
-    checks: list[dict[str, Any]]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,15 +61,17 @@ def add_version(ctx: Context, wanted: Wanted) -> tuple[DatasetVersion, bool]:
         entries = store_files(found, blobs, ctx.progress, STORING)
     digest = blobs.put(manifest(entries))
     ctx.progress(STORING, "reading the rows")
-    reading = _read(ctx, entries, wanted, modified_at)
+    reading = _read(ctx, entries, wanted, modified_at, _known_of(ctx, wanted.name, digest))
+    sketches = blobs.put(reading.sketches) if reading.sketches else ""
     ctx.progress(1.0, "writing the version")
     with ctx.write(f"dataset:{wanted.name}", digest=digest, source=wanted.source) as tx:
         _save_dataset(tx, ctx, wanted)
         known = _known(tx, ctx, wanted.name, digest)
         if known is not None:
-            return _renewed(tx, ctx, known, reading), False
-        version = _version(tx, ctx, wanted, entries, digest, reading)
+            return _renewed(tx, ctx, known, reading, sketches), False
+        version = _version(tx, ctx, wanted, entries, digest, reading, sketches)
         datasets.insert_version(tx, ctx.project_id, version)
+        _keep_sketches(tx, ctx, version)
     return version, True
 
 
@@ -104,8 +92,29 @@ def _known(tx: Tx, ctx: Context, name: str, digest: str) -> DatasetVersion | Non
     return next((version for version in same if version.dataset == name), None)
 
 
-def _renewed(tx: Tx, ctx: Context, known: DatasetVersion, reading: Reading) -> DatasetVersion:
-    """Return a known version with the checks and labels of the present contract.
+def _known_of(ctx: Context, name: str, digest: str) -> Known:
+    """Return what is known of a dataset apart from the version with this content."""
+    with ctx.read() as tx:
+        versions = datasets.versions(tx, ctx.project_id, name)
+        labels = column_labels.find_labels(tx, ctx.project_id, name)
+    same = next((each.version for each in versions if each.digest == digest), None)
+    earlier = [each for each in versions if same is None or each.version < same]
+    return Known(
+        previous=earlier[0] if earlier else None,
+        agreed=next((each for each in earlier if each.trainable), None),
+        labels={(label.name, label.dtype): label for label in labels},
+    )
+
+
+def _keep_sketches(tx: Tx, ctx: Context, version: DatasetVersion) -> None:
+    label = f"{version.dataset}@{version.version}"
+    references.add(tx, ctx.project_id, "profile", label, version.profile["sketches"])
+
+
+def _renewed(
+    tx: Tx, ctx: Context, known: DatasetVersion, reading: Reading, sketches: str
+) -> DatasetVersion:
+    """Return a known version with the checks, labels and profile of the present contract.
 
     A person's decision on whether it may be trained on stands.
     """
@@ -114,11 +123,13 @@ def _renewed(tx: Tx, ctx: Context, known: DatasetVersion, reading: Reading) -> D
     version = msgspec.structs.replace(
         known,
         columns=reading.columns,
+        profile={**reading.profile, "sketches": sketches},
         checks=checks,
         trainable=known.trainable if decisions else _all_pass(checks),
     )
     if version != known:
         datasets.replace_version(tx, ctx.project_id, version)
+        _keep_sketches(tx, ctx, version)
     return version
 
 
@@ -129,6 +140,7 @@ def _version(
     entries: list[FileEntry],
     digest: str,
     reading: Reading,
+    sketches: str,
 ) -> DatasetVersion:
     return DatasetVersion(
         dataset=wanted.name,
@@ -141,7 +153,7 @@ def _version(
         columns=reading.columns,
         created_at=ctx.now(),
         actor=ctx.actor.name,
-        profile=reading.profile,
+        profile={**reading.profile, "sketches": sketches},
         checks=reading.checks,
         trainable=_all_pass(reading.checks),
         replay=ctx.home.clock().mode is ClockMode.REPLAY,
@@ -152,50 +164,25 @@ def _all_pass(checks: Sequence[dict[str, Any]]) -> bool:
     return not any(check["state"] == FAIL for check in checks)
 
 
-def _read(ctx: Context, entries: list[FileEntry], wanted: Wanted, modified_at: int) -> Reading:
-    """Profile a version's rows and judge the contract's checks on them.
+def _read(
+    ctx: Context, entries: list[FileEntry], wanted: Wanted, modified_at: int, known: Known
+) -> Reading:
+    """Read a version's rows once and say what they mean.
 
     Raises:
         UsageError: the files cannot be read as one table.
     """
-    import polars as pl
-
-    with local_paths(entries, ctx.home) as paths:
-        try:
-            try:
-                return _measured(ctx, _frame(entries, paths, SAMPLE_ROWS), wanted, modified_at)
-            except pl.exceptions.ComputeError:  # types guessed from the first rows did not hold
-                return _measured(ctx, _frame(entries, paths, None), wanted, modified_at)
-        except pl.exceptions.PolarsError as error:
-            reason = str(error).strip().split("\n", 1)[0].rstrip(".")
-            raise UsageError(
-                f"{wanted.source} cannot be read as a table: {reason}.", "correct the file"
-            ) from error
-
-
-def _frame(entries: list[FileEntry], paths: list[Path], sample: int | None) -> "pl.LazyFrame":
-    frame = scan_files(entries, paths, sample=sample)
-    small = sum(entry.size for entry in entries) <= IN_MEMORY_BYTES
-    return frame.collect().lazy() if small else frame
-
-
-def _measured(ctx: Context, frame: "pl.LazyFrame", wanted: Wanted, modified_at: int) -> Reading:
-    import polars as pl
-
-    terms = wanted.terms
-    checks = list(zip(terms.checks, terms.parsed_checks(), strict=True))
-    schema = frame.collect_schema()
-    rows = frame.select(pl.len()).collect(engine="streaming").item()
-    exact = rows * len(schema) <= EXACT_CELLS
-    queries = [
-        profile_of(frame, schema, terms.personal, exact=exact),
-        check_query(frame, schema, [check for _, check in checks]),
-    ]
-    profiled, checked = pl.collect_all(queries, engine="streaming")
-    profile = read_profile(profiled.row(0, named=True), schema, exact=exact)
-    measured = checked.row(0, named=True)
-    return Reading(
-        columns=columns_of(schema, profile, terms.personal),
-        profile=profile,
-        checks=judge(checks, schema, measured, now=ctx.now(), modified_at=modified_at),
+    terms = Terms(
+        data=wanted.terms,
+        known=known,
+        now=ctx.now(),
+        modified_at=modified_at,
+        typed=suffix_of(entries[0].path) == "parquet",
     )
+    with local_paths(entries, ctx.home) as paths:
+        return read_table(
+            lambda whole: scan_files(entries, paths, sample=None if whole else SAMPLE_ROWS),
+            wanted.source,
+            sum(entry.size for entry in entries),
+            terms,
+        )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from thrive.contract.checks import Between, Check, Fresh, NotNull, Unique, Volume
+from thrive.contract.checks import Between, Check, Expect, Fresh, NotNull, Unique, Volume
 from thrive.domain.clock import format_duration, format_time
 
 if TYPE_CHECKING:
@@ -35,12 +35,26 @@ def problem_with(check: Check, schema: Mapping[str, Any]) -> str | None:
         return f"{check.column!r} is {schema[check.column]}, not a number"
     if isinstance(check, Fresh) and check.column and not schema[check.column].is_temporal():
         return f"{check.column!r} is {schema[check.column]}, not a time"
+    if isinstance(check, Expect):
+        return _problem_with_expression(check, schema)
     return None
+
+
+def _problem_with_expression(check: Expect, schema: Mapping[str, Any]) -> str | None:
+    """Return why an expression has no answer on such columns: its grammar, or a type."""
+    import polars as pl
+
+    try:
+        answer = pl.DataFrame(schema=dict(schema)).select(answer=pl.sql_expr(check.expression))
+    except pl.exceptions.PolarsError:
+        return "it cannot be judged on columns of these types"
+    kind = answer.schema["answer"]
+    return None if kind == pl.Boolean else f"its answer is {kind}, not yes or no"
 
 
 def _columns(check: Check) -> Sequence[str]:
     match check:
-        case Unique() | NotNull():
+        case Unique() | NotNull() | Expect():
             return check.columns
         case Between():
             return (check.column,)
@@ -60,6 +74,8 @@ def _measure(check: Check, schema: Mapping[str, Any]) -> "pl.Expr":
             return pl.any_horizontal(pl.col(name).is_null() for name in check.columns).sum()
         case Between():
             return (~pl.col(check.column).is_between(check.low, check.high)).sum()
+        case Expect():
+            return (~pl.sql_expr(check.expression)).sum()
         case Fresh():
             return _newest([check.column] if check.column else moments_of(schema))
         case Volume():
@@ -117,6 +133,8 @@ def _violation(check: Check, measured: Any, now: int, modified_at: int) -> str:
             return f"{measured:,} rows lack a value" if measured else ""
         case Between():
             return f"{measured:,} rows lie outside" if measured else ""
+        case Expect():
+            return f"{measured:,} rows break it" if measured else ""
         case Volume():
             inside = check.low <= measured <= check.high
             return "" if inside else f"there are {measured:,} rows"

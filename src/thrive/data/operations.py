@@ -12,6 +12,7 @@ from thrive.data.checks import FAIL, PASS
 from thrive.data.diff import VersionDiff, diff_versions
 from thrive.data.files import write_files
 from thrive.data.lockfile import pin
+from thrive.data.measuring import SCHEMA
 from thrive.data.reading import find_version
 from thrive.domain.actor import ANYONE, BUILDERS, PEOPLE
 from thrive.domain.dataset import DatasetVersion
@@ -65,11 +66,17 @@ class VersionLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ColumnView(msgspec.Struct, frozen=True, kw_only=True):
-    """One column with its label and its profile."""
+    """One column with its label and its profile.
+
+    `personal` is the kind a person said, `proposed` the one it seems to hold; `asked` says that
+    somebody must still say it.
+    """
 
     name: str
     type: str
     personal: str
+    proposed: str
+    asked: bool
     missing: int
     distinct: int | None
     min: Any
@@ -180,7 +187,7 @@ def _added(version: DatasetVersion, *, is_new: bool) -> AddedVersion:
     elif not version.trainable:
         note = "kept, but not to be trained on until a person decides: a check failed"
     else:
-        note = ""
+        note = _note(version)
     return AddedVersion(
         dataset=version.dataset,
         version=version.version,
@@ -194,6 +201,23 @@ def _added(version: DatasetVersion, *, is_new: bool) -> AddedVersion:
         failed=failed,
         note=note,
     )
+
+
+def _note(version: DatasetVersion) -> str:
+    """Return what is new in a version's schema, and which columns a person must name."""
+    new = [each["found"] for each in version.checks if each["check"] == SCHEMA]
+    asked = [
+        f"{each.name} ({each.proposed}?)" if each.proposed else each.name
+        for each in version.columns
+        if each.asked
+    ]
+    if asked:
+        label = f"{version.dataset}@{version.version}"
+        new.append(
+            f"say which of these hold personal data before training: {', '.join(asked)} "
+            f'(thrive data confirm {label} --reason "...")'
+        )
+    return "; ".join(new)
 
 
 @operation("data list", role=ANYONE, next_hint="thrive data log NAME")
@@ -301,6 +325,8 @@ def _column_views(version: DatasetVersion) -> list[ColumnView]:
                 name=column.name,
                 type=column.dtype,
                 personal=column.personal or "",
+                proposed=column.proposed or "",
+                asked=column.asked and column.personal is None,
                 missing=found.get("missing", 0),
                 distinct=found.get("distinct"),
                 min=found.get("min"),

@@ -1,101 +1,322 @@
-"""The profile of a table: what each column holds, from one pass over the rows.
+"""The profile of a table: what each column holds, from one pass over its rows.
 
-Counts, missing and distinct values, extremes, mean, standard deviation and quantiles of numbers,
-the most frequent values of text. Of columns that hold personal data only counts are kept: values
-never enter a report.
+Counts, missing and distinct values, extremes, mean, standard deviation, quantiles and a histogram
+of numbers, the most frequent values of text. The pass takes batches, so a table may be larger than
+memory; what it keeps of a column are the mergeable sketches of `thrive.statistics`, which
+monitoring reads as well. Of columns that hold personal data only counts are kept: values never
+enter a report.
 """
 
 import math
-from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
+import os
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from thrive.domain.dataset import Column
+import msgspec
+
+from thrive.data.histogram import equal_bins
+from thrive.statistics.distinct import DistinctSketch, sketch_distinct
+from thrive.statistics.sketch import (
+    MOST_RARE,
+    CategorySketch,
+    NumericSketch,
+    merge_numeric,
+    sketch_categories,
+    sketch_numeric,
+)
 
 if TYPE_CHECKING:
     import polars as pl
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TOP = 10
-EXACT_CELLS = 20_000_000
-"""Up to so many cells distinct values are counted exactly; beyond, by HyperLogLog."""
+EXACT_ROWS = 200_000
+"""Up to so many rows quantiles and distinct values are exact; beyond, they come from sketches."""
+BATCH_ROWS = 1_000_000
 LONGEST_TEXT = 200
 """Characters kept of a text value."""
+SAMPLE = 1_000
+"""Values of a text column that are looked at for personal data, spread over the rows."""
+_YARDSTICK = 20_000
+"""Rows of the first batch that centre and scale the cells of a numeric sketch."""
+_MOST_COUNTED = 500_000
+"""Different texts of a column that are counted at a time; the rarest beyond them are dropped."""
+_NEARLY_UNIQUE = 0.9
+"""A text column with so many different values among its rows is a key: nothing is frequent."""
+
+Sketch = NumericSketch | CategorySketch
 
 
-def profile_of(
-    frame: "pl.LazyFrame", schema: Mapping[str, Any], personal: Mapping[str, str], *, exact: bool
-) -> "pl.LazyFrame":
-    """Return the query of a profile: one row, which `read_profile` reads.
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """What one pass over a table found.
+
+    Attributes:
+        rows: how many.
+        exact: quantiles and distinct values were counted exactly.
+        columns: JSON values by column: `{missing, distinct, min, max, mean, std, quantiles:
+            {share: value}, histogram: {edges, counts}, top: [[value, count], ...]}`, as far as a
+            column has it.
+        sketches: the counters of each numeric and category column.
+        samples: spread values of text and whole-number columns, to look for personal data in.
+    """
+
+    rows: int
+    exact: bool
+    columns: dict[str, dict[str, Any]]
+    sketches: dict[str, Sketch]
+    samples: "dict[str, pl.Series]"
+
+    def closed(self, names: Collection[str]) -> dict[str, Any]:
+        """Return the profile as JSON; of the named columns nothing but counts."""
+        columns = {
+            name: {key: found[key] for key in ("missing", "distinct") if key in found}
+            if name in names
+            else found
+            for name, found in self.columns.items()
+        }
+        return {"rows": self.rows, "distinct_exact": self.exact, "columns": columns}
+
+
+def profile(frame: "pl.LazyFrame | pl.DataFrame") -> Profile:
+    """Return the profile of a table, read once; a lazy one is read in batches."""
+    import polars as pl
+
+    if isinstance(frame, pl.DataFrame):
+        return _profiled(frame.schema, iter([frame]))
+    schema = frame.collect_schema()
+    return _profiled(schema, _batches(frame))
+
+
+def _batches(frame: "pl.LazyFrame") -> "Iterator[pl.DataFrame]":
+    return iter(frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True))
+
+
+def _profiled(schema: "pl.Schema", batches: "Iterator[pl.DataFrame]") -> Profile:
+    counters = {name: _Column(kind) for name, kind in schema.items()}
+    rows = 0
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for batch in batches:
+            rows += batch.height
+            for _ in pool.map(_Column.add, counters.values(), batch.get_columns()):
+                pass
+        found = dict(zip(counters, pool.map(_Column.read, counters.values()), strict=True))
+    return Profile(
+        rows=rows,
+        exact=rows <= EXACT_ROWS,
+        columns=found,
+        sketches={
+            name: sketch
+            for name, counter in counters.items()
+            if (sketch := counter.sketch()) is not None
+        },
+        samples={
+            name: sample
+            for name, counter in counters.items()
+            if (sample := counter.sample) is not None
+        },
+    )
+
+
+class _Column:
+    """The counters of one column, filled batch by batch."""
+
+    def __init__(self, kind: "pl.DataType") -> None:
+        import polars as pl
+
+        self._kind = kind
+        opaque = any(kind == each for each in (pl.Object, pl.Binary, pl.Null))
+        self._flat = not (kind.is_nested() or opaque)
+        self._is_number = kind.is_numeric()
+        self._is_text = any(kind == each for each in (pl.String, pl.Categorical, pl.Enum))
+        self._is_flag = kind == pl.Boolean
+        self._is_moment = _is_moment(kind)
+        self._rows = self._missing = 0
+        self._low: Any = None
+        self._high: Any = None
+        self._distinct: DistinctSketch | None = None
+        self._numbers: NumericSketch | None = None
+        self._counts: pl.DataFrame | None = None
+        self._whole: pl.Series | None = None
+        self._unique_like = False
+        self.sample: pl.Series | None = None
+
+    def add(self, values: "pl.Series") -> None:
+        """Count one more batch."""
+        present = values.fill_nan(None) if self._kind.is_float() else values
+        self._rows += len(values)
+        self._missing += present.null_count()
+        if not self._flat:
+            return
+        present = present.drop_nulls()
+        first, self._whole = self._whole, None
+        if self._rows == len(values) <= EXACT_ROWS:
+            self._whole = present
+        else:
+            self._count_distinct(present if first is None else first.append(present))
+        if self._is_number or self._kind.is_temporal():
+            self._widen(present)
+        if self._is_number or self._is_flag or self._is_moment:
+            self._count_numbers(_as_floats(values))
+        if self._is_text or self._is_flag:
+            self._count_words(present)
+        if self._is_text or self._kind.is_integer():
+            self._look_at(present)
+
+    def _count_distinct(self, present: "pl.Series") -> None:
+        counted = sketch_distinct(present.hash().to_numpy())
+        self._distinct = counted if self._distinct is None else self._distinct + counted
+
+    def _widen(self, present: "pl.Series") -> None:
+        if present.len():
+            low, high = present.min(), present.max()
+            self._low = low if self._low is None else min(self._low, low)
+            self._high = high if self._high is None else max(self._high, high)
+
+    def _count_numbers(self, values: Any) -> None:
+        if self._numbers is None:
+            step = len(values) // _YARDSTICK
+            scale = sketch_numeric(values[::step]) if step > 1 else None
+            self._numbers = sketch_numeric(values, scale)
+        else:
+            more = sketch_numeric(values, self._numbers)
+            self._numbers = merge_numeric([self._numbers, more])
+
+    def _count_words(self, present: "pl.Series") -> None:
+        import polars as pl
+
+        if self._is_key():
+            self._unique_like, self._counts = True, None
+            return
+        words = present.cast(pl.String).alias("value").value_counts(name="count")
+        if self._counts is not None:
+            both = pl.concat([self._counts, words])
+            words = both.group_by("value").agg(pl.col("count").sum())
+        if words.height > _MOST_COUNTED:
+            words = words.top_k(_MOST_COUNTED, by="count")
+        self._counts = words
+
+    def _is_key(self) -> bool:
+        if self._unique_like or self._whole is not None or self._distinct is None:
+            return self._unique_like
+        return self._distinct.estimate() > _NEARLY_UNIQUE * (self._rows - self._missing)
+
+    def _look_at(self, present: "pl.Series") -> None:
+        import polars as pl
+
+        seen = present if self.sample is None else pl.concat([self.sample, present])
+        self.sample = seen.gather_every(max(1, seen.len() // SAMPLE)).head(SAMPLE)
+
+    def read(self) -> dict[str, Any]:
+        """Return what was counted as JSON values."""
+        found: dict[str, Any] = {"missing": self._missing}
+        if not self._flat:
+            return found
+        found["distinct"] = self._different()
+        if self._is_number or self._kind.is_temporal():
+            found |= {"min": plain(self._low), "max": plain(self._high)}
+        if self._numbers is not None and self._is_number:
+            found |= self._of_numbers(self._numbers)
+        if self._numbers is not None and not self._is_flag:
+            found["histogram"] = self._histogram(self._numbers)
+        if self._is_text or self._is_flag:
+            found["top"] = self._top()
+        return found
+
+    def _different(self) -> int:
+        if self._whole is not None:
+            return self._whole.n_unique()
+        estimated = self._distinct.estimate() if self._distinct is not None else 0
+        return min(estimated, self._rows - self._missing)
+
+    def _of_numbers(self, numbers: NumericSketch) -> dict[str, Any]:
+        if self._whole is None or not self._whole.len():
+            values = [numbers.quantile(share) for share in QUANTILES]
+        else:
+            values = _nearest(_as_floats(self._whole))
+        return {
+            "mean": plain(numbers.mean),
+            "std": plain(numbers.standard_deviation),
+            "quantiles": {
+                f"{share:g}": plain(value) for share, value in zip(QUANTILES, values, strict=True)
+            },
+        }
+
+    def _histogram(self, numbers: NumericSketch) -> dict[str, Any]:
+        made = equal_bins(numbers)
+        if not self._is_moment:
+            return made
+        edges = [datetime.fromtimestamp(edge / 1e6, UTC).isoformat() for edge in made["edges"]]
+        return {**made, "edges": edges}
+
+    def _top(self) -> list[list[Any]]:
+        import polars as pl
+
+        if self._counts is None:
+            return []
+        ranked = self._counts.sort("count", "value", descending=[True, False]).head(TOP)
+        words = [str(word)[:LONGEST_TEXT] for word in ranked["value"]]
+        flags = {"true": True, "false": False}
+        kept = [flags[word] for word in words] if self._kind == pl.Boolean else words
+        return [[value, count] for value, count in zip(kept, ranked["count"], strict=True)]
+
+    def sketch(self) -> Sketch | None:
+        """Return the counters that monitoring compares with, as far as the column has some."""
+        if self._is_number or self._is_flag:
+            return self._numbers
+        if self._counts is None:
+            return None
+        return category_sketch(self._counts, self._missing)
+
+
+def category_sketch(
+    counts: "pl.DataFrame", missing: int, baseline: CategorySketch | None = None
+) -> CategorySketch:
+    """Return the sketch of counted texts without making a Python object of each.
 
     Args:
-        frame: the table.
-        schema: its columns and their polars types.
-        personal: column -> kind of personal data, or "none".
-        exact: count distinct values exactly rather than by HyperLogLog.
+        counts: columns `value` and `count`, one row a text.
+        missing: rows without a value.
+        baseline: whose names are counted; None makes a baseline.
     """
+    few = counts.height <= MOST_RARE
+    kept = counts if few else counts.top_k(MOST_RARE, by="count")
+    named: dict[Any, int] = dict(zip(kept["value"].to_list(), kept["count"].to_list(), strict=True))
+    if missing:
+        named[None] = missing
+    made = sketch_categories(named, baseline)
+    if few:
+        return made
+    rest = int(counts["count"].sum()) - int(kept["count"].sum())
+    return msgspec.structs.replace(
+        made, other=made.other + rest, complete=False, rare=made.rare[:0]
+    )
+
+
+def _is_moment(kind: "pl.DataType") -> bool:
     import polars as pl
 
-    expressions: list[pl.Expr] = [pl.len().alias("rows")]
-    for index, (name, kind) in enumerate(schema.items()):
-        closed = personal.get(name, "none") != "none"
-        for key, expression in _statistics(pl.col(name), kind, closed, exact).items():
-            expressions.append(expression.alias(f"{index}.{key}"))
-    return frame.select(expressions)
+    return kind == pl.Datetime or kind.is_(pl.Date)
 
 
-def _statistics(column: "pl.Expr", kind: Any, closed: bool, exact: bool) -> dict[str, "pl.Expr"]:
+def _as_floats(values: "pl.Series") -> Any:
+    """Return numbers, flags and moments (UTC microseconds) as float64 with NaN."""
     import polars as pl
 
-    present = column.fill_nan(None) if kind.is_float() else column
-    found = {"missing": present.null_count()}
-    if kind.is_nested() or kind in (pl.Object, pl.Binary):
-        return found
-    values = present.drop_nulls()
-    found["distinct"] = values.n_unique() if exact else values.approx_n_unique()
-    if closed:
-        return found
-    if kind.is_numeric() or kind.is_temporal():
-        found |= {"min": values.min(), "max": values.max()}
-    if kind.is_numeric():
-        numbers = values.cast(pl.Float64)
-        found |= {"mean": numbers.mean(), "std": numbers.std()}
-        found["quantiles"] = numbers.quantile(list(QUANTILES)).implode()
-    if kind in (pl.String, pl.Boolean, pl.Categorical, pl.Enum):
-        found["top"] = values.value_counts(sort=True, name="count").head(TOP).implode()
-    return found
+    if _is_moment(values.dtype):
+        values = values.cast(pl.Datetime("us")).dt.epoch("us")
+    return values.cast(pl.Float64, strict=False).to_numpy().astype("float64", copy=False)
 
 
-def read_profile(
-    row: Mapping[str, Any], schema: Mapping[str, Any], *, exact: bool
-) -> dict[str, Any]:
-    """Return the result of a profile's query as JSON values, by column.
+def _nearest(values: Any) -> list[float]:
+    import numpy as np
 
-    Returns:
-        `{"rows": n, "distinct_exact": bool, "columns": {name: {missing, distinct, min, max, mean,
-        std, quantiles: {share: value}, top: [[value, count], ...]}}}`, as far as a column has it.
-    """
-    columns: dict[str, dict[str, Any]] = {name: {} for name in schema}
-    names = list(schema)
-    for key, value in row.items():
-        index, dot, statistic = key.partition(".")
-        if dot:
-            columns[names[int(index)]][statistic] = _read(statistic, value)
-    return {"rows": row["rows"], "distinct_exact": exact, "columns": columns}
+    return np.quantile(values, QUANTILES, method="nearest").tolist()
 
 
-def _read(statistic: str, value: Any) -> Any:
-    if statistic == "quantiles":
-        shares = [f"{share:g}" for share in QUANTILES]
-        inner = value[0] if value and isinstance(value[0], list) else value
-        return dict(zip(shares, map(_plain, inner), strict=True)) if inner else {}
-    if statistic == "top":
-        return [[_plain(next(iter(each.values()))), each["count"]] for each in value]
-    return _plain(value)
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value as JSON holds it: times as ISO 8601, numbers without a value as None."""
     if isinstance(value, Decimal):
         value = float(value)
@@ -108,16 +329,24 @@ def _plain(value: Any) -> Any:
     return value[:LONGEST_TEXT] if isinstance(value, str) else value
 
 
-def columns_of(
-    schema: Mapping[str, Any], profile: Mapping[str, Any], personal: Mapping[str, str]
-) -> list[Column]:
-    """Return the columns of a version: name, type, whether values are missing, personal kind."""
-    return [
-        Column(
-            name=name,
-            dtype=str(kind),
-            nullable=profile["columns"][name]["missing"] > 0,
-            personal=personal.get(name),
-        )
-        for name, kind in schema.items()
-    ]
+def pack_sketches(sketches: Mapping[str, Sketch]) -> bytes:
+    """Return sketches by column as bytes, to be kept as a blob."""
+    return msgspec.msgpack.encode(
+        {
+            name: [isinstance(sketch, NumericSketch), sketch.to_bytes()]
+            for name, sketch in sketches.items()
+        }
+    )
+
+
+def unpack_sketches(data: bytes) -> dict[str, Sketch]:
+    """Return what `pack_sketches` packed.
+
+    Raises:
+        Damaged: a sketch cannot be read.
+    """
+    packed = msgspec.msgpack.decode(data, type=dict[str, tuple[bool, bytes]])
+    return {
+        name: (NumericSketch if numeric else CategorySketch).from_bytes(each)
+        for name, (numeric, each) in packed.items()
+    }

@@ -15,12 +15,51 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
-    """One column of a dataset's schema; `personal` is a kind of personal data, or `none`."""
+    """One column of a dataset's schema.
+
+    Attributes:
+        name: as it stands in the data.
+        dtype: the name of its polars type.
+        nullable: values are missing.
+        personal: the kind of personal data a person said it holds, or `none`; None: nobody did.
+        proposed: the kind it seems to hold; None: nothing speaks for one.
+        why: on what the proposal rests; never a value.
+        asked: whether a person must say what it holds before anything is trained on it.
+    """
 
     name: str
     dtype: str
     nullable: bool = True
     personal: str | None = None
+    proposed: str | None = None
+    why: str = ""
+    asked: bool = False
+
+
+class ColumnLabel(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person said a column of a dataset holds, remembered by name and type."""
+
+    dataset: str
+    name: str
+    dtype: str
+    kind: str
+    actor: str
+    at: int
+    reason: str
+
+
+class SourceState(msgspec.Struct, frozen=True, kw_only=True):
+    """When a dataset's source was last read, and what it looked like.
+
+    `mark` is what the source says of its content without being read (an etag, a revision),
+    empty where it says nothing; `problem` is why the last reading failed, empty if it did not.
+    """
+
+    dataset: str
+    source: str
+    read_at: int
+    mark: str = ""
+    problem: str = ""
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,13 +27,17 @@ class CodeRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """One edge of lineage: the run read or wrote the `kind` named `name` with content `digest`."""
+    """One edge of lineage: the run read or wrote the `kind` named `name` with content `digest`.
+
+    `columns` are those of a dataset that were really read; None where that is not known.
+    """
 
     kind: str
     name: str
     digest: str
     direction: str
     version: int | None = None
+    columns: list[str] | None = None
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):

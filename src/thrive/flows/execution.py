@@ -13,6 +13,7 @@ from thrive.domain.model import ModelVersion
 from thrive.domain.run import RunState, StepRecord, Use
 from thrive.engines.failures import Failure, describe
 from thrive.engines.local import Exit, LocalEngine, Message, Output, describe_exit
+from thrive.flows.data_use import refuse_training_data, refuse_use
 from thrive.operations import Context
 from thrive.registry import versions
 from thrive.store import runs
@@ -125,6 +126,7 @@ class Execution:
 
     def _on_dataset(self, message: Message) -> Any:
         version = data.resolve(self._ctx, message.body["name"], message.body["version"])
+        refuse_use(self._ctx, version, self._contract)
         self._ctx.home.blobs.fetch(*(entry.digest for entry in version.files))
         self._training[version.dataset] = version.digest
         self._recorder.use(
@@ -143,6 +145,9 @@ class Execution:
 
     def _on_register(self, message: Message) -> int:
         self._recorder.flush()
+        with self._ctx.read() as tx:
+            model = message.body["model"]
+            refuse_training_data(tx, self._ctx, self._training, self._contract, model)
         candidate = msgspec.convert(
             {**message.body, "training": self._training}, versions.Candidate
         )

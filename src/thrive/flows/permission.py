@@ -18,6 +18,7 @@ from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.release import Release, RoutingTable, Variant
 from thrive.flows.contracts import contract_of
+from thrive.flows.data_use import refuse_training_data
 from thrive.operations import Context
 from thrive.store import gates, models, projects, releases
 from thrive.store.database import Tx
@@ -74,7 +75,8 @@ def permission(
     Raises:
         Refused: no verdict allows it, it comes from a dirty tree, it is retired, or approvals
             are missing.
-        ContractGap: the contract leaves a question open that production asks.
+        ContractGap: the contract leaves a question open that production asks, or does not allow
+            this use of the data.
         Conflict: a release of the model is on its way, or the version serves already.
     """
     label = format_reference(candidate.model, candidate.version)
@@ -95,6 +97,7 @@ def permission(
             "commit, train and register again",
         )
     _require_answers(tx, ctx, candidate, contract)
+    refuse_training_data(tx, ctx, candidate.training, contract, candidate.model)
     verdict = _verdict(tx, ctx, candidate, contract, production)
     lacking = missing_approvals(tx, ctx, candidate, contract)
     if lacking:

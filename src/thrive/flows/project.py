@@ -8,12 +8,14 @@ from pathlib import Path
 import msgspec
 
 from thrive.contract.gaps import Gap, gaps, reached_teams
+from thrive.contract.lines import path_of
 from thrive.contract.parse import CONTRACT_FILE, ParsedContract, load
 from thrive.contract.template import new_contract
 from thrive.domain.actor import ANYONE, PEOPLE
 from thrive.domain.clock import ClockMode, ClockState, parse_time
 from thrive.domain.errors import Conflict, ContractGap, NotFound, UsageError
 from thrive.domain.identifiers import NAME_PATTERN
+from thrive.flows.data_use import present_problems
 from thrive.operations import Context, Kind, operation
 from thrive.store import projects
 from thrive.store.home import FOLDER, connect_home, create_home
@@ -203,11 +205,32 @@ def check(ctx: Context, *, for_: Step | None = None) -> list[GapLine]:
         thrive check --for production
     """
     parsed = load(ctx.local_folder())
-    found = gaps(parsed, _reachable(ctx, parsed))
+    found = sorted(
+        [*gaps(parsed, _reachable(ctx, parsed)), *_data_gaps(ctx, parsed)],
+        key=lambda gap: gap.line,
+    )
     blocking = [gap for gap in found if for_ is Step.PRODUCTION or gap.blocks == for_]
     if for_ is not None and blocking:
         raise ContractGap(_summed_up(parsed, blocking, for_), blocking[0].fix)
     return [_line(parsed, gap) for gap in found]
+
+
+def _data_gaps(ctx: Context, parsed: ParsedContract) -> list[Gap]:
+    """Return what the newest data asks of the contract; nothing while there is no home."""
+    try:
+        found = present_problems(ctx, parsed)
+    except NotFound:
+        return []
+    return [
+        Gap(
+            path=path_of("data", each.dataset),
+            line=each.line,
+            what=each.what,
+            blocks="train",
+            fix=each.fix,
+        )
+        for each in found
+    ]
 
 
 def _reachable(ctx: Context, parsed: ParsedContract) -> set[str]:

@@ -16,12 +16,30 @@ def add(tx: Tx, project_id: str, kind: str, subject_id: str, *digests: str) -> N
     insert_missing(tx, blob_references, rows)
 
 
+def remove(tx: Tx, project_id: str, kind: str, subject_id: str, digest: str) -> None:
+    """Say that the `kind` named `subject_id` no longer uses a blob."""
+    tx.execute(
+        sa.delete(blob_references).where(
+            blob_references.c.project_id == project_id,
+            blob_references.c.digest == digest,
+            blob_references.c.kind == kind,
+            blob_references.c.id == subject_id,
+        )
+    )
+
+
 def users(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:
     """Return (kind, id) of everything in the project that uses a blob."""
     query = sa.select(blob_references.c.kind, blob_references.c.id).where(
         blob_references.c.project_id == project_id, blob_references.c.digest == digest
     )
     return [(row.kind, row.id) for row in tx.execute(query)]
+
+
+def is_used(tx: Tx, digest: str) -> bool:
+    """Tell whether anything in any project uses a blob."""
+    query = sa.select(blob_references.c.digest).where(blob_references.c.digest == digest)
+    return tx.execute(query.limit(1)).first() is not None
 
 
 def every_digest(tx: Tx) -> set[str]:

@@ -6,7 +6,12 @@ and a test holds the two together. Repositories (`thrive.store.runs`, ...) are t
 """
 
 from thrive.store.tables.columns import metadata
-from thrive.store.tables.data import dataset_versions, datasets
+from thrive.store.tables.data import (
+    column_labels,
+    dataset_versions,
+    datasets,
+    source_states,
+)
 from thrive.store.tables.gates import approvals, verdicts
 from thrive.store.tables.models import model_versions, models
 from thrive.store.tables.monitoring import alerts, decisions, windows
@@ -34,6 +39,7 @@ __all__ = [
     "audit_heads",
     "blob_references",
     "changes",
+    "column_labels",
     "contracts",
     "dataset_versions",
     "datasets",
@@ -51,6 +57,7 @@ __all__ = [
     "runs",
     "sealed_logs",
     "serving_hosts",
+    "source_states",
     "steps",
     "team_contacts",
     "tokens",

@@ -47,3 +47,27 @@ dataset_versions = Table(
     flag("replay"),
     Index("ix_dataset_versions_project_id_digest", "project_id", "digest"),
 )
+
+column_labels = Table(
+    "column_labels",
+    metadata,
+    project(),
+    key("dataset", 64),
+    key("name", 250),
+    key("dtype", 200),
+    name("kind"),
+    name("actor"),
+    number("at"),
+    text("reason"),
+)
+
+source_states = Table(
+    "source_states",
+    metadata,
+    project(),
+    key("dataset", 64),
+    text("source"),
+    number("read_at"),
+    text("mark"),
+    text("problem"),
+)

@@ -89,5 +89,6 @@ uses = Table(
     key("name", 200),
     key("digest", 64),
     number("version", null=True),
+    value("columns", null=True),
     Index("ix_uses_project_id_digest", "project_id", "digest"),
 )

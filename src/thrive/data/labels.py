@@ -1,0 +1,182 @@
+"""Which columns may hold personal data: a proposal by name, pattern and checksum.
+
+A proposal names a kind and on what it rests; it never carries a value. A person confirms it once
+(`data confirm`, or `personal = { ... }` in the contract), and the columns of later versions with
+the same name and type are known by that.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from thrive.data import personal_patterns as patterns
+from thrive.domain.dataset import Column, ColumnLabel
+
+if TYPE_CHECKING:
+    import polars as pl
+
+NONE = "none"
+"""The label of a column that holds no personal data, said aloud."""
+_ENOUGH = 0.6
+"""The share of a column's values that must look like a kind."""
+_ENOUGH_IDS = 0.9
+"""The same for national ids: every tenth number passes a check digit by chance."""
+_ENOUGH_NAMED = 0.3
+"""The same where the column's name says so too."""
+_IN_TEXT = 0.01
+"""The share of free texts that must contain a kind."""
+_FREE_TEXT = 40
+"""Mean characters from which a column counts as free text."""
+
+_RECOGNISERS: tuple[tuple[str, patterns.Recogniser, float], ...] = (
+    ("email", patterns.is_email, _ENOUGH),
+    ("iban", patterns.is_iban, _ENOUGH),
+    ("card", patterns.is_card, _ENOUGH),
+    ("ip", patterns.is_ip, _ENOUGH),
+    ("national-id", patterns.is_national_id, _ENOUGH_IDS),
+    ("phone", patterns.is_phone, _ENOUGH),
+    ("address", patterns.is_address, _ENOUGH),
+)
+"""In the order of how sure a match is."""
+
+_HINTS: dict[str, str] = {
+    "email": r"e?_?mails?|courriel|correo|mailadresse",
+    "phone": r"phones?|telephone|tel|telefon\w*|mobile|cell|cellphone|handy|gsm|fax|movil|msisdn",
+    "iban": r"iban",
+    "card": r"card_?(?:no|num|number)|credit_?card|pan|kartennummer",
+    "ip": r"ip|ip_?addr(?:ess)?|client_?ip|remote_?addr",
+    "national-id": r"ssn|social_?security(?:_?(?:no|number))?|nino|dni|nie|nir|bsn|cpf|pesel|"
+    r"personnummer|passport(?:_?(?:no|number))?|tax_?id|steuer_?id|codice_?fiscale|national_?id|aadhaar",
+    "name": r"first_?name|last_?name|given_?name|family_?name|middle_?name|full_?name|surname|"
+    r"forename|vorname|nachname|prenom|nom|apellidos?|nombre|cognome|nome|imie|nazwisko|"
+    r"(?:customer|client|patient|employee|person|user|contact|owner|holder|member|student)_?name",
+    "address": r"address|addr|street\w*|strasse|adresse|direccion|indirizzo|endereco|adres|"
+    r"(?:home|postal|billing|shipping|mailing)_?address",
+    "birth date": r"birth_?date|date_?of_?birth|dob|birthday|geburtsdatum|geburtstag|"
+    r"date_?naissance|fecha_?nacimiento|data_?nascita",
+}
+_NAMED = {kind: re.compile(rf"(?:^|.*_)(?:{words})(?:_.*|\d*)$") for kind, words in _HINTS.items()}
+_TESTED_BY = {kind: judge for kind, judge, _ in _RECOGNISERS} | {"name": patterns.is_name}
+_LONE_NAMES = re.compile(r"names?|person|holder")
+"""Names of columns that hold people's names only if the values read like some."""
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of personal data that a column seems to hold.
+
+    Attributes:
+        kind: what.
+        share: of the values looked at, how many have its form; 0 where only the name says so.
+        by: what it rests on, in words.
+    """
+
+    kind: str
+    share: float
+    by: str
+
+
+def propose(name: str, sample: "pl.Series | None", kind: Any) -> Proposal | None:
+    """Return what a column seems to hold, None if nothing speaks for personal data.
+
+    Args:
+        name: the column's name.
+        sample: spread values without missing ones; None for types that are not looked at.
+        kind: the column's polars type.
+    """
+    plain = _plain_name(name)
+    hinted = next((each for each, form in _NAMED.items() if form.match(plain)), None)
+    if kind.is_temporal() or sample is None:
+        is_birthday = hinted == "birth date" and kind.is_temporal()
+        return Proposal(kind="birth date", share=0.0, by="its name") if is_birthday else None
+    values = [str(value).strip() for value in sample.to_list()]
+    if not values:
+        return _by_name_alone(hinted)
+    by_form = _by_form(values, hinted, is_text=not kind.is_integer())
+    if by_form is not None:
+        return by_form
+    if hinted is None and _LONE_NAMES.fullmatch(plain):
+        share = _share(values, patterns.is_name)
+        several = _share(values, lambda value: " " in value)
+        if share >= _ENOUGH and several >= _ENOUGH:
+            return Proposal(kind="name", share=share, by="its name and the form of its values")
+    if hinted in ("phone", "national-id", "birth date") or (
+        hinted in ("name", "address") and not kind.is_integer()
+    ):
+        return _by_name_alone(hinted)
+    return None if kind.is_integer() else _inside_text(values)
+
+
+def _plain_name(name: str) -> str:
+    """Return `customerEmail` and `Customer E-Mail` alike, in lower case with underscores."""
+    spread = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^a-z0-9]+", "_", spread.lower()).strip("_")
+
+
+def _by_name_alone(hinted: str | None) -> Proposal | None:
+    return Proposal(kind=hinted, share=0.0, by="its name") if hinted else None
+
+
+def _by_form(values: Sequence[str], hinted: str | None, *, is_text: bool) -> Proposal | None:
+    for kind, judge, enough in _RECOGNISERS:
+        if not is_text and kind not in ("card", "national-id"):
+            continue
+        if not is_text and kind == "national-id" and hinted != kind:
+            continue
+        share = _share(values, judge)
+        if hinted == kind and share >= _ENOUGH_NAMED:
+            return Proposal(kind=kind, share=share, by="its name and the form of its values")
+        if share >= enough:
+            return Proposal(kind=kind, share=share, by="the form of its values")
+    if (
+        hinted == "name"
+        and is_text
+        and (share := _share(values, patterns.is_name)) >= _ENOUGH_NAMED
+    ):
+        return Proposal(kind="name", share=share, by="its name and the form of its values")
+    return None
+
+
+def _share(values: Sequence[str], judge: patterns.Recogniser) -> float:
+    return sum(map(judge, values)) / len(values)
+
+
+def _inside_text(values: Sequence[str]) -> Proposal | None:
+    if sum(map(len, values)) < _FREE_TEXT * len(values):
+        return None
+    for kind, form in patterns.INSIDE_TEXT.items():
+        share = _share(values, lambda value, form=form: form.search(value) is not None)
+        if share >= _IN_TEXT:
+            return Proposal(kind=kind, share=share, by="what stands inside its texts")
+    return None
+
+
+def labelled(
+    column: Column,
+    proposal: Proposal | None,
+    declared: Mapping[str, str],
+    confirmed: Mapping[tuple[str, str], ColumnLabel],
+) -> Column:
+    """Return a column with its label: the contract's word, else what a person confirmed.
+
+    Args:
+        column: as it was read.
+        proposal: what it seems to hold.
+        declared: the contract's `personal`.
+        confirmed: what people confirmed, by name and type.
+    """
+    known = confirmed.get((column.name, column.dtype))
+    said = declared.get(column.name) or (known.kind if known else None)
+    return msgspec.structs.replace(
+        column,
+        personal=said,
+        proposed=proposal.kind if proposal else None,
+        why=proposal.by if proposal else "",
+    )
+
+
+def is_closed(column: Column) -> bool:
+    """Tell whether the values of a column must stay out of every report."""
+    kind = column.personal or column.proposed
+    return kind is not None and kind != NONE

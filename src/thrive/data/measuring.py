@@ -1,0 +1,189 @@
+"""What a version's rows mean: schema, profile, labels and checks, from one reading of a table.
+
+It works on a table alone: how files are stored and read is the work of others.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from thrive.contract.schema import DataTerms
+from thrive.data.checks import FAIL, PASS, check_query, judge
+from thrive.data.labels import is_closed, labelled, propose
+from thrive.data.profile import Profile, pack_sketches, profile
+from thrive.data.schema import schema_changes
+from thrive.domain.dataset import Column, ColumnLabel, DatasetVersion
+from thrive.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+IN_MEMORY_BYTES = 512 << 20
+"""Sources up to this size are read into memory once; larger ones are streamed."""
+SCHEMA = "schema"
+"""The name of the check that compares a version with the one before."""
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a dataset before a version of it is read.
+
+    Attributes:
+        previous: the version before, None for the first.
+        agreed: the newest version before that may be trained on: the schema to keep to.
+        labels: what people confirmed of columns, by name and type.
+    """
+
+    previous: DatasetVersion | None = None
+    agreed: DatasetVersion | None = None
+    labels: dict[tuple[str, str], ColumnLabel] = {}
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What one pass over a version's rows found; `sketches` are packed, "" without any."""
+
+    columns: list[Column]
+    profile: dict[str, Any]
+    checks: list[dict[str, Any]]
+    sketches: bytes
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """By what a table is judged.
+
+    Attributes:
+        data: the contract's terms of the dataset.
+        known: what is known of it.
+        now: the project's present moment, UTC microseconds.
+        modified_at: when the newest source file was written, UTC microseconds.
+        typed: the source says its types itself (Parquet), so an empty column has one.
+    """
+
+    data: DataTerms
+    known: Known
+    now: int
+    modified_at: int
+    typed: bool
+
+
+def read_table(
+    scan: "Callable[[bool], pl.LazyFrame]", source: str, size: int, terms: Terms
+) -> Reading:
+    """Profile a table's rows, propose labels, and judge schema and checks.
+
+    Args:
+        scan: gives the table; its argument asks for types guessed from every row.
+        source: what the user named, for messages.
+        size: bytes of the files; small ones are read into memory.
+        terms: by what it is judged.
+
+    Raises:
+        UsageError: the files cannot be read as one table; the message holds none of its values.
+    """
+    import polars as pl
+
+    try:
+        try:
+            return measure(_held(scan(False), size), terms)
+        except pl.exceptions.ComputeError:  # types guessed from the first rows did not hold
+            return measure(_held(scan(True), size), terms)
+    except pl.exceptions.PolarsError as error:
+        raise UsageError(
+            f"{source} cannot be read as a table: {_without_values(error)}.", "correct the file"
+        ) from None
+
+
+def _held(frame: "pl.LazyFrame", size: int) -> "pl.LazyFrame | pl.DataFrame":
+    return frame.collect() if size <= IN_MEMORY_BYTES else frame
+
+
+def _without_values(error: Exception) -> str:
+    """Return the first line of a reader's message without what it quotes from the data."""
+    line = str(error).strip().split("\n", 1)[0].rstrip(".")
+    return re.sub(r"`[^`]*`|\"[^\"]*\"", "`...`", line)[:200]
+
+
+def measure(table: "pl.LazyFrame | pl.DataFrame", terms: Terms) -> Reading:
+    """Return what a table means, by the terms of its dataset."""
+    import polars as pl
+
+    found = profile(table)
+    frame = table.lazy() if isinstance(table, pl.DataFrame) else table
+    schema = frame.collect_schema()
+    columns = _columns(schema, found, terms)
+    hidden = {column.name for column in columns if is_closed(column)}
+    open_sketches = {name: each for name, each in found.sketches.items() if name not in hidden}
+    return Reading(
+        columns=columns,
+        profile=found.closed(hidden),
+        checks=[*_schema_checks(columns, terms.known), *_checks(frame, schema, terms)],
+        sketches=pack_sketches(open_sketches) if open_sketches else b"",
+    )
+
+
+def _checks(frame: "pl.LazyFrame", schema: Mapping[str, Any], terms: Terms) -> list[dict[str, Any]]:
+    checks = list(zip(terms.data.checks, terms.data.parsed_checks(), strict=True))
+    if not checks:
+        return []
+    query = check_query(frame, schema, [check for _, check in checks])
+    measured = query.collect(engine="streaming").row(0, named=True)
+    return judge(checks, schema, measured, now=terms.now, modified_at=terms.modified_at)
+
+
+def _schema_checks(columns: Sequence[Column], known: Known) -> list[dict[str, Any]]:
+    if known.agreed is None:
+        return []
+    return [
+        {"check": SCHEMA, "state": FAIL if each.breaks else PASS, "found": each.what}
+        for each in schema_changes(known.agreed.columns, columns)
+    ]
+
+
+def _columns(schema: "pl.Schema", found: Profile, terms: Terms) -> list[Column]:
+    agreed = (
+        {each.name: each.dtype for each in terms.known.agreed.columns} if terms.known.agreed else {}
+    )
+    made: list[Column] = []
+    for name, kind in schema.items():
+        missing = found.columns[name]["missing"]
+        empty = missing == found.rows and not terms.typed
+        column = Column(
+            name=name,
+            # Text without a single value has no type of its own: it keeps the one it had.
+            dtype=agreed.get(name, str(kind)) if empty else str(kind),
+            nullable=missing > 0,
+        )
+        proposal = propose(name, found.samples.get(name), kind)
+        said = labelled(column, proposal, terms.data.personal, terms.known.labels)
+        asked = said.personal is None and _is_new_question(said, terms.known)
+        made.append(msgspec.structs.replace(said, asked=asked))
+    return made
+
+
+def _is_new_question(column: Column, known: Known) -> bool:
+    """Tell whether a person must say what an unlabelled column holds.
+
+    It looks like personal data, or it was not there when the dataset was last looked at.
+    """
+    if column.proposed is not None:
+        return True
+    if known.previous is None:
+        return False
+    before = {each.name: each for each in known.previous.columns}.get(column.name)
+    return before is None or before.asked
+
+
+def open_questions(
+    version: DatasetVersion,
+    declared: Mapping[str, str],
+    labels: Mapping[tuple[str, str], ColumnLabel],
+) -> list[Column]:
+    """Return the columns of a version whose content a person must still name."""
+    return [
+        column
+        for column in version.columns
+        if column.asked
+        and column.name not in declared
+        and (column.name, column.dtype) not in labels
+    ]

@@ -1,0 +1,204 @@
+"""May this data be used for that? Asked before training, and again before promotion.
+
+Retention, legal basis, purpose and labels; each refusal names the line of thrive.toml to fix.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+
+import msgspec
+
+from thrive.contract.lines import line_of, path_of
+from thrive.contract.parse import ParsedContract
+from thrive.contract.schema import DataTerms
+from thrive.data.labels import NONE
+from thrive.data.measuring import open_questions
+from thrive.domain.clock import format_time, parse_duration
+from thrive.domain.dataset import ColumnLabel, DatasetVersion
+from thrive.domain.errors import ContractGap, NotFound
+from thrive.operations import Context
+from thrive.store import column_labels, datasets
+from thrive.store.database import Tx
+
+
+class UseProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason why data may not be used: the line of the contract, what is wrong, the cure."""
+
+    dataset: str
+    line: int
+    what: str
+    fix: str
+
+
+def purposes_of(contract: ParsedContract, model: str) -> set[str]:
+    """Return the words by which a dataset may allow a model: its name, and that of its purpose.
+
+    The name of a purpose stands before its colon: `delay-warning: tell the operations desk ...`.
+    """
+    terms = contract.contract.model.get(model)
+    name = terms.purpose.partition(":")[0] if terms else ""
+    return {model.casefold(), name.strip().casefold()} - {""}
+
+
+def use_problems(
+    tx: Tx,
+    ctx: Context,
+    version: DatasetVersion,
+    contract: ParsedContract,
+    models: Collection[str] | None = None,
+) -> list[UseProblem]:
+    """Return why a version may not be trained on, or serve models; none if it may.
+
+    Args:
+        tx: a transaction.
+        ctx: the project; its clock says whether retention has passed.
+        version: the data.
+        contract: in force.
+        models: those it is to serve; None while that is open: then one of the contract's must do.
+    """
+    known = column_labels.find_labels(tx, ctx.project_id, version.dataset)
+    labels = {(label.name, label.dtype): label for label in known}
+    terms = contract.contract.data.get(version.dataset, DataTerms())
+    found = [
+        *_unlabelled(version, terms, labels),
+        *_without_basis(version, terms),
+        *_expired(version, terms, ctx.now()),
+        *_misused(version, terms, contract, models),
+    ]
+    return [
+        UseProblem(
+            dataset=version.dataset,
+            line=line_of(contract.lines, "data", version.dataset, key),
+            what=what,
+            fix=fix,
+        )
+        for key, what, fix in found
+    ]
+
+
+_Found = Iterator[tuple[str, str, str]]
+
+
+def _table(version: DatasetVersion) -> str:
+    return path_of("data", version.dataset)
+
+
+def _label(version: DatasetVersion) -> str:
+    return f"{version.dataset}@{version.version}"
+
+
+def _unlabelled(
+    version: DatasetVersion, terms: DataTerms, labels: Mapping[tuple[str, str], ColumnLabel]
+) -> _Found:
+    asked = open_questions(version, terms.personal, labels)
+    if asked:
+        seem = [f"{each.name} ({each.proposed}?)" if each.proposed else each.name for each in asked]
+        example = f'{asked[0].name} = "{asked[0].proposed or NONE}"'
+        what = f"nobody has said whether columns of {_label(version)} hold personal data"
+        fix = f"write personal = {{ {example} }} in [{_table(version)}]"
+        otherwise = f'thrive data confirm {_label(version)} --reason "..."'
+        yield "personal", f"{what}: {', '.join(seem)}.", f"{fix}, or: {otherwise}"
+
+
+def _without_basis(version: DatasetVersion, terms: DataTerms) -> _Found:
+    kinds = {each.name: terms.personal.get(each.name) or each.personal for each in version.columns}
+    personal = [name for name, kind in kinds.items() if kind not in (None, NONE)]
+    if personal and not terms.legal_basis.strip():
+        yield (
+            "legal_basis",
+            f"{_label(version)} holds personal data ({', '.join(personal)}) without a legal basis.",
+            f'write legal_basis = "..." in [{_table(version)}]',
+        )
+
+
+def _expired(version: DatasetVersion, terms: DataTerms, now: int) -> _Found:
+    if not terms.retention:
+        return
+    end = version.created_at + parse_duration(terms.retention)
+    if end < now:
+        yield (
+            "retention",
+            f"{_label(version)} was to be kept for {terms.retention}, until {format_time(end)}.",
+            f"add newer data, or state a longer retention in [{_table(version)}]",
+        )
+
+
+def _misused(
+    version: DatasetVersion,
+    terms: DataTerms,
+    contract: ParsedContract,
+    models: Collection[str] | None,
+) -> _Found:
+    allowed = {word.casefold() for word in terms.allowed}
+    declared = list(contract.contract.model)
+    if not allowed or (models is None and not declared):
+        return
+    wanted = declared if models is None else models
+    outside = [name for name in wanted if not allowed & purposes_of(contract, name)]
+    if outside and (models is not None or len(outside) == len(declared)):
+        shown = ", ".join(terms.allowed)
+        yield (
+            "allowed",
+            f"{_label(version)} may serve {shown}; that is no purpose of {', '.join(outside)}.",
+            f"use other data, or add the purpose to allowed in [{_table(version)}]",
+        )
+
+
+def refuse_use(
+    ctx: Context,
+    version: DatasetVersion,
+    contract: ParsedContract,
+    models: Collection[str] | None = None,
+) -> None:
+    """Raise what stands against a use of a version; arguments as of `use_problems`.
+
+    Raises:
+        ContractGap: with the line of the contract to fix.
+    """
+    with ctx.read() as tx:
+        found = use_problems(tx, ctx, version, contract, models)
+    refuse_first(found, contract.filename)
+
+
+def refuse_training_data(
+    tx: Tx, ctx: Context, training: Mapping[str, str], contract: ParsedContract, model: str
+) -> None:
+    """Raise what stands against the data that a version of a model was trained on.
+
+    Args:
+        tx: a transaction.
+        ctx: the project.
+        training: its datasets, by name and digest.
+        contract: under which the version is registered.
+        model: its name.
+
+    Raises:
+        ContractGap: with the line of the contract to fix.
+    """
+    found: list[UseProblem] = []
+    for name, digest in training.items():
+        same = datasets.find_by_digest(tx, ctx.project_id, digest)
+        version = next((each for each in same if each.dataset == name), None)
+        if version is not None:
+            found += use_problems(tx, ctx, version, contract, [model])
+    refuse_first(found, "thrive.toml")
+
+
+def refuse_first(found: list[UseProblem], filename: str) -> None:
+    """Raise the first of some problems, if there is one."""
+    if found:
+        first, more = found[0], len(found) - 1
+        rest = f" ({more} more: `thrive check`)" if more else ""
+        raise ContractGap(f"{filename}:{first.line}: {first.what}{rest}", first.fix)
+
+
+def present_problems(ctx: Context, contract: ParsedContract) -> list[UseProblem]:
+    """Return what stands against the newest version of each dataset of the contract."""
+    found: list[UseProblem] = []
+    with ctx.read() as tx:
+        for name in contract.contract.data:
+            try:
+                version = datasets.get_version(tx, ctx.project_id, name)
+            except NotFound:
+                continue
+            found += use_problems(tx, ctx, version, contract)
+    return found

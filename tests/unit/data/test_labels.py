@@ -1,0 +1,188 @@
+"""Personal data: what is proposed, what a person says of it, and where no value may ever stand."""
+
+import sqlite3
+import zlib
+
+import polars as pl
+import pytest
+from blake3 import blake3
+
+from thrive.data.confirming import confirm
+from thrive.data.labels import propose
+from thrive.data.measuring import open_questions
+from thrive.data.operations import add, show
+from thrive.data.reading import find_version
+from thrive.domain.errors import NotFound, UsageError
+
+GOOD = {
+    "email": ["ann.lee@example.org", "bob@mail.example.com", "x+y@sub.example.net"],
+    "phone": ["+49 30 901820", "+44 20 7946 0958", "(030) 901820-12"],
+    "iban": [
+        "DE89370400440532013000",
+        "GB29 NWBK 6016 1331 9268 19",
+        "FR1420041010050500013M02606",
+    ],
+    "card": ["4111 1111 1111 1111", "5500-0000-0000-0004", "340000000000009"],
+    "ip": ["192.0.2.17", "2001:db8::1", "198.51.100.3"],
+    "national-id": ["078-05-1120", "12345678Z", "44051401359"],
+    "address": ["12 Abbey Road", "Hauptstraße 5, Berlin", "221B Baker Street"],
+}
+INNOCENT = {
+    "product code": ["A-1001", "B-2002", "C-3003"],
+    "amounts": ["1299", "10", "4500"],
+    "long numbers": ["4111111111111112", "1234567890123456", "9999999999999999"],
+    "wrong iban": ["DE89370400440532013001", "GB30NWBK60161331926819", "FR15"],
+    "versions": ["1.2.3", "2.0.1", "10.4.12"],
+    "dates": ["2024-01-02", "2024-02-03", "2024-03-04"],
+    "cities": ["Rome", "Oslo", "Lima"],
+    "words": ["red", "a longer note about nothing", "blue"],
+}
+
+
+def proposed(name: str, values: list) -> str | None:
+    series = pl.Series(values)
+    found = propose(name, series, series.dtype)
+    return found.kind if found else None
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_a_kind_is_known_by_the_form_of_its_values(kind):
+    assert proposed("c1", GOOD[kind]) == kind
+
+
+@pytest.mark.parametrize("what", INNOCENT)
+def test_what_only_looks_alike_is_left_alone(what):
+    assert proposed("c1", INNOCENT[what]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind"),
+    [
+        ("customerFirstName", ["Ann", "Bob"], "name"),
+        ("Nachname", ["Lee", "Müller"], "name"),
+        ("name", ["Ann Lee", "Bob O'Hara"], "name"),
+        ("name", ["Widget", "Gadget"], None),
+        ("mobile", [4930901820, 4930901821], "phone"),
+        ("ssn", [78051120, 219099999], "national-id"),
+        ("card_number", [4111111111111111, 5500000000000004], "card"),
+        ("departure", [1, 2], None),
+        ("trip_id", [4111111111111111, 17], None),
+    ],
+)
+def test_names_of_columns_speak_too(name, values, kind):
+    assert proposed(name, values) == kind
+
+
+def test_a_birthday_needs_a_date():
+    days = pl.Series([None], dtype=pl.Date)
+    found = propose("date_of_birth", None, days.dtype)
+    assert found is not None
+    assert (found.kind, found.by) == ("birth date", "its name")
+
+
+def test_free_text_is_searched_inside():
+    notes = ["The parcel was left beside the green door in the yard."] * 50
+    assert proposed("note", notes) is None
+    notes[7] = "Please write to ann.lee@example.org before you come on Thursday."
+    assert proposed("note", notes) == "email"
+
+
+def people(n: int = 40) -> str:
+    rows = [
+        f"{i},Zebedee Quux{i},zebedee{i}@planted.example,+44 20 7946 {1000 + i},{i % 7}"
+        for i in range(n)
+    ]
+    return "\n".join(["id,full_name,contact,line,score", *rows]) + "\n"
+
+
+@pytest.fixture
+def planted(project, tmp_path):
+    (tmp_path / "people.csv").write_text(people())
+    return add(project, "people.csv", name="people")
+
+
+def test_a_proposal_asks_a_person(project, planted):
+    columns = {each.name: each for each in show(project, "people").columns}
+    assert {name: each.proposed for name, each in columns.items() if each.asked} == {
+        "full_name": "name",
+        "contact": "email",
+        "line": "phone",
+    }
+    assert "full_name (name?)" in planted.note
+    assert "thrive data confirm people@1" in planted.note
+
+
+def test_values_of_proposed_columns_are_nowhere_but_in_the_data(project, planted, tmp_path, capsys):
+    confirm(project, "people", reason="read the file")
+    (tmp_path / "people.csv").write_text(people() + "x,Zebedee Quux,nobody,gone,high,\n")
+    with pytest.raises(UsageError) as caught:
+        add(project, "people.csv", name="people")
+    written = str(caught.value).encode() + capsys.readouterr().out.encode()
+    version = find_version(project, "people")
+    copied = blake3((tmp_path / "people.csv").read_bytes()).hexdigest()
+    data = {digest[2:] for digest in (copied, *(entry.digest for entry in version.files))}
+    for path in (tmp_path / ".thrive").rglob("*"):
+        if path.is_file() and path.name not in data:
+            written += path.read_bytes()
+    for database in (tmp_path / ".thrive").glob("*.db"):
+        for line in sqlite3.connect(database).iterdump():
+            written += line.encode()
+    start = 0
+    packed = b""
+    while (start := written.find(b"\x78", start)) >= 0:
+        try:
+            packed += zlib.decompressobj().decompress(written[start:])
+        except zlib.error:
+            pass
+        start += 1
+    for word in (b"Quux", b"planted.example", b"7946 10"):
+        assert word not in written + packed, word
+
+
+def test_a_confirmed_label_is_remembered_and_a_new_column_asks_again(project, planted, tmp_path):
+    said = confirm(project, "people", ["line=none"], reason="extension numbers of the office")
+    assert [(each.column, each.personal, each.proposed) for each in said] == [
+        ("line", "none", "phone")
+    ]
+    rest = confirm(project, "people", reason="as proposed")
+    assert {each.column: each.personal for each in rest} == {
+        "full_name": "name",
+        "contact": "email",
+    }
+    (tmp_path / "people.csv").write_text(people(50))
+    second = find_version(project, "people", add(project, "people.csv", name="people").version)
+    assert not any(column.asked for column in second.columns)
+    assert {c.name: c.personal for c in second.columns if c.personal} == {
+        "full_name": "name",
+        "contact": "email",
+        "line": "none",
+    }
+    lines = people(50).splitlines()
+    wider = [f"{lines[0]},grade", *(f"{line},{i}" for i, line in enumerate(lines[1:]))]
+    (tmp_path / "people.csv").write_text("\n".join(wider) + "\n")
+    third = add(project, "people.csv", name="people")
+    assert third.trainable
+    assert "the column 'grade' (Int64) is new" in third.note
+    version = find_version(project, "people", third.version)
+    assert [column.name for column in open_questions(version, {}, {})] == ["grade"]
+
+
+def test_a_label_given_late_takes_the_values_out_of_the_profile(project, tmp_path):
+    (tmp_path / "p.csv").write_text("nick,n\n" + "zorro,1\n" * 5 + "kiki,2\n")
+    add(project, "p.csv", name="p")
+    before = find_version(project, "p").profile
+    assert before["columns"]["nick"]["top"][0] == ["zorro", 5]
+    confirm(project, "p", ["nick=name"], reason="they are people")
+    after = find_version(project, "p").profile
+    assert after["columns"]["nick"] == {"missing": 0, "distinct": 2}
+    assert after["sketches"] != before["sketches"]
+    assert not project.home.blobs.has(before["sketches"])
+
+
+def test_a_label_needs_a_reason_a_form_and_a_column(project, planted):
+    with pytest.raises(UsageError, match="reason"):
+        confirm(project, "people", reason=" ")
+    with pytest.raises(UsageError, match="no label"):
+        confirm(project, "people", ["line"], reason="r")
+    with pytest.raises(NotFound, match="no column 'lime'"):
+        confirm(project, "people", ["lime=phone"], reason="r")

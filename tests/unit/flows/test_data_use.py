@@ -1,0 +1,108 @@
+"""Data is refused where its terms forbid the use, with the line of thrive.toml to fix."""
+
+import pytest
+
+from thrive.contract.parse import load
+from thrive.data.confirming import confirm
+from thrive.data.operations import add
+from thrive.data.reading import find_version
+from thrive.domain.clock import ClockMode, ClockState
+from thrive.domain.errors import ContractGap
+from thrive.flows.data_use import refuse_training_data, refuse_use
+from thrive.flows.project import check
+from thrive.store import projects
+
+CONTRACT = """\
+contract = 1
+
+[data.riders]
+source = "riders.csv"
+owner = "people"
+why = "Who rode where."
+allowed = ["late-warning"]
+personal = { rider = "name", minutes = "none" }
+legal_basis = "contract with the rider"
+retention = "30 days"
+
+[model.lateness]
+purpose = "late-warning: tell riders at the stop which of their trips will come late today."
+target = { column = "late" }
+
+[model.prices]
+purpose = "pricing: tell the sales desk which ticket price riders would still pay."
+target = { column = "price" }
+"""
+
+
+@pytest.fixture
+def riders(context, tmp_path):
+    """Write a contract and add a version; return what refuses, to be called again."""
+
+    def made(old: str = "", new: str = "", text: str = "rider,minutes\nAnn,3\nBob,4\n"):
+        (tmp_path / "thrive.toml").write_text(CONTRACT.replace(old, new) if old else CONTRACT)
+        (tmp_path / "riders.csv").write_text(text)
+        add(context, name="riders")
+        return find_version(context, "riders")
+
+    return made
+
+
+def refused(context, version, *models: str) -> ContractGap:
+    contract = load(context.local_folder())
+    with pytest.raises(ContractGap) as caught:
+        refuse_use(context, version, contract, models or None)
+    return caught.value
+
+
+def test_data_is_used_as_its_terms_say(context, riders):
+    version = riders()
+    refuse_use(context, version, load(context.local_folder()), ["lateness"])
+    refuse_use(context, version, load(context.local_folder()))
+
+
+def test_a_use_outside_the_allowed_purposes(context, riders):
+    error = refused(context, riders(), "prices")
+    assert error.what == (
+        "thrive.toml:7: riders@1 may serve late-warning; that is no purpose of prices."
+    )
+    assert "allowed in [data.riders]" in error.hint
+
+
+def test_no_model_of_the_contract_may_use_it(context, riders):
+    version = riders('["late-warning"]', '["audits"]')
+    assert "no purpose of lateness, prices" in refused(context, version).what
+
+
+def test_a_legal_basis_that_is_missing(context, riders):
+    error = refused(context, riders('legal_basis = "contract with the rider"\n', ""))
+    assert error.what.startswith("thrive.toml:3: riders@1 holds personal data (rider) without")
+
+
+def test_retention_that_has_passed(context, riders):
+    version = riders()
+    with context.home.write() as tx:
+        later = version.created_at + 31 * 86_400_000_000
+        state = ClockState(mode=ClockMode.REPLAY, replay_now=later)
+        projects.set_clock(tx, context.project_id, state)
+    error = refused(context, version)
+    assert error.what.startswith("thrive.toml:10: riders@1 was to be kept for 30 days, until")
+
+
+def test_columns_that_nobody_named(context, riders):
+    version = riders(text="rider,minutes,mail\nAnn,3,a@b.example\nBob,4,c@d.example\n")
+    error = refused(context, version)
+    assert error.what.startswith("thrive.toml:8: nobody has said whether columns of riders@1")
+    assert "mail (email?)" in error.what
+    assert [line.what for line in check(context) if "nobody has said" in line.what]
+    confirm(context, "riders", reason="they are addresses")
+    refuse_use(context, find_version(context, "riders"), load(context.local_folder()))
+    assert not [line.what for line in check(context) if "nobody has said" in line.what]
+
+
+def test_promotion_asks_of_all_that_a_version_was_trained_on(context, riders):
+    version = riders()
+    contract = load(context.local_folder())
+    with context.read() as tx:
+        refuse_training_data(tx, context, {"riders": version.digest}, contract, "lateness")
+        with pytest.raises(ContractGap, match="no purpose of prices"):
+            refuse_training_data(tx, context, {"riders": version.digest}, contract, "prices")
