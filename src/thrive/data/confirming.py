@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from thrive.data.adding import terms_of
-from thrive.data.labels import NONE
-from thrive.data.measuring import open_questions
 from thrive.data.profile import pack_sketches, unpack_sketches
+from thrive.data.questions import NONE, open_questions
 from thrive.data.reading import find_version
 from thrive.domain.actor import PEOPLE
 from thrive.domain.dataset import Column, ColumnLabel, DatasetVersion

@@ -17,8 +17,6 @@ from thrive.domain.dataset import Column, ColumnLabel
 if TYPE_CHECKING:
     import polars as pl
 
-NONE = "none"
-"""The label of a column that holds no personal data, said aloud."""
 _ENOUGH = 0.6
 """The share of a column's values that must look like a kind."""
 _ENOUGH_IDS = 0.9
@@ -174,9 +172,3 @@ def labelled(
         proposed=proposal.kind if proposal else None,
         why=proposal.by if proposal else "",
     )
-
-
-def is_closed(column: Column) -> bool:
-    """Tell whether the values of a column must stay out of every report."""
-    kind = column.personal or column.proposed
-    return kind is not None and kind != NONE

@@ -11,8 +11,9 @@ import msgspec
 
 from thrive.contract.schema import DataTerms
 from thrive.data.checks import FAIL, PASS, check_query, judge
-from thrive.data.labels import is_closed, labelled, propose
+from thrive.data.labels import labelled, propose
 from thrive.data.profile import Profile, pack_sketches, profile
+from thrive.data.questions import is_closed
 from thrive.data.schema import schema_changes
 from thrive.domain.dataset import Column, ColumnLabel, DatasetVersion
 from thrive.domain.errors import UsageError
@@ -172,18 +173,3 @@ def _is_new_question(column: Column, known: Known) -> bool:
         return False
     before = {each.name: each for each in known.previous.columns}.get(column.name)
     return before is None or before.asked
-
-
-def open_questions(
-    version: DatasetVersion,
-    declared: Mapping[str, str],
-    labels: Mapping[tuple[str, str], ColumnLabel],
-) -> list[Column]:
-    """Return the columns of a version whose content a person must still name."""
-    return [
-        column
-        for column in version.columns
-        if column.asked
-        and column.name not in declared
-        and (column.name, column.dtype) not in labels
-    ]

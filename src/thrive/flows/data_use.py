@@ -10,8 +10,7 @@ import msgspec
 from thrive.contract.lines import line_of, path_of
 from thrive.contract.parse import ParsedContract
 from thrive.contract.schema import DataTerms
-from thrive.data.labels import NONE
-from thrive.data.measuring import open_questions
+from thrive.data.questions import NONE, open_questions
 from thrive.domain.clock import format_time, parse_duration
 from thrive.domain.dataset import ColumnLabel, DatasetVersion
 from thrive.domain.errors import ContractGap, NotFound

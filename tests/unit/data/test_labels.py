@@ -9,8 +9,8 @@ from blake3 import blake3
 
 from thrive.data.confirming import confirm
 from thrive.data.labels import propose
-from thrive.data.measuring import open_questions
 from thrive.data.operations import add, show
+from thrive.data.questions import open_questions
 from thrive.data.reading import find_version
 from thrive.domain.errors import NotFound, UsageError
 

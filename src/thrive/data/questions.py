@@ -1,0 +1,29 @@
+"""What is still to be said of a version's columns; light enough for every command to ask."""
+
+from collections.abc import Mapping
+
+from thrive.domain.dataset import Column, ColumnLabel, DatasetVersion
+
+NONE = "none"
+"""The label of a column that holds no personal data, said aloud."""
+
+
+def is_closed(column: Column) -> bool:
+    """Tell whether the values of a column must stay out of every report."""
+    kind = column.personal or column.proposed
+    return kind is not None and kind != NONE
+
+
+def open_questions(
+    version: DatasetVersion,
+    declared: Mapping[str, str],
+    labels: Mapping[tuple[str, str], ColumnLabel],
+) -> list[Column]:
+    """Return the columns of a version whose content a person must still name."""
+    return [
+        column
+        for column in version.columns
+        if column.asked
+        and column.name not in declared
+        and (column.name, column.dtype) not in labels
+    ]
