@@ -1,10 +1,22 @@
-"""What differs between two versions of a dataset: columns, rows and the profile of each column."""
+"""What differs between two versions of a dataset: columns, rows and how values are distributed."""
 
-from typing import Any
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from thrive.contract.checks import Unique, parse_check
+from thrive.data.distributions import Distribution, compare, sketched_like
+from thrive.data.profile import Sketch, profile, unpack_sketches
+from thrive.data.questions import is_closed
+from thrive.data.rowdiff import RowDiff, diff_rows
 from thrive.domain.dataset import Column, DatasetVersion
+from thrive.domain.errors import UsageError
+from thrive.store.blobs import BlobStore
+
+if TYPE_CHECKING:
+    import polars as pl
 
 COMPARED = ("missing", "distinct", "min", "max", "mean", "std")
 """The statistics of a profile that are compared."""
@@ -20,7 +32,28 @@ class ColumnChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs between two versions of a dataset."""
+    """What differs between two versions of a dataset.
+
+    Attributes:
+        dataset: its name.
+        before: the number of the first version.
+        after: the number of the second.
+        same: the content is the same.
+        rows_before: rows of the first version.
+        rows_after: rows of the second.
+        size_before: bytes of the first version.
+        size_after: bytes of the second.
+        files_added: files that only the second has.
+        files_removed: files that only the first has.
+        key: the columns that named a row; empty where rows were compared as a whole.
+        rows_added: rows that came.
+        rows_removed: rows that went.
+        rows_changed: rows with the same key and another cell.
+        moved: columns whose values are distributed differently.
+        cells: how many rows changed in each column.
+        columns: columns that came, went, or have another type or statistic.
+        distributions: each column that both have and whose values may be shown.
+    """
 
     dataset: str
     before: int
@@ -32,11 +65,95 @@ class VersionDiff(msgspec.Struct, frozen=True, kw_only=True):
     size_after: int
     files_added: int
     files_removed: int
+    key: list[str]
+    rows_added: int
+    rows_removed: int
+    rows_changed: int
+    moved: list[str]
+    cells: list["ChangedCells"]
     columns: list[ColumnChange]
+    distributions: list[Distribution]
 
 
-def diff_versions(before: DatasetVersion, after: DatasetVersion) -> VersionDiff:
-    """Return what differs from one version to another."""
+class ChangedCells(msgspec.Struct, frozen=True, kw_only=True):
+    """How many rows changed in one column."""
+
+    column: str
+    rows: int
+
+
+def key_of(version: DatasetVersion) -> list[str]:
+    """Return the columns that its contract says are unique, none if it says so of none."""
+    names = {column.name for column in version.columns}
+    for each in version.checks:
+        try:
+            check = parse_check(str(each["check"]))
+        except UsageError:  # a decision, the schema
+            continue
+        if isinstance(check, Unique) and each["state"] == "pass" and set(check.columns) <= names:
+            return list(check.columns)
+    return []
+
+
+def diff_tables(
+    before: DatasetVersion,
+    after: DatasetVersion,
+    scan: "tuple[pl.LazyFrame, pl.LazyFrame]",
+    blobs: BlobStore,
+    key: Sequence[str] = (),
+) -> VersionDiff:
+    """Return what differs from one version to another, their rows read.
+
+    Args:
+        before: the first version.
+        after: the second.
+        scan: the rows of both.
+        blobs: where the sketches of the first are kept.
+        key: the columns that name a row; those the contract calls unique, if there are such.
+
+    Raises:
+        UsageError: a column of the key is missing, or two rows have one key.
+    """
+    if before.digest == after.digest:
+        same = RowDiff(key=list(key), added=0, removed=0, changed=0, same=after.rows, cells={})
+        return _assembled(before, after, same, [])
+    known = set(key_of(before)) & set(key_of(after))
+    named = list(key) or [name for name in key_of(after) if name in known]
+    with ThreadPoolExecutor(1) as pool:
+        moved = pool.submit(_distributions, before, after, scan, blobs)
+        rows = diff_rows(*scan, named)
+        return _assembled(before, after, rows, moved.result())
+
+
+def _distributions(
+    before: DatasetVersion,
+    after: DatasetVersion,
+    scan: "tuple[pl.LazyFrame, pl.LazyFrame]",
+    blobs: BlobStore,
+) -> list[Distribution]:
+    hidden = {each.name for each in (*before.columns, *after.columns) if is_closed(each)}
+    kept = _kept_sketches(before, scan[0], blobs)
+    baseline = {name: sketch for name, sketch in kept.items() if name not in hidden}
+    counted = sketched_like(scan[1], baseline)
+    return [compare(baseline[name], sketch, name) for name, sketch in counted.items()]
+
+
+def _kept_sketches(
+    version: DatasetVersion, frame: "pl.LazyFrame", blobs: BlobStore
+) -> dict[str, Sketch]:
+    """Return a version's sketches; one that was added before there were such is read again."""
+    if "sketches" not in version.profile:
+        return profile(frame).sketches
+    digest = str(version.profile["sketches"])
+    return unpack_sketches(blobs.get(digest)) if digest else {}
+
+
+def _assembled(
+    before: DatasetVersion,
+    after: DatasetVersion,
+    rows: RowDiff,
+    distributions: list[Distribution],
+) -> VersionDiff:
     old = {(entry.path, entry.digest) for entry in before.files}
     new = {(entry.path, entry.digest) for entry in after.files}
     return VersionDiff(
@@ -50,7 +167,14 @@ def diff_versions(before: DatasetVersion, after: DatasetVersion) -> VersionDiff:
         size_after=after.size,
         files_added=len(new - old),
         files_removed=len(old - new),
+        key=rows.key,
+        rows_added=rows.added,
+        rows_removed=rows.removed,
+        rows_changed=rows.changed,
+        moved=[each.column for each in distributions if each.moved],
+        cells=[ChangedCells(column=name, rows=count) for name, count in rows.cells.items()],
         columns=_column_changes(before, after),
+        distributions=distributions,
     )
 
 

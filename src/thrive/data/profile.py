@@ -159,7 +159,7 @@ class _Column:
         if self._is_number or self._kind.is_temporal():
             self._widen(present)
         if self._is_number or self._is_flag or self._is_moment:
-            self._count_numbers(_as_floats(values))
+            self._count_numbers(as_floats(values))
         if self._is_text or self._is_flag:
             self._count_words(present)
         if self._is_text or self._kind.is_integer():
@@ -190,7 +190,7 @@ class _Column:
         if self._is_key():
             self._unique_like, self._counts = True, None
             return
-        words = present.cast(pl.String).alias("value").value_counts(name="count")
+        words = word_counts(present)
         if self._counts is not None:
             both = pl.concat([self._counts, words])
             words = both.group_by("value").agg(pl.col("count").sum())
@@ -235,7 +235,7 @@ class _Column:
         if self._whole is None or not self._whole.len():
             values = [numbers.quantile(share) for share in QUANTILES]
         else:
-            values = _nearest(_as_floats(self._whole))
+            values = _nearest(as_floats(self._whole))
         return {
             "mean": plain(numbers.mean),
             "std": plain(numbers.standard_deviation),
@@ -271,6 +271,13 @@ class _Column:
         return category_sketch(self._counts, self._missing)
 
 
+def word_counts(present: "pl.Series") -> "pl.DataFrame":
+    """Return how often each text stands in a column: `value`, `count`."""
+    import polars as pl
+
+    return present.cast(pl.String).alias("value").value_counts(name="count")
+
+
 def category_sketch(
     counts: "pl.DataFrame", missing: int, baseline: CategorySketch | None = None
 ) -> CategorySketch:
@@ -301,7 +308,7 @@ def _is_moment(kind: "pl.DataType") -> bool:
     return kind == pl.Datetime or kind.is_(pl.Date)
 
 
-def _as_floats(values: "pl.Series") -> Any:
+def as_floats(values: "pl.Series") -> Any:
     """Return numbers, flags and moments (UTC microseconds) as float64 with NaN."""
     import polars as pl
 

@@ -1,0 +1,59 @@
+"""A comparison of two versions as one HTML page: no script, nothing from elsewhere."""
+
+from importlib.resources import files
+
+from thrive.data.diff import VersionDiff
+from thrive.data.distributions import Distribution
+
+WIDTH, HEIGHT, BASE = 300, 96, 84
+
+
+def as_html(diff: VersionDiff) -> str:
+    """Return the page; every word from the data is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    source = files("thrive.data").joinpath("diff.html").read_text(encoding="utf-8")
+    moved_first = sorted(diff.distributions, key=lambda each: (not each.moved, -(each.psi or 0.0)))
+    return environment.from_string(source).render(
+        diff=diff,
+        distributions=moved_first,
+        bars=bars,
+        say=_said,
+        width=WIDTH,
+        height=HEIGHT,
+        base=BASE,
+    )
+
+
+def _said(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
+
+
+def bars(shown: Distribution) -> list[tuple[float, float, float, float, float, str]]:
+    """Return the two bars of each bin, in the units of the drawing.
+
+    Returns:
+        (x, width of one bar, height before, height after, x of the second bar, label).
+    """
+    count = len(shown.labels)
+    if not count:
+        return []
+    highest = max(*shown.before, *shown.after, 1e-9)
+    step = WIDTH / count
+    wide = max(1.0, step / 2 - 0.5)
+    return [
+        (
+            round(step * index, 2),
+            round(wide, 2),
+            round(BASE * old / highest, 2),
+            round(BASE * new / highest, 2),
+            round(step * index + wide, 2),
+            f"{label}: {old:.2%} before, {new:.2%} after",
+        )
+        for index, (label, old, new) in enumerate(
+            zip(shown.labels, shown.before, shown.after, strict=True)
+        )
+    ]

@@ -1,0 +1,117 @@
+"""Two versions side by side: rows by key and as a whole, columns, distributions, the page."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from thrive.data.operations import add, diff
+from thrive.data.rowdiff import diff_rows
+from thrive.domain.errors import UsageError
+
+LEFT = pl.LazyFrame(
+    {
+        "id": [1, 2, 3, None, 5],
+        "a": [1.0, None, 3.0, 4.0, 5.0],
+        "s": ["x", "y", None, "z", "w"],
+        "gone": [1, 1, 1, 1, 1],
+    }
+)
+RIGHT = pl.LazyFrame(
+    {
+        "id": [6, 5, None, 3, 2],
+        "s": ["n", "W", "z", None, "y"],
+        "a": [6.0, 5.0, 4.0, 3.5, None],
+        "new": [True] * 5,
+    }
+)
+
+
+def test_rows_are_matched_by_key_whatever_their_order():
+    found = diff_rows(LEFT, RIGHT, ["id"])
+    assert (found.added, found.removed, found.changed, found.same) == (1, 1, 2, 2)
+    assert found.cells == {"a": 1, "s": 1}
+
+
+def test_a_key_of_several_columns():
+    left = pl.LazyFrame({"d": [1, 1, 2], "k": ["a", "b", "a"], "v": [1, 2, 3]})
+    right = pl.LazyFrame({"d": [1, 1, 2], "k": ["a", "b", "c"], "v": [1, 9, 3]})
+    found = diff_rows(left, right, ["d", "k"])
+    assert (found.added, found.removed, found.changed, found.cells) == (1, 1, 1, {"v": 1})
+
+
+def test_rows_without_a_key_are_a_multiset():
+    left = pl.LazyFrame({"a": [1, 1, 1, 2]})
+    right = pl.LazyFrame({"a": [1, 1, 2, 2, 3]})
+    found = diff_rows(left, right)
+    assert (found.added, found.removed, found.same) == (2, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"), [("nope", "cannot be a key"), ("gone", "cannot be"), ("k", "is no key")]
+)
+def test_what_is_no_key_is_said(key, words):
+    left = LEFT.with_columns(k=pl.lit(1))
+    with pytest.raises(UsageError, match=words):
+        diff_rows(left, RIGHT.with_columns(k=pl.lit(1)), [key])
+
+
+def test_an_empty_table_has_a_difference_too():
+    found = diff_rows(LEFT, LEFT.head(0), ["id"])
+    assert (found.added, found.removed, found.changed) == (0, 5, 0)
+
+
+@pytest.fixture
+def two(project, tmp_path):
+    contract = tmp_path / "thrive.toml"
+    contract.write_text(
+        contract.read_text() + '\n[data.t]\nsource = "t.csv"\nchecks = ["unique(id)"]\n'
+    )
+
+    def table(shift: float, colour: str, mail: str) -> None:
+        rows = [
+            f"{i},{i % 50 + shift},{colour if i % 2 else 'red'},{mail}{i}@planted.example"
+            for i in range(500)
+        ]
+        (tmp_path / "t.csv").write_text("\n".join(["id,x,colour,mail", *rows]) + "\n")
+        add(project, name="t")
+
+    table(0, "green", "a")
+    table(30, "blue", "b")
+    return project
+
+
+def test_versions_are_compared_by_the_key_of_the_contract(two, tmp_path):
+    found = diff(two, "t", 1, 2, html=Path("diff.html"))
+    assert found.key == ["id"]
+    assert (found.rows_added, found.rows_removed, found.rows_changed) == (0, 0, 500)
+    assert {each.column: each.rows for each in found.cells} == {
+        "x": 500,
+        "mail": 500,
+        "colour": 250,
+    }
+    assert found.moved == ["x", "colour"]
+    colour = next(each for each in found.distributions if each.column == "colour")
+    shares = dict(zip(colour.labels, zip(colour.before, colour.after, strict=True), strict=True))
+    assert shares["green"] == (0.5, 0.0)
+    assert shares["(new)"] == (0.0, 0.5)
+    page = (tmp_path / "diff.html").read_text()
+    assert "planted.example" not in page
+    assert "mail" not in [each.column for each in found.distributions]
+    assert page.count("<svg") == len(found.distributions)
+    assert not re.search(r"(?:src|href|url)\s*[=(]", page)
+    assert "<script" not in page
+    HTMLParser().feed(page)
+
+
+def test_the_same_version_has_no_difference(two):
+    found = diff(two, "t", 2, 2)
+    assert (found.same, found.rows_added, found.rows_changed, found.columns) == (True, 0, 0, [])
+
+
+def test_another_key_can_be_named(two):
+    assert diff(two, "t", 1, 2, key="id, colour").rows_changed == 250
+    with pytest.raises(UsageError, match="'nope' cannot be a key"):
+        diff(two, "t", 1, 2, key="nope")
