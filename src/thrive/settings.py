@@ -20,6 +20,13 @@ PREFIX = "THRIVE_"
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting with its type, its default and one line of help."""
 
+    connections: Annotated[
+        str,
+        Meta(
+            description="The databases that SQL sources read, separated by spaces: "
+            "`warehouse=postgresql://user@host/db lake=sqlite:///data/lake.db`."
+        ),
+    ] = ""
     debug: Annotated[
         bool, Meta(description="Show the Python traceback of an unexpected error.")
     ] = False
@@ -52,6 +59,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         One that could not be closed by then is sealed while open.
         """
         return round(self.seal_seconds * SECOND)
+
+    def named_connections(self) -> dict[str, str]:
+        """Return `connections` by name; the password of an address may stand in PGPASSWORD.
+
+        Raises:
+            UsageError: a part is not NAME=ADDRESS.
+        """
+        found: dict[str, str] = {}
+        for part in self.connections.split():
+            name, mark, address = part.partition("=")
+            if not mark or "://" not in address:
+                raise UsageError(
+                    f"{variable('connections')} names {name!r} without an address.",
+                    f"{variable('connections')}='warehouse=postgresql://user@host/db'",
+                )
+            found[name] = address
+        return found
 
 
 def variable(name: str) -> str:

@@ -170,6 +170,7 @@ class DataTerms(Terms, frozen=True, kw_only=True):
         legal_basis: why the personal data may be processed.
         licence: under which terms it came.
         retention: how long it may be kept.
+        refresh: how often its source is read again; only by hand if not said.
         checks: what must hold of a version before it may be trained on.
     """
 
@@ -182,6 +183,7 @@ class DataTerms(Terms, frozen=True, kw_only=True):
     legal_basis: str = ""
     licence: str = ""
     retention: MaybeDuration = ""
+    refresh: MaybeDuration = ""
     checks: list[CheckText] = []
 
     def parsed_checks(self) -> list[Check]:

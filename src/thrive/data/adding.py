@@ -16,21 +16,31 @@ from thrive.data.measuring import Known, Reading, Terms, read_table
 from thrive.data.reading import local_paths
 from thrive.data.tables import SAMPLE_ROWS, scan_files, suffix_of
 from thrive.domain.clock import ClockMode
-from thrive.domain.dataset import Dataset, DatasetVersion, FileEntry
+from thrive.domain.dataset import Dataset, DatasetVersion, FileEntry, SourceState
 from thrive.domain.errors import NotFound
 from thrive.operations import Context
+from thrive.settings import read_settings
 from thrive.store import column_labels, datasets, references
 from thrive.store.database import Tx
+from thrive.store.sources import Reach, brought
 
 STORING = 0.5
 """The share of the work that copying takes, for the progress bar."""
 
 
+MEMORY = "memory"
+"""The source of a frame that was added from Python."""
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What to add: the dataset's name, its source, and who answers for it and why."""
+    """What to add: the dataset's name, its source, and who answers for it and why.
+
+    `asked` is the source as it was spelled; `source` may name the version that was found there.
+    """
 
     name: str
     source: str
+    asked: str
     owner: str
     why: str
     terms: DataTerms
@@ -55,10 +65,15 @@ def add_version(ctx: Context, wanted: Wanted) -> tuple[DatasetVersion, bool]:
         DiskFull: there is no space; no version was made.
     """
     blobs = ctx.home.blobs
-    base, temporary = ctx.local_folder(), ctx.home.temporary_folder
-    with found_files(wanted.source, base, temporary) as found:
+    reach = reach_of(ctx)
+    with (
+        brought(wanted.source, reach) as source,
+        found_files(source.path, reach.base, reach.temporary) as found,
+    ):
         modified_at = max(round(file.path.stat().st_mtime * 1_000_000) for file in found)
         entries = store_files(found, blobs, ctx.progress, STORING)
+    shown = MEMORY if wanted.asked == MEMORY else source.source
+    wanted = msgspec.structs.replace(wanted, source=shown)
     digest = blobs.put(manifest(entries))
     ctx.progress(STORING, "reading the rows")
     reading = _read(ctx, entries, wanted, modified_at, _known_of(ctx, wanted.name, digest))
@@ -66,6 +81,7 @@ def add_version(ctx: Context, wanted: Wanted) -> tuple[DatasetVersion, bool]:
     ctx.progress(1.0, "writing the version")
     with ctx.write(f"dataset:{wanted.name}", digest=digest, source=wanted.source) as tx:
         _save_dataset(tx, ctx, wanted)
+        save_source(tx, ctx, wanted, source.mark)
         known = _known(tx, ctx, wanted.name, digest)
         if known is not None:
             return _renewed(tx, ctx, known, reading, sketches), False
@@ -73,6 +89,24 @@ def add_version(ctx: Context, wanted: Wanted) -> tuple[DatasetVersion, bool]:
         datasets.insert_version(tx, ctx.project_id, version)
         _keep_sketches(tx, ctx, version)
     return version, True
+
+
+def reach_of(ctx: Context) -> Reach:
+    """Return by what sources are reached from here."""
+    return Reach(
+        base=ctx.local_folder(),
+        temporary=ctx.home.temporary_folder,
+        endpoint=ctx.home.object_endpoint(),
+        connections=read_settings().named_connections(),
+    )
+
+
+def save_source(tx: Tx, ctx: Context, wanted: Wanted, mark: str, problem: str = "") -> None:
+    """Write that a dataset's source was read just now."""
+    state = SourceState(
+        dataset=wanted.name, source=wanted.asked, read_at=ctx.now(), mark=mark, problem=problem
+    )
+    column_labels.save_source(tx, ctx.project_id, state)
 
 
 def _save_dataset(tx: Tx, ctx: Context, wanted: Wanted) -> None:

@@ -142,24 +142,29 @@ def _schema_checks(columns: Sequence[Column], known: Known) -> list[dict[str, An
 
 
 def _columns(schema: "pl.Schema", found: Profile, terms: Terms) -> list[Column]:
-    agreed = (
-        {each.name: each.dtype for each in terms.known.agreed.columns} if terms.known.agreed else {}
-    )
+    known = terms.known.agreed.columns if terms.known.agreed else []
+    agreed = {each.name: each.dtype for each in known}
     made: list[Column] = []
     for name, kind in schema.items():
         missing = found.columns[name]["missing"]
-        empty = missing == found.rows and not terms.typed
-        column = Column(
-            name=name,
-            # Text without a single value has no type of its own: it keeps the one it had.
-            dtype=agreed.get(name, str(kind)) if empty else str(kind),
-            nullable=missing > 0,
-        )
+        dtype = str(kind)
+        if not terms.typed:
+            dtype = _settled_type(dtype, agreed.get(name), empty=missing == found.rows)
+        column = Column(name=name, dtype=dtype, nullable=missing > 0)
         proposal = propose(name, found.samples.get(name), kind)
         said = labelled(column, proposal, terms.data.personal, terms.known.labels)
         asked = said.personal is None and _is_new_question(said, terms.known)
         made.append(msgspec.structs.replace(said, asked=asked))
     return made
+
+
+def _settled_type(guessed: str, agreed: str | None, *, empty: bool) -> str:
+    """Return the type of a column of text: the one it had, where its values do not speak against.
+
+    Without a single value there is nothing to guess from, and whole numbers are numbers too.
+    """
+    fits = empty or (guessed, agreed) == ("Int64", "Float64")
+    return agreed if agreed is not None and fits else guessed
 
 
 def _is_new_question(column: Column, known: Known) -> bool:

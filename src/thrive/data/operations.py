@@ -7,7 +7,7 @@ import msgspec
 
 from thrive.contract.parse import load as load_contract
 from thrive.contract.template import dataset_name
-from thrive.data.adding import Wanted, add_version, terms_of
+from thrive.data.adding import MEMORY, Wanted, add_version, terms_of
 from thrive.data.checks import FAIL, PASS
 from thrive.data.diff import VersionDiff, diff_tables
 from thrive.data.diff_page import as_html
@@ -134,7 +134,8 @@ def add(
     stands in for what is not given. `thrive.lock` then names the version.
 
     Args:
-        path: a file, a folder or a glob (CSV, also .gz and .zip, Parquet, JSON lines).
+        path: a file, a folder or a glob (CSV, also .gz and .zip, Parquet, JSON lines); an address
+            (s3://, gs://, az://, https://); CONNECTION: select ...; delta:PATH@VERSION; a .dvc.
         name: the dataset; without one, the contract's dataset with this source, or the file's.
         owner: the team that answers for the data.
         why: what the data holds, and what it is kept for.
@@ -147,6 +148,8 @@ def add(
     Examples:
         thrive data add data/flights.csv --name flights
         thrive data add --name flights
+        thrive data add s3://lake/flights/ --name flights
+        thrive data add "warehouse: select * from flights order by id" --name flights
     """
     called = checked_name(name or _name_for(ctx, path), "dataset")
     terms = terms_of(ctx, called)
@@ -157,12 +160,34 @@ def add(
     wanted = Wanted(
         name=called,
         source=path or terms.source,
+        asked=path or terms.source,
         owner=owner or terms.owner,
         why=why or terms.why,
         terms=terms,
     )
+    return _add(ctx, wanted)
+
+
+def add_rows(
+    ctx: Context, path: Path, *, name: str, owner: str = "", why: str = ""
+) -> AddedVersion:
+    """Add a version from the Parquet file of a frame; its source is said to be memory."""
+    called = checked_name(name, "dataset")
+    terms = terms_of(ctx, called)
+    wanted = Wanted(
+        name=called,
+        source=str(path),
+        asked=MEMORY,
+        owner=owner or terms.owner,
+        why=why or terms.why,
+        terms=terms,
+    )
+    return _add(ctx, wanted)
+
+
+def _add(ctx: Context, wanted: Wanted) -> AddedVersion:
     version, is_new = add_version(ctx, wanted)
-    pin(ctx.local_folder(), ctx.home.folder, called, version.digest)
+    pin(ctx.local_folder(), ctx.home.folder, wanted.name, version.digest)
     return _added(version, is_new=is_new)
 
 

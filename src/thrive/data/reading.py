@@ -3,11 +3,14 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from thrive.data.files import write_files
+from thrive.data.frames import Form, given
 from thrive.data.lockfile import read_lock
+from thrive.data.projection import watched
 from thrive.data.tables import scan_files
 from thrive.domain.actor import local_actor
 from thrive.domain.dataset import DatasetVersion, FileEntry
@@ -16,7 +19,7 @@ from thrive.engines import channel
 from thrive.operations import Context
 from thrive.store import datasets
 from thrive.store.blobs import BlobStore, open_blobs
-from thrive.store.home import Home, find_project_folder, open_home
+from thrive.store.home import FOLDER, Home, find_project_folder, open_home
 
 if TYPE_CHECKING:
     import polars as pl
@@ -79,40 +82,92 @@ def resolve(ctx: Context, name: str, version: int | None = None) -> DatasetVersi
     return found
 
 
-def load(name: str, version: int | None = None) -> "pl.DataFrame":
+def load(
+    name: str,
+    version: int | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    form: Form = "polars",
+) -> Any:
     """Return a dataset's rows, inside a run as well as outside of one.
 
-    Inside a run the version becomes part of the run's lineage.
+    Inside a run the version becomes part of the run's lineage, with the columns that were named.
 
     Args:
         name: the dataset, also as `name@version`.
         version: the version's number; without one, what `thrive.lock` pins, else the newest.
+        columns: only these.
+        form: `polars`, `arrow`, `pandas`, or `path`: the folder that holds the version's files.
 
     Raises:
         NotFound: there is no such version.
         Refused: it failed a check and nobody decided that it may be trained on.
+        UsageError: there is no such column or form, or a library is missing.
 
     Examples:
         >>> flights = thrive.data.load("flights")  # doctest: +SKIP
+        >>> thrive.data.load("flights", columns=["origin"], form="pandas")  # doctest: +SKIP
     """
-    return scan(name, version).collect()
+    if form == "path":
+        return _folder(name, version)
+    frame = scan(name, version)
+    if columns is not None:
+        known = frame.collect_schema()
+        missing = next((column for column in columns if column not in known), None)
+        if missing is not None:
+            raise UsageError(f"{name} has no column {missing!r}.", f"thrive data show {name}")
+        frame = frame.select(list(columns))
+    return given(frame, form)
 
 
 def scan(name: str, version: int | None = None) -> "pl.LazyFrame":
-    """Return a dataset's rows without reading them yet; like `load` in all else."""
+    """Return a dataset's rows without reading them yet; like `load` in all else.
+
+    Inside a run the columns that a query really needs become part of the run's lineage.
+    """
+    run = channel.current()
+    found, blobs = _found(name, version)
+    frame = scan_version(found, blobs)
+    if run is None:
+        return frame
+
+    def tell(columns: list[str] | None) -> None:
+        if channel.current() is run:  # a process that user code forked must not write there
+            run.send("columns", digest=found.digest, columns=columns)
+
+    return watched(frame, tell)
+
+
+def _found(name: str, version: int | None) -> tuple[DatasetVersion, BlobStore]:
+    """Return a version that may be trained on, and where its bytes are."""
     run = channel.current()
     if run is not None:
         asked, number = split_name(name)
         reply = run.request("dataset", name=asked, version=version or number)
-        found = msgspec.convert(reply, DatasetVersion)
-        return scan_version(found, open_blobs(run.facts["blobs"]))
+        return msgspec.convert(reply, DatasetVersion), open_blobs(run.facts["blobs"])
+    with project_here("data load") as ctx:
+        return resolve(ctx, name, version), ctx.home.blobs
+
+
+def _folder(name: str, version: int | None) -> Path:
+    """Return a folder with the files of a version, made once and left alone by its readers."""
+    run = channel.current()
+    found, blobs = _found(name, version)
+    root = Path(run.facts["scratch"]) if run else find_project_folder(Path.cwd()) / FOLDER / "cache"
+    folder = root / "data" / found.digest
+    write_files(found.files, blobs, folder, lambda _share, _words: None)
+    return folder
+
+
+@contextmanager
+def project_here(operation: str) -> Generator[Context]:
+    """Give the project of the current folder, or of the nearest above it, to its reader."""
     folder = find_project_folder(Path.cwd())
     home = open_home(folder)
     try:
-        found = resolve(Context(home, local_actor("reader"), folder=folder), name, version)
+        yield Context(home, local_actor("python"), folder=folder, operation=operation)
     finally:
         home.close()
-    return scan_version(found, home.blobs)
 
 
 def scan_version(version: DatasetVersion, blobs: BlobStore) -> "pl.LazyFrame":

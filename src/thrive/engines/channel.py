@@ -10,7 +10,8 @@ Requests that a run answers:
 * `inline` {name} -> the position of the step that begins
 * `register` {model, package, evaluation, reference, importance, note} -> the version's number
 
-One-way messages: `log` {points}, `inline_done` {position}, `result` {ref}, `finished`,
+One-way messages: `log` {points}, `columns` {digest, columns: those of a dataset that are read, None
+for all}, `inline_done` {position}, `result` {ref}, `finished`,
 `failed` {failure, exception}.
 
 Facts that a run tells at the start: `role` ("pipeline" or "step"), `run_id`, `blobs` (the folder

@@ -14,6 +14,7 @@ from thrive.operations import Operation, find_operation, registered
 OPERATION_MODULES: tuple[str, ...] = (
     "thrive.data.confirming",
     "thrive.data.operations",
+    "thrive.data.refreshing",
     "thrive.feedback.operations",
     "thrive.flows.act",
     "thrive.flows.backups",

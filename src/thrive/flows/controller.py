@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from thrive.data.refreshing import queue_refreshes
 from thrive.domain.actor import CONTROLLER, KEEPERS
 from thrive.domain.clock import ClockMode
 from thrive.domain.errors import ThriveError
@@ -37,6 +38,7 @@ class TickReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         led: False when another process leads; then nothing was done.
         sealed: prediction rows brought into the store.
+        refreshes: sources whose reading was queued for a worker.
         recovered: dead runs that were marked as interrupted.
         windows: windows closed or corrected.
         alerts: alerts opened, renewed or closed.
@@ -48,6 +50,7 @@ class TickReport(msgspec.Struct, frozen=True, kw_only=True):
 
     led: bool
     sealed: int = 0
+    refreshes: int = 0
     recovered: int = 0
     windows: int = 0
     alerts: int = 0
@@ -126,6 +129,7 @@ class _Leader:
 
 def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     recovered = leader.step("runs", lambda: len(recover_dead_runs(ctx)), 0)
+    refreshes = _each(leader, "sources", queue_refreshes, ctx)
     sealed = leader.step("logs", lambda: seal_logs(ctx.home, force=replayed), 0)
     with ctx.read() as tx:
         names = [model.name for model in models.find(tx, ctx.project_id)]
@@ -138,6 +142,7 @@ def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     return TickReport(
         led=True,
         sealed=sealed,
+        refreshes=refreshes,
         recovered=recovered,
         windows=windows,
         alerts=alerts,

@@ -33,6 +33,13 @@ class _RunningStep(msgspec.Struct):
     failed: dict[str, Any] | None = None
 
 
+class _Reading(msgspec.Struct):
+    """What a run reads of one version; `whole` once something read all of it."""
+
+    use: Use
+    whole: bool = False
+
+
 class Execution:
     """Executes one run on an engine that is ready, and records it.
 
@@ -70,11 +77,13 @@ class Execution:
         self._done = 0
         self._expected = self._steps_last_time()
         self._training: dict[str, str] = {}
+        self._reads: dict[str, _Reading] = {}
         self._finished = False
         self._failure: Failure | None = None
         self._exit: Exit | None = None
         self.versions: list[ModelVersion] = []
         self._handlers: dict[str, Callable[[Message], Any]] = {
+            "columns": self._on_columns,
             "dataset": self._on_dataset,
             "failed": self._on_failed,
             "finished": self._on_finished,
@@ -129,16 +138,33 @@ class Execution:
         refuse_use(self._ctx, version, self._contract)
         self._ctx.home.blobs.fetch(*(entry.digest for entry in version.files))
         self._training[version.dataset] = version.digest
-        self._recorder.use(
-            Use(
-                kind="dataset",
-                name=version.dataset,
-                digest=version.digest,
-                direction="in",
-                version=version.version,
-            )
+        use = Use(
+            kind="dataset",
+            name=version.dataset,
+            digest=version.digest,
+            direction="in",
+            version=version.version,
+            columns=self._columns_of(version.digest),
         )
+        self._reads.setdefault(version.digest, _Reading(use=use))
+        self._recorder.use(use)
         return msgspec.to_builtins(version)
+
+    def _columns_of(self, digest: str) -> list[str] | None:
+        known = self._reads.get(digest)
+        return known.use.columns if known is not None else None
+
+    def _on_columns(self, message: Message) -> None:
+        """Add what a scan reads of a dataset; once something read it whole, nothing narrows it."""
+        reading = self._reads.get(message.body["digest"])
+        if reading is None or reading.whole:
+            return
+        columns = message.body["columns"]
+        reading.whole = columns is None
+        seen = None if columns is None else sorted({*(reading.use.columns or ()), *columns})
+        if seen != reading.use.columns:
+            reading.use = msgspec.structs.replace(reading.use, columns=seen)
+            self._recorder.use(reading.use)
 
     def _on_log(self, message: Message) -> None:
         self._recorder.log(message.body["points"])

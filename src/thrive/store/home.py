@@ -86,6 +86,13 @@ class Home:
         """Return the project's present moment in UTC microseconds."""
         return self.clock().now()
 
+    def object_endpoint(self) -> str:
+        """Return the address of this home's object store; empty for AWS, or without one."""
+        known = self.folder / "home.json"
+        return _endpoint() or str(
+            _record(self.folder).get("endpoint", "") if known.exists() else ""
+        )
+
     def close(self) -> None:
         """Close the database's connections."""
         self.database.close()

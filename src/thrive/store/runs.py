@@ -87,6 +87,23 @@ def add_use(tx: Tx, project_id: str, run_id: str, use: Use) -> None:
     insert_missing(tx, uses, [row])
 
 
+def save_use(tx: Tx, project_id: str, run_id: str, use: Use) -> None:
+    """Insert one edge of lineage, or write what is now known of its columns."""
+    add_use(tx, project_id, run_id, use)
+    tx.execute(
+        sa.update(uses)
+        .where(
+            uses.c.project_id == project_id,
+            uses.c.run_id == run_id,
+            uses.c.direction == use.direction,
+            uses.c.kind == use.kind,
+            uses.c.name == use.name,
+            uses.c.digest == use.digest,
+        )
+        .values(columns=use.columns)
+    )
+
+
 def find_uses(tx: Tx, project_id: str, run_id: str) -> list[Use]:
     """Return what a run read and wrote."""
     return many(tx, Use, mine(uses, project_id).where(uses.c.run_id == run_id))

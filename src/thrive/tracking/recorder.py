@@ -105,7 +105,7 @@ class RunRecorder:
     def use(self, use: Use) -> None:
         """Write one edge of lineage."""
         with self._ctx.observe(self._subject) as tx:
-            runs.add_use(tx, self._ctx.project_id, self.run.run_id, use)
+            runs.save_use(tx, self._ctx.project_id, self.run.run_id, use)
 
     def log(self, points: list[dict[str, Any]]) -> None:
         """Take metric points; they are written together, a quarter of a second later at most."""

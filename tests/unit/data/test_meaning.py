@@ -49,6 +49,16 @@ def test_an_empty_column_of_a_text_file_keeps_its_type(project, table):
     assert {each.name: each.type for each in show(project, "t").columns}["at"] == "Date"
 
 
+def test_whole_numbers_are_numbers_too(project, table):
+    table("a,b\n1.5,1\n")
+    assert table("a,b\n2,3\n").failed == []
+    assert {each.name: each.type for each in show(project, "t").columns} == {
+        "a": "Float64",
+        "b": "Int64",
+    }
+    assert table("a,b\n2,3.5\n").failed == ["schema: the column 'b' was Int64 and is Float64"]
+
+
 @pytest.mark.parametrize(
     ("check", "found"),
     [

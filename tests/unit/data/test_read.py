@@ -1,6 +1,7 @@
 """Reading, comparing and checking out versions."""
 
 import msgspec
+import polars as pl
 import pytest
 
 import thrive
@@ -17,7 +18,11 @@ class FakeRun:
         self.facts = {"blobs": str(blobs)}
         self.process = __import__("os").getpid()
         self.asked = []
+        self.told = []
         self._version = version
+
+    def send(self, kind, **body):
+        self.told.append((kind, body["columns"]))
 
     def request(self, kind, **body):
         self.asked.append((kind, body))
@@ -46,6 +51,18 @@ def test_inside_a_run_the_channel_is_asked(project, added, tmp_path, monkeypatch
     monkeypatch.chdir("/")
     assert thrive.data.load("trips@1").height == 3
     assert run.asked == [("dataset", {"name": "trips", "version": 1})]
+    assert run.told == [("columns", None)]
+
+
+def test_inside_a_run_a_scan_tells_what_its_query_reads(project, added, tmp_path, monkeypatch):
+    run = FakeRun(find_version(project, "trips"), tmp_path / ".thrive" / "blobs")
+    monkeypatch.setattr(channel, "current", lambda: run)
+    rows = thrive.data.scan("trips")
+    long = rows.filter(pl.col("minutes") > 11).select("id").collect()
+    assert long["id"].to_list() == [3]
+    assert rows.select(pl.len()).collect().item() == 3
+    assert thrive.data.load("trips", columns=["at"]).columns == ["at"]
+    assert [sorted(columns) for _, columns in run.told] == [["id", "minutes"], ["id"], ["at"]]
 
 
 def test_damage_is_found_on_reading(project, added, tmp_path, monkeypatch):
@@ -76,14 +93,14 @@ def test_unknown_names_say_what_to_do(project, added):
 
 
 def test_a_diff_names_what_changed(project, added, tmp_path):
-    (tmp_path / "trips.csv").write_text("id,minutes,city\n1,5,rome\n2,7,oslo\n")
+    (tmp_path / "trips.csv").write_text("id,minutes,city\n1,five,rome\n2,7,oslo\n")
     add(project, name="trips")
     found = diff(project, "trips", 1, 2)
     changes = {(each.column, each.change): (each.before, each.after) for each in found.columns}
     assert (found.rows_before, found.rows_after, found.same) == (3, 2, False)
     assert changes["rider", "removed"] == ("String", None)
     assert changes["city", "added"] == (None, "String")
-    assert changes["minutes", "type"] == ("Float64", "Int64")
+    assert changes["minutes", "type"] == ("Float64", "String")
     assert changes["id", "max"] == (3, 2)
     assert ("id", "min") not in changes
     assert diff(project, "trips", 1, 1).columns == []

@@ -1,0 +1,118 @@
+"""Frames in and out: tables of Polars, Arrow and pandas become versions, and versions such tables.
+
+`add` is the Python door of `thrive data add`; `given` turns rows into what a caller asked for.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+from thrive.domain.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from thrive.data.operations import AddedVersion
+
+Form = Literal["polars", "arrow", "pandas", "path"]
+"""What `thrive.data.load` returns: a frame, a table, or the folder of a version's files."""
+
+
+def add(source: Any, *, name: str = "", owner: str = "", why: str = "") -> "AddedVersion":
+    """Add a version of a dataset, from a frame in memory or from a source as the command takes it.
+
+    Args:
+        source: a Polars frame (lazy too), a pandas frame, an Arrow table, or a path or address.
+        name: the dataset; a frame needs one.
+        owner: the team that answers for the data.
+        why: what the data holds, and what it is kept for.
+
+    Raises:
+        UsageError: a frame has no name, or is none that is known.
+        NotFound: there is no project here.
+        Refused: called inside a run, which records what it makes itself.
+
+    Examples:
+        >>> thrive.data.add(frame, name="trips", why="Trips of today")  # doctest: +SKIP
+    """
+    from thrive.data import operations
+    from thrive.data.reading import project_here
+    from thrive.engines import channel
+
+    if channel.current() is not None:
+        raise Refused("A run does not add data.", "return it from a step, or add it outside")
+    with project_here("data add") as ctx:
+        if isinstance(source, str | Path):
+            return operations.add(ctx, str(source), name=name, owner=owner, why=why)
+        if not name:
+            raise UsageError("A frame has no name of its own.", 'add(frame, name="...")')
+        frame = as_polars(source)
+        with TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="frame-") as folder:
+            path = Path(folder) / "rows.parquet"
+            frame.write_parquet(path)
+            return operations.add_rows(ctx, path, name=name, owner=owner, why=why)
+
+
+def as_polars(table: Any) -> "pl.DataFrame":
+    """Return a table of another library as a Polars frame.
+
+    Raises:
+        UsageError: it is none that is known.
+    """
+    import polars as pl
+
+    if isinstance(table, pl.LazyFrame):
+        return table.collect()
+    if isinstance(table, pl.DataFrame):
+        return table
+    module = type(table).__module__.partition(".")[0]
+    try:
+        if module == "pandas":
+            return _from_pandas(table)
+        if hasattr(table, "__arrow_c_stream__"):
+            return pl.DataFrame(table)
+    except (TypeError, ImportError, pl.exceptions.PolarsError) as error:
+        raise UsageError(f"This {module} frame cannot be read: {error}.", "") from None
+    raise UsageError(
+        f"A {type(table).__name__} is no table that is known.",
+        "give a frame of Polars, pandas or Arrow, or a path",
+    )
+
+
+def _from_pandas(table: Any) -> "pl.DataFrame":
+    """Return a pandas frame without its index; columns of objects by way of Python values."""
+    import polars as pl
+
+    return pl.DataFrame(
+        [
+            pl.Series(
+                str(name),
+                column.to_numpy()
+                if column.dtype.kind in "biufM"
+                else [None if value is None or value != value else value for value in column],  # noqa: PLR0124 - only NaN and NaT differ from themselves
+            )
+            for name, column in table.items()
+        ]
+    )
+
+
+def given(frame: "pl.LazyFrame", form: Form) -> Any:
+    """Return rows in the form that was asked for: `polars`, `arrow` or `pandas`.
+
+    Raises:
+        UsageError: the form is unknown, or its library is not installed.
+    """
+    try:
+        match form:
+            case "polars":
+                return frame.collect()
+            case "arrow":
+                return frame.collect().to_arrow()
+            case "pandas":
+                return frame.collect().to_pandas()
+            case _:
+                raise UsageError(f"{form!r} is no form of data.", "polars, arrow, pandas or path")
+    except ImportError as error:
+        raise UsageError(
+            f"{error.name} is not installed.", f"pip install {error.name} pyarrow"
+        ) from None
