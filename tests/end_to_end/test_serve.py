@@ -260,8 +260,13 @@ def test_a_new_routing_is_followed_without_a_failed_request(served):
     assert {number for number, _ in seen} == {1, second.version}
     assert {variant for _, variant in seen} <= {"production", "candidate"}
     seal_logs(home, force=True)
-    counted = Counter(sealed(home).filter(pl.col("version") == second.version)["error"])
-    assert set(counted) == {""}, counted
+    logged = sealed(home).filter(pl.col("version") == second.version)
+    counted = Counter(zip(logged["variant"], logged["error"], strict=True))
+    assert counted["production", ""] > 0
+    # on a busy machine the process beside production may miss its deadline; its caller does not
+    late = sum(counted.pop((variant, "timeout"), 0) for variant in ("candidate", "shadow"))
+    assert {error for _, error in counted} == {""}, counted
+    assert late <= 1 + len(seen) // 100
 
 
 def test_shares_are_kept_and_a_key_stays_with_its_variant(served):

@@ -44,7 +44,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (settings.memory, settings.memory))
     with socket.socket(fileno=settings.socket) as stream:
         try:
-            predictor = PackageCache(Path(settings.packages)).load(settings.package, settings.model)
+            packages = PackageCache(Path(settings.packages))
+            predictor = packages.load_warm(settings.package, settings.model)
         except (ThriveError, OSError) as error:
             stream.sendall(frame(Reply(number=0, error=f"load: {error}"[:500])))
             return

@@ -146,21 +146,12 @@ class LiveModels:
         name = (served.model, variant.package)
         predictor = self._predictors.get(name)
         if predictor is None:
-            predictor = await asyncio.to_thread(self._load, served.model, variant.package)
+            predictor = await asyncio.to_thread(
+                self._packages.load_warm, variant.package, served.model
+            )
             self._predictors[name] = predictor
         assembler = RowAssembler(predictor.signature, served.keys, fields)
         return Production(variant=variant, predictor=predictor, assembler=assembler)
-
-    def _load(self, model: str, package: str) -> Predictor:
-        """Load a package and answer its example once, so that no caller pays for first times."""
-        predictor = self._packages.load(package, model)
-        example = list(predictor.signature.example)
-        if example:
-            try:
-                predictor.predict(RowAssembler(predictor.signature, []).read(example).columns)
-            except Exception:
-                _logger.exception("%s does not answer its own example", model)
-        return predictor
 
     def _beside(
         self, served: ServedModel, variant: Variant, signature: Signature, fields: frozenset[str]

@@ -1,5 +1,6 @@
 """Verified copies of packages on a serving host: `packages/<digest>/` with manifest and files."""
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,9 @@ from thrive.packaging.formats.predictor import Predictor
 from thrive.packaging.loader import load_folder
 from thrive.packaging.manifest import MANIFEST_NAME, digest_of, read_manifest
 from thrive.packaging.signature import Signature
+from thrive.serving.assemble import RowAssembler
+
+_logger = logging.getLogger(__name__)
 
 
 class PackageCache:
@@ -69,6 +73,20 @@ class PackageCache:
     def load(self, digest: str, model: str) -> Predictor:
         """Return the predictor of a package; raises as `thrive.packaging.loader.load`."""
         return load_folder(self._folder / digest, digest=digest, name=model)
+
+    def load_warm(self, digest: str, model: str) -> Predictor:
+        """Load a package and answer its example once, so that no caller pays for first times.
+
+        Raises as `load`; an example that it cannot answer is only logged.
+        """
+        predictor = self.load(digest, model)
+        example = list(predictor.signature.example)
+        if example:
+            try:
+                predictor.predict(RowAssembler(predictor.signature, []).read(example).columns)
+            except Exception:
+                _logger.exception("%s does not answer its own example", model)
+        return predictor
 
     def drop_all_but(self, digests: set[str]) -> None:
         """Remove packages that nothing needs any more."""

@@ -16,7 +16,7 @@ from thrive.serving.answering import Answerer, Asked, prediction_ids
 from thrive.serving.assemble import RowAssembler
 from thrive.serving.bodies import native_answer
 from thrive.serving.counters import WorkerState
-from thrive.serving.isolation import CandidateFailed, Isolated
+from thrive.serving.isolation import DEADLINE_S, CandidateFailed, Isolated
 from thrive.serving.live import Beside, LiveModel, Production
 from thrive.serving.records import decode
 from thrive.serving.routes import ServedModel
@@ -103,6 +103,18 @@ async def test_each_failure_has_a_name_and_the_process_survives_or_comes_back(tm
             await asyncio.sleep(0.1)
     assert candidate.restarts == 1
     assert await reason(candidate, 6.0) == "died"
+    await candidate.close()
+
+
+@in_a_loop
+async def test_an_answer_that_came_while_this_process_was_busy_is_not_late(tmp_path, package):
+    candidate = isolated(tmp_path, package)
+    assert await candidate.ready(20)
+    asked = asyncio.create_task(candidate.ask(ROWS))
+    await asyncio.sleep(0)
+    time.sleep(DEADLINE_S + 0.3)  # noqa: ASYNC251 - the loop is to be busy
+    assert (await asked).scores == [0.9]
+    assert candidate.restarts == 0
     await candidate.close()
 
 
