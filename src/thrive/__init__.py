@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from thrive import data
     from thrive.client.remote import RemoteWorkspace, connect
     from thrive.domain.errors import ThriveError
+    from thrive.features import feature_view, on_demand
     from thrive.flows.workspace import Workspace, open
     from thrive.training import log, pipeline, register, step
 
@@ -21,7 +22,9 @@ _HOMES = {
     "ThriveError": "thrive.domain.errors",
     "Workspace": "thrive.flows.workspace",
     "connect": "thrive.client.remote",
+    "feature_view": "thrive.features",
     "log": "thrive.training",
+    "on_demand": "thrive.features",
     "open": "thrive.flows.workspace",
     "pipeline": "thrive.training",
     "register": "thrive.training",
@@ -35,7 +38,9 @@ __all__ = [
     "__version__",
     "connect",
     "data",
+    "feature_view",
     "log",
+    "on_demand",
     "open",
     "pipeline",
     "register",
