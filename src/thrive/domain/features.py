@@ -66,3 +66,59 @@ class OnDemandDefinition(msgspec.Struct, frozen=True, kw_only=True):
     inputs: list[str]
     expression: str
     polars: str
+
+
+class FeatureView(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a view: the first time its code, its times or its sources were seen so."""
+
+    name: str
+    version: int
+    digest: str
+    definition: ViewDefinition
+    keys: list[FeatureColumn]
+    columns: list[FeatureColumn]
+    created_at: int
+    actor: str
+
+
+class Materialization(msgspec.Struct, frozen=True, kw_only=True):
+    """What the online store holds of one version of a view.
+
+    Attributes:
+        view: the view.
+        digest: of its definition.
+        sources: dataset = digest of the version that was read.
+        until: what could be known up to this moment was read.
+        complete: whether the sources hold nothing that becomes known later.
+        rows: keys that have a row.
+        changed: rows that this reading wrote or removed.
+        newest: the newest event time, None without rows or times.
+        at: when.
+    """
+
+    view: str
+    digest: str
+    sources: dict[str, str]
+    until: int
+    complete: bool
+    rows: int
+    changed: int
+    newest: int | None
+    at: int
+
+
+class SpecView(msgspec.Struct, frozen=True, kw_only=True):
+    """A view as a model version was trained on it."""
+
+    name: str
+    digest: str
+    entity: list[str]
+    columns: list[FeatureColumn]
+    ttl: int = 0
+
+
+class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The features of a model version: serving uses these and no others."""
+
+    views: list[SpecView] = []
+    on_demand: list[OnDemandDefinition] = []

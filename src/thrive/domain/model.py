@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from thrive.domain.features import FeatureSpec
+
 LABEL, SCORE, TIME = "_label", "_score", "_time"
 """Reserved columns of evaluation and reference tables, and of frames measured like them."""
 
@@ -34,6 +36,7 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     table of out-of-sample rows (features, time, label, score): the rows gates judge on.
     `reference` is the digest of a Parquet table of out-of-sample predictions over a longer
     past: what monitoring compares with. `training` lists the datasets by name and digest.
+    `features` are the feature views it was trained on, None for none.
     `contract` is the digest of the contract in force at registration.
     """
 
@@ -52,6 +55,7 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     evaluation: str = ""
     reference: str = ""
     importance: dict[str, float] = {}
+    features: FeatureSpec | None = None
     note: str = ""
     retired_at: int | None = None
     replay: bool = False

@@ -12,6 +12,7 @@ from thrive.store.tables.data import (
     datasets,
     source_states,
 )
+from thrive.store.tables.features import feature_views, materializations
 from thrive.store.tables.gates import approvals, verdicts
 from thrive.store.tables.models import model_versions, models
 from thrive.store.tables.monitoring import alerts, decisions, windows
@@ -44,8 +45,10 @@ __all__ = [
     "dataset_versions",
     "datasets",
     "decisions",
+    "feature_views",
     "jobs",
     "leases",
+    "materializations",
     "metadata",
     "metric_chunks",
     "model_versions",

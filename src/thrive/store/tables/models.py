@@ -44,6 +44,7 @@ model_versions = Table(
     digest("evaluation"),
     digest("reference"),
     value("importance"),
+    value("features", null=True),
     text("note"),
     number("retired_at", null=True),
     flag("replay"),

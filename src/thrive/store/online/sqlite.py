@@ -1,0 +1,266 @@
+"""The online store in one SQLite file: a table a version of a view, memory-mapped.
+
+A request is one statement, whatever the number of its views and keys. Names of users stay out of
+the SQL: tables are named by digest, columns by place. Writers take a lock file in turn and write
+one transaction a view, so that a killed writer leaves the rows that were there.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thrive.domain.errors import DiskFull, InfrastructureError, NotFound
+from thrive.store.lock import FileLock
+from thrive.store.online.encoding import as_booleans, booleans, kind_of, plain
+from thrive.store.online.port import AT, OnlineTable, RawRows, Written
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MAP_BYTES = 1 << 33
+_CHECKPOINT_BYTES = 16 << 20
+_WRITING = ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=0", "temp_store=MEMORY")
+
+
+class SqliteOnline:
+    """Keeps the newest rows in one file.
+
+    Args:
+        path: the file; made, with its folder, when something is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def publish(self, table: OnlineTable, newest: "pl.DataFrame") -> Written:
+        """Make the table hold exactly these rows; readers see the old ones or the new ones.
+
+        Raises:
+            DiskFull: there is no space; the rows are those that were there.
+            InfrastructureError: the file cannot be written.
+        """
+        keys = [key.name for key in table.keys]
+        rows = plain(newest, [*keys, AT, *(column.name for column in table.columns)]).sort(keys)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(self._path.with_suffix(".lock")).held():
+            connection = self._connect()
+            try:
+                return _replace(connection, table, rows)
+            except sqlite3.OperationalError as error:
+                if "full" in str(error):
+                    raise DiskFull(f"No space left for {self._path}.", "free some") from None
+                raise InfrastructureError(f"{self._path}: {error}.", "thrive doctor") from None
+            finally:
+                _checkpoint(connection, Path(f"{self._path}-wal"))
+                connection.close()
+
+    def digests(self) -> set[str]:
+        """Return the digests of the tables that are there."""
+        if not self._path.exists():
+            return set()
+        connection = self._connect()
+        try:
+            names = connection.execute("select name from sqlite_schema where type = 'table'")
+            return {name.removeprefix("v_") for (name,) in names}
+        finally:
+            connection.close()
+
+    def drop(self, digest: str) -> None:
+        """Remove a table, if it is there."""
+        if digest not in self.digests():
+            return
+        with FileLock(self._path.with_suffix(".lock")).held():
+            connection = self._connect()
+            try:
+                connection.execute(f"drop table {_table(digest)}")
+            finally:
+                connection.close()
+
+    def reader(self, tables: Sequence[OnlineTable]) -> "SqliteReader":
+        """Return a reader of some tables.
+
+        Raises:
+            NotFound: a table is not there.
+        """
+        there = self.digests()
+        for table in tables:
+            if table.digest not in there:
+                raise NotFound(
+                    f"The online store holds no view {table.digest[:12]}.",
+                    "thrive features materialize",
+                )
+        return SqliteReader(self._path, tables)
+
+    def close(self) -> None:
+        """Do nothing: connections live as long as a write or a reader."""
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=10)
+        for pragma in _WRITING:
+            connection.execute(f"pragma {pragma}").fetchall()
+        return connection
+
+
+class SqliteReader:
+    """Reads rows of fixed tables; for one thread at a time.
+
+    Args:
+        path: the file.
+        tables: which.
+    """
+
+    def __init__(self, path: Path, tables: Sequence[OnlineTable]) -> None:
+        connection = sqlite3.connect(
+            path, isolation_level=None, timeout=1, check_same_thread=False, cached_statements=8
+        )
+        connection.execute(f"pragma mmap_size={MAP_BYTES}").fetchall()
+        connection.execute("pragma query_only=1").fetchall()
+        self._connection = connection
+        self._names = list(dict.fromkeys(key.name for table in tables for key in table.keys))
+        self._one = _query(tables, [f"?{n + 1}" for n in range(len(self._names))], self._names)
+        self._many = _query_many(tables, self._names)
+        self._shape = _shape(tables)
+
+    def read(self, keys: Sequence[Mapping[str, Any]]) -> RawRows:
+        """Return the rows of keys, in their order.
+
+        Raises:
+            InfrastructureError: the file cannot be read.
+        """
+        try:
+            rows = self._rows(keys)
+        except sqlite3.Error as error:
+            raise InfrastructureError(f"The online store: {error}.", "thrive doctor") from None
+        cells: list[Sequence[Any]] = [*zip(*rows, strict=True)] if keys else [()] * self._width
+        at: list[Sequence[int | None]] = []
+        values: list[list[Sequence[Any]]] = []
+        for first, end, flags in self._shape:
+            at.append(cells[first])
+            columns = cells[first + 1 : end]
+            for place in flags:
+                columns[place] = as_booleans(columns[place])
+            values.append(columns)
+        return RawRows(at=at, values=values)
+
+    @property
+    def _width(self) -> int:
+        return self._shape[-1][1] if self._shape else 0
+
+    def _rows(self, keys: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        names = self._names
+        if len(keys) == 1:
+            key = keys[0]
+            return self._connection.execute(
+                self._one, [key.get(name) for name in names]
+            ).fetchall()
+        wanted = (
+            [key.get(names[0]) for key in keys]
+            if len(names) == 1
+            else [[key.get(name) for name in names] for key in keys]
+        )
+        return self._connection.execute(self._many, (json.dumps(wanted),)).fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+def _shape(tables: Sequence[OnlineTable]) -> list[tuple[int, int, list[int]]]:
+    """Return for each table its first cell in a row, the one after its last, and its booleans."""
+    shape: list[tuple[int, int, list[int]]] = []
+    first = 0
+    for table in tables:
+        end = first + 1 + len(table.columns)
+        shape.append((first, end, booleans(table.columns)))
+        first = end
+    return shape
+
+
+def _table(digest: str) -> str:
+    assert digest.isalnum()
+    return f'"v_{digest}"'
+
+
+def _query(
+    tables: Sequence[OnlineTable], values: Sequence[str], names: Sequence[str], start: str = ""
+) -> str:
+    """Return a query of one row a key; `values` are the SQL words of the keys' values."""
+    given = dict(zip(names, values, strict=True))
+    chosen: list[str] = []
+    joins: list[str] = []
+    for number, table in enumerate(tables):
+        side = f"t{number}"
+        chosen.append(f"{side}.at")
+        chosen += [f"{side}.c{place}" for place in range(len(table.columns))]
+        same = " and ".join(
+            f"{side}.k{place} = {given[key.name]}" for place, key in enumerate(table.keys)
+        )
+        joins.append(f"left join {_table(table.digest)} {side} on {same}")
+    return f"select {', '.join(chosen)} from {start or '(select 1)'} {' '.join(joins)}"
+
+
+def _query_many(tables: Sequence[OnlineTable], names: Sequence[str]) -> str:
+    """Return the query of many keys, given as one JSON text."""
+    single = len(names) == 1
+    values = ["e.value"] if single else [f"e.value ->> {n}" for n in range(len(names))]
+    return f"{_query(tables, values, names, 'json_each(?1) e')} order by e.key"
+
+
+def _replace(connection: sqlite3.Connection, table: OnlineTable, rows: "pl.DataFrame") -> Written:
+    """Bring a table to hold exactly `rows`, writing only what differs."""
+    name = _table(table.digest)
+    fields = _fields(table)
+    places = ", ".join("?" * len(fields))
+    insert = f"insert or replace into {name} ({', '.join(fields)}) values ({places})"
+    connection.execute("begin immediate")
+    try:
+        connection.execute(_create(table))
+        known = connection.execute(f"select {', '.join(fields)} from {name}").fetchall()
+        changed, gone = _differences(rows, known, len(table.keys))
+        connection.executemany(insert, changed.iter_rows())
+        same = " and ".join(f"{field} = ?" for field in fields[: len(table.keys)])
+        connection.executemany(f"delete from {name} where {same}", gone.iter_rows())
+        connection.execute("commit")
+    except BaseException:
+        connection.rollback()
+        raise
+    return Written(rows=rows.height, changed=changed.height, removed=gone.height)
+
+
+def _differences(
+    rows: "pl.DataFrame", known: list[tuple[Any, ...]], keys: int
+) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+    """Return the rows that are new or other than before, and the keys that are no more."""
+    import polars as pl
+
+    if not known:
+        return rows, rows.select(rows.columns[:keys]).clear()
+    before = pl.DataFrame(known, schema=rows.schema, orient="row")
+    changed = rows.join(before, on=rows.columns, how="anti", nulls_equal=True)
+    named = rows.columns[:keys]
+    return changed, before.select(named).join(rows, on=named, how="anti")
+
+
+def _fields(table: OnlineTable) -> list[str]:
+    keys = [f"k{place}" for place in range(len(table.keys))]
+    return [*keys, "at", *(f"c{place}" for place in range(len(table.columns)))]
+
+
+def _create(table: OnlineTable) -> str:
+    keys = [f"k{place} {kind_of(key.dtype)} not null" for place, key in enumerate(table.keys)]
+    columns = [f"c{place} {kind_of(each.dtype)}" for place, each in enumerate(table.columns)]
+    primary = ", ".join(f"k{place}" for place in range(len(table.keys)))
+    return (
+        f"create table if not exists {_table(table.digest)} "
+        f"({', '.join([*keys, 'at INTEGER not null', *columns])}, primary key ({primary})) "
+        "without rowid, strict"
+    )
+
+
+def _checkpoint(connection: sqlite3.Connection, log: Path) -> None:
+    if log.exists() and log.stat().st_size > _CHECKPOINT_BYTES:
+        connection.execute("pragma wal_checkpoint(TRUNCATE)").fetchall()
+
+
