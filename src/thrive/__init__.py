@@ -10,7 +10,7 @@ from thrive.version import __version__
 
 TYPE_CHECKING = False  # type checkers read it as True; importing typing would cost 20 modules
 if TYPE_CHECKING:
-    from thrive import data
+    from thrive import data, features
     from thrive.client.remote import RemoteWorkspace, connect
     from thrive.domain.errors import ThriveError
     from thrive.features import feature_view, on_demand
@@ -39,6 +39,7 @@ __all__ = [
     "connect",
     "data",
     "feature_view",
+    "features",
     "log",
     "on_demand",
     "open",
@@ -49,8 +50,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "data":
-        return import_module("thrive.data")
+    if name in {"data", "features"}:
+        return import_module(f"thrive.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'thrive' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

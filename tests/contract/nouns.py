@@ -9,6 +9,7 @@ from blake3 import blake3
 
 from thrive.domain.actor import Role, Token
 from thrive.domain.dataset import Column, Dataset, DatasetVersion, FileEntry
+from thrive.domain.features import FeatureColumn, FeatureView, Materialization, ViewDefinition
 from thrive.domain.gate import Answer, Approval, CheckResult, Verdict
 from thrive.domain.model import Model, ModelVersion
 from thrive.domain.monitoring import (
@@ -35,6 +36,7 @@ from thrive.domain.run import Artifact, CodeRecord, MetricPoint, Run, RunState, 
 from thrive.operations import Context
 from thrive.store import (
     datasets,
+    features,
     gates,
     jobs,
     models,
@@ -316,6 +318,50 @@ BLOBS = ("plot", "flights", "a", "package", "evaluation", "reference", "record",
 """The texts whose blobs `fill` refers to."""
 
 
+def feature_view(**changes: Any) -> FeatureView:
+    columns = [FeatureColumn(name="temp", dtype="Float64")]
+    definition = ViewDefinition(
+        name="weather",
+        entity=["origin"],
+        event_time="at",
+        recorded_time="",
+        sources=["weather"],
+        ttl=6,
+        delay=1,
+        freshness=2,
+        owner="data-platform",
+        why="the sky",
+        code="def weather(rows): ...",
+        digest=digest_of("code"),
+    )
+    made = FeatureView(
+        name="weather",
+        version=1,
+        digest=digest_of("weather"),
+        definition=definition,
+        keys=[FeatureColumn(name="origin", dtype="String")],
+        columns=columns,
+        created_at=1,
+        actor="ada",
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def materialization(**changes: Any) -> Materialization:
+    made = Materialization(
+        view="weather",
+        digest=digest_of("weather"),
+        sources={"weather": digest_of("rows")},
+        until=9,
+        complete=True,
+        rows=3,
+        changed=2,
+        newest=7,
+        at=9,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
 def fill(ctx: Context) -> None:
     """Write one of everything, with the blobs it refers to, as the rooms above would."""
     project_id = ctx.project_id
@@ -327,6 +373,8 @@ def fill(ctx: Context) -> None:
         projects.add_contact(tx, project_id, contact())
         datasets.save(tx, project_id, dataset())
         datasets.insert_version(tx, project_id, dataset_version())
+        features.save_view(tx, project_id, feature_view())
+        features.save_materialization(tx, project_id, materialization())
         runs.save(tx, project_id, one_run)
         models.save(tx, project_id, model())
         models.insert_version(tx, project_id, model_version(run_id=one_run.run_id), [])

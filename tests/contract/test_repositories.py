@@ -19,6 +19,7 @@ from thrive.store import (
     audit,
     changes,
     datasets,
+    features,
     gates,
     jobs,
     models,
@@ -119,6 +120,26 @@ def test_steps_artifacts_lineage_and_points_of_a_run(home, project):
         history = runs.metric_history(tx, project, run_id, "auc")
         assert [point.value for point in history[:2]] == [0.1, None]
         assert history[3].value == 0.7
+
+
+def test_feature_views_and_what_is_online_of_them(home, project):
+    first, other = nouns.feature_view(), nouns.feature_view(name="plane")
+    second = nouns.feature_view(version=2, digest=nouns.digest_of("second"))
+    online = nouns.materialization()
+    with home.write() as tx:
+        for view in (first, other, second):
+            features.save_view(tx, project, view)
+        features.save_materialization(tx, project, online)
+        features.save_materialization(tx, project, changed(online, rows=9, newest=None))
+    with home.read() as tx:
+        assert features.versions(tx, project, "weather") == [second, first]
+        assert features.newest(tx, project) == [other, second]
+        assert features.get(tx, project, "weather") == second
+        found = features.find_materialization(tx, project, "weather", online.digest)
+        assert found == changed(online, rows=9, newest=None)
+        assert features.find_materialization(tx, project, "plane", online.digest) is None
+        with pytest.raises(NotFound, match="no feature view 'sky'"):
+            features.get(tx, project, "sky")
 
 
 def test_datasets_and_their_versions(home, project):

@@ -80,6 +80,16 @@ class FeatureView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     actor: str
 
+    def spec(self) -> "SpecView":
+        """Return what serving needs of it."""
+        return SpecView(
+            name=self.name,
+            digest=self.digest,
+            keys=self.keys,
+            columns=self.columns,
+            ttl=self.definition.ttl,
+        )
+
 
 class Materialization(msgspec.Struct, frozen=True, kw_only=True):
     """What the online store holds of one version of a view.
@@ -112,7 +122,7 @@ class SpecView(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     digest: str
-    entity: list[str]
+    keys: list[FeatureColumn]
     columns: list[FeatureColumn]
     ttl: int = 0
 

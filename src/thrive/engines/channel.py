@@ -11,8 +11,8 @@ Requests that a run answers:
 * `register` {model, package, evaluation, reference, importance, note} -> the version's number
 
 One-way messages: `log` {points}, `columns` {digest, columns: those of a dataset that are read, None
-for all}, `inline_done` {position}, `result` {ref}, `finished`,
-`failed` {failure, exception}.
+for all}, `features` {views, on_demand: what a training set was made with}, `inline_done`
+{position}, `result` {ref}, `finished`, `failed` {failure, exception}.
 
 Facts that a run tells at the start: `role` ("pipeline" or "step"), `run_id`, `blobs` (the folder
 of the home's blobs), `scratch` (the folder of the run), `models` (terms of the contract by name).

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from blake3 import blake3
 
 from thrive.domain.errors import UsageError
-from thrive.domain.features import FeatureColumn, ViewDefinition
+from thrive.domain.features import FeatureColumn, SpecView, ViewDefinition
 from thrive.features.declare import View
 
 if TYPE_CHECKING:
@@ -28,6 +29,22 @@ class NormalRows(msgspec.Struct, frozen=True, kw_only=True):
     frame: Any
     keys: list[FeatureColumn]
     columns: list[FeatureColumn]
+
+    @property
+    def digest(self) -> str:
+        """BLAKE3 of the definition and of the types it yields: what names a version of the view."""
+        parts = [self.definition.digest, self.keys, self.columns]
+        return blake3(msgspec.json.encode(parts, order="deterministic")).hexdigest()
+
+    def spec(self) -> SpecView:
+        """Return what serving needs of this version."""
+        return SpecView(
+            name=self.definition.name,
+            digest=self.digest,
+            keys=self.keys,
+            columns=self.columns,
+            ttl=self.definition.ttl,
+        )
 
     @property
     def timed(self) -> bool:
@@ -77,6 +94,14 @@ def normal_rows(
         keys=[_column(name, schema) for name in definition.entity],
         columns=[_column(name, schema) for name in names],
     )
+
+
+def last_known(rows: NormalRows) -> "pl.LazyFrame":
+    """Return one value: the moment at which the last row becomes known; None without times."""
+    import polars as pl
+
+    known = pl.col(KNOWN).max() if rows.timed else pl.lit(None, pl.Int64).alias(KNOWN)
+    return rows.frame.select(known).head(1)
 
 
 def newest_rows(rows: NormalRows, now: int) -> "pl.LazyFrame":
@@ -173,6 +198,11 @@ def _require(definition: ViewDefinition, names: list[str]) -> None:
 
 
 def _check_types(definition: ViewDefinition, types: dict[str, Any]) -> None:
+    for key in definition.entity:
+        if types[key].is_float() or types[key].is_decimal():
+            raise UsageError(
+                f"{definition.name}.{key} is {types[key]}: no key can be.", "make it a whole number"
+            )
     for name, dtype in types.items():
         if dtype.is_nested() or not _plain(dtype):
             raise UsageError(

@@ -14,6 +14,7 @@ from thrive.domain.run import RunState, StepRecord, Use
 from thrive.engines.failures import Failure, describe
 from thrive.engines.local import Exit, LocalEngine, Message, Output, describe_exit
 from thrive.flows.data_use import refuse_training_data, refuse_use
+from thrive.flows.used_features import UsedFeatures
 from thrive.operations import Context
 from thrive.registry import versions
 from thrive.store import runs
@@ -78,6 +79,7 @@ class Execution:
         self._expected = self._steps_last_time()
         self._training: dict[str, str] = {}
         self._reads: dict[str, _Reading] = {}
+        self._features = UsedFeatures()
         self._finished = False
         self._failure: Failure | None = None
         self._exit: Exit | None = None
@@ -86,6 +88,7 @@ class Execution:
             "columns": self._on_columns,
             "dataset": self._on_dataset,
             "failed": self._on_failed,
+            "features": self._on_features,
             "finished": self._on_finished,
             "inline": self._on_inline,
             "inline_done": self._on_inline_done,
@@ -166,6 +169,19 @@ class Execution:
             reading.use = msgspec.structs.replace(reading.use, columns=seen)
             self._recorder.use(reading.use)
 
+    def _on_features(self, message: Message) -> None:
+        """Register the views that rows were made with, as part of the run's lineage."""
+        for view in self._features.add(self._ctx, message.body):
+            self._recorder.use(
+                Use(
+                    kind="feature_view",
+                    name=view.name,
+                    digest=view.digest,
+                    direction="in",
+                    version=view.version,
+                )
+            )
+
     def _on_log(self, message: Message) -> None:
         self._recorder.log(message.body["points"])
 
@@ -176,6 +192,10 @@ class Execution:
             refuse_training_data(tx, self._ctx, self._training, self._contract, model)
         candidate = msgspec.convert(
             {**message.body, "training": self._training}, versions.Candidate
+        )
+        terms = self._contract.contract.model.get(model)
+        candidate = msgspec.structs.replace(
+            candidate, features=self._features.spec_of(model, terms.features if terms else [])
         )
         version = versions.register(self._ctx, candidate, self._recorder.run, self._contract)
         self.versions.append(version)

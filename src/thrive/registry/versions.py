@@ -5,6 +5,7 @@ import msgspec
 from thrive.contract.parse import ParsedContract
 from thrive.domain.clock import ClockMode
 from thrive.domain.errors import NotFound, Refused
+from thrive.domain.features import FeatureSpec
 from thrive.domain.identifiers import checked_name
 from thrive.domain.model import Model, ModelVersion
 from thrive.domain.project import StoredContract
@@ -26,6 +27,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         reference: digest of the Parquet table monitoring compares with.
         training: the datasets the run read, by name and digest.
         importance: how much each feature matters.
+        features: the feature views its rows were made with, None for none.
         note: a few words for people.
     """
 
@@ -35,6 +37,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
     training: dict[str, str] = {}
     importance: dict[str, float] = {}
+    features: FeatureSpec | None = None
     note: str = ""
 
 

@@ -3,13 +3,13 @@
 from thrive.domain.errors import NotFound
 from thrive.domain.features import FeatureView, Materialization
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, one, upsert
+from thrive.store.rows import many, mine, one, upsert
 from thrive.store.tables import feature_views, materializations
 
 
-def insert_view(tx: Tx, project_id: str, view: FeatureView) -> None:
-    """Insert a version of a view."""
-    insert(tx, project_id, feature_views, view)
+def save_view(tx: Tx, project_id: str, view: FeatureView) -> None:
+    """Insert a version of a view, or renew what decides no value of it."""
+    upsert(tx, project_id, feature_views, view)
 
 
 def versions(tx: Tx, project_id: str, name: str) -> list[FeatureView]:
@@ -37,9 +37,7 @@ def get(tx: Tx, project_id: str, name: str) -> FeatureView:
     return known[0]
 
 
-def find_materialization(
-    tx: Tx, project_id: str, view: str, digest: str
-) -> Materialization | None:
+def find_materialization(tx: Tx, project_id: str, view: str, digest: str) -> Materialization | None:
     """Return what the online store holds of a version of a view, None if it has nothing."""
     query = mine(materializations, project_id).where(
         materializations.c.view == view, materializations.c.digest == digest

@@ -6,10 +6,20 @@ can be computed again at any time: it has no backup and needs none.
 
 from pathlib import Path
 
+from thrive.store.online.lookup import Lookup, OnlineRows
 from thrive.store.online.port import OnlineStore, OnlineTable, RawRows, Written
 from thrive.store.online.sqlite import SqliteOnline
 
-__all__ = ["OnlineStore", "OnlineTable", "RawRows", "SqliteOnline", "Written", "open_online"]
+__all__ = [
+    "Lookup",
+    "OnlineRows",
+    "OnlineStore",
+    "OnlineTable",
+    "RawRows",
+    "SqliteOnline",
+    "Written",
+    "open_online",
+]
 
 FOLDER = "online"
 

@@ -34,19 +34,25 @@ def plain(frame: "pl.DataFrame", names: Sequence[str]) -> "pl.DataFrame":
 def _plain(column: "pl.Expr", dtype: Any) -> "pl.Expr":
     import polars as pl
 
+    match kind_of(str(dtype)):
+        case "TEXT":
+            return column.cast(pl.String)
+        case "REAL":
+            return column.cast(pl.Float64)
+        case _:
+            return _whole(column, dtype)
+
+
+def _whole(column: "pl.Expr", dtype: Any) -> "pl.Expr":
+    import polars as pl
+
     if dtype == pl.Date:
-        return column.cast(pl.Datetime("us")).cast(pl.Int64)
-    if dtype == pl.Datetime:
-        return column.dt.cast_time_unit("us").cast(pl.Int64)
-    if dtype == pl.Duration:
-        return column.dt.cast_time_unit("us").cast(pl.Int64)
-    if dtype == pl.Time:
-        return column.cast(pl.Int64) // 1000
-    if dtype in (pl.Categorical, pl.Enum):
-        return column.cast(pl.String)
-    if dtype == pl.Boolean or dtype.is_integer():
-        return column.cast(pl.Int64)
-    return column if dtype == pl.String else column.cast(pl.Float64)
+        column = column.cast(pl.Datetime("us"))
+    elif dtype in (pl.Datetime, pl.Duration):
+        column = column.dt.cast_time_unit("us")
+    elif dtype == pl.Time:
+        column = column.cast(pl.Int64) // 1000
+    return column.cast(pl.Int64)
 
 
 def booleans(columns: Sequence[FeatureColumn]) -> list[int]:

@@ -152,9 +152,7 @@ class SqliteReader:
         names = self._names
         if len(keys) == 1:
             key = keys[0]
-            return self._connection.execute(
-                self._one, [key.get(name) for name in names]
-            ).fetchall()
+            return self._connection.execute(self._one, [key.get(name) for name in names]).fetchall()
         wanted = (
             [key.get(names[0]) for key in keys]
             if len(names) == 1
@@ -262,5 +260,3 @@ def _create(table: OnlineTable) -> str:
 def _checkpoint(connection: sqlite3.Connection, log: Path) -> None:
     if log.exists() and log.stat().st_size > _CHECKPOINT_BYTES:
         connection.execute("pragma wal_checkpoint(TRUNCATE)").fetchall()
-
-

@@ -1,0 +1,422 @@
+"""Feature views of a project: what is declared, what is online, and how fresh it is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from thrive.domain.actor import ANYONE, BUILDERS
+from thrive.domain.clock import format_duration, parse_time
+from thrive.domain.errors import NotFound, UsageError
+from thrive.domain.features import FeatureView, Materialization
+from thrive.features.declare import View
+from thrive.features.discover import load_declared
+from thrive.features.rows import NormalRows, last_known, newest_rows
+from thrive.flows.feature_rows import Sources, registered, rows_of, sources_of
+from thrive.operations import Context, Kind, operation
+from thrive.store import features, models
+from thrive.store.online import Lookup, OnlineTable, open_online
+
+NEVER = "never materialized"
+
+
+class FeatureLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature view in its newest version.
+
+    `state` is `fresh`, `late` (its newest value is older than promised), `online` where nobody
+    promised anything, or `never materialized`.
+    """
+
+    name: str
+    version: int
+    entity: str
+    features: int
+    owner: str
+    why: str
+    state: str
+    newest_at: int | None
+    rows: int
+    used_by: list[str]
+
+
+class FeatureDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature view: what it says, what it yields, where it is used."""
+
+    name: str
+    version: int
+    digest: str
+    entity: list[str]
+    sources: list[str]
+    event_time: str
+    ttl: str
+    delay: str
+    freshness: str
+    owner: str
+    why: str
+    columns: dict[str, str]
+    state: str
+    online: Materialization | None
+    versions: int
+    used_by: list[str]
+    importance: dict[str, dict[str, float]]
+    code: str
+
+
+class PlanLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What `features materialize` would do with one view, and why."""
+
+    view: str
+    change: str
+    version: int
+    sources: list[str]
+    action: str
+
+
+class MaterializedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One view that was brought online; `changed` counts the rows written or removed."""
+
+    view: str
+    version: int
+    sources: list[str]
+    rows: int
+    changed: int
+    newest_at: int | None
+    note: str
+
+
+class FeatureValues(msgspec.Struct, frozen=True, kw_only=True):
+    """Values of views for one key, as serving would read them now."""
+
+    key: dict[str, Any]
+    values: dict[str, Any]
+    status: dict[str, str]
+    age: dict[str, str]
+
+
+@operation("features list", role=ANYONE, next_hint="thrive features show NAME")
+def list_views(ctx: Context) -> list[FeatureLine]:
+    """List the feature views with their state, and which models use them.
+
+    Examples:
+        thrive features list
+    """
+    with ctx.read() as tx:
+        known = features.newest(tx, ctx.project_id)
+        online = {view.name: _online(tx, ctx, view) for view in known}
+        users = users_of(tx, ctx)
+    now = ctx.now()
+    return [
+        FeatureLine(
+            name=view.name,
+            version=view.version,
+            entity=", ".join(view.definition.entity),
+            features=len(view.columns),
+            owner=view.definition.owner,
+            why=view.definition.why,
+            state=state_of(view, online[view.name], now),
+            newest_at=_newest(online[view.name]),
+            rows=_rows(online[view.name]),
+            used_by=sorted(users.get(view.name, {})),
+        )
+        for view in known
+    ]
+
+
+@operation("features show", role=ANYONE)
+def show(ctx: Context, name: str) -> FeatureDetail:
+    """Show a feature view: its code, its times, what is online, and how much models lean on it.
+
+    Args:
+        name: the view.
+
+    Raises:
+        NotFound: it was never materialized or trained on.
+
+    Examples:
+        thrive features show weather
+    """
+    with ctx.read() as tx:
+        view = features.get(tx, ctx.project_id, name)
+        versions = features.versions(tx, ctx.project_id, name)
+        online = _online(tx, ctx, view)
+        users = users_of(tx, ctx).get(name, {})
+    said = view.definition
+    return FeatureDetail(
+        name=name,
+        version=view.version,
+        digest=view.digest,
+        entity=said.entity,
+        sources=said.sources,
+        event_time=said.event_time,
+        ttl=_duration(said.ttl),
+        delay=_duration(said.delay),
+        freshness=_duration(said.freshness),
+        owner=said.owner,
+        why=said.why,
+        columns={column.name: column.dtype for column in view.columns},
+        state=state_of(view, online, ctx.now()),
+        online=online,
+        versions=len(versions),
+        used_by=sorted(users),
+        importance={label: shares for label, shares in users.items() if shares},
+        code=said.code,
+    )
+
+
+@operation(
+    "features plan", kind=Kind.CLIENT, role=BUILDERS, next_hint="thrive features materialize"
+)
+def plan(ctx: Context) -> list[PlanLine]:
+    """Compare `features.py` with what is registered, and say what materializing would do.
+
+    Raises:
+        NotFound: there is no `features.py`, or a source was never added.
+        UsageError: it cannot be imported, or a view yields no rows of a known form.
+
+    Examples:
+        thrive features plan
+    """
+    return [_planned(ctx, view) for view in load_declared(ctx.local_folder()).views.values()]
+
+
+@operation(
+    "features materialize",
+    kind=Kind.CLIENT,
+    role=BUILDERS,
+    writes=True,
+    next_hint="thrive features list",
+)
+def materialize(
+    ctx: Context, views: list[str] | None = None, *, until: str = ""
+) -> list[MaterializedLine]:
+    """Bring the newest value of each key online, for the views of `features.py`.
+
+    Each view is one transaction: interrupted, it is done with the next call. The same data again
+    writes nothing; otherwise only rows that differ are written.
+
+    Args:
+        views: which; all of them if none is named.
+        until: what can be known up to this moment; now if not said.
+
+    Raises:
+        NotFound: there is no such view, or a source was never added.
+        UsageError: a view yields no rows of a known form.
+
+    Examples:
+        thrive features materialize
+        thrive features materialize weather --until 2013-05-01T06:00Z
+    """
+    declared = load_declared(ctx.local_folder())
+    moment = parse_time(until) if until else ctx.now()
+    names = list(views or declared.views)
+    lines: list[MaterializedLine] = []
+    for number, name in enumerate(names):
+        ctx.progress(number / len(names), name)
+        lines.append(bring_online(ctx, declared.view(name), moment))
+    return lines
+
+
+@operation("features get", role=ANYONE)
+def get(ctx: Context, views: list[str] | None = None, *, key: list[str]) -> FeatureValues:
+    """Read the values of views for one key, as serving would now.
+
+    Args:
+        views: which; all that are about the key if none is named.
+        key: the entity, as NAME=VALUE; several for a composite key.
+
+    Raises:
+        NotFound: a view was never materialized.
+        UsageError: the key lacks a column of a view's entity.
+
+    Examples:
+        thrive features get --key origin=JFK
+        thrive features get weather plane --key origin=JFK --key tailnum=N14228
+    """
+    given = _key(key)
+    with ctx.read() as tx:
+        known = features.newest(tx, ctx.project_id)
+    wanted = _about(known, views or [], given)
+    typed = {
+        part.name: _typed(part.name, part.dtype, given[part.name])
+        for view in wanted
+        for part in view.keys
+    }
+    lookup = Lookup(open_online(ctx.home.folder), [view.spec() for view in wanted])
+    now = ctx.now()
+    try:
+        found = lookup.read([typed], now)
+    finally:
+        lookup.close()
+    timed = {view.name for view in wanted if view.definition.event_time}
+    ages = {
+        name: format_duration(now - at)
+        for name, (at,) in found.at.items()
+        if at is not None and name in timed
+    }
+    return FeatureValues(
+        key=typed,
+        values={name: values[0] for name, values in found.values.items()},
+        status={name: states[0] for name, states in found.status.items()},
+        age=ages,
+    )
+
+
+def bring_online(ctx: Context, view: View, until: int) -> MaterializedLine:
+    """Materialize one view: register its version, then write what differs online."""
+    import polars as pl
+
+    sources = sources_of(ctx, view)
+    rows = rows_of(ctx, view, sources)
+    version = registered(ctx, view.definition, rows.spec())
+    with ctx.read() as tx:
+        known = _online(tx, ctx, version)
+    if _stands(known, sources, until):
+        assert known is not None
+        return _line(version, sources, known, "nothing new")
+    newest, last = pl.collect_all([newest_rows(rows, until), last_known(rows)])
+    table = OnlineTable(digest=version.digest, keys=version.keys, columns=version.columns)
+    store = open_online(ctx.home.folder)
+    written = store.publish(table, newest)
+    final: int | None = last.item() if last.height else None
+    made = Materialization(
+        view=view.name,
+        digest=version.digest,
+        sources=sources.digests,
+        until=until,
+        complete=final is None or final <= until,
+        rows=written.rows,
+        changed=written.changed + written.removed,
+        newest=_latest(newest, rows),
+        at=ctx.now(),
+    )
+    with ctx.write(f"feature_view:{view.name}", rows=made.rows, changed=made.changed) as tx:
+        features.save_materialization(tx, ctx.project_id, made)
+    return _line(version, sources, made, "")
+
+
+def state_of(view: FeatureView, online: Materialization | None, now: int) -> str:
+    """Return in a word whether what is online is as fresh as was promised."""
+    if online is None:
+        return NEVER
+    promised = view.definition.freshness
+    if not promised:
+        return "online"
+    return "fresh" if online.newest is not None and now - online.newest <= promised else "late"
+
+
+def users_of(tx: Any, ctx: Context) -> dict[str, dict[str, dict[str, float]]]:
+    """Return view = model version = the importance of the view's features in it.
+
+    Versions that were retired use nothing any more.
+    """
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for model in models.find(tx, ctx.project_id):
+        for version in models.versions(tx, ctx.project_id, model.name):
+            if version.features is None or version.retired_at is not None:
+                continue
+            for view in version.features.views:
+                shares = {
+                    column.name: version.importance[column.name]
+                    for column in view.columns
+                    if column.name in version.importance
+                }
+                found.setdefault(view.name, {})[f"{model.name}@{version.version}"] = shares
+    return found
+
+
+def _planned(ctx: Context, view: View) -> PlanLine:
+    sources = sources_of(ctx, view)
+    rows = rows_of(ctx, view, sources)
+    with ctx.read() as tx:
+        versions = features.versions(tx, ctx.project_id, view.name)
+        same = next((each for each in versions if each.digest == rows.digest), None)
+        online = _online(tx, ctx, same) if same else None
+    change = "none" if same else "changed" if versions else "new"
+    action = "nothing" if _stands(online, sources, ctx.now()) else "materialize"
+    return PlanLine(
+        view=view.name,
+        change=change,
+        version=same.version if same else len(versions) + 1,
+        sources=sources.labels,
+        action=action,
+    )
+
+
+def _stands(known: Materialization | None, sources: Sources, until: int) -> bool:
+    """Tell whether reading these sources once more could change nothing."""
+    if known is None or known.sources != sources.digests:
+        return False
+    return known.until == until or (known.complete and until >= known.until)
+
+
+def _online(tx: Any, ctx: Context, view: FeatureView) -> Materialization | None:
+    return features.find_materialization(tx, ctx.project_id, view.name, view.digest)
+
+
+def _line(
+    view: FeatureView, sources: Sources, made: Materialization, note: str
+) -> MaterializedLine:
+    return MaterializedLine(
+        view=view.name,
+        version=view.version,
+        sources=sources.labels,
+        rows=made.rows,
+        changed=0 if note else made.changed,
+        newest_at=made.newest,
+        note=note,
+    )
+
+
+def _latest(newest: Any, rows: NormalRows) -> int | None:
+    return newest["_at"].max() if rows.timed else None
+
+
+def _newest(online: Materialization | None) -> int | None:
+    return online.newest if online else None
+
+
+def _rows(online: Materialization | None) -> int:
+    return online.rows if online else 0
+
+
+def _duration(microseconds: int) -> str:
+    return format_duration(microseconds) if microseconds else ""
+
+
+def _key(parts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for part in parts:
+        name, mark, value = part.partition("=")
+        if not mark or not name:
+            raise UsageError(f"{part!r} is no key.", "--key NAME=VALUE, e.g. --key origin=JFK")
+        found[name] = value
+    return found
+
+
+def _about(
+    known: Sequence[FeatureView], names: Sequence[str], given: dict[str, str]
+) -> list[FeatureView]:
+    """Return the views that were named, or those that a key can be given to."""
+    by_name = {view.name: view for view in known}
+    for name in names:
+        if name not in by_name:
+            raise NotFound(f"There is no feature view {name!r}.", "thrive features list")
+        lacking = [part for part in by_name[name].definition.entity if part not in given]
+        if lacking:
+            raise UsageError(f"View {name!r} is about {lacking[0]!r}.", f"--key {lacking[0]}=VALUE")
+    found = [by_name[name] for name in names] or [
+        view for view in known if given.keys() >= set(view.definition.entity)
+    ]
+    if not found:
+        shown = ", ".join(f"{view.name} ({', '.join(view.definition.entity)})" for view in known)
+        raise NotFound(f"No view is about {', '.join(given)}.", f"there are {shown or 'none'}")
+    return found
+
+
+def _typed(name: str, dtype: str, text: str) -> Any:
+    if "Int" not in dtype:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"{name} is a whole number, not {text!r}.", f"--key {name}=1") from None

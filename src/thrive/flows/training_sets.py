@@ -1,0 +1,226 @@
+"""Training sets: a table's rows with what its views said at each row's time."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from thrive import data
+from thrive.data.frames import as_polars
+from thrive.data.operations import add_rows
+from thrive.data.reading import find_version, project_here
+from thrive.domain.clock import parse_time
+from thrive.domain.dataset import ColumnLabel
+from thrive.domain.errors import NotFound, Refused, UsageError
+from thrive.engines import channel
+from thrive.features.declare import OnDemand, View
+from thrive.features.discover import Declared, load_declared
+from thrive.features.join import add_on_demand, join_views
+from thrive.features.rows import NormalRows, normal_rows
+from thrive.operations import Context
+from thrive.store import column_labels, datasets
+from thrive.store.home import FOLDER, find_project_folder
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Named = str | View | OnDemand
+"""A view or an on-demand feature, by its name or as it was declared."""
+_NO_TIME = "_asked"
+
+
+class _Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training set is made of."""
+
+    rows: list[NormalRows]
+    on_demand: list[Any]
+
+    def label(self) -> str:
+        """Return the views with their digests and sources, as the lineage of what they made."""
+        views = [f"{each.definition.name} {each.digest[:12]}" for each in self.rows]
+        return ", ".join([*views, *(each.name for each in self.on_demand)])
+
+
+def training_set(
+    entities: Any,
+    views: Sequence[Named],
+    *,
+    time: str = "",
+    as_of: str | int | None = None,
+    status: bool = False,
+    name: str = "",
+    why: str = "",
+) -> "pl.DataFrame":
+    """Return the rows of `entities`, in their order, with what the views said at each row's time.
+
+    A value is never later than the row's time, nor was it known later; one older than its view's
+    `ttl` is missing. Inside a run the sources and views become lineage, and a model registered by
+    it carries them.
+
+    Args:
+        entities: a frame (Polars, pandas, Arrow) or the name of a dataset; it has the entity
+            columns of every view and a time.
+        views: feature views and on-demand features, by name (of `features.py`) or as declared;
+            an on-demand feature stands after those it reads.
+        time: the column of the moment at which each row is asked about; the one time column if
+            there is one only.
+        as_of: take the history as it was known at this moment: a time, or UTC microseconds.
+        status: add a column VIEW_status: present, stale or missing.
+        name: keep the result as a version of this dataset, outside a run.
+        why: what that dataset is kept for.
+
+    Raises:
+        NotFound: there is no such view or dataset.
+        UsageError: a column is missing, ambiguous or of the wrong type.
+
+    Examples:
+        >>> features.training_set(flights, ["weather"], time="asked")  # doctest: +SKIP
+    """
+    with _scratch() as folder:
+        parts, rows = _joined(entities, views, folder, time, as_of, status=status)
+        _tell(parts)
+        if name:
+            _keep(rows, parts, folder, name, why)
+        return rows.collect()
+
+
+def _joined(
+    entities: Any,
+    views: Sequence[Named],
+    folder: Path,
+    time: str,
+    as_of: str | int | None,
+    *,
+    status: bool,
+) -> tuple[_Parts, "pl.LazyFrame"]:
+    spine, asked = _timed(_frame(entities), time)
+    chosen, on_demand = _chosen(views)
+    moment = parse_time(as_of) if isinstance(as_of, str) else as_of
+    sides = [
+        normal_rows(view, [data.scan(name) for name in view.definition.sources], as_of=moment)
+        for view in chosen
+    ]
+    if asked == _NO_TIME and any(side.timed for side in sides):
+        raise UsageError("The rows have no time, or several.", 'name its column: time="asked"')
+    joined = join_views(spine, asked, sides, folder, status=status)
+    if asked == _NO_TIME:
+        joined = joined.drop(_NO_TIME)
+    return _Parts(rows=sides, on_demand=on_demand), add_on_demand(joined, on_demand)
+
+
+def _frame(entities: Any) -> "pl.LazyFrame":
+    import polars as pl
+
+    if isinstance(entities, str):
+        return data.scan(entities)
+    return entities if isinstance(entities, pl.LazyFrame) else as_polars(entities).lazy()
+
+
+def _timed(spine: "pl.LazyFrame", time: str) -> tuple["pl.LazyFrame", str]:
+    """Return the rows and the column of their time; `_asked` where nothing says which."""
+    import polars as pl
+
+    if time:
+        return spine, time
+    times = [name for name, kind in spine.collect_schema().items() if kind == pl.Datetime]
+    if len(times) == 1:
+        return spine, times[0]
+    return spine.with_columns(pl.lit(0, pl.Int64).alias(_NO_TIME)), _NO_TIME
+
+
+def _chosen(views: Sequence[Named]) -> tuple[list[View], list[OnDemand]]:
+    declared = load_declared(_folder()) if any(isinstance(v, str) for v in views) else Declared()
+    found: list[Any] = []
+    for each in views:
+        if isinstance(each, str):
+            chosen, computed = declared.chosen([each])
+            found += [*chosen, *computed]
+        else:
+            found.append(each)
+    return (
+        [each for each in found if isinstance(each, View)],
+        [each for each in found if isinstance(each, OnDemand)],
+    )
+
+
+def _folder() -> Path:
+    """Return the project's folder, inside a run as well."""
+    try:
+        return find_project_folder(Path.cwd())
+    except NotFound:
+        return Path.cwd()
+
+
+@contextmanager
+def _scratch() -> Generator[Path]:
+    """Give an empty folder for intermediate files, in the home."""
+    run = channel.current()
+    root = Path(run.facts["scratch"]) if run else find_project_folder(Path.cwd()) / FOLDER / "tmp"
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=root, prefix="features-") as folder:
+        yield Path(folder)
+
+
+def _tell(parts: _Parts) -> None:
+    """Say to the run which views its rows were made with."""
+    run = channel.current()
+    if run is None:
+        return
+    run.send(
+        "features",
+        views=[
+            {
+                "definition": msgspec.to_builtins(side.definition),
+                "spec": msgspec.to_builtins(side.spec()),
+            }
+            for side in parts.rows
+        ],
+        on_demand=[msgspec.to_builtins(each.definition) for each in parts.on_demand],
+    )
+
+
+def _keep(rows: "pl.LazyFrame", parts: _Parts, folder: Path, name: str, why: str) -> None:
+    """Add the rows as a version of a dataset that names its views and keeps its sources' labels.
+
+    Raises:
+        Refused: called inside a run, which records what it makes itself.
+    """
+    if channel.current() is not None:
+        raise Refused("A run does not add data.", "return it from a step, or add it outside")
+    path = folder / "kept.parquet"
+    rows.sink_parquet(path)
+    with project_here("features.training_set") as ctx:
+        _inherit_labels(ctx, parts, name, rows)
+        label = parts.label()
+        added = add_rows(ctx, path, name=name, why=why or f"Training rows with {label}.")
+        version = find_version(ctx, name, added.version)
+        sources = sorted({source for side in parts.rows for source in side.definition.sources})
+        pinned = [find_version(ctx, source) for source in sources]
+        over = ", ".join(f"{each.dataset}@{each.version}" for each in pinned)
+        named = msgspec.structs.replace(version, source=f"features: {label} over {over}")
+        with ctx.write(f"dataset:{name}", source=named.source) as tx:
+            datasets.replace_version(tx, ctx.project_id, named)
+
+
+def _inherit_labels(ctx: Context, parts: _Parts, name: str, rows: "pl.LazyFrame") -> None:
+    """Say of each column what was said of the column of its sources that has its name and type."""
+    schema = rows.collect_schema()
+    for source in {source for side in parts.rows for source in side.definition.sources}:
+        for column in find_version(ctx, source).columns:
+            dtype = str(schema.get(column.name, ""))
+            if column.personal is None or dtype != column.dtype:
+                continue
+            label = ColumnLabel(
+                dataset=name,
+                name=column.name,
+                dtype=dtype,
+                kind=column.personal,
+                actor=ctx.actor.name,
+                at=ctx.now(),
+                reason=f"as in {source}",
+            )
+            with ctx.write(f"dataset:{name}", column=column.name, kind=column.personal) as tx:
+                column_labels.save_label(tx, ctx.project_id, label)

@@ -1,0 +1,156 @@
+"""Views brought online, read by key, listed; and the same values in a training set."""
+
+import sqlite3
+
+import polars as pl
+import pytest
+from tests.unit.features.conftest import START, VIEWS, set_clock, write_weather
+
+from thrive import features
+from thrive.data import operations as data
+from thrive.domain.errors import NotFound, UsageError
+from thrive.flows.features import get, list_views, materialize, plan, show
+from thrive.flows.online_features import OnlineFeatures
+
+HOUR = 3_600_000_000
+NOON = int(START.timestamp() * 1e6) + 12 * HOUR
+
+
+def test_materializing_brings_what_is_known_now_online_and_twice_changes_nothing(project):
+    assert [(line.view, line.change, line.action) for line in plan(project)] == [
+        ("weather", "new", "materialize"),
+        ("plane", "new", "materialize"),
+    ]
+    first = {line.view: line for line in materialize(project)}
+    assert (first["weather"].rows, first["weather"].changed) == (2, 2)
+    assert first["weather"].newest_at == NOON - HOUR, "what is measured at noon is known at one"
+    assert first["plane"].rows == 3
+    again = materialize(project)
+    assert [(line.changed, line.note) for line in again] == [(0, "nothing new")] * 2
+    assert [line.action for line in plan(project)] == ["nothing", "nothing"]
+
+
+def test_time_goes_on_and_only_what_differs_is_written(project):
+    materialize(project)
+    set_clock(project, "2024-05-01T14:00Z")
+    (line, _) = materialize(project)
+    assert (line.changed, line.newest_at) == (2, NOON + HOUR)
+    write_weather(project.folder, 13)  # the source lost the last hours
+    data.add(project, "weather.parquet", name="weather")
+    (line, _) = materialize(project)
+    assert (line.changed, line.newest_at) == (2, NOON)
+    assert line.sources == ["weather@2"]
+
+
+def test_values_are_read_by_key_and_expire(project):
+    materialize(project)
+    found = get(project, key=["origin=JFK"])
+    assert found.values == {"temp": 22.0, "windy": False}
+    assert (found.status, found.age) == ({"weather": "present"}, {"weather": "1 h"})
+    set_clock(project, "2024-05-01T17:00Z")
+    assert get(project, key=["origin=JFK"]).status == {"weather": "present"}, "six hours old"
+    set_clock(project, "2024-05-01T17:01Z")
+    stale = get(project, key=["origin=JFK"])
+    assert (stale.values, stale.status) == (
+        {"temp": None, "windy": None},
+        {"weather": "stale"},
+    )
+    assert get(project, key=["origin=XXX"]).status == {"weather": "missing"}
+    both = get(project, ["plane"], key=["tailnum=N1", "leg=2"])
+    assert (both.values, both.age) == ({"age": 24}, {})
+
+
+def test_online_and_training_give_the_same_values_at_the_same_moment(project):
+    materialize(project)
+    keys = [
+        {"origin": origin, "tailnum": tail, "leg": leg}
+        for origin in ("JFK", "LGA", "XXX", None)
+        for tail, leg in (("N1", 2), ("N2", 1), ("N2", 2))
+    ]
+    rows = pl.DataFrame(keys).with_columns(hhmm=pl.lit(615), asked=pl.lit(START.replace(hour=12)))
+    found = features.online(["weather", "plane"], keys)
+    wanted = features.training_set(rows, ["weather", "plane", "minute"], time="asked", status=True)
+    for name in ("temp", "windy", "age"):
+        assert list(found.values[name]) == wanted[name].to_list(), name
+    for view in ("weather", "plane"):
+        assert found.status[view] == wanted[f"{view}_status"].to_list()
+    assert wanted["minute"].unique().to_list() == [375]
+
+
+def test_a_change_of_the_code_is_a_new_version_and_readers_follow(project):
+    materialize(project)
+    reader = OnlineFeatures(project.folder, ["weather"])
+    (project.folder / "features.py").write_text(VIEWS.replace('"temp", windy', '"temp", cold'))
+    assert [(line.change, line.version) for line in plan(project)] == [("changed", 2), ("none", 1)]
+    materialize(project, ["weather"])
+    reader._looked = 0
+    assert "cold" in reader.read([{"origin": "JFK"}]).values
+    reader.close()
+    assert {line.name: line.version for line in list_views(project)} == {"plane": 1, "weather": 2}
+
+
+def test_lists_say_how_fresh_views_are_and_that_nobody_uses_them(project):
+    materialize(project)
+    lines = {line.name: line for line in list_views(project)}
+    assert (lines["weather"].state, lines["weather"].used_by) == ("fresh", [])
+    assert lines["plane"].state == "online"
+    set_clock(project, "2024-05-01T13:30Z")
+    assert show(project, "weather").state == "late"
+    assert "windy=pl.col" in show(project, "weather").code
+
+
+def test_a_kept_training_set_names_its_views_and_inherits_labels(project):
+    (project.folder / "thrive.toml").write_text(
+        'contract = 1\n[data.weather]\npersonal = { temp = "health" }\n'
+    )
+    data.add(project, "weather.parquet", name="weather")
+    rows = pl.DataFrame({"origin": ["JFK"], "asked": [START.replace(hour=9)]})
+    features.training_set(rows, ["weather"], name="rows")
+    kept = data.show(project, "rows")
+    assert kept.source.startswith("features: weather ")
+    assert kept.source.endswith(" over weather@1")
+    assert {c.name: c.personal for c in kept.columns}["temp"] == "health"
+
+
+def test_history_can_be_taken_as_it_was_known(project):
+    rows = pl.DataFrame({"origin": ["JFK"] * 2, "asked": [START.replace(hour=h) for h in (4, 9)]})
+    now = features.training_set(rows, ["weather"])
+    then = features.training_set(rows, ["weather"], as_of="2024-05-01T05:00Z")
+    assert (now["temp"].to_list(), then["temp"].to_list()) == ([6.0, 16.0], [6.0, 8.0])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda c: get(c, key=["origin"]), UsageError, "is no key"),
+        (lambda c: get(c, ["sky"], key=["origin=J"]), NotFound, "no feature view 'sky'"),
+        (lambda c: get(c, ["plane"], key=["origin=J"]), UsageError, "is about 'tailnum'"),
+        (lambda c: get(c, key=["dest=J"]), NotFound, "No view is about dest"),
+        (lambda c: get(c, key=["tailnum=N1", "leg=x"]), UsageError, "whole number, not 'x'"),
+        (lambda c: materialize(c, ["sky"]), NotFound, "no feature view 'sky'"),
+        (lambda c: show(c, "sky"), NotFound, "no feature view 'sky'"),
+    ],
+)
+def test_wrong_words_are_answered(project, call, error, words):
+    materialize(project)
+    with pytest.raises(error, match=words):
+        call(project)
+
+
+def test_a_killed_writer_leaves_what_was_there(project, monkeypatch):
+    materialize(project)
+    before = get(project, key=["origin=JFK"])
+    set_clock(project, "2024-05-01T14:00Z")
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thrive.store.online.sqlite._differences", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        materialize(project)
+    monkeypatch.undo()
+    monkeypatch.chdir(project.folder)
+    assert get(project, key=["origin=JFK"]).values == before.values
+    file = project.home.folder / "online" / "features.db"
+    assert sqlite3.connect(file).execute("pragma integrity_check").fetchone() == ("ok",)
+    assert materialize(project)[0].changed == 2
