@@ -57,13 +57,13 @@ class OnDemandDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: the feature.
-        inputs: the columns it reads, its parameters.
+        inputs: the columns it reads, with the types they had in training.
         expression: the polars expression as JSON, of the closed list that serving evaluates.
         polars: the version of polars that wrote it.
     """
 
     name: str
-    inputs: list[str]
+    inputs: list[FeatureColumn]
     expression: str
     polars: str
 

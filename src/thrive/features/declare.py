@@ -2,8 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +10,7 @@ from blake3 import blake3
 
 from thrive.domain.clock import parse_duration
 from thrive.domain.errors import UsageError
-from thrive.domain.features import OnDemandDefinition, ViewDefinition
+from thrive.domain.features import FeatureColumn, OnDemandDefinition, ViewDefinition
 from thrive.domain.identifiers import checked_name
 from thrive.features.code import code_of
 from thrive.packaging.expressions import pack_expression
@@ -95,9 +94,11 @@ class OnDemand:
             )
         return made.alias(self.name)
 
-    @cached_property
-    def definition(self) -> OnDemandDefinition:
-        """What serving needs of it, without its code.
+    def definition(self, types: Mapping[str, Any]) -> OnDemandDefinition:
+        """Return what serving needs of it, without its code.
+
+        Args:
+            types: the polars type of each of its inputs.
 
         Raises:
             UsageError: the expression is none that serving evaluates, e.g. it calls Python.
@@ -105,8 +106,9 @@ class OnDemand:
         import polars as pl
 
         text = pack_expression(self.expression(), self.name)
+        inputs = [FeatureColumn(name=name, dtype=str(types[name])) for name in self.inputs]
         return OnDemandDefinition(
-            name=self.name, inputs=self.inputs, expression=text, polars=pl.__version__
+            name=self.name, inputs=inputs, expression=text, polars=pl.__version__
         )
 
 

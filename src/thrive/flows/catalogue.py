@@ -20,6 +20,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.backups",
     "thrive.flows.controller",
     "thrive.flows.doctor",
+    "thrive.flows.feature_check",
     "thrive.flows.features",
     "thrive.flows.follow",
     "thrive.flows.notify",

@@ -81,7 +81,7 @@ def training_set(
     """
     with _scratch() as folder:
         parts, rows = _joined(entities, views, folder, time, as_of, status=status)
-        _tell(parts)
+        _tell(parts, rows)
         if name:
             _keep(rows, parts, folder, name, why)
         return rows.collect()
@@ -164,11 +164,12 @@ def _scratch() -> Generator[Path]:
         yield Path(folder)
 
 
-def _tell(parts: _Parts) -> None:
+def _tell(parts: _Parts, rows: "pl.LazyFrame") -> None:
     """Say to the run which views its rows were made with."""
     run = channel.current()
     if run is None:
         return
+    types = rows.collect_schema()
     run.send(
         "features",
         views=[
@@ -178,7 +179,7 @@ def _tell(parts: _Parts) -> None:
             }
             for side in parts.rows
         ],
-        on_demand=[msgspec.to_builtins(each.definition) for each in parts.on_demand],
+        on_demand=[msgspec.to_builtins(each.definition(types)) for each in parts.on_demand],
     )
 
 

@@ -12,7 +12,7 @@ from thrive.domain.errors import InfrastructureError, ThriveError
 from thrive.packaging.rows import InvalidRows
 from thrive.serving import records
 from thrive.serving.answers import Answer, NotANumber, Part, read_answer, read_fallback
-from thrive.serving.assemble import Assembled, RowAssembler, read_keys
+from thrive.serving.assemble import Assembled, FeaturesMissing, RowAssembler, read_keys
 from thrive.serving.assignment import drawn
 from thrive.serving.counters import WorkerState
 from thrive.serving.isolation import CandidateFailed
@@ -77,7 +77,10 @@ class Answerer:
         production = live.production
         if production is None:
             return [_whole(asked, self._without_version(live, asked))]
-        assembled = production.assembler.read(asked.rows)
+        try:
+            assembled = production.assembler.read(asked.rows, asked.at)
+        except FeaturesMissing as error:
+            return [_whole(asked, self._without_features(live, asked, error))]
         if not live.candidates:
             return [_whole(asked, self._ask_production(live, asked, production, assembled))]
         groups: dict[int, tuple[Beside | None, list[int]]] = {}
@@ -91,6 +94,13 @@ class Answerer:
 
     def _without_version(self, live: LiveModel, asked: Asked) -> Answer:
         return self._fall_back(live, asked, 0, _read_without_model(live, asked), "")
+
+    def _without_features(self, live: LiveModel, asked: Asked, error: FeaturesMissing) -> Answer:
+        assert live.production is not None
+        version = live.production.variant.version
+        return self._fall_back(
+            live, asked, version, error.assembled, f"no value of view {error.view}"
+        )
 
     async def _answer_part(
         self,
@@ -109,7 +119,7 @@ class Answerer:
                 return Part(places=places, rows=part.rows, answer=answer)
             except CandidateFailed as error:
                 failure = (chosen, error.reason)
-        assembled = production.assembler.read(part.rows)
+        assembled = production.assembler.read(part.rows, asked.at)
         answer = self._ask_production(live, part, production, assembled)
         if failure is not None:
             self._log_failure(live, part, *failure, live_id=answer.record_id)
@@ -170,22 +180,24 @@ class Answerer:
             variant=records.PRODUCTION,
             scores=scores,
             decisions=decisions,
+            features=assembled.status,
         )
         self._keep(live, asked, answer, assembled, production.assembler)
         return answer
 
     async def _ask_candidate(self, live: LiveModel, asked: Asked, chosen: Beside) -> Answer:
         try:
-            assembled = chosen.assembler.read(asked.rows)
-        except InvalidRows as error:
+            assembled = chosen.assembler.read(asked.rows, asked.at)
+        except (InvalidRows, FeaturesMissing) as error:
             raise CandidateFailed(f"input: {error.what}"[:200]) from None
-        reply = await chosen.process.ask(_own_rows(chosen, asked.rows))
+        reply = await chosen.process.ask(_own_rows(chosen, assembled.inputs))
         answer = Answer(
             model=live.served.model,
             version=chosen.variant.version,
             variant=records.CANDIDATE,
             scores=reply.scores,
             decisions=reply.decisions,
+            features=assembled.status,
         )
         self._keep(live, asked, answer, assembled, chosen.assembler)
         return answer
@@ -197,10 +209,10 @@ class Answerer:
         decisions: list[Any] = []
         micros, error, assembled = 0, "", _NOTHING
         try:
-            assembled = shadow.assembler.read(asked.rows)
-            reply = await shadow.process.ask(_own_rows(shadow, asked.rows))
+            assembled = shadow.assembler.read(asked.rows, asked.at)
+            reply = await shadow.process.ask(_own_rows(shadow, assembled.inputs))
             scores, decisions, micros = reply.scores, reply.decisions, reply.micros
-        except InvalidRows as problem:
+        except (InvalidRows, FeaturesMissing) as problem:
             error = f"input: {problem.what}"[:200]
         except CandidateFailed as failure:
             error = failure.reason
@@ -257,6 +269,7 @@ class Answerer:
             variant=records.FALLBACK,
             scores=scores,
             decisions=decisions,
+            features=assembled.status,
         )
         assembler = live.production.assembler if live.production else None
         self._keep(live, asked, answer, assembled, assembler, reason)
@@ -337,7 +350,10 @@ def _own_rows(beside: Beside, rows: list[dict[str, Any]]) -> list[dict[str, Any]
 def _read_without_model(live: LiveModel, asked: Asked) -> Assembled:
     """Check rows by the signature of a version in the shadow, or by their keys alone."""
     if live.shadows:
-        return live.shadows[0].assembler.read(asked.rows)
+        try:
+            return live.shadows[0].assembler.read(asked.rows, asked.at)
+        except FeaturesMissing as error:
+            return error.assembled
     keys = read_keys(asked.rows, live.served.keys)
     return Assembled(rows=len(asked.rows), columns={}, keys=keys)
 

@@ -26,6 +26,7 @@ class Answer(msgspec.Struct, kw_only=True, gc=False):
         scores: one a row; None for a model that answers classes alone.
         decisions: one a row; None for a model that answers numbers.
         record_id: id of the logged record, "" when it could not be logged or was not sampled.
+        features: feature view = whether its values were present, stale or missing, a row.
     """
 
     model: str
@@ -34,6 +35,7 @@ class Answer(msgspec.Struct, kw_only=True, gc=False):
     scores: Scores
     decisions: Decisions
     record_id: str = ""
+    features: dict[str, list[str]] = {}
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -5,8 +5,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from thrive.domain.clock import machine_now
+from thrive.domain.errors import InfrastructureError
 from thrive.packaging.rows import InvalidRows, Problem, RowReader
 from thrive.packaging.signature import Columns, FieldKind, Signature
+from thrive.serving.views import STATUS, ViewReader
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
@@ -18,11 +21,29 @@ class Assembled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         rows: how many.
         columns: the inputs as the model takes them.
         keys: the declared request fields by name, a value a row, None where not sent.
+        inputs: the rows with what the feature views gave; nothing else than inputs in them.
+        status: feature view = whether its values are present, stale or missing, a row.
     """
 
     rows: int
     columns: Columns
     keys: dict[str, list[Any]]
+    inputs: list[dict[str, Any]] = []
+    status: dict[str, list[str]] = {}
+
+
+class FeaturesMissing(InfrastructureError):
+    """A model needs a value that a view does not have for a row.
+
+    Args:
+        view: the view.
+        assembled: the rows' keys, to be logged.
+    """
+
+    def __init__(self, view: str, assembled: Assembled) -> None:
+        super().__init__(f"View {view} has no value.", "thrive features list")
+        self.view = view
+        self.assembled = assembled
 
 
 class RowAssembler:
@@ -32,29 +53,60 @@ class RowAssembler:
         signature: the inputs.
         keys: request fields beside the inputs that are kept: entity and segments.
         others: request fields that another variant of the model takes; accepted and left out.
+        views: completes rows from feature views; None for a model without any.
     """
 
     def __init__(
-        self, signature: Signature, keys: list[str], others: frozenset[str] = frozenset()
+        self,
+        signature: Signature,
+        keys: list[str],
+        others: frozenset[str] = frozenset(),
+        views: ViewReader | None = None,
     ) -> None:
         self.signature = signature
         self._reader = RowReader(signature)
-        self._keys = keys
-        self._foreign = tuple((others | set(keys)) - set(signature.names))
+        self._views = views
+        self._keys = list(dict.fromkeys([*keys, *(views.fields if views else ())]))
+        more = views.features if views else frozenset[str]()
+        self._foreign = tuple((others | set(self._keys) | more) - set(signature.names))
+        self._given = (
+            [field.name for field in signature.inputs if field.name in more and not field.nullable]
+            if views
+            else []
+        )
 
-    def read(self, rows: list[dict[str, Any]]) -> Assembled:
+    def read(self, rows: list[dict[str, Any]], now: int = 0) -> Assembled:
         """Return the typed columns and the keys of `rows`.
+
+        Args:
+            rows: as they were sent.
+            now: the moment of asking: it decides whether a view's value is too old.
 
         Raises:
             InvalidRows: a value is missing, unknown or of another kind; names row and field.
             UsageError: there is no row.
+            FeaturesMissing: a view has no value that the model cannot do without.
         """
-        if set(map(type, rows)) == {dict}:
-            keys = read_keys(rows, self._keys)
-            inputs = self._inputs(rows) if self._foreign else rows
-        else:
-            keys, inputs = {}, rows
-        return Assembled(rows=len(rows), columns=self._reader.read(inputs), keys=keys)
+        if set(map(type, rows)) != {dict}:
+            return Assembled(rows=len(rows), columns=self._reader.read(rows), keys={})
+        keys = read_keys(rows, self._keys)
+        status: dict[str, list[str]] = {}
+        inputs = rows
+        if self._views is not None:
+            inputs, status = self._views.complete(rows, now or machine_now())
+            keys |= {f"{STATUS}{view}": list(states) for view, states in status.items()}
+            self._require(inputs, keys)
+        if self._foreign:
+            inputs = self._inputs(inputs)
+        columns = self._reader.read(inputs)
+        return Assembled(rows=len(rows), columns=columns, keys=keys, inputs=inputs, status=status)
+
+    def _require(self, rows: list[dict[str, Any]], keys: dict[str, list[Any]]) -> None:
+        for name in self._given:
+            if any(row.get(name) is None for row in rows):
+                assert self._views is not None
+                view = self._views.view_of(name)
+                raise FeaturesMissing(view, Assembled(rows=len(rows), columns={}, keys=keys))
 
     def _inputs(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         inputs = [row.copy() for row in rows]

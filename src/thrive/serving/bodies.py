@@ -4,6 +4,7 @@ from typing import Any, cast
 
 import msgspec
 
+from thrive.domain.features import ValueStatus
 from thrive.serving.answering import prediction_ids
 from thrive.serving.answers import Answer, Part
 from thrive.serving.asgi import HttpError
@@ -102,7 +103,14 @@ def native_answer(parts: list[Part]) -> bytes:
 def _rows(answer: Answer, *, alone: bool) -> list[dict[str, Any]]:
     who = {} if alone else {"version": answer.version, "variant": answer.variant}
     values = zip(prediction_ids(answer), answer.scores, answer.decisions, strict=True)
-    return [{"id": one, "score": score, "decision": made, **who} for one, score, made in values]
+    rows: list[dict[str, Any]] = [
+        {"id": one, "score": score, "decision": made, **who} for one, score, made in values
+    ]
+    for view, states in answer.features.items():
+        for row, state in zip(rows, states, strict=True):
+            if state != ValueStatus.PRESENT:
+                row.setdefault("features", {})[view] = state
+    return rows
 
 
 def mlflow_answer(parts: list[Part]) -> bytes:

@@ -5,6 +5,7 @@ from typing import Protocol
 from thrive.contract.parse import parse
 from thrive.contract.schema import Contract, ModelTerms
 from thrive.domain.clock import ClockMode
+from thrive.domain.features import FeatureSpec
 from thrive.domain.model import Model
 from thrive.domain.release import RoutingTable, ServingHost
 from thrive.serving.routes import Routes, ServedModel
@@ -101,7 +102,16 @@ class LocalControlPlane:
             threshold=terms.target.threshold,
             sample=terms.log.sample,
             mask=terms.log.mask,
+            features=self._features(tx, table),
         )
+
+    def _features(self, tx: Tx, table: RoutingTable) -> dict[str, FeatureSpec]:
+        """Return the feature views of each version that has some."""
+        found = {
+            each.version: models.get_version(tx, self._home.project_id, table.model, each.version)
+            for each in table.variants
+        }
+        return {str(number): one.features for number, one in found.items() if one.features is not None}
 
     def _terms(self, tx: Tx, table: RoutingTable) -> ModelTerms:
         """Return the terms of the contract that the first variant was registered under."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from thrive.domain.errors import ThriveError
+from thrive.domain.features import FeatureSpec
 from thrive.domain.release import Variant
 from thrive.packaging.formats.predictor import Predictor
 from thrive.packaging.signature import Signature
@@ -15,6 +16,8 @@ from thrive.serving.assignment import drawn
 from thrive.serving.isolation import Isolated
 from thrive.serving.packages import PackageCache
 from thrive.serving.routes import Routes, ServedModel
+from thrive.serving.views import ViewReader
+from thrive.store.online import open_online
 
 _logger = logging.getLogger(__name__)
 
@@ -90,6 +93,8 @@ class LiveModels:
         self._folder = cache / "packages"
         self._predictors: dict[tuple[str, str], Predictor] = {}
         self._isolated: dict[tuple[str, str], Isolated] = {}
+        self._online = open_online(cache.parent)
+        self._views: dict[bytes, ViewReader] = {}
 
     async def apply(self, routes: Routes) -> None:
         """Load what the routes name and use it; a model that cannot be loaded stays as it was."""
@@ -125,6 +130,7 @@ class LiveModels:
             each.package: self._packages.signature(each.package) for each in (*live, *shadows)
         }
         fields = frozenset(name for each in signatures.values() for name in each.names)
+        fields |= _asked_for(served)
         candidates, in_shadow = (
             [self._beside(served, each, signatures[each.package], fields) for each in some]
             for some in (live[1:], shadows)
@@ -150,7 +156,7 @@ class LiveModels:
                 self._packages.load_warm, variant.package, served.model
             )
             self._predictors[name] = predictor
-        assembler = RowAssembler(predictor.signature, served.keys, fields)
+        assembler = self._assembler(served, variant, predictor.signature, fields)
         return Production(variant=variant, predictor=predictor, assembler=assembler)
 
     def _beside(
@@ -163,8 +169,26 @@ class LiveModels:
                 self._folder, variant.package, served.model, signature, served.threshold
             )
             self._isolated[name] = process
-        assembler = RowAssembler(signature, served.keys, fields)
+        assembler = self._assembler(served, variant, signature, fields)
         return Beside(variant=variant, process=process, assembler=assembler)
+
+    def _assembler(
+        self, served: ServedModel, variant: Variant, signature: Signature, fields: frozenset[str]
+    ) -> RowAssembler:
+        """Return what reads a version's rows, with the feature views it was trained on.
+
+        Raises:
+            NotFound: one of them is not online in that version.
+        """
+        spec = served.features.get(str(variant.version))
+        views = None if spec is None else self._views_of(spec)
+        return RowAssembler(signature, served.keys, fields, views)
+
+    def _views_of(self, spec: FeatureSpec) -> ViewReader:
+        name = msgspec.json.encode(spec)
+        if name not in self._views:
+            self._views[name] = ViewReader(spec, self._online)
+        return self._views[name]
 
     def _remember_warm(self, model: str, live: LiveModel) -> None:
         """Keep the last two versions that were in production, and forget older ones."""
@@ -181,3 +205,11 @@ class LiveModels:
         }
         for name in self._isolated.keys() - used:
             await self._isolated.pop(name).close()
+
+
+def _asked_for(served: ServedModel) -> frozenset[str]:
+    """Return the request fields that the views of any variant read."""
+    specs = served.features.values()
+    entities = {key.name for spec in specs for view in spec.views for key in view.keys}
+    inputs = {field.name for spec in specs for each in spec.on_demand for field in each.inputs}
+    return frozenset(entities | inputs)

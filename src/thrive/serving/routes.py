@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from thrive.domain.errors import SchemaTooNew
+from thrive.domain.features import FeatureSpec
 from thrive.domain.release import Variant
 
 FORMAT = 1
@@ -30,6 +31,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
         threshold: score from which the decision is positive.
         sample: share of the requests that are logged.
         mask: fields whose values are not logged.
+        features: version, as text = the feature views it was trained on.
     """
 
     model: str
@@ -42,6 +44,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float = 0.5
     sample: float = 1.0
     mask: list[str] = []
+    features: dict[str, FeatureSpec] = {}
 
     @property
     def keys(self) -> list[str]:

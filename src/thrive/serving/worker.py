@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ _logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.1
 """How often the routing file is looked at."""
+RETRY_EVERY_S = 2.0
+"""How long a model that could not be loaded is left alone before it is tried again."""
 STATE_EVERY_S = 1.0
 DRAIN_S = 0.3
 """How long a draining worker still takes connections, telling callers to close theirs."""
@@ -61,6 +64,7 @@ class Worker:
         self.app = App(self.live, self.answerer, self.state, self.cache, settings.limits)
         self.drain = asyncio.Event()
         self._seen: tuple[int, int] | None = None
+        self._retry_at = 0.0
 
     async def load_first(self) -> None:
         """Load the first routes: until then callers wait in the socket's queue."""
@@ -80,7 +84,7 @@ class Worker:
     async def _look(self) -> None:
         found = (self.cache / FILE_NAME).stat()
         seen = (found.st_mtime_ns, found.st_ino)
-        if seen == self._seen:
+        if seen == self._seen and not self._try_again():
             return
         try:
             routes = read_routes(self.cache)
@@ -92,6 +96,13 @@ class Worker:
         self.app.routes = routes
         self._seen = seen
         self.publish()
+
+    def _try_again(self) -> bool:
+        """Tell whether it is time to load again what could not be: a view may be online by now."""
+        if not self.live.errors or time.monotonic() < self._retry_at:
+            return False
+        self._retry_at = time.monotonic() + RETRY_EVERY_S
+        return True
 
     def publish(self) -> None:
         """Write the state file: revisions in use and counters."""
