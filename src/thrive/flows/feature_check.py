@@ -22,6 +22,7 @@ from thrive.flows.feature_rows import rows_of, sources_of
 from thrive.operations import Context, Kind, operation
 from thrive.serving.sealing import seal_logs
 from thrive.serving.views import STATUS as LOGGED_STATUS
+from thrive.serving.views import typed_column
 from thrive.store import models
 from thrive.store.online.encoding import plain
 from thrive.store.prediction_frames import predictions_between
@@ -165,26 +166,24 @@ def _side(ctx: Context, version: ModelVersion, spec: SpecView, declared: Declare
 
 def _spine(logged: "pl.DataFrame", spec: FeatureSpec) -> "pl.DataFrame":
     """Return the moment of each prediction with the request's fields, in their training types."""
+    import polars as pl
+
     types = {key.name: key.dtype for view in spec.views for key in view.keys}
     features = {column.name for view in spec.views for column in view.columns}
     features |= {each.name for each in spec.on_demand}
     for each in spec.on_demand:
         types |= {field.name: field.dtype for field in each.inputs if field.name not in features}
-    return logged.select("time", *(_typed(logged, name, kind) for name, kind in types.items()))
+    columns = [_typed(logged, name, kind).alias(name) for name, kind in types.items()]
+    return pl.DataFrame([logged["time"], *columns])
 
 
-def _typed(logged: "pl.DataFrame", name: str, dtype: str) -> "pl.Expr":
-    import polars as pl
-
+def _typed(logged: "pl.DataFrame", name: str, dtype: str) -> "pl.Series":
     place = next((each for each in (f"k.{name}", f"x.{name}") if each in logged.columns), None)
     if place is None:
         raise CannotTell(
             f"The log holds no {name!r}: it is masked, or was never sent.", "see [model] log.mask"
         )
-    if dtype.startswith("Datetime"):
-        return pl.from_epoch(pl.col(place), time_unit="us").dt.replace_time_zone("UTC").alias(name)
-    kind = getattr(pl, dtype, pl.String)
-    return pl.col(place).cast(kind, strict=False).alias(name)
+    return typed_column(logged[place].to_list(), dtype)
 
 
 def _skew(

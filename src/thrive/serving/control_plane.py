@@ -111,7 +111,9 @@ class LocalControlPlane:
             each.version: models.get_version(tx, self._home.project_id, table.model, each.version)
             for each in table.variants
         }
-        return {str(number): one.features for number, one in found.items() if one.features is not None}
+        return {
+            str(number): one.features for number, one in found.items() if one.features is not None
+        }
 
     def _terms(self, tx: Tx, table: RoutingTable) -> ModelTerms:
         """Return the terms of the contract that the first variant was registered under."""

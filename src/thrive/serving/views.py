@@ -90,7 +90,7 @@ class ViewReader:
         for definition, expression in self._on_demand:
             try:
                 inputs = {
-                    field.name: _column([row.get(field.name) for row in rows], field.dtype)
+                    field.name: typed_column([row.get(field.name) for row in rows], field.dtype)
                     for field in definition.inputs
                 }
                 made = pl.DataFrame(inputs).select(expression.alias(definition.name))
@@ -104,7 +104,7 @@ class ViewReader:
                 row.setdefault(definition.name, value)
 
 
-def _column(values: list[Any], dtype: str) -> Any:
+def typed_column(values: list[Any], dtype: str) -> Any:
     """Return values of a request as a column of the type they had in training."""
     import polars as pl
 

@@ -5,11 +5,12 @@ the SQL: tables are named by digest, columns by place. Writers take a lock file 
 one transaction a view, so that a killed writer leaves the rows that were there.
 """
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from thrive.domain.errors import DiskFull, InfrastructureError, NotFound
 from thrive.store.lock import FileLock
@@ -131,6 +132,8 @@ class SqliteReader:
         """
         try:
             rows = self._rows(keys)
+        except (OverflowError, UnicodeError):
+            rows = self._rows([_holdable(key) for key in keys])
         except sqlite3.Error as error:
             raise InfrastructureError(f"The online store: {error}.", "thrive doctor") from None
         cells: list[Sequence[Any]] = [*zip(*rows, strict=True)] if keys else [()] * self._width
@@ -158,11 +161,24 @@ class SqliteReader:
             if len(names) == 1
             else [[key.get(name) for name in names] for key in keys]
         )
-        return self._connection.execute(self._many, (json.dumps(wanted),)).fetchall()
+        return self._connection.execute(
+            self._many, (msgspec.json.encode(wanted).decode(),)
+        ).fetchall()
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _holdable(key: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a key without values that no row can have: half characters, numbers of 65 bits."""
+    return {name: value for name, value in key.items() if _fits(value)}
+
+
+def _fits(value: Any) -> bool:
+    if isinstance(value, str):
+        return not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return not isinstance(value, int) or -(1 << 63) <= value < 1 << 63
 
 
 def _shape(tables: Sequence[OnlineTable]) -> list[tuple[int, int, list[int]]]:

@@ -17,10 +17,11 @@ from thrive.domain.release import RoutingTable, Variant
 from thrive.store import models, projects, releases
 from thrive.store.home import Home, open_home
 
+pytestmark = pytest.mark.full
 VIEWS = EXAMPLE.parent / "views"
 DAY = datetime.fromisoformat(START).replace(tzinfo=UTC)
-HOURS = 6
-"""How many hours of questions are asked, from ten in the morning (UTC: 15) on."""
+HOURS = 3
+"""How many hours of questions are asked, from ten in the morning in New York on."""
 _DELIVER = """
 import sys
 from datetime import timedelta
