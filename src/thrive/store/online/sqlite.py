@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 MAP_BYTES = 1 << 33
 _CHECKPOINT_BYTES = 16 << 20
-_WRITING = ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=0", "temp_store=MEMORY")
+_WRITING = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "wal_autocheckpoint=0",
+    "temp_store=MEMORY",
+    "cache_size=-65536",
+)
 
 
 class SqliteOnline:
