@@ -3,6 +3,7 @@
 import polars as pl
 
 from thrive import feature_view, on_demand
+from thrive.features import windowed
 
 WEATHER = ["temp", "humid", "wind_speed", "wind_gust", "precip", "visib", "pressure"]
 
@@ -21,24 +22,17 @@ def weather(observed: pl.LazyFrame) -> pl.LazyFrame:
     return observed.select("origin", "time_hour", *WEATHER)
 
 
-@feature_view(
-    entity="origin",
-    event_time="left",
-    source="flights",
-    ttl="2h",
-    owner="flights-ml",
-)
+@feature_view(entity="origin", event_time="left", source="flights", owner="flights-ml")
 def recent(flights: pl.LazyFrame) -> pl.LazyFrame:
     """How late the last three hours left the same airport."""
-    gone = flights.filter(pl.col("dep_delay").is_not_null()).select(
-        "origin",
-        "dep_delay",
-        left=pl.col("time_hour") + pl.duration(minutes=pl.col("minute") + pl.col("dep_delay")),
-    )
-    return (
-        gone.sort("left")
-        .rolling("left", period="3h", group_by="origin")
-        .agg(recent_delay=pl.col("dep_delay").mean(), recent_departures=pl.len().cast(pl.Int64))
+    left = pl.col("time_hour") + pl.duration(minutes=pl.col("minute") + pl.col("dep_delay"))
+    return windowed(
+        flights.with_columns(left=left),
+        by="origin",
+        time="left",
+        period="3h",
+        recent_delay=("dep_delay", "mean"),
+        recent_departures=("dep_delay", "count"),
     )
 
 

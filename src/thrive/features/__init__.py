@@ -2,7 +2,7 @@
 
 A view is one function over versioned data, run on history and on new rows alike. Doors:
 `feature_view` and `on_demand` declare; `training_set` gives each row what was known at its time;
-`online` reads the newest values by key. The room itself reads no dataset and opens no home: the
+`online` reads the newest values by key; `windowed` aggregates events. The room itself reads no dataset and opens no home: the
 last two doors lead to the flows that hand it both.
 """
 
@@ -10,12 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from thrive.features.declare import OnDemand, View, feature_view, on_demand
+from thrive.features.windows import windowed
 
 if TYPE_CHECKING:
     from thrive.flows.online_features import online
     from thrive.flows.training_sets import training_set
 
-__all__ = ["OnDemand", "View", "feature_view", "on_demand", "online", "training_set"]
+__all__ = ["OnDemand", "View", "feature_view", "on_demand", "online", "training_set", "windowed"]
 
 
 if not TYPE_CHECKING:
