@@ -1,9 +1,9 @@
 """Feature views: the same feature at training and at inference.
 
 A view is one function over versioned data, run on history and on new rows alike. Doors:
-`feature_view` and `on_demand` declare; `training_set` gives each row what was known at its time;
-`online` reads the newest values by key; `windowed` aggregates events. The room itself reads no dataset and opens no home: the
-last two doors lead to the flows that hand it both.
+`feature_view` and `on_demand` declare; `windowed` aggregates events; `training_set` gives each row
+what was known at its time; `online` reads the newest values by key. The room itself reads no
+dataset and opens no home: the last two doors lead to the flows that hand it both.
 """
 
 from importlib import import_module
