@@ -1,4 +1,4 @@
-"""How an operation looks on the wire, for both ends: its method, its path, its arguments.
+"""What both ends agree on: an operation's method, path and arguments, and the door for bytes.
 
 A parameter that names a local path never crosses: no client names a place on a server's disk.
 """
@@ -13,6 +13,27 @@ import msgspec
 from thrive.operations import Kind, Operation, Parameter
 
 PREFIX = "/api/"
+BLOBS = PREFIX + "blobs/"
+"""Where bytes go by digest; the names below stand where a digest would."""
+MISSING = "missing"
+SMALL = "small"
+PART_BYTES = 8 << 20
+"""Bytes of one part of a blob, and of many small blobs together."""
+MOST_DIGESTS = 1000
+"""Blobs that are asked for, or sent, at once."""
+
+
+class Digests(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Blobs by name."""
+
+    digests: list[str]
+
+
+class MissingBlob(msgspec.Struct, frozen=True):
+    """A blob of which the server has the first `received` bytes."""
+
+    digest: str
+    received: int
 
 
 def path_of(operation: Operation) -> str:

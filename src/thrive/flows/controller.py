@@ -23,6 +23,7 @@ from thrive.monitoring.closing import close_windows
 from thrive.operations import Context, Kind, operation
 from thrive.serving.sealing import seal_logs
 from thrive.store import jobs, models
+from thrive.store.uploads import forget_expired
 from thrive.tracking.recovery import recover_dead_runs
 
 LEASE = "controller"
@@ -129,6 +130,7 @@ class _Leader:
 
 def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     recovered = leader.step("runs", lambda: len(recover_dead_runs(ctx)), 0)
+    leader.step("uploads", lambda: forget_expired(ctx.home), 0)
     refreshes = _each(leader, "sources", queue_refreshes, ctx)
     sealed = leader.step("logs", lambda: seal_logs(ctx.home, force=replayed), 0)
     with ctx.read() as tx:

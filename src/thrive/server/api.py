@@ -11,13 +11,14 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from thrive.client.wire import PREFIX
+from thrive.client.wire import BLOBS, PREFIX
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import ThriveError
 from thrive.domain.identifiers import new_id
 from thrive.domain.project import Job, JobState
 from thrive.operations import Context, Kind, Operation, invoke, permit
 from thrive.server.arguments import from_body, from_query
+from thrive.server.blobs import BlobDoor
 from thrive.server.feed import Feed
 from thrive.server.keys import Identity, Keys
 from thrive.server.openapi import document
@@ -55,6 +56,7 @@ class Api:
     ) -> None:
         self.routes = build_routes(operations)
         self.feed = Feed(homes, functools.partial(run_in, pool))
+        self._blobs = BlobDoor(homes, functools.partial(run_in, pool), read_body)
         self._homes = homes
         self._keys = keys
         self._pool = pool
@@ -85,6 +87,8 @@ class Api:
         if request.url.path == OPENAPI and request.method in {"GET", "HEAD"}:
             request.scope["thrive.route"] = OPENAPI
             return Response(self._document(), media_type="application/json")
+        if request.url.path.startswith(BLOBS):
+            return await self._blobs.answer(request, identity)
         route = self._route(request)
         request.scope["thrive.route"] = route.path
         if request.method == "OPTIONS":

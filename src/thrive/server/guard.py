@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from thrive.client.wire import BLOBS
 from thrive.domain.identifiers import new_id
 from thrive.server.api import BODY_BYTES, too_large
 from thrive.server.metrics import Metrics
@@ -23,11 +24,11 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 OPEN_PATHS = frozenset({"/health", "/ready"})
 """Answer under any host name: a probe knows an address, not a name."""
 FORMS = frozenset({"/sign-in", "/sign-out"})
-"""Take the body of a form; everything else that is sent is JSON."""
+"""Take the body of a form. What is PUT are the bytes of blobs; all else that is sent is JSON."""
 TARGET_BYTES = 8 << 10
 HEADER_BYTES = 32 << 10
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-METHODS = SAFE_METHODS | {"POST"}
+METHODS = SAFE_METHODS | {"POST", "PUT"}
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -100,8 +101,9 @@ class Guard:
             return Problem(414, "UsageError", f"The URL is longer than {TARGET_BYTES:,} bytes.")
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES:
             return Problem(431, "UsageError", f"The headers exceed {HEADER_BYTES:,} bytes.")
-        if scope["method"] not in METHODS:
-            allow = {"Allow": ", ".join(sorted(METHODS))}
+        sends = scope["method"] == "PUT"
+        if scope["method"] not in METHODS or (sends and not scope["path"].startswith(BLOBS)):
+            allow = {"Allow": ", ".join(sorted(METHODS - {"PUT"}))}
             return Problem(405, "UsageError", "No route takes this method.", headers=allow)
         return self._foreign(scope, headers) or _wrong_body(scope, headers)
 
@@ -183,10 +185,12 @@ def _wrong_body(scope: Scope, headers: Headers) -> Problem | None:
     if scope["method"] in SAFE_METHODS:
         return None
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    form = scope["path"] in FORMS
-    if kind != ("application/x-www-form-urlencoded" if form else "application/json"):
+    wanted = "application/x-www-form-urlencoded" if scope["path"] in FORMS else "application/json"
+    if scope["method"] == "PUT":
+        wanted = "application/octet-stream"
+    if kind != wanted:
         return Problem(
-            415, "UsageError", f"The content type {kind[:80]!r} is not read here.", "send JSON"
+            415, "UsageError", f"The content type {kind[:80]!r} is not read here.", f"send {wanted}"
         )
     if headers.get("content-encoding", "identity").lower() != "identity":
         return Problem(415, "UsageError", "Compressed bodies are not read here.")

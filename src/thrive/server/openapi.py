@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from thrive.client.wire import is_post, wire_type
+from thrive.client.wire import BLOBS, MISSING, SMALL, Digests, MissingBlob, is_post, wire_type
 from thrive.domain.project import Job
 from thrive.operations import Kind, Operation
 from thrive.server.routes import Route
@@ -42,7 +42,7 @@ def answer_type(operation: Operation) -> Any:
 def document(routes: Mapping[str, Route]) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of a route table."""
     operations = [routes[path].operation for path in sorted(routes)]
-    types: list[Any] = [ErrorAnswer]
+    types: list[Any] = [ErrorAnswer, Digests, MissingBlob]
     types += [wire_type(each) for each in operations]
     types += [answer_type(each) for each in operations]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
@@ -50,9 +50,10 @@ def document(routes: Mapping[str, Route]) -> dict[str, Any]:
     paths = {
         path: {routes[path].method.lower(): _described(operation, schema, answer, components)}
         for path, operation, schema, answer in zip(
-            sorted(routes), operations, schemas[1 : count + 1], schemas[count + 1 :], strict=True
+            sorted(routes), operations, schemas[3 : count + 3], schemas[count + 3 :], strict=True
         )
     }
+    paths |= _blob_paths(schemas[1], schemas[2])
     token = {"type": "http", "scheme": "bearer", "description": "`thrive tokens create`"}
     return {
         "openapi": "3.1.0",
@@ -85,6 +86,63 @@ def _described(
         **asks,
         "responses": _responses(operation, answer),
     }
+
+
+def _blob_paths(digests: dict[str, Any], missing: dict[str, Any]) -> dict[str, Any]:
+    """Return the paths of the door for bytes, which belong to no operation."""
+    binary = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    place = [
+        {"name": name, "in": "query", "required": True, "schema": {"type": "integer", "minimum": 0}}
+        for name in ("offset", "size")
+    ]
+    digest = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    named = {"name": "digest", "in": "path", "required": True, "schema": digest}
+    listed = {"type": "array", "items": missing}
+    return {
+        BLOBS + MISSING: {
+            "post": _bytes_described(
+                "blobs.missing",
+                "Say which blobs must be sent, and how much of each is here.",
+                {"required": True, "content": _json(digests)},
+                _json(listed),
+            )
+        },
+        BLOBS + SMALL: {
+            "put": _bytes_described(
+                "blobs.small",
+                "Send many small blobs as one msgpack list; the digests come back.",
+                {"required": True, "content": binary},
+                _json(digests),
+            )
+        },
+        BLOBS + "{digest}": {
+            "parameters": [named],
+            "get": _bytes_described("blobs.get", "Read a blob, or a range of it.", None, binary),
+            "put": _bytes_described(
+                "blobs.put",
+                "Send one part of a blob; parts follow one another.",
+                {"required": True, "content": binary},
+                _json(missing),
+            )
+            | {"parameters": place},
+        },
+    }
+
+
+def _bytes_described(
+    name: str, summary: str, body: dict[str, Any] | None, answer: dict[str, Any]
+) -> dict[str, Any]:
+    error = {"$ref": _REFERENCE.format(name="ErrorAnswer")}
+    described: dict[str, Any] = {
+        "operationId": name,
+        "tags": ["blobs"],
+        "summary": summary,
+        "responses": {
+            "200": {"description": "The answer.", "content": answer},
+            "default": {"description": "What went wrong, and what to do.", "content": _json(error)},
+        },
+    }
+    return described | ({"requestBody": body} if body else {})
 
 
 def _query(arguments: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

@@ -40,6 +40,13 @@ def insert_version(tx: Tx, project_id: str, version: ModelVersion, files: list[s
     references.add(tx, project_id, "model_version", label, *kept)
 
 
+def is_packaged(tx: Tx, project_id: str, label: str, digest: str) -> bool:
+    """Tell whether a blob that the version `model@number` keeps is of its package, not a table."""
+    name, _, number = label.rpartition("@")
+    version = get_version(tx, project_id, name, int(number))
+    return digest not in {version.evaluation, version.reference}
+
+
 def replace_version(tx: Tx, project_id: str, version: ModelVersion) -> None:
     """Write what may change of a version: its note and whether it is retired."""
     replace(tx, project_id, model_versions, version)

@@ -1,10 +1,15 @@
 """Who uses a blob: it is readable through a row of the project alone, and kept while one is."""
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from thrive.store.database import Tx
 from thrive.store.rows import insert_missing
 from thrive.store.tables import blob_references
+
+MOST_ASKED = 500
+"""Digests in one query: databases limit how many values a statement takes."""
 
 
 def add(tx: Tx, project_id: str, kind: str, subject_id: str, *digests: str) -> None:
@@ -34,6 +39,36 @@ def users(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:
         blob_references.c.project_id == project_id, blob_references.c.digest == digest
     )
     return [(row.kind, row.id) for row in tx.execute(query)]
+
+
+def kinds(tx: Tx, project_id: str, digests: Collection[str]) -> dict[str, set[str]]:
+    """Return by what kinds of thing a project uses blobs; those that it does not use are left out.
+
+    Args:
+        tx: a transaction.
+        project_id: the project.
+        digests: the blobs that are asked for.
+    """
+    found: dict[str, set[str]] = {}
+    wanted = sorted(set(digests))
+    for first in range(0, len(wanted), MOST_ASKED):
+        part = wanted[first : first + MOST_ASKED]
+        query = sa.select(blob_references.c.digest, blob_references.c.kind).where(
+            blob_references.c.project_id == project_id, blob_references.c.digest.in_(part)
+        )
+        for row in tx.execute(query.distinct()):
+            found.setdefault(row.digest, set()).add(row.kind)
+    return found
+
+
+def remove_before(tx: Tx, project_id: str, kind: str, before: str) -> int:
+    """Remove what was said of a kind under names that sort before `before`; return how much."""
+    gone = sa.delete(blob_references).where(
+        blob_references.c.project_id == project_id,
+        blob_references.c.kind == kind,
+        blob_references.c.id < before,
+    )
+    return tx.execute(gone).rowcount
 
 
 def is_used(tx: Tx, digest: str) -> bool:
