@@ -9,8 +9,9 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from thrive.client.blobs import RemoteBlobs
 from thrive.client.local_server import find_local_server
-from thrive.client.transport import Answer, Transport
+from thrive.client.transport import Answer, Transport, error_named
 from thrive.client.wire import is_local, is_post, path_of
 from thrive.domain.errors import (
     Interrupted,
@@ -55,15 +56,12 @@ class RemoteInvoker:
         """Call an operation.
 
         Raises:
-            Refused: it reads local files, and so runs in the project's folder alone.
+            Refused: it is about this machine alone, as `doctor` and `serve` are.
             ThriveError: whatever it raises there.
         """
         operation = self.operations[name]
         if not self.offers(operation, arguments):
-            raise Refused(
-                f"`{name}` works on local files; {self.url} has none of yours.",
-                f"thrive {name}, in the project's folder",
-            )
+            return self._with_files(operation, arguments)
         checked = _checked(operation, arguments)
         if operation.kind is Kind.STREAM:
             return self._follow(operation, checked)
@@ -79,9 +77,30 @@ class RemoteInvoker:
             arguments.get(each.name) is not None for each in operation.parameters if is_local(each)
         )
 
+    @property
+    def progress(self) -> Progress:
+        """Who is told how far long work is."""
+        return self._progress or _silent
+
+    def blobs(self, folder: Path) -> RemoteBlobs:
+        """Return the blobs of the project, with copies in `folder`."""
+        return RemoteBlobs(self._transport, folder, self._progress)
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+    def _with_files(self, operation: Operation, arguments: Mapping[str, Any]) -> Any:
+        """Do here what concerns the caller's files, and the rest there."""
+        from thrive.client.local_parts import LOCAL_PARTS
+
+        part = LOCAL_PARTS.get(operation.name)
+        if part is None:
+            raise Refused(
+                f"`{operation.name}` is about one machine, not about {self.url}.",
+                f"thrive {operation.name}, on that machine in the project's folder",
+            )
+        return part(self, convert_arguments(operation, arguments))
 
     def _send(self, operation: Operation, arguments: Mapping[str, Any]) -> Answer:
         path = path_of(operation)
@@ -100,7 +119,9 @@ class RemoteInvoker:
         look = f"thrive jobs show {job.job_id}"
         if job.state is JobState.FAILED:
             what, _, hint = job.error.partition("\n  next: ")
-            raise NotRight(what or f"Job {job.job_id} failed.", hint or look)
+            raise error_named(job.error_code, NotRight)(
+                what or f"Job {job.job_id} failed.", hint or look
+            )
         if job.state is JobState.CANCELLED:
             raise Interrupted(f"Job {job.job_id} was cancelled.", look)
         return msgspec.convert(job.result, operation.returns)
@@ -121,8 +142,9 @@ class RemoteInvoker:
 class RemoteWorkspace(Namespaces):
     """A project on a server: the same names as a local `Workspace`, spoken over HTTP.
 
-    Operations that read local files (`data add`, `run`, ...) are refused here: they run in the
-    project's folder. Use it as a context manager, or call `close`. Made by `thrive.connect`.
+    Operations on local files (`data add`, `run`, ...) send and bring bytes by digest; those about
+    one machine (`serve`, `doctor`, ...) are refused. Use it as a context manager, or call
+    `close`. Made by `thrive.connect`.
 
     Args:
         invoker: calls the server.
@@ -206,6 +228,10 @@ def _place(url: str) -> tuple[str, str, int | None]:
     parts = urlsplit(url)
     host = parts.hostname or ""
     return parts.scheme, _LOOPBACK.get(host, host), parts.port
+
+
+def _silent(_share: float, _words: str) -> None:
+    return
 
 
 def _checked(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:

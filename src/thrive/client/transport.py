@@ -6,7 +6,8 @@ import select
 import ssl
 import threading
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,7 +28,12 @@ IDLE_S = 30.0
 """A connection idle for longer is not used again: the server closes it soon."""
 TRIES = 4
 PAUSE_S = 0.2
+COPIED = 1 << 20
+JSON: Mapping[str, str] = {"Content-Type": "application/json"}
 _FAILURES = (OSError, http.client.HTTPException)
+
+
+T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -78,9 +84,13 @@ class Transport:
             ThriveError: what the server answered, as the class it names.
             StoreUnavailable: the server does not answer.
         """
+        return self.again(lambda: self._once("GET", target, headers={}))
+
+    def again(self, ask: Callable[[], T]) -> T:
+        """Call `ask`, which may be called twice, again after a failure that may pass."""
         for tried in range(1, TRIES + 1):
             try:
-                return self._once("GET", target, None)
+                return ask()
             except ThriveError as error:
                 if not error.transient or tried == TRIES:
                     raise
@@ -95,6 +105,23 @@ class Transport:
             StoreUnavailable: the server does not answer.
         """
         return self._once("POST", target, body)
+
+    def put(self, target: str, body: bytes | memoryview) -> Answer:
+        """Send bytes, once; raises as `post` does."""
+        return self._once("PUT", target, body, {"Content-Type": "application/octet-stream"})
+
+    def copy(self, target: str, start: int, write: Callable[[bytes], object]) -> None:
+        """Read bytes from `start` on and hand them on as they come; raises as `post` does."""
+        wanted = {"Range": f"bytes={start}-"} if start else {}
+
+        def handed_on(response: http.client.HTTPResponse) -> bytes:
+            if response.status >= 400:
+                return response.read()
+            while part := response.read(COPIED):
+                write(part)
+            return b""
+
+        self._once("GET", target, headers=wanted, read=handed_on)
 
     def stream(self, target: str) -> http.client.HTTPResponse:
         """Return an answer to read bit by bit, on a connection of its own.
@@ -123,17 +150,27 @@ class Transport:
         for _, connection in idle:
             connection.close()
 
-    def _once(self, method: str, target: str, body: bytes | None) -> Answer:
+    def _once(
+        self,
+        method: str,
+        target: str,
+        body: bytes | memoryview | None = None,
+        headers: Mapping[str, str] = JSON,
+        read: Callable[[http.client.HTTPResponse], bytes] = http.client.HTTPResponse.read,
+    ) -> Answer:
         connection = self._take()
-        headers = self._headers | ({"Content-Type": "application/json"} if body else {})
+        sent = self._headers | dict(headers)
         try:
-            connection.request(method, self._prefix + target, body, headers)
+            connection.request(method, self._prefix + target, body, sent)
             response = connection.getresponse()
             content_type = response.headers.get_content_type()
-            answer = Answer(response.status, content_type, response.read())
+            answer = Answer(response.status, content_type, read(response))
         except _FAILURES as error:
             connection.close()
             raise self._silent() from error
+        except BaseException:
+            connection.close()
+            raise
         if response.will_close:
             connection.close()
         else:
@@ -175,8 +212,12 @@ def error_of(answer: Answer) -> ThriveError:
     except msgspec.MsgspecError:
         kind = _by_status(answer.status)
         return kind(f"The server answered {answer.status}, not as Thrive does.", "check the URL")
-    kind = _classes(ThriveError).get(told.code, _by_status(answer.status))
-    return kind(told.what, told.hint)
+    return error_named(told.code, _by_status(answer.status))(told.what, told.hint)
+
+
+def error_named(code: str, otherwise: type[ThriveError]) -> type[ThriveError]:
+    """Return the class of error that a server named, or another for one that is newer."""
+    return _classes(ThriveError).get(code, otherwise)
 
 
 def _classes(base: type[ThriveError]) -> dict[str, type[ThriveError]]:

@@ -3,21 +3,19 @@
 The row comes last: whoever reads it finds every blob it names, durably stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from thrive.contract.parse import load
-from thrive.contract.schema import DataTerms
 from thrive.data.checks import FAIL
-from thrive.data.files import found_files, manifest, store_files
+from thrive.data.files import Found, found_files, manifest, store_files
 from thrive.data.measuring import Known, Reading, Terms, read_table
 from thrive.data.reading import local_paths
 from thrive.data.tables import SAMPLE_ROWS, scan_files, suffix_of
+from thrive.data.wanted import MEMORY, Wanted
 from thrive.domain.clock import ClockMode
 from thrive.domain.dataset import Dataset, DatasetVersion, FileEntry, SourceState
-from thrive.domain.errors import NotFound
 from thrive.operations import Context
 from thrive.settings import read_settings
 from thrive.store import column_labels, datasets, references
@@ -28,63 +26,88 @@ STORING = 0.5
 """The share of the work that copying takes, for the progress bar."""
 
 
-MEMORY = "memory"
-"""The source of a frame that was added from Python."""
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found at a source, kept as blobs.
 
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What to add: the dataset's name, its source, and who answers for it and why.
-
-    `asked` is the source as it was spelled; `source` may name the version that was found there.
+    Attributes:
+        files: names, digests and sizes, by name.
+        modified_at: when the newest source file was written, UTC microseconds.
+        source: the source, with the version that was found there if it has versions.
+        mark: what the source said of its content; empty if nothing.
     """
 
-    name: str
+    files: list[FileEntry]
+    modified_at: int
     source: str
-    asked: str
-    owner: str
-    why: str
-    terms: DataTerms
-
-
-def terms_of(ctx: Context, name: str) -> DataTerms:
-    """Return what the contract says about a dataset; nothing where there is no contract."""
-    try:
-        return load(ctx.local_folder()).contract.data.get(name, DataTerms())
-    except NotFound:
-        return DataTerms()
+    mark: str = ""
 
 
 def add_version(ctx: Context, wanted: Wanted) -> tuple[DatasetVersion, bool]:
-    """Add a version of a dataset; return it, and whether it is new.
-
-    Content that is there already gives the version that has it, with its checks judged anew.
+    """Add a version of a dataset from its source; return it, and whether it is new.
 
     Raises:
         NotFound: nothing is at the source.
         UsageError: the source cannot be read as a table.
         DiskFull: there is no space; no version was made.
     """
-    blobs = ctx.home.blobs
-    reach = reach_of(ctx)
+    delivery = deliver(
+        wanted,
+        reach_of(ctx),
+        lambda found: store_files(found, ctx.home.blobs, ctx.progress, STORING),
+    )
+    return make_version(ctx, wanted, delivery)
+
+
+def deliver(
+    wanted: Wanted, reach: Reach, keep: Callable[[Sequence[Found]], list[FileEntry]]
+) -> Delivery:
+    """Bring a dataset's source to files and have them kept.
+
+    Args:
+        wanted: what to add.
+        reach: by what its source is reached.
+        keep: keeps the files as blobs, and returns their entries.
+
+    Raises:
+        NotFound: nothing is at the source.
+        UsageError: its files are of different kinds.
+    """
     with (
         brought(wanted.source, reach) as source,
         found_files(source.path, reach.base, reach.temporary) as found,
     ):
         modified_at = max(round(file.path.stat().st_mtime * 1_000_000) for file in found)
-        entries = store_files(found, blobs, ctx.progress, STORING)
-    shown = MEMORY if wanted.asked == MEMORY else source.source
-    wanted = msgspec.structs.replace(wanted, source=shown)
+        return Delivery(
+            files=keep(found),
+            modified_at=modified_at,
+            source=MEMORY if wanted.asked == MEMORY else source.source,
+            mark=source.mark,
+        )
+
+
+def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[DatasetVersion, bool]:
+    """Make a version of what was delivered; return it, and whether it is new.
+
+    Content that is there already gives the version that has it, with its checks judged anew.
+
+    Raises:
+        UsageError: the files cannot be read as a table.
+    """
+    blobs = ctx.home.blobs
+    wanted = msgspec.structs.replace(wanted, source=delivery.source)
+    entries = delivery.files
     digest = blobs.put(manifest(entries))
     ctx.progress(STORING, "reading the rows")
-    reading = _read(ctx, entries, wanted, modified_at, _known_of(ctx, wanted.name, digest))
+    known = _known_of(ctx, wanted.name, digest)
+    reading = _read(ctx, entries, wanted, delivery.modified_at, known)
     sketches = blobs.put(reading.sketches) if reading.sketches else ""
     ctx.progress(1.0, "writing the version")
     with ctx.write(f"dataset:{wanted.name}", digest=digest, source=wanted.source) as tx:
         _save_dataset(tx, ctx, wanted)
-        save_source(tx, ctx, wanted, source.mark)
-        known = _known(tx, ctx, wanted.name, digest)
-        if known is not None:
-            return _renewed(tx, ctx, known, reading, sketches), False
+        save_source(tx, ctx, wanted, delivery.mark)
+        same = _known(tx, ctx, wanted.name, digest)
+        if same is not None:
+            return _renewed(tx, ctx, same, reading, sketches), False
         version = _version(tx, ctx, wanted, entries, digest, reading, sketches)
         datasets.insert_version(tx, ctx.project_id, version)
         _keep_sketches(tx, ctx, version)

@@ -16,10 +16,17 @@ from thrive.domain.dataset import FileEntry
 from thrive.domain.errors import Conflict, Damaged, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.operations import Progress
-from thrive.store.blobs import BlobStore
+from thrive.store.blobs import BlobReader, BlobStore
 from thrive.store.sources import file_kind, resolve
 
 MANIFEST_FORMAT = 1
+FETCHED = 64
+"""Files that are brought from a distant store at a time, before they are written."""
+
+
+class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    format: int
+    files: list[FileEntry]
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,15 +122,34 @@ def manifest(entries: Sequence[FileEntry]) -> bytes:
     )
 
 
+def read_manifest(data: bytes) -> list[FileEntry]:
+    """Return the files that a manifest lists.
+
+    Raises:
+        UsageError: it is none, or of another format; or a name in it leaves its folder.
+    """
+    try:
+        listed = msgspec.json.decode(data, type=_Manifest)
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"The list of files cannot be read: {error}.", "send it anew") from None
+    if listed.format != MANIFEST_FORMAT:
+        raise UsageError(f"The list of files has format {listed.format}.", "update this Thrive")
+    for entry in listed.files:
+        safe_name(entry.path)
+    if not listed.files:
+        raise UsageError("The list of files is empty.", "name a source with files")
+    return sorted(listed.files, key=lambda entry: entry.path)
+
+
 def write_files(
-    entries: Sequence[FileEntry], blobs: BlobStore, folder: Path, progress: Progress
+    entries: Sequence[FileEntry], blobs: BlobReader, folder: Path, progress: Progress
 ) -> int:
     """Write a version's files into a folder, touching only what differs; return files written.
 
     Raises:
         Conflict: a file is there with other content; nothing was written.
     """
-    targets = [(entry, folder / _safe(entry.path)) for entry in entries]
+    targets = [(entry, folder / safe_name(entry.path)) for entry in entries]
     missing = [(entry, target) for entry, target in targets if not _holds(target, entry)]
     blocked = [target for _, target in missing if target.exists()]
     if blocked:
@@ -132,6 +158,8 @@ def write_files(
             "check out into an empty folder",
         )
     for number, (entry, target) in enumerate(missing, 1):
+        if number % FETCHED == 1:
+            blobs.fetch(*{each.digest for each, _ in missing[number - 1 : number - 1 + FETCHED]})
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.{new_id()}")
         with blobs.open(entry.digest) as source, partial.open("xb") as file:
@@ -147,7 +175,7 @@ def _holds(path: Path, entry: FileEntry) -> bool:
     return blake3(max_threads=1).update_mmap(path).hexdigest() == entry.digest
 
 
-def _safe(name: str) -> PurePosixPath:
+def safe_name(name: str) -> PurePosixPath:
     """Return a stored name as a relative path that cannot leave its folder.
 
     Raises:

@@ -1,26 +1,28 @@
 """The operations of versioned data."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from thrive.contract.parse import load as load_contract
-from thrive.contract.template import dataset_name
-from thrive.data.adding import MEMORY, Wanted, add_version, terms_of
+from thrive.contract.parse import parse
+from thrive.contract.schema import DataTerms
+from thrive.data.adding import Delivery, add_version, make_version
 from thrive.data.checks import FAIL, PASS
 from thrive.data.diff import VersionDiff, diff_tables
 from thrive.data.diff_page import as_html
-from thrive.data.files import write_files
+from thrive.data.files import read_manifest, write_files
 from thrive.data.lockfile import pin
 from thrive.data.measuring import SCHEMA
 from thrive.data.reading import find_version, scan_version
+from thrive.data.wanted import MEMORY, Wanted, terms_of, wanted_in
 from thrive.domain.actor import ANYONE, BUILDERS, PEOPLE
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import checked_name
 from thrive.operations import Context, Kind, operation
-from thrive.store import datasets
+from thrive.store import datasets, uploads
 
 
 class AddedVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,21 +153,7 @@ def add(
         thrive data add s3://lake/flights/ --name flights
         thrive data add "warehouse: select * from flights order by id" --name flights
     """
-    called = checked_name(name or _name_for(ctx, path), "dataset")
-    terms = terms_of(ctx, called)
-    if not (path or terms.source):
-        raise UsageError(
-            f"Where is the data of {called!r}?", f"thrive data add PATH --name {called}"
-        )
-    wanted = Wanted(
-        name=called,
-        source=path or terms.source,
-        asked=path or terms.source,
-        owner=owner or terms.owner,
-        why=why or terms.why,
-        terms=terms,
-    )
-    return _add(ctx, wanted)
+    return _add(ctx, wanted_in(ctx.local_folder(), path, name=name, owner=owner, why=why))
 
 
 def add_rows(
@@ -173,7 +161,7 @@ def add_rows(
 ) -> AddedVersion:
     """Add a version from the Parquet file of a frame; its source is said to be memory."""
     called = checked_name(name, "dataset")
-    terms = terms_of(ctx, called)
+    terms = terms_of(ctx.local_folder(), called)
     wanted = Wanted(
         name=called,
         source=str(path),
@@ -191,16 +179,51 @@ def _add(ctx: Context, wanted: Wanted) -> AddedVersion:
     return _added(version, is_new=is_new)
 
 
-def _name_for(ctx: Context, path: str) -> str:
-    """Return the dataset of the contract that has this source, else a name from the path."""
-    declared = load_contract(ctx.local_folder()).contract.data
-    matching = [name for name, terms in declared.items() if terms.source == path or not path]
-    if len(matching) == 1:
-        return matching[0]
-    if not path:
-        shown = ", ".join(declared) or "none"
-        raise UsageError(f"Which dataset? The contract has {shown}.", "thrive data add --name NAME")
-    return dataset_name(path, "data")
+@operation("data commit", kind=Kind.JOB, role=BUILDERS, writes=True)
+def commit(
+    ctx: Context,
+    name: str,
+    manifest: str,
+    *,
+    source: str,
+    asked: str,
+    modified_at: int,
+    mark: str = "",
+    owner: str = "",
+    why: str = "",
+    contract: str = "",
+) -> AddedVersion:
+    """Make a version of files that were sent by digest: the second half of `data add` from afar.
+
+    Args:
+        name: the dataset.
+        manifest: the digest of the list of files, as it was sent.
+        source: where they came from, with the version that was found there.
+        asked: the source as it was spelled.
+        modified_at: UTC microseconds when the newest file was written.
+        mark: what the source said of its content.
+        owner: the team that answers for the data.
+        why: what the data holds, and what it is kept for.
+        contract: the digest of the thrive.toml to go by, as it was sent; nothing for none.
+
+    Raises:
+        NotFound: a blob was not sent, or a day has passed since.
+        UsageError: the files cannot be read as a table.
+
+    Examples:
+        thrive data commit flights DIGEST --source flights.csv --asked flights.csv --modified-at 0
+    """
+    called = checked_name(name, "dataset")
+    read = functools.partial(uploads.sent_blob, ctx.home)
+    terms = parse(read(contract).decode()).contract.data.get(called) if contract else None
+    wanted = Wanted(
+        name=called, source=source, asked=asked, owner=owner, why=why, terms=terms or DataTerms()
+    )
+    entries = read_manifest(read(manifest))
+    uploads.refuse_unsent(ctx.home, {entry.digest for entry in entries})
+    delivery = Delivery(files=entries, modified_at=modified_at, source=source, mark=mark)
+    version, is_new = make_version(ctx, wanted, delivery)
+    return _added(version, is_new=is_new)
 
 
 def _added(version: DatasetVersion, *, is_new: bool) -> AddedVersion:

@@ -4,9 +4,10 @@ import msgspec
 
 from thrive.contract.parse import load
 from thrive.contract.schema import DataTerms
-from thrive.data.adding import MEMORY, Wanted, add_version, reach_of, save_source, terms_of
+from thrive.data.adding import add_version, reach_of, save_source
 from thrive.data.lockfile import pin
 from thrive.data.reading import find_version
+from thrive.data.wanted import MEMORY, Wanted, terms_of
 from thrive.domain.actor import BUILDERS, CONTROLLER
 from thrive.domain.clock import machine_now, parse_duration
 from thrive.domain.dataset import SourceState
@@ -69,7 +70,7 @@ def refresh(ctx: Context, name: str = "") -> list[Refreshed]:
 
 
 def _refresh(ctx: Context, name: str) -> Refreshed:
-    terms = terms_of(ctx, name)
+    terms = terms_of(ctx.local_folder(), name)
     with ctx.read() as tx:
         state = column_labels.find_source(tx, ctx.project_id, name)
     source = terms.source or (state.source if state else "")

@@ -55,6 +55,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Long work, executed by a worker that holds its lease.
 
     `fence` grows with every lease: a worker whose fence is old cannot write any more.
+    `error_code` is the class of the error in words in `error`, empty for one that Thrive did not
+    foresee.
     """
 
     job_id: str
@@ -73,6 +75,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     result: Any = None
     error: str = ""
+    error_code: str = ""
     finished_at: int | None = None
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from thrive.domain.actor import ANYONE, REPORTERS
 from thrive.domain.clock import parse_duration
 from thrive.domain.errors import UsageError
@@ -11,7 +13,7 @@ from thrive.feedback.coverage import LabelCoverage, label_coverage
 from thrive.feedback.files import read_outcomes
 from thrive.feedback.outcomes import OutcomesAdded, add_outcomes
 from thrive.operations import Context, Kind, PageSize, operation
-from thrive.store import predictions
+from thrive.store import predictions, uploads
 
 
 @operation(
@@ -33,6 +35,28 @@ def add(ctx: Context, file: Path) -> OutcomesAdded:
         thrive outcomes add outcomes.csv
     """
     return add_outcomes(ctx, read_outcomes(file, ctx.now()))
+
+
+@operation("outcomes commit", role=REPORTERS, kind=Kind.JOB, writes=True)
+def commit(ctx: Context, batch: str) -> OutcomesAdded:
+    """Take in outcomes that were sent by digest: the second half of `outcomes add` from afar.
+
+    Args:
+        batch: the digest of a msgpack list of outcomes, as it was sent.
+
+    Raises:
+        NotFound: it was not sent, or a day has passed since.
+        UsageError: it cannot be read.
+
+    Examples:
+        thrive outcomes commit DIGEST
+    """
+    data = uploads.sent_blob(ctx.home, batch)
+    try:
+        outcomes = msgspec.msgpack.decode(data, type=list[Outcome])
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"The outcomes cannot be read: {error}.", "send them anew") from None
+    return add_outcomes(ctx, outcomes)
 
 
 @operation("outcomes report", role=REPORTERS, writes=True)

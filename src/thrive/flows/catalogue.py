@@ -29,6 +29,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.records",
     "thrive.flows.replay.operations",
     "thrive.flows.retrain",
+    "thrive.flows.sent_run",
     "thrive.flows.status",
     "thrive.flows.teams",
     "thrive.flows.tokens",

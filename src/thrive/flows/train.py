@@ -106,6 +106,21 @@ def train(
         return _execute(started)
 
 
+def train_and_tell(
+    ctx: Context,
+    target: str,
+    params: list[str] | None = None,
+    *,
+    experiment: str = "",
+    code: CodeFacts | None = None,
+) -> RunResult:
+    """Run a pipeline without a terminal and say how it ended; arguments as of `train`."""
+    started = _start(ctx, target, params or [], experiment, None, code)
+    with started.engine:
+        run = _execute(started)
+    return _result(started, run)
+
+
 class _Started(msgspec.Struct, frozen=True, kw_only=True):
     ctx: Context
     engine: LocalEngine

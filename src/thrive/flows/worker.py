@@ -108,17 +108,24 @@ def _execute(ctx: Context, job: Job, seconds: float) -> JobState:
             with ctx.home.write() as tx:
                 jobs.retry(tx, ctx.project_id, job, delay_seconds=pause, error=str(error))
             return JobState.WAITING
-        return _end(ctx, job, JobState.FAILED, error=str(error))
+        return _end(ctx, job, JobState.FAILED, error=str(error), error_code=error.code)
     except Exception as error:  # noqa: BLE001 - a worker outlives any job's mistake and says it
         return _end(ctx, job, JobState.FAILED, error=f"{type(error).__name__}: {error}")
     return _end(ctx, job, JobState.DONE, result=msgspec.to_builtins(result))
 
 
 def _end(
-    ctx: Context, job: Job, state: JobState, *, result: object = None, error: str = ""
+    ctx: Context,
+    job: Job,
+    state: JobState,
+    *,
+    result: object = None,
+    error: str = "",
+    error_code: str = "",
 ) -> JobState:
+    ended = {"result": result, "error": error, "error_code": error_code}
     with ctx.observe(f"job:{job.job_id}") as tx:
-        jobs.finish(tx, ctx.project_id, job, state, result=result, error=error)
+        jobs.finish(tx, ctx.project_id, job, state, **ended)
     return state
 
 

@@ -89,7 +89,7 @@ class Home:
     def object_endpoint(self) -> str:
         """Return the address of this home's object store; empty for AWS, or without one."""
         known = self.folder / "home.json"
-        return _endpoint() or str(
+        return object_endpoint() or str(
             _record(self.folder).get("endpoint", "") if known.exists() else ""
         )
 
@@ -236,7 +236,7 @@ def _team_record(address: str, objects: str) -> dict[str, object]:
     return {
         "database": postgresql.without_password(address),
         "objects": objects if "://" in objects else str(Path(objects).resolve()),
-        "endpoint": _endpoint(),
+        "endpoint": object_endpoint(),
     }
 
 
@@ -297,7 +297,7 @@ def _probed(blobs: BlobStore) -> Guarantees:
     return seen
 
 
-def _endpoint() -> str:
+def object_endpoint() -> str:
     """Return the address of an object store that is not AWS, from the standard variables."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
 
@@ -306,7 +306,7 @@ def _blobs(folder: Path, record: dict[str, object]) -> BlobStore:
     objects = str(record.get("objects", ""))
     if "://" not in objects:
         return open_blobs(Path(objects) if objects else folder / "blobs")
-    endpoint = _endpoint() or str(record.get("endpoint", ""))
+    endpoint = object_endpoint() or str(record.get("endpoint", ""))
     options = ObjectOptions(endpoint=endpoint, cache=made(folder / "cache") / "blobs")
     return open_blobs(objects, options)
 

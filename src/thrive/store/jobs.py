@@ -87,7 +87,14 @@ def report(
 
 
 def finish(
-    tx: Tx, project_id: str, job: Job, state: JobState, *, result: Any = None, error: str = ""
+    tx: Tx,
+    project_id: str,
+    job: Job,
+    state: JobState,
+    *,
+    result: Any = None,
+    error: str = "",
+    error_code: str = "",
 ) -> None:
     """End a job; its dedupe key becomes free.
 
@@ -101,6 +108,7 @@ def finish(
             state=state.value,
             result=result,
             error=error,
+            error_code=error_code,
             finished_at=_machine_us(),
             dedupe_key=None,
             lease_until=0,

@@ -17,7 +17,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from thrive.domain.clock import machine_now
-from thrive.domain.errors import Conflict, Damaged, UsageError
+from thrive.domain.errors import Conflict, Damaged, NotFound, UsageError
 from thrive.domain.identifiers import is_digest
 from thrive.store import references
 from thrive.store.blobs.disk import full_disk, write_all
@@ -140,6 +140,29 @@ def keep(tx: Tx, project_id: str, *digests: str) -> None:
     """Keep blobs that arrived for a day, from now on."""
     until = machine_now() + KEPT_S * 1_000_000
     references.add(tx, project_id, KIND, f"{until:020d}", *digests)
+
+
+def refuse_unsent(home: Home, digests: Collection[str]) -> None:
+    """Refuse to make something of blobs that a project does not have; keep its own for a day.
+
+    Raises:
+        NotFound: one of them was never sent, or waited too long.
+        UsageError: one of them is no digest.
+    """
+    for digest in digests:
+        relative_name(digest)
+    with home.write() as tx:
+        known = references.kinds(tx, home.project_id, digests)
+        lacking = next((each for each in digests if each not in known), None)
+        if lacking is not None:
+            raise NotFound(f"The blob {lacking} was not sent to this project.", "send it again")
+        keep(tx, home.project_id, *known)
+
+
+def sent_blob(home: Home, digest: str) -> bytes:
+    """Return a blob that was sent to a project; raises as `refuse_unsent` does."""
+    refuse_unsent(home, [digest])
+    return home.blobs.get(digest)
 
 
 def forget_expired(home: Home) -> int:

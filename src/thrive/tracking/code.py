@@ -11,7 +11,7 @@ import msgspec
 
 from thrive.domain.errors import Damaged, NotFound
 from thrive.domain.run import CodeRecord
-from thrive.store.blobs import BlobStore
+from thrive.store.blobs import BlobStore, BlobWriter
 
 SUFFIXES = frozenset({".cfg", ".ini", ".lock", ".py", ".sql", ".toml", ".yaml", ".yml"})
 NAMES = frozenset({"requirements.txt", "constraints.txt", ".python-version"})
@@ -42,7 +42,7 @@ class CodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     lost: str = ""
 
 
-def record_code(folder: Path, entry: str, blobs: BlobStore) -> CodeFacts:
+def record_code(folder: Path, entry: str, blobs: BlobWriter) -> CodeFacts:
     """Read the state of git and bundle the project's code files into a blob.
 
     Args:
@@ -64,10 +64,16 @@ def record_code(folder: Path, entry: str, blobs: BlobStore) -> CodeFacts:
     return _with_git(folder, code, fresh, left_out)
 
 
-def unpack_code(code: CodeRecord, folder: Path, blobs: BlobStore) -> CodeFacts:
+def unpack_code(
+    code: CodeRecord, folder: Path, blobs: BlobStore, *, with_lock: bool = False
+) -> CodeFacts:
     """Write a run's recorded files into an empty folder, and return the facts of that code.
 
-    `thrive.lock` stays behind: what is trained again takes the newest data.
+    Args:
+        code: the record.
+        folder: an empty folder.
+        blobs: where the bundle is.
+        with_lock: write `thrive.lock` too; without it, what is trained takes the newest data.
 
     Raises:
         NotFound: the run has no bundle.
@@ -81,7 +87,7 @@ def unpack_code(code: CodeRecord, folder: Path, blobs: BlobStore) -> CodeFacts:
             content = archive.extractfile(member) if member.isfile() else None
             if content is None or not path.resolve().is_relative_to(folder.resolve()):
                 raise Damaged(f"The code of a run holds {member.name!r}.", "thrive doctor")
-            if member.name != DATA_LOCK:
+            if with_lock or member.name != DATA_LOCK:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content.read())
     return CodeFacts(record=code)

@@ -5,7 +5,6 @@ import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import ClassVar
 
 import msgspec
@@ -164,12 +163,11 @@ def test_many_threads_share_one_workspace(home):
     assert all(page.items == [] for page in pages)
 
 
-def test_local_files_stay_in_their_folder():
+def test_what_is_about_one_machine_is_refused():
     with connect("http://127.0.0.1:9", "t") as workspace:
-        with pytest.raises(Refused, match="`data add` works on local files"):
-            workspace.data.add("x.parquet", name="x")
-        with pytest.raises(Refused, match="`models card` works on local files"):
-            workspace.models.card("m", to=Path("/tmp/x"))
+        for call in (workspace.doctor, workspace.tick, workspace.check):
+            with pytest.raises(Refused, match="is about one machine"):
+                call()
 
 
 def test_a_token_comes_from_the_argument_the_environment_or_the_nearest_folder(

@@ -12,10 +12,12 @@ Doors: `open_blobs` gives the store for an address; `BlobStore` is what every st
 from thrive.store.blobs.address import ObjectOptions, open_blobs
 from thrive.store.blobs.folder import FolderBlobs
 from thrive.store.blobs.objects import ObjectBlobs
-from thrive.store.blobs.port import BlobStore, Guarantees
+from thrive.store.blobs.port import BlobReader, BlobStore, BlobWriter, Guarantees
 
 __all__ = [
+    "BlobReader",
     "BlobStore",
+    "BlobWriter",
     "FolderBlobs",
     "Guarantees",
     "ObjectBlobs",

@@ -36,20 +36,12 @@ class LocalBlobs(Protocol):
         ...
 
 
-class BlobStore(Protocol):
-    """Bytes by digest: the 64 hex digits of their BLAKE3.
+class BlobReader(Protocol):
+    """Whatever gives bytes by digest: the 64 hex digits of their BLAKE3.
 
     Every method that takes a digest raises UsageError when it has another form, so no name that
-    a user typed becomes a path. A store is safe to use from many threads and processes.
+    a user typed becomes a path.
     """
-
-    def put(self, data: bytes | memoryview) -> str:
-        """Keep `data` and return its digest; acknowledged means durable."""
-        ...
-
-    def put_file(self, path: Path) -> str:
-        """Keep a copy of the file's bytes and return their digest; the file may change later."""
-        ...
 
     def get(self, digest: str) -> bytes:
         """Return the bytes, checked; raises NotFound or Damaged."""
@@ -57,6 +49,26 @@ class BlobStore(Protocol):
 
     def open(self, digest: str) -> BinaryIO:
         """Return a stream over bytes that have been checked; raises NotFound or Damaged."""
+        ...
+
+    def fetch(self, *digests: str) -> None:
+        """Bring blobs to this host, several at a time; raises NotFound."""
+        ...
+
+
+class BlobWriter(Protocol):
+    """Whatever keeps bytes."""
+
+    def put(self, data: bytes | memoryview) -> str:
+        """Keep `data` and return its digest; acknowledged means durable."""
+        ...
+
+
+class BlobStore(BlobReader, BlobWriter, Protocol):
+    """Keeps bytes by digest; safe to use from many threads and processes."""
+
+    def put_file(self, path: Path) -> str:
+        """Keep a copy of the file's bytes and return their digest; the file may change later."""
         ...
 
     def local_path(self, digest: str) -> Path | None:
@@ -69,10 +81,6 @@ class BlobStore(Protocol):
     @property
     def local(self) -> "LocalBlobs":
         """The blobs of this host, for processes that have only the folder: `fetch` and `admit`."""
-        ...
-
-    def fetch(self, *digests: str) -> None:
-        """Bring blobs to `local`, where the reader checks them; raises NotFound."""
         ...
 
     def admit(self, *digests: str) -> None:

@@ -74,6 +74,7 @@ jobs = Table(
     text("message"),
     value("result", null=True),
     text("error"),
+    text("error_code"),
     number("finished_at", null=True),
     UniqueConstraint("project_id", "dedupe_key"),
     Index("ix_jobs_project_id_state_run_at", "project_id", "state", "run_at"),

@@ -1,0 +1,222 @@
+"""Operations on local files, against a server: files go and come by digest, the rest is its work.
+
+Each reads what is on this machine, sends the bytes that the server lacks, and calls the operation
+there that makes something of them; or brings bytes and writes them here.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+import msgspec
+from blake3 import blake3
+
+from thrive.client.blobs import RemoteBlobs
+from thrive.data.adding import deliver
+from thrive.data.diff_page import as_html
+from thrive.data.files import Found, manifest, read_manifest, write_files
+from thrive.data.lockfile import LOCK_FILE, pin, read_lock
+from thrive.data.operations import AddedVersion, CheckedOut
+from thrive.data.reading import split_name
+from thrive.data.wanted import wanted_in
+from thrive.domain.clock import machine_now
+from thrive.domain.dataset import FileEntry
+from thrive.domain.errors import NotFound
+from thrive.feedback.files import read_outcomes
+from thrive.operations import Progress
+from thrive.settings import read_settings
+from thrive.store.home import FOLDER, find_project_folder, object_endpoint
+from thrive.store.sources import Reach
+from thrive.tracking.code import record_code
+from thrive.training.discover import find_file
+
+CONTRACT_FILE = "thrive.toml"
+Arguments = Mapping[str, Any]
+
+
+class Server(Protocol):
+    """What these parts need of the server they work with."""
+
+    @property
+    def progress(self) -> Progress:
+        """Who is told how far long work is."""
+        ...
+
+    def blobs(self, folder: Path) -> RemoteBlobs:
+        """Return its blobs, with copies in `folder`."""
+        ...
+
+    def __call__(self, name: str, arguments: Arguments) -> Any:
+        """Call one of its operations."""
+        ...
+
+
+def add_data(server: Server, arguments: Arguments) -> Any:
+    """Hash the files of a source here, send what is missing, and have a version made of them."""
+    folder = _project_folder()
+    path, words = arguments["path"], {k: arguments[k] for k in ("name", "owner", "why")}
+    wanted = wanted_in(folder, path, **words)
+    with _scratch() as scratch:
+        blobs = server.blobs(scratch / "blobs")
+        reach = Reach(
+            base=folder,
+            temporary=scratch,
+            endpoint=object_endpoint(),
+            connections=read_settings().named_connections(),
+        )
+        delivery = deliver(wanted, reach, lambda found: _send(blobs, found))
+        contract = folder / CONTRACT_FILE
+        added = server(
+            "data commit",
+            {
+                "name": wanted.name,
+                "manifest": blobs.put(manifest(delivery.files)),
+                "source": delivery.source,
+                "asked": wanted.asked,
+                "modified_at": delivery.modified_at,
+                "mark": delivery.mark,
+                "owner": wanted.owner,
+                "why": wanted.why,
+                "contract": blobs.put(contract.read_bytes()) if contract.is_file() else "",
+            },
+        )
+        if contract.is_file() and isinstance(added, AddedVersion):
+            home = folder / FOLDER
+            pin(folder, home if home.is_dir() else scratch, wanted.name, added.digest)
+    return added
+
+
+def _send(blobs: RemoteBlobs, found: Sequence[Found]) -> list[FileEntry]:
+    with ThreadPoolExecutor() as pool:
+        digests = list(pool.map(_digest_of, [file.path for file in found]))
+    entries = [
+        FileEntry(path=file.name, digest=digest, size=file.path.stat().st_size)
+        for file, digest in zip(found, digests, strict=True)
+    ]
+    blobs.send({digest: file.path for file, digest in zip(found, digests, strict=True)})
+    return sorted(entries, key=lambda entry: entry.path)
+
+
+def _digest_of(path: Path) -> str:
+    return blake3(max_threads=1).update_mmap(path).hexdigest()
+
+
+def checkout(server: Server, arguments: Arguments) -> CheckedOut:
+    """Bring the files of a version and write those that differ."""
+    folder = _project_folder()
+    name, number = split_name(arguments["name"])
+    shown = server("data show", {"name": _numbered(server, folder, name, number)})
+    target = Path.cwd() / arguments["to"]
+    with _scratch() as scratch:
+        blobs = server.blobs(scratch / "blobs")
+        entries = read_manifest(blobs.get(shown.digest))
+        written = write_files(entries, blobs, target, server.progress)
+    return CheckedOut(
+        dataset=shown.dataset,
+        version=shown.version,
+        folder=str(target),
+        files=len(entries),
+        written=written,
+    )
+
+
+def _numbered(server: Server, folder: Path, name: str, number: int | None) -> str:
+    """Return NAME@VERSION: as given, else as the folder's `thrive.lock` pins it, else the name."""
+    if number is not None:
+        return f"{name}@{number}"
+    pinned = read_lock(folder).get(name) if (folder / LOCK_FILE).is_file() else None
+    if pinned is None:
+        return name
+    known = [line.version for line in server("data log", {"name": name}) if line.digest == pinned]
+    if not known:
+        raise NotFound(
+            f"{LOCK_FILE} pins {name} to {pinned[:12]}, which the server does not have.",
+            f"thrive data add --name {name}",
+        )
+    return f"{name}@{known[0]}"
+
+
+def diff(server: Server, arguments: Arguments) -> Any:
+    """Have two versions compared, and write the page here."""
+    found = server("data diff", {**arguments, "html": None})
+    page: Path = arguments["html"]
+    (Path.cwd() / page).write_text(as_html(found), encoding="utf-8")
+    return found
+
+
+def card(server: Server, arguments: Arguments) -> Any:
+    """Have a model card rendered, and write its files here."""
+    made_there = server("models card", {**arguments, "to": None})
+    folder = Path.cwd() / arguments["to"]
+    folder.mkdir(parents=True, exist_ok=True)
+    subject = f"{made_there.model}@{made_there.version}"
+    with _scratch() as scratch:
+        blobs = server.blobs(scratch / "blobs")
+        for each in made_there.files:
+            (folder / f"{subject}.{each.form}").write_bytes(blobs.get(each.digest))
+    files = [
+        msgspec.structs.replace(each, path=str(folder / f"{subject}.{each.form}"))
+        for each in made_there.files
+    ]
+    return msgspec.structs.replace(made_there, files=files, text="")
+
+
+def add_outcomes(server: Server, arguments: Arguments) -> Any:
+    """Read outcomes from a file here and send them."""
+    outcomes = read_outcomes(arguments["file"], machine_now())
+    with _scratch() as scratch:
+        batch = server.blobs(scratch / "blobs").put(msgspec.msgpack.encode(outcomes))
+    return server("outcomes commit", {"batch": batch})
+
+
+def run(server: Server, arguments: Arguments) -> Any:
+    """Send the project's code and have a pipeline of it run there."""
+    folder = _project_folder()
+    target = arguments["target"]
+    find_file(target, folder)
+    with _scratch() as scratch:
+        code = record_code(folder, target, server.blobs(scratch / "blobs"))
+    return server(
+        "runs start",
+        {
+            "target": target,
+            "bundle": code.record.bundle,
+            "params": arguments["params"],
+            "experiment": arguments["experiment"],
+            "commit": code.record.commit,
+            "branch": code.record.branch,
+            "dirty": code.record.dirty,
+            "diff": code.record.diff,
+            "untracked": code.untracked,
+            "left_out": code.left_out,
+            "lost": code.lost,
+        },
+    )
+
+
+LOCAL_PARTS: Mapping[str, Callable[[Server, Arguments], Any]] = {
+    "data add": add_data,
+    "data checkout": checkout,
+    "data diff": diff,
+    "models card": card,
+    "outcomes add": add_outcomes,
+    "run": run,
+}
+"""By operation: what is done here when its call names local files and a server."""
+
+
+@contextmanager
+def _scratch() -> Generator[Path]:
+    with TemporaryDirectory(prefix="thrive-") as folder:
+        yield Path(folder)
+
+
+def _project_folder() -> Path:
+    """Return the nearest project's folder; without one, where the caller is."""
+    try:
+        return find_project_folder(Path.cwd())
+    except NotFound:
+        return Path.cwd()
