@@ -123,9 +123,10 @@ def _end(
     error: str = "",
     error_code: str = "",
 ) -> JobState:
-    ended = {"result": result, "error": error, "error_code": error_code}
     with ctx.observe(f"job:{job.job_id}") as tx:
-        jobs.finish(tx, ctx.project_id, job, state, **ended)
+        jobs.finish(
+            tx, ctx.project_id, job, state, result=result, error=error, error_code=error_code
+        )
     return state
 
 

@@ -13,7 +13,7 @@ from thrive.domain.errors import InfrastructureError, SchemaTooNew
 from thrive.store.database import Database
 from thrive.store.postgresql import lock_schema
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest step: the schema this Thrive reads and writes."""
 
 
