@@ -13,6 +13,7 @@ from thrive.data.checks import FAIL, PASS
 from thrive.data.diff import VersionDiff, diff_tables
 from thrive.data.diff_page import as_html
 from thrive.data.files import read_manifest, write_files
+from thrive.data.lineage import counted
 from thrive.data.lockfile import pin
 from thrive.data.measuring import SCHEMA
 from thrive.data.reading import find_version, scan_version
@@ -106,6 +107,8 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     actor: str
     made_by: str
+    read_by_runs: int
+    trained: list[str]
     columns: list[ColumnView]
     checks: list[dict[str, Any]]
 
@@ -328,9 +331,9 @@ def log(ctx: Context, name: str) -> list[VersionLine]:
     ]
 
 
-@operation("data show", role=ANYONE)
+@operation("data show", role=ANYONE, next_hint="thrive data lineage {dataset}@{version}")
 def show(ctx: Context, name: str) -> VersionView:
-    """Show a version: where it comes from, its columns with their profile, its checks.
+    """Show a version: where it comes from, its columns with profile and labels, its checks, its use.
 
     Args:
         name: the dataset, or one version of it as NAME@VERSION.
@@ -345,6 +348,7 @@ def show(ctx: Context, name: str) -> VersionView:
     version = find_version(ctx, name)
     with ctx.read() as tx:
         dataset = datasets.get(tx, ctx.project_id, version.dataset)
+        use = counted(tx, ctx, version)
     return VersionView(
         dataset=version.dataset,
         version=version.version,
@@ -359,6 +363,8 @@ def show(ctx: Context, name: str) -> VersionView:
         created_at=version.created_at,
         actor=version.actor,
         made_by=version.made_by or "",
+        read_by_runs=use.runs,
+        trained=use.models,
         columns=_column_views(version),
         checks=version.checks,
     )

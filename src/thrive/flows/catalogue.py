@@ -13,6 +13,8 @@ from thrive.operations import Operation, find_operation, registered
 
 OPERATION_MODULES: tuple[str, ...] = (
     "thrive.data.confirming",
+    "thrive.data.lineage",
+    "thrive.data.openlineage",
     "thrive.data.operations",
     "thrive.data.refreshing",
     "thrive.feedback.operations",

@@ -72,6 +72,25 @@ def predictions_between(
     return joined.sort("time", maintain_order=True) if "time" in joined.columns else joined
 
 
+def counts_by_version(home: Home) -> dict[tuple[str, int], int]:
+    """Return how many sealed predictions each version of each model has answered."""
+    import polars as pl
+
+    with home.read() as tx:
+        sealed = predictions.find_sealed(tx, home.project_id)
+    digests = list(dict.fromkeys(item.digest for item in sealed if item.digest))
+    scans = [
+        _scan(home, digest).group_by("model", "version").agg(pl.len().alias("rows"))
+        for digest in digests
+    ]
+    counts: dict[tuple[str, int], int] = {}
+    for frame in pl.collect_all(scans):
+        for model, version, rows in frame.iter_rows():
+            key = (str(model), int(version))
+            counts[key] = counts.get(key, 0) + rows
+    return counts
+
+
 def _scan(home: Home, digest: str) -> "pl.LazyFrame":
     import polars as pl
 

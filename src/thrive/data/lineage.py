@@ -1,0 +1,228 @@
+"""Where a version came from, and what came from it: runs, models, releases, predictions.
+
+Edges are what runs recorded as they read; columns are those that a scan really needed, and
+`all, opaque` where something took the rows whole.
+"""
+
+import msgspec
+
+from thrive.data.reading import find_version
+from thrive.domain.actor import ANYONE
+from thrive.domain.dataset import DatasetVersion
+from thrive.domain.errors import NotFound
+from thrive.domain.model import ModelVersion
+from thrive.domain.reference import format_reference
+from thrive.domain.release import RoutingTable
+from thrive.domain.run import Use
+from thrive.operations import Context, operation
+from thrive.store import datasets, models, releases, runs
+from thrive.store.database import Tx
+from thrive.store.prediction_frames import counts_by_version
+
+OPAQUE = "all, opaque"
+"""The columns of a reading whose use cannot be seen."""
+
+
+class RunEdge(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that read or made the version; `columns` are those it needed."""
+
+    run_id: str
+    direction: str
+    pipeline: str
+    state: str
+    started_at: int
+    columns: str
+
+
+class ModelEdge(msgspec.Struct, frozen=True, kw_only=True):
+    """A model version that was trained on it, how far it came, and what it answered.
+
+    Attributes:
+        model: its name.
+        version: its number.
+        run_id: the run that made it.
+        columns: the columns of the dataset that the run needed.
+        releases: how often it was sent on its way to users.
+        live_share: its share of live traffic now, 0..1.
+        first_live_at: when it first answered users, None if it never did.
+        predictions: answers in the sealed log.
+    """
+
+    model: str
+    version: int
+    run_id: str
+    columns: str
+    releases: int
+    live_share: float
+    first_live_at: int | None
+    predictions: int
+
+
+class DataEdge(msgspec.Struct, frozen=True, kw_only=True):
+    """Another dataset version: what this one was made from, or what was made from it."""
+
+    dataset: str
+    version: int | None
+    direction: str
+    run_id: str
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything known of a version's origin and of its use, in both directions."""
+
+    dataset: str
+    version: int
+    digest: str
+    source: str
+    made_by: str
+    runs: list[RunEdge]
+    models: list[ModelEdge]
+    datasets: list[DataEdge]
+
+
+@operation("data lineage", role=ANYONE, next_hint="thrive data openlineage NAME --to FILE")
+def lineage(ctx: Context, name: str) -> Lineage:
+    """Show where a version came from, and which runs, models, releases and answers came from it.
+
+    Args:
+        name: the dataset, or one version of it as NAME@VERSION.
+
+    Raises:
+        NotFound: there is no such version.
+
+    Examples:
+        thrive data lineage flights
+        thrive data lineage flights@2 --json
+    """
+    version = find_version(ctx, name)
+    with ctx.read() as tx:
+        trained = trained_on(tx, ctx, version)
+        found = _assembled(tx, ctx, version, trained)
+    counts = counts_by_version(ctx.home) if trained else {}
+    return msgspec.structs.replace(
+        found,
+        models=[
+            msgspec.structs.replace(each, predictions=counts.get((each.model, each.version), 0))
+            for each in found.models
+        ],
+    )
+
+
+def trained_on(tx: Tx, ctx: Context, version: DatasetVersion) -> list[ModelVersion]:
+    """Return the model versions whose runs read a dataset version."""
+    return [
+        each
+        for model in models.find(tx, ctx.project_id)
+        for each in models.versions(tx, ctx.project_id, model.name)
+        if each.training.get(version.dataset) == version.digest
+    ]
+
+
+def _assembled(
+    tx: Tx, ctx: Context, version: DatasetVersion, trained: list[ModelVersion]
+) -> Lineage:
+    project = ctx.project_id
+    edges = runs.runs_using(tx, project, version.digest)
+    uses = {run_id: runs.find_uses(tx, project, run_id) for run_id, _ in edges}
+    return Lineage(
+        dataset=version.dataset,
+        version=version.version,
+        digest=version.digest,
+        source=version.source,
+        made_by=version.made_by or "",
+        runs=[_run_edge(tx, ctx, version, each, uses[each[0]]) for each in edges],
+        models=[_model_edge(tx, ctx, version, each) for each in trained],
+        datasets=_data_edges(version, edges, uses),
+    )
+
+
+def _columns(version: DatasetVersion, uses: list[Use]) -> str:
+    use = next(
+        (each for each in uses if each.digest == version.digest and each.direction == "in"), None
+    )
+    return ", ".join(use.columns) if use is not None and use.columns is not None else OPAQUE
+
+
+def _run_edge(
+    tx: Tx, ctx: Context, version: DatasetVersion, edge: tuple[str, str], uses: list[Use]
+) -> RunEdge:
+    run = runs.get(tx, ctx.project_id, edge[0])
+    return RunEdge(
+        run_id=run.run_id,
+        direction=edge[1],
+        pipeline=run.pipeline,
+        state=run.state.value,
+        started_at=run.started_at,
+        columns=_columns(version, uses) if edge[1] == "in" else "",
+    )
+
+
+def _model_edge(tx: Tx, ctx: Context, version: DatasetVersion, model: ModelVersion) -> ModelEdge:
+    project = ctx.project_id
+    history = releases.routing_history(tx, project, model.model)
+    sent = releases.find(tx, project, model.model, limit=1000)
+    return ModelEdge(
+        model=model.model,
+        version=model.version,
+        run_id=model.run_id,
+        columns=_columns(version, runs.find_uses(tx, project, model.run_id)),
+        releases=sum(each.candidate == model.version for each in sent),
+        live_share=_share(history[0], model.version) if history else 0.0,
+        first_live_at=min(
+            (table.at for table in history if _share(table, model.version) > 0), default=None
+        ),
+        predictions=0,
+    )
+
+
+def _share(table: RoutingTable, version: int) -> float:
+    live = (each for each in table.variants if each.version == version and not each.shadow)
+    return sum(each.share for each in live)
+
+
+def _data_edges(
+    version: DatasetVersion, edges: list[tuple[str, str]], uses: dict[str, list[Use]]
+) -> list[DataEdge]:
+    """Return the datasets on the other side of the runs that made or read this one."""
+    other = {"out": "in", "in": "out"}
+    return [
+        DataEdge(dataset=use.name, version=use.version, direction=use.direction, run_id=run_id)
+        for run_id, direction in edges
+        for use in uses[run_id]
+        if use.kind == "dataset"
+        and use.direction == other[direction]
+        and use.digest != version.digest
+    ]
+
+
+class LineageCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How much came from a version: what a page or a list shows of its lineage."""
+
+    runs: int
+    models: list[str]
+
+
+def counted(tx: Tx, ctx: Context, version: DatasetVersion) -> LineageCounts:
+    """Return how many runs read a version, and the model versions trained on it."""
+    edges = runs.runs_using(tx, ctx.project_id, version.digest)
+    return LineageCounts(
+        runs=len({run_id for run_id, direction in edges if direction == "in"}),
+        models=[
+            format_reference(each.model, each.version) for each in trained_on(tx, ctx, version)
+        ],
+    )
+
+
+def versions_by_digest(tx: Tx, ctx: Context, digest: str, name: str) -> DatasetVersion:
+    """Return a dataset's version with some content.
+
+    Raises:
+        NotFound: this home does not know it.
+    """
+    found = datasets.find_by_digest(tx, ctx.project_id, digest)
+    version = next((each for each in found if each.dataset == name), None)
+    if version is None:
+        raise NotFound(
+            f"The version {digest[:12]} of {name} is not in this home.", "thrive data log"
+        )
+    return version
