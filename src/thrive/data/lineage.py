@@ -9,13 +9,12 @@ import msgspec
 from thrive.data.reading import find_version
 from thrive.domain.actor import ANYONE
 from thrive.domain.dataset import DatasetVersion
-from thrive.domain.errors import NotFound
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.release import RoutingTable
 from thrive.domain.run import Use
 from thrive.operations import Context, operation
-from thrive.store import datasets, models, releases, runs
+from thrive.store import models, releases, runs
 from thrive.store.database import Tx
 from thrive.store.prediction_frames import counts_by_version
 
@@ -80,7 +79,7 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     datasets: list[DataEdge]
 
 
-@operation("data lineage", role=ANYONE, next_hint="thrive data openlineage NAME --to FILE")
+@operation("data lineage", role=ANYONE, next_hint="thrive models lineage MODEL@VERSION")
 def lineage(ctx: Context, name: str) -> Lineage:
     """Show where a version came from, and which runs, models, releases and answers came from it.
 
@@ -108,56 +107,66 @@ def lineage(ctx: Context, name: str) -> Lineage:
     )
 
 
-def trained_on(tx: Tx, ctx: Context, version: DatasetVersion) -> list[ModelVersion]:
-    """Return the model versions whose runs read a dataset version."""
+def uses_of(tx: Tx, ctx: Context, version: DatasetVersion) -> list[tuple[str, Use]]:
+    """Return (run id, use) of the runs that read or made a version, by run.
+
+    Two datasets may have the same content: only uses under this dataset's name count.
+    """
+    known = sorted(set(runs.runs_using(tx, ctx.project_id, version.digest)))
     return [
+        (run_id, use)
+        for run_id in dict.fromkeys(run_id for run_id, _ in known)
+        for use in runs.find_uses(tx, ctx.project_id, run_id)
+        if use.kind == "dataset" and use.name == version.dataset and use.digest == version.digest
+    ]
+
+
+def trained_on(tx: Tx, ctx: Context, version: DatasetVersion) -> list[ModelVersion]:
+    """Return the model versions that were trained on a dataset version, by name and number."""
+    found = [
         each
         for model in models.find(tx, ctx.project_id)
         for each in models.versions(tx, ctx.project_id, model.name)
         if each.training.get(version.dataset) == version.digest
     ]
+    return sorted(found, key=lambda each: (each.model, each.version))
 
 
 def _assembled(
     tx: Tx, ctx: Context, version: DatasetVersion, trained: list[ModelVersion]
 ) -> Lineage:
-    project = ctx.project_id
-    edges = runs.runs_using(tx, project, version.digest)
-    uses = {run_id: runs.find_uses(tx, project, run_id) for run_id, _ in edges}
+    uses = uses_of(tx, ctx, version)
+    needed = {run_id: columns_of(use) for run_id, use in uses if use.direction == "in"}
     return Lineage(
         dataset=version.dataset,
         version=version.version,
         digest=version.digest,
         source=version.source,
         made_by=version.made_by or "",
-        runs=[_run_edge(tx, ctx, version, each, uses[each[0]]) for each in edges],
-        models=[_model_edge(tx, ctx, version, each) for each in trained],
-        datasets=_data_edges(version, edges, uses),
+        runs=[_run_edge(tx, ctx, run_id, use) for run_id, use in uses],
+        models=[_model_edge(tx, ctx, each, needed.get(each.run_id, OPAQUE)) for each in trained],
+        datasets=_data_edges(tx, ctx, uses),
     )
 
 
-def _columns(version: DatasetVersion, uses: list[Use]) -> str:
-    use = next(
-        (each for each in uses if each.digest == version.digest and each.direction == "in"), None
-    )
-    return ", ".join(use.columns) if use is not None and use.columns is not None else OPAQUE
+def columns_of(use: Use) -> str:
+    """Return the columns that a reading needed, or that they cannot be known."""
+    return ", ".join(use.columns) if use.columns is not None else OPAQUE
 
 
-def _run_edge(
-    tx: Tx, ctx: Context, version: DatasetVersion, edge: tuple[str, str], uses: list[Use]
-) -> RunEdge:
-    run = runs.get(tx, ctx.project_id, edge[0])
+def _run_edge(tx: Tx, ctx: Context, run_id: str, use: Use) -> RunEdge:
+    run = runs.get(tx, ctx.project_id, run_id)
     return RunEdge(
         run_id=run.run_id,
-        direction=edge[1],
+        direction=use.direction,
         pipeline=run.pipeline,
         state=run.state.value,
         started_at=run.started_at,
-        columns=_columns(version, uses) if edge[1] == "in" else "",
+        columns=columns_of(use) if use.direction == "in" else "",
     )
 
 
-def _model_edge(tx: Tx, ctx: Context, version: DatasetVersion, model: ModelVersion) -> ModelEdge:
+def _model_edge(tx: Tx, ctx: Context, model: ModelVersion, columns: str) -> ModelEdge:
     project = ctx.project_id
     history = releases.routing_history(tx, project, model.model)
     sent = releases.find(tx, project, model.model, limit=1000)
@@ -165,7 +174,7 @@ def _model_edge(tx: Tx, ctx: Context, version: DatasetVersion, model: ModelVersi
         model=model.model,
         version=model.version,
         run_id=model.run_id,
-        columns=_columns(version, runs.find_uses(tx, project, model.run_id)),
+        columns=columns,
         releases=sum(each.candidate == model.version for each in sent),
         live_share=_share(history[0], model.version) if history else 0.0,
         first_live_at=min(
@@ -180,18 +189,15 @@ def _share(table: RoutingTable, version: int) -> float:
     return sum(each.share for each in live)
 
 
-def _data_edges(
-    version: DatasetVersion, edges: list[tuple[str, str]], uses: dict[str, list[Use]]
-) -> list[DataEdge]:
+def _data_edges(tx: Tx, ctx: Context, uses: list[tuple[str, Use]]) -> list[DataEdge]:
     """Return the datasets on the other side of the runs that made or read this one."""
-    other = {"out": "in", "in": "out"}
     return [
-        DataEdge(dataset=use.name, version=use.version, direction=use.direction, run_id=run_id)
-        for run_id, direction in edges
-        for use in uses[run_id]
-        if use.kind == "dataset"
-        and use.direction == other[direction]
-        and use.digest != version.digest
+        DataEdge(
+            dataset=other.name, version=other.version, direction=other.direction, run_id=run_id
+        )
+        for run_id, use in uses
+        for other in runs.find_uses(tx, ctx.project_id, run_id)
+        if other.kind == "dataset" and other.direction != use.direction
     ]
 
 
@@ -204,25 +210,10 @@ class LineageCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 def counted(tx: Tx, ctx: Context, version: DatasetVersion) -> LineageCounts:
     """Return how many runs read a version, and the model versions trained on it."""
-    edges = runs.runs_using(tx, ctx.project_id, version.digest)
+    uses = uses_of(tx, ctx, version)
     return LineageCounts(
-        runs=len({run_id for run_id, direction in edges if direction == "in"}),
+        runs=len({run_id for run_id, use in uses if use.direction == "in"}),
         models=[
             format_reference(each.model, each.version) for each in trained_on(tx, ctx, version)
         ],
     )
-
-
-def versions_by_digest(tx: Tx, ctx: Context, digest: str, name: str) -> DatasetVersion:
-    """Return a dataset's version with some content.
-
-    Raises:
-        NotFound: this home does not know it.
-    """
-    found = datasets.find_by_digest(tx, ctx.project_id, digest)
-    version = next((each for each in found if each.dataset == name), None)
-    if version is None:
-        raise NotFound(
-            f"The version {digest[:12]} of {name} is not in this home.", "thrive data log"
-        )
-    return version

@@ -12,14 +12,15 @@ from uuid import UUID
 
 import msgspec
 
-from thrive.data.lineage import versions_by_digest
+from thrive.data.lineage import uses_of
 from thrive.data.reading import find_version
 from thrive.domain.actor import BUILDERS
 from thrive.domain.clock import format_time
+from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotFound, StoreUnavailable, UsageError
 from thrive.domain.run import Run, RunState, Use
 from thrive.operations import Context, Kind, operation
-from thrive.store import runs
+from thrive.store import datasets, runs
 from thrive.store.database import Tx
 from thrive.version import __version__
 
@@ -58,8 +59,7 @@ def emit(ctx: Context, name: str, *, to: str) -> Emitted:
     """
     version = find_version(ctx, name)
     with ctx.read() as tx:
-        edges = runs.runs_using(tx, ctx.project_id, version.digest)
-        ids = list(dict.fromkeys(run_id for run_id, _ in edges))
+        ids = list(dict.fromkeys(run_id for run_id, _ in uses_of(tx, ctx, version)))
         events = [event for run_id in ids for event in run_events(tx, ctx, run_id)]
     if not events:
         raise NotFound(f"No run has read {version.dataset}@{version.version}.", "thrive run FILE")
@@ -109,21 +109,27 @@ def _namespace(ctx: Context) -> str:
 
 def _dataset(tx: Tx, ctx: Context, use: Use) -> dict[str, Any]:
     facets: dict[str, Any] = {"version": _facet(_VERSION_FACET, datasetVersion=use.digest)}
-    if use.kind == "dataset":
-        try:
-            version = versions_by_digest(tx, ctx, use.digest, use.name)
-        except NotFound:  # erased, or of another home: its name and digest are known
-            pass
-        else:
-            read = [
-                {"name": column.name, "type": column.dtype}
-                for column in version.columns
-                if use.columns is None or column.name in use.columns
-            ]
-            owner = [{"name": version.actor, "type": "ADDED_BY"}]
-            facets["schema"] = _facet(_SCHEMA_FACET, fields=read)
-            facets["ownership"] = _facet(_OWNER_FACET, owners=owner)
+    version = _known(tx, ctx, use)
+    if version is not None:
+        read = [
+            {"name": column.name, "type": column.dtype}
+            for column in version.columns
+            if use.columns is None or column.name in use.columns
+        ]
+        facets["schema"] = _facet(_SCHEMA_FACET, fields=read)
+        owner = datasets.get(tx, ctx.project_id, use.name).owner
+        if owner:
+            owners = [{"name": owner, "type": "OWNER"}]
+            facets["ownership"] = _facet(_OWNER_FACET, owners=owners)
     return {"namespace": _namespace(ctx), "name": f"{use.kind}/{use.name}", "facets": facets}
+
+
+def _known(tx: Tx, ctx: Context, use: Use) -> DatasetVersion | None:
+    """Return the version that was used; None for a model, or for one that is gone by now."""
+    if use.kind != "dataset":
+        return None
+    found = datasets.find_by_digest(tx, ctx.project_id, use.digest)
+    return next((each for each in found if each.dataset == use.name), None)
 
 
 def _facet(schema: str, **fields: Any) -> dict[str, Any]:

@@ -333,7 +333,7 @@ def log(ctx: Context, name: str) -> list[VersionLine]:
 
 @operation("data show", role=ANYONE, next_hint="thrive data lineage {dataset}@{version}")
 def show(ctx: Context, name: str) -> VersionView:
-    """Show a version: where it comes from, its columns with profile and labels, its checks, its use.
+    """Show a version: its source, its columns with profile and labels, its checks, its use.
 
     Args:
         name: the dataset, or one version of it as NAME@VERSION.

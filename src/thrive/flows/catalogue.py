@@ -40,6 +40,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.gates.operations",
     "thrive.governance.operations",
     "thrive.monitoring.operations",
+    "thrive.registry.lineage",
     "thrive.registry.operations",
     "thrive.release.operations",
     "thrive.server.operations",

@@ -73,14 +73,20 @@ def predictions_between(
 
 
 def counts_by_version(home: Home) -> dict[tuple[str, int], int]:
-    """Return how many sealed predictions each version of each model has answered."""
+    """Return how many sealed predictions each version of each model has answered.
+
+    Answers of no version, such as fallbacks, count for none.
+    """
     import polars as pl
 
     with home.read() as tx:
         sealed = predictions.find_sealed(tx, home.project_id)
     digests = list(dict.fromkeys(item.digest for item in sealed if item.digest))
     scans = [
-        _scan(home, digest).group_by("model", "version").agg(pl.len().alias("rows"))
+        _scan(home, digest)
+        .drop_nulls("version")
+        .group_by("model", "version")
+        .agg(pl.len().alias("rows"))
         for digest in digests
     ]
     counts: dict[tuple[str, int], int] = {}
