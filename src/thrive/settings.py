@@ -40,6 +40,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mail_from: Annotated[
         str, Meta(description="The address that messages to teams are sent from.")
     ] = "thrive@localhost"
+    openlineage: Annotated[
+        str,
+        Meta(
+            description="Where OpenLineage events go when no place is named: a file, or the "
+            "`http(s)://` address of a catalogue."
+        ),
+    ] = ""
     seal_seconds: Annotated[
         float,
         Meta(

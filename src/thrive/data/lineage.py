@@ -12,14 +12,11 @@ from thrive.domain.dataset import DatasetVersion
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.release import RoutingTable
-from thrive.domain.run import Use
+from thrive.domain.run import OPAQUE, Use
 from thrive.operations import Context, operation
 from thrive.store import models, releases, runs
 from thrive.store.database import Tx
 from thrive.store.prediction_frames import counts_by_version
-
-OPAQUE = "all, opaque"
-"""The columns of a reading whose use cannot be seen."""
 
 
 class RunEdge(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +41,7 @@ class ModelEdge(msgspec.Struct, frozen=True, kw_only=True):
         releases: how often it was sent on its way to users.
         live_share: its share of live traffic now, 0..1.
         first_live_at: when it first answered users, None if it never did.
-        predictions: answers in the sealed log.
+        predictions: answers in the sealed log, None where they were not counted.
     """
 
     model: str
@@ -54,7 +51,7 @@ class ModelEdge(msgspec.Struct, frozen=True, kw_only=True):
     releases: int
     live_share: float
     first_live_at: int | None
-    predictions: int
+    predictions: int | None
 
 
 class DataEdge(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +93,7 @@ def lineage(ctx: Context, name: str) -> Lineage:
     version = find_version(ctx, name)
     with ctx.read() as tx:
         trained = trained_on(tx, ctx, version)
-        found = _assembled(tx, ctx, version, trained)
+        found = traced(tx, ctx, version, trained)
     counts = counts_by_version(ctx.home) if trained else {}
     return msgspec.structs.replace(
         found,
@@ -132,11 +129,13 @@ def trained_on(tx: Tx, ctx: Context, version: DatasetVersion) -> list[ModelVersi
     return sorted(found, key=lambda each: (each.model, each.version))
 
 
-def _assembled(
-    tx: Tx, ctx: Context, version: DatasetVersion, trained: list[ModelVersion]
-) -> Lineage:
+def traced(tx: Tx, ctx: Context, version: DatasetVersion, trained: list[ModelVersion]) -> Lineage:
+    """Return the lineage of a version with `trained`, its models; answers are not counted.
+
+    Counting them reads the sealed log: too much for a page.
+    """
     uses = uses_of(tx, ctx, version)
-    needed = {run_id: columns_of(use) for run_id, use in uses if use.direction == "in"}
+    needed = {run_id: use.needed() for run_id, use in uses if use.direction == "in"}
     return Lineage(
         dataset=version.dataset,
         version=version.version,
@@ -149,11 +148,6 @@ def _assembled(
     )
 
 
-def columns_of(use: Use) -> str:
-    """Return the columns that a reading needed, or that they cannot be known."""
-    return ", ".join(use.columns) if use.columns is not None else OPAQUE
-
-
 def _run_edge(tx: Tx, ctx: Context, run_id: str, use: Use) -> RunEdge:
     run = runs.get(tx, ctx.project_id, run_id)
     return RunEdge(
@@ -162,7 +156,7 @@ def _run_edge(tx: Tx, ctx: Context, run_id: str, use: Use) -> RunEdge:
         pipeline=run.pipeline,
         state=run.state.value,
         started_at=run.started_at,
-        columns=columns_of(use) if use.direction == "in" else "",
+        columns=use.needed() if use.direction == "in" else "",
     )
 
 
@@ -180,7 +174,7 @@ def _model_edge(tx: Tx, ctx: Context, model: ModelVersion, columns: str) -> Mode
         first_live_at=min(
             (table.at for table in history if _share(table, model.version) > 0), default=None
         ),
-        predictions=0,
+        predictions=None,
     )
 
 

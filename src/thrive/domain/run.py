@@ -5,6 +5,9 @@ from typing import Any
 
 import msgspec
 
+OPAQUE = "all, opaque"
+"""The columns of a reading whose use cannot be seen."""
+
 
 class RunState(StrEnum):
     """Where a run, or a step of it, stands."""
@@ -38,6 +41,10 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     direction: str
     version: int | None = None
     columns: list[str] | None = None
+
+    def needed(self) -> str:
+        """Return the columns as words; where rows were taken whole, that nobody can tell them."""
+        return ", ".join(self.columns) if self.columns is not None else OPAQUE
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):

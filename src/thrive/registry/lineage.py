@@ -14,12 +14,12 @@ from thrive.store.prediction_frames import counts_by_version
 
 
 class ReadData(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset version that the run read; `columns` is None where all are used, opaquely."""
+    """A dataset version that the run read, and the columns of it that it needed."""
 
     dataset: str
     version: int | None
     digest: str
-    columns: list[str] | None
+    columns: str
 
 
 class LivePeriod(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +92,7 @@ def read_data(tx: Tx, ctx: Context, version: ModelVersion) -> list[ReadData]:
 
 
 def _data(use: Use) -> ReadData:
-    return ReadData(dataset=use.name, version=use.version, digest=use.digest, columns=use.columns)
+    return ReadData(dataset=use.name, version=use.version, digest=use.digest, columns=use.needed())
 
 
 def _periods(version: ModelVersion, history: list[RoutingTable]) -> list[LivePeriod]:

@@ -145,11 +145,15 @@ def test_dataset_shows_a_version_with_its_profile_and_readers(filled: FilledHome
     page = dataset.load(filled.context, "flights", "1")
     assert page.shown is not None
     assert page.shown.version == 1
-    assert [use.run_id for use in page.uses] == [filled.run_id]
+    assert page.lineage is not None
+    assert [run.run_id for run in page.lineage.runs] == [filled.run_id]
+    assert {each.predictions for each in page.lineage.models} <= {None}  # a page does not count
     assert page.columns[0].profile["missing"] == 8255
     newest = dataset.load(filled.context, "flights")
     assert newest.shown is not None
-    assert (newest.shown.version, newest.shown.trainable, newest.uses) == (2, False, [])
+    assert (newest.shown.version, newest.shown.trainable) == (2, False)
+    assert newest.lineage is not None
+    assert newest.lineage.runs == []
     for wrong in ("x", "-1", "1" * 30):
         with pytest.raises(UsageError, match="no version"):
             dataset.load(filled.context, "flights", wrong)

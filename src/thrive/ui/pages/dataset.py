@@ -6,10 +6,11 @@ import msgspec
 
 from thrive.contract.parse import load as load_contract
 from thrive.contract.schema import DataTerms
+from thrive.data.lineage import Lineage, traced, trained_on
 from thrive.domain.dataset import Column, Dataset, DatasetVersion
 from thrive.domain.errors import ThriveError, UsageError
 from thrive.operations import Context
-from thrive.store import datasets, runs
+from thrive.store import datasets
 from thrive.store.database import Tx
 
 
@@ -18,13 +19,6 @@ class ColumnRow(msgspec.Struct, frozen=True, kw_only=True):
 
     column: Column
     profile: dict[str, Any]
-
-
-class UseRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One run that read or wrote the shown version."""
-
-    run_id: str
-    direction: str
 
 
 class DatasetPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +33,7 @@ class DatasetPage(msgspec.Struct, frozen=True, kw_only=True):
     shown: DatasetVersion | None
     columns: list[ColumnRow]
     versions: list[DatasetVersion]
-    uses: list[UseRow]
+    lineage: Lineage | None
     terms: DataTerms | None
 
 
@@ -55,7 +49,7 @@ def load(ctx: Context, name: str, version: str = "") -> DatasetPage:
         dataset = datasets.get(tx, ctx.project_id, name)
         versions = datasets.versions(tx, ctx.project_id, name)
         shown = datasets.get_version(tx, ctx.project_id, name, number) if versions else None
-        uses = _uses(ctx, tx, shown)
+        lineage = _lineage(ctx, tx, shown)
     profile: dict[str, Any] = shown.profile.get("columns", {}) if shown is not None else {}
     columns = shown.columns if shown is not None else []
     return DatasetPage(
@@ -66,7 +60,7 @@ def load(ctx: Context, name: str, version: str = "") -> DatasetPage:
             ColumnRow(column=column, profile=profile.get(column.name, {})) for column in columns
         ],
         versions=versions,
-        uses=uses,
+        lineage=lineage,
         terms=_terms(ctx, name),
     )
 
@@ -79,11 +73,10 @@ def _number(version: str) -> int | None:
     return int(version)
 
 
-def _uses(ctx: Context, tx: Tx, shown: DatasetVersion | None) -> list[UseRow]:
+def _lineage(ctx: Context, tx: Tx, shown: DatasetVersion | None) -> Lineage | None:
     if shown is None:
-        return []
-    known = runs.runs_using(tx, ctx.project_id, shown.digest)
-    return [UseRow(run_id=run_id, direction=direction) for run_id, direction in sorted(known)]
+        return None
+    return traced(tx, ctx, shown, trained_on(tx, ctx, shown))
 
 
 def _terms(ctx: Context, name: str) -> DataTerms | None:

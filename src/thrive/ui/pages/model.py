@@ -15,6 +15,7 @@ from thrive.flows.health import Health, Part, assess, worst
 from thrive.monitoring.baseline import load_baseline
 from thrive.monitoring.findings import findings_of
 from thrive.operations import Context
+from thrive.registry.lineage import ReadData, read_data
 from thrive.registry.stages import stage_of
 from thrive.store import gates, monitoring
 from thrive.ui.pages.today import LastWindow, Share, last_window, traffic_of
@@ -52,9 +53,10 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One version with its derived stage and the answer of its newest verdict."""
+    """One version with its derived stage, the answer of its newest verdict, the data it read."""
 
     version: ModelVersion
+    data: list[ReadData]
     stage: Stage
     verdict: Answer | None
 
@@ -144,7 +146,7 @@ def load(ctx: Context, name: str) -> ModelPage:
         traffic=traffic_of(facts),
         last=last_window(facts),
         timeline=_timeline(ctx, facts, alerts, decisions),
-        versions=_versions(facts, verdicts),
+        versions=_versions(ctx, facts, verdicts),
         gate=_gate(ctx, facts, verdicts),
         drift=_drift(facts),
         routing=facts.history,
@@ -227,13 +229,16 @@ def _limits(ctx: Context, digest: str) -> dict[str, float | None]:
     return {limit.signal: limit.value for limit in found}
 
 
-def _versions(facts: ModelFacts, verdicts: list[Verdict]) -> list[VersionRow]:
+def _versions(ctx: Context, facts: ModelFacts, verdicts: list[Verdict]) -> list[VersionRow]:
     newest: dict[int, Answer] = {}
     for verdict in verdicts:
         newest.setdefault(verdict.version, verdict.answer)
+    with ctx.read() as tx:
+        data = {each.version: read_data(tx, ctx, each) for each in facts.versions}
     return [
         VersionRow(
             version=version,
+            data=data[version.version],
             stage=stage_of(version, facts.history),
             verdict=newest.get(version.version),
         )
