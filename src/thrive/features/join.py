@@ -1,27 +1,27 @@
 """Training rows: to each row of a table what its views said at that row's time, and not later.
 
-One as-of join a view, in DuckDB over files: rows in are rows out, in their order, and no table
-has to fit into memory. The method is the one of interval joins over sorted runs; what makes it
-point-in-time correct is the preparation of the right side, `_eligible`.
+Rows in are rows out, in their order. Tables that fit are joined in memory, larger ones over files;
+what makes both point-in-time correct is the preparation of the right side: of a view's rows only
+those take part that were, at some moment, the newest known ones.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thrive.domain.errors import InfrastructureError, UsageError
-from thrive.domain.features import ValueStatus
+import numpy as np
+
+from thrive.domain.errors import UsageError
 from thrive.features.declare import OnDemand
-from thrive.features.rows import AT, KNOWN, RECORDED, ROW, NormalRows, microseconds
+from thrive.features.in_memory import join_in_memory
+from thrive.features.rows import ROW, STATUS, TIME, NormalRows, microseconds
+from thrive.features.streamed import join_streamed
 
 if TYPE_CHECKING:
     import polars as pl
 
-MEMORY = "512MB"
-"""What DuckDB may hold before it writes to its temporary folder."""
-STATUS = "_status"
-"""Ending of the column that says whether a view's values are present, stale or missing."""
-_TIME = "_time"
+IN_MEMORY = 60_000_000
+"""Cells of rows and views together that are joined in memory: about half a GB."""
 
 
 def join_views(
@@ -31,6 +31,7 @@ def join_views(
     folder: Path,
     *,
     status: bool = False,
+    in_memory: bool = True,
 ) -> "pl.LazyFrame":
     """Return the rows of `entities`, in their order, with the columns of all views.
 
@@ -38,37 +39,38 @@ def join_views(
         entities: rows with the entity columns of every view and a time.
         time: the column of the moment at which each row is asked about.
         views: the views' rows.
-        folder: an empty folder for intermediate files; the result reads from it.
+        folder: an empty folder for intermediate files; the result may read from it.
         status: add `VIEW_status` for each view.
+        in_memory: whether all of it fits into memory; both ways give the same rows.
 
     Raises:
         UsageError: a column is missing, named twice, or of another type than the view's key.
         InfrastructureError: the disk is full.
     """
-    import duckdb
     import polars as pl
 
     schema = entities.collect_schema()
     _check(schema, time, views)
     at = microseconds(pl.col(time), schema[time], time, up=False)
-    keyed = entities.with_columns(at.alias(_TIME)).with_row_index(ROW)
-    keyed.sink_parquet(folder / "entities.parquet", compression="lz4")
-    for number, view in enumerate(views):
-        view.frame.sink_parquet(folder / f"view-{number}.parquet", compression="lz4")
-    out = folder / "rows.parquet"
-    try:
-        with duckdb.connect() as connection:
-            _configure(connection, folder)
-            prepared = [_eligible(connection, view, n, folder) for n, view in enumerate(views)]
-            query = _query(schema.names(), views, prepared, folder, status=status)
-            connection.execute(f"copy ({query}) to {_text(out)} (format parquet, compression lz4)")
-    except duckdb.ConversionException as error:
-        raise UsageError(f"The keys do not match: {error}.", "give both sides one type") from None
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise InfrastructureError(f"The join stopped: {error}.", "make room in .thrive") from None
+    keyed = entities.with_columns(at.alias(TIME))
+    if in_memory:
+        table = keyed.collect()
+        moments = table[TIME].fill_null(np.iinfo(np.int64).min).to_numpy()
+        return join_in_memory(table.drop(TIME), moments, views, status=status).lazy()
+    placed = keyed.with_row_index(ROW)
+    out = join_streamed(placed, schema.names(), views, folder, status=status)
     return pl.scan_parquet(out).select(
         pl.col(name).cast(dtype) for name, dtype in _result_types(schema, views, status=status)
     )
+
+
+def cells_of(*frames: "pl.LazyFrame") -> int:
+    """Return how many cells frames have: rows times columns."""
+    import polars as pl
+
+    counts = pl.collect_all([frame.select(pl.len()) for frame in frames])
+    widths = [len(frame.collect_schema()) for frame in frames]
+    return sum(count.item() * width for count, width in zip(counts, widths, strict=True))
 
 
 def add_on_demand(rows: "pl.LazyFrame", functions: Sequence[OnDemand]) -> "pl.LazyFrame":
@@ -125,96 +127,6 @@ def _check_key(view: str, name: str, given: Any, wanted: str) -> None:
         )
 
 
-def _configure(connection: Any, folder: Path) -> None:
-    for word in (
-        f"set memory_limit = '{MEMORY}'",
-        f"set temp_directory = {_text(folder / 'spill')}",
-        "set preserve_insertion_order = false",
-    ):
-        connection.execute(word)
-
-
-def _eligible(connection: Any, view: NormalRows, number: int, folder: Path) -> str:
-    """Return a query of a view's rows of which, at any moment, the last known one is the right one.
-
-    Of rows with the same key and times the last stands. Where rows say when they were recorded, a
-    row that became known after a newer one was known is never the newest, and is left out.
-    """
-    file = f"read_parquet({_text(folder / f'view-{number}.parquet')})"
-    keys = ", ".join(_name(key.name) for key in view.keys)
-    if not view.timed:
-        return (
-            f"select * from {file} "
-            f"qualify row_number() over (partition by {keys} order by {ROW} desc) = 1"
-        )
-    if view.revised:
-        return _revised(file, keys)
-    twice = connection.execute(
-        f"select 1 from {file} group by {keys}, {AT} having count(*) > 1 limit 1"
-    ).fetchone()
-    if twice is None:
-        return f"select * from {file}"
-    return (
-        f"select * from {file} "
-        f"qualify row_number() over (partition by {keys}, {AT} order by {ROW} desc) = 1"
-    )
-
-
-def _revised(file: str, keys: str) -> str:
-    ranked = (
-        f"select *, row_number() over (partition by {keys} order by {AT}, {RECORDED}, {ROW}) "
-        f"as _rank from {file}"
-    )
-    last = (
-        f"select * from ({ranked}) "
-        f"qualify row_number() over (partition by {keys}, {KNOWN} order by _rank desc) = 1"
-    )
-    return (
-        f"select * from ({last}) "
-        f"qualify _rank = max(_rank) over (partition by {keys} order by {KNOWN})"
-    )
-
-
-def _query(
-    names: list[str],
-    views: Sequence[NormalRows],
-    prepared: Sequence[str],
-    folder: Path,
-    *,
-    status: bool,
-) -> str:
-    chosen = [f"s.{_name(name)}" for name in names]
-    joins: list[str] = []
-    for number, (view, rows) in enumerate(zip(views, prepared, strict=True)):
-        side = f"v{number}"
-        fresh = _fresh(view, side)
-        chosen += [
-            f"case when {fresh} then {side}.{_name(column.name)} end as {_name(column.name)}"
-            for column in view.columns
-        ]
-        if status:
-            chosen.append(_status(view, side, fresh))
-        same = " and ".join(f"s.{_name(key.name)} = {side}.{_name(key.name)}" for key in view.keys)
-        later = f" and s.{_TIME} >= {side}.{KNOWN}" if view.timed else ""
-        kind = "asof left join" if view.timed else "left join"
-        joins.append(f"{kind} ({rows}) {side} on {same}{later}")
-    file = f"read_parquet({_text(folder / 'entities.parquet')})"
-    return f"select {', '.join(chosen)} from {file} s {' '.join(joins)} order by s.{ROW}"
-
-
-def _fresh(view: NormalRows, side: str) -> str:
-    ttl = view.definition.ttl
-    return f"s.{_TIME} - {side}.{AT} <= {ttl}" if ttl else "true"
-
-
-def _status(view: NormalRows, side: str, fresh: str) -> str:
-    words = (
-        f"case when {side}.{ROW} is null then '{ValueStatus.MISSING}' "
-        f"when {fresh} then '{ValueStatus.PRESENT}' else '{ValueStatus.STALE}' end"
-    )
-    return f"{words} as {_name(view.definition.name + STATUS)}"
-
-
 def _result_types(
     schema: Any, views: Sequence[NormalRows], *, status: bool
 ) -> list[tuple[str, Any]]:
@@ -228,13 +140,3 @@ def _result_types(
         if status:
             types.append((view.definition.name + STATUS, pl.String()))
     return types
-
-
-def _name(name: str) -> str:
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
-
-
-def _text(path: Path) -> str:
-    escaped = str(path).replace("'", "''")
-    return f"'{escaped}'"

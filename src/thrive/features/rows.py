@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 AT, RECORDED, KNOWN, ROW = "_at", "_recorded", "_known", "_row"
 """Added columns: event time, recorded time, the moment a row can be known, its place."""
+TIME = "_time"
+"""Added column of the rows that are joined: the moment of asking, in UTC microseconds."""
+STATUS = "_status"
+"""Ending of the column that says whether a view's values are present, stale or missing."""
 
 
 class NormalRows(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,8 +16,8 @@ from thrive.domain.errors import CannotTell, NotFound, Refused, UsageError
 from thrive.domain.features import FeatureSpec, SpecView
 from thrive.domain.model import ModelVersion
 from thrive.features.discover import Declared, load_declared
-from thrive.features.join import STATUS, add_on_demand, join_views
-from thrive.features.rows import NormalRows
+from thrive.features.join import add_on_demand, join_views
+from thrive.features.rows import STATUS, NormalRows
 from thrive.flows.feature_rows import rows_of, sources_of
 from thrive.operations import Context, Kind, operation
 from thrive.serving.sealing import seal_logs

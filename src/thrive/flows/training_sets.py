@@ -18,7 +18,7 @@ from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.engines import channel
 from thrive.features.declare import OnDemand, View
 from thrive.features.discover import Declared, load_declared
-from thrive.features.join import add_on_demand, join_views
+from thrive.features.join import IN_MEMORY, add_on_demand, cells_of, join_views
 from thrive.features.rows import NormalRows, normal_rows
 from thrive.operations import Context
 from thrive.store import column_labels, datasets
@@ -99,13 +99,15 @@ def _joined(
     spine, asked = _timed(_frame(entities), time)
     chosen, on_demand = _chosen(views)
     moment = parse_time(as_of) if isinstance(as_of, str) else as_of
+    frames = [[data.scan(name) for name in view.definition.sources] for view in chosen]
     sides = [
-        normal_rows(view, [data.scan(name) for name in view.definition.sources], as_of=moment)
-        for view in chosen
+        normal_rows(view, sources, as_of=moment)
+        for view, sources in zip(chosen, frames, strict=True)
     ]
     if asked == _NO_TIME and any(side.timed for side in sides):
         raise UsageError("The rows have no time, or several.", 'name its column: time="asked"')
-    joined = join_views(spine, asked, sides, folder, status=status)
+    fits = cells_of(spine, *(frame for each in frames for frame in each)) <= IN_MEMORY
+    joined = join_views(spine, asked, sides, folder, status=status, in_memory=fits)
     if asked == _NO_TIME:
         joined = joined.drop(_NO_TIME)
     return _Parts(rows=sides, on_demand=on_demand), add_on_demand(joined, on_demand)

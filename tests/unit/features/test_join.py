@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 from tests.unit.features.naive import naive
 
 from thrive.domain.errors import UsageError
@@ -55,9 +56,15 @@ def moments(column, unit, zone):
     return shown.dt.convert_time_zone(zone).dt.cast_time_unit(unit).alias(column)
 
 
-def joined(entities, views, **options):
+def joined(entities, views):
+    """Join both ways: in memory and over files; they must agree."""
     with tempfile.TemporaryDirectory() as folder:
-        return join_views(entities, "t", views, Path(folder), status=True, **options).collect()
+        streamed = join_views(
+            entities, "t", views, Path(folder), status=True, in_memory=False
+        ).collect()
+    within = join_views(entities, "t", views, Path(), status=True)
+    assert_frame_equal(within.collect(), streamed, categorical_as_str=True)
+    return streamed
 
 
 @settings(max_examples=60, deadline=None)
