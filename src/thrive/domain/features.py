@@ -104,6 +104,7 @@ class Materialization(msgspec.Struct, frozen=True, kw_only=True):
         changed: rows that this reading wrote or removed.
         newest: the newest event time, None without rows or times.
         at: when.
+        told_late: the newest event time when its owner was told that it is late, None for never.
     """
 
     view: str
@@ -115,6 +116,7 @@ class Materialization(msgspec.Struct, frozen=True, kw_only=True):
     changed: int
     newest: int | None
     at: int
+    told_late: int | None = None
 
 
 class SpecView(msgspec.Struct, frozen=True, kw_only=True):

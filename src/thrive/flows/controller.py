@@ -17,6 +17,7 @@ from thrive.domain.actor import CONTROLLER, KEEPERS
 from thrive.domain.clock import ClockMode
 from thrive.domain.errors import ThriveError
 from thrive.flows import act
+from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.promote import advance_releases
 from thrive.monitoring.alerts import raise_alerts
 from thrive.monitoring.closing import close_windows
@@ -132,6 +133,7 @@ def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     recovered = leader.step("runs", lambda: len(recover_dead_runs(ctx)), 0)
     leader.step("uploads", lambda: forget_expired(ctx.home), 0)
     refreshes = _each(leader, "sources", queue_refreshes, ctx)
+    _each(leader, "feature views", tell_late_views, ctx)
     sealed = leader.step("logs", lambda: seal_logs(ctx.home, force=replayed), 0)
     with ctx.read() as tx:
         names = [model.name for model in models.find(tx, ctx.project_id)]

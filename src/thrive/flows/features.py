@@ -12,6 +12,7 @@ from thrive.domain.features import FeatureView, Materialization
 from thrive.features.declare import View
 from thrive.features.discover import load_declared
 from thrive.features.rows import NormalRows, last_known, newest_rows
+from thrive.flows.feature_freshness import is_late
 from thrive.flows.feature_rows import Sources, registered, rows_of, sources_of
 from thrive.operations import Context, Kind, operation
 from thrive.store import features, models
@@ -288,6 +289,7 @@ def bring_online(ctx: Context, view: View, until: int) -> MaterializedLine:
         changed=written.changed + written.removed,
         newest=_latest(newest, rows),
         at=ctx.now(),
+        told_late=known.told_late if known else None,
     )
     with ctx.write(f"feature_view:{view.name}", rows=made.rows, changed=made.changed) as tx:
         features.save_materialization(tx, ctx.project_id, made)
@@ -298,10 +300,9 @@ def state_of(view: FeatureView, online: Materialization | None, now: int) -> str
     """Return in a word whether what is online is as fresh as was promised."""
     if online is None:
         return NEVER
-    promised = view.definition.freshness
-    if not promised:
+    if not view.definition.freshness:
         return "online"
-    return "fresh" if online.newest is not None and now - online.newest <= promised else "late"
+    return "late" if is_late(view, online, now) else "fresh"
 
 
 def users_of(tx: Any, ctx: Context) -> dict[str, dict[str, dict[str, float]]]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -27,6 +28,15 @@ histories = st.lists(
     st.tuples(keys, st.one_of(st.none(), times), times, st.integers()), max_size=14
 )
 histories = histories.map(lambda rows: [(k, a, r, n) for n, (k, a, r, _) in enumerate(rows)])
+
+
+NUMBERS_BACK = {-5: "a", 2_000_000_000: "b"}
+
+
+def numbered():
+    """Keys as whole numbers instead of texts."""
+    back = {text: number for number, text in NUMBERS_BACK.items()}
+    return pl.col("k").replace_strict(back, return_dtype=pl.Int64)
 
 
 def view_of(name, ttl, delay, revised):
@@ -77,8 +87,11 @@ def joined(entities, views):
     as_of=st.one_of(st.none(), times),
     unit=st.sampled_from(["ms", "us", "ns"]),
     zone=st.sampled_from([None, "UTC", "Europe/Berlin"]),
+    whole=st.booleans(),
 )
-def test_the_join_agrees_with_the_book(entities, first, second, ttl, delay, as_of, unit, zone):
+def test_the_join_agrees_with_the_book(
+    entities, first, second, ttl, delay, as_of, unit, zone, whole
+):
     """Ties, late rows, corrections, missing keys and times, units, zones and the clock change."""
     hour = 3_600_000_000
     limit = None if as_of is None else int(START.timestamp() * 1_000_000) + as_of * hour
@@ -86,9 +99,12 @@ def test_the_join_agrees_with_the_book(entities, first, second, ttl, delay, as_o
     for name, rows, revised in (("p", first, False), ("q", second, True)):
         frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").lazy()
         frame = frame.with_columns(moments("at", unit, zone), moments("rec", unit, zone))
+        frame = frame.with_columns(numbered()) if whole else frame
         sides.append(normal_rows(view_of(name, ttl, delay, revised), [frame], as_of=limit))
     spine = pl.DataFrame(entities, schema={"k": pl.String, "t": pl.Int64}, orient="row").lazy()
-    found = joined(spine.with_columns(moments("t", "us", "UTC")), sides)
+    spine = spine.with_columns(moments("t", "us", "UTC"))
+    found = joined(spine.with_columns(numbered()) if whole else spine, sides)
+    found = found.with_columns(pl.col("k").replace_strict(NUMBERS_BACK)) if whole else found
     wanted = naive(entities, [(first, ttl, delay, False), (second, ttl, delay, True)], as_of=as_of)
     assert found.columns == ["k", "t", "p", "p_view_status", "q", "q_view_status"]
     assert found["k"].to_list() == [key for key, _ in entities]
@@ -131,6 +147,25 @@ def test_rows_in_are_rows_out_in_their_order():
     found = joined(spine, [normal_rows(view_of("value", 0, 0, False), [hourly(5).lazy()])])
     assert found.select("k", "t").equals(spine.collect())
     assert found["value"].to_list() == [7, 6, 7, None, 2, None] * 500
+
+
+def test_keys_and_times_too_far_apart_for_one_number():
+    """Centuries of microseconds and keys of 60 bits: places come from ranks."""
+    random = np.random.default_rng(3)
+    keys, century = [0, 1 << 31, 1 << 60], 100 * 365 * 86_400_000_000
+    rows = pl.DataFrame(
+        {
+            "k": random.choice(keys, 500),
+            "at": random.integers(-century, century, 500),
+            "rec": 0,
+            "x": range(500),
+        }
+    )
+    asked = {"k": random.choice([*keys, 7], 400), "t": random.integers(-century, century, 400)}
+    found = joined(pl.LazyFrame(asked), [normal_rows(view_of("v", 0, 0, False), [rows.lazy()])])
+    history = list(rows.select("k", "at", "rec", "x").iter_rows())
+    wanted = naive(list(zip(asked["k"], asked["t"], strict=True)), [(history, 0, 0, False)])
+    assert found["v"].to_list() == [row[0][0] for row in wanted]
 
 
 def test_a_view_without_times_and_a_composite_key():

@@ -9,8 +9,10 @@ from tests.unit.features.conftest import START, VIEWS, set_clock, write_weather
 from thrive import features
 from thrive.data import operations as data
 from thrive.domain.errors import NotFound, UsageError
+from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.features import get, list_views, materialize, plan, show
 from thrive.flows.online_features import OnlineFeatures
+from thrive.store import jobs
 
 HOUR = 3_600_000_000
 NOON = int(START.timestamp() * 1e6) + 12 * HOUR
@@ -154,3 +156,22 @@ def test_a_killed_writer_leaves_what_was_there(project, monkeypatch):
     file = project.home.folder / "online" / "features.db"
     assert sqlite3.connect(file).execute("pragma integrity_check").fetchone() == ("ok",)
     assert materialize(project)[0].changed == 2
+
+
+def test_the_owner_of_a_late_view_is_told_once_for_each_time(project):
+    (project.folder / "thrive.toml").write_text(
+        'contract = 1\n[team.data-platform]\nchannel = "file:messages.txt"\n'
+    )
+    materialize(project)
+    assert tell_late_views(project) == []
+    set_clock(project, "2024-05-01T13:30Z")
+    assert tell_late_views(project) == ["weather"]
+    assert tell_late_views(project) == []
+    with project.read() as tx:
+        (job,) = jobs.find(tx, project.project_id)
+    assert job.arguments["subject"] == "Feature view weather is late"
+    assert "2024-05-01T11:00:00Z, 2 h 30 min ago; 2 h were promised" in job.arguments["body"]
+    materialize(project)
+    assert tell_late_views(project) == []
+    set_clock(project, "2024-05-01T18:00Z")
+    assert tell_late_views(project) == ["weather"]

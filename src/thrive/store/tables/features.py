@@ -41,4 +41,5 @@ materializations = Table(
     number("changed"),
     number("newest", null=True),
     number("at"),
+    number("told_late", null=True),
 )
