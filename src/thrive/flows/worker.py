@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import msgspec
 
 from thrive.domain.actor import KEEPERS, Actor, Role
-from thrive.domain.errors import Conflict, Interrupted, ThriveError
+from thrive.domain.errors import Conflict, Interrupted, NotFound, ThriveError
 from thrive.domain.project import Job, JobState
 from thrive.flows.catalogue import load_all
 from thrive.operations import (
@@ -24,7 +24,7 @@ from thrive.operations import (
     operation,
 )
 from thrive.settings import read_settings
-from thrive.store import jobs
+from thrive.store import jobs, projects
 
 POLL_SECONDS = 0.5
 FIRST_PAUSE_SECONDS = 1.0
@@ -40,16 +40,21 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @operation("worker", role=KEEPERS, kind=Kind.CLIENT, writes=True)
-def worker(ctx: Context, *, once: bool = False) -> WorkerReport:
+def worker(ctx: Context, *, once: bool = False, project: str = "") -> WorkerReport:
     """Execute jobs as they come: trainings, messages, and whatever else takes long.
 
     Args:
         once: stop when nothing is due, instead of waiting for more.
+        project: another project of the same database, instead of this folder's.
+
+    Raises:
+        NotFound: the database has no such project.
 
     Examples:
         thrive worker --once
     """
     load_all()
+    ctx = _of_project(ctx, project) if project and project != ctx.home.project.name else ctx
     counts = dict.fromkeys(JobState, 0)
     try:
         while True:
@@ -67,6 +72,15 @@ def worker(ctx: Context, *, once: bool = False) -> WorkerReport:
         failed=counts[JobState.FAILED],
         retried=counts[JobState.WAITING],
     )
+
+
+def _of_project(ctx: Context, name: str) -> Context:
+    """Return the context of a project that has no folder here."""
+    with ctx.read() as tx:
+        found = projects.find(tx, name)
+    if found is None:
+        raise NotFound(f"There is no project {name!r} in this database.", "thrive status")
+    return Context(ctx.home.beside(found), ctx.actor, progress=ctx.progress, operation="worker")
 
 
 def execute_next(ctx: Context, job_id: str | None = None) -> JobState | None:

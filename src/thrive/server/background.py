@@ -1,4 +1,4 @@
-"""What runs beside the requests: the tick on a thread, and a worker in a process of its own."""
+"""What runs beside the requests: ticks on threads, and workers in processes of their own."""
 
 import contextlib
 import logging
@@ -6,47 +6,69 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from thrive.domain.errors import ThriveError
 
 _logger = logging.getLogger("thrive.server")
 
 TICK_EVERY_S = 5.0
+TICKS_AT_ONCE = 4
+"""So that a project whose tick takes long does not hold up the others."""
 HEALTHY_S = 5.0
 """A child that lived this long is restarted at once; a younger one after a growing pause."""
 LONGEST_PAUSE_S = 30.0
 LOOK_EVERY_S = 0.2
+ERRANDS_EVERY_S = 1.0
 LEAVE_S = 10.0
+
+Ticks = Callable[[], Iterable[tuple[str, Callable[[], object]]]]
+"""Returns what is to be ticked: an id, and what does what is due there."""
 
 
 class Ticker:
-    """Calls the tick every few seconds; one that fails is told in the log and tried again.
+    """Calls each project's tick every few seconds; a failure is told in the log and tried again.
 
     Args:
-        tick: does what is due; it takes its own lease, so several servers may call it.
-        every: seconds between the end of one and the start of the next.
+        ticks: what to call; each takes its own lease, so several servers may call it.
+        every: seconds between the beginnings of two rounds; a tick still at work is left alone.
     """
 
-    def __init__(self, tick: Callable[[], object], every: float = TICK_EVERY_S) -> None:
+    def __init__(self, ticks: Ticks, every: float = TICK_EVERY_S) -> None:
         self.done = 0
         self.failed = 0
-        self._tick = tick
+        self._ticks = ticks
         self._every = every
+        self._counting = threading.Lock()
+        self._at_work: dict[str, Future[None]] = {}
 
     def run(self, stop: threading.Event) -> None:
-        """Tick until `stop` is set."""
+        """Tick until `stop` is set; then wait for what is at work."""
+        pool = ThreadPoolExecutor(TICKS_AT_ONCE, thread_name_prefix="Tick")
         while not stop.is_set():
-            try:
-                self._tick()
-                self.done += 1
-            except ThriveError as error:
-                self.failed += 1
-                _logger.warning("tick: %s: %s", error.code, error.what)
-            except Exception:
-                self.failed += 1
-                _logger.exception("tick")
+            self._guarded(lambda: self._begin(pool), counts=False)
             stop.wait(self._every)
+        pool.shutdown(cancel_futures=True)
+
+    def _begin(self, pool: ThreadPoolExecutor) -> None:
+        self._at_work = {key: each for key, each in self._at_work.items() if not each.done()}
+        for key, tick in self._ticks():
+            if key not in self._at_work:
+                self._at_work[key] = pool.submit(self._guarded, tick)
+
+    def _guarded(self, work: Callable[[], object], *, counts: bool = True) -> None:
+        failed = True
+        try:
+            work()
+            failed = False
+        except ThriveError as error:
+            _logger.warning("tick: %s: %s", error.code, error.what)
+        except Exception:
+            _logger.exception("tick")
+        with self._counting:
+            self.failed += failed
+            self.done += counts and not failed
 
 
 class Child:
@@ -73,16 +95,12 @@ class Child:
                 self._live_once(stop)
                 stop.wait(self._pause)
         finally:
-            self._leave()
+            if self.process is not None:
+                _interrupt(self.process)
 
     def _live_once(self, stop: threading.Event) -> None:
         began = time.monotonic()
-        self.process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.DEVNULL,
-            env=self._environment,
-            start_new_session=True,
-        )
+        self.process = _start(self._command, self._environment)
         self.starts += 1
         while self.process.poll() is None and not stop.wait(LOOK_EVERY_S):
             pass
@@ -90,17 +108,98 @@ class Child:
             return
         _logger.warning("the worker left with %s and is started again", self.process.returncode)
         healthy = time.monotonic() - began > HEALTHY_S
-        self._pause = 0.0 if healthy else min(max(0.5, self._pause * 2), LONGEST_PAUSE_S)
+        self._pause = 0.0 if healthy else _longer(self._pause)
 
-    def _leave(self) -> None:
-        if self.process is None or self.process.poll() is not None:
+
+class Errands:
+    """Starts a process for each place with something to do, and lets it leave when it is done.
+
+    One that fails is started again after a growing pause. At the end all are interrupted.
+
+    Args:
+        wanted: returns the places with something to do.
+        command: returns the program and its arguments for a place.
+        at_once: how many may run.
+        every: seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        wanted: Callable[[], Iterable[str]],
+        command: Callable[[str], Sequence[str]],
+        at_once: int,
+        every: float = ERRANDS_EVERY_S,
+    ) -> None:
+        self.starts = 0
+        self._wanted = wanted
+        self._command = command
+        self._at_once = at_once
+        self._every = every
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._pauses: dict[str, tuple[float, float]] = {}
+        self._begun: dict[str, float] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Run errands until `stop` is set; then stop those that run."""
+        try:
+            while not stop.wait(self._every):
+                self._look()
+        finally:
+            for process in self._running.values():
+                _interrupt(process)
+
+    def _look(self) -> None:
+        self._settle()
+        try:
+            wanted = set(self._wanted()) - self._running.keys()
+        except ThriveError as error:
+            _logger.warning("workers: %s: %s", error.code, error.what)
             return
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(LEAVE_S)
-                return
+        ready = [
+            each for each in wanted if self._pauses.get(each, (0.0, 0.0))[0] < time.monotonic()
+        ]
+        ready.sort(key=lambda place: self._begun.get(place, 0.0))  # who waited longest comes first
+        for place in ready[: self._at_once - len(self._running)]:
+            self._running[place] = _start(self._command(place))
+            self._begun[place] = time.monotonic()
+            self.starts += 1
+
+    def _settle(self) -> None:
+        """Forget those that left, and remember who failed."""
+        for place, process in list(self._running.items()):
+            if process.poll() is None:
+                continue
+            del self._running[place]
+            if process.returncode == 0:
+                self._pauses.pop(place, None)
+                continue
+            pause = _longer(self._pauses.get(place, (0.0, 0.0))[1])
+            self._pauses[place] = (time.monotonic() + pause, pause)
+            _logger.warning("the worker of %s left with %s", place, process.returncode)
+
+
+def _longer(pause: float) -> float:
+    return min(max(0.5, pause * 2), LONGEST_PAUSE_S)
+
+
+def _start(
+    command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own: a Ctrl-C at the terminal is ours to pass on."""
+    return subprocess.Popen(
+        list(command), stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+    )
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process, the friendly way first."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LEAVE_S)
 
 
 class Background:
@@ -108,16 +207,18 @@ class Background:
 
     Args:
         ticker: the tick, None to run none here.
-        child: the worker, None to run none here.
+        workers: what keeps or starts worker processes; empty to run none here.
     """
 
-    def __init__(self, ticker: Ticker | None = None, child: Child | None = None) -> None:
+    def __init__(
+        self, ticker: Ticker | None = None, workers: Sequence[Child | Errands] = ()
+    ) -> None:
         self._ticker = ticker
-        self._child = child
+        self._workers = workers
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=each.run, args=(self._stop,), name=type(each).__name__)
-            for each in (ticker, child)
+            for each in (ticker, *workers)
             if each is not None
         ]
 
@@ -127,7 +228,7 @@ class Background:
             thread.start()
 
     def stop(self) -> None:
-        """Let the tick at work end, and the child leave."""
+        """Let the ticks at work end, and the workers leave."""
         self._stop.set()
         for thread in self._threads:
             if thread.ident is not None:
@@ -139,6 +240,6 @@ class Background:
         if self._ticker is not None:
             counted["thrive_ticks_total"] = self._ticker.done
             counted["thrive_tick_failures_total"] = self._ticker.failed
-        if self._child is not None:
-            counted["thrive_worker_starts_total"] = self._child.starts
+        if self._workers:
+            counted["thrive_worker_starts_total"] = sum(each.starts for each in self._workers)
         return counted

@@ -58,7 +58,7 @@ def server(
     # Starlette is for servers alone: importing it here would slow every command down
     process, hosting = (import_module(f"thrive.server.{part}") for part in ("process", "hosting"))
     options = process.ServerOptions(host=host, port=port, allow_hosts=tuple(allow_host or ()))
-    return ServerStopped(url=hosting.host_project(ctx, options, with_worker=worker))
+    return ServerStopped(url=hosting.host_projects(ctx, options, with_worker=worker))
 
 
 def _team_context(ctx: Context, database: str, objects: str, project: str) -> Context:

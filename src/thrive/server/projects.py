@@ -3,6 +3,7 @@
 import threading
 
 from thrive.domain.errors import NotFound
+from thrive.domain.project import Project
 from thrive.store import projects
 from thrive.store.home import Home
 
@@ -32,6 +33,15 @@ class Homes:
             project = next((p for p in projects.every(tx) if p.project_id == project_id), None)
         if project is None:
             raise NotFound(f"There is no project {project_id}.")
-        home = Home(project, self.main.database, self.main.blobs, self.main.folder)
+        return self._opened(project)
+
+    def every(self) -> list[Home]:
+        """Return the home of each project, those that were created since included."""
+        with self.main.read() as tx:
+            known = projects.every(tx)
+        return [self._homes.get(project.project_id) or self._opened(project) for project in known]
+
+    def _opened(self, project: Project) -> Home:
+        home = self.main.beside(project)
         with self._lock:
-            return self._homes.setdefault(project_id, home)
+            return self._homes.setdefault(project.project_id, home)

@@ -39,16 +39,32 @@ class Home:
         database: where rows live.
         blobs: where bytes live.
         folder: the local folder for logs, caches and temporary files.
+        record: the folder of `home.json`, where that is another one.
     """
 
     def __init__(
-        self, project: Project, database: Database, blobs: BlobStore, folder: Path
+        self,
+        project: Project,
+        database: Database,
+        blobs: BlobStore,
+        folder: Path,
+        record: Path | None = None,
     ) -> None:
         self.project = project
         self.project_id = project.project_id
         self.database = database
         self.blobs = blobs
         self.folder = folder
+        self._record_folder = record or folder
+
+    def beside(self, project: Project) -> "Home":
+        """Return the home of another project of the same stores.
+
+        It shares the connections, which `close` of either closes, and nothing on the disk: a
+        project's logs are its own.
+        """
+        folder = made(self._record_folder / "projects" / project.project_id)
+        return Home(project, self.database, self.blobs, folder, self._record_folder)
 
     @property
     def log_folder(self) -> Path:
@@ -88,9 +104,9 @@ class Home:
 
     def object_endpoint(self) -> str:
         """Return the address of this home's object store; empty for AWS, or without one."""
-        known = self.folder / "home.json"
+        known = (self._record_folder / "home.json").exists()
         return object_endpoint() or str(
-            _record(self.folder).get("endpoint", "") if known.exists() else ""
+            _record(self._record_folder).get("endpoint", "") if known else ""
         )
 
     def close(self) -> None:

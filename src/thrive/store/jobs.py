@@ -10,7 +10,7 @@ from thrive.domain.errors import Conflict, NotFound
 from thrive.domain.project import Job, JobState
 from thrive.store.database import Tx
 from thrive.store.rows import from_row, insert_missing, many, mine, one, to_row
-from thrive.store.tables import jobs, leases
+from thrive.store.tables import jobs, leases, projects
 
 
 def _machine_us() -> int:
@@ -67,6 +67,18 @@ def take(tx: Tx, project_id: str, seconds: float, job_id: str | None = None) -> 
     )
     _update(tx, project_id, job.job_id, job.fence, taken)
     return taken
+
+
+def due_projects(tx: Tx) -> list[str]:
+    """Return the ids of all projects of the store that have a job to take now."""
+    now = _machine_us()
+    mine_due = jobs.c.project_id == projects.c.project_id
+    expired = mine_due & (jobs.c.state == JobState.RUNNING.value) & (jobs.c.lease_until < now)
+    waiting = mine_due & (jobs.c.state == JobState.WAITING.value) & (jobs.c.run_at <= now)
+    query = sa.select(projects.c.project_id).where(
+        sa.or_(*(sa.exists().where(each) for each in (expired, waiting)))
+    )
+    return list(tx.execute(query).scalars())
 
 
 def report(
