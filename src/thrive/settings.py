@@ -40,6 +40,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mail_from: Annotated[
         str, Meta(description="The address that messages to teams are sent from.")
     ] = "thrive@localhost"
+    online_store: Annotated[
+        str,
+        Meta(
+            description="Where the newest feature values are kept for serving: "
+            "`postgresql://user@host/database`; a file in the home if empty."
+        ),
+    ] = ""
     openlineage: Annotated[
         str,
         Meta(

@@ -1,13 +1,18 @@
 """The online store: the newest row of each key of each view, read at inference.
 
-One port, `OnlineStore`; one store a project: SQLite in the home's folder by default. What it holds
+One port, `OnlineStore`; one store a project: SQLite in the home's folder by default,
+PostgreSQL for a team whose hosts share one. What it holds
 can be computed again at any time: it has no backup and needs none.
 """
 
+import json
 from pathlib import Path
 
+from thrive.domain.errors import UsageError
+from thrive.settings import read_settings
 from thrive.store.online.lookup import Lookup, OnlineRows
 from thrive.store.online.port import OnlineStore, OnlineTable, RawRows, Written
+from thrive.store.online.postgresql import PostgresOnline
 from thrive.store.online.sqlite import SqliteOnline
 
 __all__ = [
@@ -15,6 +20,7 @@ __all__ = [
     "OnlineRows",
     "OnlineStore",
     "OnlineTable",
+    "PostgresOnline",
     "RawRows",
     "SqliteOnline",
     "Written",
@@ -24,10 +30,27 @@ __all__ = [
 FOLDER = "online"
 
 
-def open_online(home_folder: Path) -> OnlineStore:
-    """Return the online store of a home.
+def open_online(home_folder: Path, address: str | None = None) -> OnlineStore:
+    """Return the online store of a home: where the setting `online_store` says, else in its folder.
 
     Args:
         home_folder: the folder of the home on this machine.
+        address: instead of the setting.
+
+    Raises:
+        UsageError: the address is of a store that is not known.
     """
-    return SqliteOnline(home_folder / FOLDER / "features.db")
+    address = read_settings().online_store if address is None else address
+    if not address:
+        return SqliteOnline(home_folder / FOLDER / "features.db")
+    if address.startswith(("postgresql://", "postgres://")):
+        return PostgresOnline(address, _project_of(home_folder))
+    raise UsageError(
+        f"{address.partition(':')[0][:40]!r} is no online store.",
+        "THRIVE_ONLINE_STORE=postgresql://user@host/database, or leave it empty",
+    )
+
+
+def _project_of(home_folder: Path) -> str:
+    """Return the id of the project whose home this is: stores are shared by projects."""
+    return str(json.loads((home_folder / "home.json").read_text())["project"])
