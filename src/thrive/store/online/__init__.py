@@ -1,8 +1,8 @@
 """The online store: the newest row of each key of each view, read at inference.
 
 One port, `OnlineStore`; one store a project: SQLite in the home's folder by default,
-PostgreSQL for a team whose hosts share one. What it holds
-can be computed again at any time: it has no backup and needs none.
+PostgreSQL, Redis or Valkey for a team whose hosts share one. What it holds can be computed again at
+any time: it has no backup and needs none.
 """
 
 import json
@@ -13,6 +13,7 @@ from thrive.settings import read_settings
 from thrive.store.online.lookup import Lookup, OnlineRows
 from thrive.store.online.port import OnlineStore, OnlineTable, RawRows, Written
 from thrive.store.online.postgresql import PostgresOnline
+from thrive.store.online.redis import RedisOnline
 from thrive.store.online.sqlite import SqliteOnline
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "OnlineTable",
     "PostgresOnline",
     "RawRows",
+    "RedisOnline",
     "SqliteOnline",
     "Written",
     "open_online",
@@ -45,9 +47,11 @@ def open_online(home_folder: Path, address: str | None = None) -> OnlineStore:
         return SqliteOnline(home_folder / FOLDER / "features.db")
     if address.startswith(("postgresql://", "postgres://")):
         return PostgresOnline(address, _project_of(home_folder))
+    if address.startswith(("redis://", "rediss://", "valkey://", "valkeys://")):
+        return RedisOnline(address, _project_of(home_folder))
     raise UsageError(
         f"{address.partition(':')[0][:40]!r} is no online store.",
-        "THRIVE_ONLINE_STORE=postgresql://user@host/database, or leave it empty",
+        "THRIVE_ONLINE_STORE=postgresql://user@host/database, redis://host:6379/0, or nothing",
     )
 
 

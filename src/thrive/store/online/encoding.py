@@ -4,6 +4,7 @@ Booleans are 0 and 1, times are UTC microseconds (a date is that of its midnight
 texts. A reader gets booleans back as such and times as microseconds.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 INTEGER, REAL, TEXT = "INTEGER", "REAL", "TEXT"
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+"""What no text of a store holds: the end mark of PostgreSQL, halves of characters."""
 
 
 def kind_of(dtype: str) -> str:
@@ -63,3 +66,16 @@ def booleans(columns: Sequence[FeatureColumn]) -> list[int]:
 def as_booleans(values: Sequence[Any]) -> list[Any]:
     """Return 0, 1 and None as booleans and None."""
     return [None if value is None else bool(value) for value in values]
+
+
+def holdable(value: Any, dtype: str) -> Any:
+    """Return a key of a request in the plain type of its column; None if no row can have it."""
+    if value is None or isinstance(value, float):
+        return None
+    if kind_of(dtype) != INTEGER:
+        return value if isinstance(value, str) and not _UNSTORABLE.search(value) else None
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return None
+    return number if -(1 << 63) <= number < 1 << 63 else None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from thrive.domain.errors import NotFound
 from thrive.domain.features import FeatureColumn
 
 if TYPE_CHECKING:
@@ -42,6 +43,20 @@ class RawRows(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     values: list[list[Sequence[Any]]]
 
 
+def require(store: "OnlineStore", tables: Sequence[OnlineTable]) -> None:
+    """See that a store holds some tables.
+
+    Raises:
+        NotFound: one is not there.
+    """
+    for table in tables:
+        if not store.holds(table.digest):
+            raise NotFound(
+                f"The online store holds no view {table.digest[:12]}.",
+                "thrive features materialize",
+            )
+
+
 class OnlineReader(Protocol):
     """Reads the rows of fixed tables."""
 
@@ -71,8 +86,8 @@ class OnlineStore(Protocol):
         """
         ...
 
-    def digests(self) -> set[str]:
-        """Return the digests of the tables that are there."""
+    def holds(self, digest: str) -> bool:
+        """Tell whether a table is there."""
         ...
 
     def drop(self, digest: str) -> None:

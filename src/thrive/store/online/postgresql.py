@@ -4,17 +4,25 @@ A request is one statement. Tables are named by project and digest, columns by p
 replaced in one transaction, in which only rows that differ are written.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from thrive.domain.errors import InfrastructureError, NotFound, StoreUnavailable
-from thrive.store.online.encoding import INTEGER, REAL, as_booleans, booleans, kind_of, plain
-from thrive.store.online.port import AT, OnlineTable, RawRows, Written
+from thrive.domain.errors import InfrastructureError, StoreUnavailable
+from thrive.store.online.encoding import INTEGER, REAL, as_booleans, booleans, holdable, kind_of
+from thrive.store.online.encoding import plain as plain_rows
+from thrive.store.online.line import Line
+from thrive.store.online.port import AT, OnlineTable, RawRows, Written, require
 
 if TYPE_CHECKING:
     import polars as pl
 
 _TYPES = {INTEGER: "bigint", REAL: "double precision"}
+_READING = "-c statement_timeout=1000 -c default_transaction_read_only=on"
+"""A request waits a second at most."""
+_BEGIN = 24
+"""Characters of a digest in a table's name: names have at most 63."""
 
 
 class PostgresOnline:
@@ -29,6 +37,10 @@ class PostgresOnline:
     """
 
     def __init__(self, address: str, project_id: str) -> None:
+        if find_spec("psycopg") is None:
+            raise InfrastructureError(
+                "The PostgreSQL driver is not installed.", "pip install 'thrive[postgresql]'"
+            )
         self._address = address
         self._project = project_id
 
@@ -37,11 +49,12 @@ class PostgresOnline:
 
         Raises:
             StoreUnavailable: the database does not answer; the rows are those that were there.
+            InfrastructureError: it refuses the rows; they are those that were there.
         """
         names = [*(key.name for key in table.keys), AT, *(column.name for column in table.columns)]
-        rows = plain(newest, names)
+        rows = plain_rows(newest, names)
         name = self._name(table.digest)
-        with _translated(), _connected(self._address) as connection:
+        with self._transaction() as connection:
             connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (name,))
             connection.execute(_create(name, table))
             connection.execute(
@@ -55,18 +68,19 @@ class PostgresOnline:
                 removed = cursor.execute(_remove(name, table)).rowcount
         return Written(rows=rows.height, changed=changed, removed=removed)
 
-    def digests(self) -> set[str]:
-        """Return the digests of the tables that are there: their first 24 characters."""
-        begin = f"o_{self._project}_"
-        with _translated(), _connected(self._address) as connection:
-            found = connection.execute(
-                "select tablename from pg_tables where starts_with(tablename, %s)", (begin,)
-            ).fetchall()
-        return {name.removeprefix(begin) for (name,) in found}
+    def holds(self, digest: str) -> bool:
+        """Tell whether a table is there.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        with self._transaction() as connection:
+            found = connection.execute("select to_regclass(%s)", (self._name(digest),)).fetchone()
+        return found[0] is not None
 
     def drop(self, digest: str) -> None:
         """Remove a table, if it is there."""
-        with _translated(), _connected(self._address) as connection:
+        with self._transaction() as connection:
             connection.execute(f"drop table if exists {self._name(digest)}")
 
     def reader(self, tables: Sequence[OnlineTable]) -> "PostgresReader":
@@ -76,13 +90,7 @@ class PostgresOnline:
             NotFound: a table is not there.
             StoreUnavailable: the database does not answer.
         """
-        there = self.digests()
-        for table in tables:
-            if table.digest[:24] not in there:
-                raise NotFound(
-                    f"The online store holds no view {table.digest[:12]}.",
-                    "thrive features materialize",
-                )
+        require(self, tables)
         return PostgresReader(self._address, tables, [self._name(each.digest) for each in tables])
 
     def close(self) -> None:
@@ -91,11 +99,29 @@ class PostgresOnline:
     def _name(self, digest: str) -> str:
         assert digest.isalnum()
         assert self._project.isalnum()
-        return f'"o_{self._project}_{digest[:24]}"'
+        return f'"o_{self._project}_{digest[:_BEGIN]}"'
+
+    @contextmanager
+    def _transaction(self) -> Generator[Any]:
+        """Give a connection whose block is one transaction; its errors without SQL or address."""
+        import psycopg
+
+        try:
+            with psycopg.connect(self._address, connect_timeout=10) as connection:
+                yield connection
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(
+                "The online store does not answer.", "see THRIVE_ONLINE_STORE, then try again"
+            ) from error
+        except psycopg.Error as error:
+            said = error.diag.message_primary or type(error).__name__
+            raise InfrastructureError(
+                f"The online store refuses it: {said}.", "see THRIVE_ONLINE_STORE"
+            ) from error
 
 
 class PostgresReader:
-    """Reads rows of fixed tables on one connection, renewed when it breaks.
+    """Reads rows of fixed tables on one connection.
 
     Args:
         address: the database.
@@ -104,11 +130,12 @@ class PostgresReader:
     """
 
     def __init__(self, address: str, tables: Sequence[OnlineTable], names: Sequence[str]) -> None:
+        import psycopg
+
         self._address = address
-        self._connection: Any = None
-        kinds = {key.name: kind_of(key.dtype) for table in tables for key in table.keys}
-        self._kinds = kinds
-        self._query = _query(tables, names, kinds)
+        self._line: Line[Any] = Line(self._connect, (psycopg.Error,))
+        self._kinds = {key.name: key.dtype for table in tables for key in table.keys}
+        self._query = _query(tables, names, self._kinds)
         self._shape = [(len(table.columns), booleans(table.columns)) for table in tables]
 
     def read(self, keys: Sequence[Mapping[str, Any]]) -> RawRows:
@@ -118,10 +145,9 @@ class PostgresReader:
             StoreUnavailable: the database does not answer.
         """
         wanted = [
-            [_typed(key.get(name), kind) for key in keys] for name, kind in self._kinds.items()
+            [holdable(key.get(name), dtype) for key in keys] for name, dtype in self._kinds.items()
         ]
-        with _translated():
-            rows = self._rows(wanted)
+        rows = self._line.ask(lambda to: to.execute(self._query, wanted, prepare=True).fetchall())
         width = sum(1 + count for count, _ in self._shape)
         cells: list[Sequence[Any]] = [*zip(*rows, strict=True)] if rows else [()] * width
         at: list[Sequence[int | None]] = []
@@ -138,64 +164,18 @@ class PostgresReader:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._line.close()
 
-    def _rows(self, wanted: list[list[Any]]) -> list[tuple[Any, ...]]:
+    def _connect(self) -> Any:
         import psycopg
 
-        if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._address, autocommit=True, connect_timeout=2)
-        try:
-            return self._connection.execute(self._query, wanted, prepare=True).fetchall()
-        except psycopg.OperationalError:
-            self.close()
-            raise
-
-
-def _connected(address: str) -> Any:
-    """Return a connection whose block is one transaction."""
-    import psycopg
-
-    return psycopg.connect(address, connect_timeout=10)
-
-
-class _translated:  # noqa: N801 - reads as the verb it is
-    """Turns the driver's errors into ours, without its SQL or its address."""
-
-    def __enter__(self) -> None:
-        try:
-            import psycopg  # noqa: F401 - is it there?
-        except ImportError:
-            raise InfrastructureError(
-                "The PostgreSQL driver is not installed.", "pip install 'thrive[postgresql]'"
-            ) from None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        import psycopg
-
-        if isinstance(error, psycopg.OperationalError):
-            raise StoreUnavailable(
-                "The online store does not answer.", "see THRIVE_ONLINE_STORE, then try again"
-            ) from error
-
-
-def _typed(value: Any, kind: str) -> Any:
-    """Return a key in the type of its column; None for one that no row can have."""
-    if value is None or isinstance(value, float):
-        return None
-    if kind != INTEGER:
-        return value if isinstance(value, str) and _storable(value) else None
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        return None
-    return number if -(1 << 63) <= number < 1 << 63 else None
-
-
-def _storable(text: str) -> bool:
-    return not any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text)
+        return psycopg.connect(
+            self._address,
+            autocommit=True,
+            connect_timeout=2,
+            tcp_user_timeout=2000,
+            options=_READING,
+        )
 
 
 def _sql_type(dtype: str) -> str:
@@ -237,7 +217,7 @@ def _query(tables: Sequence[OnlineTable], names: Sequence[str], kinds: Mapping[s
     """Return the query of many keys: an array of values a key column in, a row a key out."""
     given = {name: f"e.v{place}" for place, name in enumerate(kinds)}
     arrays = ", ".join(
-        f"%s::{'bigint' if kind == INTEGER else 'text'}[]" for kind in kinds.values()
+        f"%s::{'bigint' if kind_of(dtype) == INTEGER else 'text'}[]" for dtype in kinds.values()
     )
     chosen: list[str] = []
     joins: list[str] = []

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from thrive.domain.errors import DiskFull, InfrastructureError, NotFound
+from thrive.domain.errors import DiskFull, InfrastructureError
 from thrive.store.lock import FileLock
 from thrive.store.online.encoding import as_booleans, booleans, kind_of, plain
-from thrive.store.online.port import AT, OnlineTable, RawRows, Written
+from thrive.store.online.port import AT, OnlineTable, RawRows, Written, require
 
 if TYPE_CHECKING:
     import polars as pl
@@ -63,20 +63,22 @@ class SqliteOnline:
                 _checkpoint(connection, Path(f"{self._path}-wal"))
                 connection.close()
 
-    def digests(self) -> set[str]:
-        """Return the digests of the tables that are there."""
+    def holds(self, digest: str) -> bool:
+        """Tell whether a table is there."""
         if not self._path.exists():
-            return set()
+            return False
         connection = self._connect()
         try:
-            names = connection.execute("select name from sqlite_schema where type = 'table'")
-            return {name.removeprefix("v_") for (name,) in names}
+            found = connection.execute(
+                "select 1 from sqlite_schema where type = 'table' and name = ?", (f"v_{digest}",)
+            )
+            return found.fetchone() is not None
         finally:
             connection.close()
 
     def drop(self, digest: str) -> None:
         """Remove a table, if it is there."""
-        if digest not in self.digests():
+        if not self.holds(digest):
             return
         with FileLock(self._path.with_suffix(".lock")).held():
             connection = self._connect()
@@ -91,13 +93,7 @@ class SqliteOnline:
         Raises:
             NotFound: a table is not there.
         """
-        there = self.digests()
-        for table in tables:
-            if table.digest not in there:
-                raise NotFound(
-                    f"The online store holds no view {table.digest[:12]}.",
-                    "thrive features materialize",
-                )
+        require(self, tables)
         return SqliteReader(self._path, tables)
 
     def close(self) -> None:

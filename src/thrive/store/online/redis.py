@@ -1,0 +1,218 @@
+"""The online store in Redis or Valkey: a hash a version of a view, a field a key.
+
+A request is one round trip: an HMGET a view, sent together. Values are MessagePack arrays of the
+event time and the columns. A view is replaced in one MULTI, which writes only rows that differ.
+"""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from thrive.domain.errors import Conflict, InfrastructureError, StoreUnavailable
+from thrive.store.online.encoding import as_booleans, booleans, holdable
+from thrive.store.online.encoding import plain as plain_rows
+from thrive.store.online.line import Line
+from thrive.store.online.port import AT, OnlineTable, RawRows, Written, require
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Any]).decode
+_BATCH = 5_000
+_TRIES = 3
+
+
+class RedisOnline:
+    """Keeps the newest rows in a Redis or Valkey server.
+
+    Args:
+        address: `redis://`, `rediss://` or `valkey://` user:password@host:port/number.
+        project_id: the project: several share a server.
+
+    Raises:
+        InfrastructureError: the driver is not installed.
+    """
+
+    def __init__(self, address: str, project_id: str) -> None:
+        if find_spec("redis") is None:
+            raise InfrastructureError(
+                "The Redis driver is not installed.", "pip install 'thrive[redis]'"
+            )
+        self._address = address.replace("valkey", "redis", 1)
+        self._begin = f"thrive:{project_id}:"
+
+    def publish(self, table: OnlineTable, newest: "pl.DataFrame") -> Written:
+        """Make the hash hold exactly these rows; readers see the old ones or the new ones.
+
+        Raises:
+            StoreUnavailable: the server does not answer; the rows are those that were there.
+            Conflict: others kept writing the same view.
+        """
+        from redis.exceptions import WatchError
+
+        rows = plain_rows(
+            newest, [*(key.name for key in table.keys), AT, *(each.name for each in table.columns)]
+        )
+        wanted = _packed(rows, len(table.keys))
+        with self._connected() as connection:
+            for _ in range(_TRIES):
+                try:
+                    return self._replace(connection, table.digest, wanted)
+                except WatchError:
+                    continue
+        raise Conflict(
+            f"Others keep writing the view {table.digest[:12]}.", "thrive features materialize"
+        )
+
+    def holds(self, digest: str) -> bool:
+        """Tell whether a view is there.
+
+        Raises:
+            StoreUnavailable: the server does not answer.
+        """
+        with self._connected() as connection:
+            return bool(connection.sismember(f"{self._begin}views", digest))
+
+    def drop(self, digest: str) -> None:
+        """Remove a view, if it is there."""
+        with self._connected() as connection, connection.pipeline(transaction=True) as change:
+            change.srem(f"{self._begin}views", digest)
+            change.unlink(self._begin + digest)
+            change.execute()
+
+    def reader(self, tables: Sequence[OnlineTable]) -> "RedisReader":
+        """Return a reader of some views.
+
+        Raises:
+            NotFound: one is not there.
+            StoreUnavailable: the server does not answer.
+        """
+        require(self, tables)
+        return RedisReader(self._address, tables, [self._begin + each.digest for each in tables])
+
+    def close(self) -> None:
+        """Do nothing: connections live as long as a write or a reader."""
+
+    def _replace(self, connection: Any, digest: str, wanted: dict[bytes, bytes]) -> Written:
+        name = self._begin + digest
+        with connection.pipeline(transaction=True) as change:
+            change.watch(name)
+            known: dict[bytes, bytes] = change.hgetall(name)
+            changed = [pair for pair in wanted.items() if known.get(pair[0]) != pair[1]]
+            gone = list(known.keys() - wanted.keys())
+            change.multi()
+            change.sadd(f"{self._begin}views", digest)
+            for first in range(0, len(changed), _BATCH):
+                change.hset(name, mapping=dict(changed[first : first + _BATCH]))
+            for first in range(0, len(gone), _BATCH):
+                change.hdel(name, *gone[first : first + _BATCH])
+            change.execute()
+        return Written(rows=len(wanted), changed=len(changed), removed=len(gone))
+
+    @contextmanager
+    def _connected(self) -> Generator[Any]:
+        """Give a connection; its errors without the address."""
+        from redis.exceptions import ConnectionError as Broken
+        from redis.exceptions import RedisError, WatchError
+        from redis.exceptions import TimeoutError as Late
+
+        connection: Any = None
+        try:
+            connection = _connection(self._address, seconds=60.0)
+            yield connection
+        except (Broken, Late) as error:
+            raise StoreUnavailable(
+                "The online store does not answer.", "see THRIVE_ONLINE_STORE, then try again"
+            ) from error
+        except WatchError:
+            raise
+        except RedisError as error:
+            raise InfrastructureError(
+                f"The online store refuses it: {error}.", "see THRIVE_ONLINE_STORE"
+            ) from error
+        finally:
+            if connection is not None:
+                connection.close()
+
+
+class RedisReader:
+    """Reads rows of fixed views on one connection.
+
+    Args:
+        address: the server.
+        tables: which.
+        names: what they are called there.
+    """
+
+    def __init__(self, address: str, tables: Sequence[OnlineTable], names: Sequence[str]) -> None:
+        from redis.exceptions import RedisError
+
+        self._line: Line[Any] = Line(lambda: _connection(address, seconds=1.0), (RedisError,))
+        self._tables = [
+            (name, [(key.name, key.dtype) for key in table.keys])
+            for table, name in zip(tables, names, strict=True)
+        ]
+        self._shape = [(len(table.columns), booleans(table.columns)) for table in tables]
+
+    def read(self, keys: Sequence[Mapping[str, Any]]) -> RawRows:
+        """Return the rows of keys, in their order.
+
+        Raises:
+            StoreUnavailable: the server does not answer.
+        """
+        found = self._line.ask(lambda connection: self._ask(connection, keys)) if keys else []
+        at: list[Sequence[int | None]] = []
+        values: list[list[Sequence[Any]]] = []
+        for place, (count, flags) in enumerate(self._shape):
+            nothing = [None] * (count + 1)
+            rows = [_decode(row) if row else nothing for row in found[place]] if keys else []
+            columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * (count + 1)
+            at.append(columns[0])
+            cells = columns[1:]
+            for flag in flags:
+                cells[flag] = as_booleans(cells[flag])
+            values.append(cells)
+        return RawRows(at=at, values=values)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._line.close()
+
+    def _ask(self, connection: Any, keys: Sequence[Mapping[str, Any]]) -> list[list[bytes | None]]:
+        with connection.pipeline(transaction=False) as question:
+            for name, parts in self._tables:
+                fields = [
+                    _encode([holdable(key.get(part), dtype) for part, dtype in parts])
+                    for key in keys
+                ]
+                question.hmget(name, fields)
+            return question.execute()
+
+
+def _connection(address: str, *, seconds: float) -> Any:
+    """Return a client of one connection that answers in `seconds` or fails, and tries once."""
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return Redis.from_url(
+        address,
+        socket_timeout=seconds,
+        socket_connect_timeout=min(seconds, 5.0),
+        single_connection_client=True,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _packed(rows: "pl.DataFrame", keys: int) -> dict[bytes, bytes]:
+    """Return key = row, both packed."""
+    return dict(_pairs(rows, keys))
+
+
+def _pairs(rows: "pl.DataFrame", keys: int) -> Iterator[tuple[bytes, bytes]]:
+    for row in rows.iter_rows():
+        yield _encode(row[:keys]), _encode(row[keys:])
