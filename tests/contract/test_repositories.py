@@ -11,6 +11,7 @@ from thrive.domain.clock import ClockMode, ClockState
 from thrive.domain.errors import Conflict, NotFound, Refused, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.monitoring import AlertState
+from thrive.domain.prediction import SegmentName
 from thrive.domain.project import JobState
 from thrive.domain.release import ReleaseState
 from thrive.domain.run import MetricPoint, RunState, Use
@@ -244,8 +245,21 @@ def test_sealed_logs_are_known_once_and_found_by_time(home, project):
         assert predictions.find_sealed(tx, project) == [nouns.sealed(), later]
         assert predictions.find_sealed(tx, project, 21, 31) == [later]
         assert predictions.find_sealed(tx, project, 0, 10) == []
-        assert predictions.sealed_up_to(tx, project, "h1", 0, 0) == 200
-        assert predictions.sealed_up_to(tx, project, "h2", 0, 0) == 0
+        segment = SegmentName(0, 0)
+        assert predictions.sealed_to(tx, project, "h1", segment).to_offset == 200
+        assert predictions.sealed_to(tx, project, "h2", segment).to_offset == 0
+
+
+def test_only_what_goes_on_where_a_segment_ends_is_appended(home, project):
+    first = nouns.sealed(from_offset=64, to_offset=128)
+    second = nouns.sealed(from_offset=128, to_offset=200)
+    overlapping = nouns.sealed(from_offset=64, to_offset=500)
+    beyond = nouns.sealed(from_offset=300, to_offset=400)
+    with home.write() as tx:
+        assert predictions.append_sealed(tx, project, [second]) == 0
+        assert predictions.append_sealed(tx, project, [first, second]) == 2
+        assert predictions.append_sealed(tx, project, [first, overlapping, beyond]) == 0
+        assert predictions.find_sealed(tx, project) == [first, second]
 
 
 def test_outcomes_are_inserted_once_and_read_as_they_were_known(home, project):

@@ -25,6 +25,8 @@ BUILDERS = PEOPLE | {Role.CI}
 """May add data, run pipelines and register versions."""
 RELEASERS = frozenset({Role.ML_ENGINEER, Role.PLATFORM})
 """May move live traffic."""
+HOSTS = RELEASERS | {Role.SERVE}
+"""May serve: the agents of serving hosts, and whoever moves the traffic they answer."""
 REPORTERS = BUILDERS | {Role.SERVE}
 """May report what was predicted and what really happened."""
 KEEPERS = frozenset({Role.PLATFORM})

@@ -1,8 +1,28 @@
 """What was answered, and what really happened."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+
+
+class SegmentName(NamedTuple):
+    """One segment of the prediction log: the number of its worker, and its own."""
+
+    worker: int
+    segment: int
+
+
+class SealedTo(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a segment a store has: everything before `to_offset`."""
+
+    worker: int
+    segment: int
+    to_offset: int
+
+    @property
+    def name(self) -> SegmentName:
+        """Which segment it is."""
+        return SegmentName(self.worker, self.segment)
 
 
 class SealedLog(msgspec.Struct, frozen=True, kw_only=True):

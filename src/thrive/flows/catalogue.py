@@ -44,6 +44,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.registry.operations",
     "thrive.release.operations",
     "thrive.server.operations",
+    "thrive.serving.host_operations",
     "thrive.serving.operations",
     "thrive.tracking.operations",
     "thrive.ui.operations",

@@ -26,7 +26,14 @@ from thrive.serving.counters import common_revisions, read_states
 from thrive.serving.hosts import HEARTBEAT_EVERY_S
 from thrive.serving.numbers import own_numbers
 from thrive.serving.packages import PackageCache
-from thrive.serving.routes import FILE_NAME, Routes, ServedModel, mark_checked, write_routes
+from thrive.serving.routes import (
+    FILE_NAME,
+    Routes,
+    ServedModel,
+    mark_checked,
+    read_routes,
+    write_routes,
+)
 from thrive.serving.workers import WorkerPool
 
 _logger = logging.getLogger(__name__)
@@ -34,7 +41,12 @@ _logger = logging.getLogger(__name__)
 POLL_EVERY_S = 0.25
 RETRY_S = 2.0
 """How long a package that could not be had is left alone before it is asked for again."""
+RECONNECT_S = 1.0
 SHIP_EVERY_S = 15.0
+LONGEST_WAIT_S = 10.0
+"""How long one question for new routes may wait for an answer: an answer proves the way is open."""
+LEAVE_S = 20.0
+"""How long a shipment under way is waited for at the end; what it leaves is shipped next time."""
 TURN_S = 0.05
 ANNOUNCEMENT = "serving.json"
 _LOCK = "agent.lock"
@@ -61,6 +73,10 @@ class AgentOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Agent:
     """Follows the routing table, keeps the workers alive, ships what they log.
 
+    Each of the three, and the heartbeat, has a thread of its own: whatever hangs while the control
+    plane is out of reach holds up nothing else. What was last in force is kept in the cache, so
+    that a host serves on, and starts again, without a control plane.
+
     Args:
         plane: the control plane.
         cache: the folder of routing file and packages.
@@ -77,12 +93,13 @@ class Agent:
         self._routes: Routes | None = None
         self._wanted: Routes | None = None
         self._retry_at = 0.0
+        self._contact = Contact()
         self.agent_id = blake2b(
             f"{socket.gethostname()}|{cache}".encode(), digest_size=16
         ).hexdigest()
 
-    def run(self, stop: threading.Event, announce: Callable[[str], None]) -> str:
-        """Serve until `stop` is set; return the address that was served.
+    def run(self, stop: threading.Event, announce: Callable[[str], None]) -> ServingHost:
+        """Serve until `stop` is set; return the host's last word.
 
         Args:
             stop: set it to drain and leave.
@@ -91,52 +108,87 @@ class Agent:
         Raises:
             Refused: the address is not of this machine alone.
             Conflict: another agent serves this home, or the port is taken.
+            StoreUnavailable: the control plane is gone, and nothing of it is known here.
         """
         _require_loopback(self._options.host)
         with _only_agent(self._cache), _listen(self._options) as listening:
             url = _url(self._options.host, listening)
             shutil.rmtree(self._cache / STATES, ignore_errors=True)
-            (self._cache / FILE_NAME).unlink(missing_ok=True)
+            known = self._take_known()
             numbers = own_numbers(self._plane, self._log, self._options.workers)
             pool = WorkerPool(listening, numbers, self._cache, self._log, self._options.limits)
             pool.keep()  # workers wait for their first routes: both start at once
-            self._follow()
-            if self._routes is not None:
-                self._packages.drop_all_but(self._routes.packages())
-            shipper = threading.Thread(target=self._ship_often, args=(stop,), daemon=True)
-            shipper.start()
+            self._begin(known)
+            ready = threading.Event()
+            shipping = self._repeat(stop, self._ship)
+            self._repeat(stop, self._follow_on)
+            self._repeat(stop, lambda: self._say(ready, url))
             try:
-                self._watch(pool, url, stop, announce)
+                self._watch(pool, stop, ready, lambda: self._announce(url, announce))
             finally:
                 stop.set()
                 (self._cache / ANNOUNCEMENT).unlink(missing_ok=True)
                 pool.stop()
-                shipper.join()
-                self._attempt(self._plane.ship)
-                self._say("")
-        return url
+                shipping.join(LEAVE_S)
+                last = self._leave()
+        return msgspec.structs.replace(last, url=url)
+
+    def _take_known(self) -> Routes | None:
+        """Return the routes of last time as far as their packages are here, whole and undamaged.
+
+        Workers do not see them before it is known whether the control plane has newer ones.
+        """
+        self._packages.drop_damaged()
+        try:
+            known = read_routes(self._cache)
+        except (ThriveError, OSError, msgspec.MsgspecError):
+            return None
+        finally:
+            (self._cache / FILE_NAME).unlink(missing_ok=True)
+        whole = {
+            name: served
+            for name, served in known.models.items()
+            if all(self._packages.has(each.package) for each in served.variants)
+        }
+        return msgspec.structs.replace(known, models=whole)
+
+    def _begin(self, known: Routes | None) -> None:
+        """Write the first routing file: the control plane's, or what is known from last time."""
+        self._routes = known
+        self._follow(0.0)
+        if self._routes is known is not None:
+            write_routes(self._cache, known)
+        if self._routes is not None:
+            self._packages.drop_all_but(self._routes.packages())
+
+    def _repeat(self, stop: threading.Event, step: Callable[[], float]) -> threading.Thread:
+        """Take a step again and again on a thread; it returns how long to pause (s)."""
+
+        def run() -> None:
+            while not stop.is_set():
+                try:
+                    pause = step()
+                except Exception:
+                    _logger.exception("serving goes on without this step")
+                    pause = RETRY_S
+                stop.wait(pause)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
 
     def _watch(
         self,
         pool: WorkerPool,
-        url: str,
         stop: threading.Event,
-        announce: Callable[[str], None],
+        ready: threading.Event,
+        announce: Callable[[], None],
     ) -> None:
-        poll_at = beat_at = 0.0
-        announced = False
         while not stop.is_set():
             pool.keep()
-            now = time.monotonic()
-            if now >= poll_at:
-                self._follow()
-                poll_at = now + POLL_EVERY_S
-            if not announced and self._all_ready(pool):
-                announced = True
-                self._announce(url, announce)
-            if announced and now >= beat_at:
-                self._say(url)
-                beat_at = now + HEARTBEAT_EVERY_S
+            if not ready.is_set() and self._all_ready(pool):
+                announce()
+                ready.set()
             stop.wait(TURN_S)
 
     def _announce(self, url: str, announce: Callable[[str], None]) -> None:
@@ -151,24 +203,36 @@ class Agent:
         pids = pool.pids()
         return len(pids) == self._options.workers and ready == pids
 
-    def _follow(self) -> None:
+    def _follow_on(self) -> float:
+        began = time.monotonic()
+        reached = self._follow(max(0.0, min(LONGEST_WAIT_S, self._retry_at - began)))
+        pause = POLL_EVERY_S if reached else RECONNECT_S
+        return max(0.0, began + pause - time.monotonic())
+
+    def _follow(self, wait_s: float) -> bool:
         """Compare the routes with the control plane; when it is gone, the last ones stay."""
         try:
-            routes = self._plane.routing()
+            routes = self._plane.routing(wait_s)
         except _TROUBLE as error:
-            _logger.warning("the routing table cannot be read, the last one stays: %s", error)
-            return
+            self._contact.lost(error)
+            return False
+        self._contact.made()
         if routes is not None:
             self._wanted, self._retry_at = routes, 0.0
         if self._wanted is not None and time.monotonic() >= self._retry_at:
-            routes, self._retry_at = self._wanted, math.inf
-            ready = msgspec.structs.replace(
-                routes, models={name: self._ready(one) for name, one in routes.models.items()}
-            )
-            if ready != self._routes:
-                write_routes(self._cache, ready)
-                self._routes = ready
+            self._use(self._wanted)
         mark_checked(self._cache)
+        return True
+
+    def _use(self, wanted: Routes) -> None:
+        """Put routes in force; a model whose packages cannot be had stays as it was."""
+        self._retry_at = math.inf
+        ready = msgspec.structs.replace(
+            wanted, models={name: self._ready(one) for name, one in wanted.models.items()}
+        )
+        if ready != self._routes or not (self._cache / FILE_NAME).exists():
+            write_routes(self._cache, ready)
+            self._routes = ready
 
     def _ready(self, served: ServedModel) -> ServedModel:
         """Return the model with its packages fetched, or as it was if one cannot be had."""
@@ -182,13 +246,26 @@ class Agent:
             return known or msgspec.structs.replace(served, variants=[])
         return served
 
-    def _ship_often(self, stop: threading.Event) -> None:
-        while not stop.wait(SHIP_EVERY_S):
-            self._attempt(self._plane.ship)
+    def _ship(self) -> float:
+        self._attempt(self._plane.ship)
+        return SHIP_EVERY_S
 
-    def _say(self, url: str) -> None:
+    def _say(self, ready: threading.Event, url: str) -> float:
+        if ready.wait(HEARTBEAT_EVERY_S):
+            self._attempt(lambda: self._plane.heartbeat(self._state(url)))
+        return HEARTBEAT_EVERY_S if ready.is_set() else 0.0
+
+    def _leave(self) -> ServingHost:
+        """Bring the rest of the log away and say goodbye, if there is anybody to say it to."""
+        last = self._state("")
+        if self._contact.there:
+            self._attempt(self._plane.ship)
+            self._attempt(lambda: self._plane.heartbeat(last))
+        return last
+
+    def _state(self, url: str) -> ServingHost:
         states = read_states(self._cache)
-        host = ServingHost(
+        return ServingHost(
             agent_id=self.agent_id,
             host=socket.gethostname(),
             url=url,
@@ -198,13 +275,31 @@ class Agent:
             failed=sum(state.failed for state in states),
             dropped=sum(state.dropped for state in states),
         )
-        self._attempt(lambda: self._plane.heartbeat(host))
 
     def _attempt(self, step: Callable[[], object]) -> None:
         try:
             step()
         except _TROUBLE as error:
-            _logger.warning("the control plane is out of reach: %s", error)
+            _logger.warning("%s", error)
+
+
+class Contact:
+    """Whether the control plane was there when it was last asked; says so when that changes."""
+
+    def __init__(self) -> None:
+        self.there = True
+
+    def lost(self, error: Exception) -> None:
+        """Note that it did not answer."""
+        if self.there:
+            _logger.warning("the control plane is gone, the last routes stay in force: %s", error)
+        self.there = False
+
+    def made(self) -> None:
+        """Note that it answered."""
+        if not self.there:
+            _logger.warning("the control plane is back")
+        self.there = True
 
 
 def _require_loopback(host: str) -> None:

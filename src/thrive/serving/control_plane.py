@@ -1,6 +1,8 @@
 """What a serving agent asks of the control plane, and the answer of a home on this machine."""
 
+import threading
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from thrive.contract.parse import parse
 from thrive.contract.schema import Contract, ModelTerms
@@ -18,8 +20,12 @@ from thrive.store.home import Home
 class ControlPlane(Protocol):
     """The little an agent needs; every method may fail while the control plane is gone."""
 
-    def routing(self) -> Routes | None:
-        """Return the routes, or None when they are what was returned last."""
+    def routing(self, wait_s: float) -> Routes | None:
+        """Return the routes, or None when they are what was returned last.
+
+        Args:
+            wait_s: how long it may wait for them to change.
+        """
         ...
 
     def fetch(self, digest: str) -> bytes:
@@ -48,25 +54,16 @@ class LocalControlPlane:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._seen: tuple[int, int] | None = None
-        self._contracts: dict[str, Contract | None] = {}
+        self._reader = RoutesReader(home)
+        self._last: Routes | None = None
 
-    def routing(self) -> Routes | None:
+    def routing(self, wait_s: float) -> Routes | None:  # noqa: ARG002 - looking costs next to nothing
         """Return the routes, or None when nothing changed: that costs two tiny queries."""
-        project_id = self._home.project_id
-        with self._home.read() as tx:
-            clock = projects.clock(tx, project_id)
-            seen = (changes.head(tx, project_id), clock.replay_now)
-            if seen == self._seen:
-                return None
-            served = [self._served(tx, model) for model in models.find(tx, project_id)]
-        self._seen = seen
-        return Routes(
-            project=self._home.project.name,
-            models={each.model: each for each in served},
-            replay=clock.mode is ClockMode.REPLAY,
-            now=clock.replay_now if clock.mode is ClockMode.REPLAY else 0,
-        )
+        routes = self._reader.read()
+        if routes is self._last:
+            return None
+        self._last = routes
+        return routes
 
     def fetch(self, digest: str) -> bytes:
         """Return a blob of the home."""
@@ -85,6 +82,39 @@ class LocalControlPlane:
         """Write the host's row: an observation, without audit."""
         with self._home.write() as tx:
             releases.save_host(tx, self._home.project_id, host)
+
+
+class RoutesReader:
+    """The routes of a home, read anew only after something changed; safe to use from many threads.
+
+    Args:
+        home: the project's home.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._lock = threading.Lock()
+        self._known: tuple[tuple[int, int], Routes] | None = None
+        self._contracts: dict[str, Contract | None] = {}
+
+    def read(self) -> Routes:
+        """Return the routes: the very same object as long as nothing changed."""
+        project = self._home.project
+        with self._lock, self._home.read() as tx:
+            clock = projects.clock(tx, project.project_id)
+            mark = (changes.head(tx, project.project_id), clock.replay_now)
+            if self._known is not None and self._known[0] == mark:
+                return self._known[1]
+            served = [self._served(tx, model) for model in models.find(tx, project.project_id)]
+            routes = Routes(
+                project=project.name,
+                project_id=project.project_id,
+                models={each.model: each for each in served},
+                replay=clock.mode is ClockMode.REPLAY,
+                now=clock.replay_now if clock.mode is ClockMode.REPLAY else 0,
+            )
+            self._known = (mark, routes)
+            return routes
 
     def _served(self, tx: Tx, model: Model) -> ServedModel:
         table = releases.current_routing(tx, self._home.project_id, model.name)
@@ -127,3 +157,13 @@ class LocalControlPlane:
             self._contracts[digest] = parse(stored.text).contract if stored else None
         contract = self._contracts[digest]
         return contract.model.get(table.model, ModelTerms()) if contract else ModelTerms()
+
+_readers: WeakKeyDictionary[Home, RoutesReader] = WeakKeyDictionary()
+_readers_lock = threading.Lock()
+
+
+def routes_of(home: Home) -> Routes:
+    """Return the routes of a home that many hosts ask for: read once for all of them."""
+    with _readers_lock:
+        reader = _readers.setdefault(home, RoutesReader(home))
+    return reader.read()

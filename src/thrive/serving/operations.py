@@ -10,7 +10,7 @@ import msgspec
 from thrive.domain.actor import ANYONE, RELEASERS
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import UsageError
-from thrive.operations import Context, Kind, operation
+from thrive.operations import Context, Kind, Progress, operation
 from thrive.serving.agent import Agent, AgentOptions
 from thrive.serving.control_plane import LocalControlPlane
 from thrive.serving.hosts import HostStatus, seen
@@ -45,24 +45,9 @@ def serve(ctx: Context, *, host: str = "127.0.0.1", port: int = 8100, workers: i
         thrive serve
         thrive serve --port 8100 --workers 2
     """
-    if not 1 <= workers <= MAX_WORKERS or not 0 <= port < 1 << 16:
-        raise UsageError(
-            f"{workers} workers on port {port} cannot be.", f"use 1 to {MAX_WORKERS} workers"
-        )
-    options = AgentOptions(host=host, port=port, workers=workers)
+    options = serving_options(host, port, workers)
     agent = Agent(LocalControlPlane(ctx.home), ctx.home.cache_folder, ctx.home.log_folder, options)
-    stop = threading.Event()
-    with _stopped_by_signals(stop):
-        url = agent.run(stop, lambda url: ctx.progress(0.0, f"serving at {url}"))
-    with ctx.read() as tx:
-        hosts = releases.find_hosts(tx, ctx.project_id)
-    last = next((each for each in hosts if each.agent_id == agent.agent_id), None)
-    return Served(
-        url=url,
-        answered=last.answered if last else 0,
-        failed=last.failed if last else 0,
-        dropped=last.dropped if last else 0,
-    )
+    return serve_until_stopped(agent, ctx.progress)
 
 
 @operation("serving status", role=ANYONE)
@@ -88,6 +73,29 @@ def predictions_show(ctx: Context, prediction_id: str) -> PredictionRecord:
         thrive predictions show 019283740000000100000001000000a0
     """
     return find_prediction(ctx.home, prediction_id)
+
+
+def serving_options(host: str, port: int, workers: int) -> AgentOptions:
+    """Return the options of an agent.
+
+    Raises:
+        UsageError: there are no such ports, or too many workers.
+    """
+    if not 1 <= workers <= MAX_WORKERS or not 0 <= port < 1 << 16:
+        raise UsageError(
+            f"{workers} workers on port {port} cannot be.", f"use 1 to {MAX_WORKERS} workers"
+        )
+    return AgentOptions(host=host, port=port, workers=workers)
+
+
+def serve_until_stopped(agent: Agent, progress: Progress) -> Served:
+    """Run an agent until SIGTERM or SIGINT, and return what it did; raises as `Agent.run` does."""
+    stop = threading.Event()
+    with _stopped_by_signals(stop):
+        last = agent.run(stop, lambda url: progress(0.0, f"serving at {url}"))
+    return Served(
+        url=last.url, answered=last.answered, failed=last.failed, dropped=last.dropped
+    )
 
 
 @contextlib.contextmanager

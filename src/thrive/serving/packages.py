@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from thrive.domain.errors import Damaged
+from thrive.domain.errors import Damaged, ThriveError
 from thrive.packaging.formats.predictor import Predictor
 from thrive.packaging.loader import load_folder
 from thrive.packaging.manifest import MANIFEST_NAME, digest_of, read_manifest
@@ -88,8 +88,26 @@ class PackageCache:
                 _logger.exception("%s does not answer its own example", model)
         return predictor
 
+    def drop_damaged(self) -> None:
+        """Remove packages of which not every byte is what its digest says, and unfinished ones."""
+        for path in self._folder.iterdir() if self._folder.is_dir() else ():
+            if not _is_whole(path):
+                _logger.warning("the copy of package %.12s is damaged: it is removed", path.name)
+                shutil.rmtree(path, ignore_errors=True)
+
     def drop_all_but(self, digests: set[str]) -> None:
         """Remove packages that nothing needs any more."""
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
             if path.name not in digests:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        manifest = read_manifest((folder / MANIFEST_NAME).read_bytes(), digest=folder.name)
+        return all(
+            digest_of((folder / name).read_bytes()) == entry.digest
+            for name, entry in manifest.files.items()
+        )
+    except (ThriveError, OSError):
+        return False

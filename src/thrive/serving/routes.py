@@ -60,6 +60,7 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     project: str
+    project_id: str = ""
     models: dict[str, ServedModel]
     replay: bool = False
     now: int = 0

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from thrive.domain.prediction import Outcome, SealedLog
+from thrive.domain.prediction import Outcome, SealedLog, SealedTo, SegmentName
 from thrive.store import references
 from thrive.store.database import Tx
+from thrive.store.eventlog.layout import HEADER_SIZE
 from thrive.store.rows import insert_missing, many, mine, to_row
 from thrive.store.tables import outcomes, sealed_logs
 
@@ -32,15 +33,34 @@ def find_sealed(
     return many(tx, SealedLog, query)
 
 
-def sealed_up_to(tx: Tx, project_id: str, host: str, worker: int, segment: int) -> int:
+def append_sealed(tx: Tx, project_id: str, rows: Sequence[SealedLog]) -> int:
+    """Insert the manifest rows that go on exactly where their segment ends here.
+
+    A row that begins anywhere else was sent before, or what comes before it was lost: it is left
+    out, and its sender goes on from what `sealed_to` says.
+
+    Returns:
+        How many were inserted.
+    """
+    inserted = 0
+    for row in rows:
+        name = SegmentName(row.worker, row.segment)
+        here = sealed_to(tx, project_id, row.host, name).to_offset
+        if row.from_offset == (here or HEADER_SIZE):
+            inserted += insert_sealed(tx, project_id, row)
+    return inserted
+
+
+def sealed_to(tx: Tx, project_id: str, host: str, name: SegmentName) -> SealedTo:
     """Return the offset up to which a segment is sealed, 0 for none of it."""
     query = sa.select(sa.func.max(sealed_logs.c.to_offset)).where(
         sealed_logs.c.project_id == project_id,
         sealed_logs.c.host == host,
-        sealed_logs.c.worker == worker,
-        sealed_logs.c.segment == segment,
+        sealed_logs.c.worker == name.worker,
+        sealed_logs.c.segment == name.segment,
     )
-    return tx.execute(query).scalar() or 0
+    offset = tx.execute(query).scalar() or 0
+    return SealedTo(worker=name.worker, segment=name.segment, to_offset=offset)
 
 
 def insert_outcomes(tx: Tx, project_id: str, batch: Sequence[Outcome]) -> int:

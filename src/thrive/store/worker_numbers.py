@@ -22,10 +22,7 @@ def take(tx: Tx, project_id: str, log_id: str, count: int) -> list[int]:
     Raises:
         Refused: every number is taken.
     """
-    query = sa.select(leases.c.owner, leases.c.name).where(
-        leases.c.project_id == project_id, begins_with(leases.c.name, _PREFIX)
-    )
-    taken = {owner: int(name.removeprefix(_PREFIX), 16) for owner, name in tx.execute(query)}
+    taken = _taken(tx, project_id)
     free = max(taken.values(), default=-1) + 1
     numbers: list[int] = []
     for slot in range(count):
@@ -35,6 +32,23 @@ def take(tx: Tx, project_id: str, log_id: str, count: int) -> list[int]:
             free = taken[owner] + 1
         numbers.append(taken[owner])
     return numbers
+
+
+def taken_by(tx: Tx, project_id: str, log_id: str) -> set[int]:
+    """Return the numbers that a log folder took."""
+    return {
+        number
+        for owner, number in _taken(tx, project_id).items()
+        if owner.rpartition("/")[0] == log_id
+    }
+
+
+def _taken(tx: Tx, project_id: str) -> dict[str, int]:
+    """Return every number that is taken, by its owner."""
+    query = sa.select(leases.c.owner, leases.c.name).where(
+        leases.c.project_id == project_id, begins_with(leases.c.name, _PREFIX)
+    )
+    return {owner: int(name.removeprefix(_PREFIX), 16) for owner, name in tx.execute(query)}
 
 
 def _first_free(tx: Tx, project_id: str, owner: str, number: int) -> int:

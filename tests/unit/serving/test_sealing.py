@@ -14,7 +14,7 @@ from thrive.serving.agent import Agent, AgentOptions
 from thrive.serving.lookup import find_prediction
 from thrive.serving.records import KIND, Logged, encode
 from thrive.serving.routes import Routes, ServedModel, read_routes, write_routes
-from thrive.serving.sealing import seal_logs
+from thrive.serving.sealing import HomeLogs, seal_logs
 from thrive.store import predictions
 from thrive.store.eventlog import SegmentWriter, gaps
 from thrive.store.home import open_home
@@ -87,9 +87,13 @@ def test_a_seal_that_dies_before_the_commit_or_after_it_doubles_nothing(home, mo
     def dies(*_):
         raise OSError("killed")
 
-    for step in ("_commit", "confirm", "discard"):
+    for place, step in (
+        (HomeLogs, "commit"),
+        (sealing, "confirm"),
+        (sealing, "discard"),
+    ):
         with monkeypatch.context() as patch:
-            patch.setattr(sealing, step, dies)
+            patch.setattr(place, step, dies)
             with pytest.raises(OSError, match="killed"):
                 seal_logs(home, force=True)
     seal_logs(home, force=True)
@@ -138,7 +142,7 @@ def test_a_prediction_is_found_before_and_after_it_is_sealed(home):
 
 def agent(home, **options):
     class Plane:
-        def routing(self):
+        def routing(self, wait_s):
             return None
 
         def fetch(self, digest):
