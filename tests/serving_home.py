@@ -151,11 +151,12 @@ class Server:
         self.folder = folder
         self.log = folder / log
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE, str(folder), str(workers)],
-            stdout=subprocess.PIPE,
-            stderr=self.log.open("wb"),
+            self._command(workers), cwd=folder, stdout=subprocess.PIPE, stderr=self.log.open("wb")
         )
         self.port = self._wait_for_port()
+
+    def _command(self, workers: int) -> list[str]:
+        return [sys.executable, "-c", _SERVE, str(self.folder), str(workers)]
 
     def _wait_for_port(self) -> int:
         announcement = self.folder / ".thrive" / "cache" / "serving.json"
@@ -213,3 +214,17 @@ class Server:
 
     def __exit__(self, *_) -> None:
         self.stop()
+
+
+class RemoteHost(Server):
+    """A running `thrive serve --home URL` in a folder that holds nothing of the home."""
+
+    def __init__(self, folder: Path, url: str, token: str, workers: int = 1) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "token").write_text(token + "\n")
+        self._url = url
+        super().__init__(folder, workers)
+
+    def _command(self, workers: int) -> list[str]:
+        words = ["serve", "--home", self._url, "--token-file", "token", "--port", "0"]
+        return [sys.executable, "-m", "thrive", *words, "--workers", str(workers)]

@@ -41,12 +41,12 @@ def thrive(folder, *words, **environment):
 
 
 @contextmanager
-def served(folder, *words, **environment):
+def served(folder, *words, port=0, **environment):
     """Run `thrive server` in a folder; yields the process and what `server.json` says."""
     file = folder / ".thrive" / "server.json"
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "thrive", "server", "--port", "0", *words],
+            [sys.executable, "-m", "thrive", "server", "--port", str(port), *words],
             cwd=folder,
             env=os.environ | environment,
             stdout=subprocess.PIPE,

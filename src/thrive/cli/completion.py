@@ -6,7 +6,7 @@ from thrive.cli.table import COMMANDS
 from thrive.cli.words import nouns
 from thrive.domain.errors import UsageError
 
-GLOBAL_OPTIONS = ("--json", "--home", "--help")
+GLOBAL_OPTIONS = ("--json", "--home", "--token-file", "--help")
 _SCRIPTS = {
     "bash": """\
 _thrive() {

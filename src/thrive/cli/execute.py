@@ -50,7 +50,8 @@ def _server(line: Line, context: Context, operation: Operation, arguments: dict[
         return None
     remote = import_module("thrive.client.remote")  # HTTP is for those who have a server: start-up
     if line.server:
-        return remote.remote_invoker(line.server, progress=context.progress)
+        token = line.token_file.read_text().strip() if line.token_file else None
+        return remote.remote_invoker(line.server, token, context.progress)
     found = remote.running_server(context.local_folder(), context.progress)
     return found if found and found.offers(operation, arguments) else None
 

@@ -8,10 +8,11 @@ from thrive.cli.words import Line, nouns
 FIRST_HOUR = ("init", "run", "serve", "status", "ui")
 _GLOBAL = """\
 Every command takes:
-  --json           print JSON on standard output, all else on standard error
-  --home FOLDER    the project's folder (default: this one, or the nearest above), or the URL
-                   of its server, e.g. http://127.0.0.1:8000
-  --help           explain the command
+  --json             print JSON on standard output, all else on standard error
+  --home FOLDER      the project's folder (default: this one, or the nearest above), or the URL
+                     of its server, e.g. http://127.0.0.1:8000
+  --token-file FILE  the file with the token for that server (default: THRIVE_TOKEN)
+  --help             explain the command
 """
 
 

@@ -17,6 +17,7 @@ class Line(NamedTuple):
         as_json: print JSON.
         home: the folder given by `--home`, None for the current one.
         server: the URL given by `--home` instead of a folder, "" for none.
+        token_file: the file that holds the token for that server, None for none.
         help: show the help of the command instead of running it.
     """
 
@@ -25,6 +26,7 @@ class Line(NamedTuple):
     as_json: bool
     home: Path | None
     server: str
+    token_file: Path | None
     help: bool
 
 
@@ -32,16 +34,20 @@ def read_line(words: list[str]) -> Line:
     """Take a command line apart.
 
     Raises:
-        UsageError: there is no such command, or `--home` has no folder.
+        UsageError: there is no such command, or `--home` or `--token-file` is given wrongly.
     """
     plain, literal = _split(words)
-    home, server = None, ""
+    home, server, token_file = None, "", None
     kept: list[str] = []
     flags = {"--json": False, "--help": False}
     upcoming = iter(plain)
     for word in upcoming:
-        if word == "--home" or word.startswith("--home="):
-            value = next(upcoming, "") if word == "--home" else word[7:]
+        option, equals, value = word.partition("=")
+        if option in {"--home", "--token-file"} and not equals:
+            value = next(upcoming, "")
+        if option == "--token-file":
+            token_file = _file(value)
+        elif option == "--home":
             if value.startswith(("http://", "https://")):
                 server = value
             else:
@@ -50,8 +56,18 @@ def read_line(words: list[str]) -> Line:
             flags["--help" if word == "-h" else word] = True
         else:
             kept.append(word)
+    if token_file is not None and not server:
+        raise UsageError("--token-file is for a server.", "--home https://... --token-file FILE")
     command, rest = _command(kept, asks_help=flags["--help"])
-    return Line(command, [*rest, *literal], flags["--json"], home, server, flags["--help"])
+    return Line(
+        command,
+        [*rest, *literal],
+        as_json=flags["--json"],
+        home=home,
+        server=server,
+        token_file=token_file,
+        help=flags["--help"],
+    )
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
@@ -67,6 +83,13 @@ def _folder(option: str, value: str) -> Path:
     if not folder.is_dir():
         raise UsageError(f"{value!r} is not a folder.", "give a project's folder to --home")
     return folder.resolve()
+
+
+def _file(value: str) -> Path:
+    path = Path(value)
+    if not path.is_file():
+        raise UsageError(f"{value!r} is no file.", "write the token of `thrive tokens create` there")
+    return path
 
 
 def nouns() -> list[str]:

@@ -15,6 +15,7 @@ import msgspec
 from blake3 import blake3
 
 from thrive.client.blobs import RemoteBlobs
+from thrive.client.serving_host import serve_remote
 from thrive.data.adding import deliver
 from thrive.data.diff_page import as_html
 from thrive.data.files import Found, manifest, read_manifest, write_files
@@ -197,13 +198,14 @@ def run(server: Server, arguments: Arguments) -> Any:
     )
 
 
-LOCAL_PARTS: Mapping[str, Callable[[Server, Arguments], Any]] = {
+LOCAL_PARTS: Mapping[str, Callable[[Any, Arguments], Any]] = {
     "data add": add_data,
     "data checkout": checkout,
     "data diff": diff,
     "models card": card,
     "outcomes add": add_outcomes,
     "run": run,
+    "serve": serve_remote,
 }
 """By operation: what is done here when its call names local files and a server."""
 

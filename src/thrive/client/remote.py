@@ -86,6 +86,26 @@ class RemoteInvoker:
         """Return the blobs of the project, with copies in `folder`."""
         return RemoteBlobs(self._transport, folder, self._progress)
 
+    def within(self, timeout_s: float) -> Self:
+        """Return the same, giving up on the server after so long a silence (s)."""
+        return type(self)(self._transport.within(timeout_s), self._progress, wait=self._wait)
+
+    def poll(self, name: str, tag: str, wait_s: float) -> tuple[str, Any] | None:
+        """Return the tag and the value of a read without arguments, None while it is as known.
+
+        Args:
+            name: the operation.
+            tag: of the value that is known, empty for none.
+            wait_s: how long the server may wait for another one.
+
+        Raises:
+            ThriveError: whatever the operation raises there.
+            StoreUnavailable: the server does not answer; it is asked once.
+        """
+        operation = self.operations[name]
+        answer = self._transport.poll(path_of(operation), tag, wait_s)
+        return None if answer is None else (answer.tag, _decoded(answer, operation.returns))
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()

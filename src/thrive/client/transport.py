@@ -30,6 +30,7 @@ TRIES = 4
 PAUSE_S = 0.2
 COPIED = 1 << 20
 JSON: Mapping[str, str] = {"Content-Type": "application/json"}
+_NOT_MODIFIED = 304
 _FAILURES = (OSError, http.client.HTTPException)
 
 
@@ -37,11 +38,12 @@ T = TypeVar("T")
 
 
 class Answer(NamedTuple):
-    """The status, the content type and the body of an answer."""
+    """The status, the content type and the body of an answer, and its tag if it has one."""
 
     status: int
     content_type: str
     body: bytes
+    tag: str = ""
 
 
 class _ErrorBody(msgspec.Struct):
@@ -60,22 +62,29 @@ class Transport:
     Args:
         url: `http://host:port` or `https://...`.
         token: the token every request carries.
+        timeout_s: how long the server may be silent.
 
     Raises:
         UsageError: the URL is not one.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, timeout_s: float = TIMEOUT_S) -> None:
         place = urlsplit(url)
         if place.scheme not in {"http", "https"} or not place.hostname or place.query:
             raise UsageError(f"{url!r} is not the URL of a server.", "e.g. http://127.0.0.1:8000")
+        self._token = token
         self.url = url.rstrip("/")
         self._prefix = place.path.rstrip("/")
+        self._timeout_s = timeout_s
         self._secure = place.scheme == "https"
         self._host, self._port = place.hostname, place.port
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/msgpack"}
         self._idle: list[tuple[float, http.client.HTTPConnection]] = []
         self._lock = threading.Lock()
+
+    def within(self, timeout_s: float) -> "Transport":
+        """Return a way to the same server that gives up after so long a silence (s)."""
+        return Transport(self.url, self._token, timeout_s)
 
     def get(self, target: str) -> Answer:
         """Read; a failure that may pass is tried again.
@@ -85,6 +94,22 @@ class Transport:
             StoreUnavailable: the server does not answer.
         """
         return self.again(lambda: self._once("GET", target, headers={}))
+
+    def poll(self, target: str, tag: str, wait_s: float) -> Answer | None:
+        """Read, once, what is not the answer of that tag any more; None if it still is.
+
+        Args:
+            target: what to read.
+            tag: of the answer that is known, empty for none.
+            wait_s: how long the server waits for another one.
+
+        Raises:
+            ThriveError: what the server answered, as the class it names.
+            StoreUnavailable: the server does not answer.
+        """
+        asked = {"Prefer": f"wait={wait_s:.0f}"} | ({"If-None-Match": tag} if tag else {})
+        answer = self._once("GET", target, headers=asked)
+        return None if answer.status == _NOT_MODIFIED else answer
 
     def again(self, ask: Callable[[], T]) -> T:
         """Call `ask`, which may be called twice, again after a failure that may pass."""
@@ -164,7 +189,8 @@ class Transport:
             connection.request(method, self._prefix + target, body, sent)
             response = connection.getresponse()
             content_type = response.headers.get_content_type()
-            answer = Answer(response.status, content_type, read(response))
+            tag = response.headers.get("ETag", "")
+            answer = Answer(response.status, content_type, read(response), tag)
         except _FAILURES as error:
             connection.close()
             raise self._silent() from error
@@ -197,9 +223,9 @@ class Transport:
         if self._secure:
             context = ssl.create_default_context()
             return http.client.HTTPSConnection(
-                self._host, self._port, timeout=TIMEOUT_S, context=context
+                self._host, self._port, timeout=self._timeout_s, context=context
             )
-        return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
 
     def _silent(self) -> StoreUnavailable:
         return StoreUnavailable(f"The server at {self.url} does not answer.", "thrive server")

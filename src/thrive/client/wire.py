@@ -19,6 +19,8 @@ MISSING = "missing"
 SMALL = "small"
 PART_BYTES = 8 << 20
 """Bytes of one part of a blob, and of many small blobs together."""
+MOST_WAIT_S = 30.0
+"""How long a read may wait for its answer to change."""
 MOST_DIGESTS = 1000
 """Blobs that are asked for, or sent, at once."""
 

@@ -22,6 +22,7 @@ from thrive.server.blobs import BlobDoor
 from thrive.server.feed import Feed
 from thrive.server.keys import Identity, Keys
 from thrive.server.openapi import document
+from thrive.server.polling import LongPoll
 from thrive.server.problems import Problem, json_response, problem_of, unexpected
 from thrive.server.projects import Homes
 from thrive.server.routes import Route, build_routes
@@ -56,6 +57,7 @@ class Api:
     ) -> None:
         self.routes = build_routes(operations)
         self.feed = Feed(homes, functools.partial(run_in, pool))
+        self._long_poll = LongPoll(self.feed)
         self._blobs = BlobDoor(homes, functools.partial(run_in, pool), read_body)
         self._homes = homes
         self._keys = keys
@@ -119,6 +121,9 @@ class Api:
         work = functools.partial(
             self._work, operation, identity, arguments, request.headers.get("accept") == MSGPACK
         )
+        if "prefer" in request.headers and route.method == "GET":
+            ask = functools.partial(run_in, self._pool, work)
+            return await self._long_poll.answer(request, identity.project_id, ask)
         return await run_in(self._pool, work)
 
     def _work(

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 
 import msgspec
 from starlette.requests import Request
@@ -42,20 +43,18 @@ class Feed:
         last = request.headers.get("last-event-id", "")
         if last.isascii() and last.isdecimal() and len(last) < 19:
             after = int(last)
-        if self._open >= MOST_STREAMS:
-            raise Problem(503, "StoreBusy", "Too many streams are open.", "try again later")
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
+        self._refuse_too_many()
         return StreamingResponse(self.events(project_id, after), media_type="text/event-stream")
 
     async def events(self, project_id: str, after: int) -> AsyncGenerator[bytes]:
         """Yield the text of events: changes after a seq, and a comment when all is quiet."""
-        self._open += 1
         spoke = time.monotonic()
-        try:
+        with self.one_more():
             yield b": connected\n\n"
             while not self.stopping.is_set():
-                if await self._head(project_id) > after:
+                if await self.head(project_id) > after:
                     found = await self._run(self._read, project_id, after)
                     yield b"".join(_event(change) for change in found)
                     after, spoke = found[-1].seq, time.monotonic()
@@ -64,8 +63,32 @@ class Feed:
                     spoke = time.monotonic()
                 else:
                     await self._pause()
+
+    async def moved(self, project_id: str, after: int, wait_s: float) -> None:
+        """Return when there is a change after a seq, the server stops, or the time is over."""
+        until = time.monotonic() + wait_s
+        while time.monotonic() < until and not self.stopping.is_set():
+            if await self.head(project_id) > after:
+                return
+            await self._pause()
+
+    @contextmanager
+    def one_more(self) -> Generator[None]:
+        """Count a caller that listens for long, and let go of it at the end.
+
+        Raises:
+            Problem: there are too many.
+        """
+        self._refuse_too_many()
+        self._open += 1
+        try:
+            yield
         finally:
             self._open -= 1
+
+    def _refuse_too_many(self) -> None:
+        if self._open >= MOST_STREAMS:
+            raise Problem(503, "StoreBusy", "Too many streams are open.", "try again later")
 
     async def _pause(self) -> None:
         try:
@@ -73,7 +96,7 @@ class Feed:
         except TimeoutError:
             return
 
-    async def _head(self, project_id: str) -> int:
+    async def head(self, project_id: str) -> int:
         """Return the newest seq, read at most once in `LOOK_EVERY_S` for all listeners."""
         asked, task = self._heads.get(project_id, (0.0, None))
         if task is None or (task.done() and time.monotonic() - asked >= LOOK_EVERY_S):

@@ -22,7 +22,7 @@ from thrive.serving.sealing import HomeLogs
 from thrive.store import releases, uploads, worker_numbers
 
 MOST_WORKERS = 64
-Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 Workers = Annotated[int, msgspec.Meta(ge=1, le=MOST_WORKERS)]
 Label = Annotated[str, msgspec.Meta(max_length=100)]
 LogId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
