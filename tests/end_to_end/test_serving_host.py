@@ -52,9 +52,10 @@ def eventually(holds, seconds=30):
 
 def test_a_host_without_the_home_follows_answers_and_ships(house, tmp_path):
     home, folder, token = house
-    with served(folder, "--no-worker") as (_, known), RemoteHost(
-        tmp_path / "edge", known["url"], token
-    ) as host:
+    with (
+        served(folder, "--no-worker") as (_, known),
+        RemoteHost(tmp_path / "edge", known["url"], token) as host,
+    ):
         cache = host.folder / ".thrive" / "cache"
         assert not (host.folder / ".thrive" / "home.json").exists()
         first = host.predict([ROW, {**ROW, "origin": "JFK"}])

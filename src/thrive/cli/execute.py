@@ -12,6 +12,7 @@ from thrive.cli.safe import printable
 from thrive.cli.table import COMMANDS
 from thrive.cli.words import Line
 from thrive.client.local_server import find_local_server
+from thrive.domain.errors import UsageError
 from thrive.flows.workspace import local_context
 from thrive.operations import Context, Kind, Operation, convert_arguments, find_operation, invoke
 from thrive.store.home import FOLDER
@@ -50,10 +51,27 @@ def _server(line: Line, context: Context, operation: Operation, arguments: dict[
         return None
     remote = import_module("thrive.client.remote")  # HTTP is for those who have a server: start-up
     if line.server:
-        token = line.token_file.read_text().strip() if line.token_file else None
+        token = _token(line.token_file) if line.token_file else None
         return remote.remote_invoker(line.server, token, context.progress)
     found = remote.running_server(context.local_folder(), context.progress)
     return found if found and found.offers(operation, arguments) else None
+
+
+def _token(file: Path) -> str:
+    """Return the token in a file.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        token = file.read_text(errors="replace").strip()
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}.", "thrive tokens create"
+        ) from None
+    if not token:
+        raise UsageError(f"{file} is empty.", "write the secret of `thrive tokens create` there")
+    return token
 
 
 def _print_hint(operation: Operation, result: Any) -> None:

@@ -46,7 +46,7 @@ def read_line(words: list[str]) -> Line:
         if option in {"--home", "--token-file"} and not equals:
             value = next(upcoming, "")
         if option == "--token-file":
-            token_file = _file(value)
+            token_file = Path(value) if value else None
         elif option == "--home":
             if value.startswith(("http://", "https://")):
                 server = value
@@ -83,13 +83,6 @@ def _folder(option: str, value: str) -> Path:
     if not folder.is_dir():
         raise UsageError(f"{value!r} is not a folder.", "give a project's folder to --home")
     return folder.resolve()
-
-
-def _file(value: str) -> Path:
-    path = Path(value)
-    if not path.is_file():
-        raise UsageError(f"{value!r} is no file.", "write the token of `thrive tokens create` there")
-    return path
 
 
 def nouns() -> list[str]:

@@ -174,7 +174,9 @@ class ServerLogs:
         """Return what the server has of each segment."""
         found: list[SealedTo] = []
         for first in range(0, len(named), MOST_SEGMENTS):
-            some = [f"{each.worker}/{each.segment}" for each in named[first : first + MOST_SEGMENTS]]
+            some = [
+                f"{each.worker}/{each.segment}" for each in named[first : first + MOST_SEGMENTS]
+            ]
             found += self._server("serving sealed", {"host": host, "segments": some}).segments
         return found
 

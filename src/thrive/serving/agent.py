@@ -156,7 +156,7 @@ class Agent:
         """Write the first routing file: the control plane's, or what is known from last time."""
         self._routes = known
         self._follow(0.0)
-        if self._routes is known is not None:
+        if known is not None and self._routes is known:
             write_routes(self._cache, known)
         if self._routes is not None:
             self._packages.drop_all_but(self._routes.packages())

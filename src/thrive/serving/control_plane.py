@@ -158,6 +158,7 @@ class RoutesReader:
         contract = self._contracts[digest]
         return contract.model.get(table.model, ModelTerms()) if contract else ModelTerms()
 
+
 _readers: WeakKeyDictionary[Home, RoutesReader] = WeakKeyDictionary()
 _readers_lock = threading.Lock()
 

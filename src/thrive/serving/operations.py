@@ -93,9 +93,7 @@ def serve_until_stopped(agent: Agent, progress: Progress) -> Served:
     stop = threading.Event()
     with _stopped_by_signals(stop):
         last = agent.run(stop, lambda url: progress(0.0, f"serving at {url}"))
-    return Served(
-        url=last.url, answered=last.answered, failed=last.failed, dropped=last.dropped
-    )
+    return Served(url=last.url, answered=last.answered, failed=last.failed, dropped=last.dropped)
 
 
 @contextlib.contextmanager

@@ -83,6 +83,13 @@ def test_a_noun_lists_its_verbs(cli):
         (["audit", "list", "flights"], 2, "'flights' is one word too many"),
         (["check", "--for", "moon"], 2, "moon"),
         (["--home", "/no/such/folder", "status"], 2, "/no/such/folder"),
+        (["--token-file", "t", "status"], 2, "is for a server"),
+        (
+            ["status", "--home", "http://x", "--token-file", "/no/file"],
+            2,
+            "/no/file cannot be read",
+        ),
+        (["status", "--home", "http://x", "--token-file", "/dev/null"], 2, "is empty"),
         (["status"], 5, "next: thrive init"),
         (["data", "list"], 5, "next: thrive init"),
         (["--completion", "csh"], 2, "csh"),
