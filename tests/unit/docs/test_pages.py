@@ -73,7 +73,8 @@ def parsed(words: list[str]) -> str:
     kept = list(words[1:])
     if "--home" in kept:
         at = kept.index("--home")
-        del kept[at : at + 2]
+        if not kept[at + 1].startswith("http"):
+            del kept[at : at + 2]  # a folder that is not on this machine
     line = read_line(kept)
     if not line.help:
         parse(load_all()[line.command], line.rest)
