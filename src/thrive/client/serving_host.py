@@ -19,10 +19,9 @@ from thrive.serving.agent import LONGEST_WAIT_S, Agent
 from thrive.serving.operations import Served, serve_until_stopped, serving_options
 from thrive.serving.routes import Routes
 from thrive.serving.sealing import ship_logs
-from thrive.store.home import FOLDER, made
+from thrive.store.home import FOLDER, HOME_RECORD, HOST_RECORD, made
 
 FORMAT = 1
-RECORD = "host.json"
 SILENT_S = LONGEST_WAIT_S + 5.0
 """After how long without a word the server is gone: a question for routes waits that long."""
 MOST_SEGMENTS = 100
@@ -62,8 +61,8 @@ class HostServer(Protocol):
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
     """What `host.json` says: of which project this folder's log and cache are."""
 
-    project_id: str
     project: str
+    name: str
     format: int = FORMAT
 
 
@@ -78,7 +77,7 @@ class HostFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        if (folder / "home.json").exists():
+        if (folder / HOME_RECORD).exists():
             raise Conflict(
                 f"{folder} is a home, whose predictions belong to it.",
                 "serve a remote home from a folder of its own; or `thrive serve` without --home",
@@ -95,16 +94,16 @@ class HostFolder:
         Raises:
             Conflict: it holds the log of another project.
         """
-        path = self._folder / RECORD
-        said = _Record(project_id=routes.project_id, project=routes.project)
+        path = self._folder / HOST_RECORD
+        said = _Record(project=routes.project_id, name=routes.project)
         known = _read_record(path)
         if known is None:
             unfinished = path.with_suffix(".new")
             unfinished.write_bytes(msgspec.json.encode(said))
             unfinished.replace(path)
-        elif known.project_id != said.project_id:
+        elif known.project != said.project:
             raise Conflict(
-                f"{self._folder} serves {known.project}; the token is of {said.project}.",
+                f"{self._folder} serves {known.name}; the token is of {said.name}.",
                 "serve another project from another folder",
             )
 

@@ -17,7 +17,7 @@ from thrive.serving.isolation import Isolated
 from thrive.serving.packages import PackageCache
 from thrive.serving.routes import Routes, ServedModel
 from thrive.serving.views import ViewReader
-from thrive.store.online import open_online
+from thrive.store.online import OnlineStore, open_online
 
 _logger = logging.getLogger(__name__)
 
@@ -93,7 +93,8 @@ class LiveModels:
         self._folder = cache / "packages"
         self._predictors: dict[tuple[str, str], Predictor] = {}
         self._isolated: dict[tuple[str, str], Isolated] = {}
-        self._online = open_online(cache.parent)
+        self._host = cache.parent
+        self._online: OnlineStore | None = None
         self._views: dict[bytes, ViewReader] = {}
 
     async def apply(self, routes: Routes) -> None:
@@ -187,6 +188,7 @@ class LiveModels:
     def _views_of(self, spec: FeatureSpec) -> ViewReader:
         name = msgspec.json.encode(spec)
         if name not in self._views:
+            self._online = self._online or open_online(self._host)
             self._views[name] = ViewReader(spec, self._online)
         return self._views[name]
 

@@ -25,6 +25,10 @@ from thrive.store.lock import FileLock
 from thrive.store.migrations import migrate, refuse_other_schema
 
 FOLDER = ".thrive"
+HOME_RECORD = "home.json"
+"""Says of a home's folder which project it is of, and where its stores are."""
+HOST_RECORD = "host.json"
+"""Says of a serving host's folder which project of a server it is of."""
 FORMAT = 1
 
 
@@ -104,7 +108,7 @@ class Home:
 
     def object_endpoint(self) -> str:
         """Return the address of this home's object store; empty for AWS, or without one."""
-        known = (self._record_folder / "home.json").exists()
+        known = (self._record_folder / HOME_RECORD).exists()
         return object_endpoint() or str(
             _record(self._record_folder).get("endpoint", "") if known else ""
         )
@@ -230,7 +234,7 @@ def vacant_home(
     """
     folder = project_folder / FOLDER
     record: dict[str, object] = {"project": project.project_id, "name": project.name}
-    if (folder / "home.json").exists():
+    if (folder / HOME_RECORD).exists():
         known = _record(folder)
         if known.get("project") != project.project_id:
             raise Conflict(f"{folder} is the home of {known.get('name')}.", "choose another folder")
@@ -347,7 +351,7 @@ def migrate_home(project_folder: Path) -> Path | None:
 
 def _record(folder: Path) -> dict[str, object]:
     try:
-        record = json.loads((folder / "home.json").read_text())
+        record = json.loads((folder / HOME_RECORD).read_text())
     except FileNotFoundError:
         raise NotFound(f"There is no Thrive home in {folder.parent}.", "thrive init") from None
     except ValueError:
@@ -365,7 +369,7 @@ def _write_record(folder: Path, record: dict[str, object]) -> None:
     unfinished = folder / f".home.json.{os.getpid()}"
     unfinished.write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
     unfinished.chmod(0o600)
-    unfinished.replace(folder / "home.json")
+    unfinished.replace(folder / HOME_RECORD)
 
 
 def _database(folder: Path, record: dict[str, object]) -> Database:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from thrive.domain.errors import UsageError
 from thrive.settings import read_settings
+from thrive.store.home import HOME_RECORD, HOST_RECORD
 from thrive.store.online.lookup import Lookup, OnlineRows
 from thrive.store.online.port import OnlineStore, OnlineTable, RawRows, Written
 from thrive.store.online.postgresql import PostgresOnline
@@ -56,5 +57,7 @@ def open_online(home_folder: Path, address: str | None = None) -> OnlineStore:
 
 
 def _project_of(home_folder: Path) -> str:
-    """Return the id of the project whose home this is: stores are shared by projects."""
-    return str(json.loads((home_folder / "home.json").read_text())["project"])
+    """Return the id of the project whose home, or serving host, this is: a store has many."""
+    known = home_folder / HOME_RECORD
+    record = known if known.exists() else home_folder / HOST_RECORD
+    return str(json.loads(record.read_text())["project"])
