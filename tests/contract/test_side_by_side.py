@@ -191,7 +191,7 @@ def test_points_of_one_run_from_two_writers_are_all_kept(home):
         for step in range(10):
             point = MetricPoint(key="auc", value=float(number), step=step, at=0)
             with home.write() as tx:
-                runs.append_points(tx, home.project_id, "r" * 32, [point])
+                runs.append_points(tx, home.project_id, {"r" * 32: [point]})
 
     assert race(4, log) == [None] * 4
     with home.read() as tx:

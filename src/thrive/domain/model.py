@@ -21,12 +21,20 @@ class Stage(StrEnum):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A registered model: a name that somebody answers for."""
+    """A registered model: a name that somebody answers for.
+
+    `aliases` are names for versions that are free to move; none of them moves traffic.
+    `last_version` is the highest number that was ever given: none is given twice.
+    """
 
     name: str
     owner: str
     purpose: str
     created_at: int
+    updated_at: int | None = None
+    tags: dict[str, str] | None = None
+    aliases: dict[str, int] | None = None
+    last_version: int | None = None
 
 
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +46,9 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     past: what monitoring compares with. `training` lists the datasets by name and digest.
     `features` are the feature views it was trained on, None for none.
     `contract` is the digest of the contract in force at registration.
+    A version that an MLflow client registered has no package and no contract: `source` says where
+    its files are, `logged_model` which logged model they are of. It can be loaded by that client,
+    and not be released.
     """
 
     model: str
@@ -59,3 +70,7 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     retired_at: int | None = None
     replay: bool = False
+    source: str = ""
+    logged_model: str = ""
+    tags: dict[str, str] | None = None
+    updated_at: int | None = None

@@ -12,6 +12,7 @@ OPAQUE = "all, opaque"
 class RunState(StrEnum):
     """Where a run, or a step of it, stands."""
 
+    SCHEDULED = "scheduled"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
@@ -72,11 +73,35 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
 
 
+class MetricSummary(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of a metric beside its latest value.
+
+    `step` and `at` (UTC microseconds) are those of the latest point; `low` and `high` are the
+    extremes over all points, None while every value is NaN; `points` counts what was logged.
+    """
+
+    step: int
+    at: int
+    low: float | None
+    high: float | None
+    points: int
+
+
+class ModelUse(msgspec.Struct, frozen=True):
+    """A logged model that a run read (`in`) or wrote (`out`), at a step of its training."""
+
+    model_id: str
+    direction: str
+    step: int = 0
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution. `metrics` holds the latest value of each key.
+    """One execution. `metrics` holds the latest value of each key, `summaries` the rest of it.
 
     `environment` is the record of Python, platform, libraries, threads and chosen variables.
     `process` names the operating-system process that drives it, so that a dead one is noticed.
+    `inputs` are datasets as an MLflow client describes them, `logged_models` the models that the
+    run read or wrote; None for none.
     """
 
     run_id: str
@@ -96,6 +121,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     process: str = ""
     replay: bool = False
+    summaries: dict[str, MetricSummary] | None = None
+    inputs: list[dict[str, Any]] | None = None
+    logged_models: list[ModelUse] | None = None
+    deleted_at: int | None = None
 
 
 class MetricPoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,7 @@
 """The change feed: one row for each thing that is new or different, in commit order."""
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from thrive.domain.project import Change
@@ -28,6 +30,19 @@ def after(tx: Tx, project_id: str, seq: int, limit: int = 1000) -> list[Change]:
         .limit(limit)
     )
     return many(tx, Change, query)
+
+
+def subjects_after(
+    tx: Tx, project_id: str, seq: int, kinds: Collection[str]
+) -> dict[str, set[str]]:
+    """Return what changed after `seq`, of some kinds: the ids by kind, each once."""
+    query = sa.select(changes.c.kind, changes.c.id).where(
+        changes.c.project_id == project_id, changes.c.seq > seq, changes.c.kind.in_(kinds)
+    )
+    found: dict[str, set[str]] = {}
+    for kind, subject in tx.execute(query.distinct()):
+        found.setdefault(kind, set()).add(subject)
+    return found
 
 
 def head(tx: Tx, project_id: str) -> int:

@@ -1,16 +1,28 @@
 """Runs, their steps, artifacts, lineage and metric points."""
 
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import msgspec
 import sqlalchemy as sa
 
-from thrive.domain.errors import NotFound, UsageError
-from thrive.domain.run import Artifact, MetricPoint, Run, StepRecord, Use
+from thrive.domain.errors import Conflict, NotFound, UsageError
+from thrive.domain.run import Artifact, MetricPoint, MetricSummary, Run, StepRecord, Use
 from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.rows import begins_with, insert_missing, many, mine, one, to_row, upsert
 from thrive.store.tables import artifacts, metric_chunks, runs, steps, uses
 
-_points = msgspec.msgpack.Decoder(list[MetricPoint])
+if TYPE_CHECKING:
+    from thrive.store.points import Points
+
+_OBSERVED = ("metrics", "summaries", "params", "tags")
+_WHOLE = frozenset({"params", "metrics", "tags", "inputs"})
+_TOGETHER = 500
+"""Runs asked for in one query: databases limit how many values a statement takes."""
+_PACKED = 1 << 14
+"""Points in one chunk of a run that has ended."""
 
 
 def save(tx: Tx, project_id: str, run: Run) -> None:
@@ -42,13 +54,63 @@ def find(
     limit: int = 50,
     after: str | None = None,
 ) -> list[Run]:
-    """Return runs, newest first, older than the id `after`."""
-    query = mine(runs, project_id).order_by(runs.c.run_id.desc()).limit(limit)
+    """Return the runs that are not deleted, newest first, older than the id `after`."""
+    query = mine(runs, project_id).where(runs.c.deleted_at.is_(None))
+    query = query.order_by(runs.c.run_id.desc()).limit(limit)
     if experiment is not None:
         query = query.where(runs.c.experiment == experiment)
     if after is not None:
         query = query.where(runs.c.run_id < after)
     return many(tx, Run, query)
+
+
+class SearchRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search may ask of a run; the JSON columns as text, to be read by whoever needs them."""
+
+    run_id: str
+    experiment: str
+    name: str
+    state: str
+    actor: str
+    started_at: int
+    ended_at: int | None
+    deleted_at: int | None
+    params: bytes
+    metrics: bytes
+    tags: bytes
+    inputs: bytes
+
+
+def search_rows(
+    tx: Tx, project_id: str, run_ids: Sequence[str] | None = None
+) -> Iterator[SearchRow]:
+    """Yield what a search may ask of runs, all of them or some, in the order of their ids."""
+    columns = [
+        sa.cast(runs.c[name], sa.Text) if name in _WHOLE else runs.c[name]
+        for name in SearchRow.__struct_fields__
+    ]
+    query = sa.select(*columns).where(runs.c.project_id == project_id).order_by(runs.c.run_id)
+    if run_ids is None:
+        yield from (_search_row(row) for row in tx.execute(query).yield_per(1000))
+        return
+    for first in range(0, len(run_ids), _TOGETHER):
+        part = query.where(runs.c.run_id.in_(run_ids[first : first + _TOGETHER]))
+        yield from (_search_row(row) for row in tx.execute(part))
+
+
+def _search_row(row: sa.Row[Any]) -> SearchRow:
+    *plain, params, metrics, tags, inputs = row
+    texts = ((text or "null").encode() for text in (params, metrics, tags, inputs))
+    return SearchRow(**dict(zip(SearchRow.__struct_fields__, (*plain, *texts), strict=True)))
+
+
+def some(tx: Tx, project_id: str, run_ids: Sequence[str]) -> list[Run]:
+    """Return runs in the order of the ids given; those that are not there are left out."""
+    found: dict[str, Run] = {}
+    for first in range(0, len(run_ids), _TOGETHER):
+        part = mine(runs, project_id).where(runs.c.run_id.in_(run_ids[first : first + _TOGETHER]))
+        found.update({run.run_id: run for run in many(tx, Run, part)})
+    return [found[run_id] for run_id in run_ids if run_id in found]
 
 
 def find_running(tx: Tx, project_id: str) -> list[Run]:
@@ -79,6 +141,33 @@ def find_artifacts(tx: Tx, project_id: str, run_id: str) -> list[Artifact]:
     """Return the artifacts of a run, by name."""
     query = mine(artifacts, project_id).where(artifacts.c.run_id == run_id)
     return many(tx, Artifact, query.order_by(artifacts.c.name))
+
+
+def artifacts_under(tx: Tx, project_id: str, owner: str, folder: str) -> list[Artifact]:
+    """Return the artifacts of a run or logged model whose names begin with `folder/`, by name."""
+    query = mine(artifacts, project_id).where(
+        artifacts.c.run_id == owner, begins_with(artifacts.c.name, folder)
+    )
+    return many(tx, Artifact, query.order_by(artifacts.c.name))
+
+
+def find_artifact(tx: Tx, project_id: str, owner: str, name: str) -> Artifact | None:
+    """Return an artifact of a run or logged model, or None."""
+    query = mine(artifacts, project_id)
+    return one(tx, Artifact, query.where(artifacts.c.run_id == owner, artifacts.c.name == name))
+
+
+def remove_artifact(tx: Tx, project_id: str, artifact: Artifact) -> None:
+    """Forget an artifact; its bytes stay while something else uses them."""
+    tx.execute(
+        sa.delete(artifacts).where(
+            artifacts.c.project_id == project_id,
+            artifacts.c.run_id == artifact.run_id,
+            artifacts.c.name == artifact.name,
+        )
+    )
+    label = f"{artifact.run_id}:{artifact.name}"
+    references.remove(tx, project_id, "artifact", label, artifact.digest)
 
 
 def add_use(tx: Tx, project_id: str, run_id: str, use: Use) -> None:
@@ -117,27 +206,152 @@ def runs_using(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:
     return [(row.run_id, row.direction) for row in tx.execute(query)]
 
 
-def append_points(tx: Tx, project_id: str, run_id: str, points: list[MetricPoint]) -> None:
-    """Append metric points: one chunk a key, never a row a point."""
-    by_key: dict[str, list[MetricPoint]] = {}
-    for point in points:
-        by_key.setdefault(point.key, []).append(point)
-    for key, group in by_key.items():
-        chunk = {"points": len(group), "data": msgspec.msgpack.encode(group)}
-        named = {"project_id": project_id, "run_id": run_id, "key": key}
-        while not insert_missing(tx, metric_chunks, [{**named, **chunk, "seq": _free(tx, named)}]):
-            pass  # another writer took the number meanwhile
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen of one run: points in the order they were logged, parameters, tags."""
+
+    points: Sequence[MetricPoint] = ()
+    params: Mapping[str, Any] = {}
+    tags: Mapping[str, str] = {}
 
 
-def _free(tx: Tx, named: dict[str, str]) -> int:
-    """Return the number of the next chunk of one metric of one run."""
-    where = [metric_chunks.c[column] == value for column, value in named.items()]
-    last = tx.execute(sa.select(sa.func.max(metric_chunks.c.seq)).where(*where)).scalar()
-    return (last or 0) + 1
+def observe(tx: Tx, project_id: str, seen: Mapping[str, Observation]) -> dict[str, Run]:
+    """Add what was seen of some runs, and return those runs as they stand now, by id.
+
+    A point that stays the latest is the one with the highest step, then moment, then value. Each
+    run is held against other writers until the transaction ends.
+
+    Raises:
+        NotFound: there is no such run.
+        UsageError: a parameter has another value already.
+    """
+    query = mine(runs, project_id).where(runs.c.run_id.in_(sorted(seen)))
+    held = query.order_by(runs.c.run_id).with_for_update()
+    known = {run.run_id: run for run in many(tx, Run, held)}
+    for run_id in seen:
+        if run_id not in known:
+            raise NotFound(f"Run with id={run_id} not found", "thrive runs list")
+    after = {run_id: _with(known[run_id], each) for run_id, each in seen.items()}
+    keep_observed(tx, project_id, list(after.values()))
+    logged = {run_id: each.points for run_id, each in seen.items() if each.points}
+    append_points(tx, project_id, logged)
+    return after
+
+
+def keep_observed(tx: Tx, project_id: str, changed: Sequence[Run]) -> None:
+    """Write what observations change of some runs: metrics, parameters and tags."""
+    change = (
+        sa.update(runs)
+        .where(runs.c.project_id == project_id, runs.c.run_id == sa.bindparam("of"))
+        .values({name: sa.bindparam(name) for name in _OBSERVED})
+    )
+    rows = [to_row(project_id, run, runs) for run in changed]
+    tx.execute(change, [{"of": row["run_id"], **{n: row[n] for n in _OBSERVED}} for row in rows])
+
+
+def _with(run: Run, seen: Observation) -> Run:
+    for key, value in seen.params.items():
+        if key in run.params and str(run.params[key]) != str(value):
+            raise UsageError(
+                "Changing param values is not allowed. Param with key='"
+                f"{key}' was already logged with value='{run.params[key]}' for run ID="
+                f"'{run.run_id}'. Attempted logging new value '{value}'.",
+                "log it under another name, or in another run",
+            )
+    metrics, summaries = dict(run.metrics), dict(run.summaries or {})
+    for point in seen.points:
+        before = summaries.get(point.key)
+        if before is None or _is_later(point, before, metrics.get(point.key)):
+            metrics[point.key] = point.value
+        summaries[point.key] = _summary(point, before)
+    return msgspec.structs.replace(
+        run,
+        metrics=metrics,
+        summaries=summaries or None,
+        params={**run.params, **seen.params},
+        tags={**run.tags, **seen.tags},
+    )
+
+
+def _is_later(point: MetricPoint, before: MetricSummary, value: float | None) -> bool:
+    if (point.step, point.at) != (before.step, before.at):
+        return (point.step, point.at) > (before.step, before.at)
+    if value is None or point.value is None:
+        return value is None
+    return point.value > value
+
+
+def _summary(point: MetricPoint, before: MetricSummary | None) -> MetricSummary:
+    if before is None:
+        return MetricSummary(point.step, point.at, point.value, point.value, 1)
+    step, at = max((point.step, point.at), (before.step, before.at))
+    low, high = before.low, before.high
+    if point.value is not None:
+        low = point.value if low is None else min(low, point.value)
+        high = point.value if high is None else max(high, point.value)
+    return MetricSummary(step, at, low, high, before.points + 1)
+
+
+def append_points(tx: Tx, project_id: str, points: Mapping[str, Sequence[MetricPoint]]) -> None:
+    """Append metric points of some runs: one chunk a key, never a row a point."""
+    from thrive.store.points import columns_of, pack
+
+    number = time.time_ns()
+    rows: list[dict[str, Any]] = []
+    for run_id, logged in points.items():
+        by_key: dict[str, list[MetricPoint]] = {}
+        for point in logged:
+            by_key.setdefault(point.key, []).append(point)
+        for key, group in by_key.items():
+            chunk = {"points": len(group), "data": pack(columns_of(group)), "seq": number}
+            rows.append({"project_id": project_id, "run_id": run_id, "key": key, **chunk})
+    written = insert_missing(tx, metric_chunks, rows)
+    if written < len(rows):  # another writer of the same metric took the same nanosecond
+        raise Conflict("Two writers logged the same metric at the same moment.", "try again")
+
+
+def compact(tx: Tx, project_id: str, run_id: str) -> None:
+    """Write the many small chunks of a run's metrics as few large ones."""
+    from thrive.store.points import pack, unpack
+
+    mine_ = (metric_chunks.c.project_id == project_id, metric_chunks.c.run_id == run_id)
+    counted = sa.select(metric_chunks.c.key).where(*mine_).group_by(metric_chunks.c.key)
+    for key in tx.execute(counted.having(sa.func.count() > 1)).scalars().all():
+        of_key = (*mine_, metric_chunks.c.key == key)
+        found = sa.select(metric_chunks.c.seq, metric_chunks.c.data).where(*of_key)
+        chunks = tx.execute(found.order_by(metric_chunks.c.seq)).all()
+        whole = unpack(chunk.data for chunk in chunks).distinct()
+        tx.execute(sa.delete(metric_chunks).where(*of_key))
+        parts = [whole.take(slice(at, at + _PACKED)) for at in range(0, len(whole), _PACKED)]
+        tx.execute(
+            sa.insert(metric_chunks),
+            [
+                {
+                    "project_id": project_id,
+                    "run_id": run_id,
+                    "key": key,
+                    "seq": chunks[0].seq + place,
+                    "points": len(part),
+                    "data": pack(part),
+                }
+                for place, part in enumerate(parts)
+            ],
+        )
 
 
 def metric_history(tx: Tx, project_id: str, run_id: str, key: str) -> list[MetricPoint]:
-    """Return all points of a metric in the order they were logged."""
+    """Return the distinct points of a metric in the order they were logged."""
+    found = metric_columns(tx, project_id, run_id, key)
+    columns = (found.steps.tolist(), found.moments.tolist(), found.values.tolist())
+    return [
+        MetricPoint(key=key, value=None if value != value else value, step=step, at=at)  # noqa: PLR0124 - NaN alone differs from itself
+        for step, at, value in zip(*columns, strict=True)
+    ]
+
+
+def metric_columns(tx: Tx, project_id: str, run_id: str, key: str) -> "Points":
+    """Return the distinct points of a metric as columns, in the order they were logged."""
+    from thrive.store.points import unpack
+
     query = (
         sa.select(metric_chunks.c.data)
         .where(
@@ -147,14 +361,14 @@ def metric_history(tx: Tx, project_id: str, run_id: str, key: str) -> list[Metri
         )
         .order_by(metric_chunks.c.seq)
     )
-    return [point for data in tx.execute(query).scalars() for point in _points.decode(data)]
+    return unpack(tx.execute(query).scalars()).distinct()
 
 
 def experiments(tx: Tx, project_id: str) -> list[tuple[str, int]]:
     """Return the experiments of a project with their number of runs."""
     query = (
         sa.select(runs.c.experiment, sa.func.count())
-        .where(runs.c.project_id == project_id)
+        .where(runs.c.project_id == project_id, runs.c.deleted_at.is_(None))
         .group_by(runs.c.experiment)
         .order_by(runs.c.experiment)
     )
@@ -163,5 +377,7 @@ def experiments(tx: Tx, project_id: str) -> list[tuple[str, int]]:
 
 def last_run_of(tx: Tx, project_id: str, experiment: str) -> Run | None:
     """Return the newest run of an experiment, or None."""
-    query = mine(runs, project_id).where(runs.c.experiment == experiment)
+    query = mine(runs, project_id).where(
+        runs.c.experiment == experiment, runs.c.deleted_at.is_(None)
+    )
     return one(tx, Run, query.order_by(runs.c.run_id.desc()))

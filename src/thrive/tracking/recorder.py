@@ -11,7 +11,7 @@ from thrive.domain.clock import SECOND, ClockMode
 from thrive.domain.identifiers import new_id
 from thrive.domain.run import Artifact, CodeRecord, MetricPoint, Run, RunState, StepRecord, Use
 from thrive.operations import Context
-from thrive.store import references, runs
+from thrive.store import experiments, references, runs
 from thrive.store.home import made
 from thrive.tracking.process import own_identity
 
@@ -124,11 +124,9 @@ class RunRecorder:
         if not self._points:
             return
         points, self._points = self._points, []
-        latest = {point.key: point.value for point in points}
-        self.run = msgspec.structs.replace(self.run, metrics={**self.run.metrics, **latest})
+        seen = {self.run.run_id: runs.Observation(points=points)}
         with self._ctx.observe(self._subject) as tx:
-            runs.append_points(tx, self._ctx.project_id, self.run.run_id, points)
-            runs.save(tx, self._ctx.project_id, self.run)
+            self.run = runs.observe(tx, self._ctx.project_id, seen)[self.run.run_id]
 
     def write_log(self, data: bytes) -> None:
         """Append to the run's log."""
@@ -166,6 +164,7 @@ def start_run(ctx: Context, beginning: Beginning) -> RunRecorder:
         **{name: getattr(beginning, name) for name in beginning.__struct_fields__},
     )
     with ctx.write(f"run:{run.run_id}", pipeline=run.pipeline, seed=run.seed) as tx:
+        experiments.ensure(tx, ctx.project_id, run.experiment, run.started_at)
         runs.save(tx, ctx.project_id, run)
         references.add(tx, ctx.project_id, "run", run.run_id, beginning.code.bundle)
     return RunRecorder(ctx, run)

@@ -234,7 +234,7 @@ class FilledHome:
                 MetricPoint(key="log_loss", value=0.43 + 0.3 * math.exp(-i / 40), step=i, at=began)
                 for i in range(1200)
             ]
-            runs.append_points(tx, self.project, run_id, points)
+            runs.append_points(tx, self.project, {run_id: points})
             for use in (
                 Use(kind="dataset", name="flights", digest="1a" * 32, direction="in", version=1),
                 Use(kind="model", name=MODEL, digest=DIGEST, direction="out", version=1),

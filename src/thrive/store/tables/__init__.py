@@ -30,7 +30,15 @@ from thrive.store.tables.project import (
     tokens,
 )
 from thrive.store.tables.releases import releases, routing, serving_hosts
-from thrive.store.tables.runs import artifacts, metric_chunks, runs, steps, uses
+from thrive.store.tables.runs import (
+    artifacts,
+    experiments,
+    logged_models,
+    metric_chunks,
+    runs,
+    steps,
+    uses,
+)
 
 __all__ = [
     "alerts",
@@ -45,9 +53,11 @@ __all__ = [
     "dataset_versions",
     "datasets",
     "decisions",
+    "experiments",
     "feature_views",
     "jobs",
     "leases",
+    "logged_models",
     "materializations",
     "metadata",
     "metric_chunks",

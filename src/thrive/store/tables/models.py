@@ -1,6 +1,6 @@
 """Registered models and their versions."""
 
-from sqlalchemy import Table
+from sqlalchemy import Column, Table
 
 from thrive.store.tables.columns import (
     digest,
@@ -11,6 +11,7 @@ from thrive.store.tables.columns import (
     name,
     number,
     project,
+    short_text,
     text,
     value,
 )
@@ -19,17 +20,21 @@ models = Table(
     "models",
     metadata,
     project(),
-    key("name", 64),
+    key("name", 256),
     name("owner"),
     text("purpose"),
     number("created_at"),
+    number("updated_at", null=True),
+    value("tags", null=True),
+    value("aliases", null=True),
+    number("last_version", null=True),
 )
 
 model_versions = Table(
     "model_versions",
     metadata,
     project(),
-    key("model", 64),
+    key("model", 256),
     key_number("version"),
     digest("package"),
     value("signature"),
@@ -48,4 +53,8 @@ model_versions = Table(
     text("note"),
     number("retired_at", null=True),
     flag("replay"),
+    text("source"),
+    Column("logged_model", short_text(34), nullable=False, default="", server_default=""),
+    value("tags", null=True),
+    number("updated_at", null=True),
 )

@@ -1,6 +1,6 @@
 """Runs, their steps, metrics, artifacts and lineage."""
 
-from sqlalchemy import Column, Index, LargeBinary, Table
+from sqlalchemy import Column, Index, LargeBinary, Table, UniqueConstraint
 
 from thrive.store.tables.columns import (
     digest,
@@ -21,8 +21,8 @@ runs = Table(
     metadata,
     project(),
     key("run_id"),
-    name("experiment"),
-    name("name"),
+    Column("experiment", short_text(500), nullable=False),
+    Column("name", short_text(500), nullable=False),
     Column("state", short_text(12), nullable=False),
     name("actor"),
     number("started_at"),
@@ -37,6 +37,10 @@ runs = Table(
     text("error"),
     name("process"),
     flag("replay"),
+    value("summaries", null=True),
+    value("inputs", null=True),
+    value("logged_models", null=True),
+    number("deleted_at", null=True),
     Index("ix_runs_project_id_started_at", "project_id", "started_at"),
     Index("ix_runs_project_id_experiment_started_at", "project_id", "experiment", "started_at"),
 )
@@ -71,12 +75,45 @@ artifacts = Table(
     "artifacts",
     metadata,
     project(),
-    key("run_id"),
+    key("run_id", 34),  # or the id of a logged model: m- and 32 hex
     key("name", 250),
     Column("kind", short_text(40), nullable=False),
     digest("digest"),
     number("size"),
     number("created_at"),
+)
+
+experiments = Table(
+    "experiments",
+    metadata,
+    project(),
+    key_number("experiment_id"),
+    Column("name", short_text(500), nullable=False),
+    value("tags"),
+    number("created_at"),
+    number("updated_at"),
+    number("deleted_at", null=True),
+    UniqueConstraint("project_id", "name"),
+)
+
+logged_models = Table(
+    "logged_models",
+    metadata,
+    project(),
+    key("model_id", 34),
+    number("experiment_id"),
+    name("name"),
+    Column("state", short_text(12), nullable=False),
+    name("kind"),
+    Column("run_id", short_text(32), nullable=False, default=""),
+    number("created_at"),
+    number("updated_at"),
+    value("params"),
+    value("tags"),
+    value("metrics"),
+    text("message"),
+    number("deleted_at", null=True),
+    Index("ix_logged_models_project_id_experiment_id", "project_id", "experiment_id"),
 )
 
 uses = Table(

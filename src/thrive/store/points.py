@@ -1,0 +1,124 @@
+"""Metric points as bytes: one chunk for many points of one metric, written once.
+
+A chunk is a mark, the number of points, and three columns one after the other: step and moment as
+differences to the point before (int64), values as float64, all with their bytes transposed, then
+deflated where that makes them smaller. Neighbouring points differ little, so most bytes are zero.
+Chunks of the first format (msgpack lists of points) are still read.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from thrive.domain.errors import Damaged
+from thrive.domain.run import MetricPoint
+
+PLAIN, DEFLATED = 0xC1, 0xC7
+"""Marks of the two kinds of chunk; a msgpack list never begins with one."""
+_HEAD = struct.Struct("<BI")
+_WIDTH = 24
+_WORTH = 8
+"""From how many points on a chunk is deflated."""
+_old = msgspec.msgpack.Decoder(list[MetricPoint])
+
+
+class Points:
+    """Points of one metric as columns: steps, moments (UTC microseconds) and values (NaN is one).
+
+    Args:
+        steps: int64.
+        moments: int64.
+        values: float64.
+    """
+
+    def __init__(
+        self, steps: NDArray[np.int64], moments: NDArray[np.int64], values: NDArray[np.float64]
+    ) -> None:
+        self.steps = steps
+        self.moments = moments
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def distinct(self) -> "Points":
+        """Return the points without repetitions, in the order of their first occurrence."""
+        table = np.column_stack((self.steps, self.moments, self.values.view(np.int64)))
+        _, first = np.unique(table, axis=0, return_index=True)
+        first.sort()
+        return self.take(first)
+
+    def take(self, chosen: NDArray[np.intp] | slice) -> "Points":
+        """Return the points at some places."""
+        return Points(self.steps[chosen], self.moments[chosen], self.values[chosen])
+
+
+def columns_of(points: Sequence[MetricPoint]) -> Points:
+    """Return points of one metric as columns."""
+    count = len(points)
+    return Points(
+        np.fromiter((point.step for point in points), np.int64, count),
+        np.fromiter((point.at for point in points), np.int64, count),
+        np.fromiter(
+            (float("nan") if point.value is None else point.value for point in points),
+            np.float64,
+            count,
+        ),
+    )
+
+
+def pack(points: Points) -> bytes:
+    """Return points of one metric as one chunk."""
+    count = len(points)
+    if count == 1:
+        step, at, value = points.steps[0], points.moments[0], points.values[0]
+        return _HEAD.pack(PLAIN, 1) + struct.pack("<qqd", step, at, value)
+    columns = np.stack(
+        (
+            np.diff(points.steps, prepend=0),
+            np.diff(points.moments, prepend=0),
+            points.values.view(np.int64),
+        )
+    )
+    if count < _WORTH:
+        return _HEAD.pack(PLAIN, count) + columns.astype("<i8").tobytes()
+    planes = columns.astype("<i8").view(np.uint8).reshape(3, count, 8).transpose(0, 2, 1)
+    return _HEAD.pack(DEFLATED, count) + zlib.compress(planes.tobytes(), 6)
+
+
+def unpack(chunks: Iterable[bytes]) -> Points:
+    """Return the points of several chunks one after the other.
+
+    Raises:
+        Damaged: a chunk is none.
+    """
+    parts = [_unpacked(chunk) for chunk in chunks]
+    if not parts:
+        nothing = np.empty(0, np.int64)
+        return Points(nothing, nothing, np.empty(0, np.float64))
+    return Points(
+        np.concatenate([part.steps for part in parts]),
+        np.concatenate([part.moments for part in parts]),
+        np.concatenate([part.values for part in parts]),
+    )
+
+
+def _unpacked(chunk: bytes) -> Points:
+    if not chunk or chunk[0] not in {PLAIN, DEFLATED}:
+        return columns_of(_old.decode(chunk))
+    mark, count = _HEAD.unpack_from(chunk)
+    body = chunk[_HEAD.size :]
+    if mark == DEFLATED:
+        body = zlib.decompress(body, bufsize=count * _WIDTH)
+    if len(body) != count * _WIDTH:
+        raise Damaged(f"A chunk of {count} metric points has {len(body)} bytes.", "thrive doctor")
+    if mark == DEFLATED:
+        planes = np.frombuffer(body, np.uint8).reshape(3, 8, count).transpose(0, 2, 1)
+        columns = np.ascontiguousarray(planes).view("<i8").reshape(3, count)
+    else:
+        columns = np.frombuffer(body, "<i8").reshape(3, count)
+    return Points(np.cumsum(columns[0]), np.cumsum(columns[1]), columns[2].view(np.float64))
