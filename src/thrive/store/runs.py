@@ -17,7 +17,7 @@ from thrive.store.tables import artifacts, metric_chunks, runs, steps, uses
 if TYPE_CHECKING:
     from thrive.store.points import Points
 
-_OBSERVED = ("metrics", "summaries", "params", "tags")
+_OBSERVED = ("name", "metrics", "summaries", "params", "tags")
 _WHOLE = frozenset({"params", "metrics", "tags", "inputs"})
 _TOGETHER = 500
 """Runs asked for in one query: databases limit how many values a statement takes."""
@@ -65,7 +65,7 @@ def find(
 
 
 class SearchRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a search may ask of a run; the JSON columns as text, to be read by whoever needs them."""
+    """What a search may ask of a run; JSON columns as text, to be read by whoever needs them."""
 
     run_id: str
     experiment: str
@@ -86,7 +86,7 @@ def search_rows(
 ) -> Iterator[SearchRow]:
     """Yield what a search may ask of runs, all of them or some, in the order of their ids."""
     columns = [
-        sa.cast(runs.c[name], sa.Text) if name in _WHOLE else runs.c[name]
+        sa.cast(runs.c[name], sa.Text).label(name) if name in _WHOLE else runs.c[name]
         for name in SearchRow.__struct_fields__
     ]
     query = sa.select(*columns).where(runs.c.project_id == project_id).order_by(runs.c.run_id)
@@ -99,9 +99,10 @@ def search_rows(
 
 
 def _search_row(row: sa.Row[Any]) -> SearchRow:
-    *plain, params, metrics, tags, inputs = row
-    texts = ((text or "null").encode() for text in (params, metrics, tags, inputs))
-    return SearchRow(**dict(zip(SearchRow.__struct_fields__, (*plain, *texts), strict=True)))
+    values = row._asdict()
+    for name in _WHOLE:
+        values[name] = (values[name] or "null").encode()
+    return SearchRow(**values)
 
 
 def some(tx: Tx, project_id: str, run_ids: Sequence[str]) -> list[Run]:
@@ -207,11 +208,12 @@ def runs_using(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen of one run: points in the order they were logged, parameters, tags."""
+    """What was seen of one run: points in the order they were logged, parameters, tags, a new name."""
 
     points: Sequence[MetricPoint] = ()
     params: Mapping[str, Any] = {}
     tags: Mapping[str, str] = {}
+    name: str = ""
 
 
 def observe(tx: Tx, project_id: str, seen: Mapping[str, Observation]) -> dict[str, Run]:
@@ -224,17 +226,28 @@ def observe(tx: Tx, project_id: str, seen: Mapping[str, Observation]) -> dict[st
         NotFound: there is no such run.
         UsageError: a parameter has another value already.
     """
-    query = mine(runs, project_id).where(runs.c.run_id.in_(sorted(seen)))
-    held = query.order_by(runs.c.run_id).with_for_update()
-    known = {run.run_id: run for run in many(tx, Run, held)}
-    for run_id in seen:
-        if run_id not in known:
-            raise NotFound(f"Run with id={run_id} not found", "thrive runs list")
+    known = hold(tx, project_id, *seen)
     after = {run_id: _with(known[run_id], each) for run_id, each in seen.items()}
     keep_observed(tx, project_id, list(after.values()))
     logged = {run_id: each.points for run_id, each in seen.items() if each.points}
     append_points(tx, project_id, logged)
     return after
+
+
+def hold(tx: Tx, project_id: str, *run_ids: str) -> dict[str, Run]:
+    """Return runs by their ids, and keep other writers from them until the transaction ends.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    query = mine(runs, project_id).where(runs.c.run_id.in_(sorted(run_ids)))
+    known = {
+        run.run_id: run for run in many(tx, Run, query.order_by(runs.c.run_id).with_for_update())
+    }
+    for run_id in run_ids:
+        if run_id not in known:
+            raise NotFound(f"Run with id={run_id} not found", "thrive runs list")
+    return known
 
 
 def keep_observed(tx: Tx, project_id: str, changed: Sequence[Run]) -> None:
@@ -265,6 +278,7 @@ def _with(run: Run, seen: Observation) -> Run:
         summaries[point.key] = _summary(point, before)
     return msgspec.structs.replace(
         run,
+        name=seen.name or run.name,
         metrics=metrics,
         summaries=summaries or None,
         params={**run.params, **seen.params},

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ Mask = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 
 
-def grown(array: NDArray[np.generic], size: int, fill: float) -> NDArray[np.generic]:
+def grown(array: NDArray[Any], size: int, fill: float) -> NDArray[Any]:
     """Return an array of at least `size` places, with `fill` in the new ones."""
     if len(array) >= size:
         return array
@@ -54,7 +55,7 @@ class Numbers:
         there = self.classes[:size] == THERE
         return there & number_test(condition)(self.values[:size])
 
-    def keys(self, rows: Rows, *, descending: bool) -> list[NDArray[np.generic]]:
+    def keys(self, rows: Rows, *, descending: bool) -> list[NDArray[Any]]:
         """Return what rows are sorted by, the weightier key first."""
         if len(rows):
             self.fit(int(rows.max()) + 1)
@@ -119,7 +120,7 @@ class Texts:
             return self.equal(str(condition.value), size)
         return self.among(text_test(condition), size)
 
-    def keys(self, rows: Rows, *, descending: bool) -> list[NDArray[np.generic]]:
+    def keys(self, rows: Rows, *, descending: bool) -> list[NDArray[Any]]:
         """Return what rows are sorted by, the weightier key first."""
         if len(rows):
             self.fit(int(rows.max()) + 1)

@@ -175,11 +175,11 @@ def parse_order(texts: list[str], fields: Fields) -> list[Order]:
 
 
 def _field(tokens: _Tokens, fields: Fields) -> tuple[Kind, str]:
-    token, word = tokens.take()
-    if token not in {"word", "quoted"}:
+    sort, word = tokens.take()
+    if sort not in {"word", "quoted"}:
         raise tokens.wrong(f"{word!r} is no field")
-    name = _bare(token, word)
-    if token == "word" and tokens.peek() == ("sign", "."):
+    name = _bare(sort, word)
+    if sort == "word" and tokens.peek() == ("sign", "."):
         kind = _KINDS.get(name.lower())
         if kind is None or (kind is not Kind.ATTRIBUTE and kind not in fields.kinds):
             raise UsageError(f"Invalid entity type '{name}'.", "use metrics, params, tags, ...")
@@ -191,18 +191,18 @@ def _field(tokens: _Tokens, fields: Fields) -> tuple[Kind, str]:
 
 def _key(tokens: _Tokens) -> str:
     """Return a key; one without quotes may hold dots."""
-    token, word = tokens.take()
-    if token not in {"word", "quoted", "number"}:
+    sort, word = tokens.take()
+    if sort not in {"word", "quoted", "number"}:
         raise tokens.wrong(f"{word!r} is no key")
-    key = _bare(token, word)
-    while token != "quoted" and tokens.peek() == ("sign", "."):
+    key = _bare(sort, word)
+    while sort != "quoted" and tokens.peek() == ("sign", "."):
         tokens.take()
         key += "." + tokens.take()[1]
     return key
 
 
-def _bare(token: str, word: str) -> str:
-    return word[1:-1] if token in {"quoted", "text"} else word
+def _bare(sort: str, word: str) -> str:
+    return word[1:-1] if sort in {"quoted", "text"} else word
 
 
 def _comparison(tokens: _Tokens, kind: Kind, key: str) -> Comparison:
@@ -214,15 +214,15 @@ def _comparison(tokens: _Tokens, kind: Kind, key: str) -> Comparison:
     negated = tokens.take_word("NOT")
     if tokens.take_word("IN"):
         return Comparison(kind, key, "NOT IN" if negated else "IN", _texts(tokens))
-    token, sign = tokens.take()
+    _, sign = tokens.take()
     operator = sign.upper()
     if negated or operator not in {*SIGNS, "LIKE", "ILIKE"}:
         raise tokens.wrong(f"{sign!r} is no operator")
-    token, word = tokens.take()
-    if token == "number":
+    sort, word = tokens.take()
+    if sort == "number":
         return Comparison(kind, key, operator, float(word))
-    if token in {"text", "quoted"}:
-        return Comparison(kind, key, operator, _bare(token, word).replace("''", "'"))
+    if sort in {"text", "quoted"}:
+        return Comparison(kind, key, operator, _bare(sort, word).replace("''", "'"))
     raise tokens.wrong(f"{word!r} is no value; a text stands in quotes")
 
 
@@ -230,10 +230,10 @@ def _texts(tokens: _Tokens) -> tuple[str, ...]:
     found: list[str] = []
     closed = not tokens.take_word("(")
     while not closed:
-        token, word = tokens.take()
-        if token not in {"text", "quoted"}:
+        sort, word = tokens.take()
+        if sort not in {"text", "quoted"}:
             raise tokens.wrong(f"{word!r} in a list is no text")
-        found.append(_bare(token, word))
+        found.append(_bare(sort, word))
         closed = tokens.take_word(")")
         if not closed and not tokens.take_word(","):
             raise tokens.wrong("a list is written ('a', 'b')")

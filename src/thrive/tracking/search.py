@@ -42,6 +42,8 @@ RUN_FIELDS = Fields(
         "Created": "start_time",
     },
 )
+USER_TAG = "mlflow.user"
+"""Where a client says who runs it; without it, who sent the run stands."""
 _ARTIFACT_URI = "artifact_uri"
 _RELOADED = 20_000
 """From how many changed runs on all are read again: one pass is faster than many small queries."""
@@ -151,11 +153,12 @@ class RunIndex:
         if row is None:
             row = self._add(run.run_id)
         self._deleted[row] = run.deleted_at is not None
-        self._set_attributes(row, run)
+        tags = _texts(run.tags)
+        self._set_attributes(row, run, tags.get(USER_TAG) or run.actor)
         _renew(self._metrics, Numbers, row, _numbers(run.metrics), new=new)
         params = {key: str(value) for key, value in _texts(run.params).items()}
         _renew(self._params, Texts, row, params, new=new)
-        _renew(self._tags, Texts, row, _texts(run.tags), new=new)
+        _renew(self._tags, Texts, row, tags, new=new)
         inputs = _inputs(run.inputs)
         if inputs:
             self._inputs[row] = inputs
@@ -170,12 +173,12 @@ class RunIndex:
         self._high[row], self._low[row] = _halves(run_id)
         return row
 
-    def _set_attributes(self, row: int, run: runs.SearchRow) -> None:
+    def _set_attributes(self, row: int, run: runs.SearchRow, user: str) -> None:
         values = {
             "run_id": run.run_id,
             "run_name": run.name,
             "status": run.state,
-            "user_id": run.actor,
+            "user_id": user,
             "experiment_id": run.experiment,
             "start_time": run.started_at,
         }

@@ -1,0 +1,47 @@
+"""One call of an MLflow client, and what a route of the protocol is."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from thrive.domain.actor import Role
+from thrive.operations import Context
+from thrive.server.mlflow.given import Given
+from thrive.tracking.search import RunIndex
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What a handler works with.
+
+    Attributes:
+        ctx: the project and who calls.
+        given: the fields that were sent.
+        parts: the variable parts of the path, by name.
+        index: the project's runs, for searches.
+    """
+
+    ctx: Context
+    given: Given
+    parts: Mapping[str, str]
+    index: RunIndex
+
+
+Handler = Callable[[Call], dict[str, Any]]
+"""Takes a call and returns the object that is answered."""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One route of the protocol, below the prefix.
+
+    Attributes:
+        method: GET, POST, PATCH or DELETE.
+        path: e.g. `runs/get`; a part in braces is variable.
+        role: who may call it; there is no default.
+        handler: what answers.
+    """
+
+    method: str
+    path: str
+    role: frozenset[Role]
+    handler: Handler
