@@ -19,6 +19,7 @@ from thrive.server.guard import Guard
 from thrive.server.health import Health
 from thrive.server.keys import Identity, Keys
 from thrive.server.metrics import Metrics
+from thrive.server.mlflow.door import MlflowDoor, is_mlflow
 from thrive.server.problems import Problem
 from thrive.server.projects import Homes
 from thrive.server.sign_in import COOKIE, SIGN_IN, SIGN_OUT, Sessions, SignIn, sign_in_for
@@ -67,6 +68,7 @@ class App:
         metrics = Metrics()
         keys = Keys(home, options.local_token, options.local_actor, run)
         self.api = Api(homes, operations, keys, self.pool)
+        self.mlflow = MlflowDoor(homes, keys, self.pool)
         self.health = Health(home, metrics, counters, run)
         self.guard = Guard(self._answer, metrics, options.hosts)
         self._options = options
@@ -92,7 +94,9 @@ class App:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         path: str = scope["path"]
-        if path.startswith(PREFIX):
+        if is_mlflow(path):
+            answer = await self.mlflow.answer(request)
+        elif path.startswith(PREFIX):
             answer = await self.api.answer(request)
         elif path in {SIGN_IN, SIGN_OUT}:
             answer = await self._problems_told(self._sign_in.answer, request)

@@ -16,6 +16,7 @@ from thrive.client.wire import BLOBS
 from thrive.domain.identifiers import new_id
 from thrive.server.api import BODY_BYTES, too_large
 from thrive.server.metrics import Metrics
+from thrive.server.mlflow.door import is_artifact, is_mlflow
 from thrive.server.problems import Problem, unexpected
 
 _logger = logging.getLogger("thrive.server")
@@ -28,7 +29,9 @@ FORMS = frozenset({"/sign-in", "/sign-out"})
 TARGET_BYTES = 8 << 10
 HEADER_BYTES = 32 << 10
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-METHODS = SAFE_METHODS | {"POST", "PUT"}
+METHODS = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
+_OWN = SAFE_METHODS | {"POST"}
+"""What every path takes; the protocol of MLflow takes them all, blobs are PUT."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -101,9 +104,8 @@ class Guard:
             return Problem(414, "UsageError", f"The URL is longer than {TARGET_BYTES:,} bytes.")
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES:
             return Problem(431, "UsageError", f"The headers exceed {HEADER_BYTES:,} bytes.")
-        sends = scope["method"] == "PUT"
-        if scope["method"] not in METHODS or (sends and not scope["path"].startswith(BLOBS)):
-            allow = {"Allow": ", ".join(sorted(METHODS - {"PUT"}))}
+        if scope["method"] not in _methods(scope["path"]):
+            allow = {"Allow": ", ".join(sorted(_OWN))}
             return Problem(405, "UsageError", "No route takes this method.", headers=allow)
         return self._foreign(scope, headers) or _wrong_body(scope, headers)
 
@@ -152,6 +154,12 @@ class Guard:
         )
 
 
+def _methods(path: str) -> frozenset[str]:
+    if is_mlflow(path):
+        return METHODS
+    return _OWN | {"PUT"} if path.startswith(BLOBS) else _OWN
+
+
 def _name(host: str) -> str:
     """Return a `Host` header without its port."""
     name, colon, port = host.lower().rpartition(":")
@@ -176,13 +184,20 @@ def _is_navigation(scope: Scope, headers: Headers) -> bool:
     )
 
 
+def _is_empty(scope: Scope, headers: Headers) -> bool:
+    """Tell whether a client of MLflow sends no body, and so does not say of which kind it is."""
+    sent = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    return is_mlflow(scope["path"]) and not sent and "content-type" not in headers
+
+
 def _wrong_body(scope: Scope, headers: Headers) -> Problem | None:
     declared = headers.get("content-length", "0")
     if not (declared.isascii() and declared.isdecimal()):
         return Problem(400, "UsageError", "The Content-Length is not a number.")
-    if int(declared) > BODY_BYTES:
+    sends_artifact = scope["method"] == "PUT" and is_artifact(scope["path"])
+    if int(declared) > BODY_BYTES and not sends_artifact:
         return too_large()
-    if scope["method"] in SAFE_METHODS:
+    if scope["method"] in SAFE_METHODS or sends_artifact or _is_empty(scope, headers):
         return None
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     wanted = "application/x-www-form-urlencoded" if scope["path"] in FORMS else "application/json"

@@ -6,6 +6,7 @@ in constant time. An address that sends wrong tokens is told to wait; tokens tha
 moment ago still pass from there, so nobody locks out a colleague behind the same proxy.
 """
 
+import base64
 import hmac
 import time
 from collections import OrderedDict
@@ -53,13 +54,17 @@ class Keys:
         self._good: OrderedDict[bytes, None] = OrderedDict()
 
     async def identify(self, authorization: str, address: str) -> Identity:
-        """Return who sent an `Authorization` header.
+        """Return who sent an `Authorization` header: a bearer, or a token for a password.
 
         Raises:
             Problem: 401 without a good token, 429 after too many wrong ones.
         """
         scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
+        if scheme.lower() == "basic":
+            token = _password(token.strip())
+        elif scheme.lower() != "bearer":
+            token = ""
+        if not token:
             raise _unknown("This needs a token.")
         return await self.prove(token.strip(), address)
 
@@ -120,6 +125,17 @@ def _remember(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
     kept.move_to_end(key)
     if len(kept) > REMEMBERED:
         kept.popitem(last=False)
+
+
+def _password(encoded: str) -> str:
+    """Return the password of basic authentication; the user's name is not looked at.
+
+    It is how a client sends what stands in an address, as `http://token:SECRET@host`.
+    """
+    try:
+        return base64.b64decode(encoded, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _unknown(what: str) -> Problem:

@@ -1,5 +1,7 @@
 """Registered models and their immutable versions."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from thrive.domain.errors import NotFound
@@ -81,3 +83,17 @@ def next_version(tx: Tx, project_id: str, name: str) -> int:
         model_versions.c.project_id == project_id, model_versions.c.model == name
     )
     return (tx.execute(query).scalar() or 0) + 1
+
+
+def of_logged(
+    tx: Tx, project_id: str, model_ids: Sequence[str]
+) -> dict[str, list[tuple[str, int]]]:
+    """Return under which (name, version) logged models are registered, by their ids."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    columns = (model_versions.c.logged_model, model_versions.c.model, model_versions.c.version)
+    query = sa.select(*columns).where(
+        model_versions.c.project_id == project_id, model_versions.c.logged_model.in_(model_ids)
+    )
+    for model_id, name, version in tx.execute(query.order_by(*columns)):
+        found.setdefault(model_id, []).append((name, version))
+    return found

@@ -1,0 +1,263 @@
+"""Artifacts: the files of runs and logged models, by name in the database and by content in blobs.
+
+A client addresses them as `EXPERIMENT/RUN/artifacts/NAME` or
+`EXPERIMENT/models/MODEL/artifacts/NAME`. The name is a key of a row and never becomes a path.
+"""
+
+import functools
+import re
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from thrive.domain.actor import ANYONE, BUILDERS
+from thrive.domain.run import Artifact
+from thrive.operations import Context
+from thrive.server.blobs import BINARY, BlobResponse
+from thrive.server.mlflow.calls import Call, Route
+from thrive.server.mlflow.problems import MlflowError, invalid
+from thrive.server.mlflow.runs import get_run, numbers_of, run_id_of
+from thrive.server.mlflow.shapes import artifact_uri, logged_model_uri
+from thrive.server.problems import json_response
+from thrive.store import logged_models, runs
+
+LONGEST_PATH = 250
+LARGEST_ARTIFACT = 64 << 30
+KIND = "file"
+_PLACE = re.compile(
+    r"(?P<experiment>\d{1,18})/(?:(?P<run>[0-9a-f]{32})|models/(?P<model>m-[0-9a-f]{32}))"
+    r"/artifacts(?:/(?P<name>.*))?"
+)
+_IN_MEMORY = 1 << 20
+
+
+class Place(msgspec.Struct, frozen=True):
+    """What an address names: the run or logged model, and a name in it, empty for all of it."""
+
+    owner: str
+    name: str
+
+
+def place_of(path: str) -> Place:
+    """Return what an address of the proxy names.
+
+    Raises:
+        MlflowError: it is the address of no run's and no logged model's artifact.
+    """
+    found = _PLACE.fullmatch(path)
+    if found is None:
+        raise invalid(f"Invalid path: '{path[:200]}' names no artifact of a run or logged model.")
+    return Place(found["run"] or found["model"], checked_path(found["name"] or ""))
+
+
+def checked_path(name: str) -> str:
+    """Return the name of an artifact, without a slash at its end.
+
+    Raises:
+        MlflowError: read as a path it would lead elsewhere, or it is too long.
+    """
+    plain = name.rstrip("/")
+    parts = plain.split("/")
+    if plain and (any(part in {"", ".", ".."} for part in parts) or _odd(plain)):
+        raise invalid(f"Invalid path: '{name[:200]}'.")
+    if len(plain) > LONGEST_PATH:
+        raise invalid(
+            f"The artifact path '{name[:60]}...' has {len(plain)} characters; at most "
+            f"{LONGEST_PATH} are kept."
+        )
+    return plain
+
+
+def _odd(name: str) -> bool:
+    return "\\" in name or any(ord(letter) < 32 for letter in name)
+
+
+def listing(found: Iterable[Artifact], folder: str) -> list[dict[str, Any]]:
+    """Return what lies directly in a folder of artifacts, by name; a file lists nothing."""
+    prefix = f"{folder}/" if folder else ""
+    entries: dict[str, dict[str, Any]] = {}
+    for artifact in found:
+        if not artifact.name.startswith(prefix):
+            continue
+        first, slash, _ = artifact.name[len(prefix) :].partition("/")
+        entry: dict[str, Any] = {"path": prefix + first, "is_dir": bool(slash)}
+        if not slash:
+            entry["file_size"] = artifact.size
+        entries[first] = entry
+    return [entries[name] for name in sorted(entries)]
+
+
+def _refuse_unknown(ctx: Context, owner: str) -> None:
+    """Refuse what is of no run and no logged model of the project."""
+    with ctx.read() as tx:
+        if owner.startswith("m-"):
+            logged_models.get(tx, ctx.project_id, owner, deleted=True)
+        else:
+            get_run(tx, ctx.project_id, owner)
+
+
+def _list_of_run(call: Call) -> dict[str, Any]:
+    run_id = run_id_of(call.given)
+    folder = checked_path(call.given.maybe_text("path"))
+    with call.ctx.read() as tx:
+        run = get_run(tx, call.ctx.project_id, run_id)
+        number = numbers_of(tx, call.ctx.project_id).get(run.experiment, 0)
+        found = runs.artifacts_under(tx, call.ctx.project_id, run_id, folder)
+    return {"root_uri": artifact_uri(number, run_id), "files": listing(found, folder)}
+
+
+def _list_of_model(call: Call) -> dict[str, Any]:
+    model_id = call.parts["model_id"]
+    folder = checked_path(call.given.maybe_text("artifact_directory_path"))
+    with call.ctx.read() as tx:
+        model = logged_models.get(tx, call.ctx.project_id, model_id)
+        found = runs.artifacts_under(tx, call.ctx.project_id, model_id, folder)
+    return {"root_uri": logged_model_uri(model), "files": listing(found, folder)}
+
+
+ROUTES = (
+    Route("GET", "artifacts/list", ANYONE, _list_of_run),
+    Route("GET", "logged-models/{model_id}/artifacts/directories", ANYONE, _list_of_model),
+)
+
+
+class ArtifactDoor:
+    """Answers everything under `mlflow-artifacts/`.
+
+    Args:
+        run: calls a function in a thread.
+    """
+
+    def __init__(self, run: Callable[..., Awaitable[Any]]) -> None:
+        self._run = run
+
+    async def answer(self, request: Request, ctx: Context, path: str) -> Response:
+        """Return the answer to a request.
+
+        Args:
+            request: the request.
+            ctx: the project and who calls.
+            path: what follows `mlflow-artifacts/`.
+
+        Raises:
+            MlflowError: the path names nothing, or the caller may not.
+        """
+        kind, _, name = path.partition("/")
+        if kind in {"mpu", "presigned"}:
+            what = "Multipart upload" if kind == "mpu" else "Presigned download"
+            raise MlflowError(
+                "NOT_IMPLEMENTED", f"{what} is not supported for the current artifact repository"
+            )
+        if kind != "artifacts":
+            raise MlflowError("ENDPOINT_NOT_FOUND", "There is no such route.")
+        _permit(request, ctx)
+        if request.method == "PUT":
+            return await self._receive(request, ctx, place_of(name))
+        if request.method == "DELETE":
+            return await self._run(_delete, ctx, place_of(name))
+        if name:
+            return await self._run(_send, ctx, place_of(name))
+        return await self._run(_list, ctx, request.query_params.get("path", ""))
+
+    async def _receive(self, request: Request, ctx: Context, place: Place) -> Response:
+        if not place.name:
+            raise invalid("Invalid path: a file needs a name.")
+        await self._run(_refuse_unknown, ctx, place.owner)
+        with tempfile.SpooledTemporaryFile(
+            _IN_MEMORY, dir=ctx.home.temporary_folder, prefix="artifact-"
+        ) as file:
+            size = await self._spool(request, file)
+            await self._run(_keep, ctx, place, file, size)
+        return json_response({})
+
+    async def _spool(self, request: Request, file: Any) -> int:
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size > LARGEST_ARTIFACT:
+                raise invalid(f"The artifact is larger than {LARGEST_ARTIFACT:,} bytes.")
+            if size > _IN_MEMORY:
+                await self._run(file.write, part)
+            else:
+                file.write(part)
+        return size
+
+
+def _permit(request: Request, ctx: Context) -> None:
+    role = ANYONE if request.method in {"GET", "HEAD"} else BUILDERS
+    if request.method not in {"GET", "HEAD", "PUT", "DELETE"}:
+        raise MlflowError("ENDPOINT_NOT_FOUND", "There is no such route.")
+    if not role & ctx.actor.roles:
+        allowed = ", ".join(sorted(role))
+        raise MlflowError(
+            "PERMISSION_DENIED", f"{ctx.actor.name} may not write artifacts; ask one of: {allowed}"
+        )
+
+
+def _keep(ctx: Context, place: Place, file: BinaryIO, size: int) -> None:
+    """Keep the bytes of an artifact, and then its row."""
+    file.seek(0)
+    if size <= _IN_MEMORY:
+        digest = ctx.home.blobs.put(file.read())
+    else:
+        digest = _put_large(ctx, file)
+    artifact = Artifact(
+        run_id=place.owner,
+        name=place.name,
+        kind=KIND,
+        digest=digest,
+        size=size,
+        created_at=ctx.now(),
+    )
+    with ctx.observe(f"artifact:{place.owner}") as tx:
+        runs.save_artifact(tx, ctx.project_id, artifact)
+
+
+def _put_large(ctx: Context, file: BinaryIO) -> str:
+    """Keep a file that has no name of its own through the one the system gives its handle."""
+    file.flush()
+    handle = Path(f"/proc/self/fd/{file.fileno()}")
+    if handle.exists():
+        return ctx.home.blobs.put_file(handle)
+    with tempfile.NamedTemporaryFile(dir=ctx.home.temporary_folder) as copy:
+        for part in iter(functools.partial(file.read, _IN_MEMORY), b""):
+            copy.write(part)
+        copy.flush()
+        return ctx.home.blobs.put_file(Path(copy.name))
+
+
+def _list(ctx: Context, path: str) -> Response:
+    place = place_of(path.rstrip("/"))
+    with ctx.read() as tx:
+        found = runs.artifacts_under(tx, ctx.project_id, place.owner, place.name)
+    files = listing(found, place.name)
+    for entry in files:
+        entry["path"] = entry["path"].rpartition("/")[2]
+    return json_response({"files": files})
+
+
+def _send(ctx: Context, place: Place) -> Response:
+    with ctx.read() as tx:
+        artifact = runs.find_artifact(tx, ctx.project_id, place.owner, place.name)
+    if artifact is None:
+        raise MlflowError("RESOURCE_DOES_NOT_EXIST", f"No such artifact: '{place.name}'")
+    headers = {"Content-Disposition": "attachment"}
+    path = ctx.home.blobs.local_path(artifact.digest)
+    if path is None:
+        content = ctx.home.blobs.get(artifact.digest)
+        return Response(content, headers=headers, media_type=BINARY)
+    return BlobResponse(path, headers=headers, media_type=BINARY, stat_result=path.stat())
+
+
+def _delete(ctx: Context, place: Place) -> Response:
+    """Forget an artifact, or all that lie in a folder."""
+    with ctx.write(f"artifact:{place.owner}", name=place.name) as tx:
+        for artifact in runs.artifacts_under(tx, ctx.project_id, place.owner, place.name):
+            if place.name in {"", artifact.name} or artifact.name.startswith(f"{place.name}/"):
+                runs.remove_artifact(tx, ctx.project_id, artifact)
+    return json_response({})

@@ -1,0 +1,138 @@
+"""The door of the protocol: who calls, which route, its fields, its answer."""
+
+import functools
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from thrive.domain.errors import ThriveError
+from thrive.operations import Context
+from thrive.server.api import read_body, run_in
+from thrive.server.keys import Identity, Keys
+from thrive.server.mlflow.artifacts import ArtifactDoor
+from thrive.server.mlflow.calls import Call, Route
+from thrive.server.mlflow.given import Given, body_of, query_of
+from thrive.server.mlflow.problems import MlflowError, refusal, refusal_of
+from thrive.server.mlflow.routes import ROUTES, RouteTable
+from thrive.server.problems import Problem, json_response
+from thrive.server.projects import Homes
+from thrive.tracking.search import RunIndex
+from thrive.version import __version__
+
+_logger = logging.getLogger("thrive.server")
+
+PREFIXES = ("/api/2.0/mlflow/", "/ajax-api/2.0/mlflow/")
+ARTIFACT_PREFIXES = ("/api/2.0/mlflow-artifacts/", "/ajax-api/2.0/mlflow-artifacts/")
+VERSION = "/version"
+SERVER_INFO = "/server-info"
+_FOREIGN = ("/ajax-api/", "/api/2.0/", "/api/3.0/", "/v1/traces")
+"""Paths of the protocol of which only a part is answered; the rest is refused in its words."""
+_INFO = {
+    "store_type": "SqlStore",
+    "workspaces_enabled": False,
+    "multipart_uploads_enabled": False,
+    "multipart_downloads_enabled": False,
+}
+
+
+def is_mlflow(path: str) -> bool:
+    """Tell whether a path is one of the protocol."""
+    return path == VERSION or path.startswith(_FOREIGN)
+
+
+def is_artifact(path: str) -> bool:
+    """Tell whether a path is below the proxy of artifacts, where bodies are bytes of any kind."""
+    return path.startswith(ARTIFACT_PREFIXES)
+
+
+class MlflowDoor:
+    """Answers everything that an MLflow client asks.
+
+    Args:
+        homes: the projects.
+        keys: tells who calls.
+        pool: where handlers run.
+    """
+
+    def __init__(self, homes: Homes, keys: Keys, pool: ThreadPoolExecutor) -> None:
+        self._homes = homes
+        self._keys = keys
+        self._run = functools.partial(run_in, pool)
+        self._table = RouteTable(ROUTES)
+        self._artifacts = ArtifactDoor(self._run)
+        self._indexes: dict[str, RunIndex] = {}
+
+    async def answer(self, request: Request) -> Response:
+        """Return the answer to a request; every error is in the protocol's words."""
+        request_id: str = request.scope["thrive.id"]
+        try:
+            return await self._answer(request)
+        except (MlflowError, Problem) as error:
+            return refusal_of(error, request_id)
+        except ThriveError as error:
+            _logger.warning("%s: %.500s", error.code, error.what, extra={"id": request_id})
+            return refusal_of(error, request_id)
+        except ClientDisconnect:
+            return refusal("BAD_REQUEST", "The caller left before the body was sent.")
+        except Exception:
+            _logger.exception("unexpected", extra={"id": request_id})
+            message = f"The server failed; look for {request_id} in its log."
+            return refusal("INTERNAL_ERROR", message)
+
+    async def _answer(self, request: Request) -> Response:
+        path: str = request.scope["path"]
+        request.scope["thrive.route"] = "mlflow"
+        if path == VERSION:
+            return Response(__version__, media_type="text/plain")
+        if path.endswith(SERVER_INFO) and path.startswith(("/api/3.0/", "/ajax-api/3.0/")):
+            return json_response(_INFO)
+        identity = await self._identify(request)
+        if is_artifact(path):
+            request.scope["thrive.route"] = "mlflow-artifacts"
+            name = path.partition("/mlflow-artifacts/")[2]
+            return await self._artifacts.answer(request, self._context(identity, name), name)
+        return await self._call(request, identity, path)
+
+    async def _identify(self, request: Request) -> Identity:
+        address = request.client.host if request.client else ""
+        identity = await self._keys.identify(request.headers.get("authorization", ""), address)
+        request.scope["thrive.actor"] = identity.actor.name
+        return identity
+
+    def _context(self, identity: Identity, name: str) -> Context:
+        home = self._homes.of(identity.project_id)
+        return Context(home, identity.actor, operation=f"mlflow {name}"[:200])
+
+    async def _call(self, request: Request, identity: Identity, path: str) -> Response:
+        name = next((path.removeprefix(each) for each in PREFIXES if path.startswith(each)), "")
+        found = self._table.find(request.method, name)
+        if found is None:
+            raise MlflowError("ENDPOINT_NOT_FOUND", f"There is no {request.method} {path[:200]}.")
+        route, parts = found
+        request.scope["thrive.route"] = f"mlflow/{route.path}"
+        if not route.role & identity.actor.roles:
+            allowed = ", ".join(sorted(route.role))
+            raise MlflowError(
+                "PERMISSION_DENIED",
+                f"{identity.actor.name} may not {request.method} {route.path}; "
+                f"ask one of: {allowed}",
+            )
+        fields = (
+            query_of(request.scope["query_string"])
+            if request.method == "GET"
+            else body_of(await read_body(request))
+        )
+        return await self._run(self._work, route, identity, Given(fields), parts)
+
+    def _work(self, route: Route, identity: Identity, given: Given, parts: Any) -> Response:
+        ctx = self._context(identity, route.path)
+        return json_response(route.handler(Call(ctx, given, parts, self._index(identity))))
+
+    def _index(self, identity: Identity) -> RunIndex:
+        known = self._indexes.get(identity.project_id)
+        if known is None:
+            known = self._indexes.setdefault(identity.project_id, RunIndex(identity.project_id))
+        return known

@@ -1,0 +1,277 @@
+"""Routes that log into a run: metrics, parameters, tags, and the histories of metrics."""
+
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from thrive.domain.actor import ANYONE, BUILDERS
+from thrive.domain.clock import machine_now
+from thrive.domain.run import MetricPoint
+from thrive.server.mlflow import pages
+from thrive.server.mlflow.calls import Call, Route
+from thrive.server.mlflow.experiments import LONGEST_KEY, LONGEST_TAG
+from thrive.server.mlflow.given import Given
+from thrive.server.mlflow.problems import MlflowError, invalid
+from thrive.server.mlflow.runs import (
+    LONGEST_NAME,
+    checked_run_id,
+    get_run,
+    held_active,
+    refuse_deleted,
+    run_id_of,
+)
+from thrive.server.mlflow.shapes import MILLISECOND, NAME_TAG
+from thrive.store import logged_models, runs
+from thrive.store.points import Points
+
+LONGEST_PARAM = 6000
+MOST = {"metrics": 1000, "params": 100, "tags": 100}
+MOST_TOGETHER = 1000
+PAGE = 25_000
+MOST_BULK_RUNS = 100
+SAMPLES, MOST_SAMPLES = 320, 2500
+_NAME = re.compile(r"[/\w.\- :]*")
+
+
+def checked_key(key: str, noun: str) -> str:
+    """Return the key of a metric, a parameter or a tag.
+
+    Raises:
+        MlflowError: it holds other characters, or would be another name if it were a path.
+    """
+    if not _NAME.fullmatch(key):
+        raise invalid(
+            f"Invalid {noun} name: '{key}'. Names may only contain alphanumerics, underscores (_), "
+            "dashes (-), periods (.), spaces ( ), colon(:) and slashes (/)."
+        )
+    plain = posixpath.normpath(key)
+    if key != plain or key in {".", ".."} or key.startswith(("/", "../")):
+        raise invalid(
+            f"Invalid {noun} name: '{key}'. Names may be treated as files in certain cases, and "
+            f"must not resolve to other names when treated as such: this one is '{plain}'."
+        )
+    return key
+
+
+def _point(given: Given) -> MetricPoint:
+    key = checked_key(given.text("key", most=LONGEST_KEY), "metric")
+    at = given.integer("timestamp", machine_now() // MILLISECOND)
+    if abs(at) >= 1 << 52:
+        raise invalid(f"Invalid value {at} for parameter 'timestamp' supplied: in milliseconds.")
+    return MetricPoint(
+        key=key, value=given.real("value"), step=given.integer("step", 0), at=at * MILLISECOND
+    )
+
+
+def _log(call: Call, seen: runs.Observation, measured: Sequence[Given] = ()) -> dict[str, Any]:
+    """Write what was seen of a run; its points are mirrored onto the models they were made with."""
+    ctx, run_id = call.ctx, run_id_of(call.given)
+    with ctx.observe(f"run:{run_id}") as tx:
+        refuse_deleted(runs.observe(tx, ctx.project_id, {run_id: seen})[run_id])
+        for model_id, points in _by_model(run_id, measured).items():
+            model = logged_models.get(tx, ctx.project_id, model_id)
+            known = [each for each in model.metrics if each not in points]
+            mirrored = msgspec.structs.replace(model, metrics=[*known, *points])
+            logged_models.save(tx, ctx.project_id, mirrored)
+    return {}
+
+
+def _by_model(run_id: str, measured: Sequence[Given]) -> Mapping[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for given in measured:
+        model_id = given.maybe_text("model_id")
+        if model_id:
+            point = _point(given)
+            shape: dict[str, Any] = {
+                "key": point.key,
+                "value": "NaN" if point.value is None else point.value,
+                "timestamp": point.at // MILLISECOND,
+                "step": point.step,
+                "model_id": model_id,
+                "run_id": run_id,
+            }
+            for name in ("dataset_name", "dataset_digest"):
+                if text := given.maybe_text(name):
+                    shape[name] = text
+            found.setdefault(model_id, []).append(shape)
+    return found
+
+
+def _log_metric(call: Call) -> dict[str, Any]:
+    return _log(call, runs.Observation(points=[_point(call.given)]), [call.given])
+
+
+def _log_parameter(call: Call) -> dict[str, Any]:
+    key = checked_key(call.given.text("key", most=LONGEST_KEY), "parameter")
+    value = call.given.maybe_text("value", most=LONGEST_PARAM)
+    return _log(call, runs.Observation(params={key: value}))
+
+
+def _set_tag(call: Call) -> dict[str, Any]:
+    key = checked_key(call.given.text("key", most=LONGEST_KEY), "tag")
+    return _log(call, _tagged({key: call.given.maybe_text("value", most=LONGEST_TAG)}))
+
+
+def _tagged(tags: dict[str, str], **more: Any) -> runs.Observation:
+    name = tags.get(NAME_TAG, "")
+    if len(name) > LONGEST_NAME:
+        raise invalid(f"'run_name' exceeds the maximum length of {LONGEST_NAME} characters.")
+    return runs.Observation(tags=tags, name=name, **more)
+
+
+def _log_batch(call: Call) -> dict[str, Any]:
+    given = call.given
+    metrics = given.objects("metrics")
+    params = given.pairs("params", key=LONGEST_KEY, value=LONGEST_PARAM)
+    tags = given.pairs("tags", key=LONGEST_KEY, value=LONGEST_TAG)
+    counts = {name: len(given.raw(name) or ()) for name in MOST}
+    for name, count in {**counts, "entities": sum(counts.values())}.items():
+        most = MOST.get(name, MOST_TOGETHER)
+        if count > most:
+            raise invalid(
+                f"A batch logging request can contain at most {most} {name}. "
+                f"Got {count} {name}. Please split up your requests."
+            )
+    _refuse_ambiguous(given, params)
+    for key in params:
+        checked_key(key, "parameter")
+    for key in tags:
+        checked_key(key, "tag")
+    points = [_point(each) for each in metrics]
+    return _log(call, _tagged(tags, points=points, params=params), metrics)
+
+
+def _refuse_ambiguous(given: Given, params: dict[str, str]) -> None:
+    for each in given.objects("params"):
+        key, value = each.text("key"), each.maybe_text("value")
+        if params[key] != value:
+            raise invalid(
+                f"Duplicate parameter keys have been submitted: '{key}' is both '{value}' "
+                f"and '{params[key]}'. Please ensure the request contains only one."
+            )
+
+
+def _delete_tag(call: Call) -> dict[str, Any]:
+    ctx, run_id, key = call.ctx, run_id_of(call.given), call.given.text("key")
+    with ctx.observe(f"run:{run_id}") as tx:
+        run = held_active(tx, ctx.project_id, run_id)
+        if key not in run.tags:
+            raise MlflowError(
+                "RESOURCE_DOES_NOT_EXIST", f"No tag with name: {key} in run with id {run_id}"
+            )
+        kept = {name: value for name, value in run.tags.items() if name != key}
+        runs.keep_observed(tx, ctx.project_id, [msgspec.structs.replace(run, tags=kept)])
+    return {}
+
+
+def _log_model(call: Call) -> dict[str, Any]:
+    """Keep what clients before 3.0 say of a model they logged: a tag with its history."""
+    ctx, run_id = call.ctx, run_id_of(call.given)
+    try:
+        logged = msgspec.json.decode(call.given.text("model_json"), type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise invalid(f"'model_json' cannot be read: {error}.") from None
+    with ctx.observe(f"run:{run_id}") as tx:
+        run = held_active(tx, ctx.project_id, run_id)
+        history = msgspec.json.decode(run.tags.get(_HISTORY_TAG, "[]"), type=list[Any])
+        text = msgspec.json.encode([*history, logged]).decode()
+        tagged = msgspec.structs.replace(run, tags={**run.tags, _HISTORY_TAG: text})
+        runs.keep_observed(tx, ctx.project_id, [tagged])
+    return {}
+
+
+_HISTORY_TAG = "mlflow.log-model.history"
+
+
+def _history(call: Call) -> dict[str, Any]:
+    given, run_id = call.given, run_id_of(call.given)
+    key = given.text("metric_key")
+    points = _columns(call, run_id, key)
+    limit = given.count("max_results", PAGE, PAGE) if given.has("max_results") else len(points)
+    begin = pages.offset_of(given.maybe_text("page_token"))
+    shapes = _shapes(key, points.take(slice(begin, begin + limit)))
+    end = begin + limit
+    after = pages.token(key, end) if end < len(points) else ""
+    return pages.answer("metrics", shapes, after)
+
+
+def _columns(call: Call, run_id: str, key: str) -> Points:
+    with call.ctx.read() as tx:
+        get_run(tx, call.ctx.project_id, run_id)
+        return runs.metric_columns(tx, call.ctx.project_id, run_id, key)
+
+
+def _shapes(key: str, points: Points, run_id: str = "") -> list[dict[str, Any]]:
+    extra = {"run_id": run_id} if run_id else {}
+    moments = (points.moments // MILLISECOND).tolist()
+    return [
+        {
+            "key": key,
+            "value": "NaN" if value != value else value,  # noqa: PLR0124 - NaN alone differs from itself
+            "timestamp": at,
+            "step": step,
+            **extra,
+        }
+        for step, at, value in zip(
+            points.steps.tolist(), moments, points.values.tolist(), strict=True
+        )
+    ]
+
+
+def _bulk_runs(given: Given, name: str) -> list[str]:
+    found = given.texts(name)
+    if not found:
+        raise invalid(f"Missing value for required parameter '{name}'.")
+    if len(found) > MOST_BULK_RUNS:
+        raise invalid(f"'{name}' names {len(found)} runs; at most {MOST_BULK_RUNS} are answered.")
+    return [checked_run_id(each) for each in found]
+
+
+def _history_bulk(call: Call) -> dict[str, Any]:
+    key = call.given.text("metric_key")
+    limit = call.given.count("max_results", PAGE, PAGE)
+    shapes: list[dict[str, Any]] = []
+    for run_id in _bulk_runs(call.given, "run_id"):
+        left = slice(0, limit - len(shapes))
+        shapes += _shapes(key, _by_step(_columns(call, run_id, key)).take(left), run_id)
+    return {"metrics": shapes}
+
+
+def _by_step(points: Points) -> Points:
+    return points.take(np.lexsort((points.moments, points.steps)))
+
+
+def _history_interval(call: Call) -> dict[str, Any]:
+    """Answer with the points of some steps, evenly chosen where there are more than wanted."""
+    given = call.given
+    key = given.text("metric_key")
+    limit = given.count("max_results", SAMPLES, MOST_SAMPLES)
+    first = given.integer("start_step", -(1 << 63))
+    last = given.integer("end_step", (1 << 63) - 1)
+    if first > last:
+        raise invalid(f"end_step {last} must be at least start_step {first}.")
+    shapes: list[dict[str, Any]] = []
+    for run_id in _bulk_runs(given, "run_ids"):
+        points = _by_step(_columns(call, run_id, key))
+        within = points.take(np.flatnonzero((points.steps >= first) & (points.steps <= last)))
+        if len(within) > limit:
+            within = within.take(np.linspace(0, len(within) - 1, limit).round().astype(np.intp))
+        shapes += _shapes(key, within, run_id)
+    return {"metrics": shapes}
+
+
+ROUTES = (
+    Route("POST", "runs/log-metric", BUILDERS, _log_metric),
+    Route("POST", "runs/log-parameter", BUILDERS, _log_parameter),
+    Route("POST", "runs/log-batch", BUILDERS, _log_batch),
+    Route("POST", "runs/log-model", BUILDERS, _log_model),
+    Route("POST", "runs/set-tag", BUILDERS, _set_tag),
+    Route("POST", "runs/delete-tag", BUILDERS, _delete_tag),
+    Route("GET", "metrics/get-history", ANYONE, _history),
+    Route("GET", "metrics/get-history-bulk", ANYONE, _history_bulk),
+    Route("GET", "metrics/get-history-bulk-interval", ANYONE, _history_interval),
+)
