@@ -91,15 +91,15 @@ def search_rows(
     ]
     query = sa.select(*columns).where(runs.c.project_id == project_id).order_by(runs.c.run_id)
     if run_ids is None:
-        yield from (_search_row(row) for row in tx.execute(query).yield_per(1000))
+        yield from (_search_row(row) for row in tx.execute(query).yield_per(1000).mappings())
         return
     for first in range(0, len(run_ids), _TOGETHER):
         part = query.where(runs.c.run_id.in_(run_ids[first : first + _TOGETHER]))
-        yield from (_search_row(row) for row in tx.execute(part))
+        yield from (_search_row(row) for row in tx.execute(part).mappings())
 
 
-def _search_row(row: sa.Row[Any]) -> SearchRow:
-    values = row._asdict()
+def _search_row(row: sa.RowMapping) -> SearchRow:
+    values: dict[str, Any] = {str(name): value for name, value in row.items()}
     for name in _WHOLE:
         values[name] = (values[name] or "null").encode()
     return SearchRow(**values)
@@ -208,7 +208,7 @@ def runs_using(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen of one run: points in the order they were logged, parameters, tags, a new name."""
+    """What was seen of one run: points in the order they were logged, parameters, tags, name."""
 
     points: Sequence[MetricPoint] = ()
     params: Mapping[str, Any] = {}

@@ -169,7 +169,7 @@ class ArtifactDoor:
             raise invalid("Invalid path: a file needs a name.")
         await self._run(_refuse_unknown, ctx, place.owner)
         with tempfile.SpooledTemporaryFile(
-            _IN_MEMORY, dir=ctx.home.temporary_folder, prefix="artifact-"
+            _IN_MEMORY, dir=str(ctx.home.temporary_folder), prefix="artifact-"
         ) as file:
             size = await self._spool(request, file)
             await self._run(_keep, ctx, place, file, size)
@@ -202,10 +202,8 @@ def _permit(request: Request, ctx: Context) -> None:
 def _keep(ctx: Context, place: Place, file: BinaryIO, size: int) -> None:
     """Keep the bytes of an artifact, and then its row."""
     file.seek(0)
-    if size <= _IN_MEMORY:
-        digest = ctx.home.blobs.put(file.read())
-    else:
-        digest = _put_large(ctx, file)
+    small = size <= _IN_MEMORY
+    digest = ctx.home.blobs.put(file.read()) if small else _put_large(ctx, file)
     artifact = Artifact(
         run_id=place.owner,
         name=place.name,
