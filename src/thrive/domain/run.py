@@ -49,7 +49,22 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a run."""
+    """One step of a run.
+
+    Attributes:
+        outputs: the artifacts it wrote.
+        index: its place in a fan-out, None outside of one.
+        key: digest over all that its result follows from; "" where none could be made.
+        code: digest of the code it stands on; `step_codes` says what that is.
+        inputs: the rest of what the key is made of, for people to compare.
+        result: where its result is; small ones stand here themselves.
+        effects: what it read and logged, to be said again when its result is used again.
+        source: the step `RUN/POSITION` whose result was used again, "" if it was executed.
+        note: why its result will not be used again, or what else is to be said.
+        attempts: how often it was tried.
+        cpu: microseconds of CPU it used.
+        peak: bytes of memory it held at most.
+    """
 
     run_id: str
     position: int
@@ -60,6 +75,30 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     outputs: list[str] = []
     error: str = ""
+    index: int | None = None
+    key: str = ""
+    code: str = ""
+    inputs: dict[str, Any] | None = None
+    result: dict[str, Any] | None = None
+    effects: dict[str, Any] | None = None
+    source: str = ""
+    note: str = ""
+    attempts: int | None = None
+    cpu: int | None = None
+    peak: int | None = None
+
+    @property
+    def label(self) -> str:
+        """Its name, with its place in a fan-out: `fit[3]`."""
+        return self.name if self.index is None else f"{self.name}[{self.index}]"
+
+
+class StepCode(msgspec.Struct, frozen=True, kw_only=True):
+    """The code that a step stands on: names with the digests of their trees, and libraries."""
+
+    digest: str
+    parts: dict[str, str]
+    libraries: dict[str, str]
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,13 +6,15 @@ User code runs in a child process that never opens the database: what it wants t
 Requests that a run answers:
 
 * `dataset` {name, version: int | None} -> the DatasetVersion as plain values; it becomes lineage
-* `step` {key, name, args, kwargs, timeout} -> {result} or {failure, exception}
-* `inline` {name} -> the position of the step that begins
+* `step` {key, name, options, args, kwargs, inputs} -> {result} or {failure, exception}
+* `map` {key, name, options, rows: [{args, inputs}], kwargs, inputs} -> {results} or {failure, ...}
+* `inline` {key, name, options, inputs, index} -> {position, seed, result: None if none is known}
 * `register` {model, package, evaluation, reference, importance, note} -> the version's number
 
 One-way messages: `log` {points}, `columns` {digest, columns: those of a dataset that are read, None
 for all}, `features` {views, on_demand: what a training set was made with}, `inline_done`
-{position}, `result` {ref}, `finished`, `failed` {failure, exception}.
+{position, result, undeclared, failure}, `result` {ref, undeclared}, `finished`, `failed` {failure,
+exception}.
 
 Facts that a run tells at the start: `role` ("pipeline" or "step"), `run_id`, `blobs` (the folder
 of the home's blobs), `scratch` (the folder of the run), `models` (terms of the contract by name).
@@ -64,8 +66,20 @@ class Channel:
             ThriveError: what the other side raised.
             Interrupted: the process that started the run is gone.
         """
+        return self.answer(self.ask(kind, **body))
+
+    def ask(self, kind: str, **body: Any) -> int:
+        """Ask, go on, and return the number to fetch the answer with.
+
+        Raises:
+            Interrupted: the process that started the run is gone.
+        """
         number = next(self._numbers)
         self._write(number, kind, body)
+        return number
+
+    def answer(self, number: int) -> Any:
+        """Wait for the answer to a question; like `request` in all else."""
         reply = self._reply(number)
         if reply["error"] is not None:
             raise restore(msgspec.convert(reply["error"], Failure))

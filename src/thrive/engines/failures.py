@@ -2,6 +2,7 @@
 
 import inspect
 import linecache
+import pickle
 import traceback
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         frames: the innermost lines of the user's code, as people read them.
         trace: the whole traceback.
         task: the step it happened in, "" for the pipeline function.
+        kinds: the class names of the exception and its bases, nearest first.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     frames: list[str] = []
     trace: str = ""
     task: str = ""
+    kinds: list[str] = []
 
     def sentence(self) -> str:
         """Return the error in one sentence: `ValueError: ...`, or the words of our own error."""
@@ -66,7 +69,28 @@ def describe(error: BaseException, *, task: str = "") -> Failure:
         frames=[_shown(frame) for frame in user[-SHOWN_FRAMES:]],
         trace="".join(traceback.format_exception(error)),
         task=task,
+        kinds=[kind.__name__ for kind in type(error).__mro__],
     )
+
+
+class StepError(Exception):
+    """The traceback of a step's process; stands as the cause of the error it raised."""
+
+
+def raise_again(failure: Failure, pickled: bytes) -> None:
+    """Raise in this process what a step raised in its own.
+
+    The exception itself is raised if it could travel, else an error of our tree with its words.
+    """
+    error: BaseException = restore(failure)
+    try:
+        if pickled:
+            error = pickle.loads(pickled)  # noqa: S301 - written by a step of this run
+    except Exception:  # noqa: BLE001 - any class may refuse to be rebuilt
+        error = restore(failure)
+    error.__cause__ = StepError(failure.trace)
+    error.__dict__["thrive_failure"] = failure
+    raise error
 
 
 def restore(failure: Failure) -> ThriveError:

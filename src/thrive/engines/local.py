@@ -163,6 +163,8 @@ class LocalEngine:
         facts: dict[str, Any],
         *,
         timeout: float | None = None,
+        memory: int | None = None,
+        fresh: bool = False,
     ) -> None:
         """Start a task.
 
@@ -171,9 +173,12 @@ class LocalEngine:
             work: what `perform` gets.
             facts: what its channel tells it at the start.
             timeout: seconds after which it is killed.
+            memory: bytes it may add to what it starts with; more is refused to it.
+            fresh: in a new interpreter that imports the program again, instead of a fork.
         """
         self._tasks[task] = _Task(task, timeout)
-        self._order({"kind": "fork", "task": task, "work": work, "facts": facts})
+        begun = {"work": work, "facts": facts, "memory": memory}
+        self._order({"kind": "fork", "task": task, "fresh": fresh, "begun": begun})
 
     def reply(self, message: Message, body: Any = None, failure: Failure | None = None) -> None:
         """Answer a request; a task that is gone meanwhile needs no answer."""

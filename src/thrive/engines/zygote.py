@@ -21,6 +21,8 @@ from thrive.engines import channel, wire
 from thrive.engines.failures import describe
 
 CONTROL = "THRIVE_CONTROL_FD"
+ALONE = "alone"
+"""The argument of a fresh interpreter that does one task and ends."""
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
@@ -41,11 +43,27 @@ def main() -> None:
     control = socket.socket(fileno=int(os.environ.pop(CONTROL)))
     die_with_parent()
     first, _ = wire.receive(control)
+    if sys.argv[1:] == [ALONE]:
+        sys.exit(_alone(control, first))
     program = _prepared(control, first)
     if program is not None:
         gc.collect()
         gc.freeze()
-        _Zygote(control, program).serve()
+        _Zygote(control, program, first).serve()
+
+
+def _alone(connection: socket.socket, first: dict[str, Any]) -> int:
+    """Do one task in this interpreter, which nothing was forked from."""
+    program: Any = importlib.import_module(first["program"])
+    program.prepare(first["arguments"])
+    return _performed(program, connection, first["begun"])
+
+
+def _performed(program: Program, connection: socket.socket, begun: dict[str, Any]) -> int:
+    if begun["memory"] is not None:
+        limit_memory(begun["memory"])
+    channel.install(channel.Channel(connection, begun["facts"]))
+    return _finished(lambda: program.perform(begun["work"]))
 
 
 def _prepared(control: socket.socket, first: dict[str, Any]) -> Program | None:
@@ -69,8 +87,9 @@ def die_with_parent() -> None:
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, program: Program) -> None:
+    def __init__(self, control: socket.socket, program: Program, first: dict[str, Any]) -> None:
         self._control = control
+        self._first = first
         self._program = program
         self._children: set[int] = set()
         self._woken, self._waker = socket.socketpair()
@@ -106,28 +125,53 @@ class _Zygote:
 
     def _obey(self, order: dict[str, Any]) -> None:
         if order["kind"] == "fork":
-            self._fork(order["task"], order["work"], order["facts"])
+            self._begin(order["task"], order["begun"], fresh=order["fresh"])
         elif order["pid"] in self._children:
             kill_group(order["pid"])
 
-    def _fork(self, task: str, work: dict[str, Any], facts: dict[str, Any]) -> None:
+    def _begin(self, task: str, begun: dict[str, Any], *, fresh: bool) -> None:
         theirs, ours = socket.socketpair()
         reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            theirs.close()
-            os.close(reading)
-            self._become(ours, writing, work, facts)
-        os.setpgid(pid, pid)  # here as well as in the child: whoever comes first
+        if fresh:
+            pid = self._spawn(ours, writing)
+            wire.send(theirs, {**self._first, "begun": begun})
+        else:
+            pid = self._fork(theirs, ours, reading, writing, begun)
+        with contextlib.suppress(PermissionError):  # a spawned one is the first of its own group
+            os.setpgid(pid, pid)  # here as well as in the child: whoever comes first
         self._children.add(pid)
         message = {"kind": "forked", "task": task, "pid": pid}
         wire.send(self._control, message, (theirs.fileno(), reading))
         for handle in (theirs.detach(), ours.detach(), reading, writing):
             os.close(handle)
 
-    def _become(
-        self, connection: socket.socket, output: int, work: dict[str, Any], facts: dict[str, Any]
-    ) -> None:
+    def _fork(
+        self,
+        theirs: socket.socket,
+        ours: socket.socket,
+        reading: int,
+        writing: int,
+        begun: dict[str, Any],
+    ) -> int:
+        pid = os.fork()
+        if pid == 0:
+            theirs.close()
+            os.close(reading)
+            self._become(ours, writing, begun)
+        return pid
+
+    def _spawn(self, ours: socket.socket, writing: int) -> int:
+        os.set_inheritable(ours.fileno(), True)
+        actions = [(os.POSIX_SPAWN_DUP2, writing, 1), (os.POSIX_SPAWN_DUP2, writing, 2)]
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "thrive.engines.zygote", ALONE],
+            {**os.environ, CONTROL: str(ours.fileno())},
+            file_actions=actions,
+            setpgroup=0,
+        )
+
+    def _become(self, connection: socket.socket, output: int, begun: dict[str, Any]) -> None:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -137,8 +181,7 @@ class _Zygote:
             for handle in (self._control, self._woken, self._waker):
                 handle.close()
             _redirect(output)
-            channel.install(channel.Channel(connection, facts))
-            status = _finished(lambda: self._program.perform(work))
+            status = _performed(self._program, connection, begun)
         finally:
             os._exit(status)
 
@@ -156,6 +199,17 @@ class _Zygote:
             exited = {"kind": "exited", "pid": pid, "code": code}
             cpu = usage.ru_utime + usage.ru_stime
             wire.send(self._control, {**exited, "cpu": cpu, "peak": peak})
+
+
+def limit_memory(size: int) -> None:
+    """Refuse this process more than `size` bytes beside what it holds now (RLIMIT_DATA)."""
+    import resource
+
+    held = 0
+    if sys.platform == "linux":
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - in a fork: little
+            held = int(file.read().split()[5]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_DATA, (held + size, held + size))
 
 
 def kill_group(pid: int) -> None:

@@ -7,31 +7,24 @@ import msgspec
 
 from thrive import data
 from thrive.contract.parse import ParsedContract
-from thrive.domain.clock import SECOND
+from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import ThriveError
 from thrive.domain.model import ModelVersion
-from thrive.domain.run import RunState, StepRecord, Use
+from thrive.domain.run import RunState, Use
 from thrive.engines.failures import Failure, describe
 from thrive.engines.local import Exit, LocalEngine, Message, Output, describe_exit
 from thrive.flows.data_use import refuse_training_data, refuse_use
+from thrive.flows.reuse import CachePolicy
+from thrive.flows.steps import Steps
 from thrive.flows.used_features import UsedFeatures
 from thrive.operations import Context
 from thrive.registry import versions
 from thrive.store import runs
 from thrive.tracking.recorder import FLUSH_SECONDS, RunRecorder
-from thrive.training.seeds import step_seed
 
 Show = Callable[[str], None]
 """Gets text for people as it comes."""
 PIPELINE = "pipeline"
-
-
-class _RunningStep(msgspec.Struct):
-    record: StepRecord
-    asked: Message
-    timeout: float | None
-    ref: dict[str, Any] | None = None
-    failed: dict[str, Any] | None = None
 
 
 class _Reading(msgspec.Struct):
@@ -51,6 +44,8 @@ class Execution:
         contract: in force for what is registered.
         facts: what every task is told.
         show: gets the output and a line for each step; None shows nothing.
+        codes: what each declared step stands on.
+        policy: when results of earlier steps are used again.
     """
 
     def __init__(
@@ -61,6 +56,8 @@ class Execution:
         contract: ParsedContract,
         facts: dict[str, Any],
         show: Show | None,
+        codes: dict[str, Any],
+        policy: CachePolicy,
     ) -> None:
         self._ctx = ctx
         self._engine = engine
@@ -72,10 +69,8 @@ class Execution:
             "scratch": str((recorder.scratch / "arguments").resolve()),
         }
         self._show = show or _silent
-        self._running: dict[str, _RunningStep] = {}
-        self._inline: dict[int, StepRecord] = {}
-        self._counts: dict[str, int] = {}
-        self._done = 0
+        self._steps = Steps(ctx, engine, recorder, codes, policy, self._facts, self._say)
+        self._steps.read_dataset = self._read
         self._expected = self._steps_last_time()
         self._training: dict[str, str] = {}
         self._reads: dict[str, _Reading] = {}
@@ -90,12 +85,13 @@ class Execution:
             "failed": self._on_failed,
             "features": self._on_features,
             "finished": self._on_finished,
-            "inline": self._on_inline,
-            "inline_done": self._on_inline_done,
+            "inline": self._steps.on_inline,
+            "inline_done": self._steps.on_inline_done,
             "log": self._on_log,
             "register": self._on_register,
-            "result": self._on_result,
-            "step": self._on_step,
+            "map": self._steps.on_map,
+            "result": self._steps.on_result,
+            "step": self._steps.on_step,
         }
 
     def run(self) -> Failure | None:
@@ -110,6 +106,7 @@ class Execution:
         while self._exit is None:
             for event in self._engine.events(FLUSH_SECONDS):
                 self._take(event)
+            self._steps.advance()
             self._recorder.flush_if_due()
         return self._outcome(self._exit)
 
@@ -122,7 +119,8 @@ class Execution:
         elif event.task == PIPELINE:
             self._exit = event
         else:
-            self._on_step_exit(event)
+            self._steps.on_exit(event)
+            self._tell_progress()
 
     def _answer(self, message: Message) -> None:
         """Handle one message; what a request may not do is the task's error, not the run's."""
@@ -133,11 +131,24 @@ class Execution:
                 raise
             self._engine.reply(message, failure=describe(error))
         else:
-            if message.kind != "step":
+            if message.kind not in {"step", "map"}:  # these are answered when they are done
                 self._engine.reply(message, reply)
 
     def _on_dataset(self, message: Message) -> Any:
-        version = data.resolve(self._ctx, message.body["name"], message.body["version"])
+        name, number = message.body["name"], message.body["version"]
+        version = self._read_version(name, number)
+        call = self._steps.call_of(message.task)
+        if call is not None:
+            read = {"name": name, "version": number, "digest": version.digest}
+            call.reads[f"{name}@{number or ''}"] = read
+        return msgspec.to_builtins(version)
+
+    def _read(self, name: str, number: int | None) -> str:
+        return self._read_version(name, number).digest
+
+    def _read_version(self, name: str, number: int | None) -> DatasetVersion:
+        """Return the version that a task may read, fetched and part of the lineage."""
+        version = data.resolve(self._ctx, name, number)
         refuse_use(self._ctx, version, self._contract)
         self._ctx.home.blobs.fetch(*(entry.digest for entry in version.files))
         self._training[version.dataset] = version.digest
@@ -151,7 +162,7 @@ class Execution:
         )
         self._reads.setdefault(version.digest, _Reading(use=use))
         self._recorder.use(use)
-        return msgspec.to_builtins(version)
+        return version
 
     def _columns_of(self, digest: str) -> list[str] | None:
         known = self._reads.get(digest)
@@ -183,10 +194,16 @@ class Execution:
             )
 
     def _on_log(self, message: Message) -> None:
+        call = self._steps.call_of(message.task)
+        if call is not None:
+            call.points += message.body["points"]
         self._recorder.log(message.body["points"])
 
     def _on_register(self, message: Message) -> int:
         self._recorder.flush()
+        call = self._steps.call_of(message.task)
+        if call is not None:
+            call.note = call.note or "it registers a model"
         with self._ctx.read() as tx:
             model = message.body["model"]
             refuse_training_data(tx, self._ctx, self._training, self._contract, model)
@@ -202,34 +219,6 @@ class Execution:
         self._say(f"registered {version.model}@{version.version}")
         return version.version
 
-    def _on_step(self, message: Message) -> None:
-        record = self._begin(message.body["name"])
-        timeout = message.body["timeout"]
-        task = f"step-{record.position}"
-        self._running[task] = _RunningStep(record=record, asked=message, timeout=timeout)
-        sent = {key: message.body[key] for key in ("key", "name", "args", "kwargs")}
-        work = {"role": "step", "seed": record.seed, **sent}
-        self._engine.fork(task, work, {**self._facts, "role": "step"}, timeout=timeout)
-
-    def _begin(self, name: str) -> StepRecord:
-        index = self._counts.get(name, 0)
-        self._counts[name] = index + 1
-        seed = step_seed(self._recorder.run.seed, name, index)
-        self._ctx.progress(self._share(), name)
-        return self._recorder.begin_step(name, seed)
-
-    def _on_inline(self, message: Message) -> int:
-        record = self._begin(message.body["name"])
-        self._inline[record.position] = record
-        return record.position
-
-    def _on_inline_done(self, message: Message) -> None:
-        record = self._inline.pop(message.body["position"])
-        self._tell(self._recorder.end_step(record, RunState.DONE))
-
-    def _on_result(self, message: Message) -> None:
-        self._running[message.task].ref = message.body["ref"]
-
     def _on_failed(self, message: Message) -> None:
         failure = msgspec.convert(message.body["failure"], Failure)
         if message.task == PIPELINE:
@@ -237,28 +226,10 @@ class Execution:
         if message.task != PIPELINE or not failure.task:  # that of a step is in the log already
             self._recorder.write_log(failure.trace.encode())
         if message.task != PIPELINE:
-            self._running[message.task].failed = message.body
+            self._steps.on_failed(message)
 
     def _on_finished(self, _message: Message) -> None:
         self._finished = True
-
-    def _on_step_exit(self, end: Exit) -> None:
-        step = self._running.pop(end.task)
-        if step.ref is not None:
-            ref = step.ref
-            self._ctx.home.blobs.admit(ref["digest"])
-            output = self._recorder.artifact(
-                step.record.name, ref["kind"], ref["digest"], ref["size"]
-            )
-            self._tell(self._recorder.end_step(step.record, RunState.DONE, output=output))
-            reply = {"result": ref, "failure": None, "exception": b""}
-        else:
-            body = step.failed or {"failure": _death(step, end), "exception": b""}
-            failure = msgspec.convert(body["failure"], Failure)
-            error = failure.report()
-            self._tell(self._recorder.end_step(step.record, RunState.FAILED, error=error))
-            reply = {"result": None, **body}
-        self._engine.reply(step.asked, reply)
 
     def _outcome(self, end: Exit) -> Failure | None:
         if self._failure is not None:
@@ -271,8 +242,10 @@ class Execution:
             code="NotRight",
         )
 
-    def _share(self) -> float:
-        return min(0.99, self._done / max(self._expected, self._done + 1))
+    def _tell_progress(self) -> None:
+        done = self._steps.done
+        share = min(0.99, done / max(self._expected, done + 1))
+        self._ctx.progress(share, f"{done} of about {max(self._expected, done)} steps")
 
     def _steps_last_time(self) -> int:
         """Return how many steps the experiment's last finished run had: the progress to expect."""
@@ -282,27 +255,9 @@ class Execution:
             done = next((run for run in recent if run.state is RunState.DONE), None)
             return len(runs.find_steps(tx, project, done.run_id)) if done else 0
 
-    def _tell(self, step: StepRecord) -> None:
-        self._done += 1
-        seconds = ((step.ended_at or step.started_at) - step.started_at) / SECOND
-        self._say(f"step {step.position:<3} {step.name:<24} {step.state.value:<7} {seconds:8.2f} s")
-        self._ctx.progress(self._share(), f"{step.name} {step.state.value}")
-
     def _say(self, line: str) -> None:
         self._show(f"{line}\n")
 
 
 def _silent(_text: str) -> None:
     return
-
-
-def _death(step: _RunningStep, end: Exit) -> dict[str, Any]:
-    """Return the failure of a step whose process ended without a result."""
-    if end.timed_out:
-        what = f"it took longer than {step.timeout:g} s and was killed"
-        hint = "give it more time: @step(timeout=...)"
-    else:
-        what = f"its process ended {describe_exit(end.code)}; it held {end.peak >> 20} MiB at most"
-        hint = ""
-    failure = Failure(kind="Crash", what=what, hint=hint, code="NotRight", task=step.record.name)
-    return msgspec.to_builtins(failure)

@@ -15,13 +15,14 @@ import msgspec
 from thrive.contract.gaps import gaps
 from thrive.contract.parse import ParsedContract, load
 from thrive.domain.actor import BUILDERS
-from thrive.domain.errors import ContractGap, Interrupted, ThriveError
+from thrive.domain.errors import ContractGap, Interrupted, ThriveError, UsageError
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.run import Run, RunState
 from thrive.engines.failures import restore
 from thrive.engines.local import LocalEngine
 from thrive.flows.execution import Execution, Show
+from thrive.flows.reuse import CachePolicy
 from thrive.operations import Context, Kind, operation
 from thrive.tracking.code import CodeFacts, record_code
 from thrive.tracking.recorder import Beginning, RunRecorder, start_run
@@ -60,20 +61,29 @@ def run(
     params: list[str] | None = None,
     *,
     experiment: str = "",
+    no_cache: bool = False,
+    verify_cache: str = "",
 ) -> RunResult:
     """Run a pipeline: its steps, its data, its parameters and its metrics are recorded.
+
+    A step whose code, inputs and seed are those of an earlier run is not executed again: its
+    result is used. `thrive runs why` says what changed where it was.
 
     Args:
         ctx: the context of the call.
         target: FILE with one @pipeline, or FILE:PIPELINE.
         params: parameters of the pipeline, e.g. --rate 0.05.
         experiment: the name to compare the run under; that of the pipeline if not given.
+        no_cache: execute every step.
+        verify_cache: the share of known results to execute again and compare, e.g. 5%.
 
     Examples:
         thrive run train.py
         thrive run train.py --until 2013-05-01 --experiment proxies
+        thrive run train.py --verify-cache 5%
     """
-    started = _start(ctx, target, params or [], experiment, show_on_terminal)
+    policy = CachePolicy(use=not no_cache, verify=_share(verify_cache))
+    started = _start(ctx, target, params or [], experiment, show_on_terminal, policy=policy)
     with started.engine:
         run = _execute(started)
     return _result(started, run)
@@ -137,6 +147,7 @@ def _start(
     experiment: str,
     show: Show | None,
     code: CodeFacts | None = None,
+    policy: CachePolicy = CachePolicy(),
 ) -> _Started:
     folder = ctx.local_folder()
     contract = load(folder)
@@ -158,10 +169,21 @@ def _start(
         ctx=ctx,
         engine=engine,
         recorder=recorder,
-        execution=Execution(ctx, engine, recorder, contract, facts, show),
+        execution=Execution(ctx, engine, recorder, contract, facts, show, ready["codes"], policy),
         code=code,
         contract=contract,
     )
+
+
+def _share(text: str) -> float:
+    """Return a share such as `5%` or `0.05` as a number."""
+    try:
+        number = float(text.removesuffix("%") or 0) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise UsageError(f"{text!r} is no share.", "write --verify-cache 5%")
+    return number
 
 
 def _refuse_gaps(contract: ParsedContract) -> None:

@@ -8,11 +8,20 @@ import msgspec
 import sqlalchemy as sa
 
 from thrive.domain.errors import Conflict, NotFound, UsageError
-from thrive.domain.run import Artifact, MetricPoint, MetricSummary, Run, StepRecord, Use
+from thrive.domain.run import (
+    Artifact,
+    MetricPoint,
+    MetricSummary,
+    Run,
+    RunState,
+    StepCode,
+    StepRecord,
+    Use,
+)
 from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.rows import begins_with, insert_missing, many, mine, one, to_row, upsert
-from thrive.store.tables import artifacts, metric_chunks, runs, steps, uses
+from thrive.store.tables import artifacts, metric_chunks, runs, step_codes, steps, uses
 
 if TYPE_CHECKING:
     from thrive.store.points import Points
@@ -128,6 +137,38 @@ def find_steps(tx: Tx, project_id: str, run_id: str) -> list[StepRecord]:
     """Return the steps of a run in their order."""
     query = mine(steps, project_id).where(steps.c.run_id == run_id)
     return many(tx, StepRecord, query.order_by(steps.c.position))
+
+
+def find_results(
+    tx: Tx, project_id: str, key: str, *, run_id: str | None = None, limit: int = 5
+) -> list[StepRecord]:
+    """Return finished steps that have this cache key and were executed, newest first.
+
+    Args:
+        tx: the transaction.
+        project_id: the project.
+        key: the cache key.
+        run_id: only steps of this run, also those whose results are not used by other runs.
+        limit: how many.
+    """
+    query = mine(steps, project_id).where(
+        steps.c.key == key, steps.c.state == RunState.DONE.value, steps.c.result.is_not(None)
+    )
+    if run_id is None:
+        query = query.where(steps.c.source == "", steps.c.note == "")
+    else:
+        query = query.where(steps.c.run_id == run_id)
+    return many(tx, StepRecord, query.order_by(steps.c.started_at.desc()).limit(limit))
+
+
+def save_step_code(tx: Tx, project_id: str, code: StepCode) -> None:
+    """Insert what a code digest stands for; the same digest twice is one."""
+    insert_missing(tx, step_codes, [to_row(project_id, code, step_codes)])
+
+
+def get_step_code(tx: Tx, project_id: str, digest: str) -> StepCode | None:
+    """Return what a code digest stands for, None if it was not kept."""
+    return one(tx, StepCode, mine(step_codes, project_id).where(step_codes.c.digest == digest))
 
 
 def save_artifact(tx: Tx, project_id: str, artifact: Artifact) -> None:

@@ -1,4 +1,8 @@
-"""Writes one run as it happens: what a method wrote is durable when it returns."""
+"""Writes one run as it happens: what a method wrote is durable when it returns.
+
+Metric points and the steps of a fan-out wait a quarter of a second for others to be written with;
+what a killed run had not written yet is executed again when the run is resumed.
+"""
 
 import shutil
 import time
@@ -9,7 +13,16 @@ import msgspec
 
 from thrive.domain.clock import SECOND, ClockMode
 from thrive.domain.identifiers import new_id
-from thrive.domain.run import Artifact, CodeRecord, MetricPoint, Run, RunState, StepRecord, Use
+from thrive.domain.run import (
+    Artifact,
+    CodeRecord,
+    MetricPoint,
+    Run,
+    RunState,
+    StepCode,
+    StepRecord,
+    Use,
+)
 from thrive.operations import Context
 from thrive.store import experiments, references, runs
 from thrive.store.home import made
@@ -50,6 +63,7 @@ class RunRecorder:
         self._points: list[MetricPoint] = []
         self._flushed = self._began
         self._steps = 0
+        self._waiting: dict[int, tuple[StepRecord, Artifact | None]] = {}
         self._artifacts: set[str] = set()
         self.scratch = made(ctx.home.temporary_folder / f"run-{run.run_id}")
         self._log = (self.scratch / LOG_ARTIFACT).open("ab", buffering=0)
@@ -58,8 +72,11 @@ class RunRecorder:
         """Return the run's present moment in UTC microseconds."""
         return self.run.started_at + round((time.monotonic() - self._began) * SECOND)
 
-    def begin_step(self, name: str, seed: int) -> StepRecord:
-        """Write that the next step runs, and return it."""
+    def begin_step(self, name: str, seed: int, *, write: bool = True, **known: Any) -> StepRecord:
+        """Write that the next step runs, and return it; `known` are other fields of it.
+
+        Without `write` it is written when it ends.
+        """
         self._steps += 1
         step = StepRecord(
             run_id=self.run.run_id,
@@ -68,12 +85,20 @@ class RunRecorder:
             state=RunState.RUNNING,
             started_at=self.now(),
             seed=seed,
+            **known,
         )
-        self._save_step(step)
+        if write:
+            self._save_step(step)
         return step
 
     def end_step(
-        self, step: StepRecord, state: RunState, *, output: Artifact | None = None, error: str = ""
+        self,
+        step: StepRecord,
+        state: RunState,
+        *,
+        output: Artifact | None = None,
+        error: str = "",
+        **known: Any,
     ) -> StepRecord:
         """Write how a step ended, with its result and the metrics it logged."""
         ended = msgspec.structs.replace(
@@ -82,6 +107,7 @@ class RunRecorder:
             ended_at=self.now(),
             outputs=[output.name] if output else [],
             error=error,
+            **known,
         )
         self._save_step(ended, output)
         return ended
@@ -102,6 +128,12 @@ class RunRecorder:
             created_at=self.now(),
         )
 
+    def code(self, *codes: StepCode) -> None:
+        """Write what code digests stand for."""
+        with self._ctx.home.write() as tx:
+            for code in codes:
+                runs.save_step_code(tx, self._ctx.project_id, code)
+
     def use(self, use: Use) -> None:
         """Write one edge of lineage."""
         with self._ctx.observe(self._subject) as tx:
@@ -114,13 +146,14 @@ class RunRecorder:
         self.flush_if_due()
 
     def flush_if_due(self) -> None:
-        """Write the waiting metric points if they have waited long enough."""
-        if self._points and time.monotonic() - self._flushed >= FLUSH_SECONDS:
+        """Write what waits if it has waited long enough."""
+        if (self._points or self._waiting) and time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write the waiting metric points."""
+        """Write the waiting metric points and steps of fan-outs."""
         self._flushed = time.monotonic()
+        self._flush_steps()
         if not self._points:
             return
         points, self._points = self._points, []
@@ -145,11 +178,22 @@ class RunRecorder:
         return f"run:{self.run.run_id}"
 
     def _save_step(self, step: StepRecord, output: Artifact | None = None) -> None:
-        self.flush()
+        """Write a step; those of a fan-out are written together, a quarter of a second later."""
+        self._waiting[step.position] = (step, output)
+        if step.index is None:
+            self.flush()
+        else:
+            self.flush_if_due()
+
+    def _flush_steps(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        if not waiting:
+            return
         with self._ctx.observe(self._subject) as tx:
-            runs.save_step(tx, self._ctx.project_id, step)
-            if output is not None:
-                runs.save_artifact(tx, self._ctx.project_id, output)
+            for step, output in waiting.values():
+                runs.save_step(tx, self._ctx.project_id, step)
+                if output is not None:
+                    runs.save_artifact(tx, self._ctx.project_id, output)
 
 
 def start_run(ctx: Context, beginning: Beginning) -> RunRecorder:

@@ -12,6 +12,7 @@ import io
 import mmap
 import pickle
 import struct
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -34,13 +35,23 @@ Piece = bytes | memoryview
 
 
 class Ref(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a value is: `data` holds a small one itself; `lent` ones live as long as the run."""
+    """Where a value is.
+
+    Attributes:
+        kind: how it is encoded.
+        digest: of the encoded bytes: equal content has an equal digest.
+        size: bytes.
+        data: a small value itself.
+        lent: it lives only as long as the run.
+        fresh: this run wrote it, on this machine: it is mapped without being read first.
+    """
 
     kind: str
     digest: str
     size: int
     data: bytes = b""
     lent: bool = False
+    fresh: bool = False
 
 
 class ArtifactStore:
@@ -65,16 +76,26 @@ class ArtifactStore:
         """Keep a value for good; `words` name it in an error."""
         kind, parts = encode(value, words)
         digest, size = _put(self._kept, parts)
-        return Ref(kind=kind, digest=digest, size=size)
+        small = b"".join(parts) if size <= INLINE_BYTES else b""
+        return Ref(kind=kind, digest=digest, size=size, data=small, fresh=True)
 
-    def lend(self, value: Any, words: str) -> Ref:
-        """Keep a value for the other processes of this run."""
-        kind, parts = encode(value, words)
+    def lend(self, value: Any, words: str, classes: list[Any] | None = None) -> Ref:
+        """Keep a value for the other processes of this run; one that is kept anyway is not copied.
+
+        Args:
+            value: what to lend.
+            words: name it in an error.
+            classes: takes the classes and functions that the value refers to.
+        """
+        kind, parts = encode(value, words, classes)
         size = _size(parts)
+        digest = _digest(parts)
         if size <= INLINE_BYTES:
-            return Ref(kind=kind, digest="", size=size, data=b"".join(parts))
-        digest, size = _put(self._lent, parts)
-        return Ref(kind=kind, digest=digest, size=size, lent=True)
+            return Ref(kind=kind, digest=digest, size=size, data=b"".join(parts))
+        if self._kept.has(digest):
+            return Ref(kind=kind, digest=digest, size=size)
+        _put(self._lent, parts, digest)
+        return Ref(kind=kind, digest=digest, size=size, lent=True, fresh=True)
 
     def fetch(self, ref: Ref) -> Any:
         """Return the value; its large buffers are mapped, not read.
@@ -85,16 +106,34 @@ class ArtifactStore:
         """
         if ref.data:
             return decode(ref.kind, ref.data)
-        path = (self._lent if ref.lent else self._kept).local_path(ref.digest)
+        blobs = self._lent if ref.lent else self._kept
+        path = blobs.own_path(ref.digest) if ref.fresh else blobs.local_path(ref.digest)
         return _read_frame(path) if ref.kind == "arrow" else decode(ref.kind, _mapped(path))
 
 
-def encode(value: Any, words: str) -> tuple[str, list[Piece]]:
+class _Noting(pickle.Pickler):
+    """A pickler that notes the classes and functions whose names it writes."""
+
+    def __init__(self, stream: io.BytesIO, buffers: list[pickle.PickleBuffer], seen: list[Any]):
+        super().__init__(stream, protocol=5, buffer_callback=buffers.append)
+        self._noted = seen
+
+    def reducer_override(self, value: Any) -> Any:
+        """Note a value and let it be pickled as always."""
+        self._noted.append(value if isinstance(value, _BY_NAME) else type(value))
+        return NotImplemented
+
+
+_BY_NAME = (type, types.FunctionType)
+
+
+def encode(value: Any, words: str, classes: list[Any] | None = None) -> tuple[str, list[Piece]]:
     """Return the kind of encoding, and the parts of the file.
 
     Args:
         value: any value that pickles, or a Polars frame.
         words: what the value is, for the message.
+        classes: takes the classes and functions that the value refers to.
 
     Raises:
         UsageError: the value cannot be pickled.
@@ -104,14 +143,15 @@ def encode(value: Any, words: str) -> tuple[str, list[Piece]]:
         value.write_ipc(stream, compression="uncompressed")
         return "arrow", [stream.getbuffer()]
     buffers: list[pickle.PickleBuffer] = []
+    stream = io.BytesIO()
     try:
-        body = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        _Noting(stream, buffers, [] if classes is None else classes).dump(value)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise UsageError(
             f"A {type(value).__name__} cannot travel between steps ({words}): {error}.",
             "pass values that pickle; define classes and functions at the top of a module",
         ) from None
-    return "pickle", list(_laid_out([body, *(buffer.raw() for buffer in buffers)]))
+    return "pickle", list(_laid_out([stream.getbuffer(), *(buffer.raw() for buffer in buffers)]))
 
 
 def decode(kind: str, data: Piece) -> Any:
@@ -158,12 +198,16 @@ def _size(parts: list[Piece]) -> int:
     return sum(memoryview(part).nbytes for part in parts)
 
 
-def _put(blobs: FolderBlobs, parts: list[Piece]) -> tuple[str, int]:
-    """Keep the parts as one blob without joining them in memory."""
+def _digest(parts: list[Piece]) -> str:
     hasher = blake3()
     for part in parts:
         hasher.update(part)
-    digest = hasher.hexdigest()
+    return hasher.hexdigest()
+
+
+def _put(blobs: FolderBlobs, parts: list[Piece], known: str = "") -> tuple[str, int]:
+    """Keep the parts as one blob without joining them in memory."""
+    digest = known or _digest(parts)
 
     def write(handle: int) -> None:
         for part in parts:

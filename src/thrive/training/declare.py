@@ -1,29 +1,17 @@
 """`@step` and `@pipeline`: plain functions that know they are part of a run."""
 
 import functools
-import pickle
-from collections.abc import Callable
-from enum import StrEnum
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
-import msgspec
-
-from thrive.domain.clock import SECOND, parse_duration
 from thrive.domain.errors import UsageError
 from thrive.engines import channel
 from thrive.engines.channel import Channel
-from thrive.engines.failures import Failure, restore
-from thrive.training import artifacts
+from thrive.training import calls
+from thrive.training.options import Isolation, StepOptions, read_options
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Isolation(StrEnum):
-    """Where a step runs: in a fork of its own, or in the process of the pipeline function."""
-
-    FORK = "fork"
-    INLINE = "inline"
 
 
 class Step(Generic[P, R]):
@@ -31,59 +19,62 @@ class Step(Generic[P, R]):
 
     Args:
         function: the function; its arguments and result must pickle, or be Polars frames.
-        isolation: where it runs.
-        timeout: seconds after which it is killed, None for no limit.
+        options: where it runs, its limits, and what its result follows from.
     """
 
-    def __init__(
-        self, function: Callable[P, R], *, isolation: Isolation, timeout: float | None
-    ) -> None:
+    def __init__(self, function: Callable[P, R], options: StepOptions) -> None:
         self.function = function
-        self.isolation = isolation
-        self.timeout = timeout
+        self.options = options
         self.name = function.__name__
         self.key = f"{function.__module__}:{function.__qualname__}"
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the step: in a run as a step of it and from its pipeline function, else plainly."""
-        link = channel.current()
-        if link is None or link.facts.get("role") != "pipeline":
+        link = _run()
+        if link is None:
             return self.function(*args, **kwargs)
-        if self.isolation is Isolation.INLINE:
-            return self._inline(link, *args, **kwargs)
-        return self._forked(link, args, kwargs)
+        if self.options.isolation is Isolation.INLINE:
+            return calls.call_inline(link, self, args, kwargs)
+        return calls.start(link, self, args, kwargs).result()
+
+    def start(self, *args: P.args, **kwargs: P.kwargs) -> "calls.Started[R]":
+        """Begin the step and go on; `.result()` waits for it, and other steps take it as it is.
+
+        Outside a run, and where it runs inline, it is executed at once.
+        """
+        link = _run()
+        if link is None or self.options.isolation is Isolation.INLINE:
+            return calls.Started(value=self(*args, **kwargs))
+        return calls.start(link, self, args, kwargs)
+
+    def map(self, *items: Iterable[Any], **same: Any) -> "Sequence[R]":
+        """Run the step once for each item, side by side, and return the results in order.
+
+        Args:
+            items: one iterable for each positional argument that differs.
+            same: arguments that all executions share.
+        """
+        rows = list(zip(*items, strict=True))
+        link = _run()
+        if link is None:
+            return [cast("Any", self.function)(*row, **same) for row in rows]
+        if self.options.isolation is Isolation.INLINE:
+            return [
+                calls.call_inline(link, self, row, same, index=index)
+                for index, row in enumerate(rows)
+            ]
+        return calls.fan_out(link, self, rows, same)
 
     def __reduce__(self) -> str:
         """Pickle by name, as functions do."""
         return self.function.__qualname__
 
-    def _inline(self, link: Channel, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        position = link.request("inline", name=self.name)
-        result = self.function(*args, **kwargs)
-        link.send("inline_done", position=position)
-        return result
 
-    def _forked(self, link: Channel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
-        if _steps.get(self.key) is not self or "<locals>" in self.key:
-            raise UsageError(
-                f"Step {self.name!r} is not declared at the top level of a module.",
-                "move it out of the function it stands in",
-            )
-        store = artifacts.ArtifactStore.of(link)
-        sent = [store.lend(value, f"argument {n} of {self.name}") for n, value in enumerate(args)]
-        named = {key: store.lend(value, f"{self.name}({key}=)") for key, value in kwargs.items()}
-        answer = link.request(
-            "step",
-            key=self.key,
-            name=self.name,
-            args=msgspec.to_builtins(sent, builtin_types=(bytes,)),
-            kwargs=msgspec.to_builtins(named, builtin_types=(bytes,)),
-            timeout=self.timeout,
-        )
-        if answer["failure"] is not None:
-            raise_again(msgspec.convert(answer["failure"], Failure), answer["exception"])
-        return store.fetch(msgspec.convert(answer["result"], artifacts.Ref))
+def _run() -> Channel | None:
+    """Return the channel inside the pipeline function of a run, else None."""
+    link = channel.current()
+    return link if link is not None and link.facts.get("role") == "pipeline" else None
 
 
 class Pipeline(Generic[P, R]):
@@ -121,31 +112,51 @@ def find_step(key: str) -> Step[Any, Any]:
         ) from None
 
 
+def declared_steps() -> dict[str, Step[Any, Any]]:
+    """Return the steps declared in this process so far, by `module:qualified.name`."""
+    return dict(_steps)
+
+
 @overload
 def step(function: Callable[P, R], /) -> Step[P, R]: ...
 @overload
 def step(
-    *, isolation: str = "fork", timeout: str = ""
+    *,
+    isolation: str = "fork",
+    timeout: str = "",
+    memory: str = "",
+    cpu: float = 1,
+    retries: int = 0,
+    retry_on: type[BaseException] | Sequence[type[BaseException] | str] = (),
+    cache: bool = True,
+    files: str | Sequence[str] = (),
+    env: str | Sequence[str] = (),
+    salt: str = "",
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
-def step(
-    function: Callable[..., Any] | None = None, /, *, isolation: str = "fork", timeout: str = ""
-) -> Any:
+def step(function: Callable[..., Any] | None = None, /, **given: Any) -> Any:
     """Declare a function as a step of pipelines.
 
     Args:
         function: the function, when used as `@step` alone.
-        isolation: "fork" (a process of its own) or "inline" (the pipeline's process).
-        timeout: e.g. "10m"; the step is killed after it. Steps that run inline have none.
+        given: the options:
+            isolation: "fork" (a process of its own), "spawn" (a fresh interpreter) or "inline" (the
+            pipeline's process, without limits);
+            timeout: e.g. "10m"; the step is killed after it;
+            memory: e.g. "2G"; more than this is refused to it;
+            cpu: how many processors it counts for when steps run side by side;
+            retries: how often it is tried again;
+            retry_on: the errors that are tried again; all but plain mistakes if not given;
+            cache: whether later runs use its result again while nothing it follows from changed;
+            files, env: files and variables that its result follows from;
+            salt: anything else its result follows from.
 
     Raises:
-        UsageError: the isolation or the time-out is not known.
+        UsageError: an option is unknown or has a wrong value.
     """
-    if isolation not in set(Isolation):
-        raise UsageError(f"{isolation!r} is no isolation.", 'write "fork" or "inline"')
-    seconds = parse_duration(timeout) / SECOND if timeout else None
+    options = read_options(given)
 
     def declare(plain: Callable[..., Any]) -> Step[..., Any]:
-        declared = Step(plain, isolation=Isolation(isolation), timeout=seconds)
+        declared = Step(plain, options)
         _steps[declared.key] = declared
         return declared
 
@@ -155,23 +166,3 @@ def step(
 def pipeline(function: Callable[P, R], /) -> Pipeline[P, R]:
     """Declare a function as a pipeline: the command `thrive run FILE` executes it."""
     return Pipeline(function)
-
-
-class StepError(Exception):
-    """The traceback of a step's process; stands as the cause of the error it raised."""
-
-
-def raise_again(failure: Failure, pickled: bytes) -> None:
-    """Raise in this process what a step raised in its own.
-
-    The exception itself is raised if it could travel, else an error of our tree with its words.
-    """
-    error: BaseException = restore(failure)
-    try:
-        if pickled:
-            error = pickle.loads(pickled)  # noqa: S301 - written by a step of this run
-    except Exception:  # noqa: BLE001 - any class may refuse to be rebuilt
-        error = restore(failure)
-    error.__cause__ = StepError(failure.trace)
-    error.__dict__["thrive_failure"] = failure
-    raise error

@@ -13,10 +13,14 @@ from thrive.engines.channel import Channel
 from thrive.engines.environment import record_environment, thread_names
 from thrive.engines.failures import Failure, describe
 from thrive.training.artifacts import ArtifactStore, Ref
-from thrive.training.declare import Pipeline, find_step
+from thrive.training import sources
+from thrive.training.calls import plain, watch_of
+from thrive.training.closure import closure_of
+from thrive.training.declare import Pipeline, declared_steps, find_step
 from thrive.training.discover import load_pipeline
 from thrive.training.parameters import parse_parameters
 from thrive.training.seeds import sow
+from thrive.training.watch import watching
 
 SEED_PARAMETER = "seed"
 
@@ -33,20 +37,27 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
         arguments: `file`, `pipeline` (may be empty), `parameters` (as typed).
 
     Returns:
-        pipeline: its name; params: plain values; seed: that of the run; environment: the record.
+        codes: what each declared step stands on; pipeline: its name; params: plain values; seed: that of the run; environment: the record.
     """
     file = Path(arguments["file"])
     _Prepared.pipeline = load_pipeline(file, arguments["pipeline"])
     _refuse_computing(file.name)
     _Prepared.params = parse_parameters(_Prepared.pipeline.function, arguments["parameters"])
     seed = _Prepared.params.get(SEED_PARAMETER)
+    sources.remember()
     return {
+        "codes": _codes(),
         "pipeline": _Prepared.pipeline.name,
         "params": {name: _plain(value) for name, value in _Prepared.params.items()},
         "seed": seed if isinstance(seed, int) else 0,
         "environment": record_environment(),
         "modules": _project_modules(file.parent),
     }
+
+
+def _codes() -> dict[str, Any]:
+    """Return what each step stands on, as imported: nothing that happens later changes it."""
+    return {key: msgspec.to_builtins(closure_of(step)) for key, step in declared_steps().items()}
 
 
 def _refuse_computing(name: str) -> None:
@@ -98,9 +109,12 @@ def _perform_step(link: Channel, work: dict[str, Any]) -> None:
     args = [store.fetch(ref) for ref in msgspec.convert(work["args"], list[Ref])]
     kwargs = msgspec.convert(work["kwargs"], dict[str, Ref])
     named = {name: store.fetch(ref) for name, ref in kwargs.items()}
-    result = find_step(work["key"]).function(*args, **named)
-    kept = store.keep(result, f"the result of {work['name']}")
-    link.send("result", ref=msgspec.to_builtins(kept, builtin_types=(bytes,)))
+    step = find_step(work["key"])
+    watch = watch_of(link, step)
+    with watching(watch):
+        result = step.function(*args, **named)
+    kept = plain(store.keep(result, f"the result of {work['name']}"))
+    link.send("result", ref=kept, undeclared=watch.found)
 
 
 def _pickled(error: BaseException) -> bytes:

@@ -145,6 +145,15 @@ class FolderBlobs:
         self.open(digest).close()
         return self._path(digest)
 
+    def own_path(self, digest: str) -> Path:
+        """Return the path of a blob that this run wrote itself, without reading it first.
+
+        Raises:
+            NotFound: there is no such blob.
+        """
+        self.size(digest)
+        return self._path(digest)
+
     def has(self, digest: str) -> bool:
         """Tell whether the blob is there, without reading it."""
         return self._path(digest).is_file()

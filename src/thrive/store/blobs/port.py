@@ -35,6 +35,10 @@ class LocalBlobs(Protocol):
         """The folder."""
         ...
 
+    def has(self, digest: str) -> bool:
+        """Tell whether the blob is there, without reading it."""
+        ...
+
 
 class BlobReader(Protocol):
     """Whatever gives bytes by digest: the 64 hex digits of their BLAKE3.

@@ -36,6 +36,7 @@ from thrive.store.tables.runs import (
     logged_models,
     metric_chunks,
     runs,
+    step_codes,
     steps,
     uses,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "sealed_logs",
     "serving_hosts",
     "source_states",
+    "step_codes",
     "steps",
     "team_contacts",
     "tokens",

@@ -58,6 +58,27 @@ steps = Table(
     number("seed"),
     value("outputs"),
     text("error"),
+    number("index", null=True),
+    digest("key"),
+    digest("code"),
+    value("inputs", null=True),
+    value("result", null=True),
+    value("effects", null=True),
+    text("source"),
+    text("note"),
+    number("attempts", null=True),
+    number("cpu", null=True),
+    number("peak", null=True),
+    Index("ix_steps_project_id_key", "project_id", "key"),
+)
+
+step_codes = Table(
+    "step_codes",
+    metadata,
+    project(),
+    key("digest", 64),
+    value("parts"),
+    value("libraries"),
 )
 
 metric_chunks = Table(

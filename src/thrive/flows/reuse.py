@@ -1,0 +1,88 @@
+"""Which results of earlier steps may be used again."""
+
+import msgspec
+from blake3 import blake3
+
+from thrive import data
+from thrive.domain.errors import NotFound, ThriveError
+from thrive.domain.run import StepRecord
+from thrive.operations import Context
+from thrive.store import runs
+
+
+class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When results are used again.
+
+    Attributes:
+        use: whether they are used at all; what is executed is kept either way.
+        verify: the share of known results that are executed again and compared.
+        resume: the run whose finished steps count whatever their steps say of caching.
+    """
+
+    use: bool = True
+    verify: float = 0.0
+    resume: str = ""
+
+
+class Reuse:
+    """Finds results by their key.
+
+    Args:
+        ctx: the context of the operation.
+        policy: when results are used again.
+    """
+
+    def __init__(self, ctx: Context, policy: CachePolicy) -> None:
+        self._ctx = ctx
+        self._policy = policy
+
+    def find(self, key: str, *, shared: bool) -> StepRecord | None:
+        """Return a step with this key whose result is still there and still holds.
+
+        Args:
+            key: the cache key.
+            shared: whether results of any run count, or only those of the resumed one.
+        """
+        found: list[StepRecord] = []
+        project = self._ctx.project_id
+        with self._ctx.read() as tx:
+            if self._policy.resume:
+                found += runs.find_results(tx, project, key, run_id=self._policy.resume)
+            if self._policy.use and shared:
+                found += runs.find_results(tx, project, key)
+        return next((step for step in found if self._is_there(step) and self._holds(step)), None)
+
+    def is_doubted(self, key: str) -> bool:
+        """Tell whether this known result is executed again to verify it."""
+        if not self._policy.verify:
+            return False
+        drawn = blake3(f"{key}/{self._ctx.now()}".encode()).digest(4)
+        return int.from_bytes(drawn, "big") / 2**32 < self._policy.verify
+
+    def distrust(self, step: StepRecord) -> None:
+        """Take a result out of use."""
+        doubted = msgspec.structs.replace(step, note="executed again, it gave another result")
+        with self._ctx.observe(f"run:{step.run_id}") as tx:
+            runs.save_step(tx, self._ctx.project_id, doubted)
+
+    def _is_there(self, step: StepRecord) -> bool:
+        """Tell whether a result can still be read here: one that is gone is unknown."""
+        result = step.result or {}
+        if result.get("data"):
+            return True
+        try:
+            self._ctx.home.blobs.fetch(result["digest"])
+            return self._ctx.home.blobs.local.has(result["digest"])
+        except NotFound:
+            return False
+
+    def _holds(self, step: StepRecord) -> bool:
+        """Tell whether the datasets that a step loaded by name are what they were."""
+        for read in (step.effects or {}).get("reads", ()):
+            try:
+                version = data.resolve(self._ctx, read["name"], read["version"])
+            except ThriveError:
+                return False
+            if version.digest != read["digest"]:
+                return False
+        return True

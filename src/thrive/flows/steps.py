@@ -1,0 +1,463 @@
+"""The steps of one run: what is known is used again, the rest waits for its turn and is executed.
+
+A step's key is a digest over its code, its inputs and its seed. A result with the same key is
+used again if it is still there, and if the datasets its step loaded by name are what they were.
+Steps run side by side as far as the processors go; one that fails for a reason that may pass is
+tried again.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from thrive.domain.run import RunState, StepCode, StepRecord
+from thrive.engines.failures import Failure
+from thrive.engines.local import Exit, LocalEngine, Message, describe_exit
+from thrive.flows.reuse import CachePolicy, Reuse
+from thrive.operations import Context
+from thrive.tracking.recorder import RunRecorder
+from thrive.training.keys import key_of
+from thrive.training.options import Isolation, StepOptions
+from thrive.training.seeds import step_seed
+
+FIRST_PAUSE_SECONDS = 0.5
+"""Pause before a step is tried again; it doubles each time."""
+INLINE_RESULT = 4 << 10
+"""Results of fan-outs up to this size stand in their row: no file for each of a thousand."""
+MISTAKES = frozenset(
+    {"AssertionError", "AttributeError", "ImportError", "NameError", "SyntaxError", "TypeError"}
+)
+"""Errors that trying again does not mend; only a step that names them has them tried again."""
+
+
+class Group(msgspec.Struct):
+    """A fan-out: its calls, and what is still open."""
+
+    name: str
+    size: int
+    began: float
+    open: int
+    results: list[Any]
+    reused: int = 0
+    failed: bool = False
+
+
+class StepCall(msgspec.Struct):
+    """One execution of a step, from the question to the answer."""
+
+    asked: Message
+    name: str
+    step: str
+    options: StepOptions
+    args: list[Any]
+    kwargs: dict[str, Any]
+    seed: int
+    key: str
+    code: str
+    inputs: dict[str, Any] | None
+    note: str = ""
+    index: int | None = None
+    group: Group | None = None
+    record: StepRecord | None = None
+    expected: StepRecord | None = None
+    attempts: int = 0
+    due: float = 0.0
+    reads: dict[str, dict[str, Any]] = {}
+    points: list[dict[str, Any]] = []
+    result: dict[str, Any] | None = None
+    failed: dict[str, Any] | None = None
+
+    @property
+    def label(self) -> str:
+        """The step as people name it."""
+        return self.name if self.index is None else f"{self.name}[{self.index}]"
+
+
+class Steps:
+    """The desk of one run's steps.
+
+    Args:
+        ctx: the context of the operation.
+        engine: has imported the pipeline.
+        recorder: that of the run.
+        codes: what each declared step stands on, as `prepare` told it.
+        policy: when results are used again.
+        facts: what every task is told.
+        say: gets lines for people.
+    """
+
+    def __init__(
+        self,
+        ctx: Context,
+        engine: LocalEngine,
+        recorder: RunRecorder,
+        codes: dict[str, Any],
+        policy: CachePolicy,
+        facts: dict[str, Any],
+        say: Callable[[str], None],
+    ) -> None:
+        self._ctx = ctx
+        self._engine = engine
+        self._recorder = recorder
+        self._codes = codes
+        self._facts = facts
+        self._say = say
+        self._reuse = Reuse(ctx, policy)
+        self._kept_codes: set[str] = set()
+        self._counts: dict[str, int] = {}
+        self._queue: deque[StepCall] = deque()
+        self._running: dict[str, StepCall] = {}
+        self._inline: dict[int, StepCall] = {}
+        self._processors = float(_processors())
+        self.done = 0
+        self.doubts: list[str] = []
+        self.read_dataset: Callable[[str, int | None], str] = _unread
+
+    def on_step(self, message: Message) -> None:
+        """Take in one step."""
+        body = message.body
+        self._admit(self._called(message, body["args"], body["kwargs"], body["inputs"]))
+        self.advance()
+
+    def on_map(self, message: Message) -> None:
+        """Take in a fan-out."""
+        body = message.body
+        rows = body["rows"]
+        began = time.monotonic()
+        group = Group(body["name"], len(rows), began, len(rows), [None] * len(rows))
+        calls: list[StepCall] = []
+        for index, row in enumerate(rows):
+            inputs = {
+                **body["inputs"],
+                "arguments": {**body["inputs"]["arguments"], **row["arguments"]},
+                "classes": {**body["inputs"]["classes"], **row["classes"]},
+            }
+            call = self._called(message, row["args"], body["kwargs"], inputs, index)
+            call.group = group
+            calls.append(call)
+        for call in calls:
+            self._admit(call)
+        if not rows:
+            self._engine.reply(message, {"results": [], "failure": None, "exception": b""})
+        self.advance()
+
+    def on_inline(self, message: Message) -> dict[str, Any]:
+        """Answer where the result of a step is, or that it is to be executed in its process."""
+        call = self._called(message, [], {}, message.body["inputs"], message.body["index"])
+        known = self._known(call)
+        if known is not None:
+            self._use_again(call, known)
+            return {"position": 0, "seed": call.seed, "result": known.result}
+        record = self._begin(call)
+        self._inline[record.position] = call
+        return {"position": record.position, "seed": call.seed, "result": None}
+
+    def on_inline_done(self, message: Message) -> None:
+        """Write how a step ended in its process."""
+        body = message.body
+        call = self._inline.pop(body["position"])
+        call.result = body["result"]
+        _note_undeclared(call, body["undeclared"])
+        if body["failure"] is None:
+            self._ended(call)
+        else:
+            failure = msgspec.convert(body["failure"], Failure)
+            self._tell(self._end(call, RunState.FAILED, error=failure.report()), call)
+
+    def on_result(self, message: Message) -> None:
+        """Take in the result of a step that is about to end."""
+        call = self._running[message.task]
+        call.result = message.body["ref"]
+        _note_undeclared(call, message.body["undeclared"])
+
+    def on_failed(self, message: Message) -> None:
+        """Take in the failure of a step that is about to end."""
+        self._running[message.task].failed = message.body
+
+    def on_exit(self, end: Exit) -> None:
+        """Answer for a step whose process has ended, or have it tried again."""
+        call = self._running.pop(end.task)
+        if call.result is not None:
+            self._ended(call, end)
+            self._answer(call, call.result)
+        else:
+            body = call.failed or {"failure": _death(call, end), "exception": b""}
+            failure = msgspec.convert(body["failure"], Failure)
+            if not self._try_again(call, failure):
+                self._fail(call, end, body, failure)
+        self.advance()
+
+    def call_of(self, task: str) -> StepCall | None:
+        """Return the call that a message came from, None for the pipeline function."""
+        if task in self._running:
+            return self._running[task]
+        return next(reversed(self._inline.values()), None)
+
+    def advance(self) -> None:
+        """Start what waits, as far as the processors go."""
+        now = time.monotonic()
+        waiting: deque[StepCall] = deque()
+        while self._queue:
+            call = self._queue.popleft()
+            if call.group is not None and call.group.failed:
+                continue
+            if call.due > now or not self._has_room(call):
+                waiting.append(call)
+                if call.due <= now:
+                    break
+                continue
+            self._execute(call)
+        self._queue.extendleft(reversed(waiting))
+
+    def _has_room(self, call: StepCall) -> bool:
+        busy = sum(each.options.cpu for each in self._running.values())
+        return not self._running or busy + call.options.cpu <= self._processors
+
+    def _called(
+        self,
+        message: Message,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        inputs: dict[str, Any] | None,
+        index: int | None = None,
+    ) -> StepCall:
+        body = message.body
+        name = body["name"]
+        options = msgspec.convert(body["options"], StepOptions)
+        count = self._counts.get(name, 0)
+        self._counts[name] = count + 1
+        seed = step_seed(self._recorder.run.seed, name, count)
+        code = self._codes.get(body["key"])
+        problem = code["problem"] if code else "it was declared after the run began"
+        if inputs is None:
+            problem = problem or "its arguments have no content to name"
+        keyed = code is not None and inputs is not None and not problem
+        return StepCall(
+            asked=message,
+            name=name,
+            step=body["key"],
+            options=options,
+            args=args,
+            kwargs=kwargs,
+            seed=seed,
+            key=key_of(code["digest"], inputs or {}, seed=seed) if keyed else "",
+            code=code["digest"] if code else "",
+            inputs=inputs,
+            note=problem or ("" if options.cache else "cache=False"),
+            index=index,
+            reads={},
+            points=[],
+        )
+
+    def _known(self, call: StepCall) -> StepRecord | None:
+        return self._reuse.find(call.key, shared=not call.note) if call.key else None
+
+    def _admit(self, call: StepCall) -> None:
+        known = self._known(call)
+        if known is not None and self._reuse.is_doubted(call.key):
+            call.expected, known = known, None
+        if known is None:
+            self._queue.append(call)
+            return
+        self._use_again(call, known)
+        self._answer(call, known.result)
+
+    def _use_again(self, call: StepCall, known: StepRecord) -> None:
+        """Write a step that is not executed, and say again what it read and logged."""
+        effects = known.effects or {}
+        for read in effects.get("reads", ()):
+            self.read_dataset(read["name"], read["version"])
+        self._recorder.log(effects.get("points", []))
+        call.result = known.result
+        source = known.source or f"{known.run_id}/{known.position}"
+        record = self._recorder.begin_step(
+            call.name, call.seed, write=False, **self._facts_of(call)
+        )
+        call.record = record
+        ended = self._end(call, RunState.DONE, source=source, effects=known.effects)
+        if call.group is not None:
+            call.group.reused += 1
+        self._tell(ended, call)
+
+    def _facts_of(self, call: StepCall) -> dict[str, Any]:
+        return {"index": call.index, "key": call.key, "code": call.code, "inputs": call.inputs}
+
+    def _begin(self, call: StepCall) -> StepRecord:
+        self._keep_code(call)
+        call.record = self._recorder.begin_step(call.name, call.seed, **self._facts_of(call))
+        return call.record
+
+    def _keep_code(self, call: StepCall) -> None:
+        if call.code and call.code not in self._kept_codes:
+            self._kept_codes.add(call.code)
+            self._recorder.code(msgspec.convert(self._codes[call.step], StepCode))
+
+    def _execute(self, call: StepCall) -> None:
+        if call.record is None:
+            self._begin(call)
+        assert call.record is not None
+        call.attempts += 1
+        task = f"step-{call.record.position}-{call.attempts}"
+        self._running[task] = call
+        work = {
+            "role": "step",
+            "seed": call.seed,
+            "key": call.step,
+            "name": call.label,
+            "args": call.args,
+            "kwargs": call.kwargs,
+        }
+        self._engine.fork(
+            task,
+            work,
+            {**self._facts, "role": "step"},
+            timeout=call.options.timeout,
+            memory=call.options.memory,
+            fresh=call.options.isolation is Isolation.SPAWN,
+        )
+
+    def _ended(self, call: StepCall, end: Exit | None = None) -> None:
+        """Write that an executed step is done."""
+        output = None
+        if call.result is not None:
+            output = self._output(call, call.result)
+        effects = {"reads": list(call.reads.values()), "points": call.points}
+        if call.expected is not None:
+            self._compare(call, call.expected)
+        used = {} if end is None else {"cpu": round(end.cpu * 1e6), "peak": end.peak}
+        self._tell(self._end(call, RunState.DONE, output=output, effects=effects, **used), call)
+
+    def _output(self, call: StepCall, ref: dict[str, Any]) -> Any:
+        """Keep a result for good, and return its artifact; small ones of fan-outs have none."""
+        if call.index is not None and ref["data"] and ref["size"] <= INLINE_RESULT:
+            return None
+        self._ctx.home.blobs.admit(ref["digest"])
+        return self._recorder.artifact(call.label, ref["kind"], ref["digest"], ref["size"])
+
+    def _compare(self, call: StepCall, known: StepRecord) -> None:
+        expected, found = (known.result or {}).get("digest"), (call.result or {}).get("digest")
+        if expected != found:
+            call.note = "executed again, it gave another result than the one kept"
+            self.doubts.append(call.label)
+            self._reuse.distrust(known)
+
+    def _end(self, call: StepCall, state: RunState, **known: Any) -> StepRecord:
+        assert call.record is not None
+        result = None if call.result is None else _stored(call.result, whole=call.index is not None)
+        ended = self._recorder.end_step(
+            call.record,
+            state,
+            result=result,
+            note=call.note,
+            attempts=call.attempts or None,
+            **known,
+        )
+        self.done += 1
+        return ended
+
+    def _try_again(self, call: StepCall, failure: Failure) -> bool:
+        if call.attempts > call.options.retries or not _may_pass(failure, call.options.retry_on):
+            return False
+        pause = FIRST_PAUSE_SECONDS * 2 ** (call.attempts - 1)
+        call.due = time.monotonic() + pause
+        call.failed, call.reads, call.points = None, {}, []
+        self._queue.append(call)
+        self._say(
+            f"step {call.label} failed ({failure.sentence()}); it is tried again in {pause:g} s, "
+            f"{call.options.retries - call.attempts + 1} left"
+        )
+        return True
+
+    def _fail(self, call: StepCall, end: Exit, body: dict[str, Any], failure: Failure) -> None:
+        used = {"cpu": round(end.cpu * 1e6), "peak": end.peak}
+        ended = self._end(call, RunState.FAILED, error=failure.report(), **used)
+        self._tell(ended, call, alone=True)
+        if call.group is None or not call.group.failed:
+            self._engine.reply(call.asked, {"result": None, "results": None, **body})
+        if call.group is not None:
+            call.group.failed = True
+
+    def _answer(self, call: StepCall, result: dict[str, Any] | None) -> None:
+        group = call.group
+        if group is None:
+            body = {"result": result, "failure": None, "exception": b""}
+            self._engine.reply(call.asked, body)
+            return
+        assert call.index is not None
+        group.results[call.index] = result
+        group.open -= 1
+        if group.open == 0 and not group.failed:
+            self._tell_group(group)
+            body = {"results": group.results, "failure": None, "exception": b""}
+            self._engine.reply(call.asked, body)
+
+    def _tell(self, step: StepRecord, call: StepCall, *, alone: bool = False) -> None:
+        if call.group is not None and not alone:
+            return
+        seconds = ((step.ended_at or step.started_at) - step.started_at) / 1e6
+        state = "cached" if step.source else step.state.value
+        note = f"  not kept for later: {step.note}" if _is_news(step, call) else ""
+        self._say(f"step {step.position:<3} {step.label:<24} {state:<7} {seconds:8.2f} s{note}")
+
+    def _tell_group(self, group: Group) -> None:
+        seconds = time.monotonic() - group.began
+        reused = f", {group.reused} of them cached" if group.reused else ""
+        self._say(f"map      {group.name:<24} {group.size} done {seconds:8.2f} s{reused}")
+
+
+def _unread(_name: str, _version: int | None) -> str:
+    raise AssertionError("the run reads no datasets yet")
+
+
+def _is_news(step: StepRecord, call: StepCall) -> bool:
+    return bool(step.note) and call.options.cache and step.state is RunState.DONE
+
+
+def _stored(ref: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+    """Return a reference as the row of a step keeps it: with the bytes of a small one."""
+    stored = {name: ref[name] for name in ("kind", "digest", "size")}
+    data = ref.get("data") or b""
+    if whole and isinstance(data, bytes) and data and len(data) <= INLINE_RESULT:
+        stored["data"] = msgspec.to_builtins(data)
+    return stored
+
+
+def _note_undeclared(call: StepCall, undeclared: list[str]) -> None:
+    if undeclared and not call.note:
+        more = f" and {len(undeclared) - 1} more" if len(undeclared) > 1 else ""
+        call.note = f"it read {undeclared[0]}{more}, which it does not declare"
+
+
+def _may_pass(failure: Failure, named: tuple[str, ...]) -> bool:
+    """Tell whether trying again may help."""
+    if named:
+        return bool({failure.kind, *failure.kinds} & set(named))
+    return not MISTAKES & {failure.kind, *failure.kinds} and "MemoryError" not in failure.kinds
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _death(call: StepCall, end: Exit) -> dict[str, Any]:
+    """Return the failure of a step whose process ended without a result."""
+    if end.timed_out:
+        what = f"it took longer than {call.options.timeout:g} s and was killed"
+        hint = "give it more time: @step(timeout=...)"
+    else:
+        what = f"its process ended {describe_exit(end.code)}; it held {end.peak >> 20} MiB at most"
+        hint = ""
+    failure = Failure(
+        kind="TimeoutError" if end.timed_out else "Crash",
+        what=what,
+        hint=hint,
+        code="NotRight",
+        task=call.label,
+    )
+    return msgspec.to_builtins(failure)

@@ -1,0 +1,246 @@
+"""What a step reads that its key does not name: files, variables, sockets, processes.
+
+The interpreter's audit events tell of `open`, of listed folders, of sockets and of processes;
+variables are seen where project code reads `os.environ`; Polars, DuckDB and pyarrow read outside
+of the interpreter and raise no event, so their known readers are wrapped. Not seen: what other
+native code opens by itself, and what a process that a step starts does (that it starts one is).
+"""
+
+import functools
+import os
+import sys
+import sysconfig
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from thrive.training import sources
+
+_SYSTEM = ("/proc/", "/sys/", "/dev/", "/usr/", "/lib/", "/lib64/", "/etc/", "/run/")
+_PREFIXES = tuple({sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib")})
+_LOADERS = ("<frozen importlib", "<frozen zipimport")
+_TEXT_READERS = ("linecache.py", "tokenize.py", "inspect.py", "traceback.py")
+_WRITES = os.O_WRONLY | os.O_RDWR
+_READERS: dict[str, tuple[str, ...]] = {
+    "polars": (
+        *("read_csv", "read_parquet", "read_ipc", "read_json", "read_ndjson", "read_excel"),
+        *("read_delta", "read_avro", "read_database", "read_database_uri", "scan_csv"),
+        *("scan_parquet", "scan_ipc", "scan_ndjson", "scan_delta"),
+    ),
+    "duckdb": ("connect", "sql", "query", "execute", "read_csv", "read_parquet", "read_json"),
+    "pyarrow.parquet": ("read_table", "ParquetFile", "ParquetDataset"),
+    "pyarrow.csv": ("read_csv", "open_csv"),
+    "pyarrow.dataset": ("dataset",),
+    "pyarrow.feather": ("read_table", "read_feather"),
+}
+
+
+class Watch:
+    """Collects what was read and not declared, in the order it was seen.
+
+    Args:
+        ours: folders that the run itself reads.
+        files: files that the step declares.
+        variables: environment variables that the step declares.
+    """
+
+    def __init__(
+        self, ours: Iterable[str], files: Iterable[str] = (), variables: Iterable[str] = ()
+    ) -> None:
+        self._ours = tuple(f"{folder}{os.sep}" for folder in ours)
+        self._files = {os.path.realpath(file) for file in files}
+        self._variables = set(variables)
+        self._written: set[str] = set()
+        self._found: dict[str, None] = {}
+
+    @property
+    def found(self) -> list[str]:
+        """What was seen: `file data/x.csv`, `variable MODE`, `socket host:port`, ..."""
+        return list(self._found)
+
+    def file(self, name: Any, *, writes: bool = False, kind: str = "file") -> None:
+        """Take note of a file or a folder that is opened."""
+        if not isinstance(name, str | bytes | os.PathLike):
+            return
+        path = os.path.realpath(os.fsdecode(name))
+        if writes:
+            self._written.add(path)
+        elif not self._known(path) and (kind == "file" or os.path.isdir(path)):
+            self._found[f"{kind} {_short(path)}"] = None
+
+    def _known(self, path: str) -> bool:
+        return (
+            path in self._files
+            or path in self._written
+            or path.startswith((*_SYSTEM, *_PREFIXES, *self._ours))
+            or "site-packages" in path
+        )
+
+    def variable(self, name: Any) -> None:
+        """Take note of an environment variable that project code reads."""
+        if isinstance(name, str) and name not in self._variables and _asked_by_project():
+            self._found[f"variable {name}"] = None
+
+    def other(self, what: str) -> None:
+        """Take note of anything else."""
+        self._found[what] = None
+
+    def event(self, name: str, details: tuple[Any, ...]) -> None:
+        """Take note of an audit event."""
+        if name == "open":
+            self._opened(details)
+        elif name in {"os.listdir", "os.scandir"}:
+            if not _asked_by(_LOADERS):
+                self.file(details[0] or ".", kind="folder")
+        elif name == "socket.connect":
+            self.other(f"socket {_address(details[1])}")
+        elif name == "sqlite3.connect":
+            self.file(details[0])
+        elif name in {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec"}:
+            self.other(f"process {os.path.basename(str(details[0])) or 'shell'}")
+
+    def _opened(self, details: tuple[Any, ...]) -> None:
+        path, mode, flags = details
+        writes = flags & _WRITES if isinstance(flags, int) else False
+        fresh = bool(writes) and (mode is None or mode[:1] in {"w", "x"})
+        if not _asked_by((*_LOADERS, *_TEXT_READERS)):
+            self.file(path, writes=fresh)
+
+
+class _Present:
+    watch: Watch | None = None
+    installed = False
+
+
+def _hook(name: str, details: tuple[Any, ...]) -> None:
+    watch = _Present.watch
+    if watch is None:
+        return
+    _Present.watch = None  # what it does itself is not the step's
+    try:
+        watch.event(name, details)
+    finally:
+        _Present.watch = watch
+
+
+@contextmanager
+def watching(watch: Watch) -> Generator[None]:
+    """Tell `watch` of what this process reads until the end of the block."""
+    if not _Present.installed:
+        sys.addaudithook(_hook)
+        _Present.installed = True
+    kind = type(os.environ)
+    restore = _wrap_readers(watch)
+    os.environ.__class__ = _Variables
+    _Present.watch = watch
+    try:
+        yield
+    finally:
+        _Present.watch = None
+        os.environ.__class__ = kind
+        for holder, name, reader in restore:
+            setattr(holder, name, reader)
+
+
+class _Variables(type(os.environ)):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass]
+    """`os.environ` that tells of what is read."""
+
+    def __getitem__(self, key: str) -> str:
+        if _Present.watch is not None:
+            _Present.watch.variable(key)
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        if _Present.watch is not None:
+            _Present.watch.variable(key)
+        return super().__contains__(key)
+
+
+def _wrap_readers(watch: Watch) -> list[tuple[Any, str, Any]]:
+    """Put wrappers around the readers of loaded libraries, also where a project imported them."""
+    changed: list[tuple[Any, str, Any]] = []
+    wrappers: dict[int, Any] = {}
+    for module, names in _READERS.items():
+        loaded = sys.modules.get(module)
+        for name in names:
+            reader = getattr(loaded, name, None)
+            if reader is not None:
+                wrappers[id(reader)] = _wrapped(reader, watch, f"{module}.{name}")
+                changed.append((loaded, name, reader))
+    projects = [each for each in list(sys.modules.values()) if sources.is_project_module(each)]
+    for each in projects if wrappers else ():
+        changed += [
+            (each, name, value) for name, value in vars(each).items() if id(value) in wrappers
+        ]
+    for holder, name, reader in changed:
+        setattr(holder, name, wrappers[id(reader)])
+    return changed
+
+
+def _wrapped(reader: Callable[..., Any], watch: Watch, label: str) -> Callable[..., Any]:
+    @functools.wraps(reader)
+    def read(*args: Any, **kwargs: Any) -> Any:
+        named = args[:1] or tuple(kwargs.values())[:1]
+        if _Present.watch is watch:
+            _note(watch, label, named[0] if named else "")
+        return reader(*args, **kwargs)
+
+    return read
+
+
+def _note(watch: Watch, label: str, source: Any) -> None:
+    if "database" in label:
+        watch.other(f"database ({label})")
+        return
+    if label.startswith("duckdb.") and isinstance(source, str):
+        quoted = source.split("'")[1::2] if "'" in source else [source]
+        for text in quoted:
+            if os.path.exists(text):
+                watch.file(text)
+            elif "*" in text or "://" in text:
+                watch.other(f"file {text}")
+        return
+    for each in source if isinstance(source, list | tuple) else [source]:
+        if isinstance(each, str) and "://" in each:
+            watch.other(f"address {each.partition('?')[0]}")
+        else:
+            watch.file(each)
+
+
+def _asked_by(files: tuple[str, ...]) -> bool:
+    """Tell whether the code that led to this event stands in one of these files."""
+    return any(
+        frame.f_code.co_filename.startswith(files) or frame.f_code.co_filename.endswith(files)
+        for frame in _callers(12)
+    )
+
+
+def _asked_by_project() -> bool:
+    """Tell whether project code reads a variable: the first caller that is not of `os` itself."""
+    for frame in _callers(8):
+        file = frame.f_code.co_filename
+        if file == __file__ or file.endswith(("os.py", "_collections_abc.py")) or file[:1] == "<":
+            continue
+        return sources.is_project_file(file)
+    return False
+
+
+def _callers(most: int) -> Generator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(most):
+        if frame is None:
+            return
+        yield frame
+        frame = frame.f_back
+
+
+def _address(address: Any) -> str:
+    return ":".join(map(str, address[:2])) if isinstance(address, tuple) else str(address)
+
+
+def _short(path: str) -> str:
+    """Return a path relative to the working folder where it lies inside it."""
+    here = f"{Path.cwd()}{os.sep}"
+    return path.removeprefix(here)
