@@ -235,7 +235,7 @@ class Steps:
         problem = code["problem"] if code else "it was declared after the run began"
         if inputs is None:
             problem = problem or "its arguments have no content to name"
-        keyed = code is not None and inputs is not None and not problem
+        keyed = inputs is not None and not problem
         return StepCall(
             asked=message,
             name=name,
@@ -244,7 +244,7 @@ class Steps:
             args=args,
             kwargs=kwargs,
             seed=seed,
-            key=key_of(code["digest"], inputs or {}, seed=seed) if keyed else "",
+            key=key_of(code["digest"], inputs or {}, seed=seed) if code and keyed else "",
             code=code["digest"] if code else "",
             inputs=inputs,
             note=problem or ("" if options.cache else "cache=False"),

@@ -12,8 +12,8 @@ from thrive.engines import channel
 from thrive.engines.channel import Channel
 from thrive.engines.environment import record_environment, thread_names
 from thrive.engines.failures import Failure, describe
-from thrive.training.artifacts import ArtifactStore, Ref
 from thrive.training import sources
+from thrive.training.artifacts import ArtifactStore, Ref
 from thrive.training.calls import plain, watch_of
 from thrive.training.closure import closure_of
 from thrive.training.declare import Pipeline, declared_steps, find_step

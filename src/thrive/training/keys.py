@@ -16,7 +16,6 @@ from thrive.training import sources
 from thrive.training.artifacts import Ref
 from thrive.training.closure import SHOWN, closure_of
 
-
 FORMAT = 1
 """Part of each key: results of another form of the key are not found."""
 

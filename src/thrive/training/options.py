@@ -1,4 +1,4 @@
-"""What a step asks for: where it runs, its limits, its retries, and what its result follows from."""
+"""What a step asks for: where it runs, its limits, its retries, what its result follows from."""
 
 import difflib
 from collections.abc import Sequence

@@ -7,6 +7,7 @@ native code opens by itself, and what a process that a step starts does (that it
 """
 
 import functools
+import inspect
 import os
 import sys
 import sysconfig
@@ -67,7 +68,7 @@ class Watch:
         path = os.path.realpath(os.fsdecode(name))
         if writes:
             self._written.add(path)
-        elif not self._known(path) and (kind == "file" or os.path.isdir(path)):
+        elif not self._known(path) and (kind == "file" or Path(path).is_dir()):
             self._found[f"{kind} {_short(path)}"] = None
 
     def _known(self, path: str) -> bool:
@@ -99,7 +100,7 @@ class Watch:
         elif name == "sqlite3.connect":
             self.file(details[0])
         elif name in {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec"}:
-            self.other(f"process {os.path.basename(str(details[0])) or 'shell'}")
+            self.other(f"process {Path(str(details[0])).name or 'shell'}")
 
     def _opened(self, details: tuple[Any, ...]) -> None:
         path, mode, flags = details
@@ -197,7 +198,7 @@ def _note(watch: Watch, label: str, source: Any) -> None:
     if label.startswith("duckdb.") and isinstance(source, str):
         quoted = source.split("'")[1::2] if "'" in source else [source]
         for text in quoted:
-            if os.path.exists(text):
+            if Path(text).exists():
                 watch.file(text)
             elif "*" in text or "://" in text:
                 watch.other(f"file {text}")
@@ -228,7 +229,7 @@ def _asked_by_project() -> bool:
 
 
 def _callers(most: int) -> Generator[FrameType]:
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = inspect.currentframe()
     for _ in range(most):
         if frame is None:
             return

@@ -32,8 +32,8 @@ def test_outside_a_run_everything_is_a_plain_call():
 
 
 def test_a_step_knows_its_limits():
-    assert half.timeout == 600.0
-    assert double.timeout is None
+    assert half.options.timeout == 600.0
+    assert double.options.timeout is None
     with pytest.raises(UsageError, match="no isolation"):
         thrive.step(isolation="cloud")
     with pytest.raises(UsageError, match="not a duration"):
