@@ -47,6 +47,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.serving.host_operations",
     "thrive.serving.operations",
     "thrive.tracking.operations",
+    "thrive.tracking.why",
     "thrive.ui.operations",
 )
 """Dotted names, sorted; a module that declares an operation stands here, held by a test."""

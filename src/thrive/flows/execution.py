@@ -71,6 +71,7 @@ class Execution:
         self._show = show or _silent
         self._steps = Steps(ctx, engine, recorder, codes, policy, self._facts, self._say)
         self._steps.read_dataset = self._read
+        self._steps.read_columns = self._narrow
         self._expected = self._steps_last_time()
         self._training: dict[str, str] = {}
         self._reads: dict[str, _Reading] = {}
@@ -169,11 +170,18 @@ class Execution:
         return known.use.columns if known is not None else None
 
     def _on_columns(self, message: Message) -> None:
-        """Add what a scan reads of a dataset; once something read it whole, nothing narrows it."""
-        reading = self._reads.get(message.body["digest"])
+        """Take in what a scan reads of a dataset, and keep it for when the step is not executed."""
+        call = self._steps.call_of(message.task)
+        if call is not None:
+            call.columns.append(message.body)
+        self._narrow(message.body)
+
+    def _narrow(self, said: dict[str, Any]) -> None:
+        """Add columns to those read of a dataset; once it was read whole, nothing narrows it."""
+        reading = self._reads.get(said["digest"])
         if reading is None or reading.whole:
             return
-        columns = message.body["columns"]
+        columns = said["columns"]
         reading.whole = columns is None
         seen = None if columns is None else sorted({*(reading.use.columns or ()), *columns})
         if seen != reading.use.columns:
@@ -182,6 +190,9 @@ class Execution:
 
     def _on_features(self, message: Message) -> None:
         """Register the views that rows were made with, as part of the run's lineage."""
+        call = self._steps.call_of(message.task)
+        if call is not None:
+            call.note = call.note or "it joins feature views, whose code its key does not follow"
         for view in self._features.add(self._ctx, message.body):
             self._recorder.use(
                 Use(

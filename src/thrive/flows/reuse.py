@@ -24,6 +24,10 @@ class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
     resume: str = ""
 
 
+ALWAYS = CachePolicy()
+"""Whatever is known is used."""
+
+
 class Reuse:
     """Finds results by their key.
 

@@ -67,6 +67,7 @@ class StepCall(msgspec.Struct):
     attempts: int = 0
     due: float = 0.0
     reads: dict[str, dict[str, Any]] = {}
+    columns: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
     result: dict[str, Any] | None = None
     failed: dict[str, Any] | None = None
@@ -116,6 +117,7 @@ class Steps:
         self.done = 0
         self.doubts: list[str] = []
         self.read_dataset: Callable[[str, int | None], str] = _unread
+        self.read_columns: Callable[[dict[str, Any]], None] = _unread
 
     def on_step(self, message: Message) -> None:
         """Take in one step."""
@@ -250,6 +252,7 @@ class Steps:
             note=problem or ("" if options.cache else "cache=False"),
             index=index,
             reads={},
+            columns=[],
             points=[],
         )
 
@@ -271,6 +274,8 @@ class Steps:
         effects = known.effects or {}
         for read in effects.get("reads", ()):
             self.read_dataset(read["name"], read["version"])
+        for said in effects.get("columns", ()):
+            self.read_columns(said)
         self._recorder.log(effects.get("points", []))
         call.result = known.result
         source = known.source or f"{known.run_id}/{known.position}"
@@ -325,7 +330,8 @@ class Steps:
         output = None
         if call.result is not None:
             output = self._output(call, call.result)
-        effects = {"reads": list(call.reads.values()), "points": call.points}
+        reads, columns = list(call.reads.values()), call.columns
+        effects = {"reads": reads, "columns": columns, "points": call.points}
         if call.expected is not None:
             self._compare(call, call.expected)
         used = {} if end is None else {"cpu": round(end.cpu * 1e6), "peak": end.peak}
@@ -364,7 +370,7 @@ class Steps:
             return False
         pause = FIRST_PAUSE_SECONDS * 2 ** (call.attempts - 1)
         call.due = time.monotonic() + pause
-        call.failed, call.reads, call.points = None, {}, []
+        call.failed, call.reads, call.columns, call.points = None, {}, [], []
         self._queue.append(call)
         self._say(
             f"step {call.label} failed ({failure.sentence()}); it is tried again in {pause:g} s, "
@@ -409,7 +415,7 @@ class Steps:
         self._say(f"map      {group.name:<24} {group.size} done {seconds:8.2f} s{reused}")
 
 
-def _unread(_name: str, _version: int | None) -> str:
+def _unread(*_asked: Any) -> Any:
     raise AssertionError("the run reads no datasets yet")
 
 

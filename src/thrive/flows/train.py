@@ -22,7 +22,7 @@ from thrive.domain.run import Run, RunState
 from thrive.engines.failures import restore
 from thrive.engines.local import LocalEngine
 from thrive.flows.execution import Execution, Show
-from thrive.flows.reuse import CachePolicy
+from thrive.flows.reuse import ALWAYS, CachePolicy
 from thrive.operations import Context, Kind, operation
 from thrive.tracking.code import CodeFacts, record_code
 from thrive.tracking.recorder import Beginning, RunRecorder, start_run
@@ -147,7 +147,7 @@ def _start(
     experiment: str,
     show: Show | None,
     code: CodeFacts | None = None,
-    policy: CachePolicy = CachePolicy(),
+    policy: CachePolicy = ALWAYS,
 ) -> _Started:
     folder = ctx.local_folder()
     contract = load(folder)

@@ -31,7 +31,7 @@ INLINE_BYTES = 16 << 10
 """Arguments up to this size travel in the message."""
 _SIZES = struct.Struct("<8sI")
 
-Piece = bytes | memoryview
+Piece = bytes | bytearray | memoryview
 
 
 class Ref(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +105,8 @@ class ArtifactStore:
             NotFound: they are gone.
         """
         if ref.data:
-            return decode(ref.kind, ref.data)
+            # writable like a mapping: equal content is then pickled as equal bytes again
+            return decode(ref.kind, bytearray(ref.data))
         blobs = self._lent if ref.lent else self._kept
         path = blobs.own_path(ref.digest) if ref.fresh else blobs.local_path(ref.digest)
         return _read_frame(path) if ref.kind == "arrow" else decode(ref.kind, _mapped(path))
@@ -114,7 +115,9 @@ class ArtifactStore:
 class _Noting(pickle.Pickler):
     """A pickler that notes the classes and functions whose names it writes."""
 
-    def __init__(self, stream: io.BytesIO, buffers: list[pickle.PickleBuffer], seen: list[Any]):
+    def __init__(
+        self, stream: io.BytesIO, buffers: list[pickle.PickleBuffer], seen: list[Any]
+    ) -> None:
         super().__init__(stream, protocol=5, buffer_callback=buffers.append)
         self._noted = seen
 

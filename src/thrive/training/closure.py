@@ -9,6 +9,7 @@ module as a value) counts with its whole file.
 import ast
 import functools
 import importlib.util
+import os
 import platform
 import sys
 import types
@@ -76,6 +77,8 @@ class _Walk:
     def visit(self, value: Any, label: str) -> None:
         """Take in one value that code names."""
         value = _plain(value)
+        if value is os.environ:  # what is read of it is seen when it is read
+            return
         if id(value) in self._seen:
             return
         self._seen[id(value)] = value
@@ -232,6 +235,8 @@ class _Walk:
                 break
             if not sources.is_project_module(value):
                 self._library(value.__name__)
+                if not callable(inner) and not isinstance(inner, types.ModuleType):
+                    return  # data of a library: its version stands for it
             label = f"{value.__name__}.{name}"
             value = inner
         self.visit(value, label)

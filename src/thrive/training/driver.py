@@ -37,7 +37,8 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
         arguments: `file`, `pipeline` (may be empty), `parameters` (as typed).
 
     Returns:
-        codes: what each declared step stands on; pipeline: its name; params: plain values; seed: that of the run; environment: the record.
+        codes: what each declared step stands on; pipeline: its name; params: plain values;
+        seed: that of the run; environment: the record.
     """
     file = Path(arguments["file"])
     _Prepared.pipeline = load_pipeline(file, arguments["pipeline"])

@@ -75,10 +75,13 @@ def _is_own(value: Any) -> bool:
 
 def file_digests(patterns: Sequence[str]) -> dict[str, str]:
     """Return the content digests of the files that patterns name, relative to the folder."""
-    found = {name for pattern in patterns for name in glob.glob(pattern, recursive=True)}
-    named = {name: _file_digest(name) for name in sorted(found) if os.path.isfile(name)}
-    missing = {pattern: "" for pattern in patterns if not glob.glob(pattern, recursive=True)}
-    return {**named, **missing}
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        names = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - patterns may be absolute
+        found.update({name: _file_digest(name) for name in names if Path(name).is_file()})
+        if not names:
+            found[pattern] = ""
+    return found
 
 
 def _file_digest(name: str) -> str:
