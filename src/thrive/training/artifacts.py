@@ -31,7 +31,7 @@ INLINE_BYTES = 16 << 10
 """Arguments up to this size travel in the message."""
 _SIZES = struct.Struct("<8sI")
 
-Piece = bytes | bytearray | memoryview
+Piece = bytes | memoryview
 
 
 class Ref(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +106,7 @@ class ArtifactStore:
         """
         if ref.data:
             # writable like a mapping: equal content is then pickled as equal bytes again
-            return decode(ref.kind, bytearray(ref.data))
+            return decode(ref.kind, memoryview(bytearray(ref.data)))
         blobs = self._lent if ref.lent else self._kept
         path = blobs.own_path(ref.digest) if ref.fresh else blobs.local_path(ref.digest)
         return _read_frame(path) if ref.kind == "arrow" else decode(ref.kind, _mapped(path))
