@@ -32,6 +32,7 @@ from thrive.settings import read_settings
 from thrive.store.home import FOLDER, find_project_folder, object_endpoint
 from thrive.store.sources import Reach
 from thrive.tracking.code import record_code
+from thrive.training.config import read_config
 from thrive.training.discover import find_file
 
 CONTRACT_FILE = "thrive.toml"
@@ -178,6 +179,7 @@ def run(server: Server, arguments: Arguments) -> Any:
     folder = _project_folder()
     target = arguments["target"]
     find_file(target, folder)
+    config = read_config(arguments["config"], arguments["set_"] or [])
     with _scratch() as scratch:
         code = record_code(folder, target, server.blobs(scratch / "blobs"))
     return server(
@@ -187,6 +189,10 @@ def run(server: Server, arguments: Arguments) -> Any:
             "bundle": code.record.bundle,
             "params": arguments["params"],
             "experiment": arguments["experiment"],
+            "values": config.values,
+            "options": config.options,
+            "no_cache": arguments["no_cache"],
+            "verify_cache": arguments["verify_cache"],
             "commit": code.record.commit,
             "branch": code.record.branch,
             "dirty": code.record.dirty,

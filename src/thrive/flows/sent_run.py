@@ -2,10 +2,12 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from thrive.domain.actor import BUILDERS
 from thrive.domain.run import CodeRecord
-from thrive.flows.train import RunResult, train_and_tell
+from thrive.flows.reuse import CachePolicy
+from thrive.flows.train import Order, RunResult, execute_and_tell, parse_share
 from thrive.operations import Context, Kind, operation
 from thrive.store import uploads
 from thrive.tracking.code import CodeFacts, unpack_code
@@ -19,6 +21,10 @@ def start(
     params: list[str] | None = None,
     *,
     experiment: str = "",
+    values: dict[str, Any] | None = None,
+    options: dict[str, dict[str, Any]] | None = None,
+    no_cache: bool = False,
+    verify_cache: str = "",
     commit: str = "",
     branch: str = "",
     dirty: bool = False,
@@ -36,6 +42,10 @@ def start(
         bundle: the digest of the project's files, as they were sent.
         params: parameters of the pipeline, as name=value.
         experiment: the name to compare the run under.
+        values: parameters as plain values; `params` come before them.
+        options: options of steps, by step.
+        no_cache: execute every step.
+        verify_cache: the share of known results to execute again and compare, e.g. 5%.
         commit: git's commit, empty without one.
         branch: git's branch.
         dirty: whether files differ from the commit.
@@ -59,4 +69,13 @@ def start(
     with tempfile.TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="run-") as place:
         folder = Path(place)
         unpack_code(record, folder, ctx.home.blobs, with_lock=True)
-        return train_and_tell(ctx.inside(folder), target, params, experiment=experiment, code=code)
+        order = Order(
+            target=target,
+            params=params or [],
+            values=values or {},
+            options=options or {},
+            experiment=experiment,
+            policy=CachePolicy(use=not no_cache, verify=parse_share(verify_cache)),
+            code=code,
+        )
+        return execute_and_tell(ctx.inside(folder), order)

@@ -27,6 +27,7 @@ from thrive.operations import Context, Kind, operation
 from thrive.tracking.code import CodeFacts, record_code
 from thrive.tracking.recorder import Beginning, RunRecorder, start_run
 from thrive.tracking.recovery import recover_dead_runs
+from thrive.training.config import read_config
 from thrive.training.discover import find_file, split_target
 
 PROGRAM = "thrive.training.driver"
@@ -54,6 +55,34 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
         return f"thrive runs show {self.run_id}"
 
 
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be run, and how.
+
+    Attributes:
+        target: `FILE` or `FILE:PIPELINE`, relative to the project's folder.
+        params: parameters of the pipeline, as `name=value` or `--name value`.
+        values: parameters as plain values; `params` come before them.
+        options: step -> option -> value, over what `@step` says.
+        experiment: the name to compare the run under; that of the pipeline if empty.
+        policy: when results of earlier steps are used again.
+        seed: of the run, unless the pipeline has a parameter `seed`.
+        code: the record of the folder's code, where it was unpacked from an earlier run.
+        tags: what else is to be kept with the run.
+        environment: variables of all its processes.
+    """
+
+    target: str
+    params: list[str] = []
+    values: dict[str, Any] = {}
+    options: dict[str, dict[str, Any]] = {}
+    experiment: str = ""
+    policy: CachePolicy = ALWAYS
+    seed: int = 0
+    code: CodeFacts | None = None
+    tags: dict[str, str] = {}
+    environment: dict[str, str] = {}
+
+
 @operation("run", role=BUILDERS, kind=Kind.CLIENT, writes=True)
 def run(
     ctx: Context,
@@ -61,6 +90,8 @@ def run(
     params: list[str] | None = None,
     *,
     experiment: str = "",
+    config: Path | None = None,
+    set_: list[str] | None = None,
     no_cache: bool = False,
     verify_cache: str = "",
 ) -> RunResult:
@@ -74,19 +105,27 @@ def run(
         target: FILE with one @pipeline, or FILE:PIPELINE.
         params: parameters of the pipeline, e.g. --rate 0.05.
         experiment: the name to compare the run under; that of the pipeline if not given.
+        config: a TOML or JSON file with parameters, and options of steps in [steps.NAME].
+        set_: an option of a step, e.g. --set fit.cpu=4.
         no_cache: execute every step.
         verify_cache: the share of known results to execute again and compare, e.g. 5%.
 
     Examples:
         thrive run train.py
         thrive run train.py --until 2013-05-01 --experiment proxies
+        thrive run train.py --config night.toml --set fit.memory=4G
         thrive run train.py --verify-cache 5%
     """
-    policy = CachePolicy(use=not no_cache, verify=_share(verify_cache))
-    started = _start(ctx, target, params or [], experiment, show_on_terminal, policy=policy)
-    with started.engine:
-        run = _execute(started)
-    return _result(started, run)
+    given = read_config(config, set_ or [])
+    order = Order(
+        target=target,
+        params=params or [],
+        values=given.values,
+        options=given.options,
+        experiment=experiment,
+        policy=CachePolicy(use=not no_cache, verify=parse_share(verify_cache)),
+    )
+    return execute_and_tell(ctx, order, show_on_terminal)
 
 
 def train(
@@ -100,32 +139,29 @@ def train(
 ) -> Run:
     """Run a pipeline without a terminal: for workers, and for the action `retrain`.
 
-    Args:
-        ctx: the context of the call; its progress is told of each step.
-        target: `FILE` or `FILE:PIPELINE`, relative to the project's folder.
-        params: parameters of the pipeline, as `name=value` or `--name value`.
-        experiment: the name to compare the run under.
-        show: gets each line of output.
-        code: the record of the folder's code, where it was unpacked from an earlier run.
+    Arguments as of `Order`; `show` gets each line of output.
 
     Raises:
         ThriveError: the run could not start, or failed; what it recorded is kept.
     """
-    started = _start(ctx, target, params or [], experiment, show, code)
+    order = Order(target=target, params=params or [], experiment=experiment, code=code)
+    return execute(ctx, order, show)
+
+
+def execute(ctx: Context, order: Order, show: Show | None = None) -> Run:
+    """Run a pipeline; the context's progress is told of each step, `show` gets the output.
+
+    Raises:
+        ThriveError: the run could not start, or failed; what it recorded is kept.
+    """
+    started = _start(ctx, order, show)
     with started.engine:
         return _execute(started)
 
 
-def train_and_tell(
-    ctx: Context,
-    target: str,
-    params: list[str] | None = None,
-    *,
-    experiment: str = "",
-    code: CodeFacts | None = None,
-) -> RunResult:
-    """Run a pipeline without a terminal and say how it ended; arguments as of `train`."""
-    started = _start(ctx, target, params or [], experiment, None, code)
+def execute_and_tell(ctx: Context, order: Order, show: Show | None = None) -> RunResult:
+    """Run a pipeline and say how it ended; arguments as of `execute`."""
+    started = _start(ctx, order, show)
     with started.engine:
         run = _execute(started)
     return _result(started, run)
@@ -140,42 +176,48 @@ class _Started(msgspec.Struct, frozen=True, kw_only=True):
     contract: ParsedContract
 
 
-def _start(
-    ctx: Context,
-    target: str,
-    params: list[str],
-    experiment: str,
-    show: Show | None,
-    code: CodeFacts | None = None,
-    policy: CachePolicy = ALWAYS,
-) -> _Started:
+def _start(ctx: Context, order: Order, show: Show | None) -> _Started:
     folder = ctx.local_folder()
     contract = load(folder)
     _refuse_gaps(contract)
-    file = find_file(target, folder)
+    file = find_file(order.target, folder)
     recover_dead_runs(ctx)
     facts = _facts(ctx, contract)
-    arguments = {"file": str(file), "pipeline": split_target(target)[1], "parameters": params}
-    engine = LocalEngine(PROGRAM, arguments, folder=folder, environment=_environment(folder))
+    engine = LocalEngine(
+        PROGRAM, _arguments(order, file), folder=folder, environment=_environment(order, folder)
+    )
     try:
-        code = code or record_code(folder, target, ctx.home.blobs)
+        code = order.code or record_code(folder, order.target, ctx.home.blobs)
         early, ready = _await_ready(engine, show)
-        recorder = start_run(ctx, _beginning(ready, code, experiment))
+        recorder = start_run(ctx, _beginning(ready, code, order))
     except BaseException:
         engine.close()
         raise
     recorder.write_log(early)
+    codes, policy = ready["codes"], order.policy
     return _Started(
         ctx=ctx,
         engine=engine,
         recorder=recorder,
-        execution=Execution(ctx, engine, recorder, contract, facts, show, ready["codes"], policy),
+        execution=Execution(ctx, engine, recorder, contract, facts, show, codes, policy),
         code=code,
         contract=contract,
     )
 
 
-def _share(text: str) -> float:
+def _arguments(order: Order, file: Path) -> dict[str, Any]:
+    """Return what the program of the run's processes is told."""
+    return {
+        "file": str(file),
+        "pipeline": split_target(order.target)[1],
+        "parameters": order.params,
+        "values": order.values,
+        "options": order.options,
+        "seed": order.seed,
+    }
+
+
+def parse_share(text: str) -> float:
     """Return a share such as `5%` or `0.05` as a number."""
     try:
         number = float(text.removesuffix("%") or 0) / (100 if text.endswith("%") else 1)
@@ -211,8 +253,8 @@ def _facts(ctx: Context, contract: ParsedContract) -> dict[str, Any]:
     }
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    return {"PYTHONHASHSEED": "0", "PYTHONPATH": _python_path(folder)}
+def _environment(order: Order, folder: Path) -> dict[str, str]:
+    return {"PYTHONHASHSEED": "0", "PYTHONPATH": _python_path(folder), **order.environment}
 
 
 def _python_path(folder: Path) -> str:
@@ -236,16 +278,17 @@ def _await_ready(engine: LocalEngine, show: Show | None) -> tuple[bytes, dict[st
         raise Interrupted("Stopped before the run began.", "") from None
 
 
-def _beginning(ready: dict[str, Any], code: CodeFacts, experiment: str) -> Beginning:
+def _beginning(ready: dict[str, Any], code: CodeFacts, order: Order) -> Beginning:
     said = {"untracked": code.untracked, "left_out": code.left_out, "lost": code.lost}
     return Beginning(
-        experiment=experiment or ready["pipeline"],
+        experiment=order.experiment or ready["pipeline"],
         name=ready["pipeline"],
         pipeline=ready["pipeline"],
         params=ready["params"],
         seed=ready["seed"],
         code=code.record,
         environment={**ready["environment"], "code": said},
+        tags=order.tags,
     )
 
 
@@ -263,7 +306,7 @@ def _execute(started: _Started) -> Run:
     except KeyboardInterrupt:
         started.engine.close()
         recorder.finish(RunState.INTERRUPTED, "Stopped by the user.")
-        raise Interrupted(f"Run {short} was stopped.", f"thrive runs show {short}") from None
+        raise Interrupted(f"Run {short} was stopped.", f"thrive runs resume {short}") from None
     except BaseException as error:
         started.engine.close()
         recorder.finish(RunState.FAILED, str(error))

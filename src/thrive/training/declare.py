@@ -117,6 +117,21 @@ def declared_steps() -> dict[str, Step[Any, Any]]:
     return dict(_steps)
 
 
+def set_options(given: dict[str, dict[str, Any]]) -> None:
+    """Change options of declared steps, by the name of the step.
+
+    Raises:
+        UsageError: there is no such step, or it has no such option.
+    """
+    for name, options in given.items():
+        named = [each for each in _steps.values() if name in {each.name, each.key}]
+        if not named:
+            known = sorted({each.name for each in _steps.values()})
+            raise UsageError(f"There is no step {name!r}.", f"it has {', '.join(known)}")
+        for each in named:
+            each.options = read_options(options, each.options)
+
+
 @overload
 def step(function: Callable[P, R], /) -> Step[P, R]: ...
 @overload

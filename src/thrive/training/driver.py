@@ -16,7 +16,7 @@ from thrive.training import sources
 from thrive.training.artifacts import ArtifactStore, Ref
 from thrive.training.calls import plain, watch_of
 from thrive.training.closure import closure_of
-from thrive.training.declare import Pipeline, declared_steps, find_step
+from thrive.training.declare import Pipeline, declared_steps, find_step, set_options
 from thrive.training.discover import load_pipeline
 from thrive.training.parameters import parse_parameters
 from thrive.training.seeds import sow
@@ -34,7 +34,8 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
     """Import the pipeline's file and read its parameters; compute nothing.
 
     Args:
-        arguments: `file`, `pipeline` (may be empty), `parameters` (as typed).
+        arguments: `file`, `pipeline` (may be empty), `parameters` (as typed), `values`
+            (parameters as values), `options` (of steps, by step), `seed` (of the run, or None).
 
     Returns:
         codes: what each declared step stands on; pipeline: its name; params: plain values;
@@ -43,8 +44,10 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
     file = Path(arguments["file"])
     _Prepared.pipeline = load_pipeline(file, arguments["pipeline"])
     _refuse_computing(file.name)
-    _Prepared.params = parse_parameters(_Prepared.pipeline.function, arguments["parameters"])
-    seed = _Prepared.params.get(SEED_PARAMETER)
+    function, typed = _Prepared.pipeline.function, arguments["parameters"]
+    _Prepared.params = parse_parameters(function, typed, arguments["values"])
+    set_options(arguments["options"])
+    seed = _Prepared.params.get(SEED_PARAMETER, arguments["seed"])
     sources.remember()
     return {
         "codes": _codes(),

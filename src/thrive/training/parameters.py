@@ -3,8 +3,9 @@
 import difflib
 import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -12,15 +13,19 @@ import msgspec
 from thrive.domain.errors import UsageError
 
 _MISSING = inspect.Parameter.empty
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
-def parse_parameters(function: Callable[..., Any], arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the value of every parameter of `function`: the arguments given, else the defaults.
+def parse_parameters(
+    function: Callable[..., Any], arguments: Sequence[str], values: Mapping[str, Any] = EMPTY
+) -> dict[str, Any]:
+    """Return the value of every parameter of `function`: as typed, else of `values`, else default.
 
     Args:
         function: a pipeline function; annotations say the types (`list[str]` takes commas).
         arguments: `--name value`, `--name=value`, `name=value`, `--flag`, `--no-flag`; a dash
             may stand for an underscore.
+        values: parameters as plain values, by name.
 
     Raises:
         UsageError: an option is unknown, wrong, given twice or missing.
@@ -33,17 +38,22 @@ def parse_parameters(function: Callable[..., Any], arguments: Sequence[str]) -> 
     }
     types = _annotations(function, parameters)
     given = _given(arguments, parameters, types)
-    values: dict[str, Any] = {}
+    for name in values:
+        if name not in parameters:
+            raise _unknown(option(name), parameters)
+    found: dict[str, Any] = {}
     for name, parameter in parameters.items():
         if name in given:
-            values[name] = _converted(name, given[name], types[name])
+            found[name] = _converted(name, given[name], types[name])
+        elif name in values:
+            found[name] = _typed(name, values[name], types[name])
         elif parameter.default is _MISSING:
             raise UsageError(
                 f"The pipeline needs a value for {name!r}.", f"add {option(name)} VALUE"
             )
         else:
-            values[name] = parameter.default
-    return values
+            found[name] = parameter.default
+    return found
 
 
 def option(name: str) -> str:
@@ -117,12 +127,19 @@ def _offer(options: list[str]) -> str:
 def _converted(name: str, text: str, kind: Any) -> Any:
     listed = typing.get_origin(kind) in {list, tuple, set}
     value: Any = [part.strip() for part in text.split(",")] if listed else text
+    return _typed(name, value, kind, text)
+
+
+def _typed(name: str, value: Any, kind: Any, text: str = "") -> Any:
+    if value is None and not text:
+        return None  # as a default may be, whatever its annotation says
     try:
         return msgspec.convert(value, kind, strict=False, dec_hook=_hooked)
     except (msgspec.ValidationError, TypeError):
-        words = getattr(kind, "__name__", str(kind)) if not listed else str(kind)
+        words = str(kind) if typing.get_origin(kind) else getattr(kind, "__name__", str(kind))
         raise UsageError(
-            f"{option(name)} {text!r} is not of type {words}.", f"give {option(name)} a {words}"
+            f"{option(name)} {text or value!r} is not of type {words}.",
+            f"give {option(name)} a {words}",
         ) from None
 
 
