@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -81,7 +81,8 @@ class LocalEngine:
         program: dotted name of a module with `prepare` and `perform`; trusted, ours.
         arguments: what `prepare` gets.
         folder: the working directory of all tasks.
-        environment: variables added to this process's own.
+        environment: variables added to this process's own; None takes one away.
+        python: the interpreter; this process's own if empty.
     """
 
     def __init__(
@@ -90,7 +91,8 @@ class LocalEngine:
         arguments: dict[str, Any],
         *,
         folder: Path,
-        environment: dict[str, str] | None = None,
+        environment: Mapping[str, str | None] | None = None,
+        python: str = "",
     ) -> None:
         self._closed = False
         self._selector = selectors.DefaultSelector()
@@ -99,14 +101,9 @@ class LocalEngine:
         reading, writing = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "thrive.engines.zygote"],
+                [python or sys.executable, "-m", "thrive.engines.zygote"],
                 cwd=folder,
-                env={
-                    **PATIENT_THREADS,
-                    **os.environ,
-                    **(environment or {}),
-                    CONTROL: str(theirs.fileno()),
-                },
+                env={**_variables(environment or {}), CONTROL: str(theirs.fileno())},
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
@@ -305,6 +302,11 @@ class LocalEngine:
                 peak=task.exit["peak"],
             )
         ]
+
+
+def _variables(changed: Mapping[str, str | None]) -> dict[str, str]:
+    every = {**PATIENT_THREADS, **os.environ, **changed}
+    return {name: value for name, value in every.items() if value is not None}
 
 
 def _close(handle: Any) -> None:

@@ -30,6 +30,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.promote",
     "thrive.flows.records",
     "thrive.flows.replay.operations",
+    "thrive.flows.reproduce",
     "thrive.flows.resume",
     "thrive.flows.retrain",
     "thrive.flows.sent_run",

@@ -8,7 +8,7 @@ import msgspec
 from thrive import data
 from thrive.contract.parse import ParsedContract
 from thrive.domain.dataset import DatasetVersion
-from thrive.domain.errors import ThriveError
+from thrive.domain.errors import NotRight, ThriveError
 from thrive.domain.model import ModelVersion
 from thrive.domain.run import RunState, Use
 from thrive.engines.failures import Failure, describe
@@ -25,6 +25,18 @@ from thrive.tracking.recorder import FLUSH_SECONDS, RunRecorder
 Show = Callable[[str], None]
 """Gets text for people as it comes."""
 PIPELINE = "pipeline"
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """An earlier run that is executed once more, to compare.
+
+    Attributes:
+        data: dataset -> the number of the version that it read.
+        models: model -> the versions that it registered, oldest first.
+    """
+
+    data: dict[str, int]
+    models: dict[str, list[ModelVersion]]
 
 
 class _Reading(msgspec.Struct):
@@ -46,6 +58,7 @@ class Execution:
         show: gets the output and a line for each step; None shows nothing.
         codes: what each declared step stands on.
         policy: when results of earlier steps are used again.
+        recorded: what the run repeats: it reads the same data, and registers nothing.
     """
 
     def __init__(
@@ -58,24 +71,28 @@ class Execution:
         show: Show | None,
         codes: dict[str, Any],
         policy: CachePolicy,
+        recorded: Recorded | None = None,
     ) -> None:
         self._ctx = ctx
         self._engine = engine
         self._recorder = recorder
         self._contract = contract
-        self._facts = {
+        self.facts = {
             **facts,
             "run_id": recorder.run.run_id,
             "scratch": str((recorder.scratch / "arguments").resolve()),
         }
         self._show = show or _silent
-        self._steps = Steps(ctx, engine, recorder, codes, policy, self._facts, self._say)
+        self._steps = Steps(ctx, engine, recorder, codes, policy, self.facts, self._say)
         self._steps.read_dataset = self._read
         self._steps.read_columns = self._narrow
         self._expected = self._steps_last_time()
         self._training: dict[str, str] = {}
         self._reads: dict[str, _Reading] = {}
         self._features = UsedFeatures()
+        self._recorded = recorded
+        self.packages: list[tuple[ModelVersion, str]] = []
+        """Of a repeated run: each version it had registered, and the package made now."""
         self._finished = False
         self._failure: Failure | None = None
         self._exit: Exit | None = None
@@ -103,7 +120,7 @@ class Execution:
         """
         seed = self._recorder.run.seed
         work = {"role": PIPELINE, "name": "", "seed": seed}
-        self._engine.fork(PIPELINE, work, {**self._facts, "role": PIPELINE})
+        self._engine.fork(PIPELINE, work, {**self.facts, "role": PIPELINE})
         while self._exit is None:
             for event in self._engine.events(FLUSH_SECONDS):
                 self._take(event)
@@ -149,6 +166,8 @@ class Execution:
 
     def _read_version(self, name: str, number: int | None) -> DatasetVersion:
         """Return the version that a task may read, fetched and part of the lineage."""
+        if self._recorded is not None and number is None:
+            number = self._recorded.data.get(name)
         version = data.resolve(self._ctx, name, number)
         refuse_use(self._ctx, version, self._contract)
         self._ctx.home.blobs.fetch(*(entry.digest for entry in version.files))
@@ -217,6 +236,8 @@ class Execution:
             call.note = call.note or "it registers a model"
         with self._ctx.read() as tx:
             model = message.body["model"]
+            if self._recorded is not None:
+                return self._register_again(model, message.body["package"])
             refuse_training_data(tx, self._ctx, self._training, self._contract, model)
         candidate = msgspec.convert(
             {**message.body, "training": self._training}, versions.Candidate
@@ -229,6 +250,16 @@ class Execution:
         self.versions.append(version)
         self._say(f"registered {version.model}@{version.version}")
         return version.version
+
+    def _register_again(self, model: str, package: str) -> int:
+        """Return the number that a repeated run was given for a model; nothing is registered."""
+        assert self._recorded is not None
+        known = self._recorded.models.get(model, [])
+        place = sum(version.model == model for version, _ in self.packages)
+        if place >= len(known):
+            raise NotRight(f"The recorded run registered no {model!r} here.", "")
+        self.packages.append((known[place], package))
+        return known[place].version
 
     def _on_failed(self, message: Message) -> None:
         failure = msgspec.convert(message.body["failure"], Failure)

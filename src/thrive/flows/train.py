@@ -21,7 +21,7 @@ from thrive.domain.reference import format_reference
 from thrive.domain.run import Run, RunState
 from thrive.engines.failures import restore
 from thrive.engines.local import LocalEngine
-from thrive.flows.execution import Execution, Show
+from thrive.flows.execution import Execution, Recorded, Show
 from thrive.flows.reuse import ALWAYS, CachePolicy
 from thrive.operations import Context, Kind, operation
 from thrive.tracking.code import CodeFacts, record_code
@@ -68,7 +68,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         seed: of the run, unless the pipeline has a parameter `seed`.
         code: the record of the folder's code, where it was unpacked from an earlier run.
         tags: what else is to be kept with the run.
-        environment: variables of all its processes.
+        environment: variables of all its processes; None takes one away.
+        recorded: the run that this one repeats, to compare.
+        python: the interpreter of its processes; this one if empty.
     """
 
     target: str
@@ -80,7 +82,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     code: CodeFacts | None = None
     tags: dict[str, str] = {}
-    environment: dict[str, str] = {}
+    environment: dict[str, str | None] = {}
+    recorded: Recorded | None = None
+    python: str = ""
 
 
 @operation("run", role=BUILDERS, kind=Kind.CLIENT, writes=True)
@@ -154,20 +158,22 @@ def execute(ctx: Context, order: Order, show: Show | None = None) -> Run:
     Raises:
         ThriveError: the run could not start, or failed; what it recorded is kept.
     """
-    started = _start(ctx, order, show)
+    started = start(ctx, order, show)
     with started.engine:
-        return _execute(started)
+        return finish(started)
 
 
 def execute_and_tell(ctx: Context, order: Order, show: Show | None = None) -> RunResult:
     """Run a pipeline and say how it ended; arguments as of `execute`."""
-    started = _start(ctx, order, show)
+    started = start(ctx, order, show)
     with started.engine:
-        run = _execute(started)
+        run = finish(started)
     return _result(started, run)
 
 
-class _Started(msgspec.Struct, frozen=True, kw_only=True):
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """A run on its way: its record is written, its pipeline is imported."""
+
     ctx: Context
     engine: LocalEngine
     recorder: RunRecorder
@@ -176,7 +182,12 @@ class _Started(msgspec.Struct, frozen=True, kw_only=True):
     contract: ParsedContract
 
 
-def _start(ctx: Context, order: Order, show: Show | None) -> _Started:
+def start(ctx: Context, order: Order, show: Show | None) -> Started:
+    """Import the pipeline and begin its record; the caller closes the engine.
+
+    Raises:
+        ThriveError: the run could not start.
+    """
     folder = ctx.local_folder()
     contract = load(folder)
     _refuse_gaps(contract)
@@ -184,7 +195,11 @@ def _start(ctx: Context, order: Order, show: Show | None) -> _Started:
     recover_dead_runs(ctx)
     facts = _facts(ctx, contract)
     engine = LocalEngine(
-        PROGRAM, _arguments(order, file), folder=folder, environment=_environment(order, folder)
+        PROGRAM,
+        _arguments(order, file),
+        folder=folder,
+        environment=_environment(order, folder),
+        python=order.python,
     )
     try:
         code = order.code or record_code(folder, order.target, ctx.home.blobs)
@@ -195,11 +210,13 @@ def _start(ctx: Context, order: Order, show: Show | None) -> _Started:
         raise
     recorder.write_log(early)
     codes, policy = ready["codes"], order.policy
-    return _Started(
+    return Started(
         ctx=ctx,
         engine=engine,
         recorder=recorder,
-        execution=Execution(ctx, engine, recorder, contract, facts, show, codes, policy),
+        execution=Execution(
+            ctx, engine, recorder, contract, facts, show, codes, policy, order.recorded
+        ),
         code=code,
         contract=contract,
     )
@@ -253,8 +270,8 @@ def _facts(ctx: Context, contract: ParsedContract) -> dict[str, Any]:
     }
 
 
-def _environment(order: Order, folder: Path) -> dict[str, str]:
-    return {"PYTHONHASHSEED": "0", "PYTHONPATH": _python_path(folder), **order.environment}
+def _environment(order: Order, folder: Path) -> dict[str, str | None]:
+    return {**order.environment, "PYTHONHASHSEED": "0", "PYTHONPATH": _python_path(folder)}
 
 
 def _python_path(folder: Path) -> str:
@@ -292,7 +309,7 @@ def _beginning(ready: dict[str, Any], code: CodeFacts, order: Order) -> Beginnin
     )
 
 
-def _execute(started: _Started) -> Run:
+def finish(started: Started) -> Run:
     """Execute the pipeline and write how it ended, whatever happens.
 
     Raises:
@@ -323,7 +340,7 @@ def _failed(error: ThriveError, task: str, frames: list[str], run_id: str) -> Th
     return type(error)(what, error.hint or f"thrive runs logs {run_id}")
 
 
-def _result(started: _Started, run: Run) -> RunResult:
+def _result(started: Started, run: Run) -> RunResult:
     versions = started.execution.versions
     return RunResult(
         run_id=run.run_id,
@@ -336,7 +353,7 @@ def _result(started: _Started, run: Run) -> RunResult:
     )
 
 
-def _notes(started: _Started, versions: list[ModelVersion]) -> list[str]:
+def _notes(started: Started, versions: list[ModelVersion]) -> list[str]:
     notes = [started.code.lost] if started.code.lost else []
     known = started.contract.contract.model
     notes += [

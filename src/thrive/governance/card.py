@@ -164,6 +164,7 @@ def _training(records: Records) -> Iterator[Fact]:
     environment = run.environment if run else {}
     for what, key in (("Python", "python"), ("Platform", "platform"), ("Processor", "cpu")):
         yield _fact(what, environment.get(key), source)
+    yield _fact("Reproduced", run.tags.get("reproduced", "never") if run else None, source)
     libraries = environment.get("libraries")
     yield _fact("Libraries", f"{len(libraries)} recorded" if libraries else None, source)
 

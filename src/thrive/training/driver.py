@@ -19,6 +19,7 @@ from thrive.training.closure import closure_of
 from thrive.training.declare import Pipeline, declared_steps, find_step, set_options
 from thrive.training.discover import load_pipeline
 from thrive.training.parameters import parse_parameters
+from thrive.training.sameness import compare
 from thrive.training.seeds import sow
 from thrive.training.watch import watching
 
@@ -100,6 +101,8 @@ def perform(work: dict[str, Any]) -> None:
         if work["role"] == "pipeline":
             _Prepared.pipeline.function(**_Prepared.params)
             link.send("finished")
+        elif work["role"] == "compare":
+            link.send("compared", found=_compared(link, work["pairs"], work["tolerance"]))
         else:
             _perform_step(link, work)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
@@ -119,6 +122,16 @@ def _perform_step(link: Channel, work: dict[str, Any]) -> None:
         result = step.function(*args, **named)
     kept = plain(store.keep(result, f"the result of {work['name']}"))
     link.send("result", ref=kept, undeclared=watch.found)
+
+
+def _compared(link: Channel, pairs: list[Any], tolerance: float) -> list[dict[str, Any]]:
+    """Return how far the values of each pair of references are the same."""
+    store = ArtifactStore.of(link)
+    found: list[dict[str, Any]] = []
+    for pair in pairs:
+        first, second = (store.fetch(ref) for ref in msgspec.convert(pair, list[Ref]))
+        found.append(msgspec.to_builtins(compare(first, second, tolerance)))
+    return found
 
 
 def _pickled(error: BaseException) -> bytes:

@@ -23,6 +23,8 @@ _SYSTEM = ("/proc/", "/sys/", "/dev/", "/usr/", "/lib/", "/lib64/", "/etc/", "/r
 _PREFIXES = tuple({sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib")})
 _LOADERS = ("<frozen importlib", "<frozen zipimport")
 _TEXT_READERS = ("linecache.py", "tokenize.py", "inspect.py", "traceback.py")
+_QUESTIONS = frozenset({"ldconfig", "lscpu", "nproc", "sysctl", "uname"})
+"""Programs by which libraries ask the machine for its processors; no result follows from them."""
 _WRITES = os.O_WRONLY | os.O_RDWR
 _READERS: dict[str, tuple[str, ...]] = {
     "polars": (
@@ -100,7 +102,9 @@ class Watch:
         elif name == "sqlite3.connect":
             self.file(details[0])
         elif name in {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec"}:
-            self.other(f"process {Path(str(details[0])).name or 'shell'}")
+            program = Path(str(details[0])).name or "shell"
+            if program not in _QUESTIONS:
+                self.other(f"process {program}")
 
     def _opened(self, details: tuple[Any, ...]) -> None:
         path, mode, flags = details

@@ -1,0 +1,154 @@
+"""The environment of an earlier run: in what this one differs, and how to build it anew."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from thrive.domain.errors import InfrastructureError, Refused
+from thrive.engines.environment import CHOSEN_VARIABLES
+
+OWN = "thrive"
+"""Is never installed from elsewhere: the code that runs the steps is this one."""
+POOLS = {
+    "OMP_NUM_THREADS": "openmp",
+    "OPENBLAS_NUM_THREADS": "openblas",
+    "MKL_NUM_THREADS": "mkl",
+}
+INSTALL_SECONDS = 1800
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """Return in what two records of environments differ, in words: `numpy 2.1.0, now 2.2.0`.
+
+    Args:
+        first: the record of the earlier run.
+        second: that of another one, or of this process.
+    """
+    names = ("python", "implementation", "machine", "cpu", "cpus")
+    one = {name: str(first[name]) for name in names if name in first and name in second}
+    other = {name: str(second[name]) for name in one}
+    one |= _versions(first) | _kernels(first)
+    other |= _versions(second) | _kernels(second)
+    if not second.get("threads"):  # nothing numeric is loaded in it: that is no difference
+        one = {name: value for name, value in one.items() if not name.startswith("kernel ")}
+    return [
+        f"{name} {one.get(name, 'missing')}, now {other.get(name, 'missing')}"
+        for name in sorted({*one, *other})
+        if one.get(name) != other.get(name)
+    ]
+
+
+def _versions(record: dict[str, Any]) -> dict[str, str]:
+    parts = (line.partition("==") for line in record.get("libraries", ()))
+    return {name: version for name, _, version in parts if name != OWN}
+
+
+def _kernels(record: dict[str, Any]) -> dict[str, str]:
+    return {
+        f"kernel {pool['internal_api']}": str(pool["architecture"])
+        for pool in record.get("threads", ())
+        if "architecture" in pool
+    }
+
+
+def thread_variables(record: dict[str, Any]) -> dict[str, str | None]:
+    """Return the variables that give a process the numerics of a recorded one; None unsets one.
+
+    Where the record names no variable, the sizes of its thread pools are set: another number of
+    processors would give others.
+    """
+    known: dict[str, str] = record.get("variables", {})
+    wanted: dict[str, str | None] = {name: known.get(name) for name in CHOSEN_VARIABLES}
+    for name, kind in POOLS.items():
+        sizes = {
+            str(pool["num_threads"])
+            for pool in record.get("threads", ())
+            if kind in {pool.get("user_api"), pool.get("internal_api")}
+        }
+        if wanted[name] is None and len(sizes) == 1:
+            wanted[name] = sizes.pop()
+    if wanted["POLARS_MAX_THREADS"] is None and record.get("cpus"):
+        wanted["POLARS_MAX_THREADS"] = str(record["cpus"])
+    return wanted
+
+
+def rebuild(record: dict[str, Any]) -> str:
+    """Build the environment of a record, or find it built; return its interpreter.
+
+    It stands in the user's cache under the digest of its list of libraries, so that runs share it.
+
+    Raises:
+        Refused: there is no such Python here, or the libraries cannot be installed.
+    """
+    if sys.platform == "win32":
+        raise Refused("An environment is built on Linux and macOS alone.", "use --here")
+    libraries = [line for line in record["libraries"] if line.partition("==")[0] != OWN]
+    wanted = f"{record['python']}\n{record['machine']}\n" + "\n".join(libraries)
+    folder = _cache() / blake3(wanted.encode()).hexdigest()[:32]
+    python = folder / "bin" / "python"
+    if not python.exists():
+        _build(record["python"], libraries, folder)
+    return str(python)
+
+
+def _cache() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(root) / "thrive" / "environments"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _build(version: str, libraries: list[str], folder: Path) -> None:
+    interpreter = _interpreter(version)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+        listed = Path(place) / "requirements.txt"
+        listed.write_text("\n".join(libraries) + "\n")
+        try:
+            _run([interpreter, "-m", "venv", "--clear", str(folder)])
+            pip = [str(folder / "bin" / "python"), "-m", "pip"]
+            _run([*pip, "install", "--quiet", "--no-deps", "--requirement", str(listed)])
+            _lend_own(folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _lend_own(folder: Path) -> None:
+    """Let the environment import this Thrive, and nothing else that stands beside it."""
+    for packages in folder.glob("lib/python*/site-packages"):
+        (packages / OWN).symlink_to(_PACKAGE, target_is_directory=True)
+
+
+def _interpreter(version: str) -> str:
+    minor = ".".join(version.split(".")[:2])
+    if minor == ".".join(map(str, sys.version_info[:2])):
+        return sys.executable
+    found = shutil.which(f"python{minor}")
+    if found is None:
+        raise Refused(
+            f"The run was made with Python {version}, and there is no python{minor} here.",
+            f"install Python {minor}, or compare in this environment: --here",
+        )
+    return found
+
+
+def _run(command: list[str]) -> None:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InfrastructureError(f"{command[0]} did not run: {error}", "or use --here") from None
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [""]
+        raise Refused(
+            f"The environment of the run cannot be built: {last[0]}",
+            "reach the package index, or compare in this environment: --here",
+        )
