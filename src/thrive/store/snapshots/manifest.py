@@ -1,0 +1,170 @@
+"""How a snapshot is written down: as blobs that say which files there are and where they lie.
+
+Format 1 is the canonical list itself (JSON), for snapshots whose files each have a blob of their
+own. Format 2 is a root (JSON) that names leaves (MessagePack) of about a thousand files each. The
+leaves are cut where digests say so, so a changed file changes one leaf, and equal runs of files
+are stored once.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from thrive.domain.dataset import FileEntry
+from thrive.domain.errors import Damaged, InfrastructureError
+from thrive.store.blobs import BlobReader, BlobWriter
+from thrive.store.snapshots.snapshot import NAME_FORMAT, Place, Snapshot
+
+FORMAT = 2
+PLAIN_FILES = 1000
+"""Up to so many files with blobs of their own are written as format 1."""
+FEWEST, MOST = 256, 4096
+"""Files of a leaf; between them one in 1024 files ends it."""
+_OWN = -1
+"""Instead of the number of a blob: the file has a blob of its own."""
+
+
+class _Leaf(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Files in columns: `digests` are laid end to end; `blobs[within]` and `offsets` say where."""
+
+    paths: list[str]
+    sizes: list[int]
+    digests: bytes
+    blobs: list[bytes]
+    within: list[int]
+    offsets: list[int]
+
+
+class _LeafName(msgspec.Struct, frozen=True, kw_only=True):
+    digest: str
+    files: int
+    first: str
+
+
+class _Root(msgspec.Struct, frozen=True, kw_only=True):
+    format: int
+    name: str
+    files: int
+    size: int
+    leaves: list[_LeafName]
+
+
+class _Form(msgspec.Struct, frozen=True):
+    format: int
+    files: msgspec.Raw = msgspec.Raw()
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot that is written down: its name, its manifest, and the manifest's own blobs."""
+
+    name: str
+    manifest: str
+    blobs: set[str]
+
+
+def write_manifest(snapshot: Snapshot, blobs: BlobWriter) -> Written:
+    """Write a snapshot down; what is there already is written once.
+
+    Raises:
+        UsageError: a file's name is no text.
+        DiskFull: there is no space.
+    """
+    listing = snapshot.listing()
+    if len(snapshot) <= PLAIN_FILES and not any(snapshot.places):
+        plain = blobs.put(listing)
+        return Written(name=plain, manifest=plain, blobs={plain})
+    name = snapshot.name()
+    leaves = [_write_leaf(snapshot, first, end, blobs) for first, end in _cuts(snapshot.digests)]
+    root = _Root(format=FORMAT, name=name, files=len(snapshot), size=snapshot.size, leaves=leaves)
+    manifest = blobs.put(msgspec.json.encode(root))
+    return Written(name=name, manifest=manifest, blobs={manifest, *(each.digest for each in leaves)})
+
+
+def _cuts(digests: list[bytes]) -> Iterator[tuple[int, int]]:
+    """Yield the first file and the end of each leaf."""
+    first = 0
+    for number, digest in enumerate(digests, 1):
+        length = number - first
+        ends = length >= FEWEST and digest[0] == 0 and digest[1] < 64
+        if ends or length == MOST:
+            yield first, number
+            first = number
+    if first < len(digests):
+        yield first, len(digests)
+
+
+def _write_leaf(snapshot: Snapshot, first: int, end: int, blobs: BlobWriter) -> _LeafName:
+    places = snapshot.places[first:end]
+    used = {blob: number for number, blob in enumerate(dict.fromkeys(p[0] for p in places if p))}
+    leaf = _Leaf(
+        paths=snapshot.paths[first:end],
+        sizes=snapshot.sizes[first:end],
+        digests=b"".join(snapshot.digests[first:end]),
+        blobs=list(used),
+        within=[used[place[0]] if place else _OWN for place in places],
+        offsets=[place[1] if place else 0 for place in places],
+    )
+    digest = blobs.put(msgspec.msgpack.encode(leaf))
+    return _LeafName(digest=digest, files=end - first, first=leaf.paths[0])
+
+
+def read_snapshot(blobs: BlobReader, manifest: str) -> Snapshot:
+    """Return the snapshot that a manifest describes.
+
+    Raises:
+        NotFound: a blob of the manifest is missing.
+        Damaged: a blob is not what it was, or no manifest.
+        InfrastructureError: a newer Thrive wrote it.
+    """
+    root = _read_root(blobs, manifest)
+    if isinstance(root, Snapshot):
+        return root
+    blobs.fetch(*(leaf.digest for leaf in root.leaves))
+    whole = Snapshot([], [], [], [])
+    for leaf in root.leaves:
+        _read_leaf(blobs, leaf.digest, whole)
+    return whole
+
+
+def manifest_blobs(blobs: BlobReader, manifest: str) -> set[str]:
+    """Return the blobs that a manifest itself is made of; raises as `read_snapshot` does."""
+    root = _read_root(blobs, manifest)
+    if isinstance(root, Snapshot):
+        return {manifest}
+    return {manifest, *(leaf.digest for leaf in root.leaves)}
+
+
+def _read_root(blobs: BlobReader, manifest: str) -> _Root | Snapshot:
+    data = blobs.get(manifest)
+    try:
+        form = msgspec.json.decode(data, type=_Form)
+        if form.format == NAME_FORMAT:
+            return Snapshot.of_entries(msgspec.json.decode(form.files, type=list[FileEntry]))
+        if form.format == FORMAT:
+            return msgspec.json.decode(data, type=_Root)
+    except msgspec.MsgspecError as error:
+        raise _no_manifest(manifest, error) from None
+    raise InfrastructureError(
+        f"The list of files {manifest[:12]} has format {form.format}; this Thrive reads up to "
+        f"{FORMAT}.",
+        "pip install --upgrade thrive",
+    )
+
+
+def _read_leaf(blobs: BlobReader, digest: str, whole: Snapshot) -> None:
+    try:
+        leaf = msgspec.msgpack.decode(blobs.get(digest), type=_Leaf)
+    except msgspec.MsgspecError as error:
+        raise _no_manifest(digest, error) from None
+    whole.paths += leaf.paths
+    whole.sizes += leaf.sizes
+    whole.digests += [leaf.digests[at : at + 32] for at in range(0, len(leaf.digests), 32)]
+    whole.places += [_place(leaf, *each) for each in zip(leaf.within, leaf.offsets, strict=True)]
+
+
+def _place(leaf: _Leaf, within: int, offset: int) -> Place:
+    return None if within == _OWN else (leaf.blobs[within], offset)
+
+
+def _no_manifest(digest: str, error: Exception) -> Damaged:
+    return Damaged(f"The blob {digest[:12]} is no list of files: {error}.", "thrive doctor")
