@@ -13,7 +13,8 @@ from thrive.domain.clock import machine_now
 from thrive.domain.errors import NotFound
 from thrive.domain.identifiers import is_digest, new_id
 from thrive.store.blobs.disk import clone, full_disk, sync_folder, write_all
-from thrive.store.blobs.port import READ_SIZE, Guarantees, damaged, missing, relative_name
+from thrive.store.blobs.copying import BESIDE, copy_beside
+from thrive.store.blobs.port import READ_SIZE, Guarantees, Watch, damaged, missing, relative_name
 
 _SETTLED_S = 60
 """Seconds after which the system has written a new name to the disk by itself."""
@@ -68,11 +69,15 @@ class FolderBlobs:
                 self._keep(handle, temporary, digest)
         return digest
 
-    def put_file(self, path: Path) -> str:
+    def put_file(self, path: Path, watch: Watch | None = None) -> str:
         """Keep a copy of the file's bytes and return their digest.
 
         Blocks are shared where the file system can clone files; otherwise bytes are hashed while
         they are copied, so the digest is true even if somebody writes to the file meanwhile.
+
+        Args:
+            path: the file.
+            watch: is given the bytes that are kept, block by block.
 
         Raises:
             NotFound: there is no such file.
@@ -80,12 +85,17 @@ class FolderBlobs:
         """
         with _opened(path) as source, self._writing() as (handle, temporary):
             cloned = clone(source, handle)
-            digest = _hash(handle) if cloned else _copy(source, handle)
+            digest = _hash(handle, watch) if cloned else self._copy(source, handle, watch)
             if self._present(digest, os.fstat(handle).st_size):
                 temporary.unlink()
             else:
                 self._keep(handle, temporary, digest)
         return digest
+
+    def _copy(self, source: int, target: int, watch: Watch | None) -> str:
+        if os.fstat(source).st_size <= BESIDE:
+            return _copy(source, target, watch)
+        return copy_beside(source, target, watch, durable=self._durable)
 
     def put_stream(self, write: Callable[[int], None], digest: str) -> None:
         """Keep what `write` writes to the file descriptor it is given, if it hashes to `digest`.
@@ -255,19 +265,23 @@ def _opened(path: Path) -> Generator[int]:
         os.close(handle)
 
 
-def _hash(handle: int) -> str:
+def _hash(handle: int, watch: Watch | None = None) -> str:
     """Return the BLAKE3 of an open file, leaving it at its first byte."""
     os.lseek(handle, 0, os.SEEK_SET)
     hasher = blake3()
     while chunk := os.read(handle, READ_SIZE):
         hasher.update(chunk)
+        if watch:
+            watch(chunk)
     os.lseek(handle, 0, os.SEEK_SET)
     return hasher.hexdigest()
 
 
-def _copy(source: int, target: int) -> str:
+def _copy(source: int, target: int, watch: Watch | None) -> str:
     hasher = blake3()
     while chunk := os.read(source, READ_SIZE):
         hasher.update(chunk)
         write_all(target, chunk)
+        if watch:
+            watch(chunk)
     return hasher.hexdigest()

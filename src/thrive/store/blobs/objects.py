@@ -19,7 +19,7 @@ from thrive.domain.errors import (
 from thrive.domain.identifiers import is_digest, new_id
 from thrive.store.blobs.disk import write_all
 from thrive.store.blobs.folder import FolderBlobs
-from thrive.store.blobs.port import Guarantees, missing, relative_name
+from thrive.store.blobs.port import Guarantees, Watch, missing, relative_name
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -61,15 +61,18 @@ class ObjectBlobs:
         """
         return self._put(lambda: self.cache.put(data))
 
-    def put_file(self, path: Path) -> str:
+    def put_file(self, path: Path, watch: Watch | None = None) -> str:
         """Keep a copy of the file's bytes in the bucket and return their digest.
+
+        `watch` is given the bytes that are kept, block by block.
 
         Raises:
             NotFound: there is no such file.
             StoreUnavailable: the bucket does not answer.
             DiskFull: the cache has no room.
         """
-        return self._put(lambda: self.cache.put_file(path))
+        watching = iter([watch])  # once: a damaged older copy is replaced by a second reading
+        return self._put(lambda: self.cache.put_file(path, next(watching, None)))
 
     def get(self, digest: str) -> bytes:
         """Return the bytes, checked; from the local copy if there is a sound one.

@@ -1,6 +1,6 @@
 """What every blob store can do, and the names it uses."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -11,6 +11,10 @@ from thrive.domain.identifiers import is_digest
 
 READ_SIZE = 1 << 20
 """Bytes read at a time while hashing and copying."""
+
+
+Watch = Callable[[bytes], None]
+"""Is given bytes on their way, block by block."""
 
 
 class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,8 +75,11 @@ class BlobWriter(Protocol):
 class BlobStore(BlobReader, BlobWriter, Protocol):
     """Keeps bytes by digest; safe to use from many threads and processes."""
 
-    def put_file(self, path: Path) -> str:
-        """Keep a copy of the file's bytes and return their digest; the file may change later."""
+    def put_file(self, path: Path, watch: Watch | None = None) -> str:
+        """Keep a copy of the file's bytes and return their digest; the file may change later.
+
+        `watch` is given the bytes that are kept, block by block.
+        """
         ...
 
     def local_path(self, digest: str) -> Path | None:

@@ -1,0 +1,254 @@
+"""Writing a snapshot into a folder: what is there already stays untouched, nothing is lost.
+
+Each file is written beside its place, verified, and renamed into it. A file that differs is
+replaced only if its content can be had again: it is what an earlier checkout put there, or any
+stored version holds it.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+import msgspec
+from blake3 import blake3
+
+from thrive.domain.errors import Conflict, Damaged, NotFound
+from thrive.domain.identifiers import new_id
+from thrive.store.blobs import BlobReader
+from thrive.store.blobs.disk import full_disk, write_all
+from thrive.store.snapshots.bring import PackReader, extents_of, read_extents
+from thrive.store.snapshots.snapshot import PIECES, Snapshot
+from thrive.store.snapshots.states import StateCache
+from thrive.store.snapshots.walk import State, state_of, walk
+
+FETCHED = 64
+"""Files that are brought from a distant store at a time, before they are written."""
+
+Report = Callable[[int, int, str], None]
+"""Told files written, files to write, and the name of one."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where a snapshot is written.
+
+    Attributes:
+        folder: the folder; made if missing.
+        cache: what is remembered of it, None for nothing.
+        known: tells whether a content (32 bytes) is stored, so that a file that has it may go.
+    """
+
+    folder: Path
+    cache: StateCache | None = None
+    known: Callable[[bytes], bool] = lambda _digest: False
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What a checkout did: files written, and files of an earlier one that were removed."""
+
+    written: int
+    removed: int
+
+
+def check_out(snapshot: Snapshot, blobs: BlobReader, target: Target, report: Report) -> Changes:
+    """Make a folder hold a snapshot's files.
+
+    Raises:
+        Conflict: a file there holds something that is stored nowhere; nothing was written.
+        Damaged: a stored file is not what it was.
+        DiskFull: there is no space; what was written stays, and the next call goes on.
+    """
+    for path in snapshot.paths:
+        safe_name(path)
+    folder = target.folder
+    with full_disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        present = _Present(folder, target.cache)
+        lacking = [
+            number
+            for number, path in enumerate(snapshot.paths)
+            if present.digest_of(path) != snapshot.digests[number]
+        ]
+        wanted = set(snapshot.paths)
+        stale = [path for path in present.put_here() if path not in wanted]
+        _refuse_loss(folder, [snapshot.paths[number] for number in lacking], present, target)
+        _write(snapshot, lacking, blobs, folder, report)
+        for path in stale:
+            (folder / path).unlink(missing_ok=True)
+        if target.cache is not None and (lacking or stale or not present.is_remembered):
+            _remember(folder, snapshot, target.cache)
+    return Changes(written=len(lacking), removed=len(stale))
+
+
+class _Present:
+    """The files of the folder as they are now, hashed only where nothing is remembered of them."""
+
+    def __init__(self, folder: Path, cache: StateCache | None) -> None:
+        self._folder = folder
+        self._states = {state[0]: state for state in walk(str(folder))}
+        remembered = cache.load() if cache else None
+        self._known = remembered.digests() if remembered else {}
+        self._digests: dict[str, bytes | None] = {}
+        self.is_remembered = bool(remembered and remembered.name)
+
+    def digest_of(self, path: str) -> bytes | None:
+        """Return the digest of the file at a path; None if there is none."""
+        if path not in self._digests:
+            self._digests[path] = self._look(path)
+        return self._digests[path]
+
+    def _look(self, path: str) -> bytes | None:
+        state = self._states.get(path)
+        if state is not None and state in self._known:
+            return self._known[state]
+        where = self._folder / path
+        if not where.is_file():
+            return None
+        return blake3(max_threads=1).update_mmap(where).digest()
+
+    def put_here(self) -> Iterator[str]:
+        """Yield the files that an earlier checkout put here and nobody changed since."""
+        for path, state in self._states.items():
+            if state in self._known:
+                yield path
+
+    def is_put_here(self, path: str) -> bool:
+        """Tell whether a file is what an earlier checkout put there."""
+        return self._states.get(path) in self._known
+
+
+def _refuse_loss(folder: Path, paths: list[str], present: _Present, target: Target) -> None:
+    blocked = [
+        path
+        for path in paths
+        if (folder / path).exists()
+        and not present.is_put_here(path)
+        and not _is_stored(present.digest_of(path), target)
+    ]
+    if blocked:
+        raise Conflict(
+            f"{folder / blocked[0]} holds something else ({len(blocked)} such files).",
+            "keep it with thrive data add, or check out into an empty folder",
+        )
+
+
+def _is_stored(digest: bytes | None, target: Target) -> bool:
+    return digest is not None and target.known(digest)
+
+
+def _write(
+    snapshot: Snapshot, numbers: list[int], blobs: BlobReader, folder: Path, report: Report
+) -> None:
+    places = snapshot.places
+    packed = [n for n in numbers if (place := places[n]) is not None and place[1] != PIECES]
+    packed.sort(key=lambda number: places[number] or (b"", 0))
+    in_packs = set(packed)
+    large = [number for number in numbers if number not in in_packs]
+    done = 0
+    folders = _Folders(folder)
+    reader = PackReader(blobs)
+    try:
+        for number in packed:
+            place = places[number]
+            assert place is not None, "it is in a pack"
+            data = reader.read(snapshot.digests[number], snapshot.sizes[number], *place)
+            folders.write(snapshot.paths[number], data)
+            done += 1
+            if done % 256 == 0:
+                report(done, len(numbers), snapshot.paths[number])
+    finally:
+        reader.close()
+        folders.close()
+    for first in range(0, len(large), FETCHED):
+        group = large[first : first + FETCHED]
+        blobs.fetch(*{(p[0] if (p := places[n]) else snapshot.digests[n]).hex() for n in group})
+        for number in group:
+            _write_large(snapshot, number, blobs, folder)
+            done += 1
+            report(done, len(numbers), snapshot.paths[number])
+
+
+class _Folders:
+    """Writes small files by the handles of their folders: half the time of whole paths."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._name = ""
+        self._handle = -1
+        self._suffix = f".{new_id()}"
+
+    def write(self, path: str, data: bytes) -> None:
+        parent, _, name = path.rpartition("/")
+        if self._handle < 0 or parent != self._name:
+            self._enter(parent)
+        partial = f".{name[:180]}{self._suffix}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        handle = os.open(partial, flags, 0o666, dir_fd=self._handle)
+        try:
+            write_all(handle, data)
+        except BaseException:
+            os.unlink(partial, dir_fd=self._handle)  # noqa: PTH108 - by folder handle
+            raise
+        finally:
+            os.close(handle)
+        os.rename(partial, name, src_dir_fd=self._handle, dst_dir_fd=self._handle)  # noqa: PTH104 - same
+
+    def _enter(self, parent: str) -> None:
+        self.close()
+        folder = self._root / parent
+        folder.mkdir(parents=True, exist_ok=True)
+        self._handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        self._name = parent
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def _write_large(snapshot: Snapshot, number: int, blobs: BlobReader, folder: Path) -> None:
+    digest, place = snapshot.digests[number], snapshot.places[number]
+    target = folder / snapshot.paths[number]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    size = snapshot.sizes[number]
+    extents = extents_of(blobs, size, place) if place else [(digest.hex(), 0, size)]
+    partial = target.with_name(f".{target.name[:180]}.{new_id()}")
+    hasher = blake3()
+    try:
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            for block in read_extents(blobs, extents):
+                hasher.update(block)
+                write_all(handle, block)
+        finally:
+            os.close(handle)
+        if hasher.digest() != digest:
+            raise Damaged(
+                f"The stored parts of {snapshot.paths[number]} are damaged.", "thrive doctor"
+            )
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _remember(folder: Path, snapshot: Snapshot, cache: StateCache) -> None:
+    states: list[State] = []
+    for path in snapshot.paths:
+        try:
+            states.append(state_of(folder / path, path))
+        except FileNotFoundError:
+            raise NotFound(f"{folder / path} went while it was written.", "try again") from None
+    cache.save(snapshot.name(), states, snapshot.digests, time.time_ns())
+
+
+def safe_name(name: str) -> PurePosixPath:
+    """Return a stored name as a relative path that cannot leave its folder.
+
+    Raises:
+        Damaged: it could; no version that Thrive wrote holds such a name.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
+        raise Damaged(f"A dataset version holds the file name {name!r}.", "thrive doctor")
+    return path

@@ -1,0 +1,289 @@
+"""Keeping a source's files: what is known is not read, small files go into packs, large into chunks.
+
+Every step that is durable is written into a journal beside the state cache, so that a reading that
+was broken off goes on where it was.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from thrive.domain.errors import Conflict, NotFound
+from thrive.store.blobs import BlobStore
+from thrive.store.snapshots.journal import Journal
+from thrive.store.snapshots.packs import Packer
+from thrive.store.snapshots.recipes import MOST_BLOBS, keep_pieces, keep_whole, read_recipe
+from thrive.store.snapshots.chunker import CHUNKER
+from thrive.store.snapshots.snapshot import PIECES, Place, Snapshot
+from thrive.store.snapshots.walk import State, state_of
+
+SMALL_TABLE = 256 << 10
+"""Tables up to this size may go into packs; larger ones stay files that others read directly."""
+SMALL = 4 << 20
+"""The same for all other files."""
+LOOSE = 32
+"""Up to so many new small files are kept one by one."""
+CHUNKED = 1 << 20
+"""Files from this size on are cut into chunks, unless their bytes are compressed."""
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
+_COMPRESSED = (
+    *(".parquet", ".pq", ".gz", ".zip", ".zst", ".bz2", ".xz", ".7z", ".npz", ".lz4", ".br"),
+    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".heic", ".mp3", ".mp4", ".mkv", ".flac", ".ogg"),
+)
+_TRIES = 3
+"""How often a file that is being written is read before it is given up."""
+
+Report = Callable[[int, int, str], None]
+"""Told files done, files in all, and the name of one."""
+
+
+class Earlier:
+    """What is stored of a dataset's earlier versions, newest first.
+
+    Args:
+        snapshots: their snapshots.
+    """
+
+    def __init__(self, snapshots: Sequence[Snapshot] = ()) -> None:
+        self.places: dict[bytes, Place] = {}
+        for snapshot in reversed(snapshots):
+            self.places.update(zip(snapshot.digests, snapshot.places, strict=True))
+        self._newest = snapshots[0] if snapshots else Snapshot([], [], [], [])
+        self._recipes: dict[str, bytes] | None = None
+
+    def recipe_of(self, path: str, present: Iterable[str]) -> bytes | None:
+        """Return the recipe of the newest version of a file; for a new one, of one that went.
+
+        Args:
+            path: the file.
+            present: the paths that are there now.
+        """
+        if self._recipes is None:
+            self._recipes = {
+                name: place[0]
+                for name, place in zip(self._newest.paths, self._newest.places, strict=True)
+                if place is not None and place[1] == PIECES
+            }
+        if path in self._recipes or not self._recipes:
+            return self._recipes.get(path)
+        gone = self._recipes.keys() - set(present)
+        same_kind = [each for each in gone if Path(each).suffix == Path(path).suffix]
+        return self._recipes[min(same_kind)] if same_kind else None
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Files to keep: the state of each, and where each is by its name."""
+
+    states: list[State]
+    locate: Callable[[str], str]
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What was kept: the snapshot, and each file's state as it was read."""
+
+    snapshot: Snapshot
+    states: list[State]
+
+
+def keep_files(
+    blobs: BlobStore,
+    source: Source,
+    remembered: dict[State, bytes],
+    earlier: Earlier,
+    journal: Journal,
+    report: Report,
+) -> Kept:
+    """Keep the files of a source, durably; return them as a snapshot.
+
+    Args:
+        blobs: where bytes go.
+        source: the files.
+        remembered: the digest of each state that was read before.
+        earlier: what is stored already.
+        journal: what a broken-off reading has stored; gets what this one stores.
+        report: told how far it is.
+
+    Raises:
+        Conflict: a file does not stop changing, or went meanwhile.
+        DiskFull: there is no space; what was stored is used by the next try.
+    """
+    keeping = _Keeping(blobs, source, earlier, journal, report)
+    resumed = journal.read(blobs)
+    for state, (digest, place) in resumed.items():
+        remembered[state] = digest
+        earlier.places[digest] = place
+    keeping.reuse(remembered)
+    keeping.keep_small()
+    keeping.keep_large()
+    return Kept(keeping.snapshot, keeping.states)
+
+
+class _Keeping:
+    def __init__(
+        self,
+        blobs: BlobStore,
+        source: Source,
+        earlier: Earlier,
+        journal: Journal,
+        report: Report,
+    ) -> None:
+        count = len(source.states)
+        self.states = list(source.states)
+        self.snapshot = Snapshot(
+            [state[0] for state in source.states],
+            [state[1] for state in source.states],
+            [b""] * count,
+            [None] * count,
+        )
+        self._blobs = blobs
+        self._locate = source.locate
+        self._earlier = earlier
+        self._journal = journal
+        self._report = report
+        self._small: list[int] = []
+        self._large: list[int] = []
+        self._done = 0
+
+    def reuse(self, remembered: dict[State, bytes]) -> None:
+        """Take over what is known, and sort the rest by how it is kept."""
+        places = self._earlier.places
+        for number, state in enumerate(self.states):
+            digest = remembered.get(state)
+            if digest is not None and digest in places:
+                self.snapshot.digests[number] = digest
+                self.snapshot.places[number] = places[digest]
+            elif state[1] <= _most_small(state[0]):
+                self._small.append(number)
+            else:
+                self._large.append(number)
+        self._done = len(self.states) - len(self._small) - len(self._large)
+
+    def keep_small(self) -> None:
+        """Read all small files; those whose content is new go into packs, or one by one if few."""
+        if len(self._small) <= LOOSE:
+            self._keep_loose()
+            return
+        waiting: list[int] = []
+        packed: dict[bytes, int] = {}
+
+        def settle(number: int, place: Place) -> None:
+            self._settle(number, place)
+            waiting.append(number)
+
+        with Packer(self._blobs, settle) as packer:
+            for number in self._small:
+                data = self._read(number)
+                digest = self.snapshot.digests[number]
+                if digest in self._earlier.places:
+                    self._settle(number, self._earlier.places[digest])
+                elif digest not in packed:
+                    packed[digest] = number
+                    packer.add(number, data)
+                if waiting:
+                    self._note(waiting)
+        self._note(waiting)
+        for number in self._small:
+            digest = self.snapshot.digests[number]
+            self.snapshot.places[number] = self._earlier.places[digest]
+
+    def _keep_loose(self) -> None:
+        for number in self._small:
+            data = self._read(number)
+            digest = self.snapshot.digests[number]
+            if digest not in self._earlier.places:
+                self._blobs.put(data)
+            self._settle(number, self._earlier.places.get(digest))
+
+    def keep_large(self) -> None:
+        """Keep large files: in chunks where their kind lets an edit leave most of them alone."""
+        for number in self._large:
+            for _ in range(_TRIES):
+                digest, place = self._keep_one(number)
+                if self._is_unchanged(number):
+                    break
+            else:
+                raise _restless(self._locate(self.snapshot.paths[number]))
+            self.snapshot.digests[number] = digest
+            self._settle(number, place)
+            self._note([number])
+
+    def _keep_one(self, number: int) -> tuple[bytes, Place]:
+        path, size = self.snapshot.paths[number], self.snapshot.sizes[number]
+        where = Path(self._locate(path))
+        try:
+            if size < CHUNKED or path.lower().endswith(_COMPRESSED):
+                return bytes.fromhex(self._blobs.put_file(where)), None
+            before = self._earlier.recipe_of(path, self.snapshot.paths)
+            recipe = read_recipe(self._blobs, before.hex()) if before else None
+            fits = recipe is not None and recipe.chunker == CHUNKER
+            if recipe is not None and fits and len(recipe.blobs) < MOST_BLOBS:
+                digest, made = keep_pieces(self._blobs, where, recipe)
+            else:
+                digest, made = keep_whole(self._blobs, where)
+        except (NotFound, FileNotFoundError):
+            raise _restless(str(where)) from None
+        return digest, (made, PIECES)
+
+    def _read(self, number: int) -> bytes:
+        """Return the bytes of a small file and note their digest and size."""
+        from blake3 import blake3
+
+        path = self.snapshot.paths[number]
+        for _ in range(_TRIES):
+            try:
+                data = _read_file(self._locate(path), self.states[number])
+            except FileNotFoundError:
+                break
+            if data is not None:
+                self.snapshot.digests[number] = blake3(data).digest()
+                return data
+            self._look_again(number)
+        raise _restless(self._locate(path))
+
+    def _is_unchanged(self, number: int) -> bool:
+        before = self.states[number]
+        self._look_again(number)
+        return self.states[number] == before
+
+    def _look_again(self, number: int) -> None:
+        path = self.snapshot.paths[number]
+        try:
+            self.states[number] = state_of(self._locate(path), path)
+        except FileNotFoundError:
+            raise _restless(self._locate(path)) from None
+        self.snapshot.sizes[number] = self.states[number][1]
+
+    def _settle(self, number: int, place: Place) -> None:
+        self.snapshot.places[number] = place
+        self._earlier.places[self.snapshot.digests[number]] = place
+        self._done += 1
+        if self._done % 256 == 0 or self._done == len(self.states):
+            self._report(self._done, len(self.states), self.snapshot.paths[number])
+
+    def _note(self, numbers: list[int]) -> None:
+        """Write into the journal what is durable, and forget the list."""
+        digests, places = self.snapshot.digests, self.snapshot.places
+        self._journal.append([(self.states[n], digests[n], places[n]) for n in numbers])
+        numbers.clear()
+
+
+def _most_small(path: str) -> int:
+    return SMALL_TABLE if path.lower().endswith(_TABLES) else SMALL
+
+
+def _read_file(path: str, state: State) -> bytes | None:
+    """Return a file's bytes; None if it is not what its state says, before and after."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        data = os.read(handle, state[1] + 1)
+        seen = os.fstat(handle)
+    finally:
+        os.close(handle)
+    same = (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino) == state[1:]
+    return data if same and len(data) == state[1] else None
+
+
+def _restless(path: str) -> Conflict:
+    return Conflict(f"{path} changed while it was read.", "try again when its writer is done")

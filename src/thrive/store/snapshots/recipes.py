@@ -1,0 +1,200 @@
+"""Recipes: large files as chunks, each with the blob and the offset at which its bytes lie.
+
+The first version of a file keeps its bytes whole, in one blob; a later one stores the chunks that
+are new and points to the earlier blobs for all others.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from blake3 import blake3
+
+from thrive.domain.errors import Damaged, InfrastructureError
+from thrive.store.blobs import BlobReader, BlobStore, BlobWriter
+from thrive.store.blobs.port import READ_SIZE
+from thrive.store.snapshots.chunker import CHUNKER, Chunker, Cutter
+
+FORMAT = 1
+PIECES_BYTES = 32 << 20
+"""New chunks are written in blobs of about this size."""
+MOST_BLOBS = 200
+"""A file that would lie in more blobs than this is kept whole again."""
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """One file in chunks; `digests` are laid end to end, `blobs[within]` and `offsets` say where.
+
+    Attributes:
+        format: the number of this format.
+        chunker: what cut it.
+        blobs: the blobs that hold its chunks.
+        digests: BLAKE3 of each chunk.
+        lengths: bytes of each.
+        within: the number of the blob that holds it.
+        offsets: where it begins there.
+    """
+
+    format: int
+    chunker: Chunker
+    blobs: list[bytes]
+    digests: bytes
+    lengths: list[int]
+    within: list[int]
+    offsets: list[int]
+
+    def blob_names(self) -> set[str]:
+        """Return the blobs that hold the file's chunks."""
+        return {blob.hex() for blob in self.blobs}
+
+    def chunks(self) -> Iterator[tuple[bytes, int, bytes, int]]:
+        """Yield digest, length, blob and offset of each chunk."""
+        places = zip(self.lengths, self.within, self.offsets, strict=True)
+        for number, (length, within, offset) in enumerate(places):
+            yield self.digests[32 * number : 32 * number + 32], length, self.blobs[within], offset
+
+    def extents(self) -> Iterator[tuple[str, int, int]]:
+        """Yield the runs of bytes that make the file: blob, offset, length."""
+        blob, start, end = b"", 0, 0
+        for _, length, found, offset in self.chunks():
+            if found == blob and offset == end:
+                end += length
+                continue
+            if end > start:
+                yield blob.hex(), start, end - start
+            blob, start, end = found, offset, offset + length
+        if end > start:
+            yield blob.hex(), start, end - start
+
+
+class _Making:
+    """A recipe while it is made."""
+
+    def __init__(self) -> None:
+        self.digests: list[bytes] = []
+        self.lengths: list[int] = []
+        self.places: list[tuple[bytes, int]] = []
+
+    def add(self, digest: bytes, length: int, blob: bytes, offset: int) -> None:
+        self.digests.append(digest)
+        self.lengths.append(length)
+        self.places.append((blob, offset))
+
+    def write(self, blobs: BlobWriter) -> bytes:
+        numbers = {blob: n for n, blob in enumerate(dict.fromkeys(blob for blob, _ in self.places))}
+        recipe = Recipe(
+            format=FORMAT,
+            chunker=CHUNKER,
+            blobs=list(numbers),
+            digests=b"".join(self.digests),
+            lengths=self.lengths,
+            within=[numbers[blob] for blob, _ in self.places],
+            offsets=[offset for _, offset in self.places],
+        )
+        return bytes.fromhex(blobs.put(msgspec.msgpack.encode(recipe)))
+
+
+def read_recipe(blobs: BlobReader, digest: str) -> Recipe:
+    """Return a recipe.
+
+    Raises:
+        NotFound: it is missing.
+        Damaged: it is not what it was, or no recipe.
+        InfrastructureError: a newer Thrive wrote it.
+    """
+    try:
+        recipe = msgspec.msgpack.decode(blobs.get(digest), type=Recipe)
+    except msgspec.MsgspecError as error:
+        raise Damaged(f"The blob {digest[:12]} is no recipe: {error}.", "thrive doctor") from None
+    if recipe.format > FORMAT:
+        raise InfrastructureError(
+            f"The recipe {digest[:12]} has format {recipe.format}.", "pip install --upgrade thrive"
+        )
+    return recipe
+
+
+def keep_whole(blobs: BlobStore, path: Path) -> tuple[bytes, bytes]:
+    """Keep a file whole and write its chunks down; return its digest and its recipe's.
+
+    Raises:
+        DiskFull: there is no space.
+    """
+    cut: list[tuple[bytes, int]] = []
+    cutter = Cutter(lambda digest, data: cut.append((digest, len(data))))
+    own = bytes.fromhex(blobs.put_file(path, watch=cutter.feed))
+    cutter.finish()
+    making = _Making()
+    offset = 0
+    for digest, length in cut:
+        making.add(digest, length, own, offset)
+        offset += length
+    return own, making.write(blobs)
+
+
+class _Known:
+    """Chunks that are stored already, of the file's earlier version."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.places = {digest: (blob, at) for digest, _, blob, at in recipe.chunks()}
+        self.blobs = len(recipe.blobs)
+
+
+def keep_pieces(blobs: BlobStore, path: Path, earlier: Recipe) -> tuple[bytes, bytes]:
+    """Keep the chunks of a file that its earlier version lacks; return its digest and recipe's.
+
+    Args:
+        blobs: where they go.
+        path: the file.
+        earlier: the recipe of the version before, of the same chunker.
+
+    Raises:
+        DiskFull: there is no space.
+    """
+    known = _Known(earlier)
+    new = _NewChunks(blobs)
+    order: list[tuple[bytes, int]] = []
+
+    def take(digest: bytes, data: memoryview) -> None:
+        order.append((digest, len(data)))
+        if digest not in known.places:
+            new.add(digest, data)
+
+    cutter = Cutter(take)
+    whole = blake3()
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        while block := file.read(4 * READ_SIZE):
+            whole.update(block)
+            cutter.feed(block)
+    cutter.finish()
+    new.close()
+    making = _Making()
+    for digest, length in order:
+        making.add(digest, length, *(known.places.get(digest) or new.places[digest]))
+    return whole.digest(), making.write(blobs)
+
+
+class _NewChunks:
+    """Collects new chunks into blobs."""
+
+    def __init__(self, blobs: BlobWriter) -> None:
+        self.places: dict[bytes, tuple[bytes, int]] = {}
+        self._blobs = blobs
+        self._data = bytearray()
+        self._waiting: dict[bytes, int] = {}
+
+    def add(self, digest: bytes, data: memoryview) -> None:
+        if digest in self.places or digest in self._waiting:
+            return
+        self._waiting[digest] = len(self._data)
+        self._data += data
+        if len(self._data) >= PIECES_BYTES:
+            self.close()
+
+    def close(self) -> None:
+        if self._data:
+            blob = bytes.fromhex(self._blobs.put(memoryview(self._data)))
+            self.places |= {digest: (blob, at) for digest, at in self._waiting.items()}
+            self._data = bytearray()
+            self._waiting = {}

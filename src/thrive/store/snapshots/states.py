@@ -1,0 +1,117 @@
+"""What a folder looked like when it was last read: an unchanged folder costs one walk.
+
+For each source one file holds the state of every file (path, size, times, inode) with its digest.
+It is a cache: whoever finds it damaged or gone reads the files again. As in git's index, a file
+that was written so shortly before it was read that its times could not show another change is
+remembered without its state, and read again next time.
+"""
+
+from pathlib import Path
+
+import msgspec
+from blake3 import blake3
+
+from thrive.domain.identifiers import new_id
+from thrive.store.snapshots.walk import State
+
+FORMAT = 1
+COARSE_NS = 2_000_000_000
+"""File systems that keep whole seconds show a change up to this long after it (FAT: 2 s)."""
+FINE_NS = 100_000_000
+"""The same for those that keep fractions: their clock ticks at least this often."""
+_SECOND = 1_000_000_000
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    format: int
+    name: str
+    states: bytes
+    digests: bytes
+
+
+class Remembered:
+    """The files of one source as they were, with their digests.
+
+    Args:
+        name: the snapshot they made.
+        states: the encoded states.
+        digests: their digests, laid end to end.
+    """
+
+    def __init__(self, name: str, states: bytes, digests: bytes) -> None:
+        self.name = name
+        self._states = states
+        self._digests = digests
+
+    def is_same(self, states: list[State]) -> bool:
+        """Tell whether nothing at all has changed."""
+        return bool(self.name) and msgspec.msgpack.encode(states) == self._states
+
+    def digests(self) -> dict[State, bytes]:
+        """Return the digest of each state that is known."""
+        states = msgspec.msgpack.decode(self._states, type=list[State])
+        digests = self._digests
+        return {
+            state: digests[32 * number : 32 * number + 32] for number, state in enumerate(states)
+        }
+
+
+_NOTHING = Remembered("", b"", b"")
+
+
+class StateCache:
+    """The remembered states of one source.
+
+    Args:
+        folder: where the files of all sources are.
+        source: the source, as a path that starts at the root.
+    """
+
+    def __init__(self, folder: Path, source: str) -> None:
+        self._path = folder / blake3(source.encode(errors="surrogateescape")).hexdigest()
+
+    def load(self) -> Remembered:
+        """Return what is remembered: nothing if there is no file, or a damaged one."""
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return _NOTHING
+        if blake3(data[32:]).digest() != data[:32]:
+            return _NOTHING
+        kept = msgspec.msgpack.decode(data[32:], type=_Kept)
+        if kept.format != FORMAT:
+            return _NOTHING
+        return Remembered(kept.name, kept.states, kept.digests)
+
+    def save(self, name: str, states: list[State], digests: list[bytes], started_ns: int) -> None:
+        """Remember the files of a source.
+
+        Args:
+            name: the snapshot they make.
+            states: each file as it was before it was read.
+            digests: what was read.
+            started_ns: when the walk began, nanoseconds since 1970.
+        """
+        settled = [state if _is_settled(state, started_ns) else _forgotten(state) for state in states]
+        kept = _Kept(
+            format=FORMAT,
+            name=name,
+            states=msgspec.msgpack.encode(settled),
+            digests=b"".join(digests),
+        )
+        data = msgspec.msgpack.encode(kept)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = self._path.with_name(f"{self._path.name}.{new_id()}")
+        unfinished.write_bytes(blake3(data).digest() + data)
+        unfinished.replace(self._path)
+
+
+def _is_settled(state: State, started_ns: int) -> bool:
+    """Tell whether a change after the walk began would show in the file's times."""
+    newest = max(state[2], state[3])
+    margin = FINE_NS if newest % _SECOND else COARSE_NS
+    return newest < started_ns - margin
+
+
+def _forgotten(state: State) -> State:
+    return (state[0], -1, 0, 0, 0)
