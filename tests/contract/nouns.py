@@ -8,7 +8,7 @@ import msgspec
 from blake3 import blake3
 
 from thrive.domain.actor import Role, Token
-from thrive.domain.dataset import Column, Dataset, DatasetVersion, FileEntry
+from thrive.domain.dataset import Column, Dataset, DatasetVersion
 from thrive.domain.features import FeatureColumn, FeatureView, Materialization, ViewDefinition
 from thrive.domain.gate import Answer, Approval, CheckResult, Verdict
 from thrive.domain.model import Model, ModelVersion
@@ -106,7 +106,7 @@ def dataset_version(**changes: Any) -> DatasetVersion:
         version=1,
         digest=digest_of("flights"),
         source="data/*.parquet",
-        files=[FileEntry(path="a.parquet", digest=digest_of("a"), size=3)],
+        file_count=1,
         rows=10,
         size=3,
         columns=[Column(name="origin", dtype="String")],

@@ -150,9 +150,10 @@ def test_datasets_and_their_versions(home, project):
         datasets.save(tx, project, nouns.dataset(name="a-b"))
         datasets.save(tx, project, nouns.dataset(name="a.b"))
         assert datasets.next_version(tx, project, "flights") == 1
-        datasets.insert_version(tx, project, nouns.dataset_version())
+        held = [nouns.digest_of("a")]
+        datasets.insert_version(tx, project, nouns.dataset_version(), held)
         second = nouns.dataset_version(version=2, digest="b" * 64)
-        datasets.insert_version(tx, project, second)
+        datasets.insert_version(tx, project, second, held)
         datasets.replace_version(tx, project, changed(second, trainable=False))
     with home.read() as tx:
         assert [each.name for each in datasets.find(tx, project)] == ["a-b", "a.b", "flights"]

@@ -18,6 +18,7 @@ from thrive.operations import Context
 from thrive.store import audit, datasets, models
 from thrive.store.blobs import ObjectBlobs
 from thrive.store.home import FOLDER, open_home
+from thrive.store.snapshots.manifest import read_snapshot
 
 CONTRACT = """\
 contract = 1
@@ -103,9 +104,10 @@ def test_a_run_on_one_host_is_judged_on_another(ada, tmp_path, database_url, buc
         rows = datasets.get_version(tx, home.project_id, "rows")
         assert audit.first_broken(tx, home.project_id) is None
     assert home.blobs.cache.has(version.evaluation)
-    assert not home.blobs.cache.has(rows.files[0].digest)
+    file_of_rows = read_snapshot(home.blobs, rows.listed_in).digests[0].hex()
+    assert not home.blobs.cache.has(file_of_rows)
     assert scan_version(rows, home.blobs).collect().height == 2000
-    assert home.blobs.cache.has(rows.files[0].digest)
+    assert home.blobs.cache.has(file_of_rows)
     assert home.blobs.local_path(version.package).is_relative_to(tmp_path / "grace" / FOLDER)
     assert {
         finding.question for finding in doctor(ada).findings if finding.health == "bad"

@@ -110,6 +110,11 @@ class RemoteBlobs:
         self.fetch(digest)
         return self._copies.get(digest)
 
+    def local_path(self, digest: str) -> Path:
+        """Return the path of a checked copy; raises as `fetch` does."""
+        self.fetch(digest)
+        return self._copies.local_path(digest)
+
     def forget(self, *digests: str) -> None:
         """Remove copies that are not needed any more."""
         for digest in digests:

@@ -4,7 +4,7 @@ Each reads what is on this machine, sends the bytes that the server lacks, and c
 there that makes something of them; or brings bytes and writes them here.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,7 @@ from thrive.client.blobs import RemoteBlobs
 from thrive.client.serving_host import serve_remote
 from thrive.data.adding import deliver
 from thrive.data.diff_page import as_html
-from thrive.data.files import Found, manifest, read_manifest, write_files
+from thrive.data.files import Found
 from thrive.data.lockfile import LOCK_FILE, pin, read_lock
 from thrive.data.operations import AddedVersion, CheckedOut
 from thrive.data.reading import split_name
@@ -30,6 +30,9 @@ from thrive.feedback.files import read_outcomes
 from thrive.operations import Progress
 from thrive.settings import read_settings
 from thrive.store.home import FOLDER, find_project_folder, object_endpoint
+from thrive.store.snapshots.checkout import Target, check_out
+from thrive.store.snapshots.manifest import read_snapshot
+from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.sources import Reach
 from thrive.tracking.code import record_code
 from thrive.training.config import read_config
@@ -75,7 +78,7 @@ def add_data(server: Server, arguments: Arguments) -> Any:
             "data commit",
             {
                 "name": wanted.name,
-                "manifest": blobs.put(manifest(delivery.files)),
+                "manifest": blobs.put(delivery.snapshot.listing()),
                 "source": delivery.source,
                 "asked": wanted.asked,
                 "modified_at": delivery.modified_at,
@@ -91,15 +94,15 @@ def add_data(server: Server, arguments: Arguments) -> Any:
     return added
 
 
-def _send(blobs: RemoteBlobs, found: Sequence[Found]) -> list[FileEntry]:
+def _send(blobs: RemoteBlobs, found: Found) -> Snapshot:
+    paths = [Path(found.locate(state[0])) for state in found.states]
     with ThreadPoolExecutor() as pool:
-        digests = list(pool.map(_digest_of, [file.path for file in found]))
-    entries = [
-        FileEntry(path=file.name, digest=digest, size=file.path.stat().st_size)
-        for file, digest in zip(found, digests, strict=True)
-    ]
-    blobs.send({digest: file.path for file, digest in zip(found, digests, strict=True)})
-    return sorted(entries, key=lambda entry: entry.path)
+        digests = list(pool.map(_digest_of, paths))
+    blobs.send(dict(zip(digests, paths, strict=True)))
+    return Snapshot.of_entries(
+        FileEntry(path=state[0], digest=digest, size=state[1])
+        for state, digest in zip(found.states, digests, strict=True)
+    )
 
 
 def _digest_of(path: Path) -> str:
@@ -114,14 +117,18 @@ def checkout(server: Server, arguments: Arguments) -> CheckedOut:
     target = Path.cwd() / arguments["to"]
     with _scratch() as scratch:
         blobs = server.blobs(scratch / "blobs")
-        entries = read_manifest(blobs.get(shown.digest))
-        written = write_files(entries, blobs, target, server.progress)
+        snapshot = read_snapshot(blobs, shown.manifest or shown.digest)
+
+        def report(done: int, of: int, path: str) -> None:
+            server.progress(done / of, f"writing {path}")
+
+        changes = check_out(snapshot, blobs, Target(target), report)
     return CheckedOut(
         dataset=shown.dataset,
         version=shown.version,
         folder=str(target),
-        files=len(entries),
-        written=written,
+        files=len(snapshot),
+        written=changes.written,
     )
 
 

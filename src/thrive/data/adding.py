@@ -4,23 +4,29 @@ The row comes last: whoever reads it finds every blob it names, durably stored.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from thrive.data.checks import FAIL
-from thrive.data.files import Found, found_files, manifest, store_files
-from thrive.data.measuring import Known, Reading, Terms, read_table
-from thrive.data.reading import local_paths
+from thrive.data.files import Found, found_files, profile_of_files
+from thrive.data.keeping import Keeping, keep_found
 from thrive.data.tables import SAMPLE_ROWS, scan_files, suffix_of
 from thrive.data.wanted import MEMORY, Wanted
 from thrive.domain.clock import ClockMode
-from thrive.domain.dataset import Dataset, DatasetVersion, FileEntry, SourceState
+from thrive.domain.dataset import Dataset, DatasetVersion, SourceState
 from thrive.operations import Context
 from thrive.settings import read_settings
 from thrive.store import column_labels, datasets, references
 from thrive.store.database import Tx
+from thrive.store.snapshots.bring import local_files, parts_of
+from thrive.store.snapshots.manifest import Written, write_manifest
+from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.sources import Reach, brought
+
+if TYPE_CHECKING:
+    from thrive.data.measuring import Known, Reading, Terms
 
 STORING = 0.5
 """The share of the work that copying takes, for the progress bar."""
@@ -30,16 +36,20 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """What was found at a source, kept as blobs.
 
     Attributes:
-        files: names, digests and sizes, by name.
+        snapshot: the files, and where their bytes are.
+        is_table: they are read as one table.
         modified_at: when the newest source file was written, UTC microseconds.
         source: the source, with the version that was found there if it has versions.
         mark: what the source said of its content; empty if nothing.
+        originals: the source's own files, where they are still there to be read.
     """
 
-    files: list[FileEntry]
+    snapshot: Snapshot
+    is_table: bool
     modified_at: int
     source: str
     mark: str = ""
+    originals: Found | None = None
 
 
 def add_version(ctx: Context, wanted: Wanted) -> tuple[DatasetVersion, bool]:
@@ -50,23 +60,25 @@ def add_version(ctx: Context, wanted: Wanted) -> tuple[DatasetVersion, bool]:
         UsageError: the source cannot be read as a table.
         DiskFull: there is no space; no version was made.
     """
-    delivery = deliver(
-        wanted,
-        reach_of(ctx),
-        lambda found: store_files(found, ctx.home.blobs, ctx.progress, STORING),
-    )
-    return make_version(ctx, wanted, delivery)
+    kept: list[Keeping] = []
+
+    def keep(found: Found) -> Snapshot:
+        kept.append(keep_found(ctx, wanted.name, found, STORING))
+        return kept[0].snapshot
+
+    delivery = deliver(wanted, reach_of(ctx), keep)
+    version, is_new = make_version(ctx, wanted, delivery)
+    kept[0].remember(version.digest)
+    return version, is_new
 
 
-def deliver(
-    wanted: Wanted, reach: Reach, keep: Callable[[Sequence[Found]], list[FileEntry]]
-) -> Delivery:
+def deliver(wanted: Wanted, reach: Reach, keep: Callable[[Found], Snapshot]) -> Delivery:
     """Bring a dataset's source to files and have them kept.
 
     Args:
         wanted: what to add.
         reach: by what its source is reached.
-        keep: keeps the files as blobs, and returns their entries.
+        keep: keeps the files, and returns them as a snapshot.
 
     Raises:
         NotFound: nothing is at the source.
@@ -74,14 +86,17 @@ def deliver(
     """
     with (
         brought(wanted.source, reach) as source,
-        found_files(source.path, reach.base, reach.temporary) as found,
+        found_files(source.path, reach.base, reach.temporary) as files,
     ):
-        modified_at = max(round(file.path.stat().st_mtime * 1_000_000) for file in found)
+        local = source.path == wanted.source and wanted.asked != MEMORY and files.lasting
+        found = msgspec.structs.replace(files, lasting=local)
         return Delivery(
-            files=keep(found),
-            modified_at=modified_at,
+            snapshot=keep(found),
+            is_table=found.is_table,
+            modified_at=found.modified_at,
             source=MEMORY if wanted.asked == MEMORY else source.source,
             mark=source.mark,
+            originals=found if local else None,
         )
 
 
@@ -95,21 +110,19 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
     """
     blobs = ctx.home.blobs
     wanted = msgspec.structs.replace(wanted, source=delivery.source)
-    entries = delivery.files
-    digest = blobs.put(manifest(entries))
-    ctx.progress(STORING, "reading the rows")
-    known = _known_of(ctx, wanted.name, digest)
-    reading = _read(ctx, entries, wanted, delivery.modified_at, known)
+    written = write_manifest(delivery.snapshot, blobs)
+    reading = _read(ctx, delivery, wanted, written.name)
     sketches = blobs.put(reading.sketches) if reading.sketches else ""
     ctx.progress(1.0, "writing the version")
-    with ctx.write(f"dataset:{wanted.name}", digest=digest, source=wanted.source) as tx:
+    with ctx.write(f"dataset:{wanted.name}", digest=written.name, source=wanted.source) as tx:
         _save_dataset(tx, ctx, wanted)
         save_source(tx, ctx, wanted, delivery.mark)
-        same = _known(tx, ctx, wanted.name, digest)
+        same = _known(tx, ctx, wanted.name, written.name)
         if same is not None:
             return _renewed(tx, ctx, same, reading, sketches), False
-        version = _version(tx, ctx, wanted, entries, digest, reading, sketches)
-        datasets.insert_version(tx, ctx.project_id, version)
+        version = _version(tx, ctx, wanted, delivery.snapshot, written, reading, sketches)
+        needed = written.blobs | parts_of(blobs, delivery.snapshot)
+        datasets.insert_version(tx, ctx.project_id, version, needed)
         _keep_sketches(tx, ctx, version)
     return version, True
 
@@ -149,8 +162,10 @@ def _known(tx: Tx, ctx: Context, name: str, digest: str) -> DatasetVersion | Non
     return next((version for version in same if version.dataset == name), None)
 
 
-def _known_of(ctx: Context, name: str, digest: str) -> Known:
+def _known_of(ctx: Context, name: str, digest: str) -> "Known":
     """Return what is known of a dataset apart from the version with this content."""
+    from thrive.data.measuring import Known
+
     with ctx.read() as tx:
         versions = datasets.versions(tx, ctx.project_id, name)
         labels = column_labels.find_labels(tx, ctx.project_id, name)
@@ -169,7 +184,7 @@ def _keep_sketches(tx: Tx, ctx: Context, version: DatasetVersion) -> None:
 
 
 def _renewed(
-    tx: Tx, ctx: Context, known: DatasetVersion, reading: Reading, sketches: str
+    tx: Tx, ctx: Context, known: DatasetVersion, reading: "Reading", sketches: str
 ) -> DatasetVersion:
     """Return a known version with the checks, labels and profile of the present contract.
 
@@ -194,19 +209,20 @@ def _version(
     tx: Tx,
     ctx: Context,
     wanted: Wanted,
-    entries: list[FileEntry],
-    digest: str,
-    reading: Reading,
+    snapshot: Snapshot,
+    written: Written,
+    reading: "Reading",
     sketches: str,
 ) -> DatasetVersion:
     return DatasetVersion(
         dataset=wanted.name,
         version=datasets.next_version(tx, ctx.project_id, wanted.name),
-        digest=digest,
+        digest=written.name,
+        manifest="" if written.manifest == written.name else written.manifest,
         source=wanted.source,
-        files=entries,
+        file_count=len(snapshot),
         rows=reading.profile["rows"],
-        size=sum(entry.size for entry in entries),
+        size=snapshot.size,
         columns=reading.columns,
         created_at=ctx.now(),
         actor=ctx.actor.name,
@@ -221,25 +237,44 @@ def _all_pass(checks: Sequence[dict[str, Any]]) -> bool:
     return not any(check["state"] == FAIL for check in checks)
 
 
-def _read(
-    ctx: Context, entries: list[FileEntry], wanted: Wanted, modified_at: int, known: Known
-) -> Reading:
+def _read(ctx: Context, delivery: Delivery, wanted: Wanted, digest: str) -> "Reading":
     """Read a version's rows once and say what they mean.
 
     Raises:
         UsageError: the files cannot be read as one table.
     """
+    from thrive.data.measuring import Reading, Terms
+
+    snapshot = delivery.snapshot
+    if not delivery.is_table:
+        return Reading(columns=[], profile=profile_of_files(snapshot), checks=[], sketches=b"")
+    ctx.progress(STORING, "reading the rows")
     terms = Terms(
         data=wanted.terms,
-        known=known,
+        known=_known_of(ctx, wanted.name, digest),
         now=ctx.now(),
-        modified_at=modified_at,
-        typed=suffix_of(entries[0].path) == "parquet",
+        modified_at=delivery.modified_at,
+        typed=suffix_of(snapshot.paths[0]) == "parquet",
     )
-    with local_paths(entries, ctx.home) as paths:
-        return read_table(
-            lambda whole: scan_files(entries, paths, sample=None if whole else SAMPLE_ROWS),
-            wanted.source,
-            sum(entry.size for entry in entries),
-            terms,
+    originals = delivery.originals
+    if originals is not None and any(snapshot.places) and originals.is_unchanged():
+        found = _measured(
+            snapshot, [Path(originals.locate(each)) for each in snapshot.paths], wanted, terms
         )
+        if originals.is_unchanged():  # else it may have read what is not stored
+            return found
+    return _measured(snapshot, local_files(ctx.home.blobs, snapshot), wanted, terms)
+
+
+def _measured(
+    snapshot: Snapshot, paths: Sequence[Path], wanted: Wanted, terms: "Terms"
+) -> "Reading":
+    from thrive.data.measuring import read_table
+
+    entries = list(snapshot.entries())
+    return read_table(
+        lambda whole: scan_files(entries, paths, sample=None if whole else SAMPLE_ROWS),
+        wanted.source,
+        snapshot.size,
+        terms,
+    )

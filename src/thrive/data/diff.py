@@ -14,6 +14,8 @@ from thrive.data.rowdiff import RowDiff, diff_rows
 from thrive.domain.dataset import Column, DatasetVersion
 from thrive.domain.errors import UsageError
 from thrive.store.blobs import BlobStore
+from thrive.store.snapshots.manifest import read_snapshot
+from thrive.store.snapshots.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import polars as pl
@@ -116,13 +118,19 @@ def diff_tables(
     """
     if before.digest == after.digest:
         same = RowDiff(key=list(key), added=0, removed=0, changed=0, same=after.rows, cells={})
-        return _assembled(before, after, same, [])
+        return _assembled(before, after, _snapshots(before, after, blobs), same, [])
     known = set(key_of(before)) & set(key_of(after))
     named = list(key) or [name for name in key_of(after) if name in known]
     with ThreadPoolExecutor(1) as pool:
         moved = pool.submit(_distributions, before, after, scan, blobs)
         rows = diff_rows(*scan, named)
-        return _assembled(before, after, rows, moved.result())
+        return _assembled(before, after, _snapshots(before, after, blobs), rows, moved.result())
+
+
+def _snapshots(
+    before: DatasetVersion, after: DatasetVersion, blobs: BlobStore
+) -> tuple[Snapshot, Snapshot]:
+    return read_snapshot(blobs, before.listed_in), read_snapshot(blobs, after.listed_in)
 
 
 def _distributions(
@@ -151,11 +159,11 @@ def _kept_sketches(
 def _assembled(
     before: DatasetVersion,
     after: DatasetVersion,
+    snapshots: tuple[Snapshot, Snapshot],
     rows: RowDiff,
     distributions: list[Distribution],
 ) -> VersionDiff:
-    old = {(entry.path, entry.digest) for entry in before.files}
-    new = {(entry.path, entry.digest) for entry in after.files}
+    old, new = (set(zip(each.paths, each.digests, strict=True)) for each in snapshots)
     return VersionDiff(
         dataset=after.dataset,
         before=before.version,

@@ -1,27 +1,33 @@
-"""The files of a dataset version: from a source into the blob store, and back into a folder."""
+"""The files of a dataset version: found at a source, kept as a snapshot.
+
+A source is read as one table, or kept as a folder of files as it is. Tables it is if at least
+half of its files can be read as such; then the others (a README) stay outside.
+"""
 
 import glob
 import os
 import shutil
+import time
 import zipfile
-from collections.abc import Generator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import msgspec
-from blake3 import blake3
 
 from thrive.domain.dataset import FileEntry
-from thrive.domain.errors import Conflict, Damaged, UsageError
+from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import new_id
-from thrive.operations import Progress
-from thrive.store.blobs import BlobReader, BlobStore
-from thrive.store.sources import file_kind, resolve
+from thrive.store.snapshots.checkout import safe_name
+from thrive.store.snapshots.snapshot import NAME_FORMAT, Snapshot
+from thrive.store.snapshots.walk import State, state_of, walk
+from thrive.store.sources import file_kind, is_table_name, resolve
 
-MANIFEST_FORMAT = 1
-FETCHED = 64
-"""Files that are brought from a distant store at a time, before they are written."""
+_KINDS_SHOWN = 20
+"""Kinds of file that the profile of a folder tells of."""
 
 
 class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,14 +36,39 @@ class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of a source: the name it gets in the version, and where it is now."""
+    """What is at a source.
 
-    name: str
-    path: Path
+    Attributes:
+        states: each file as it is now, under the name it gets in the version, by name.
+        locate: where a file is, by that name.
+        is_table: the files are read as one table.
+        place: what was looked at, as a path that starts at the root.
+        started_ns: when the looking began, nanoseconds since 1970.
+        lasting: the files are the user's own, not copies made for the reading.
+    """
+
+    states: list[State]
+    locate: Callable[[str], str]
+    is_table: bool
+    place: str
+    started_ns: int
+    lasting: bool = True
+
+    @property
+    def modified_at(self) -> int:
+        """When the newest file was written, UTC microseconds."""
+        return max(state[2] for state in self.states) // 1000
+
+    def is_unchanged(self) -> bool:
+        """Tell whether every file is still as it was found."""
+        try:
+            return all(state_of(self.locate(each[0]), each[0]) == each for each in self.states)
+        except FileNotFoundError:
+            return False
 
 
 @contextmanager
-def found_files(source: str, base: Path, temporary: Path) -> Generator[list[Found]]:
+def found_files(source: str, base: Path, temporary: Path) -> Generator[Found]:
     """Resolve a source to files; archives are unpacked for as long as the context is open.
 
     Names are relative to the source's folder, so moving the whole of it changes no version.
@@ -49,22 +80,61 @@ def found_files(source: str, base: Path, temporary: Path) -> Generator[list[Foun
 
     Raises:
         NotFound: nothing is there.
-        UsageError: the source cannot be read as a table, or its files are of different kinds.
+        UsageError: its tables are of different kinds.
     """
+    started = time.time_ns()
+    place = os.path.normpath(base / Path(source).expanduser()) if source.strip() else ""
+    if Path(place).is_dir() and place:
+        states = walk(place)
+        if not is_table([state[0] for state in states]):
+            if not states:
+                resolve(source, base)  # says what is not there
+            yield _folder(states, place, started)
+            return
+    elif Path(place).is_file() and not is_table_name(place) and not place.endswith(".dvc"):
+        name = Path(place).name
+        yield _folder([state_of(place, name)], str(Path(place).parent), started)
+        return
+    with TemporaryDirectory(dir=temporary, prefix="unpack-") as unpacked:
+        yield _tables(source, base, Path(unpacked), place, started)
+
+
+def is_table(names: Sequence[str]) -> bool:
+    """Tell whether files are read as one table: at least half of them can be."""
+    return bool(names) and 2 * sum(map(is_table_name, names)) >= len(names)
+
+
+def _folder(states: list[State], root: str, started: int) -> Found:
+    return Found(
+        states=states,
+        locate=lambda name: f"{root}/{name}",
+        is_table=False,
+        place=root,
+        started_ns=started,
+    )
+
+
+def _tables(source: str, base: Path, unpacked: Path, place: str, started: int) -> Found:
     paths = resolve(source, base)
     root = _root(source, base)
     kinds = {file_kind(path) for path in paths}
     if len(kinds) > 1:
         shown = ", ".join(sorted(kinds))
         raise UsageError(f"{source} holds different kinds of file: {shown}.", "name one kind")
-    with TemporaryDirectory(dir=temporary, prefix="unpack-") as folder:
-        yield [
-            _unpacked(path, name, Path(folder))
-            if name.endswith(".zip")
-            else Found(name=name, path=path)
-            for path in paths
-            for name in [path.relative_to(root).as_posix()]
-        ]
+    located: dict[str, str] = {}
+    for path in paths:
+        name = path.relative_to(root).as_posix()
+        packed = name.endswith(".zip")
+        located[name.removesuffix(".zip")] = str(_unpacked(path, unpacked) if packed else path)
+    states = sorted(state_of(path, name) for name, path in located.items())
+    return Found(
+        states=states,
+        locate=located.__getitem__,
+        is_table=True,
+        place=place,
+        started_ns=started,
+        lasting=not any(path.name.endswith(".zip") for path in paths),
+    )
 
 
 def _root(source: str, base: Path) -> Path:
@@ -75,7 +145,7 @@ def _root(source: str, base: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _unpacked(path: Path, name: str, folder: Path) -> Found:
+def _unpacked(path: Path, folder: Path) -> Path:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [
@@ -92,47 +162,26 @@ def _unpacked(path: Path, name: str, folder: Path) -> Found:
                 shutil.copyfileobj(source, file, 1 << 20)
     except zipfile.BadZipFile:
         raise UsageError(f"{path} is named .zip but is no zip file.", "rename it") from None
-    return Found(name=name.removesuffix(".zip"), path=target)
+    return target
 
 
-def store_files(
-    found: Sequence[Found], blobs: BlobStore, progress: Progress, share: float
-) -> list[FileEntry]:
-    """Keep a copy of each file in the blob store, durably, and return their entries by name.
-
-    Args:
-        found: the files.
-        blobs: where they are kept.
-        progress: told after each file.
-        share: the share of the whole work that this is.
-    """
-    entries: list[FileEntry] = []
-    for number, file in enumerate(found, 1):
-        digest = blobs.put_file(file.path)
-        entries.append(FileEntry(path=file.name, digest=digest, size=blobs.size(digest)))
-        progress(share * number / len(found), f"storing {file.name}")
-    return sorted(entries, key=lambda entry: entry.path)
-
-
-def manifest(entries: Sequence[FileEntry]) -> bytes:
+def manifest(entries: Iterable[FileEntry]) -> bytes:
     """Return the canonical list of a version's files: its BLAKE3 is the version's digest."""
-    return msgspec.json.encode(
-        {"format": MANIFEST_FORMAT, "files": sorted(entries, key=lambda entry: entry.path)},
-        order="sorted",
-    )
+    return Snapshot.of_entries(entries).listing()
 
 
 def read_manifest(data: bytes) -> list[FileEntry]:
-    """Return the files that a manifest lists.
+    """Return the files that a canonical list names.
 
     Raises:
-        UsageError: it is none, or of another format; or a name in it leaves its folder.
+        UsageError: it is none, or of another format.
+        Damaged: a name in it leaves its folder.
     """
     try:
         listed = msgspec.json.decode(data, type=_Manifest)
     except msgspec.MsgspecError as error:
         raise UsageError(f"The list of files cannot be read: {error}.", "send it anew") from None
-    if listed.format != MANIFEST_FORMAT:
+    if listed.format != NAME_FORMAT:
         raise UsageError(f"The list of files has format {listed.format}.", "update this Thrive")
     for entry in listed.files:
         safe_name(entry.path)
@@ -141,47 +190,16 @@ def read_manifest(data: bytes) -> list[FileEntry]:
     return sorted(listed.files, key=lambda entry: entry.path)
 
 
-def write_files(
-    entries: Sequence[FileEntry], blobs: BlobReader, folder: Path, progress: Progress
-) -> int:
-    """Write a version's files into a folder, touching only what differs; return files written.
-
-    Raises:
-        Conflict: a file is there with other content; nothing was written.
-    """
-    targets = [(entry, folder / safe_name(entry.path)) for entry in entries]
-    missing = [(entry, target) for entry, target in targets if not _holds(target, entry)]
-    blocked = [target for _, target in missing if target.exists()]
-    if blocked:
-        raise Conflict(
-            f"{blocked[0]} holds something else ({len(blocked)} such files).",
-            "check out into an empty folder",
-        )
-    for number, (entry, target) in enumerate(missing, 1):
-        if number % FETCHED == 1:
-            blobs.fetch(*{each.digest for each, _ in missing[number - 1 : number - 1 + FETCHED]})
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{new_id()}")
-        with blobs.open(entry.digest) as source, partial.open("xb") as file:
-            shutil.copyfileobj(source, file, 1 << 20)
-        partial.rename(target)
-        progress(number / len(missing), f"writing {entry.path}")
-    return len(missing)
-
-
-def _holds(path: Path, entry: FileEntry) -> bool:
-    if not path.is_file() or path.stat().st_size != entry.size:
-        return False
-    return blake3(max_threads=1).update_mmap(path).hexdigest() == entry.digest
-
-
-def safe_name(name: str) -> PurePosixPath:
-    """Return a stored name as a relative path that cannot leave its folder.
-
-    Raises:
-        Damaged: it could; no version that Thrive wrote holds such a name.
-    """
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
-        raise Damaged(f"A dataset version holds the file name {name!r}.", "thrive doctor")
-    return path
+def profile_of_files(snapshot: Snapshot) -> dict[str, Any]:
+    """Return what a folder of files holds: by kind of file how many, and their bytes."""
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for path, size in zip(snapshot.paths, snapshot.sizes, strict=True):
+        kind = os.path.splitext(path)[1].lower()  # noqa: PTH122 - Path takes ten times as long
+        counts[kind] += 1
+        sizes[kind] += size
+    kinds = {
+        kind: {"files": count, "size": sizes[kind]}
+        for kind, count in counts.most_common(_KINDS_SHOWN)
+    }
+    return {"rows": len(snapshot), "columns": {}, "kinds": kinds}

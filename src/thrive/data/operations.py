@@ -1,6 +1,7 @@
 """The operations of versioned data."""
 
 import functools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from thrive.data.adding import Delivery, add_version, make_version
 from thrive.data.checks import FAIL, PASS
 from thrive.data.diff import VersionDiff, diff_tables
 from thrive.data.diff_page import as_html
-from thrive.data.files import read_manifest, write_files
+from thrive.data.files import is_table, read_manifest
+from thrive.data.keeping import state_cache, stored_contents
 from thrive.data.lineage import counted
 from thrive.data.lockfile import pin
 from thrive.data.measuring import SCHEMA
@@ -24,6 +26,9 @@ from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import checked_name
 from thrive.operations import Context, Kind, operation
 from thrive.store import datasets, uploads
+from thrive.store.snapshots.checkout import Target, check_out
+from thrive.store.snapshots.manifest import read_snapshot
+from thrive.store.snapshots.snapshot import Snapshot
 
 
 class AddedVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,16 +116,18 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     trained: list[str]
     columns: list[ColumnView]
     checks: list[dict[str, Any]]
+    manifest: str = ""
 
 
 class CheckedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Files of a version that were written into a folder."""
+    """Files of a version that were written into a folder, and of an earlier one removed from it."""
 
     dataset: str
     version: int
     folder: str
     files: int
     written: int
+    removed: int = 0
 
 
 @operation(
@@ -224,7 +231,13 @@ def commit(
     )
     entries = read_manifest(read(manifest))
     uploads.refuse_unsent(ctx.home, {entry.digest for entry in entries})
-    delivery = Delivery(files=entries, modified_at=modified_at, source=source, mark=mark)
+    delivery = Delivery(
+        snapshot=Snapshot.of_entries(entries),
+        is_table=is_table([entry.path for entry in entries]),
+        modified_at=modified_at,
+        source=source,
+        mark=mark,
+    )
     version, is_new = make_version(ctx, wanted, delivery)
     return _added(version, is_new=is_new)
 
@@ -247,7 +260,7 @@ def _added(version: DatasetVersion, *, is_new: bool) -> AddedVersion:
         digest=version.digest,
         rows=version.rows,
         columns=len(version.columns),
-        files=len(version.files),
+        files=version.file_count,
         size=version.size,
         trainable=version.trainable,
         failed=failed,
@@ -357,7 +370,7 @@ def show(ctx: Context, name: str) -> VersionView:
         why=dataset.why,
         source=version.source,
         rows=version.rows,
-        files=len(version.files),
+        files=version.file_count,
         size=version.size,
         trainable=version.trainable,
         created_at=version.created_at,
@@ -367,6 +380,7 @@ def show(ctx: Context, name: str) -> VersionView:
         trained=use.models,
         columns=_column_views(version),
         checks=version.checks,
+        manifest=version.listed_in,
     )
 
 
@@ -431,7 +445,10 @@ def diff(
 
 @operation("data checkout", kind=Kind.CLIENT, role=ANYONE)
 def checkout(ctx: Context, name: str, *, to: Path) -> CheckedOut:
-    """Write the files of a version into a folder, touching only what differs.
+    """Make a folder hold the files of a version, touching only what differs.
+
+    A file that differs is replaced if the dataset has its content in some version; files that an
+    earlier checkout put there and this version lacks are removed. Nothing else is touched.
 
     Args:
         name: the dataset, or one version of it as NAME@VERSION.
@@ -439,21 +456,30 @@ def checkout(ctx: Context, name: str, *, to: Path) -> CheckedOut:
 
     Raises:
         NotFound: there is no such version.
-        Conflict: a file there holds something else; nothing was written.
+        Conflict: a file there holds what is stored nowhere; nothing was written.
         Damaged: a stored file is not what it was.
 
     Examples:
         thrive data checkout flights@1 --to /tmp/flights
     """
     version = find_version(ctx, name)
-    folder = ctx.local_folder() / to
-    written = write_files(version.files, ctx.home.blobs, folder, ctx.progress)
+    folder = Path(os.path.normpath(ctx.local_folder() / to))
+    target = Target(
+        folder, state_cache(ctx.home, str(folder)), stored_contents(ctx, version.dataset)
+    )
+    snapshot = read_snapshot(ctx.home.blobs, version.listed_in)
+
+    def report(done: int, of: int, path: str) -> None:
+        ctx.progress(done / of, f"writing {path}")
+
+    changes = check_out(snapshot, ctx.home.blobs, target, report)
     return CheckedOut(
         dataset=version.dataset,
         version=version.version,
         folder=str(folder),
-        files=len(version.files),
-        written=written,
+        files=version.file_count,
+        written=changes.written,
+        removed=changes.removed,
     )
 
 

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from thrive.data.files import write_files
 from thrive.data.frames import Form, given
 from thrive.data.lockfile import read_lock
 from thrive.data.projection import watched
 from thrive.data.tables import scan_files
 from thrive.domain.actor import local_actor
-from thrive.domain.dataset import DatasetVersion, FileEntry
-from thrive.domain.errors import InfrastructureError, NotFound, Refused, UsageError
+from thrive.domain.dataset import DatasetVersion
+from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.engines import channel
 from thrive.operations import Context
 from thrive.store import datasets
 from thrive.store.blobs import BlobStore, open_blobs
-from thrive.store.home import FOLDER, Home, find_project_folder, open_home
+from thrive.store.home import FOLDER, find_project_folder, open_home
+from thrive.store.snapshots.bring import local_files
+from thrive.store.snapshots.checkout import Target, check_out
+from thrive.store.snapshots.manifest import read_snapshot
 
 if TYPE_CHECKING:
     import polars as pl
@@ -155,8 +157,12 @@ def _folder(name: str, version: int | None) -> Path:
     found, blobs = _found(name, version)
     root = Path(run.facts["scratch"]) if run else find_project_folder(Path.cwd()) / FOLDER / "cache"
     folder = root / "data" / found.digest
-    write_files(found.files, blobs, folder, lambda _share, _words: None)
+    check_out(read_snapshot(blobs, found.listed_in), blobs, Target(folder), _silent)
     return folder
+
+
+def _silent(_done: int, _all: int, _name: str) -> None:
+    return
 
 
 @contextmanager
@@ -171,41 +177,18 @@ def project_here(operation: str) -> Generator[Context]:
 
 
 def scan_version(version: DatasetVersion, blobs: BlobStore) -> "pl.LazyFrame":
-    """Return the rows of a version from a blob store that has local files.
+    """Return the rows of a version.
 
     Raises:
         NotFound: a blob is missing.
         Damaged: a blob's bytes are not what they were.
-        InfrastructureError: the store keeps no local files.
+        UsageError: the version is no table.
     """
-    paths = [blobs.local_path(entry.digest) for entry in version.files]
-    local = [path for path in paths if path is not None]
-    if len(local) != len(paths):
-        raise InfrastructureError(
-            f"The files of {version.dataset}@{version.version} are not on this machine.",
-            f"thrive data checkout {version.dataset}@{version.version} --to FOLDER",
+    label = f"{version.dataset}@{version.version}"
+    if not version.is_table:
+        raise UsageError(
+            f"{label} is a folder of {version.file_count:,} files, not a table.",
+            f'thrive.data.load("{label}", form="path")',
         )
-    return scan_files(version.files, local, version.columns)
-
-
-@contextmanager
-def local_paths(entries: Sequence[FileEntry], home: Home) -> Generator[list[Path]]:
-    """Give the path of each file's bytes on this machine, verified.
-
-    A store without local files has them copied into the home's temporary folder meanwhile.
-    """
-    copies: list[Path] = []
-    try:
-        yield [_local_path(entry, home, copies) for entry in entries]
-    finally:
-        for copy in copies:
-            copy.unlink(missing_ok=True)
-
-
-def _local_path(entry: FileEntry, home: Home, copies: list[Path]) -> Path:
-    path = home.blobs.local_path(entry.digest)
-    if path is None:
-        path = home.temporary_folder / entry.digest
-        path.write_bytes(home.blobs.get(entry.digest))
-        copies.append(path)
-    return path
+    snapshot = read_snapshot(blobs, version.listed_in)
+    return scan_files(list(snapshot.entries()), local_files(blobs, snapshot), version.columns)

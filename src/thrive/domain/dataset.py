@@ -73,15 +73,17 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
 class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     """An immutable version of a dataset, named by the hash of its content.
 
-    `digest` names the manifest (the canonical list of files), so equal content has equal digest.
-    `profile` holds counts, missing, distinct and extremes per column.
+    `digest` names the canonical list of files, so equal content has equal digest; `manifest` is the
+    blob that lists the files and says where their bytes are, empty where that is the list itself.
+    `profile` holds counts, missing, distinct and extremes per column. Without columns the version
+    is a folder of files that are no table.
     """
 
     dataset: str
     version: int
     digest: str
     source: str
-    files: list[FileEntry]
+    file_count: int
     rows: int
     size: int
     columns: list[Column]
@@ -92,3 +94,14 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     trainable: bool = True
     made_by: str | None = None
     replay: bool = False
+    manifest: str = ""
+
+    @property
+    def listed_in(self) -> str:
+        """The digest of the blob that lists the files."""
+        return self.manifest or self.digest
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the files are read as one table."""
+        return bool(self.columns)

@@ -20,6 +20,7 @@ from thrive.flows.used_features import UsedFeatures
 from thrive.operations import Context
 from thrive.registry import versions
 from thrive.store import runs
+from thrive.store.snapshots.bring import fetch_all
 from thrive.tracking.recorder import FLUSH_SECONDS, RunRecorder
 
 Show = Callable[[str], None]
@@ -170,7 +171,7 @@ class Execution:
             number = self._recorded.data.get(name)
         version = data.resolve(self._ctx, name, number)
         refuse_use(self._ctx, version, self._contract)
-        self._ctx.home.blobs.fetch(*(entry.digest for entry in version.files))
+        fetch_all(self._ctx.home.blobs, version.listed_in)
         self._training[version.dataset] = version.digest
         use = Use(
             kind="dataset",

@@ -11,6 +11,7 @@ from thrive.features.declare import View
 from thrive.features.rows import NormalRows, normal_rows
 from thrive.operations import Context
 from thrive.store import features
+from thrive.store.snapshots.bring import fetch_all
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +54,7 @@ def rows_of(ctx: Context, view: View, sources: Sources, as_of: int | None = None
 
 
 def _scan(ctx: Context, version: DatasetVersion) -> "pl.LazyFrame":
-    ctx.home.blobs.fetch(*(entry.digest for entry in version.files))
+    fetch_all(ctx.home.blobs, version.listed_in)
     return data.scan_version(version, ctx.home.blobs)
 
 

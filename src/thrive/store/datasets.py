@@ -1,5 +1,7 @@
 """Datasets and their immutable versions."""
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from thrive.domain.dataset import Dataset, DatasetVersion
@@ -8,6 +10,9 @@ from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, one, replace, upsert
 from thrive.store.tables import dataset_versions, datasets
+
+KIND = "dataset_version"
+"""As what a version refers to blobs."""
 
 
 def save(tx: Tx, project_id: str, dataset: Dataset) -> None:
@@ -32,12 +37,13 @@ def get(tx: Tx, project_id: str, name: str) -> Dataset:
     return dataset
 
 
-def insert_version(tx: Tx, project_id: str, version: DatasetVersion) -> None:
-    """Insert a version, and the blobs it keeps alive."""
+def insert_version(
+    tx: Tx, project_id: str, version: DatasetVersion, blobs: Collection[str] = ()
+) -> None:
+    """Insert a version, and the blobs it keeps alive besides its list of files."""
     insert(tx, project_id, dataset_versions, version)
     label = f"{version.dataset}@{version.version}"
-    digests = (entry.digest for entry in version.files)
-    references.add(tx, project_id, "dataset_version", label, version.digest, *digests)
+    references.add(tx, project_id, KIND, label, version.listed_in, *blobs)
 
 
 def replace_version(tx: Tx, project_id: str, version: DatasetVersion) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 import pytest
 from blake3 import blake3
+from tests.unit.data.contents import file_digests
 
 from thrive.data.operations import add, decide, list_datasets, log, show
 from thrive.data.reading import find_version, resolve, scan_version
@@ -18,6 +19,7 @@ from thrive.domain.errors import DiskFull, NotFound, Refused, UsageError
 from thrive.operations import Context
 from thrive.store import audit, changes, references
 from thrive.store.home import open_home
+from thrive.store.snapshots.manifest import read_snapshot
 
 
 def rows(ctx: Context, name: str) -> list[dict]:
@@ -158,7 +160,7 @@ def test_one_audit_row_and_one_change_per_version(project, added):
 def test_every_blob_of_a_version_is_referenced(project, added):
     version = find_version(project, "trips")
     with project.read() as tx:
-        for digest in (version.digest, version.files[0].digest):
+        for digest in (version.digest, file_digests(project, "trips")[0]):
             assert references.users(tx, project.project_id, digest) == [
                 ("dataset_version", "trips@1")
             ]
@@ -186,7 +188,7 @@ def test_a_full_disk_makes_no_version(project, monkeypatch):
     def full(*_: object) -> str:
         raise DiskFull("No space left.", "free some space")
 
-    monkeypatch.setattr(type(project.home.blobs), "put_file", full)
+    monkeypatch.setattr(type(project.home.blobs), "put", full)
     with pytest.raises(DiskFull):
         add(project, name="trips")
     assert list_datasets(project) == []
@@ -215,7 +217,9 @@ def test_packed_and_columnar_files_read_alike(project, tmp_path):
         name = file[0]
         add(project, file, name=name)
         assert rows(project, name) == [{"a": 1, "b": "x"}, {"a": 2, "b": None}], file
-    assert find_version(project, "z").files[0].path == "z.csv"
+    assert read_snapshot(project.home.blobs, find_version(project, "z").listed_in).paths == [
+        "z.csv"
+    ]
 
 
 def test_a_folder_is_one_table_and_moving_it_changes_nothing(project, tmp_path):
@@ -275,6 +279,7 @@ from thrive.data.operations import add
 from thrive.domain.actor import local_actor
 from thrive.operations import Context
 from thrive.store.home import open_home
+from thrive.store.snapshots.manifest import read_snapshot
 
 folder = Path(sys.argv[1])
 die = lambda share, words: os._exit(9) if words == "writing the version" else None

@@ -3,6 +3,7 @@
 import msgspec
 import polars as pl
 import pytest
+from tests.unit.data.contents import file_digests
 
 import thrive
 from thrive.data.operations import add, checkout, diff
@@ -66,7 +67,7 @@ def test_inside_a_run_a_scan_tells_what_its_query_reads(project, added, tmp_path
 
 
 def test_damage_is_found_on_reading(project, added, tmp_path, monkeypatch):
-    digest = find_version(project, "trips").files[0].digest
+    digest = file_digests(project, "trips")[0]
     path = tmp_path / ".thrive" / "blobs" / digest[:2] / digest[2:]
     path.chmod(0o600)
     path.write_bytes(path.read_bytes().replace(b"ann", b"anX"))
@@ -124,9 +125,7 @@ def test_checkout_overwrites_nothing(project, added, tmp_path):
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil"])
 def test_a_stored_name_cannot_leave_the_folder(project, added, tmp_path, name, monkeypatch):
-    version = find_version(project, "trips")
-    entry = msgspec.structs.replace(version.files[0], path=name)
-    forged = msgspec.structs.replace(version, files=[entry])
-    monkeypatch.setattr("thrive.data.operations.find_version", lambda *_: forged)
+    forged = Snapshot([name], [1], [b"\0" * 32], [None])
+    monkeypatch.setattr("thrive.data.operations.read_snapshot", lambda *_: forged)
     with pytest.raises(Damaged, match="file name"):
         checkout(project, "trips", to=tmp_path / "out")

@@ -145,7 +145,7 @@ def flights_version(**changes):
         "version": 1,
         "digest": "d" * 64,
         "source": "data/flights",
-        "files": [],
+        "file_count": 0,
         "rows": 1,
         "size": 1,
         "columns": [],

@@ -8,7 +8,7 @@ import polars as pl
 
 from thrive.contract.parse import parse
 from thrive.domain.clock import DAY, HOUR, MINUTE, ClockMode, ClockState, parse_time
-from thrive.domain.dataset import Column, Dataset, DatasetVersion, FileEntry
+from thrive.domain.dataset import Column, Dataset, DatasetVersion
 from thrive.domain.gate import Answer, Approval, CheckResult, Verdict
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import Model, ModelVersion
@@ -169,7 +169,7 @@ class FilledHome:
                     version=number,
                     digest=f"{number}a" * 32,
                     source="data/flights/*.parquet",
-                    files=[FileEntry(path="01.parquet", digest=DIGEST, size=9_300_000)],
+                    file_count=1,
                     rows=336_776,
                     size=9_300_000 * number,
                     columns=[

@@ -12,8 +12,8 @@ from blake3 import blake3
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import NotFound
 from thrive.domain.identifiers import is_digest, new_id
-from thrive.store.blobs.disk import clone, full_disk, sync_folder, write_all
 from thrive.store.blobs.copying import BESIDE, copy_beside
+from thrive.store.blobs.disk import clone, full_disk, sync_folder, write_all
 from thrive.store.blobs.port import READ_SIZE, Guarantees, Watch, damaged, missing, relative_name
 
 _SETTLED_S = 60

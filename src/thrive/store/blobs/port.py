@@ -63,6 +63,13 @@ class BlobReader(Protocol):
         """Bring blobs to this host, several at a time; raises NotFound."""
         ...
 
+    def local_path(self, digest: str) -> Path | None:
+        """Return the path of a checked local file to map into memory, or None if there is none.
+
+        The file belongs to the store: read it, never write it.
+        """
+        ...
+
 
 class BlobWriter(Protocol):
     """Whatever keeps bytes."""
@@ -79,13 +86,6 @@ class BlobStore(BlobReader, BlobWriter, Protocol):
         """Keep a copy of the file's bytes and return their digest; the file may change later.
 
         `watch` is given the bytes that are kept, block by block.
-        """
-        ...
-
-    def local_path(self, digest: str) -> Path | None:
-        """Return the path of a checked local file to map into memory, or None if there is none.
-
-        The file belongs to the store: read it, never write it.
         """
         ...
 

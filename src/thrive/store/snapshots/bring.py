@@ -7,7 +7,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from thrive.domain.errors import Damaged
-from thrive.store.blobs import BlobStore, FolderBlobs
+from thrive.store.blobs import BlobReader, BlobStore, FolderBlobs
 from thrive.store.blobs.disk import write_all
 from thrive.store.blobs.port import READ_SIZE
 from thrive.store.snapshots.manifest import manifest_blobs, read_snapshot
@@ -18,7 +18,7 @@ ASSEMBLED = "assembled"
 """The folder, inside that of this host's blobs, for files that were put together from parts."""
 
 
-def all_blobs(blobs: BlobStore, manifest: str, snapshot: Snapshot | None = None) -> set[str]:
+def all_blobs(blobs: BlobReader, manifest: str, snapshot: Snapshot | None = None) -> set[str]:
     """Return every blob that a snapshot needs: its manifest, its files, packs, recipes and pieces.
 
     Raises:
@@ -29,7 +29,7 @@ def all_blobs(blobs: BlobStore, manifest: str, snapshot: Snapshot | None = None)
     return manifest_blobs(blobs, manifest) | parts_of(blobs, snapshot)
 
 
-def parts_of(blobs: BlobStore, snapshot: Snapshot) -> set[str]:
+def parts_of(blobs: BlobReader, snapshot: Snapshot) -> set[str]:
     """Return the blobs that hold a snapshot's files; raises as `all_blobs` does."""
     named = snapshot.blobs()
     recipes = {place[0].hex() for place in snapshot.places if place and place[1] == PIECES}
@@ -39,7 +39,7 @@ def parts_of(blobs: BlobStore, snapshot: Snapshot) -> set[str]:
     return named
 
 
-def fetch_all(blobs: BlobStore, manifest: str) -> None:
+def fetch_all(blobs: BlobReader, manifest: str) -> None:
     """Bring every blob of a snapshot to this host; raises as `all_blobs` does."""
     blobs.fetch(*all_blobs(blobs, manifest))
 
@@ -84,13 +84,13 @@ def _local_file(
     return assembled.local_path(name)
 
 
-def _own(blobs: BlobStore, name: str) -> Path:
+def _own(blobs: BlobReader, name: str) -> Path:
     path = blobs.local_path(name)
     assert path is not None, "every store keeps local files"
     return path
 
 
-def extents_of(blobs: BlobStore, size: int, place: Place) -> Sequence[tuple[str, int, int]]:
+def extents_of(blobs: BlobReader, size: int, place: Place) -> Sequence[tuple[str, int, int]]:
     """Return the runs of bytes that make a file which has no blob of its own."""
     assert place is not None, "it has one"
     blob, offset = place
@@ -99,17 +99,18 @@ def extents_of(blobs: BlobStore, size: int, place: Place) -> Sequence[tuple[str,
     return list(read_recipe(blobs, blob.hex()).extents())
 
 
-def read_extents(blobs: BlobStore, extents: Sequence[tuple[str, int, int]]) -> Iterator[bytes]:
+def read_extents(blobs: BlobReader, extents: Sequence[tuple[str, int, int]]) -> Iterator[bytes]:
     """Yield the bytes of runs, block by block; who takes them verifies the whole."""
     paths = {blob: _own(blobs, blob) for blob in dict.fromkeys(extent[0] for extent in extents)}
     for blob, offset, length in extents:
         with paths[blob].open("rb") as file:
             file.seek(offset)
-            while length:
-                block = file.read(min(length, READ_SIZE))
+            left = length
+            while left:
+                block = file.read(min(left, READ_SIZE))
                 if not block:
                     raise Damaged(f"Blob {blob[:12]} is shorter than it was.", "thrive doctor")
-                length -= len(block)
+                left -= len(block)
                 yield block
 
 
@@ -120,7 +121,7 @@ class PackReader:
         blobs: where the packs are.
     """
 
-    def __init__(self, blobs: BlobStore) -> None:
+    def __init__(self, blobs: BlobReader) -> None:
         self._blobs = blobs
         self._handles: dict[bytes, int] = {}
 

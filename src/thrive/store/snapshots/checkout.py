@@ -187,11 +187,11 @@ class _Folders:
         try:
             write_all(handle, data)
         except BaseException:
-            os.unlink(partial, dir_fd=self._handle)  # noqa: PTH108 - by folder handle
+            os.unlink(partial, dir_fd=self._handle)
             raise
         finally:
             os.close(handle)
-        os.rename(partial, name, src_dir_fd=self._handle, dst_dir_fd=self._handle)  # noqa: PTH104 - same
+        os.rename(partial, name, src_dir_fd=self._handle, dst_dir_fd=self._handle)
 
     def _enter(self, parent: str) -> None:
         self.close()
@@ -222,14 +222,16 @@ def _write_large(snapshot: Snapshot, number: int, blobs: BlobReader, folder: Pat
                 write_all(handle, block)
         finally:
             os.close(handle)
-        if hasher.digest() != digest:
-            raise Damaged(
-                f"The stored parts of {snapshot.paths[number]} are damaged.", "thrive doctor"
-            )
+        _verify(hasher.digest() == digest, snapshot.paths[number])
         partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _verify(is_sound: bool, path: str) -> None:
+    if not is_sound:
+        raise Damaged(f"The stored parts of {path} are damaged.", "thrive doctor")
 
 
 def _remember(folder: Path, snapshot: Snapshot, cache: StateCache) -> None:

@@ -1,4 +1,4 @@
-"""Keeping a source's files: what is known is not read, small files go into packs, large into chunks.
+"""Keeping files: what is known is not read, small ones go into packs, large ones into chunks.
 
 Every step that is durable is written into a journal beside the state cache, so that a reading that
 was broken off goes on where it was.
@@ -12,10 +12,10 @@ import msgspec
 
 from thrive.domain.errors import Conflict, NotFound
 from thrive.store.blobs import BlobStore
+from thrive.store.snapshots.chunker import CHUNKER
 from thrive.store.snapshots.journal import Journal
 from thrive.store.snapshots.packs import Packer
 from thrive.store.snapshots.recipes import MOST_BLOBS, keep_pieces, keep_whole, read_recipe
-from thrive.store.snapshots.chunker import CHUNKER
 from thrive.store.snapshots.snapshot import PIECES, Place, Snapshot
 from thrive.store.snapshots.walk import State, state_of
 

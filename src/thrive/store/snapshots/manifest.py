@@ -9,6 +9,7 @@ are stored once.
 from collections.abc import Iterator
 
 import msgspec
+from blake3 import blake3
 
 from thrive.domain.dataset import FileEntry
 from thrive.domain.errors import Damaged, InfrastructureError
@@ -73,11 +74,13 @@ def write_manifest(snapshot: Snapshot, blobs: BlobWriter) -> Written:
     if len(snapshot) <= PLAIN_FILES and not any(snapshot.places):
         plain = blobs.put(listing)
         return Written(name=plain, manifest=plain, blobs={plain})
-    name = snapshot.name()
+    name = blake3(listing).hexdigest()
     leaves = [_write_leaf(snapshot, first, end, blobs) for first, end in _cuts(snapshot.digests)]
     root = _Root(format=FORMAT, name=name, files=len(snapshot), size=snapshot.size, leaves=leaves)
     manifest = blobs.put(msgspec.json.encode(root))
-    return Written(name=name, manifest=manifest, blobs={manifest, *(each.digest for each in leaves)})
+    return Written(
+        name=name, manifest=manifest, blobs={manifest, *(each.digest for each in leaves)}
+    )
 
 
 def _cuts(digests: list[bytes]) -> Iterator[tuple[int, int]]:

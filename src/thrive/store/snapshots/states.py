@@ -49,6 +49,8 @@ class Remembered:
 
     def digests(self) -> dict[State, bytes]:
         """Return the digest of each state that is known."""
+        if not self._states:
+            return {}
         states = msgspec.msgpack.decode(self._states, type=list[State])
         digests = self._digests
         return {
@@ -68,12 +70,12 @@ class StateCache:
     """
 
     def __init__(self, folder: Path, source: str) -> None:
-        self._path = folder / blake3(source.encode(errors="surrogateescape")).hexdigest()
+        self.path = folder / blake3(source.encode(errors="surrogateescape")).hexdigest()
 
     def load(self) -> Remembered:
         """Return what is remembered: nothing if there is no file, or a damaged one."""
         try:
-            data = self._path.read_bytes()
+            data = self.path.read_bytes()
         except FileNotFoundError:
             return _NOTHING
         if blake3(data[32:]).digest() != data[:32]:
@@ -92,7 +94,9 @@ class StateCache:
             digests: what was read.
             started_ns: when the walk began, nanoseconds since 1970.
         """
-        settled = [state if _is_settled(state, started_ns) else _forgotten(state) for state in states]
+        settled = [
+            state if _is_settled(state, started_ns) else _forgotten(state) for state in states
+        ]
         kept = _Kept(
             format=FORMAT,
             name=name,
@@ -100,10 +104,10 @@ class StateCache:
             digests=b"".join(digests),
         )
         data = msgspec.msgpack.encode(kept)
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = self._path.with_name(f"{self._path.name}.{new_id()}")
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = self.path.with_name(f"{self.path.name}.{new_id()}")
         unfinished.write_bytes(blake3(data).digest() + data)
-        unfinished.replace(self._path)
+        unfinished.replace(self.path)
 
 
 def _is_settled(state: State, started_ns: int) -> bool:

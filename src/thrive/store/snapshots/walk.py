@@ -50,7 +50,7 @@ def _walk(handle: int, prefix: str, found: list[State]) -> None:
 
 def _add(handle: int, prefix: str, name: str, found: list[State]) -> None:
     try:
-        seen = os.stat(name, dir_fd=handle)  # noqa: PTH116 - by folder handle: half the time
+        seen = os.stat(name, dir_fd=handle)
     except FileNotFoundError:
         return  # it went meanwhile, or a link leads nowhere
     if stat.S_ISREG(seen.st_mode):

@@ -10,7 +10,7 @@ it; `resolve` turns the words of a contract into files; `scan` reads files lazil
 """
 
 from thrive.store.sources.bring import Brought, Reach, brought, mark_of
-from thrive.store.sources.kinds import FileKind, file_kind
+from thrive.store.sources.kinds import FileKind, file_kind, is_table_name
 from thrive.store.sources.resolve import resolve
 from thrive.store.sources.scan import ReadOptions, scan
 
@@ -21,6 +21,7 @@ __all__ = [
     "ReadOptions",
     "brought",
     "file_kind",
+    "is_table_name",
     "mark_of",
     "resolve",
     "scan",

@@ -25,8 +25,14 @@ _SUFFIXES = {
     ".jsonl": FileKind.JSONL,
     ".ndjson": FileKind.JSONL,
 }
+_ENDINGS = tuple(_SUFFIXES)
 SUPPORTED = ", ".join(_SUFFIXES)
 """The endings of names that are read, for messages."""
+
+
+def is_table_name(name: str) -> bool:
+    """Tell whether a file's name says that it can be read as a table."""
+    return name.lower().endswith(_ENDINGS)
 
 
 def known_kind(path: Path) -> FileKind | None:

@@ -34,7 +34,7 @@ dataset_versions = Table(
     key_number("version"),
     digest("digest"),
     text("source"),
-    value("files"),
+    number("file_count"),
     number("rows"),
     number("size"),
     value("columns"),
@@ -45,6 +45,7 @@ dataset_versions = Table(
     flag("trainable"),
     Column("made_by", short_text(32), nullable=True),
     flag("replay"),
+    digest("manifest"),
     Index("ix_dataset_versions_project_id_digest", "project_id", "digest"),
 )
 

@@ -1,0 +1,100 @@
+"""Keeping what was found at a source in a project's store: only what is new is read and written."""
+
+from collections.abc import Callable
+from functools import cache
+
+import msgspec
+
+from thrive.data.files import Found
+from thrive.domain.dataset import DatasetVersion
+from thrive.operations import Context
+from thrive.store import datasets
+from thrive.store.home import Home
+from thrive.store.snapshots.journal import Journal
+from thrive.store.snapshots.keep import Earlier, Kept, Source, keep_files
+from thrive.store.snapshots.manifest import read_snapshot
+from thrive.store.snapshots.snapshot import Snapshot
+from thrive.store.snapshots.states import StateCache
+
+LOOKED_BACK = 16
+"""Versions of a dataset whose content is not stored again."""
+
+
+def state_cache(home: Home, place: str) -> StateCache:
+    """Return what is remembered of the files at a place."""
+    return StateCache(home.cache_folder / "states", place)
+
+
+class Keeping(msgspec.Struct, frozen=True):
+    """Files that were kept, and how to remember them once a version names them."""
+
+    kept: Kept
+    found: Found
+    cache: StateCache
+    journal: Journal
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The files."""
+        return self.kept.snapshot
+
+    def remember(self, name: str) -> None:
+        """Remember the files as those of the snapshot `name`: it is stored for good."""
+        if self.found.lasting:
+            digests = self.snapshot.digests
+            self.cache.save(name, self.kept.states, digests, self.found.started_ns)
+        self.journal.remove()
+
+
+def keep_found(ctx: Context, name: str, found: Found, share: float) -> Keeping:
+    """Keep the files of a dataset's source.
+
+    Args:
+        ctx: the project.
+        name: the dataset.
+        found: the files.
+        share: the share of the whole work that this is, for the progress bar.
+
+    Raises:
+        Conflict: a file does not stop changing.
+        DiskFull: there is no space.
+    """
+    states = state_cache(ctx.home, found.place)
+    journal = Journal(states.path.with_suffix(".journal"))
+    remembered = states.load()
+    with ctx.read() as tx:
+        versions = datasets.versions(tx, ctx.project_id, name)
+    same = next((each for each in versions if each.digest == remembered.name), None)
+    if same is not None and remembered.is_same(found.states):
+        kept = Kept(read_snapshot(ctx.home.blobs, same.listed_in), found.states)
+        return Keeping(kept, found, states, journal)
+
+    def report(done: int, of: int, path: str) -> None:
+        ctx.progress(share * done / of, f"storing {path}")
+
+    kept = keep_files(
+        ctx.home.blobs,
+        Source(found.states, found.locate),
+        remembered.digests(),
+        _earlier(ctx, versions[:LOOKED_BACK]),
+        journal,
+        report,
+    )
+    return Keeping(kept, found, states, journal)
+
+
+def _earlier(ctx: Context, versions: list[DatasetVersion]) -> Earlier:
+    return Earlier([read_snapshot(ctx.home.blobs, each.listed_in) for each in versions])
+
+
+def stored_contents(ctx: Context, name: str) -> Callable[[bytes], bool]:
+    """Return what tells whether a content (32 bytes) is stored in any version of a dataset."""
+
+    @cache
+    def contents() -> set[bytes]:
+        with ctx.read() as tx:
+            versions = datasets.versions(tx, ctx.project_id, name)
+        snapshots = (read_snapshot(ctx.home.blobs, each.listed_in) for each in versions)
+        return {digest for snapshot in snapshots for digest in snapshot.digests}
+
+    return lambda digest: digest in contents()
