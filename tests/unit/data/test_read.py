@@ -10,6 +10,7 @@ from thrive.data.operations import add, checkout, diff
 from thrive.data.reading import find_version, split_name
 from thrive.domain.errors import Conflict, Damaged, NotFound, Refused, UsageError
 from thrive.engines import channel
+from thrive.store.snapshots.snapshot import Snapshot
 
 
 class FakeRun:

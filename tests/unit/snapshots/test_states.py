@@ -1,0 +1,76 @@
+"""An unchanged folder is known by its states; what could have changed unseen is not."""
+
+import os
+
+from thrive.store.snapshots.states import StateCache
+from thrive.store.snapshots.walk import walk
+
+
+def remember(cache, folder, started: int) -> list:
+    states = walk(str(folder))
+    cache.save("ab" * 32, states, [bytes([n]) * 32 for n in range(len(states))], started)
+    return states
+
+
+def test_what_is_settled_is_known_again(tmp_path, folder, later):
+    (folder / "a.txt").write_bytes(b"one")
+    (folder / "b").mkdir()
+    (folder / "b" / "c.txt").write_bytes(b"two")
+    cache = StateCache(tmp_path / "states", str(folder))
+    states = remember(cache, folder, later)
+    found = cache.load()
+    assert found.is_same(walk(str(folder)))
+    assert found.digests() == {states[0]: b"\0" * 32, states[1]: b"\1" * 32}
+    (folder / "b" / "d.txt").touch()
+    assert not found.is_same(walk(str(folder)))
+
+
+def test_an_edit_that_keeps_size_and_time_is_seen(tmp_path, folder, later):
+    path = folder / "a.txt"
+    path.write_bytes(b"one")
+    cache = StateCache(tmp_path / "states", str(folder))
+    remember(cache, folder, later)
+    seen = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert not cache.load().is_same(walk(str(folder)))
+
+
+def test_a_file_written_just_before_it_was_read_is_read_again(tmp_path, folder):
+    path = folder / "a.txt"
+    path.write_bytes(b"one")
+    cache = StateCache(tmp_path / "states", str(folder))
+    states = remember(cache, folder, path.stat().st_mtime_ns + 1000)
+    assert not cache.load().is_same(states)
+    assert states[0] not in cache.load().digests()
+
+
+def test_whole_seconds_need_a_longer_wait(tmp_path, folder, monkeypatch):
+    second = 1_700_000_000_000_000_000
+    coarse = [("a.txt", 3, second, second, 1)]
+    cache = StateCache(tmp_path / "states", str(folder))
+    for after, known in ((1_000_000_000, False), (2_500_000_000, True)):
+        cache.save("ab" * 32, coarse, [b"\0" * 32], second + after)
+        assert cache.load().is_same(coarse) is known
+
+
+def test_a_damaged_or_missing_cache_is_nothing(tmp_path, folder, later):
+    cache = StateCache(tmp_path / "states", str(folder))
+    assert cache.load().digests() == {}
+    (folder / "a.txt").write_bytes(b"one")
+    remember(cache, folder, later)
+    cache.path.write_bytes(cache.path.read_bytes()[:-1] + b"\xff")
+    assert cache.load().digests() == {}
+    cache.path.write_bytes(b"")
+    assert cache.load().digests() == {}
+
+
+def test_hidden_files_and_links_to_folders_stay_outside(folder):
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").touch()
+    (folder / "real.txt").write_bytes(b"x")
+    (folder / "link.txt").symlink_to(folder / "real.txt")
+    (folder / "broken").symlink_to(folder / "nowhere")
+    (folder / "around").symlink_to(folder)
+    os.mkfifo(folder / "pipe")
+    assert [state[0] for state in walk(str(folder))] == ["link.txt", "real.txt"]
