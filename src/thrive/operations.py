@@ -5,6 +5,8 @@ permission check and the audit row. The function takes a `Context` first; its po
 parameters are the command's arguments, its keyword-only parameters the command's options; its
 docstring is their help. It returns a domain value and never prints.
 
+The database is imported by those who open one: start-up is a feature.
+
 Kinds: `call` returns at once; `job` is long work that a worker executes; `stream` yields events;
 `client` reads local files and has no route.
 """
@@ -16,15 +18,16 @@ from contextlib import contextmanager
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
 from thrive.domain.actor import Actor, Role
 from thrive.domain.errors import NotFound, Refused, UsageError
-from thrive.store import audit, changes
-from thrive.store.database import Tx
-from thrive.store.home import Home
+
+if TYPE_CHECKING:
+    from thrive.store.database import Tx
+    from thrive.store.home import Home
 
 F = TypeVar("F", bound=Callable[..., Any])
 Progress = Callable[[float, str], None]
@@ -178,7 +181,7 @@ class Context:
 
     def __init__(
         self,
-        home: Home,
+        home: "Home",
         actor: Actor,
         *,
         folder: Path | None = None,
@@ -230,19 +233,21 @@ class Context:
         )
 
     @contextmanager
-    def read(self) -> Generator[Tx]:
+    def read(self) -> "Generator[Tx]":
         """Open a reading transaction."""
         with self.home.read() as tx:
             yield tx
 
     @contextmanager
-    def write(self, subject: str, **detail: Any) -> Generator[Tx]:
+    def write(self, subject: str, **detail: Any) -> "Generator[Tx]":
         """Open a transaction for a state change: its audit row and its change row come with it.
 
         Args:
             subject: what changes, as `kind:id`, e.g. `alert:0192...`.
             detail: what an auditor should see of it; JSON values, never secrets.
         """
+        from thrive.store import audit
+
         with self.home.write() as tx:
             audit.lock_head(tx, self.project_id)
             yield tx
@@ -257,14 +262,16 @@ class Context:
             _announce(tx, self.project_id, subject)
 
     @contextmanager
-    def observe(self, subject: str) -> Generator[Tx]:
+    def observe(self, subject: str) -> "Generator[Tx]":
         """Open a transaction for an observation (metrics, outcomes): a change row, no audit row."""
         with self.home.write() as tx:
             yield tx
             _announce(tx, self.project_id, subject)
 
 
-def _announce(tx: Tx, project_id: str, subject: str) -> None:
+def _announce(tx: "Tx", project_id: str, subject: str) -> None:
+    from thrive.store import changes
+
     kind, _, subject_id = subject.partition(":")
     changes.append(tx, project_id, kind, subject_id)
 

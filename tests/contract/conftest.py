@@ -8,8 +8,9 @@ from tests.servers import PostgresServer, S3Server, postgresql_server, s3_server
 
 from thrive.domain.identifiers import new_id
 from thrive.store.database import Database
-from thrive.store.home import FOLDER, Home, connect_home, create_home
+from thrive.store.home import Home, connect_home, create_home
 from thrive.store.migrations import migrate
+from thrive.store.place import FOLDER
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,8 @@ from thrive.flows import backups
 from thrive.operations import Context
 from thrive.store import audit, changes, projects, runs
 from thrive.store.blobs import ObjectBlobs
-from thrive.store.home import FOLDER, Home, connect_home, create_home, open_home
+from thrive.store.home import Home, connect_home, create_home, open_home
+from thrive.store.place import FOLDER
 from thrive.store.tables import metadata
 
 

@@ -38,8 +38,9 @@ from thrive.store import (
     worker_numbers,
 )
 from thrive.store.database import Database
-from thrive.store.home import FOLDER, Home, connect_home, open_home
+from thrive.store.home import Home, connect_home, open_home
 from thrive.store.migrations import HEAD, schema_of
+from thrive.store.place import FOLDER
 
 
 @pytest.fixture

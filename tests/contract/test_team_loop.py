@@ -17,7 +17,8 @@ from thrive.gates.operations import run as judge
 from thrive.operations import Context
 from thrive.store import audit, datasets, models
 from thrive.store.blobs import ObjectBlobs
-from thrive.store.home import FOLDER, open_home
+from thrive.store.home import open_home
+from thrive.store.place import FOLDER
 from thrive.store.snapshots.manifest import read_snapshot
 
 CONTRACT = """\

@@ -12,7 +12,8 @@ from thrive.client.remote import connect
 from thrive.domain.actor import local_actor
 from thrive.operations import Context
 from thrive.store import jobs, references
-from thrive.store.home import FOLDER, connect_home
+from thrive.store.home import connect_home
+from thrive.store.place import FOLDER
 from thrive.store.uploads import KIND
 
 SECONDS = 60

@@ -5,17 +5,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from thrive.cli.parse import parse
 from thrive.cli.progress import ProgressLine
 from thrive.cli.render import Style, render
 from thrive.cli.safe import printable
+from thrive.cli.simple import parse_simply
 from thrive.cli.table import COMMANDS
 from thrive.cli.words import Line
 from thrive.client.local_server import find_local_server
 from thrive.domain.errors import UsageError
 from thrive.flows.workspace import local_context
 from thrive.operations import Context, Kind, Operation, convert_arguments, find_operation, invoke
-from thrive.store.home import FOLDER
+from thrive.store.place import FOLDER
 
 
 def execute(line: Line) -> int:
@@ -25,7 +25,7 @@ def execute(line: Line) -> int:
     """
     import_module(COMMANDS[line.command].module)
     operation = find_operation(line.command)
-    arguments = convert_arguments(operation, parse(operation, line.rest))
+    arguments = convert_arguments(operation, _parsed(operation, line.rest))
     with ProgressLine() as progress:
         context = local_context(line.home or Path.cwd(), progress)
         try:
@@ -41,6 +41,12 @@ def execute(line: Line) -> int:
     if not line.as_json:
         _print_hint(operation, result)
     return int(getattr(result, "exit_code", 0))
+
+
+def _parsed(operation: Operation, words: list[str]) -> dict[str, Any]:
+    """Return the arguments that words give; plain ones are read without importing cyclopts."""
+    plain = parse_simply(operation, words)
+    return import_module("thrive.cli.parse").parse(operation, words) if plain is None else plain
 
 
 def _server(line: Line, context: Context, operation: Operation, arguments: dict[str, Any]) -> Any:

@@ -18,8 +18,7 @@ from thrive.client.blobs import RemoteBlobs
 from thrive.client.serving_host import serve_remote
 from thrive.data.adding import deliver
 from thrive.data.diff_page import as_html
-from thrive.data.files import Found
-from thrive.data.lockfile import LOCK_FILE, pin, read_lock
+from thrive.data.lockfile import pin
 from thrive.data.operations import AddedVersion, CheckedOut
 from thrive.data.reading import split_name
 from thrive.data.wanted import wanted_in
@@ -29,11 +28,13 @@ from thrive.domain.errors import NotFound
 from thrive.feedback.files import read_outcomes
 from thrive.operations import Progress
 from thrive.settings import read_settings
-from thrive.store.home import FOLDER, find_project_folder, object_endpoint
+from thrive.store.home import object_endpoint
+from thrive.store.pins import LOCK_FILE, read_lock
+from thrive.store.place import FOLDER, find_project_folder
 from thrive.store.snapshots.checkout import Target, check_out
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.snapshot import Snapshot
-from thrive.store.sources import Reach
+from thrive.store.sources import Found, Reach
 from thrive.tracking.code import record_code
 from thrive.training.config import read_config
 from thrive.training.discover import find_file

@@ -26,7 +26,7 @@ from thrive.flows.catalogue import Catalogue
 from thrive.flows.workspace import Namespaces
 from thrive.operations import Kind, Operation, Progress, convert_arguments
 from thrive.settings import read_settings
-from thrive.store.home import FOLDER, find_project_folder
+from thrive.store.place import FOLDER, find_project_folder
 
 FIRST_LOOK_S = 0.05
 LONGEST_LOOK_S = 1.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from thrive.data.checks import FAIL
-from thrive.data.files import Found, found_files, profile_of_files
+from thrive.data.files import profile_of_files
 from thrive.data.keeping import Keeping, keep_found
 from thrive.data.tables import SAMPLE_ROWS, scan_files, suffix_of
 from thrive.data.wanted import MEMORY, Wanted
@@ -23,7 +23,8 @@ from thrive.store.database import Tx
 from thrive.store.snapshots.bring import local_files, parts_of
 from thrive.store.snapshots.manifest import Written, write_manifest
 from thrive.store.snapshots.snapshot import Snapshot
-from thrive.store.sources import Reach, brought
+from thrive.store.snapshots.states import remember_source
+from thrive.store.sources import Found, Reach, brought, found_files
 
 if TYPE_CHECKING:
     from thrive.data.measuring import Known, Reading, Terms
@@ -69,6 +70,8 @@ def add_version(ctx: Context, wanted: Wanted) -> tuple[DatasetVersion, bool]:
     delivery = deliver(wanted, reach_of(ctx), keep)
     version, is_new = make_version(ctx, wanted, delivery)
     kept[0].remember(version.digest)
+    if wanted.asked != MEMORY:
+        remember_source(ctx.home.folder, wanted.name, wanted.asked)
     return version, is_new
 
 

@@ -5,24 +5,18 @@ from functools import cache
 
 import msgspec
 
-from thrive.data.files import Found
 from thrive.domain.dataset import DatasetVersion
 from thrive.operations import Context
 from thrive.store import datasets
-from thrive.store.home import Home
 from thrive.store.snapshots.journal import Journal
 from thrive.store.snapshots.keep import Earlier, Kept, Source, keep_files
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.snapshot import Snapshot
-from thrive.store.snapshots.states import StateCache
+from thrive.store.snapshots.states import StateCache, state_cache
+from thrive.store.sources import Found
 
 LOOKED_BACK = 16
 """Versions of a dataset whose content is not stored again."""
-
-
-def state_cache(home: Home, place: str) -> StateCache:
-    """Return what is remembered of the files at a place."""
-    return StateCache(home.cache_folder / "states", place)
 
 
 class Keeping(msgspec.Struct, frozen=True):
@@ -59,7 +53,7 @@ def keep_found(ctx: Context, name: str, found: Found, share: float) -> Keeping:
         Conflict: a file does not stop changing.
         DiskFull: there is no space.
     """
-    states = state_cache(ctx.home, found.place)
+    states = state_cache(ctx.home.folder, found.place)
     journal = Journal(states.path.with_suffix(".journal"))
     remembered = states.load()
     with ctx.read() as tx:

@@ -13,8 +13,8 @@ from thrive.data.adding import Delivery, add_version, make_version
 from thrive.data.checks import FAIL, PASS
 from thrive.data.diff import VersionDiff, diff_tables
 from thrive.data.diff_page import as_html
-from thrive.data.files import is_table, read_manifest
-from thrive.data.keeping import state_cache, stored_contents
+from thrive.data.files import read_manifest
+from thrive.data.keeping import stored_contents
 from thrive.data.lineage import counted
 from thrive.data.lockfile import pin
 from thrive.data.measuring import SCHEMA
@@ -29,6 +29,8 @@ from thrive.store import datasets, uploads
 from thrive.store.snapshots.checkout import Target, check_out
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.snapshot import Snapshot
+from thrive.store.snapshots.states import state_cache
+from thrive.store.sources import is_table
 
 
 class AddedVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -465,7 +467,7 @@ def checkout(ctx: Context, name: str, *, to: Path) -> CheckedOut:
     version = find_version(ctx, name)
     folder = Path(os.path.normpath(ctx.local_folder() / to))
     target = Target(
-        folder, state_cache(ctx.home, str(folder)), stored_contents(ctx, version.dataset)
+        folder, state_cache(ctx.home.folder, str(folder)), stored_contents(ctx, version.dataset)
     )
     snapshot = read_snapshot(ctx.home.blobs, version.listed_in)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from thrive.data.frames import Form, given
-from thrive.data.lockfile import read_lock
 from thrive.data.projection import watched
 from thrive.data.tables import scan_files
 from thrive.domain.actor import local_actor
@@ -18,7 +17,9 @@ from thrive.engines import channel
 from thrive.operations import Context
 from thrive.store import datasets
 from thrive.store.blobs import BlobStore, open_blobs
-from thrive.store.home import FOLDER, find_project_folder, open_home
+from thrive.store.home import open_home
+from thrive.store.pins import read_lock
+from thrive.store.place import FOLDER, find_project_folder
 from thrive.store.snapshots.bring import local_files
 from thrive.store.snapshots.checkout import Target, check_out
 from thrive.store.snapshots.manifest import read_snapshot

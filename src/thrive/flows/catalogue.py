@@ -21,6 +21,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.act",
     "thrive.flows.backups",
     "thrive.flows.controller",
+    "thrive.flows.data_status",
     "thrive.flows.doctor",
     "thrive.flows.feature_check",
     "thrive.flows.features",

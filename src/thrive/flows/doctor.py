@@ -14,8 +14,9 @@ from thrive.flows.project import in_git
 from thrive.operations import Context, Kind, operation
 from thrive.store import audit, references
 from thrive.store.filesystems import NETWORK, file_system_of
-from thrive.store.home import FOLDER, migrate_home
+from thrive.store.home import migrate_home
 from thrive.store.lock import FileLock
+from thrive.store.place import FOLDER
 
 _Examine = Callable[[Context, Path], tuple["Health", str, str]]
 

@@ -12,8 +12,9 @@ from thrive.domain.clock import ClockMode, machine_now
 from thrive.domain.errors import NotFound
 from thrive.domain.features import FeatureView
 from thrive.store import features
-from thrive.store.home import Home, find_project_folder, open_home
+from thrive.store.home import Home, open_home
 from thrive.store.online import Lookup, OnlineRows, open_online
+from thrive.store.place import find_project_folder
 
 LOOK_EVERY_S = 1.0
 """How often a reader asks whether a view has a new version."""

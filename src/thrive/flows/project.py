@@ -18,7 +18,8 @@ from thrive.domain.identifiers import NAME_PATTERN
 from thrive.flows.data_use import present_problems
 from thrive.operations import Context, Kind, operation
 from thrive.store import projects
-from thrive.store.home import FOLDER, connect_home, create_home
+from thrive.store.home import connect_home, create_home
+from thrive.store.place import FOLDER
 
 DATA_PATTERNS = ("*.parquet", "*.csv", "*.csv.gz", "*.zip", "*.jsonl")
 

@@ -22,7 +22,7 @@ from thrive.features.join import IN_MEMORY, add_on_demand, cells_of, join_views
 from thrive.features.rows import NormalRows, normal_rows
 from thrive.operations import Context
 from thrive.store import column_labels, datasets
-from thrive.store.home import FOLDER, find_project_folder
+from thrive.store.place import FOLDER, find_project_folder
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,13 +9,16 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from thrive.domain.actor import Actor, local_actor
 from thrive.domain.errors import NotFound, UsageError
 from thrive.flows.catalogue import Catalogue
 from thrive.operations import Context, Operation, Progress, convert_arguments, invoke
-from thrive.store.home import Home, find_project_folder, open_home
+from thrive.store.place import find_project_folder
+
+if TYPE_CHECKING:
+    from thrive.store.home import Home
 
 Invoke = Callable[[str, dict[str, Any]], Any]
 
@@ -170,6 +173,8 @@ def open(folder: str | Path = ".") -> Workspace:  # noqa: A001 - thrive.open is 
         >>> with thrive.open() as workspace:  # doctest: +SKIP
         ...     workspace.data.list()
     """
+    from thrive.store.home import open_home
+
     project = find_project_folder(Path(folder).resolve())
     return Workspace(Context(open_home(project), local_user(), folder=project))
 
@@ -182,7 +187,7 @@ def local_user() -> Actor:
         return local_actor(f"uid-{os.getuid()}")
 
 
-class DeferredHome(Home):
+class DeferredHome:
     """A home that is opened when it is first used, so that `init` and `doctor` start without one.
 
     Args:
@@ -191,17 +196,21 @@ class DeferredHome(Home):
 
     def __init__(self, project_folder: Path) -> None:
         self._project_folder = project_folder
+        self._opened: Home | None = None
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        vars(self).update(vars(open_home(self._project_folder)))
-        return vars(self)[name]
+        if self._opened is None:
+            from thrive.store.home import open_home
+
+            self._opened = open_home(self._project_folder)
+        return getattr(self._opened, name)
 
     def close(self) -> None:
         """Close the database's connections, if any were opened."""
-        if "database" in vars(self):
-            super().close()
+        if self._opened is not None:
+            self._opened.close()
 
 
 def local_context(start: Path, progress: Progress | None = None) -> Context:
@@ -217,4 +226,5 @@ def local_context(start: Path, progress: Progress | None = None) -> Context:
     except NotFound:
         folder = start
     reporting: dict[str, Any] = {} if progress is None else {"progress": progress}
-    return Context(DeferredHome(folder), local_user(), folder=folder, **reporting)
+    home = cast("Home", DeferredHome(folder))
+    return Context(home, local_user(), folder=folder, **reporting)

@@ -8,7 +8,8 @@ from thrive.domain.actor import KEEPERS
 from thrive.domain.errors import Conflict, UsageError
 from thrive.domain.identifiers import checked_name
 from thrive.operations import Context, Kind, operation
-from thrive.store.home import FOLDER, connect_home
+from thrive.store.home import connect_home
+from thrive.store.place import FOLDER
 
 
 class ServerStopped(msgspec.Struct, frozen=True, kw_only=True):

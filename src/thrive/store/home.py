@@ -23,8 +23,8 @@ from thrive.store.database import Database, Tx
 from thrive.store.filesystems import refuse_network_file_system
 from thrive.store.lock import FileLock
 from thrive.store.migrations import migrate, refuse_other_schema
+from thrive.store.place import FOLDER
 
-FOLDER = ".thrive"
 HOME_RECORD = "home.json"
 """Says of a home's folder which project it is of, and where its stores are."""
 HOST_RECORD = "host.json"
@@ -376,15 +376,3 @@ def _database(folder: Path, record: dict[str, object]) -> Database:
     if "database" in record:
         return Database(str(record["database"]))
     return Database(f"sqlite:///{folder / 'thrive.db'}", FileLock(folder / "lock"))
-
-
-def find_project_folder(start: Path) -> Path:
-    """Return the nearest folder upwards from `start` that holds a `thrive.toml`.
-
-    Raises:
-        NotFound: there is none up to the root.
-    """
-    for folder in (start, *start.parents):
-        if (folder / "thrive.toml").is_file():
-            return folder
-    raise NotFound(f"There is no thrive.toml in {start} or above it.", "thrive init")

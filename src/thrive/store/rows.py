@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from thrive.domain.errors import UsageError
 from thrive.store.database import Tx
@@ -89,7 +88,13 @@ def upsert(tx: Tx, project_id: str, table: sa.Table, struct: msgspec.Struct) -> 
 
 def _inserting(tx: Tx, table: sa.Table) -> Any:
     """Return an insertion of the database's own dialect: ON CONFLICT is no standard SQL."""
-    return sqlite.insert(table) if tx.dialect.name == "sqlite" else postgresql.insert(table)
+    if tx.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # who has none does not pay for it
+
+    return postgresql.insert(table)
 
 
 def replace(tx: Tx, project_id: str, table: sa.Table, struct: msgspec.Struct) -> int:

@@ -2,13 +2,13 @@
 
 import pytest
 
-from thrive.data.lockfile import read_lock
 from thrive.data.operations import add, log
 from thrive.data.refreshing import queue_refreshes, refresh
 from thrive.domain.clock import ClockMode, ClockState
 from thrive.domain.errors import NotFound, UsageError
 from thrive.flows.worker import worker
 from thrive.store import column_labels, projects
+from thrive.store.pins import read_lock
 
 
 def later(ctx, days: int) -> None:

@@ -57,6 +57,14 @@ class Remembered:
             state: digests[32 * number : 32 * number + 32] for number, state in enumerate(states)
         }
 
+    def files(self) -> dict[str, bytes]:
+        """Return the digest of each file as it was, by path."""
+        if not self._states:
+            return {}
+        states = msgspec.msgpack.decode(self._states, type=list[State])
+        parts = (self._digests[at : at + 32] for at in range(0, len(self._digests), 32))
+        return {state[0]: digest for state, digest in zip(states, parts, strict=True)}
+
 
 _NOTHING = Remembered("", b"", b"")
 
@@ -119,3 +127,36 @@ def _is_settled(state: State, started_ns: int) -> bool:
 
 def _forgotten(state: State) -> State:
     return (state[0], -1, 0, 0, 0)
+
+
+def state_cache(home_folder: Path, place: str) -> StateCache:
+    """Return what a home's folder remembers of the files at a place."""
+    return StateCache(home_folder / "cache" / "states", place)
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    dataset: str
+    source: str
+
+
+def remember_source(home_folder: Path, dataset: str, source: str) -> None:
+    """Remember where a dataset was last read from, as it was spelled."""
+    path = _source_path(home_folder, dataset)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{new_id()}")
+    unfinished.write_bytes(msgspec.json.encode(_Asked(dataset=dataset, source=source)))
+    unfinished.replace(path)
+
+
+def remembered_source(home_folder: Path, dataset: str) -> str:
+    """Return where a dataset was last read from; empty if this home does not remember."""
+    try:
+        return msgspec.json.decode(
+            _source_path(home_folder, dataset).read_bytes(), type=_Asked
+        ).source
+    except (FileNotFoundError, msgspec.DecodeError):
+        return ""
+
+
+def _source_path(home_folder: Path, dataset: str) -> Path:
+    return home_folder / "cache" / "sources" / blake3(dataset.encode()).hexdigest()

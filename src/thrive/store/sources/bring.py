@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from thrive.store.sources import delta, dvc, objects, sql
+from thrive.store.sources import delta, dvc, objects
 
 _URL = re.compile(r"(?:s3|gs|az|abfss?|https?)://", re.IGNORECASE)
 _QUERY = re.compile(
@@ -58,6 +58,14 @@ class Brought(msgspec.Struct, frozen=True, kw_only=True):
     mark: str = ""
 
 
+def is_local(source: str) -> bool:
+    """Tell whether a source is files of this machine, read where they are."""
+    elsewhere = (
+        _QUERY.fullmatch(source.strip()) or _URL.match(source) or source.startswith("delta:")
+    )
+    return not elsewhere and source != "memory" and not dvc.is_pin(source)
+
+
 def mark_of(source: str, reach: Reach) -> str:
     """Return what a source says of its content without being read: etags, a version, a hash.
 
@@ -90,6 +98,8 @@ def brought(source: str, reach: Reach) -> Generator[Brought]:
     with TemporaryDirectory(dir=reach.temporary, prefix="source-") as place:
         folder = Path(place)
         if query is not None:
+            from thrive.store.sources import sql  # it brings SQLAlchemy: others start without
+
             address = sql.address_of(query["name"], reach.connections, reach.base)
             sql.read(address, query["query"], folder / "rows.parquet")
             yield Brought(path=str(folder / "rows.parquet"), source=source)

@@ -1,0 +1,19 @@
+"""Where a project is on this machine: its folder, and the folder of its home in it."""
+
+from pathlib import Path
+
+from thrive.domain.errors import NotFound
+
+FOLDER = ".thrive"
+
+
+def find_project_folder(start: Path) -> Path:
+    """Return the nearest folder upwards from `start` that holds a `thrive.toml`.
+
+    Raises:
+        NotFound: there is none up to the root.
+    """
+    for folder in (start, *start.parents):
+        if (folder / "thrive.toml").is_file():
+            return folder
+    raise NotFound(f"There is no thrive.toml in {start} or above it.", "thrive init")
