@@ -183,7 +183,7 @@ def _known_of(ctx: Context, name: str, digest: str) -> "Known":
 
 def _keep_sketches(tx: Tx, ctx: Context, version: DatasetVersion) -> None:
     label = f"{version.dataset}@{version.version}"
-    references.add(tx, ctx.project_id, "profile", label, version.profile["sketches"])
+    references.add(tx, ctx.project_id, datasets.PROFILE_KIND, label, version.profile["sketches"])
 
 
 def _renewed(

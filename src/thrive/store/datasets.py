@@ -13,6 +13,8 @@ from thrive.store.tables import dataset_versions, datasets
 
 KIND = "dataset_version"
 """As what a version refers to blobs."""
+PROFILE_KIND = "profile"
+"""As what a version's profile refers to its sketches."""
 
 
 def save(tx: Tx, project_id: str, dataset: Dataset) -> None:
@@ -49,6 +51,28 @@ def insert_version(
 def replace_version(tx: Tx, project_id: str, version: DatasetVersion) -> None:
     """Write what may change of a version: its checks, labels and whether it may be trained on."""
     replace(tx, project_id, dataset_versions, version)
+
+
+def move_version(tx: Tx, project_id: str, version: DatasetVersion, blobs: Collection[str]) -> None:
+    """Write that a version's bytes lie in other blobs: its manifest, and what it keeps alive."""
+    replace(tx, project_id, dataset_versions, version)
+    label = f"{version.dataset}@{version.version}"
+    references.remove_all(tx, project_id, KIND, label)
+    references.add(tx, project_id, KIND, label, version.listed_in, *blobs)
+
+
+def remove_version(tx: Tx, project_id: str, version: DatasetVersion) -> None:
+    """Remove a version, and what it kept alive; the bytes go with the next clean-up."""
+    label = f"{version.dataset}@{version.version}"
+    for kind in (KIND, PROFILE_KIND):
+        references.remove_all(tx, project_id, kind, label)
+    tx.execute(
+        sa.delete(dataset_versions).where(
+            dataset_versions.c.project_id == project_id,
+            dataset_versions.c.dataset == version.dataset,
+            dataset_versions.c.version == version.version,
+        )
+    )
 
 
 def versions(tx: Tx, project_id: str, name: str) -> list[DatasetVersion]:

@@ -25,6 +25,7 @@ LOCK_SECONDS = 30
 SCHEMA_LOCK = 0x7468726976650001
 """The advisory lock of whoever brings a database to this schema."""
 _CHANGES_LOCK = 0x74687269
+_BLOBS_LOCK = 0x7468626C
 _READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
@@ -88,6 +89,15 @@ def reading(engine: sa.Engine) -> sa.Engine:
 def lock_schema(tx: sa.Connection) -> None:
     """Wait until no other server changes the schema; the lock ends with the transaction."""
     tx.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+
+
+def lock_blobs(tx: sa.Connection) -> None:
+    """Wait until nobody else decides which blobs are needed; the lock ends with the transaction.
+
+    SQLite has one writer at a time and needs no more.
+    """
+    if tx.dialect.name == "postgresql":
+        tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_BLOBS_LOCK)))
 
 
 def lock_changes(tx: sa.Connection, project_id: str) -> None:

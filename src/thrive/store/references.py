@@ -33,6 +33,17 @@ def remove(tx: Tx, project_id: str, kind: str, subject_id: str, digest: str) -> 
     )
 
 
+def remove_all(tx: Tx, project_id: str, kind: str, subject_id: str) -> None:
+    """Say that the `kind` named `subject_id` uses no blob any more."""
+    tx.execute(
+        sa.delete(blob_references).where(
+            blob_references.c.project_id == project_id,
+            blob_references.c.kind == kind,
+            blob_references.c.id == subject_id,
+        )
+    )
+
+
 def users(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:
     """Return (kind, id) of everything in the project that uses a blob."""
     query = sa.select(blob_references.c.kind, blob_references.c.id).where(

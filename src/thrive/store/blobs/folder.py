@@ -14,7 +14,15 @@ from thrive.domain.errors import NotFound
 from thrive.domain.identifiers import is_digest, new_id
 from thrive.store.blobs.copying import BESIDE, copy_beside
 from thrive.store.blobs.disk import clone, full_disk, sync_folder, write_all
-from thrive.store.blobs.port import READ_SIZE, Guarantees, Watch, damaged, missing, relative_name
+from thrive.store.blobs.port import (
+    READ_SIZE,
+    Guarantees,
+    Listed,
+    Watch,
+    damaged,
+    missing,
+    relative_name,
+)
 
 _SETTLED_S = 60
 """Seconds after which the system has written a new name to the disk by itself."""
@@ -190,6 +198,16 @@ class FolderBlobs:
                     if is_digest(folder.name + name):
                         yield folder.name + name
 
+    def listed(self) -> Iterator[Listed]:
+        """Yield every blob with its size and age, folder by folder."""
+        for digest in self.digests():
+            try:
+                found = self._path(digest).stat()
+            except FileNotFoundError:
+                continue  # removed meanwhile
+            put_at = found.st_mtime_ns // 1000
+            yield Listed(digest=digest, size=found.st_size, put_at=put_at)
+
     def probe(self) -> Guarantees:
         """Return what any local file system guarantees; nothing needs to be tried."""
         return Guarantees(create_if_absent=True, read_after_write=True, checked_at=machine_now())
@@ -225,6 +243,8 @@ class FolderBlobs:
             return False
         if self._durable and time.time() - found.st_ctime < _SETTLED_S:
             sync_folder(path.parent)  # its writer may not have come to this yet
+        if self._durable and found.st_size == size and time.time() - found.st_mtime > _SETTLED_S:
+            os.utime(path)  # it was put again: a clean-up must leave it to whoever did
         return found.st_size == size
 
     @contextmanager

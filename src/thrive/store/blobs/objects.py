@@ -19,7 +19,7 @@ from thrive.domain.errors import (
 from thrive.domain.identifiers import is_digest, new_id
 from thrive.store.blobs.disk import write_all
 from thrive.store.blobs.folder import FolderBlobs
-from thrive.store.blobs.port import Guarantees, Watch, missing, relative_name
+from thrive.store.blobs.port import Guarantees, Listed, Watch, missing, relative_name
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -166,6 +166,18 @@ class ObjectBlobs:
                     key = _KEY.fullmatch(entry["path"])
                     if key and is_digest(key[1] + key[2]):
                         yield key[1] + key[2]
+
+    def listed(self) -> Iterator[Listed]:
+        """Yield every blob in the bucket with its size and age, in the order of its listing."""
+        import obstore
+
+        with self._answering(""):
+            for page in obstore.list(self._store, chunk_size=1000):
+                for entry in page:
+                    key = _KEY.fullmatch(entry["path"])
+                    if key and is_digest(key[1] + key[2]):
+                        put_at = round(entry["last_modified"].timestamp() * 1_000_000)
+                        yield Listed(digest=key[1] + key[2], size=entry["size"], put_at=put_at)
 
     def probe(self) -> Guarantees:
         """Write, rewrite, read, list and remove a throw-away object; return what was seen.

@@ -31,6 +31,14 @@ class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
     checked_at: int
 
 
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """One blob of a store as a listing has it: its bytes, and when it was last put (UTC us)."""
+
+    digest: str
+    size: int
+    put_at: int
+
+
 class LocalBlobs(Protocol):
     """A folder of blobs that other processes of this host may open by its path."""
 
@@ -112,6 +120,10 @@ class BlobStore(BlobReader, BlobWriter, Protocol):
 
     def digests(self) -> Iterator[str]:
         """Yield every digest, in no promised order."""
+        ...
+
+    def listed(self) -> Iterator[Listed]:
+        """Yield every blob with its size and age, in no promised order."""
         ...
 
     def probe(self) -> Guarantees:

@@ -1,0 +1,191 @@
+"""Removing versions, and giving back the space of what nothing needs any more."""
+
+import shutil
+
+import msgspec
+
+from thrive.data.lineage import counted
+from thrive.data.reading import find_version
+from thrive.domain.actor import BUILDERS, KEEPERS
+from thrive.domain.clock import machine_now, parse_duration
+from thrive.domain.dataset import DatasetVersion
+from thrive.domain.errors import NotFound, Refused, UsageError
+from thrive.operations import Context, Kind, operation
+from thrive.store import datasets, references
+from thrive.store.pins import read_lock
+from thrive.store.postgresql import lock_blobs
+from thrive.store.snapshots.bring import ASSEMBLED, parts_of
+from thrive.store.snapshots.manifest import read_snapshot, write_manifest
+from thrive.store.snapshots.repack import dying_packs, repacked
+from thrive.store.snapshots.snapshot import Snapshot
+from thrive.store.uploads import forget_expired
+
+TOGETHER = 256
+"""Blobs that are removed in one transaction."""
+
+
+class RemovedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that is no more; its bytes go with `data gc` unless others hold them."""
+
+    dataset: str
+    version: int
+    digest: str
+    files: int
+    size: int
+
+
+class Reclaimed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a clean-up removed, or would remove: stored files, bytes, and packs it rewrote."""
+
+    removed: int
+    size: int
+    repacked: int
+    kept: int
+    waiting: int
+    dry_run: bool
+
+
+@operation("data rm", role=BUILDERS, writes=True, next_hint="thrive data gc")
+def rm(ctx: Context, name: str, *, reason: str) -> RemovedVersion:
+    """Remove one version of a dataset from the books.
+
+    What models learned from stays: who must forget data erases it instead. The audit chain keeps
+    that the version was there, with its digest.
+
+    Args:
+        name: the version, as NAME@VERSION.
+        reason: why; part of the audit chain.
+
+    Raises:
+        NotFound: there is no such version.
+        UsageError: no version or no reason is given.
+        Refused: a model was trained on it, or `thrive.lock` pins it.
+
+    Examples:
+        thrive data rm flights@2 --reason "added by mistake"
+    """
+    if "@" not in name:
+        raise UsageError(f"Which version of {name!r}?", f"thrive data log {name}")
+    if not reason.strip():
+        raise UsageError("A removal needs a reason.", '--reason "..."')
+    version = find_version(ctx, name)
+    _refuse_needed(ctx, version)
+    label = f"{version.dataset}@{version.version}"
+    with ctx.write(f"dataset:{label}", digest=version.digest, reason=reason) as tx:
+        datasets.get_version(tx, ctx.project_id, version.dataset, version.version)
+        datasets.remove_version(tx, ctx.project_id, version)
+    return RemovedVersion(
+        dataset=version.dataset,
+        version=version.version,
+        digest=version.digest,
+        files=version.file_count,
+        size=version.size,
+    )
+
+
+def _refuse_needed(ctx: Context, version: DatasetVersion) -> None:
+    label = f"{version.dataset}@{version.version}"
+    with ctx.read() as tx:
+        use = counted(tx, ctx, version)
+    if use.models:
+        raise Refused(
+            f"{label} is what {', '.join(use.models[:3])} learned from.",
+            f"thrive data lineage {label}",
+        )
+    pins = read_lock(ctx.folder) if ctx.folder else {}
+    if pins.get(version.dataset) == version.digest:
+        raise Refused(f"thrive.lock pins {label}.", "add or check out another version first")
+
+
+@operation("data gc", kind=Kind.JOB, role=KEEPERS, writes=True)
+def gc(ctx: Context, *, older_than: str = "1 day", dry_run: bool = False) -> Reclaimed:
+    """Give back the space of stored files that nothing refers to, and of packs mostly dead.
+
+    Args:
+        older_than: files put more recently stay: somebody may be about to refer to them.
+        dry_run: say what would go, and remove nothing.
+
+    Raises:
+        Damaged: a pack that would be rewritten is damaged; nothing was removed.
+        UsageError: the age is no duration.
+
+    Examples:
+        thrive data gc --dry-run
+        thrive data gc --older-than 1h
+    """
+    before = machine_now() - parse_duration(older_than)
+    forget_expired(ctx.home)
+    rewritten = 0 if dry_run else _repack(ctx)
+    with ctx.read() as tx:
+        needed = references.every_digest(tx)
+    unused = [each for each in ctx.home.blobs.listed() if each.digest not in needed]
+    old = [each for each in unused if each.put_at <= before]
+    gone = [each.digest for each in old]
+    if not dry_run:
+        gone = _remove(ctx, gone)
+        shutil.rmtree(ctx.home.blobs.local.root / ASSEMBLED, ignore_errors=True)
+    sizes = {each.digest: each.size for each in old}
+    return Reclaimed(
+        removed=len(gone),
+        size=sum(sizes[digest] for digest in gone),
+        repacked=rewritten,
+        kept=len(needed),
+        waiting=len(unused) - len(old),
+        dry_run=dry_run,
+    )
+
+
+def _remove(ctx: Context, digests: list[str]) -> list[str]:
+    """Remove blobs that are still unused: whoever refers to one holds the same lock meanwhile."""
+    gone: list[str] = []
+    for first in range(0, len(digests), TOGETHER):
+        part = digests[first : first + TOGETHER]
+        with ctx.write("blobs:unused", removed=len(part)) as tx:
+            lock_blobs(tx)
+            for digest in part:
+                if not references.is_used(tx, digest):
+                    ctx.home.blobs.delete(digest)
+                    gone.append(digest)
+        ctx.progress((first + len(part)) / len(digests), "removing what nothing refers to")
+    return gone
+
+
+def _repack(ctx: Context) -> int:
+    """Rewrite packs that are mostly dead; return how many."""
+    blobs = ctx.home.blobs
+    with ctx.read() as tx:
+        versions = [
+            version
+            for dataset in datasets.find(tx, ctx.project_id)
+            for version in datasets.versions(tx, ctx.project_id, dataset.name)
+        ]
+    snapshots = [read_snapshot(blobs, version.listed_in) for version in versions]
+    packs = dying_packs(blobs, snapshots)
+    if not packs:
+        return 0
+    for version, old, new in zip(
+        versions, snapshots, repacked(blobs, snapshots, packs), strict=True
+    ):
+        if old.places != new.places:
+            move(ctx, version, new)
+    return len(packs)
+
+
+def move(ctx: Context, version: DatasetVersion, snapshot: Snapshot) -> DatasetVersion:
+    """Write that the files of a version lie elsewhere now; its name and its content stay.
+
+    Raises:
+        NotFound: the version went meanwhile.
+    """
+    written = write_manifest(snapshot, ctx.home.blobs)
+    needed = written.blobs | parts_of(ctx.home.blobs, snapshot)
+    label = f"{version.dataset}@{version.version}"
+    with ctx.write(f"dataset:{label}", manifest=written.manifest) as tx:
+        lock_blobs(tx)
+        present = datasets.get_version(tx, ctx.project_id, version.dataset, version.version)
+        if present.digest != written.name:
+            raise NotFound(f"{label} is not what it was.", f"thrive data log {version.dataset}")
+        manifest = "" if written.manifest == written.name else written.manifest
+        moved = msgspec.structs.replace(present, manifest=manifest)
+        datasets.move_version(tx, ctx.project_id, moved, needed)
+    return moved
