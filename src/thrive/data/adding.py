@@ -3,7 +3,7 @@
 The row comes last: whoever reads it finds every blob it names, durably stored.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +11,18 @@ import msgspec
 
 from thrive.data.checks import FAIL
 from thrive.data.files import profile_of_files
-from thrive.data.keeping import Keeping, keep_found
+from thrive.data.keeping import Keeping, is_whole, keep_found
 from thrive.data.tables import SAMPLE_ROWS, scan_files, suffix_of
 from thrive.data.wanted import MEMORY, Wanted
 from thrive.domain.clock import ClockMode
 from thrive.domain.dataset import Dataset, DatasetVersion, SourceState
+from thrive.domain.errors import Conflict
 from thrive.operations import Context
 from thrive.settings import read_settings
-from thrive.store import column_labels, datasets, references
+from thrive.store import column_labels, datasets, postgresql, references
+from thrive.store.blobs import BlobStore
 from thrive.store.database import Tx
-from thrive.store.snapshots.bring import local_files, parts_of
+from thrive.store.snapshots.bring import absent, local_files, parts_of, shared_parts
 from thrive.store.snapshots.manifest import Written, write_manifest
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import remember_source
@@ -117,17 +119,42 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
     reading = _read(ctx, delivery, wanted, written.name)
     sketches = blobs.put(reading.sketches) if reading.sketches else ""
     ctx.progress(1.0, "writing the version")
+    needed = written.blobs | parts_of(blobs, delivery.snapshot)
+    shared = written.blobs | shared_parts(blobs, delivery.snapshot)
     with ctx.write(f"dataset:{wanted.name}", digest=written.name, source=wanted.source) as tx:
+        _refuse_removed(tx, blobs, shared)
         _save_dataset(tx, ctx, wanted)
         save_source(tx, ctx, wanted, delivery.mark)
         same = _known(tx, ctx, wanted.name, written.name)
         if same is not None:
+            same = _mended(tx, ctx, same, written, needed)
             return _renewed(tx, ctx, same, reading, sketches), False
         version = _version(tx, ctx, wanted, delivery.snapshot, written, reading, sketches)
-        needed = written.blobs | parts_of(blobs, delivery.snapshot)
         datasets.insert_version(tx, ctx.project_id, version, needed)
         _keep_sketches(tx, ctx, version)
     return version, True
+
+
+def _refuse_removed(tx: Tx, blobs: BlobStore, shared: Collection[str]) -> None:
+    """Refuse to refer to what a clean-up removed since it was found here.
+
+    From here to the end of the transaction no clean-up removes anything.
+    """
+    postgresql.lock_blobs(tx)
+    if absent(blobs, shared):
+        raise Conflict("A clean-up removed parts of these files meanwhile.", "try again")
+
+
+def _mended(
+    tx: Tx, ctx: Context, known: DatasetVersion, written: Written, needed: Collection[str]
+) -> DatasetVersion:
+    """Return a known version; one whose stored files went is given those that were kept anew."""
+    if written.manifest == known.listed_in or is_whole(ctx.home.blobs, known):
+        return known
+    manifest = "" if written.manifest == written.name else written.manifest
+    mended = msgspec.structs.replace(known, manifest=manifest)
+    datasets.move_version(tx, ctx.project_id, mended, needed)
+    return mended
 
 
 def reach_of(ctx: Context) -> Reach:

@@ -6,8 +6,11 @@ from functools import cache
 import msgspec
 
 from thrive.domain.dataset import DatasetVersion
+from thrive.domain.errors import Damaged, NotFound
 from thrive.operations import Context
 from thrive.store import datasets
+from thrive.store.blobs import BlobStore
+from thrive.store.snapshots.bring import absent, all_blobs
 from thrive.store.snapshots.journal import Journal
 from thrive.store.snapshots.keep import Earlier, Kept, Source, keep_files
 from thrive.store.snapshots.manifest import read_snapshot
@@ -59,7 +62,7 @@ def keep_found(ctx: Context, name: str, found: Found, share: float) -> Keeping:
     with ctx.read() as tx:
         versions = datasets.versions(tx, ctx.project_id, name)
     same = next((each for each in versions if each.digest == remembered.name), None)
-    if same is not None and remembered.is_same(found.states):
+    if same is not None and remembered.is_same(found.states) and is_whole(ctx.home.blobs, same):
         kept = Kept(read_snapshot(ctx.home.blobs, same.listed_in), found.states)
         return Keeping(kept, found, states, journal)
 
@@ -78,7 +81,18 @@ def keep_found(ctx: Context, name: str, found: Found, share: float) -> Keeping:
 
 
 def _earlier(ctx: Context, versions: list[DatasetVersion]) -> Earlier:
-    return Earlier([read_snapshot(ctx.home.blobs, each.listed_in) for each in versions])
+    """Return what is stored of these versions; one whose blobs went has its files stored anew."""
+    blobs = ctx.home.blobs
+    whole = [each for each in versions if is_whole(blobs, each)]
+    return Earlier([read_snapshot(blobs, each.listed_in) for each in whole])
+
+
+def is_whole(blobs: BlobStore, version: DatasetVersion) -> bool:
+    """Tell whether every blob that a version needs is there, without reading them all."""
+    try:
+        return not absent(blobs, all_blobs(blobs, version.listed_in))
+    except (NotFound, Damaged):
+        return False
 
 
 def stored_contents(ctx: Context, name: str) -> Callable[[bytes], bool]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from thrive.operations import Operation, find_operation, registered
 
 OPERATION_MODULES: tuple[str, ...] = (
+    "thrive.data.cleaning",
     "thrive.data.confirming",
     "thrive.data.lineage",
     "thrive.data.openlineage",

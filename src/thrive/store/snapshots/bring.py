@@ -1,7 +1,8 @@
 """From a snapshot back to files: as paths that other libraries open, and into a folder."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from blake3 import blake3
@@ -14,6 +15,8 @@ from thrive.store.snapshots.manifest import manifest_blobs, read_snapshot
 from thrive.store.snapshots.recipes import read_recipe
 from thrive.store.snapshots.snapshot import PIECES, Place, Snapshot
 
+_LOOKS = 8
+"""Blobs that are looked for at the same time."""
 ASSEMBLED = "assembled"
 """The folder, inside that of this host's blobs, for files that were put together from parts."""
 
@@ -37,6 +40,23 @@ def parts_of(blobs: BlobReader, snapshot: Snapshot) -> set[str]:
     for recipe in recipes:
         named |= read_recipe(blobs, recipe).blob_names()
     return named
+
+
+def shared_parts(blobs: BlobReader, snapshot: Snapshot) -> set[str]:
+    """Return the packs, recipes and pieces of a snapshot: what files share with other versions."""
+    return parts_of(blobs, snapshot) - {
+        digest.hex()
+        for digest, place in zip(snapshot.digests, snapshot.places, strict=True)
+        if place is None
+    }
+
+
+def absent(blobs: BlobStore, digests: Collection[str]) -> list[str]:
+    """Return those blobs that are not there, several looks at a time."""
+    wanted = sorted(digests)
+    with ThreadPoolExecutor(_LOOKS) as pool:
+        present = pool.map(blobs.has, wanted)
+    return [digest for digest, there in zip(wanted, present, strict=True) if not there]
 
 
 def fetch_all(blobs: BlobReader, manifest: str) -> None:
