@@ -2,10 +2,10 @@
 
 usage: python benchmarks/data.py [--quick]
 
-The work: 100,000 files of 1 KB and 10,000 of 10 KB, each added, looked at unchanged, changed in one file and
-added again, checked out after a loss; a file of 1 GB added; a CSV of 1 GB that grows by 5%; two
-tables of 1M rows x 20 compared by key, one of 1M x 30 profiled. Both sides work on a copy of the
-same files. `--quick` takes a tenth of everything. DVC lives in an environment of its own in
+The work: 100,000 files of 1 KB and 10,000 of 10 KB, each added, looked at unchanged, changed in one
+file and added again, checked out after a loss; a file of 1 GB added; a CSV of 1 GB that grows by
+5%; two tables of 1M rows x 20 compared by key, one of 1M x 30 profiled. Both sides work on a copy
+of the same files. `--quick` takes a tenth of everything. DVC lives in an environment of its own in
 ~/.cache/thrive-bench, with the pins below.
 """
 

@@ -15,6 +15,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.data.cleaning",
     "thrive.data.confirming",
     "thrive.data.lineage",
+    "thrive.data.moving",
     "thrive.data.openlineage",
     "thrive.data.operations",
     "thrive.data.refreshing",

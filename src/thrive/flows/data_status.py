@@ -106,11 +106,12 @@ def _source(ctx: Context, name: str, declared: Mapping[str, Any]) -> str:
     known = said or remembered_source(ctx.local_folder() / FOLDER, name)
     if known:
         return str(known)
-    from thrive.store import column_labels  # a new clone of the home: its database knows
+    from thrive.store import column_labels, datasets  # the first look: the database knows
 
     with ctx.read() as tx:
         state = column_labels.find_source(tx, ctx.project_id, name)
-    return state.source if state else ""
+        versions = datasets.versions(tx, ctx.project_id, name)
+    return state.source if state else versions[0].source if versions else ""
 
 
 def _compare(ctx: Context, name: str, pin: str, found: Found) -> dict[str, Any]:

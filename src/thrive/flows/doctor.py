@@ -186,6 +186,6 @@ def _bad_blob(ctx: Context, digest: str, what: str) -> Finding:
         question="stored file",
         health=Health.BAD,
         found=f"{what}; it is used by {shown}",
-        fix=f"restore .thrive/blobs/{digest[:2]}/{digest[2:]} from a backup; of data you still have: "
-        "remove it and add the data again",
+        fix=f"restore .thrive/blobs/{digest[:2]}/{digest[2:]} from a backup; "
+        "or remove it, and add again the data that it is of",
     )

@@ -207,6 +207,30 @@ class ObjectBlobs:
             create_if_absent=created, read_after_write=seen and listed, checked_at=machine_now()
         )
 
+    def write_record(self, name: str, data: bytes) -> None:
+        """Write a small object beside the blobs, over one of the same name.
+
+        Args:
+            name: made by us, of digests.
+            data: its bytes.
+        """
+        import obstore
+
+        with self._answering(""):
+            obstore.put(self._store, name, data)
+
+    def read_record(self, name: str) -> bytes | None:
+        """Return a small object from beside the blobs, None if there is none."""
+        import obstore
+
+        try:
+            with self._answering("record"):
+                return bytes(obstore.get(self._store, name).bytes())
+        except NotFound as error:
+            if "no bucket" in error.what:
+                raise
+            return None
+
     def sweep(self, older_than: int) -> int:
         """Remove half-written files of the cache, older than so many microseconds; count them."""
         return self.cache.sweep(older_than)
