@@ -30,6 +30,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     debug: Annotated[
         bool, Meta(description="Show the Python traceback of an unexpected error.")
     ] = False
+    gate_keys: Annotated[
+        str,
+        Meta(
+            description="The public keys that verdicts are trusted from, separated by spaces; "
+            "empty for any. `thrive gates verify` names the key of a verdict."
+        ),
+    ] = ""
     lease_seconds: Annotated[
         float, Meta(gt=0, description="How long a worker holds a job between two reports.")
     ] = 30.0
@@ -73,6 +80,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         One that could not be closed by then is sealed while open.
         """
         return round(self.seal_seconds * SECOND)
+
+    def trusted_keys(self) -> frozenset[str]:
+        """Return `gate_keys` one by one; none where every key is trusted."""
+        return frozenset(self.gate_keys.lower().split())
 
     def named_connections(self) -> dict[str, str]:
         """Return `connections` by name; the password of an address may stand in PGPASSWORD.

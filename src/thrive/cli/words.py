@@ -1,6 +1,7 @@
 """The words of a command line: which command, and the options that every command takes."""
 
 import difflib
+from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,11 +41,12 @@ def read_line(words: list[str]) -> Line:
     home, server, token_file = None, "", None
     kept: list[str] = []
     flags = {"--json": False, "--help": False}
-    upcoming = iter(plain)
-    for word in upcoming:
+    upcoming = deque(plain)
+    while upcoming:
+        word = upcoming.popleft()
         option, equals, value = word.partition("=")
         if option in {"--home", "--token-file"} and not equals:
-            value = next(upcoming, "")
+            value = upcoming.popleft() if upcoming else ""
         if option == "--token-file":
             token_file = Path(value) if value else None
         elif option == "--home":
@@ -52,6 +54,8 @@ def read_line(words: list[str]) -> Line:
                 server = value
             else:
                 home = _folder(word, value)
+        elif word == "--json" and upcoming and _is_file(kept, upcoming[0]):
+            kept += [word, upcoming.popleft()]
         elif word in {"--json", "--help", "-h"}:
             flags["--help" if word == "-h" else word] = True
         else:
@@ -68,6 +72,12 @@ def read_line(words: list[str]) -> Line:
         token_file=token_file,
         help=flags["--help"],
     )
+
+
+def _is_file(before: list[str], word: str) -> bool:
+    """Tell whether the word after `--json` is a file that the command of `before` writes."""
+    command = COMMANDS.get(" ".join(before[:2]))
+    return word.endswith(".json") and command is not None and "--json" in command.options
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:

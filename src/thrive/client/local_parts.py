@@ -25,7 +25,11 @@ from thrive.data.wanted import wanted_in
 from thrive.domain.clock import machine_now
 from thrive.domain.dataset import FileEntry
 from thrive.domain.errors import NotFound
+from thrive.domain.identifiers import is_id
 from thrive.feedback.files import read_outcomes
+from thrive.gates.files_out import Wanted, write_files
+from thrive.gates.gate_file import problems, read_gate_file
+from thrive.gates.operations import trusted, verification
 from thrive.operations import Progress
 from thrive.settings import read_settings
 from thrive.store.home import object_endpoint
@@ -212,10 +216,32 @@ def run(server: Server, arguments: Arguments) -> Any:
     )
 
 
+def judge(server: Server, arguments: Arguments) -> Any:
+    """Have a version judged, and write here what its verdict looks like to a CI."""
+    files = {name: arguments[name] for name in ("json", "junit", "markdown", "metrics", "sarif")}
+    found = server("gates run", {**arguments, **dict.fromkeys(files)})
+    write_files(
+        server("gates export", {"model": found.verdict_id}), Wanted(folder=Path.cwd(), **files)
+    )
+    return found
+
+
+def verify_verdict(server: Server, arguments: Arguments) -> Any:
+    """Prove a verdict here, whatever the server says of it."""
+    wanted = arguments["verdict"]
+    if is_id(wanted):
+        held = server("gates export", {"model": wanted})
+    else:
+        held = read_gate_file(Path.cwd() / wanted)
+    return verification(held.verdict, problems(held, trusted(arguments["key"])))
+
+
 LOCAL_PARTS: Mapping[str, Callable[[Any, Arguments], Any]] = {
     "data add": add_data,
     "data checkout": checkout,
     "data diff": diff,
+    "gates run": judge,
+    "gates verify": verify_verdict,
     "models card": card,
     "outcomes add": add_outcomes,
     "run": run,

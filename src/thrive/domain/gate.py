@@ -15,19 +15,35 @@ class Answer(StrEnum):
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What one check found: its answer, in words, with its evidence in numbers."""
+    """What one check found: its answer, in words, with its evidence in numbers.
+
+    Attributes:
+        check: its name.
+        group: what it is about: quality, bias, robustness, policy, performance, history, own.
+        answer: one of three.
+        summary: what was found, in a sentence or two.
+        evidence: the numbers behind it.
+        more_rows: how many more rows like these would settle it; None where rows settle nothing.
+        smallest_visible: the smallest loss (or gap) that these rows can show, in the check's unit.
+        advisory: it informs and never blocks.
+    """
 
     check: str
     group: str
     answer: Answer
     summary: str
     evidence: dict[str, Any] = {}
+    more_rows: int | None = None
+    smallest_visible: float | None = None
+    advisory: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one gate run, bound to the digests of everything it judged.
 
-    `record` is the digest of the canonical JSON (the deterministic core).
+    `record` is the digest of the canonical JSON (the deterministic core), `measured` that of what
+    was timed and counted, attached to it. `signature` is Ed25519's, by the key `signed_by`, over
+    `statement` (all three in hex).
     """
 
     verdict_id: str
@@ -45,6 +61,16 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     actor: str
     replay: bool = False
+    measured: str = ""
+    signature: str = ""
+    signed_by: str = ""
+
+    @property
+    def statement(self) -> bytes:
+        """What is signed: which verdict, on what, with which answer, from which two records."""
+        names = ("verdict_id", "model", "version", "answer", "record", "measured", "created_at")
+        said = {name: getattr(self, name) for name in (*names, "actor", "replay")}
+        return b"thrive verdict 1\n" + msgspec.json.encode(said, order="sorted")
 
     @property
     def exit_code(self) -> int:

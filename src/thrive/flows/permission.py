@@ -19,7 +19,9 @@ from thrive.domain.reference import format_reference
 from thrive.domain.release import Release, RoutingTable, Variant
 from thrive.flows.contracts import contract_of
 from thrive.flows.data_use import refuse_training_data
+from thrive.gates.verdict import unsigned
 from thrive.operations import Context
+from thrive.settings import read_settings
 from thrive.store import gates, models, projects, releases
 from thrive.store.database import Tx
 
@@ -192,6 +194,9 @@ def _verdict(
     if not found:
         raise Refused(f"No gate has judged {label}.", again)
     verdict = found[0]
+    unreliable = unsigned(verdict, read_settings().trusted_keys())
+    if unreliable:
+        raise Refused(f"The verdict on {label} cannot be relied on: {unreliable}.", again)
     judged = (verdict.candidate, verdict.test_data, verdict.contract)
     if judged != (candidate.package, candidate.evaluation, candidate.contract):
         raise Refused(f"The verdict on {label} judged another package, data or contract.", again)

@@ -1,18 +1,22 @@
-"""Keep a verdict: its record and its measurements as blobs, its row; and prove one later."""
+"""Keep a verdict: its record and its measurements as blobs, its signed row; prove one later."""
 
 import os
 import platform
+from collections.abc import Collection
 from typing import Any
 
+import msgspec
+
 from thrive.domain.clock import ClockMode, machine_now
-from thrive.domain.errors import Refused
 from thrive.domain.gate import CheckResult, Verdict
 from thrive.domain.identifiers import new_id
 from thrive.domain.reference import format_reference
 from thrive.gates import verdict
+from thrive.gates.gate_file import GateFile, problems
 from thrive.gates.inputs import Inputs
 from thrive.operations import Context
-from thrive.store import gates, models, references
+from thrive.store import gates, models
+from thrive.store.signing import signing_key
 from thrive.version import __version__
 
 
@@ -27,8 +31,26 @@ def keep(ctx: Context, inputs: Inputs, results: list[CheckResult]) -> Verdict:
         record=digest, measured_at=machine_now(), results=timed, machine=_machine()
     )
     attached_digest = ctx.home.blobs.put(verdict.canonical(attached))
-    every = [*core, *verdict.attach(timed, attached_digest)]
-    found = Verdict(
+    every = [*core, *timed]
+    found = verdict.signed(
+        _verdict(ctx, inputs, record, every, (digest, attached_digest)),
+        signing_key(ctx.home.folder),
+    )
+    subject = f"verdict:{found.verdict_id}"
+    reference = format_reference(found.model, found.version)
+    with ctx.write(subject, version=reference, answer=found.answer.value, record=digest) as tx:
+        gates.insert_verdict(tx, ctx.project_id, found)
+    return found
+
+
+def _verdict(
+    ctx: Context,
+    inputs: Inputs,
+    record: verdict.Record,
+    every: list[CheckResult],
+    digests: tuple[str, str],
+) -> Verdict:
+    return Verdict(
         verdict_id=new_id(),
         model=record.model,
         version=record.version,
@@ -40,17 +62,12 @@ def keep(ctx: Context, inputs: Inputs, results: list[CheckResult]) -> Verdict:
         production=record.production,
         test_data=record.test_data,
         contract=record.contract,
-        record=digest,
+        record=digests[0],
+        measured=digests[1],
         created_at=ctx.now(),
         actor=ctx.actor.name,
         replay=ctx.home.clock().mode is ClockMode.REPLAY,
     )
-    subject = f"verdict:{found.verdict_id}"
-    reference = format_reference(found.model, found.version)
-    with ctx.write(subject, version=reference, answer=found.answer.value, record=digest) as tx:
-        gates.insert_verdict(tx, ctx.project_id, found)
-        references.add(tx, ctx.project_id, "verdict", found.verdict_id, attached_digest)
-    return found
 
 
 def _record(inputs: Inputs, core: list[CheckResult]) -> verdict.Record:
@@ -66,6 +83,7 @@ def _record(inputs: Inputs, core: list[CheckResult]) -> verdict.Record:
         test_data=version.evaluation,
         contract=version.contract,
         code=__version__,
+        commit=version.commit,
         terms=verdict.judged_terms(gate_terms),
         settings=verdict.judge_settings(),
         answer=verdict.combine(core, gate_terms.on_unclear),
@@ -77,17 +95,33 @@ def _machine() -> dict[str, Any]:
     return {"platform": platform.platform(), "cpus": os.cpu_count()}
 
 
-def verify(ctx: Context, found: Verdict) -> list[str]:
+def export(ctx: Context, found: Verdict) -> GateFile:
+    """Return a verdict with the two records it is signed over, byte for byte.
+
+    Raises:
+        Damaged: a record's bytes do not have their digest.
+    """
+    blobs = ctx.home.blobs
+    record, measured = (
+        msgspec.Raw(bytes(blobs.get(digest))) for digest in (found.record, found.measured)
+    )
+    return GateFile(verdict=found, record=record, measured=measured)
+
+
+def verify(ctx: Context, found: Verdict, trusted: Collection[str]) -> list[str]:
     """Return what is wrong with a stored verdict; nothing when it holds.
+
+    Args:
+        ctx: where it is stored.
+        found: the verdict.
+        trusted: public keys in hex of which one must have signed; empty for any.
 
     Raises:
         Damaged: its record's bytes do not have their digest.
     """
     with ctx.read() as tx:
         version = models.get_version(tx, ctx.project_id, found.model, found.version)
-    record = verdict.read_record(ctx.home.blobs.get(found.record))
-    attached = _attached(ctx, found)
-    wrong = verdict.differences(found, record, attached)
+    wrong = problems(export(ctx, found), trusted)
     judged = {
         "candidate": version.package,
         "test_data": version.evaluation,
@@ -97,12 +131,3 @@ def verify(ctx: Context, found: Verdict) -> list[str]:
         if getattr(found, name) != digest:
             wrong.append(f"{name} is not that of {format_reference(found.model, found.version)}")
     return wrong
-
-
-def _attached(ctx: Context, found: Verdict) -> verdict.Measured | None:
-    digests = {one.evidence.get("record") for one in found.results if "record" in one.evidence}
-    if not digests:
-        return None
-    if len(digests) > 1:
-        raise Refused("The verdict's measurements lie in several records.", "run the gate again")
-    return verdict.read_measured(ctx.home.blobs.get(str(digests.pop())))

@@ -1,24 +1,36 @@
 """Operations on gates."""
 
+from pathlib import Path
+
 import msgspec
 
 from thrive.domain.actor import ANYONE, BUILDERS
-from thrive.domain.errors import NotFound
+from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.gate import Verdict
 from thrive.domain.identifiers import is_id
 from thrive.domain.reference import format_reference, parse_reference
-from thrive.gates.keep import verify
+from thrive.gates.explain import Explanation
+from thrive.gates.explain import explain as explained
+from thrive.gates.files_out import Wanted, write_files
+from thrive.gates.gate_file import GateFile, problems, read_gate_file
+from thrive.gates.keep import export, verify
 from thrive.gates.run import judge
 from thrive.operations import Context, Kind, PageSize, operation
+from thrive.settings import read_settings
 from thrive.store import gates, models
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a stored verdict follows from its record; `problems` says where it does not."""
+    """Whether a verdict follows from its records, and is signed; `problems` says where not."""
 
     verdict_id: str
+    model: str
+    version: int
+    answer: str
     holds: bool
+    candidate: str
     record: str
+    signed_by: str
     problems: list[str]
 
     @property
@@ -41,21 +53,60 @@ class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @operation("gates run", role=BUILDERS, kind=Kind.JOB, writes=True)
-def run(ctx: Context, model: str, *, against: str = "production") -> Verdict:
+def run(
+    ctx: Context,
+    model: str = "",
+    *,
+    against: str = "production",
+    json: Path | None = None,
+    junit: Path | None = None,
+    markdown: Path | None = None,
+    metrics: Path | None = None,
+    sarif: Path | None = None,
+) -> Verdict:
     """Judge a version on evidence, against what is in production.
 
     While production is empty the version must be better than the contract's baseline. Exit code 0
     means pass, 1 fail, 3 cannot tell.
 
     Args:
-        model: MODEL or MODEL@VERSION; the newest version if no number is given.
+        model: MODEL or MODEL@VERSION; the newest version if no number is given, the only model if
+            nothing is.
         against: production, baseline, or the number of another version.
+        json: a file for the signed verdict with its records, for `thrive gates verify`.
+        junit: a file for JUnit XML, one test case a check.
+        markdown: a file for a table, worst first, below 60 kB; added to a job summary.
+        metrics: a file for OpenMetrics text, as GitLab compares it.
+        sarif: a file for the findings that have a line in a file.
 
     Examples:
         thrive gates run flight-delay
-        thrive gates run flight-delay@3 --against 1 --json
+        thrive gates run flight-delay@3 --against 1
+        thrive gates run --junit gate.xml --markdown gate.md --json gate.json
     """
-    return judge(ctx, model, against)
+    wanted = Wanted(
+        folder=ctx.folder or Path(),
+        json=json,
+        junit=junit,
+        markdown=markdown,
+        metrics=metrics,
+        sarif=sarif,
+    )
+    if wanted.any:
+        ctx.local_folder()
+    found = judge(ctx, model or _only_model(ctx), against)
+    if wanted.any:
+        write_files(export(ctx, found), wanted)
+    return found
+
+
+def _only_model(ctx: Context) -> str:
+    with ctx.read() as tx:
+        known = [each.name for each in models.find(tx, ctx.project_id)]
+    if len(known) != 1:
+        names = ", ".join(known) or "none is registered"
+        raise UsageError(f"Which model? There are: {names}.", "thrive gates run MODEL")
+    return known[0]
 
 
 @operation("gates show", role=ANYONE)
@@ -68,6 +119,10 @@ def show(ctx: Context, model: str) -> Verdict:
     Examples:
         thrive gates show flight-delay@3
     """
+    return _latest(ctx, model)
+
+
+def _latest(ctx: Context, model: str) -> Verdict:
     if is_id(model):
         return _verdict_of(ctx, model)
     name, number = parse_reference(model)
@@ -86,6 +141,34 @@ def _verdict_of(ctx: Context, verdict_id: str) -> Verdict:
     if found is None:
         raise NotFound(f"There is no verdict {verdict_id}.", "thrive gates history MODEL")
     return found
+
+
+@operation("gates explain", role=ANYONE)
+def explain(ctx: Context, model: str, *, check: str = "") -> Explanation:
+    """Say of each check what it asks, what it found, and what would settle or mend it.
+
+    Args:
+        model: MODEL or MODEL@VERSION, or a verdict's id.
+        check: only this check, with every number of its evidence.
+
+    Examples:
+        thrive gates explain flight-delay@3
+        thrive gates explain flight-delay@3 --check quality
+    """
+    return explained(_latest(ctx, model), check)
+
+
+@operation("gates export", role=ANYONE)
+def export_verdict(ctx: Context, model: str) -> GateFile:
+    """Return a verdict with the records it is signed over: what `gates run --json FILE` writes.
+
+    Args:
+        model: MODEL or MODEL@VERSION, or a verdict's id.
+
+    Examples:
+        thrive gates export flight-delay@3 --json
+    """
+    return export(ctx, _latest(ctx, model))
 
 
 @operation("gates history", role=ANYONE)
@@ -123,21 +206,42 @@ def _line(verdict: Verdict) -> VerdictLine:
     )
 
 
-@operation("gates verify", role=ANYONE)
-def verify_verdict(ctx: Context, verdict_id: str) -> Verification:
-    """Prove that a stored verdict follows from its record, and is about its version.
+@operation("gates verify", role=ANYONE, kind=Kind.CLIENT)
+def verify_verdict(ctx: Context, verdict: str, *, key: str = "") -> Verification:
+    """Prove that a verdict follows from its records and is signed; exit code 1 if it does not.
+
+    A file is proven without a home, a database or a network: it holds all that was signed.
 
     Args:
-        verdict_id: the id of the verdict.
+        verdict: a file of `gates run --json FILE`, or the id of a verdict in this home.
+        key: the public key that must have signed; else those of the setting THRIVE_GATE_KEYS.
 
     Examples:
+        thrive gates verify gate.json
         thrive gates verify 0192f1c2a3b44c5d8e6f708192a3b4c5
     """
-    found = _verdict_of(ctx, verdict_id)
-    problems = verify(ctx, found)
+    if is_id(verdict):
+        found = _verdict_of(ctx, verdict)
+        return verification(found, verify(ctx, found, trusted(key)))
+    held = read_gate_file(ctx.local_folder() / verdict)
+    return verification(held.verdict, problems(held, trusted(key)))
+
+
+def trusted(key: str) -> frozenset[str]:
+    """Return the keys that are trusted: the one that is given, else those of the settings."""
+    return frozenset({key.lower()}) if key else read_settings().trusted_keys()
+
+
+def verification(found: Verdict, wrong: list[str]) -> Verification:
+    """Return what is to be said of a verdict of which this is wrong."""
     return Verification(
-        verdict_id=verdict_id,
-        holds=not problems,
+        verdict_id=found.verdict_id,
+        model=found.model,
+        version=found.version,
+        answer=found.answer.value,
+        holds=not wrong,
+        candidate=found.candidate,
         record=found.record,
-        problems=problems,
+        signed_by=found.signed_by,
+        problems=wrong,
     )

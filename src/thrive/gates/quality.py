@@ -235,6 +235,7 @@ def check_calibration(case: GateCase) -> CheckResult | None:
         answer=Answer.PASS,
         summary=f"{words} (reported, not judged).",
         evidence=evidence,
+        advisory=True,
     )
 
 

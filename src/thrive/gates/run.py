@@ -242,4 +242,5 @@ def _reuse(inputs: Inputs, rows: str) -> CheckResult:
         answer=answer,
         summary=words,
         evidence={"candidates": count, "rows": rows},
+        advisory=True,
     )

@@ -5,6 +5,7 @@ the same inputs give the same bytes. What was measured is a blob of its own, att
 """
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -12,17 +13,19 @@ import msgspec
 from thrive.contract.schema import GateTerms, Unclear
 from thrive.domain.gate import Answer, CheckResult, Verdict
 from thrive.gates.comparison import CONFIDENCE, DRAWS, MIN_CLASS, MIN_ROWS, SEED
+from thrive.packaging import ed25519
 
 RECORD_FORMAT = 1
 MEASURED = frozenset({"performance", "history"})
 """Groups whose findings differ from run to run: measured, not computed."""
-ADVISORY = frozenset({"calibration", "test data reuse"})
-"""Checks that inform and never block."""
 DIGITS = 10
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """The deterministic core of a verdict."""
+    """The deterministic core of a verdict: the same bytes for the same inputs.
+
+    `code` is the version of this package, `commit` that of the code the candidate came from.
+    """
 
     model: str
     version: int
@@ -33,6 +36,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     test_data: str
     contract: str
     code: str
+    commit: str
     terms: dict[str, Any]
     settings: dict[str, Any]
     answer: Answer
@@ -56,7 +60,7 @@ def combine(results: list[CheckResult], on_unclear: Unclear) -> Answer:
     One failure is a failure; one that cannot tell is "cannot tell", unless the contract only
     warns of it.
     """
-    answers = {one.answer for one in results if one.check not in ADVISORY}
+    answers = {one.answer for one in results if not one.advisory}
     if Answer.FAIL in answers:
         return Answer.FAIL
     if Answer.CANNOT_TELL in answers and on_unclear is Unclear.FAIL:
@@ -96,6 +100,35 @@ def judge_settings() -> dict[str, Any]:
 def judged_terms(terms: GateTerms) -> dict[str, Any]:
     """Return the thresholds as plain values."""
     return msgspec.to_builtins(terms)
+
+
+def signed(verdict: Verdict, secret: bytes) -> Verdict:
+    """Return the verdict with the signature of a secret key over its statement."""
+    return msgspec.structs.replace(
+        verdict,
+        signature=ed25519.sign(secret, verdict.statement).hex(),
+        signed_by=ed25519.public_key(secret).hex(),
+    )
+
+
+def unsigned(verdict: Verdict, trusted: Collection[str]) -> str:
+    """Return why a verdict's signature is not to be relied on; nothing if it is.
+
+    Args:
+        verdict: the verdict.
+        trusted: public keys in hex of which one must have signed; empty for any.
+    """
+    if not verdict.signature:
+        return "the verdict is not signed"
+    try:
+        key, signature = bytes.fromhex(verdict.signed_by), bytes.fromhex(verdict.signature)
+    except ValueError:
+        return "the signature is not one"
+    if not ed25519.verify(key, verdict.statement, signature):
+        return "the signature is not of this verdict"
+    if trusted and verdict.signed_by not in trusted:
+        return f"it is signed by {verdict.signed_by}, which is no trusted key"
+    return ""
 
 
 def canonical(value: Record | Measured) -> bytes:
@@ -138,7 +171,7 @@ def differences(verdict: Verdict, record: Record, attached: Measured | None) -> 
     shown = [one for one in verdict.results if one.group not in MEASURED]
     if canonical_results(shown) != canonical_results(record.results):
         found.append("the results differ from those of the record")
-    timed = [_unattached(one) for one in verdict.results if one.group in MEASURED]
+    timed = [one for one in verdict.results if one.group in MEASURED]
     if canonical_results(timed) != canonical_results(attached.results if attached else []):
         found.append("the measured results differ from those attached")
     if attached is not None and attached.record != verdict.record:
@@ -149,18 +182,6 @@ def differences(verdict: Verdict, record: Record, attached: Measured | None) -> 
     if verdict.answer is not combine(verdict.results, terms.on_unclear):
         found.append(f"the answer {verdict.answer.value!r} does not follow from the checks")
     return found
-
-
-def attach(results: list[CheckResult], digest: str) -> list[CheckResult]:
-    """Return measured results that name the blob they are kept in."""
-    return [
-        msgspec.structs.replace(one, evidence={**one.evidence, "record": digest}) for one in results
-    ]
-
-
-def _unattached(one: CheckResult) -> CheckResult:
-    evidence = {key: value for key, value in one.evidence.items() if key != "record"}
-    return msgspec.structs.replace(one, evidence=evidence)
 
 
 def canonical_results(results: list[CheckResult]) -> bytes:

@@ -10,9 +10,10 @@ from thrive.store.tables import approvals, verdicts
 
 
 def insert_verdict(tx: Tx, project_id: str, verdict: Verdict) -> None:
-    """Insert a verdict, and the record it keeps alive."""
+    """Insert a verdict, and the records it keeps alive."""
     insert(tx, project_id, verdicts, verdict)
-    references.add(tx, project_id, "verdict", verdict.verdict_id, verdict.record)
+    for digest in filter(None, (verdict.record, verdict.measured)):
+        references.add(tx, project_id, "verdict", verdict.verdict_id, digest)
 
 
 def find_verdicts(

@@ -1,0 +1,30 @@
+"""The key that this home signs its records with: a file that its owner alone may read."""
+
+import os
+import secrets
+from pathlib import Path
+
+KEY_FILE = "signing.key"
+KEY_BYTES = 32
+
+
+def signing_key(folder: Path) -> bytes:
+    """Return the secret key of a home's folder on this machine; made when it is first needed.
+
+    Of two processes that need it at once, both get the key of the first.
+    """
+    path = folder / KEY_FILE
+    if not path.exists():
+        draft = folder / f"{KEY_FILE}.{os.getpid()}"
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_bytes(KEY_BYTES).hex())
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return bytes.fromhex(path.read_text())
