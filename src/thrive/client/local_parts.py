@@ -27,7 +27,7 @@ from thrive.domain.dataset import FileEntry
 from thrive.domain.errors import NotFound
 from thrive.domain.identifiers import is_id
 from thrive.feedback.files import read_outcomes
-from thrive.gates.files_out import Wanted, write_files
+from thrive.gates.files_out import Wanted, write_outputs
 from thrive.gates.gate_file import problems, read_gate_file
 from thrive.gates.operations import trusted, verification
 from thrive.operations import Progress
@@ -220,9 +220,8 @@ def judge(server: Server, arguments: Arguments) -> Any:
     """Have a version judged, and write here what its verdict looks like to a CI."""
     files = {name: arguments[name] for name in ("json", "junit", "markdown", "metrics", "sarif")}
     found = server("gates run", {**arguments, **dict.fromkeys(files)})
-    write_files(
-        server("gates export", {"model": found.verdict_id}), Wanted(folder=Path.cwd(), **files)
-    )
+    held = server("gates export", {"model": found.verdict_id})
+    write_outputs(held, msgspec.convert({"folder": Path.cwd(), **files}, Wanted))
     return found
 
 

@@ -68,8 +68,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def statement(self) -> bytes:
         """What is signed: which verdict, on what, with which answer, from which two records."""
-        names = ("verdict_id", "model", "version", "answer", "record", "measured", "created_at")
-        said = {name: getattr(self, name) for name in (*names, "actor", "replay")}
+        unsaid = {"results", "signature", "signed_by"}
+        said = {name: getattr(self, name) for name in self.__struct_fields__ if name not in unsaid}
         return b"thrive verdict 1\n" + msgspec.json.encode(said, order="sorted")
 
     @property

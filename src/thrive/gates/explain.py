@@ -18,8 +18,7 @@ _ASKS: dict[str, tuple[str, str]] = {
         "look at the rows of the slice that is named; train with more of them",
     ),
     "found slices": (
-        "Is there a slice nobody named where it is worse? Searched on half the rows, judged on "
-        "the other.",
+        "Is it worse in a slice nobody named, found on half the rows, judged on the other half?",
         "declare the slice in the contract; train with more of its rows",
     ),
     "calibration": (

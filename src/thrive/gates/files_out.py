@@ -29,7 +29,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         return any((self.json, self.junit, self.markdown, self.metrics, self.sarif))
 
 
-def write_files(found: GateFile, wanted: Wanted) -> None:
+def write_outputs(found: GateFile, wanted: Wanted) -> None:
     """Write the files that are wanted; a job summary keeps what other steps wrote into it."""
     texts: list[tuple[Path | None, Callable[[GateFile], str]]] = [
         (wanted.junit, junit),

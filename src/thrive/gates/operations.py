@@ -11,7 +11,7 @@ from thrive.domain.identifiers import is_id
 from thrive.domain.reference import format_reference, parse_reference
 from thrive.gates.explain import Explanation
 from thrive.gates.explain import explain as explained
-from thrive.gates.files_out import Wanted, write_files
+from thrive.gates.files_out import Wanted, write_outputs
 from thrive.gates.gate_file import GateFile, problems, read_gate_file
 from thrive.gates.keep import export, verify
 from thrive.gates.run import judge
@@ -96,7 +96,7 @@ def run(
         ctx.local_folder()
     found = judge(ctx, model or _only_model(ctx), against)
     if wanted.any:
-        write_files(export(ctx, found), wanted)
+        write_outputs(export(ctx, found), wanted)
     return found
 
 

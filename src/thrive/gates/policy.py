@@ -1,9 +1,10 @@
 """Do the rules let this version go to users: contract, data, package, code?"""
 
 from collections.abc import Mapping
+from typing import Any
 
 from thrive.contract.gaps import gaps_for_model
-from thrive.contract.parse import ParsedContract
+from thrive.contract.parse import CONTRACT_FILE, ParsedContract
 from thrive.contract.schema import ModelTerms
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.gate import Answer, CheckResult
@@ -25,10 +26,16 @@ def check_contract(version: ModelVersion, parsed: ParsedContract | None) -> Chec
     gaps = gaps_for_model(
         parsed, version.model, version.training, reachable=frozenset(parsed.contract.team)
     )
-    found = {gap.path: gap.what for gap in gaps}
     if gaps:
         more = f" ({len(gaps) - 1} more)" if len(gaps) > 1 else ""
         words = f"{gaps[0].what} {gaps[0].fix}{more}."
+        found = {
+            "gaps": {gap.path: gap.what for gap in gaps},
+            "findings": [
+                {"file": CONTRACT_FILE, "line": gap.line, "what": f"{gap.what} {gap.fix}"}
+                for gap in gaps
+            ],
+        }
         return _result("contract", Answer.FAIL, words, found)
     return _result("contract", Answer.PASS, "The contract answers all production asks for.", {})
 
@@ -86,7 +93,7 @@ def check_package(version: ModelVersion, manifest: PackageManifest) -> CheckResu
     return _result("package", Answer.PASS, words, evidence)
 
 
-def _result(check: str, answer: Answer, summary: str, evidence: Mapping[str, str]) -> CheckResult:
+def _result(check: str, answer: Answer, summary: str, evidence: Mapping[str, Any]) -> CheckResult:
     return CheckResult(
         check=check, group=GROUP, answer=answer, summary=summary, evidence=dict(evidence)
     )

@@ -21,7 +21,7 @@ from thrive.gates.operations import explain, export_verdict, run, verify_verdict
 @pytest.fixture
 def judged(context, registry, trained, sound):
     """A version that cannot be told, with the files of its run."""
-    registry.add(*trained, table(seed=2, rows=60), package=sound)
+    registry.add(*trained, table(seed=2, rows=24), package=sound)
     run(
         context, "", json="gate.json", junit="gate.xml", markdown="gate.md",
         metrics="gate.txt", sarif="gate.sarif",

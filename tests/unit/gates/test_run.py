@@ -48,7 +48,10 @@ def test_a_first_version_is_compared_with_the_baseline(context, registry, traine
     with context.home.write() as tx:
         gates.insert_verdict(tx, context.project_id, forged)
     problems = verify_verdict(context, "0" * 32).problems
-    assert problems == ["the answer 'fail' does not follow from the checks"]
+    assert problems == [
+        "the signature is not of this verdict",
+        "the answer 'fail' does not follow from the checks",
+    ]
     assert verify_verdict(context, "0" * 32).exit_code == 1
 
 

@@ -11,6 +11,7 @@ from thrive.domain.identifiers import new_id
 from thrive.domain.project import StoredContract, TeamContact
 from thrive.domain.release import ReleaseState
 from thrive.flows import permission, promote
+from thrive.gates.verdict import signed
 from thrive.operations import Context
 from thrive.store import audit, gates, models, projects, releases
 
@@ -58,7 +59,7 @@ def judge(ctx, version, answer=Answer.PASS, against=None, **changed):
             actor="gate",
             **given | changed,
         )
-        gates.insert_verdict(tx, ctx.project_id, verdict)
+        gates.insert_verdict(tx, ctx.project_id, signed(verdict, b"k" * 32))
 
 
 def ready(ctx, value=0.5, against=None, **changed):
@@ -131,6 +132,22 @@ def test_only_the_latest_verdict_counts(ctx):
     judge(ctx, version, Answer.FAIL)
     with pytest.raises(Refused, match="fail"):
         promote.start_release(ctx, MODEL)
+
+
+def test_a_verdict_that_was_changed_or_signed_by_a_stranger_lets_nothing_through(ctx, monkeypatch):
+    version = ready(ctx)
+    with ctx.home.write() as tx:
+        [verdict] = gates.find_verdicts(tx, ctx.project_id, MODEL)
+        changed = msgspec.structs.replace(verdict, verdict_id=new_id(), answer=Answer.PASS)
+        gates.insert_verdict(tx, ctx.project_id, changed)
+    with pytest.raises(Refused, match="signature is not of this verdict"):
+        promote.start_release(ctx, MODEL)
+    judge(ctx, version)
+    monkeypatch.setenv("THRIVE_GATE_KEYS", "ab" * 32)
+    with pytest.raises(Refused, match="no trusted key"):
+        promote.start_release(ctx, MODEL)
+    monkeypatch.setenv("THRIVE_GATE_KEYS", verdict.signed_by)
+    assert promote.start_release(ctx, MODEL).state is ReleaseState.RUNNING
 
 
 def test_a_dirty_tree_and_a_retired_version_stay_out_of_production(ctx):

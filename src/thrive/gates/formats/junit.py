@@ -46,14 +46,15 @@ def _skipped(found: GateFile, one: CheckResult) -> bool:
 
 
 def _case(found: GateFile, one: CheckResult) -> str:
-    head = f"    <testcase classname={quoteattr(_clean(f'thrive.{one.group}'))} name={quoteattr(_clean(one.check))}"
+    place, name = quoteattr(_clean(f"thrive.{one.group}")), quoteattr(_clean(one.check))
+    head, end = f"    <testcase classname={place} name={name}>\n      ", "\n    </testcase>\n"
     if one.answer is Answer.PASS:
-        return f"{head}>\n      <system-out>{escape(_clean(one.summary))}</system-out>\n    </testcase>\n"
+        return f"{head}<system-out>{escape(_clean(one.summary))}</system-out>{end}"
     tag = "failure" if blocks(found, one) else "skipped"
     kind = f' type="{one.answer.value}"' if tag == "failure" else ""
     message = quoteattr(_clean(one.summary))
     text = escape(_clean(_details(found, one)))
-    return f"{head}>\n      <{tag}{kind} message={message}>{text}</{tag}>\n    </testcase>\n"
+    return f"{head}<{tag}{kind} message={message}>{text}</{tag}>{end}"
 
 
 def _details(found: GateFile, one: CheckResult) -> str:
