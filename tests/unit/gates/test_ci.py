@@ -44,7 +44,7 @@ def test_the_files_say_what_the_verdict_says(context, judged):
     assert "again: thrive gates run delay@1 --against baseline" in quality.text
     assert int(suites.get("failures")) == len(blocking)
     text = (context.folder / "gate.md").read_text()
-    assert text.splitlines()[1] == "### ❔ delay@1 against baseline 'prior': cannot tell"
+    assert text.splitlines()[1] == "### ❔ `delay@1 against baseline 'prior'`: cannot tell"
     assert text.index("❔ | quality") < text.index("✅ |")
     metrics = (context.folder / "gate.txt").read_text()
     assert metrics.endswith("# EOF\n")
@@ -69,22 +69,22 @@ def test_a_gate_file_is_proven_without_its_home(context, judged, tmp_path):
         verify_verdict(context, "nothing.json")
 
 
-@pytest.mark.parametrize(
-    ("find", "write", "words"),
-    [
-        ('"answer":"cannot tell"', '"answer":"pass"', "not of this verdict"),
-        ('"margin":0.02', '"margin":0.9', "the record is not the one that was signed"),
-        ('"platform":"', '"platform":"x', "the measured is not the one that was signed"),
-        ('"signature":"', '"signature":"00', "not of this verdict"),
-    ],
-)
-def test_a_changed_gate_file_is_found_out(context, judged, find, write, words):
+FORGERIES = [
+    ('"answer":"cannot tell"', '"answer":"pass"', "not of this verdict"),
+    ('"margin":0.02', '"margin":0.9', "the record is not the one that was signed"),
+    ('"platform":"', '"platform":"x', "the measured is not the one that was signed"),
+    ('"signature":"', '"signature":"00', "not of this verdict"),
+]
+
+
+def test_a_changed_gate_file_is_found_out(context, judged):
     text = (context.folder / "gate.json").read_text()
-    assert find in text
-    (context.folder / "forged.json").write_text(text.replace(find, write))
-    proven = verify_verdict(context, "forged.json")
-    assert proven.exit_code == 1
-    assert any(words in each for each in proven.problems)
+    for find, write, words in FORGERIES:
+        assert find in text
+        (context.folder / "forged.json").write_text(text.replace(find, write))
+        proven = verify_verdict(context, "forged.json")
+        assert proven.exit_code == 1
+        assert any(words in each for each in proven.problems)
 
 
 def test_a_warning_is_skipped_not_failed(judged):
@@ -116,6 +116,7 @@ def test_names_of_others_do_no_harm_and_the_table_stays_small(judged):
     rows = [line for line in text.splitlines() if line.startswith("| ❌")]
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 5 for row in rows)
     assert "<!-- @team" not in text
+    assert "@team" not in text
     ET.fromstring(junit(long))
 
 

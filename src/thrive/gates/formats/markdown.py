@@ -12,7 +12,7 @@ LONGEST_CELL = 600
 MARKER = "<!-- thrive gates: {model} -->"
 """Names the comment of a model, so that a later run finds it and writes over it."""
 SIGNS = {Answer.PASS: "✅", Answer.FAIL: "❌", Answer.CANNOT_TELL: "❔"}
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
 def markdown(found: GateFile) -> str:
@@ -20,7 +20,7 @@ def markdown(found: GateFile) -> str:
     verdict = found.verdict
     head = [
         MARKER.format(model=verdict.model),
-        f"### {SIGNS[verdict.answer]} {_safe(title(verdict))}: {verdict.answer.value}",
+        f"### {SIGNS[verdict.answer]} `{title(verdict).replace('`', '')}`: {verdict.answer.value}",
         "",
         "| | check | found | rows |",
         "|---|---|---|---|",
@@ -55,7 +55,10 @@ def _fitting(rows: list[str], around: list[str]) -> list[str]:
 
 
 def _safe(text: str) -> str:
-    """Return text of others as one cell: no markup, no mention, one line."""
+    """Return text of others as one cell: no markup, no mention, one line.
+
+    An invisible space parts `@` from what follows, so that nobody is called by a slice's name.
+    """
     line = " ".join(text.split())
     cut = line if len(line) <= LONGEST_CELL else f"{line[:LONGEST_CELL]}…"
-    return _SPECIAL.sub(r"\\\1", cut)
+    return _SPECIAL.sub(r"\\\1", cut).replace("@", "@\u200b")
