@@ -124,7 +124,7 @@ def pl_json(frame: pl.DataFrame) -> bytes:
 
 def test_the_model_is_bound_to_its_views(story):
     shown = {line["name"]: line for line in story.ask("features", "list")}
-    assert shown["weather"]["used_by"] == [f"{MODEL}@1"]
+    assert shown["weather"]["used_by"] == f"{MODEL}@1"
     assert shown["weather"]["state"] == "never materialized"
     run = story.ask("runs", "list")["items"][0]["run_id"]
     lineage = story.ask("runs", "show", run)

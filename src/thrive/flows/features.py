@@ -1,4 +1,4 @@
-"""Feature views of a project: what is declared, what is online, and how fresh it is."""
+"""Feature views of a project: what is declared, bringing it online, reading it by key."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,55 +12,10 @@ from thrive.domain.features import FeatureView, Materialization
 from thrive.features.declare import View
 from thrive.features.discover import load_declared
 from thrive.features.rows import NormalRows, last_known, newest_rows
-from thrive.flows.feature_freshness import is_late
 from thrive.flows.feature_rows import Sources, registered, rows_of, sources_of
 from thrive.operations import Context, Kind, operation
-from thrive.store import features, models
+from thrive.store import features
 from thrive.store.online import Lookup, OnlineTable, open_online
-
-NEVER = "never materialized"
-
-
-class FeatureLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One feature view in its newest version.
-
-    `state` is `fresh`, `late` (its newest value is older than promised), `online` where nobody
-    promised anything, or `never materialized`.
-    """
-
-    name: str
-    version: int
-    entity: str
-    features: int
-    owner: str
-    why: str
-    state: str
-    newest_at: int | None
-    rows: int
-    used_by: list[str]
-
-
-class FeatureDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """One feature view: what it says, what it yields, where it is used."""
-
-    name: str
-    version: int
-    digest: str
-    entity: list[str]
-    sources: list[str]
-    event_time: str
-    ttl: str
-    delay: str
-    freshness: str
-    owner: str
-    why: str
-    columns: dict[str, str]
-    state: str
-    online: Materialization | None
-    versions: int
-    used_by: list[str]
-    importance: dict[str, dict[str, float]]
-    code: str
 
 
 class PlanLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,76 +47,6 @@ class FeatureValues(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, Any]
     status: dict[str, str]
     age: dict[str, str]
-
-
-@operation("features list", role=ANYONE, next_hint="thrive features show NAME")
-def list_views(ctx: Context) -> list[FeatureLine]:
-    """List the feature views with their state, and which models use them.
-
-    Examples:
-        thrive features list
-    """
-    with ctx.read() as tx:
-        known = features.newest(tx, ctx.project_id)
-        online = {view.name: _online(tx, ctx, view) for view in known}
-        users = users_of(tx, ctx)
-    now = ctx.now()
-    return [
-        FeatureLine(
-            name=view.name,
-            version=view.version,
-            entity=", ".join(view.definition.entity),
-            features=len(view.columns),
-            owner=view.definition.owner,
-            why=view.definition.why,
-            state=state_of(view, online[view.name], now),
-            newest_at=_newest(online[view.name]),
-            rows=_rows(online[view.name]),
-            used_by=sorted(users.get(view.name, {})),
-        )
-        for view in known
-    ]
-
-
-@operation("features show", role=ANYONE)
-def show(ctx: Context, name: str) -> FeatureDetail:
-    """Show a feature view: its code, its times, what is online, and how much models lean on it.
-
-    Args:
-        name: the view.
-
-    Raises:
-        NotFound: it was never materialized or trained on.
-
-    Examples:
-        thrive features show weather
-    """
-    with ctx.read() as tx:
-        view = features.get(tx, ctx.project_id, name)
-        versions = features.versions(tx, ctx.project_id, name)
-        online = _online(tx, ctx, view)
-        users = users_of(tx, ctx).get(name, {})
-    said = view.definition
-    return FeatureDetail(
-        name=name,
-        version=view.version,
-        digest=view.digest,
-        entity=said.entity,
-        sources=said.sources,
-        event_time=said.event_time,
-        ttl=_duration(said.ttl),
-        delay=_duration(said.delay),
-        freshness=_duration(said.freshness),
-        owner=said.owner,
-        why=said.why,
-        columns={column.name: column.dtype for column in view.columns},
-        state=state_of(view, online, ctx.now()),
-        online=online,
-        versions=len(versions),
-        used_by=sorted(users),
-        importance={label: shares for label, shares in users.items() if shares},
-        code=said.code,
-    )
 
 
 @operation(
@@ -296,35 +181,6 @@ def bring_online(ctx: Context, view: View, until: int) -> MaterializedLine:
     return _line(version, sources, made, "")
 
 
-def state_of(view: FeatureView, online: Materialization | None, now: int) -> str:
-    """Return in a word whether what is online is as fresh as was promised."""
-    if online is None:
-        return NEVER
-    if not view.definition.freshness:
-        return "online"
-    return "late" if is_late(view, online, now) else "fresh"
-
-
-def users_of(tx: Any, ctx: Context) -> dict[str, dict[str, dict[str, float]]]:
-    """Return view = model version = the importance of the view's features in it.
-
-    Versions that were retired use nothing any more.
-    """
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for model in models.find(tx, ctx.project_id):
-        for version in models.versions(tx, ctx.project_id, model.name):
-            if version.features is None or version.retired_at is not None:
-                continue
-            for view in version.features.views:
-                shares = {
-                    column.name: version.importance[column.name]
-                    for column in view.columns
-                    if column.name in version.importance
-                }
-                found.setdefault(view.name, {})[f"{model.name}@{version.version}"] = shares
-    return found
-
-
 def _planned(ctx: Context, view: View) -> PlanLine:
     sources = sources_of(ctx, view)
     rows = rows_of(ctx, view, sources)
@@ -370,18 +226,6 @@ def _line(
 
 def _latest(newest: Any, rows: NormalRows) -> int | None:
     return newest["_at"].max() if rows.timed else None
-
-
-def _newest(online: Materialization | None) -> int | None:
-    return online.newest if online else None
-
-
-def _rows(online: Materialization | None) -> int:
-    return online.rows if online else 0
-
-
-def _duration(microseconds: int) -> str:
-    return format_duration(microseconds) if microseconds else ""
 
 
 def _key(parts: Sequence[str]) -> dict[str, str]:

@@ -9,8 +9,9 @@ from tests.unit.features.conftest import START, VIEWS, set_clock, write_weather
 from thrive import features
 from thrive.data import operations as data
 from thrive.domain.errors import NotFound, UsageError
+from thrive.flows.feature_catalog import list_views, show
 from thrive.flows.feature_freshness import tell_late_views
-from thrive.flows.features import get, list_views, materialize, plan, show
+from thrive.flows.features import get, materialize, plan
 from thrive.flows.online_features import OnlineFeatures
 from thrive.store import jobs
 
@@ -94,7 +95,7 @@ def test_a_change_of_the_code_is_a_new_version_and_readers_follow(project):
 def test_lists_say_how_fresh_views_are_and_that_nobody_uses_them(project):
     materialize(project)
     lines = {line.name: line for line in list_views(project)}
-    assert (lines["weather"].state, lines["weather"].used_by) == ("fresh", [])
+    assert (lines["weather"].state, lines["weather"].used_by) == ("fresh", "no model")
     assert lines["plane"].state == "online"
     set_clock(project, "2024-05-01T13:30Z")
     assert show(project, "weather").state == "late"
