@@ -129,10 +129,9 @@ class _Translator:
         said: dict[str, Any] = {"entity": keys[0] if len(keys) == 1 else keys, "event_time": time}
         created = source.text("created_timestamp_column")
         if created:
-            said["recorded_time"] = created
             notes.append(
-                f"a row counts from its {created} on, where Feast broke ties by it: leave "
-                "recorded_time out if the history was filled in later"
+                f"of rows of one time that with the latest {created} holds, as in Feast; with "
+                f'recorded_time="{created}" a row would count from then on, and not before'
             )
         dataset, adding = _dataset(source)
         notes.append(adding)
@@ -151,17 +150,20 @@ class _Translator:
         """Return what the function returns: the columns of the schema, or all."""
         renamed = _pairs(source.words.get("field_mapping"))
         rows = f"rows.rename({renamed!r})" if renamed else "rows"
+        created = source.text("created_timestamp_column")
+        if created:
+            rows += f'.sort("{created}", maintain_order=True)'
         fields = list(_fields(call.words.get("schema")))
         nested = [name for name, kind in fields if kind in _NESTED]
         if nested:
             notes.append(f"left out, as no feature is nested: {', '.join(nested)}")
         keys = said["entity"] if isinstance(said["entity"], list) else [said["entity"]]
-        fixed = [*keys, said["event_time"], *filter(None, [said.get("recorded_time")])]
+        fixed = [*keys, said["event_time"]]
         wanted = [name for name, _ in fields if name not in (*nested, *fixed)]
         if fields and not wanted:
             _refuse("none of its fields is a number, a text, a boolean or a time")
         if not wanted:
-            return rows
+            return f'{rows}.drop("{created}")' if created else rows
         columns = "".join(f"        {name!r},\n" for name in (*fixed, *wanted))
         return f"{rows}.select(\n{columns}    )".replace("'", '"')
 

@@ -15,7 +15,7 @@ from thrive.domain.clock import format_time, parse_duration
 from thrive.domain.dataset import ColumnLabel, DatasetVersion
 from thrive.domain.errors import ContractGap, NotFound
 from thrive.operations import Context
-from thrive.store import column_labels, datasets
+from thrive.store import column_labels, datasets, runs
 from thrive.store.database import Tx
 
 
@@ -63,15 +63,51 @@ def use_problems(
         *_expired(version, terms, ctx.now()),
         *_misused(version, terms, contract, models),
     ]
-    return [
-        UseProblem(
-            dataset=version.dataset,
-            line=line_of(contract.lines, "data", version.dataset, key),
-            what=what,
-            fix=fix,
-        )
-        for key, what, fix in found
-    ]
+    own = [_problem(version, contract, *each) for each in found]
+    return [*own, *_inherited(tx, ctx, version, contract, models)]
+
+
+def _problem(
+    version: DatasetVersion, contract: ParsedContract, key: str, what: str, fix: str
+) -> UseProblem:
+    line = line_of(contract.lines, "data", version.dataset, key)
+    return UseProblem(dataset=version.dataset, line=line, what=what, fix=fix)
+
+
+def _inherited(
+    tx: Tx,
+    ctx: Context,
+    version: DatasetVersion,
+    contract: ParsedContract,
+    models: Collection[str] | None,
+) -> list[UseProblem]:
+    """Return what stands against the use by the retention and purposes of its sources."""
+    found: list[UseProblem] = []
+    for source in sources_of(tx, ctx.project_id, version):
+        terms = contract.contract.data.get(source.dataset, DataTerms())
+        said = [
+            *_expired(source, terms, ctx.now()),
+            *_misused(source, terms, contract, models),
+        ]
+        made = f"{_label(version)} is made from {_label(source)}: "
+        found += [_problem(source, contract, key, made + what, fix) for key, what, fix in said]
+    return found
+
+
+def sources_of(tx: Tx, project_id: str, version: DatasetVersion) -> list[DatasetVersion]:
+    """Return the versions that a version was made from, and those before them, each once."""
+    found: dict[tuple[str, str], DatasetVersion] = {}
+    waiting = [version]
+    while waiting:
+        made_by = waiting.pop().made_by
+        for use in runs.find_uses(tx, project_id, made_by) if made_by else []:
+            if use.kind != "dataset" or use.direction != "in" or (use.name, use.digest) in found:
+                continue
+            same = datasets.find_by_digest(tx, project_id, use.digest)
+            for each in (each for each in same if each.dataset == use.name):
+                found[use.name, use.digest] = each
+                waiting.append(each)
+    return list(found.values())
 
 
 _Found = Iterator[tuple[str, str, str]]

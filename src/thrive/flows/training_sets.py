@@ -13,15 +13,18 @@ from thrive.data.frames import as_polars
 from thrive.data.operations import add_rows
 from thrive.data.reading import find_version, project_here
 from thrive.domain.clock import parse_time
-from thrive.domain.dataset import ColumnLabel
+from thrive.domain.dataset import ColumnLabel, DatasetVersion
 from thrive.domain.errors import NotFound, Refused, UsageError
+from thrive.domain.run import Use
 from thrive.engines import channel
 from thrive.features.declare import OnDemand, View
 from thrive.features.discover import Declared, load_declared
 from thrive.features.join import IN_MEMORY, add_on_demand, cells_of, join_views
 from thrive.features.rows import NormalRows, normal_rows
+from thrive.flows.feature_rows import registered
+from thrive.flows.making import record_making
 from thrive.operations import Context
-from thrive.store import column_labels, datasets
+from thrive.store import column_labels
 from thrive.store.place import FOLDER, find_project_folder
 
 if TYPE_CHECKING:
@@ -37,6 +40,12 @@ class _Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: list[NormalRows]
     on_demand: list[Any]
+    entities: str = ""
+
+    def datasets(self) -> list[str]:
+        """Return the datasets that were read: the views' sources, and the rows' own."""
+        found = {source for side in self.rows for source in side.definition.sources}
+        return sorted(found | {self.entities} - {""})
 
     def label(self) -> str:
         """Return the views with their digests and sources, as the lineage of what they made."""
@@ -110,7 +119,9 @@ def _joined(
     joined = join_views(spine, asked, sides, folder, status=status, in_memory=fits)
     if asked == _NO_TIME:
         joined = joined.drop(_NO_TIME)
-    return _Parts(rows=sides, on_demand=on_demand), add_on_demand(joined, on_demand)
+    asked_of = entities if isinstance(entities, str) else ""
+    parts = _Parts(rows=sides, on_demand=on_demand, entities=asked_of)
+    return parts, add_on_demand(joined, on_demand)
 
 
 def _frame(entities: Any) -> "pl.LazyFrame":
@@ -198,20 +209,36 @@ def _keep(rows: "pl.LazyFrame", parts: _Parts, folder: Path, name: str, why: str
     with project_here("features.training_set") as ctx:
         _inherit_labels(ctx, parts, name, rows)
         label = parts.label()
+        began = ctx.now()
         added = add_rows(ctx, path, name=name, why=why or f"Training rows with {label}.")
         version = find_version(ctx, name, added.version)
-        sources = sorted({source for side in parts.rows for source in side.definition.sources})
-        pinned = [find_version(ctx, source) for source in sources]
+        pinned = [find_version(ctx, source) for source in parts.datasets()]
         over = ", ".join(f"{each.dataset}@{each.version}" for each in pinned)
-        named = msgspec.structs.replace(version, source=f"features: {label} over {over}")
-        with ctx.write(f"dataset:{name}", source=named.source) as tx:
-            datasets.replace_version(tx, ctx.project_id, named)
+        source = f"features: {label} over {over}"
+        record_making(ctx, version, source, _read(ctx, parts, pinned), began)
+
+
+def _read(ctx: Context, parts: _Parts, pinned: Sequence[DatasetVersion]) -> list[Use]:
+    """Return what the rows were made from: versions of datasets, and the views over them."""
+    views = [registered(ctx, side.definition, side.spec()) for side in parts.rows]
+    return [
+        *(
+            Use(kind="dataset", name=v.dataset, digest=v.digest, direction="in", version=v.version)
+            for v in pinned
+        ),
+        *(
+            Use(
+                kind="feature_view", name=v.name, digest=v.digest, direction="in", version=v.version
+            )
+            for v in views
+        ),
+    ]
 
 
 def _inherit_labels(ctx: Context, parts: _Parts, name: str, rows: "pl.LazyFrame") -> None:
     """Say of each column what was said of the column of its sources that has its name and type."""
     schema = rows.collect_schema()
-    for source in {source for side in parts.rows for source in side.definition.sources}:
+    for source in parts.datasets():
         for column in find_version(ctx, source).columns:
             dtype = str(schema.get(column.name, ""))
             if column.personal is None or dtype != column.dtype:

@@ -18,6 +18,7 @@ raise SystemExit("never run")
 
 store = Entity(name="store", join_keys=["store_id"])
 sales_file = FileSource(name="Sales file", path="data/sales.parquet", timestamp_field="at",
+                        created_timestamp_column="made",
                         field_mapping={"amt": "amount"})
 pushed = PushSource(name="pushed", batch_source=sales_file)
 sales = FeatureView(
@@ -69,9 +70,11 @@ def test_what_maps_gives_the_values_of_its_source(project, imported):
     assert imported["FeatureView store-sales"].became == "@feature_view store_sales"
     note = imported["FeatureView store-sales"].note
     assert "thrive data add data/sales.parquet --name sales-file" in note
+    assert "with the latest made holds" in note
     assert "left out, as no feature is nested: extra" in note
-    rows = pl.DataFrame({"store_id": [1, 1], "amt": [5.0, 7.0], "other": [0, 0]})
-    times = pl.Series(["2024-05-01T09:00", "2024-05-01T11:00"]).str.to_datetime(time_zone="UTC")
+    rows = pl.DataFrame({"store_id": [1, 1, 1], "amt": [5.0, 7.0, 6.0], "made": [1, 3, 2]})
+    times = pl.Series(["2024-05-01T09:00", "2024-05-01T11:00", "2024-05-01T11:00"])
+    times = times.str.to_datetime(time_zone="UTC")
     rows.with_columns(at=times).write_parquet(project.folder / "sales.parquet")
     data.add(project, "sales.parquet", name="sales-file", owner="sales-team", why="a test")
     materialize(project)

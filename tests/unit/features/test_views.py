@@ -7,13 +7,17 @@ import pytest
 from tests.unit.features.conftest import START, VIEWS, set_clock, write_weather
 
 from thrive import features
+from thrive.contract.parse import load
 from thrive.data import operations as data
-from thrive.domain.errors import NotFound, UsageError
+from thrive.data.lineage import lineage
+from thrive.data.reading import find_version
+from thrive.domain.errors import ContractGap, NotFound, UsageError
+from thrive.flows.data_use import refuse_use
 from thrive.flows.feature_catalog import list_views, show
 from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.features import get, materialize, plan
 from thrive.flows.online_features import OnlineFeatures
-from thrive.store import jobs
+from thrive.store import jobs, runs
 
 HOUR = 3_600_000_000
 NOON = int(START.timestamp() * 1e6) + 12 * HOUR
@@ -113,6 +117,52 @@ def test_a_kept_training_set_names_its_views_and_inherits_labels(project):
     assert kept.source.startswith("features: weather ")
     assert kept.source.endswith(" over weather@1")
     assert {c.name: c.personal for c in kept.columns}["temp"] == "health"
+
+
+def kept_rows(project):
+    materialize(project)
+    asked = pl.DataFrame({"origin": ["JFK"], "asked": [START.replace(hour=9)]})
+    asked.write_parquet(project.folder / "asked.parquet")
+    data.add(project, "asked.parquet", name="asked", owner="data-platform", why="a test")
+    features.training_set("asked", ["weather"], name="rows")
+    return data.show(project, "rows")
+
+
+def test_a_kept_training_set_stands_in_the_lineage_of_its_sources(project):
+    kept = kept_rows(project)
+    found = lineage(project, "rows")
+    assert found.made_by == kept.made_by
+    assert [(each.pipeline, each.state) for each in found.runs] == [
+        ("features.training_set", "done")
+    ]
+    assert {each.dataset for each in found.datasets} == {"weather", "asked"}
+    assert [each.dataset for each in lineage(project, "weather").datasets] == ["rows"]
+    with project.read() as tx:
+        uses = runs.find_uses(tx, project.project_id, found.made_by)
+    assert ("feature_view", "weather", 1) in {(use.kind, use.name, use.version) for use in uses}
+    features.training_set("asked", ["weather"], name="rows")
+    assert data.show(project, "rows").made_by == kept.made_by, "made again, it is the same"
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ('allowed = ["marketing"]', "rows@1 is made from weather@1: weather@1 may serve marketing"),
+        (
+            'retention = "1 day"',
+            "rows@1 is made from weather@1: weather@1 was to be kept for 1 day",
+        ),
+    ],
+)
+def test_purpose_and_retention_of_the_sources_hold_for_a_kept_training_set(project, terms, words):
+    kept_rows(project)
+    set_clock(project, "2024-05-05T12:00Z")
+    contract = f'contract = 1\n[data.weather]\n{terms}\n[model.delay]\npurpose = "warn: early"\n'
+    (project.folder / "thrive.toml").write_text(contract)
+    version = find_version(project, "rows")
+    with pytest.raises(ContractGap, match=words) as refused:
+        refuse_use(project, version, load(project.folder), ["delay"])
+    assert refused.value.what.startswith("thrive.toml:3:")
 
 
 def test_history_can_be_taken_as_it_was_known(project):
