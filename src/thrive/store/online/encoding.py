@@ -5,7 +5,7 @@ texts. A reader gets booleans back as such and times as microseconds.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thrive.domain.features import FeatureColumn
@@ -58,8 +58,9 @@ def _whole(column: "pl.Expr", dtype: Any) -> "pl.Expr":
     return column.cast(pl.Int64)
 
 
-def booleans(columns: Sequence[FeatureColumn]) -> list[int]:
-    """Return the places of the columns whose values are booleans."""
+def booleans(tables: Iterable[Sequence[FeatureColumn]]) -> list[int]:
+    """Return the places of the columns whose values are booleans, counted over all tables."""
+    columns = [column for table in tables for column in table]
     return [place for place, column in enumerate(columns) if column.dtype == "Boolean"]
 
 

@@ -45,6 +45,7 @@ class Lookup:
     def __init__(self, store: OnlineStore, views: Sequence[SpecView]) -> None:
         self._views = [(v.name, [column.name for column in v.columns], v.ttl) for v in views]
         names = [name for _, columns, _ in self._views for name in columns]
+        self._names = names
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise UsageError(f"Two of the views have a feature {twice!r}.", "ask for one of them")
@@ -61,16 +62,14 @@ class Lookup:
             now: the moment of asking, in UTC microseconds.
         """
         raw = self._reader.read(keys)
-        values: dict[str, Sequence[Any]] = {}
+        values = dict(zip(self._names, raw.cells, strict=True))
         status: dict[str, list[str]] = {}
-        at: dict[str, Sequence[int | None]] = {}
-        for (name, columns, ttl), times, cells in zip(self._views, raw.at, raw.values, strict=True):
-            oldest = now - ttl if ttl else None
-            states = _states(times, oldest)
-            expired = oldest is not None and _STALE in states
-            shown = [_fresh(column, states) for column in cells] if expired else cells
-            at[name], status[name] = times, states
-            values.update(zip(columns, shown, strict=True))
+        for (name, columns, ttl), times in zip(self._views, raw.at, strict=True):
+            states = _states(times, now - ttl if ttl else None)
+            if ttl and _STALE in states:
+                values |= {column: _fresh(values[column], states) for column in columns}
+            status[name] = states
+        at = {view[0]: times for view, times in zip(self._views, raw.at, strict=True)}
         return OnlineRows(values=values, status=status, at=at)
 
     def close(self) -> None:

@@ -36,11 +36,12 @@ class RawRows(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         at: for each table the event time of each key, None where it has no row.
-        values: for each table, for each of its columns, a value a key; None with no row.
+        cells: for each column of the first table, then of the next, a value a key; None with no
+            row.
     """
 
-    at: list[Sequence[int | None]]
-    values: list[list[Sequence[Any]]]
+    at: Sequence[Sequence[int | None]]
+    cells: list[Sequence[Any]]
 
 
 def require(store: "OnlineStore", tables: Sequence[OnlineTable]) -> None:

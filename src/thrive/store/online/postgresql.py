@@ -136,7 +136,9 @@ class PostgresReader:
         self._line: Line[Any] = Line(self._connect, (psycopg.Error,))
         self._kinds = {key.name: key.dtype for table in tables for key in table.keys}
         self._query = _query(tables, names, self._kinds)
-        self._shape = [(len(table.columns), booleans(table.columns)) for table in tables]
+        self._tables = len(tables)
+        self._width = sum(1 + len(table.columns) for table in tables)
+        self._booleans = booleans(table.columns for table in tables)
 
     def read(self, keys: Sequence[Mapping[str, Any]]) -> RawRows:
         """Return the rows of keys, in their order.
@@ -148,19 +150,11 @@ class PostgresReader:
             [holdable(key.get(name), dtype) for key in keys] for name, dtype in self._kinds.items()
         ]
         rows = self._line.ask(lambda to: to.execute(self._query, wanted, prepare=True).fetchall())
-        width = sum(1 + count for count, _ in self._shape)
-        cells: list[Sequence[Any]] = [*zip(*rows, strict=True)] if rows else [()] * width
-        at: list[Sequence[int | None]] = []
-        values: list[list[Sequence[Any]]] = []
-        first = 0
-        for count, flags in self._shape:
-            at.append(cells[first])
-            columns = cells[first + 1 : first + 1 + count]
-            for place in flags:
-                columns[place] = as_booleans(columns[place])
-            values.append(columns)
-            first += 1 + count
-        return RawRows(at=at, values=values)
+        found: list[Sequence[Any]] = [*zip(*rows, strict=True)] if rows else [()] * self._width
+        cells = found[self._tables :]
+        for place in self._booleans:
+            cells[place] = as_booleans(cells[place])
+        return RawRows(at=found[: self._tables], cells=cells)
 
     def close(self) -> None:
         """Close the connection."""
@@ -214,16 +208,19 @@ def _remove(name: str, table: OnlineTable) -> str:
 
 
 def _query(tables: Sequence[OnlineTable], names: Sequence[str], kinds: Mapping[str, str]) -> str:
-    """Return the query of many keys: an array of values a key column in, a row a key out."""
+    """Return the query of many keys: an array of values a key column in, a row a key out.
+
+    A row holds the times, then the columns of one table after the other.
+    """
     given = {name: f"e.v{place}" for place, name in enumerate(kinds)}
     arrays = ", ".join(
         f"%s::{'bigint' if kind_of(dtype) == INTEGER else 'text'}[]" for dtype in kinds.values()
     )
-    chosen: list[str] = []
+    chosen = [f"t{number}.at" for number in range(len(tables))]
     joins: list[str] = []
     for number, (table, name) in enumerate(zip(tables, names, strict=True)):
         side = f"t{number}"
-        chosen += [f"{side}.{place}" for place in _places(table)[1]]
+        chosen += [f"{side}.c{place}" for place in range(len(table.columns))]
         same = " and ".join(
             f"{side}.k{place} = {given[key.name]}" for place, key in enumerate(table.keys)
         )

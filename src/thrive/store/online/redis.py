@@ -156,7 +156,8 @@ class RedisReader:
             (name, [(key.name, key.dtype) for key in table.keys])
             for table, name in zip(tables, names, strict=True)
         ]
-        self._shape = [(len(table.columns), booleans(table.columns)) for table in tables]
+        self._counts = [len(table.columns) for table in tables]
+        self._booleans = booleans(table.columns for table in tables)
 
     def read(self, keys: Sequence[Mapping[str, Any]]) -> RawRows:
         """Return the rows of keys, in their order.
@@ -166,17 +167,16 @@ class RedisReader:
         """
         found = self._line.ask(lambda connection: self._ask(connection, keys)) if keys else []
         at: list[Sequence[int | None]] = []
-        values: list[list[Sequence[Any]]] = []
-        for place, (count, flags) in enumerate(self._shape):
+        cells: list[Sequence[Any]] = []
+        for place, count in enumerate(self._counts):
             nothing = [None] * (count + 1)
             rows = [_decode(row) if row else nothing for row in found[place]] if keys else []
             columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * (count + 1)
             at.append(columns[0])
-            cells = columns[1:]
-            for flag in flags:
-                cells[flag] = as_booleans(cells[flag])
-            values.append(cells)
-        return RawRows(at=at, values=values)
+            cells += columns[1:]
+        for place in self._booleans:
+            cells[place] = as_booleans(cells[place])
+        return RawRows(at=at, cells=cells)
 
     def close(self) -> None:
         """Close the connection."""

@@ -124,7 +124,9 @@ class SqliteReader:
         self._names = list(dict.fromkeys(key.name for table in tables for key in table.keys))
         self._one = _query(tables, [f"?{n + 1}" for n in range(len(self._names))], self._names)
         self._many = _query_many(tables, self._names)
-        self._shape = _shape(tables)
+        self._tables = len(tables)
+        self._width = sum(1 + len(table.columns) for table in tables)
+        self._booleans = booleans(table.columns for table in tables)
 
     def read(self, keys: Sequence[Mapping[str, Any]]) -> RawRows:
         """Return the rows of keys, in their order.
@@ -138,20 +140,11 @@ class SqliteReader:
             rows = self._rows([_holdable(key) for key in keys])
         except sqlite3.Error as error:
             raise InfrastructureError(f"The online store: {error}.", "thrive doctor") from None
-        cells: list[Sequence[Any]] = [*zip(*rows, strict=True)] if keys else [()] * self._width
-        at: list[Sequence[int | None]] = []
-        values: list[list[Sequence[Any]]] = []
-        for first, end, flags in self._shape:
-            at.append(cells[first])
-            columns = cells[first + 1 : end]
-            for place in flags:
-                columns[place] = as_booleans(columns[place])
-            values.append(columns)
-        return RawRows(at=at, values=values)
-
-    @property
-    def _width(self) -> int:
-        return self._shape[-1][1] if self._shape else 0
+        found: list[Sequence[Any]] = [*zip(*rows, strict=True)] if keys else [()] * self._width
+        cells = found[self._tables :]
+        for place in self._booleans:
+            cells[place] = as_booleans(cells[place])
+        return RawRows(at=found[: self._tables], cells=cells)
 
     def _rows(self, keys: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         names = self._names
@@ -183,17 +176,6 @@ def _fits(value: Any) -> bool:
     return not isinstance(value, int) or -(1 << 63) <= value < 1 << 63
 
 
-def _shape(tables: Sequence[OnlineTable]) -> list[tuple[int, int, list[int]]]:
-    """Return for each table its first cell in a row, the one after its last, and its booleans."""
-    shape: list[tuple[int, int, list[int]]] = []
-    first = 0
-    for table in tables:
-        end = first + 1 + len(table.columns)
-        shape.append((first, end, booleans(table.columns)))
-        first = end
-    return shape
-
-
 def _table(digest: str) -> str:
     assert digest.isalnum()
     return f'"v_{digest}"'
@@ -202,13 +184,15 @@ def _table(digest: str) -> str:
 def _query(
     tables: Sequence[OnlineTable], values: Sequence[str], names: Sequence[str], start: str = ""
 ) -> str:
-    """Return a query of one row a key; `values` are the SQL words of the keys' values."""
+    """Return a query of one row a key: the times, then the columns of one table after the other.
+
+    `values` are the SQL words of the keys' values.
+    """
     given = dict(zip(names, values, strict=True))
-    chosen: list[str] = []
+    chosen = [f"t{number}.at" for number in range(len(tables))]
     joins: list[str] = []
     for number, table in enumerate(tables):
         side = f"t{number}"
-        chosen.append(f"{side}.at")
         chosen += [f"{side}.c{place}" for place in range(len(table.columns))]
         same = " and ".join(
             f"{side}.k{place} = {given[key.name]}" for place, key in enumerate(table.keys)
