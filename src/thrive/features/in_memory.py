@@ -5,11 +5,12 @@ binary search; the columns of a view are then gathered by place. (The lookup is 
 merge join; numpy.searchsorted on sorted needles walks the haystack once.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +22,27 @@ if TYPE_CHECKING:
 
 _Int = NDArray[np.int64]
 _BITS = 62
+_NEVER = np.iinfo(np.int64).min
 SIDE_BY_SIDE = 2
 """Views at a time: searching one keeps a core busy, gathering another the rest."""
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows' keys and times, sorted once for all views about the same entity.
+
+    Attributes:
+        keys: the distinct keys, `_code` beside them; None where a key is a number that serves.
+        low: the least of such numbers.
+        order: the places of the rows, by key, then time.
+        codes: the key of each row, from 0, in that order; -1 for a missing one.
+        times: the moment of each, in that order.
+    """
+
+    keys: Any
+    low: int
+    order: _Int
+    codes: _Int
+    times: _Int
 
 
 def join_in_memory(
@@ -36,26 +56,47 @@ def join_in_memory(
         views: the views' rows.
         status: add `VIEW_status` for each view.
     """
+    names = {tuple(view.definition.entity) for view in views}
+    asked = {keys: _asked(entities, time, list(keys)) for keys in names}
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        parts = pool.map(partial(_columns, entities, time, status=status), views)
+        parts = pool.map(partial(_columns, asked, time, status=status), views)
         return entities.hstack([column for part in parts for column in part])
 
 
 def _columns(
-    entities: "pl.DataFrame", time: _Int, view: NormalRows, *, status: bool
+    asked: Mapping[tuple[str, ...], _Asked], time: _Int, view: NormalRows, *, status: bool
 ) -> "list[pl.Series]":
-    """Return the columns of one view for the rows of `entities`."""
-    import polars as pl
-
+    """Return the columns of one view for the rows."""
     rows = _eligible(view)
-    places, fresh = _matched(entities, time, rows, view)
-    chosen = pl.Series(np.where(fresh, places, -1)).cast(pl.Int64)
-    taken = pl.select(pl.when(chosen >= 0).then(chosen).cast(pl.UInt32)).to_series()
-    names = [column.name for column in view.columns]
-    columns = rows.select(pl.col(names).gather(taken)).get_columns()
+    places = _matched(asked[tuple(view.definition.entity)], rows, view)
+    fresh = places >= 0
+    if view.definition.ttl and rows.height:
+        at = rows[AT].to_numpy()[np.maximum(places, 0)]
+        fresh &= time - at <= view.definition.ttl
+    columns = _gathered(rows, [column.name for column in view.columns], places, fresh)
     if status:
         columns.append(_states(places, fresh).alias(view.definition.name + STATUS))
     return columns
+
+
+def _gathered(
+    rows: "pl.DataFrame", names: list[str], places: _Int, fresh: NDArray[np.bool_]
+) -> "list[pl.Series]":
+    """Return the cells at `places`, missing where they are not fresh.
+
+    Gathered by whole places and masked afterwards: places that may be missing take four times as
+    long.
+    """
+    import polars as pl
+
+    chosen = rows.select(names)
+    if not rows.height:
+        return chosen.clear(len(places)).get_columns()
+    taken = pl.Series(np.maximum(places, 0).astype(np.uint32))
+    found = chosen.select(pl.all().gather(taken))
+    if not fresh.all():
+        found = found.select(pl.when(pl.Series(fresh)).then(pl.all()))
+    return found.get_columns()
 
 
 def _eligible(view: NormalRows) -> "pl.DataFrame":
@@ -77,28 +118,21 @@ def _eligible(view: NormalRows) -> "pl.DataFrame":
     return ranked.filter(newest)
 
 
-def _matched(
-    entities: "pl.DataFrame", time: _Int, rows: "pl.DataFrame", view: NormalRows
-) -> tuple[_Int, NDArray[np.bool_]]:
-    """Return the place of each row's match, -1 for none, and whether its value may be used."""
-    given, known = _codes(entities, rows, view.definition.entity)
-    count = len(given)
-    if not rows.height or not count:
-        return np.full(count, -1, np.int64), np.zeros(count, np.bool_)
+def _matched(asked: _Asked, rows: "pl.DataFrame", view: NormalRows) -> _Int:
+    """Return the place of each row's match, -1 for none."""
+    places = np.full(len(asked.order), -1, np.int64)
+    if not rows.height or not len(places):
+        return places
+    known = _codes_of(rows, view.definition.entity, asked)
     moments = rows[KNOWN].to_numpy() if view.timed else np.zeros(rows.height, np.int64)
-    asked = time if view.timed else np.zeros(count, np.int64)
-    needles, haystack = _numbers(given, asked, known, moments)
+    times = asked.times if view.timed else np.zeros(len(places), np.int64)
+    needles, haystack = _numbers(asked.codes, times, known, moments)
     order = _order(haystack)
-    asking = _order(needles)
-    found = np.searchsorted(haystack[order], needles[asking], side="right") - 1
-    places = np.empty(count, np.int64)
-    places[asking] = np.where(found >= 0, order[np.maximum(found, 0)], -1)
-    inside = np.maximum(places, 0)
-    places[(known[inside] != given) | (given < 0)] = -1
-    fresh = places >= 0
-    if view.definition.ttl:
-        fresh &= time - rows[AT].to_numpy()[inside] <= view.definition.ttl
-    return places, fresh
+    found = np.searchsorted(haystack[order], needles, side="right") - 1
+    sought = np.where(found >= 0, order[np.maximum(found, 0)], -1)
+    sought[(known[np.maximum(sought, 0)] != asked.codes) | (asked.codes < 0)] = -1
+    places[asked.order] = sought
+    return places
 
 
 def _order(numbers: _Int) -> _Int:
@@ -109,35 +143,52 @@ def _order(numbers: _Int) -> _Int:
     return table.sort("number", maintain_order=True)["place"].to_numpy()
 
 
-def _codes(entities: "pl.DataFrame", rows: "pl.DataFrame", keys: list[str]) -> tuple[_Int, _Int]:
-    """Return keys as whole numbers from 0, the same on both sides; -1 for a missing one."""
+def _asked(entities: "pl.DataFrame", time: _Int, keys: list[str]) -> _Asked:
+    """Return keys and times of the rows, sorted.
+
+    The order only makes the search walk forward: where key and time do not fit one number, the last
+    digits of the time are left out of it.
+    """
+    distinct, low, codes = _distinct(entities, keys)
+    least = int(time.min(initial=np.iinfo(np.int64).max, where=time > _NEVER))
+    since = np.maximum(time, least) - least
+    bits = int(since.max(initial=0)).bit_length()
+    spare = _BITS - int(codes.max(initial=0)).bit_length()
+    order = _order((codes << min(bits, spare)) + (since >> max(bits - spare, 0)))
+    return _Asked(keys=distinct, low=low, order=order, codes=codes[order], times=time[order])
+
+
+def _distinct(entities: "pl.DataFrame", keys: list[str]) -> tuple[Any, int, _Int]:
+    """Return the distinct keys with their codes, the least number, and the code of each row."""
     import polars as pl
 
-    if len(keys) == 1 and entities.schema[keys[0]].is_integer():
-        given = _whole(entities[keys[0]])
-        known = _whole(rows[keys[0]])
-        low, high = _range(given, known)
+    if len(keys) == 1 and entities.schema[keys[0]].is_integer() and entities.height:
+        column = entities[keys[0]]
+        numbers = column.cast(pl.Int64).fill_null(0).to_numpy()
+        low, high = int(numbers.min()), int(numbers.max())
         if high - low < 1 << 31:
-            present = entities[keys[0]].is_not_null().to_numpy()
-            return np.where(present, given - low, -1), known - low
-    both = pl.concat([_comparable(entities, keys), _comparable(rows, keys)])
-    distinct = both.drop_nulls().unique().with_row_index("_code")
-    coded = both.join(distinct, on=keys, how="left", maintain_order="left")
-    numbers = coded["_code"].cast(pl.Int64).fill_null(-1).to_numpy()
-    return numbers[: entities.height], numbers[entities.height :]
+            return None, low, np.where(column.is_not_null().to_numpy(), numbers - low, -1)
+    comparable = _comparable(entities, keys)
+    distinct = comparable.drop_nulls().unique().with_row_index("_code")
+    return distinct, 0, _coded(comparable, keys, distinct)
 
 
-def _whole(column: "pl.Series") -> _Int:
+def _codes_of(rows: "pl.DataFrame", keys: list[str], asked: _Asked) -> _Int:
+    """Return the codes of a view's keys; -2 for one that no row asks for."""
     import polars as pl
 
-    return column.cast(pl.Int64).fill_null(0).to_numpy()
+    if asked.keys is not None:
+        codes = _coded(_comparable(rows, keys), keys, asked.keys)
+        return np.where(codes < 0, -2, codes)
+    codes = rows[keys[0]].cast(pl.Int64).to_numpy() - asked.low
+    return np.where((codes < 0) | (codes >= 1 << 31), -2, codes)
 
 
-def _range(given: _Int, known: _Int) -> tuple[int, int]:
-    parts = [each for each in (given, known) if len(each)]
-    lows = [int(each.min()) for each in parts] or [0]
-    highs = [int(each.max()) for each in parts] or [0]
-    return min(lows), max(highs)
+def _coded(table: "pl.DataFrame", keys: list[str], distinct: "pl.DataFrame") -> _Int:
+    import polars as pl
+
+    coded = table.join(distinct, on=keys, how="left", maintain_order="left")
+    return coded["_code"].cast(pl.Int64).fill_null(-1).to_numpy()
 
 
 def _comparable(table: "pl.DataFrame", keys: list[str]) -> "pl.DataFrame":
