@@ -34,6 +34,8 @@ Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and a few words on what is being done."""
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 """How many items a list returns at most: the size of a page."""
+PrivateText = Annotated[str, msgspec.Meta(extra_json_schema={"format": "password"})]
+"""A text that nobody should see: a command line asks for it, `-` reads it from standard input."""
 
 
 class Kind(StrEnum):
@@ -274,6 +276,11 @@ def _announce(tx: "Tx", project_id: str, subject: str) -> None:
 
     kind, _, subject_id = subject.partition(":")
     changes.append(tx, project_id, kind, subject_id)
+
+
+def is_private(parameter: Parameter) -> bool:
+    """Tell whether a parameter is a text that nobody should see."""
+    return parameter.annotation == PrivateText
 
 
 def permit(operation: Operation, actor: Actor) -> None:

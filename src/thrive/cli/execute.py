@@ -14,7 +14,15 @@ from thrive.cli.words import Line
 from thrive.client.local_server import find_local_server
 from thrive.domain.errors import UsageError
 from thrive.flows.workspace import local_context
-from thrive.operations import Context, Kind, Operation, convert_arguments, find_operation, invoke
+from thrive.operations import (
+    Context,
+    Kind,
+    Operation,
+    convert_arguments,
+    find_operation,
+    invoke,
+    is_private,
+)
 from thrive.store.place import FOLDER
 
 
@@ -25,7 +33,7 @@ def execute(line: Line) -> int:
     """
     import_module(COMMANDS[line.command].module)
     operation = find_operation(line.command)
-    arguments = convert_arguments(operation, _parsed(operation, line.rest))
+    arguments = convert_arguments(operation, _arguments(operation, line.rest))
     with ProgressLine() as progress:
         context = local_context(line.home or Path.cwd(), progress)
         try:
@@ -41,6 +49,14 @@ def execute(line: Line) -> int:
     if not line.as_json:
         _print_hint(operation, result)
     return int(getattr(result, "exit_code", 0))
+
+
+def _arguments(operation: Operation, words: list[str]) -> dict[str, Any]:
+    """Return the arguments that words give, and what a person does not want to type there."""
+    if not any(is_private(each) for each in operation.parameters):
+        return _parsed(operation, words)
+    private = import_module("thrive.cli.private")
+    return private.read_arguments(operation, words, _parsed)
 
 
 def _parsed(operation: Operation, words: list[str]) -> dict[str, Any]:

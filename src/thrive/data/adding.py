@@ -13,13 +13,13 @@ from thrive.data.checks import FAIL
 from thrive.data.files import profile_of_files
 from thrive.data.keeping import Keeping, is_whole, keep_found
 from thrive.data.tables import SAMPLE_ROWS, scan_files, suffix_of
-from thrive.data.wanted import MEMORY, Wanted
-from thrive.domain.clock import ClockMode
+from thrive.data.wanted import MEMORY, Wanted, terms_of
+from thrive.domain.clock import ClockMode, format_time
 from thrive.domain.dataset import Dataset, DatasetVersion, SourceState
-from thrive.domain.errors import Conflict
+from thrive.domain.errors import Conflict, Refused
 from thrive.operations import Context
 from thrive.settings import read_settings
-from thrive.store import column_labels, datasets, postgresql, references
+from thrive.store import column_labels, datasets, erasures, postgresql, references
 from thrive.store.blobs import BlobStore
 from thrive.store.database import Tx
 from thrive.store.snapshots.bring import absent, local_files, parts_of, shared_parts
@@ -115,6 +115,7 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
     """
     blobs = ctx.home.blobs
     wanted = msgspec.structs.replace(wanted, source=delivery.source)
+    _refuse_erased(ctx, delivery.snapshot)
     written = write_manifest(delivery.snapshot, blobs)
     reading = _read(ctx, delivery, wanted, written.name)
     sketches = blobs.put(reading.sketches) if reading.sketches else ""
@@ -155,6 +156,29 @@ def _mended(
     mended = msgspec.structs.replace(known, manifest=manifest)
     datasets.move_version(tx, ctx.project_id, mended, needed)
     return mended
+
+
+def _refuse_erased(ctx: Context, snapshot: Snapshot) -> None:
+    """Refuse files of which a person was erased, and delete what was stored of them just now.
+
+    Raises:
+        Refused: one of these files is such.
+    """
+    with ctx.read() as tx:
+        stones = {stone.digest: stone for stone in erasures.every_tombstone(tx, ctx.project_id)}
+        found = [digest.hex() for digest in snapshot.digests if digest.hex() in stones]
+        if not found:
+            return
+        parts = parts_of(ctx.home.blobs, snapshot)
+        unused = [each for each in parts if not references.is_used(tx, each)]
+    for digest in unused:
+        ctx.home.blobs.delete(digest)
+    stone = stones[found[0]]
+    raise Refused(
+        f"{stone.subject} was erased on {format_time(stone.erased_at)} for: {stone.reason}. The "
+        "source still holds what was erased.",
+        "take the person out of the source, then add it again",
+    )
 
 
 def reach_of(ctx: Context) -> Reach:
@@ -260,6 +284,47 @@ def _version(
         checks=reading.checks,
         trainable=_all_pass(reading.checks),
         replay=ctx.home.clock().mode is ClockMode.REPLAY,
+    )
+
+
+def remeasured(
+    ctx: Context, version: DatasetVersion, snapshot: Snapshot, written: Written
+) -> DatasetVersion:
+    """Return a version with other files than it had: their rows, size and profile.
+
+    Labels, checks and decisions stay: the version is the same one, with less in it.
+
+    Args:
+        ctx: the project.
+        version: as it is.
+        snapshot: its new files.
+        written: their list, as it is stored.
+    """
+    terms = terms_of(ctx.folder, version.dataset)
+    wanted = Wanted(
+        name=version.dataset,
+        source=version.source,
+        asked=version.source,
+        owner="",
+        why="",
+        terms=msgspec.structs.replace(terms, checks=[]),
+    )
+    delivery = Delivery(
+        snapshot=snapshot,
+        is_table=version.is_table,
+        modified_at=version.created_at,
+        source=version.source,
+    )
+    reading = _read(ctx, delivery, wanted, version.digest)
+    sketches = ctx.home.blobs.put(reading.sketches) if reading.sketches else ""
+    return msgspec.structs.replace(
+        version,
+        digest=written.name,
+        manifest="" if written.manifest == written.name else written.manifest,
+        file_count=len(snapshot),
+        rows=reading.profile["rows"],
+        size=snapshot.size,
+        profile={**reading.profile, "sketches": sketches},
     )
 
 

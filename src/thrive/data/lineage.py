@@ -14,7 +14,7 @@ from thrive.domain.reference import format_reference
 from thrive.domain.release import RoutingTable
 from thrive.domain.run import OPAQUE, Use
 from thrive.operations import Context, operation
-from thrive.store import models, releases, runs
+from thrive.store import erasures, models, releases, runs
 from thrive.store.database import Tx
 from thrive.store.prediction_frames import counts_by_version
 
@@ -109,22 +109,29 @@ def uses_of(tx: Tx, ctx: Context, version: DatasetVersion) -> list[tuple[str, Us
 
     Two datasets may have the same content: only uses under this dataset's name count.
     """
-    known = sorted(set(runs.runs_using(tx, ctx.project_id, version.digest)))
+    digests = _digests_of(tx, ctx, version)
+    known = sorted({use for each in digests for use in runs.runs_using(tx, ctx.project_id, each)})
     return [
         (run_id, use)
         for run_id in dict.fromkeys(run_id for run_id, _ in known)
         for use in runs.find_uses(tx, ctx.project_id, run_id)
-        if use.kind == "dataset" and use.name == version.dataset and use.digest == version.digest
+        if use.kind == "dataset" and use.name == version.dataset and use.digest in digests
     ]
+
+
+def _digests_of(tx: Tx, ctx: Context, version: DatasetVersion) -> list[str]:
+    """Return the digests a version has had: an erasure gives it a new one, runs name the old."""
+    return [version.digest, *erasures.former_digests(tx, ctx.project_id, version.digest)]
 
 
 def trained_on(tx: Tx, ctx: Context, version: DatasetVersion) -> list[ModelVersion]:
     """Return the model versions that were trained on a dataset version, by name and number."""
+    digests = _digests_of(tx, ctx, version)
     found = [
         each
         for model in models.find(tx, ctx.project_id)
         for each in models.versions(tx, ctx.project_id, model.name)
-        if each.training.get(version.dataset) == version.digest
+        if each.training.get(version.dataset) in digests
     ]
     return sorted(found, key=lambda each: (each.model, each.version))
 

@@ -15,8 +15,9 @@ from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.engines import channel
 from thrive.operations import Context
-from thrive.store import datasets
+from thrive.store import datasets, erasures
 from thrive.store.blobs import BlobStore, open_blobs
+from thrive.store.database import Tx
 from thrive.store.home import open_home
 from thrive.store.pins import read_lock
 from thrive.store.place import FOLDER, find_project_folder
@@ -49,7 +50,7 @@ def find_version(ctx: Context, name: str, version: int | None = None) -> Dataset
         version: the version's number.
 
     Raises:
-        NotFound: there is no such version, or the pinned one is not in this home.
+        NotFound: there is no such version, or the pinned one is not in this home or was erased.
     """
     name, inside = split_name(name)
     number = version if version is not None else inside
@@ -59,11 +60,21 @@ def find_version(ctx: Context, name: str, version: int | None = None) -> Dataset
             return datasets.get_version(tx, ctx.project_id, name, number)
         for found in datasets.find_by_digest(tx, ctx.project_id, pinned):
             if found.dataset == name:
+                _refuse_erased(tx, ctx, found, pinned)
                 return found
     raise NotFound(
         f"thrive.lock pins {name} to {pinned[:12]}, which is not in this home.",
         f"thrive data add --name {name}",
     )
+
+
+def _refuse_erased(tx: Tx, ctx: Context, present: DatasetVersion, pinned: str) -> None:
+    """Answer for content that was erased; raises NotFound with what stands in its place."""
+    stone = erasures.tombstone(tx, ctx.project_id, pinned)
+    if stone is not None:
+        raise erasures.erased(
+            stone, f'write {present.dataset} = "{present.digest}" into thrive.lock'
+        )
 
 
 def resolve(ctx: Context, name: str, version: int | None = None) -> DatasetVersion:

@@ -84,8 +84,12 @@ def separator_of(path: Path) -> str:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     with gzip.open(path, "rb") if packed else path.open("rb") as file:
-        header = file.readline(1 << 16).decode("utf-8", "replace")
-    return max(SEPARATORS, key=header.count)
+        return separator_in(file.readline(1 << 16))
+
+
+def separator_in(header: bytes) -> str:
+    """Return the character between the fields of a CSV file, by its first line."""
+    return max(SEPARATORS, key=header.decode("utf-8", "replace").count)
 
 
 def _types(columns: Sequence[Column]) -> dict[str, Any]:

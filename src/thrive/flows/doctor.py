@@ -12,7 +12,7 @@ from thrive.domain.actor import ANYONE
 from thrive.domain.errors import NotFound, ThriveError
 from thrive.flows.project import in_git
 from thrive.operations import Context, Kind, operation
-from thrive.store import audit, references
+from thrive.store import audit, erasures, references
 from thrive.store.filesystems import NETWORK, file_system_of
 from thrive.store.home import migrate_home
 from thrive.store.lock import FileLock
@@ -114,6 +114,16 @@ def _audit(ctx: Context, _folder: Path) -> tuple[Health, str, str]:
     return Health.OK, "every link holds", ""
 
 
+def _erasures(ctx: Context, _folder: Path) -> tuple[Health, str, str]:
+    with ctx.read() as tx:
+        waiting = erasures.unfinished(tx, ctx.project_id)
+    if not waiting:
+        return Health.OK, "none is unfinished", ""
+    first = waiting[0]
+    found = f"{first.erasure_id[:12]} was broken off when it was {first.state.value}"
+    return Health.BAD, found, 'thrive data erase --yes --reason "..." with the same person'
+
+
 def _disk(_ctx: Context, folder: Path) -> tuple[Health, str, str]:
     free = shutil.disk_usage(folder).free
     found = f"{free / 1e9:.1f} GB free"
@@ -145,6 +155,7 @@ _QUESTIONS = {
     "contract": _contract,
     "database": _database,
     "audit chain": _audit,
+    "erasures": _erasures,
     "disk": _disk,
     "file system": _file_system,
     "writers' lock": _lock,

@@ -125,6 +125,9 @@ def _data(records: Records) -> Iterator[Fact]:
         for what, key in _DATA_FACTS:
             value = getattr(terms, key)
             yield _fact(f"{name}: {what}", value, _contract(records, f"data.{name}.{key}"))
+    for stone in records.erased:
+        words = f"rows it was trained on were erased on {format_time(stone.erased_at)}"
+        yield _fact(stone.subject, f"{words}: {stone.reason}", f"erasure:{stone.erasure_id}")
     if records.upstream and records.terms:
         source = _contract(records, f"model.{records.version.model}.target")
         yield _fact("Label", records.terms.target.column, source)

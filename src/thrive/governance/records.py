@@ -6,6 +6,7 @@ from thrive.contract.gaps import reached_teams
 from thrive.contract.parse import ParsedContract, parse
 from thrive.contract.schema import Contract, ModelTerms
 from thrive.domain.dataset import DatasetVersion
+from thrive.domain.erasure import Tombstone
 from thrive.domain.errors import NotFound
 from thrive.domain.gate import Approval, Verdict
 from thrive.domain.model import ModelVersion
@@ -16,7 +17,7 @@ from thrive.domain.release import Release, RoutingTable
 from thrive.domain.run import Run
 from thrive.operations import Context
 from thrive.packaging.manifest import PackageManifest, read_manifest
-from thrive.store import datasets, gates, models, monitoring, projects, releases, runs
+from thrive.store import datasets, erasures, gates, models, monitoring, projects, releases, runs
 from thrive.store.database import Tx
 
 
@@ -25,6 +26,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         upstream: each dataset it was trained on, None where its content is not recorded.
+        erased: what was erased from these since it was trained.
         routing: every routing table of the model, newest first.
         decisions: by the id of their alert.
     """
@@ -34,6 +36,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     parsed: ParsedContract | None
     contacts: list[TeamContact]
     upstream: dict[str, DatasetVersion | None]
+    erased: list[Tombstone]
     run: Run | None
     verdict: Verdict | None
     approvals: list[Approval]
@@ -83,6 +86,7 @@ def read_records(ctx: Context, reference: str) -> Records:
             parsed=parse(stored.text) if stored else None,
             contacts=projects.contacts(tx, project),
             upstream=_upstream(tx, project, version),
+            erased=erasures.find_tombstones(tx, project, list(version.training.values())),
             run=_run(tx, project, version.run_id),
             verdict=verdicts[0] if verdicts else None,
             approvals=gates.find_approvals(tx, project, name, version.version),

@@ -13,7 +13,7 @@ from thrive.domain.run import Use
 from thrive.operations import Context, operation
 from thrive.registry import versions
 from thrive.registry.stages import champion, stage_of
-from thrive.store import models, releases, runs
+from thrive.store import erasures, models, releases, runs
 
 
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +39,16 @@ class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
+class ErasedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Data a version was trained on, of which rows were erased since."""
+
+    data: str
+    erased_at: int
+    reason: str
+
+
 class VersionDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """One version with its stage, its lineage, and its sisters in short."""
+    """One version with its stage, its lineage, its sisters in short, and what was erased since."""
 
     model: Model
     version: ModelVersion
@@ -48,6 +56,7 @@ class VersionDetail(msgspec.Struct, frozen=True, kw_only=True):
     production: int | None
     uses: list[Use]
     versions: list[VersionRow]
+    erased: list[ErasedRow] = []
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +119,12 @@ def show_model(ctx: Context, model: str) -> VersionDetail:
             production=champion(history),
             uses=runs.find_uses(tx, ctx.project_id, version.run_id),
             versions=[_row(one, history) for one in models.versions(tx, ctx.project_id, name)],
+            erased=[
+                ErasedRow(data=stone.subject, erased_at=stone.erased_at, reason=stone.reason)
+                for stone in erasures.find_tombstones(
+                    tx, ctx.project_id, list(version.training.values())
+                )
+            ],
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from thrive.store.eventlog.blank import ERASED
 from thrive.store.eventlog.prediction_id import row_ids
 from thrive.store.eventlog.reader import Record
 
@@ -68,6 +69,8 @@ def decode(records: Iterable[Record]) -> "pl.DataFrame":
 
     groups: dict[tuple[Any, ...], _Columns] = {}
     for record in records:
+        if record.kind == ERASED:
+            continue
         logged = decode_payload(record.payload)
         shape = (logged.m, *logged.x, "|", *logged.k)
         group = groups.get(shape)

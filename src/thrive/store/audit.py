@@ -15,6 +15,8 @@ from thrive.store.tables import audit, audit_heads
 
 _canonical = msgspec.json.Encoder(order="deterministic")
 GENESIS = "0" * 64
+TABLE = audit.name
+"""The name of the table: its rows are never changed."""
 
 
 def lock_head(tx: Tx, project_id: str) -> tuple[int, str]:
@@ -79,6 +81,14 @@ def latest(tx: Tx, project_id: str, limit: int = 50) -> list[AuditEntry]:
     """Return the newest entries, newest first."""
     query = mine(audit, project_id).order_by(audit.c.seq.desc()).limit(limit)
     return many(tx, AuditEntry, query)
+
+
+def subjects_of(tx: Tx, project_id: str, operation: str) -> list[str]:
+    """Return the subjects that an operation changed, each once, in order."""
+    query = sa.select(audit.c.subject).where(
+        audit.c.project_id == project_id, audit.c.operation == operation
+    )
+    return sorted(set(tx.execute(query).scalars()))
 
 
 def first_broken(tx: Tx, project_id: str) -> int | None:

@@ -124,6 +124,35 @@ class Database:
                 raw: Any = connection.connection.driver_connection
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def files(self) -> list[Path]:
+        """Return the files that an SQLite database is in now; none for a server's."""
+        name = self.engine.url.database
+        if not self.is_sqlite or not name:
+            return []
+        return [path for suffix in ("", "-wal") if (path := Path(name + suffix)).exists()]
+
+    def scrub(self) -> None:
+        """Write the database anew, so that no page holds what was deleted from it.
+
+        SQLite: VACUUM with secure deletion, then the write-ahead log is emptied. PostgreSQL:
+        VACUUM FULL of every table of ours; its own write-ahead log ages out by itself.
+
+        Raises:
+            StoreBusy: a reader kept the write-ahead log in use.
+        """
+        with translated():
+            if self._lock is None:
+                postgresql.vacuum(self.engine)
+                return
+            with self._lock.held(), self.engine.connect() as connection:
+                raw: Any = connection.connection.driver_connection
+                raw.execute("PRAGMA secure_delete=ON").fetchall()
+                raw.execute("VACUUM")
+                busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                raw.execute("PRAGMA secure_delete=OFF").fetchall()
+        if busy:
+            raise StoreBusy("A reader keeps old pages of the database in use.", "try again")
+
     def quick_check(self) -> str:
         """Return what is damaged in an SQLite file, empty if nothing is (PRAGMA quick_check)."""
         if not self.is_sqlite:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from thrive.domain.dataset import Dataset, DatasetVersion
 from thrive.domain.errors import NotFound
-from thrive.store import references
+from thrive.store import erasures, references
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, one, replace, upsert
 from thrive.store.tables import dataset_versions, datasets
@@ -99,8 +99,9 @@ def get_version(tx: Tx, project_id: str, name: str, version: int | None = None) 
 
 
 def find_by_digest(tx: Tx, project_id: str, digest: str) -> list[DatasetVersion]:
-    """Return the versions with this content."""
-    query = mine(dataset_versions, project_id).where(dataset_versions.c.digest == digest)
+    """Return the versions with this content, or with what an erasure put in its place."""
+    present = erasures.present_digest(tx, project_id, digest)
+    query = mine(dataset_versions, project_id).where(dataset_versions.c.digest == present)
     return many(tx, DatasetVersion, query)
 
 

@@ -17,6 +17,7 @@ from thrive.domain.errors import (
     UsageError,
 )
 from thrive.store.json_text import json_text
+from thrive.store.tables import metadata
 
 DRIVER = "postgresql+psycopg"
 LOCK_SECONDS = 30
@@ -84,6 +85,14 @@ def create_engine(address: str) -> sa.Engine:
 def reading(engine: sa.Engine) -> sa.Engine:
     """Return the same engine for transactions that see one state and write nothing."""
     return engine.execution_options(**_READING)
+
+
+def vacuum(engine: sa.Engine) -> None:
+    """Write every table of ours anew, without the rows that were deleted or replaced."""
+    preparer = engine.dialect.identifier_preparer
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in metadata.sorted_tables:
+            connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {preparer.format_table(table)}")
 
 
 def lock_schema(tx: sa.Connection) -> None:

@@ -64,7 +64,7 @@ def predictions_between(
     if version is not None:
         wanted &= pl.col("version") == version
     digests = list(dict.fromkeys(item.digest for item in sealed if item.digest))
-    scans = [_projected(_scan(home, digest).filter(wanted), columns) for digest in digests]
+    scans = [_projected(scan_sealed(home, digest).filter(wanted), columns) for digest in digests]
     frames = [frame for frame in pl.collect_all(scans) if frame.height]
     if not frames:
         return _empty(columns)
@@ -83,7 +83,7 @@ def counts_by_version(home: Home) -> dict[tuple[str, int], int]:
         sealed = predictions.find_sealed(tx, home.project_id)
     digests = list(dict.fromkeys(item.digest for item in sealed if item.digest))
     scans = [
-        _scan(home, digest)
+        scan_sealed(home, digest)
         .drop_nulls("version")
         .group_by("model", "version")
         .agg(pl.len().alias("rows"))
@@ -97,7 +97,8 @@ def counts_by_version(home: Home) -> dict[tuple[str, int], int]:
     return counts
 
 
-def _scan(home: Home, digest: str) -> "pl.LazyFrame":
+def scan_sealed(home: Home, digest: str) -> "pl.LazyFrame":
+    """Return the rows of one sealed file without reading them yet."""
     import polars as pl
 
     path = home.blobs.local_path(digest)

@@ -8,7 +8,8 @@ from thrive.domain.prediction import Outcome, SealedLog, SealedTo, SegmentName
 from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.eventlog.layout import HEADER_SIZE
-from thrive.store.rows import insert_missing, many, mine, to_row
+from thrive.store.references import MOST_ASKED
+from thrive.store.rows import insert_missing, many, mine, replace, to_row
 from thrive.store.tables import outcomes, sealed_logs
 
 
@@ -76,6 +77,23 @@ def insert_outcomes(tx: Tx, project_id: str, batch: Sequence[Outcome]) -> int:
     return insert_missing(tx, outcomes, list(rows.values()))
 
 
+def replace_sealed(tx: Tx, project_id: str, sealed: SealedLog) -> None:
+    """Write what may change of a manifest row: its file and how many rows are in it."""
+    replace(tx, project_id, sealed_logs, sealed)
+
+
+def delete_outcomes(tx: Tx, project_id: str, prediction_ids: Sequence[str]) -> int:
+    """Delete all revisions of what happened after these predictions; return rows deleted."""
+    deleted = 0
+    for first in range(0, len(prediction_ids), MOST_ASKED):
+        gone = sa.delete(outcomes).where(
+            outcomes.c.project_id == project_id,
+            outcomes.c.prediction_id.in_(prediction_ids[first : first + MOST_ASKED]),
+        )
+        deleted += tx.execute(gone).rowcount
+    return deleted
+
+
 def find_outcomes(
     tx: Tx, project_id: str, *, recorded_from: int = 0, known_at: int | None = None
 ) -> list[Outcome]:
@@ -140,3 +158,19 @@ def count_outcomes(tx: Tx, project_id: str, *, first_id: str, last_id: str) -> i
         )
     )
     return tx.execute(query).scalar() or 0
+
+
+def count_outcomes_of(tx: Tx, project_id: str, prediction_ids: Sequence[str]) -> int:
+    """Return how many outcomes, corrections counted too, answer these predictions."""
+    counted = 0
+    for first in range(0, len(prediction_ids), MOST_ASKED):
+        query = (
+            sa.select(sa.func.count())
+            .select_from(outcomes)
+            .where(
+                outcomes.c.project_id == project_id,
+                outcomes.c.prediction_id.in_(prediction_ids[first : first + MOST_ASKED]),
+            )
+        )
+        counted += tx.execute(query).scalar() or 0
+    return counted

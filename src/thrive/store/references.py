@@ -72,6 +72,26 @@ def kinds(tx: Tx, project_id: str, digests: Collection[str]) -> dict[str, set[st
     return found
 
 
+def used_by(tx: Tx, project_id: str, kind: str, subject_id: str) -> set[str]:
+    """Return the blobs that the `kind` named `subject_id` uses."""
+    query = sa.select(blob_references.c.digest).where(
+        blob_references.c.project_id == project_id,
+        blob_references.c.kind == kind,
+        blob_references.c.id == subject_id,
+    )
+    return set(tx.execute(query).scalars())
+
+
+def every_use(tx: Tx, project_id: str) -> dict[str, list[tuple[str, str]]]:
+    """Return (kind, id) of everything in the project that uses a blob, by digest."""
+    columns = blob_references.c
+    query = sa.select(columns.digest, columns.kind, columns.id)
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in tx.execute(query.where(columns.project_id == project_id)):
+        found.setdefault(row.digest, []).append((row.kind, row.id))
+    return found
+
+
 def remove_before(tx: Tx, project_id: str, kind: str, before: str) -> int:
     """Remove what was said of a kind under names that sort before `before`; return how much."""
     gone = sa.delete(blob_references).where(

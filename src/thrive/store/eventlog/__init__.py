@@ -12,6 +12,7 @@ Doors: `SegmentWriter` writes; `EventLog` looks at a folder of segments; `seal`,
 `row_ids` read and make ids.
 """
 
+from thrive.store.eventlog.blank import ERASED, blank_records
 from thrive.store.eventlog.log import EventLog
 from thrive.store.eventlog.manifests import Gap, covering, gaps
 from thrive.store.eventlog.prediction_id import (
@@ -26,6 +27,7 @@ from thrive.store.eventlog.segments import Segment, SegmentState, close_dead, se
 from thrive.store.eventlog.writer import SegmentWriter
 
 __all__ = [
+    "ERASED",
     "MAX_ROWS",
     "EventLog",
     "Gap",
@@ -35,6 +37,7 @@ __all__ = [
     "SegmentState",
     "SegmentWriter",
     "Stretch",
+    "blank_records",
     "close_dead",
     "confirm",
     "covering",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from thrive.domain.errors import NotFound
+from thrive.store.eventlog.blank import ERASED
 from thrive.store.eventlog.layout import segment_name
 from thrive.store.eventlog.prediction_id import parse_prediction_id
 from thrive.store.eventlog.reader import Record, read_record
@@ -42,7 +43,7 @@ class EventLog:
         """
         wanted = parse_prediction_id(prediction_id)
         record = read_record(self.folder / segment_name(wanted.worker, wanted.segment), wanted)
-        if record is None or wanted.row >= record.rows:
+        if record is None or record.kind == ERASED or wanted.row >= record.rows:
             raise NotFound(
                 f"There is no prediction {prediction_id} in {self.folder}.",
                 "check the id; it must be the one that came back with the prediction",

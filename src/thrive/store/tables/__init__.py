@@ -12,6 +12,7 @@ from thrive.store.tables.data import (
     datasets,
     source_states,
 )
+from thrive.store.tables.erasures import erasures, tombstones
 from thrive.store.tables.features import feature_views, materializations
 from thrive.store.tables.gates import approvals, verdicts
 from thrive.store.tables.models import model_versions, models
@@ -54,6 +55,7 @@ __all__ = [
     "dataset_versions",
     "datasets",
     "decisions",
+    "erasures",
     "experiments",
     "feature_views",
     "jobs",
@@ -76,6 +78,7 @@ __all__ = [
     "steps",
     "team_contacts",
     "tokens",
+    "tombstones",
     "uses",
     "verdicts",
     "windows",

@@ -1,0 +1,99 @@
+"""Deleting what held the person: stored content, copies on this host, free pages of databases."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from thrive.domain.erasure import Erasure
+from thrive.flows.erasure.sought import Sought
+from thrive.operations import Context
+from thrive.serving.records import decode_payload
+from thrive.serving.sealing import seal_logs
+from thrive.store import references
+from thrive.store.blobs import FolderBlobs
+from thrive.store.eventlog import blank_records, segments
+from thrive.store.home import Home
+from thrive.store.snapshots.bring import ASSEMBLED
+
+STORES = ("blobs", "log", "thrive.db", "thrive.db-wal", "thrive.db-shm", "lock")
+"""What lies in a home's folder and is searched in a way of its own."""
+COPIES = ("cache", "tmp")
+"""Folders that hold only what can be made or fetched again."""
+
+
+def blank_logs(ctx: Context, sought: Sought, columns: set[str]) -> int:
+    """Blank what is sealed of this host's prediction log and names the person; return records."""
+
+    def names(payload: bytes) -> bool:
+        return _record_names(payload, sought, columns)
+
+    blanked = sum(blank_records(each.path, names) for each in segments(ctx.home.log_folder))
+    seal_logs(ctx.home, force=True)
+    return blanked
+
+
+def _record_names(payload: bytes, sought: Sought, columns: set[str]) -> bool:
+    if sought.distinctive and sought.in_raw(payload):
+        return True
+    logged = decode_payload(payload)
+    named = (
+        value
+        for values in (logged.x, logged.k)
+        for column in columns & values.keys()
+        for value in values[column]
+    )
+    return any(str(value) == sought.value or value == sought.number for value in named)
+
+
+def remove_content(ctx: Context, erasure: Erasure) -> list[str]:
+    """Delete the content that an erasure replaced; return what another project still uses."""
+    kept: list[str] = []
+    for digest in erasure.removed:
+        with ctx.read() as tx:
+            used = references.is_used(tx, digest)
+        if used:
+            kept.append(digest)
+        else:
+            ctx.home.blobs.delete(digest)
+    return kept
+
+
+def remove_copies(ctx: Context, erasure: Erasure, sought: Sought) -> int:
+    """Delete this host's copies: checkouts of erased versions, scratch files that name the person.
+
+    Returns:
+        How many files and folders went.
+    """
+    count = 0
+    for folder in _checkouts(ctx.home, erasure):
+        shutil.rmtree(folder)
+        count += 1
+    assembled = FolderBlobs(ctx.home.blobs.local.root / ASSEMBLED, durable=False)
+    for digest in erasure.removed:
+        assembled.delete(digest)
+    for path in _copies(ctx.home):
+        if sought.distinctive and sought.named_in(path.read_bytes()):
+            path.unlink(missing_ok=True)
+            count += 1
+    return count
+
+
+def _checkouts(home: Home, erasure: Erasure) -> list[Path]:
+    """Return folders made from erased versions, and what is remembered of sources."""
+    data = [home.folder / "cache" / "data" / digest for digest in erasure.removed]
+    return [folder for folder in (*data, home.folder / "cache" / "states") if folder.is_dir()]
+
+
+def _copies(home: Home) -> Iterator[Path]:
+    for name in COPIES:
+        folder = home.folder / name
+        if folder.is_dir():
+            yield from (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def other_files(home: Home) -> Iterator[Path]:
+    """Yield the files of a home's folder that no store of its own reads: old copies, notes."""
+    for path in sorted(home.folder.rglob("*")):
+        first = path.relative_to(home.folder).parts[0]
+        if path.is_file() and first not in STORES:
+            yield path

@@ -1,0 +1,157 @@
+"""What an erasure would do: every stored content that names the person, and what becomes of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from thrive.data.rewriting import is_table
+from thrive.data.subjects import Searched, files_once, rows_in_files, searched_versions
+from thrive.flows.erasure.finding import prediction_ids, subject_columns
+from thrive.flows.erasure.redacting import redact
+from thrive.flows.erasure.sought import Sought
+from thrive.operations import Context
+from thrive.store import datasets, references
+
+FILE = "file"
+"""The kind of content that is a file of a dataset."""
+TABLE_KINDS = frozenset({"sealed_log", "model_version", "artifact"})
+"""Kinds of content that may be tables of which single rows can go."""
+
+
+class Fate(StrEnum):
+    """What becomes of content that names the person.
+
+    rewrite: its rows go, the rest stays. renew: made again from what is left. redact: the value
+    is taken out of a text. drop: the whole of it goes. keep: nobody said so, so it stays.
+    """
+
+    REWRITE = "rewrite"
+    RENEW = "renew"
+    REDACT = "redact"
+    DROP = "drop"
+    KEEP = "keep"
+
+
+class PlannedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One stored content that names the person: who uses it, and what becomes of it."""
+
+    kind: str
+    used_by: str
+    fate: Fate
+    rows: int | None
+    digest: str
+
+
+class Plan(NamedTuple):
+    """Everything an erasure will touch.
+
+    Attributes:
+        columns: the subject column of each dataset that was searched.
+        searched: every version of every dataset.
+        items: stored content by digest: files of datasets first.
+        answers: prediction ids about the person.
+        orphans: stored content that nothing uses and that names the person.
+        counts: how much was looked at.
+    """
+
+    columns: dict[str, str]
+    searched: list[Searched]
+    items: list[PlannedItem]
+    answers: list[str]
+    orphans: list[str]
+    counts: dict[str, int]
+
+    @property
+    def changing(self) -> dict[str, PlannedItem]:
+        """The files of datasets that change or go, by digest."""
+        chosen = (each for each in self.items if each.kind == FILE and each.fate is not Fate.KEEP)
+        return {each.digest: each for each in chosen}
+
+    def hit(self) -> list[Searched]:
+        """Return the versions whose content changes."""
+        digests = {bytes.fromhex(digest) for digest in self.changing}
+        return [each for each in self.searched if not digests.isdisjoint(each.snapshot.digests)]
+
+
+def make_plan(ctx: Context, sought: Sought, column: str, drop: Sequence[str]) -> Plan:
+    """Look everywhere and say what is to be done.
+
+    Args:
+        ctx: the project.
+        sought: the person.
+        column: the subject column, instead of those of the contract.
+        drop: files (`orders@1/a.png`), users or digests of content that may go whole.
+    """
+    columns = subject_columns(ctx, "", column)
+    searched = searched_versions(ctx, columns, "")
+    answers = prediction_ids(ctx, set(columns.values()), sought.value)
+    about = set(answers["digest"].to_list()) if answers is not None else set[str]()
+    with ctx.read() as tx:
+        used = references.every_use(tx, ctx.project_id)
+        known = references.every_digest(tx)
+    looking = _Looking(ctx, sought, drop)
+    items = [*looking.files(searched), *looking.contents(used, about)]
+    orphans = [
+        each
+        for each in ctx.home.blobs.digests()
+        if each not in known and sought.distinctive and looking.names(each)
+    ]
+    return Plan(
+        columns=columns,
+        searched=searched,
+        items=items,
+        answers=answers["prediction_id"].to_list() if answers is not None else [],
+        orphans=orphans,
+        counts={"versions": len(searched), "contents": len(used)},
+    )
+
+
+class _Looking:
+    def __init__(self, ctx: Context, sought: Sought, drop: Sequence[str]) -> None:
+        self._ctx = ctx
+        self._sought = sought
+        self._drop = set(drop)
+
+    def files(self, searched: Sequence[Searched]) -> Iterator[PlannedItem]:
+        """Yield the files of datasets that hold rows of the person, or name them elsewhere."""
+        counts = rows_in_files(self._ctx.home, searched, self._sought.value)
+        for each, entry, path in files_once(self._ctx.home.blobs, searched):
+            rows = counts.get(entry.digest)
+            named = self._sought.distinctive and rows is None
+            if rows is None and not (named and self._sought.named_in(path.read_bytes())):
+                continue
+            name = f"{each.label}/{entry.path}"
+            asked = {entry.digest, name, each.label} & self._drop
+            fate = Fate.DROP if asked else Fate.KEEP if rows is None else Fate.REWRITE
+            yield PlannedItem(kind=FILE, used_by=name, fate=fate, rows=rows, digest=entry.digest)
+
+    def contents(
+        self, used: Mapping[str, Sequence[tuple[str, str]]], about: set[str]
+    ) -> Iterator[PlannedItem]:
+        """Yield all other stored content that names the person."""
+        for number, (digest, users) in enumerate(sorted(used.items()), 1):
+            self._ctx.progress(number / len(used), "searching stored content")
+            kind, name = users[0]
+            if kind == datasets.KIND:
+                continue
+            if digest in about or (self._sought.distinctive and self.names(digest)):
+                asked = {digest, *(each for _, each in users)} & self._drop
+                fate = Fate.DROP if asked else self._fate(digest, kind)
+                yield PlannedItem(kind=kind, used_by=name, fate=fate, rows=None, digest=digest)
+
+    def _fate(self, digest: str, kind: str) -> Fate:
+        if kind == "profile":
+            return Fate.RENEW
+        data = self._ctx.home.blobs.get(digest)
+        if kind in TABLE_KINDS and is_table(data):
+            return Fate.REWRITE
+        if kind == "model_version" or redact(data, self._sought) is None:
+            return Fate.KEEP
+        return Fate.REDACT
+
+    def names(self, digest: str) -> bool:
+        """Tell whether a stored content names the person; one that is gone does not."""
+        blobs = self._ctx.home.blobs
+        return blobs.has(digest) and self._sought.named_in(blobs.get(digest))

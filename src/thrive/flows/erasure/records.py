@@ -1,0 +1,74 @@
+"""The records of erasures: who erased what, when, why and on which law; never about whom."""
+
+import msgspec
+
+from thrive.domain.actor import ANYONE
+from thrive.domain.errors import NotFound
+from thrive.flows.erasure.proof import Proof
+from thrive.operations import Context, operation
+from thrive.store import erasures
+
+
+class ErasureLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One erasure."""
+
+    erasure_id: str
+    state: str
+    rows: int
+    predictions: int
+    reason: str
+    legal_basis: str
+    actor: str
+    started_at: int
+    ended_at: int | None
+    left: int
+
+
+@operation("erasures list", role=ANYONE, next_hint="thrive erasures show ID")
+def list_erasures(ctx: Context) -> list[ErasureLine]:
+    """List the erasures of people, newest first.
+
+    Examples:
+        thrive erasures list
+    """
+    with ctx.read() as tx:
+        known = erasures.find(tx, ctx.project_id)
+    return [
+        ErasureLine(
+            erasure_id=each.erasure_id,
+            state=each.state.value,
+            rows=each.counts.get("rows", 0),
+            predictions=each.counts.get("predictions", 0),
+            reason=each.reason,
+            legal_basis=each.legal_basis,
+            actor=each.actor,
+            started_at=each.started_at,
+            ended_at=each.ended_at,
+            left=len(each.left),
+        )
+        for each in known
+    ]
+
+
+@operation("erasures show", role=ANYONE)
+def show_erasure(ctx: Context, erasure_id: str) -> Proof:
+    """Show the proof of an erasure: what was searched afterwards, what is gone, what is left.
+
+    Args:
+        erasure_id: its id, or the beginning of it.
+
+    Raises:
+        NotFound: there is none, or it is not finished.
+        UsageError: the beginning fits several.
+
+    Examples:
+        thrive erasures show 0192f3a1
+    """
+    with ctx.read() as tx:
+        erasure = erasures.get(tx, ctx.project_id, erasure_id)
+    if not erasure.proof:
+        raise NotFound(
+            f"The erasure {erasure.erasure_id[:12]} was broken off; there is no proof yet.",
+            'thrive data erase --yes --reason "..." with the same person',
+        )
+    return msgspec.json.decode(ctx.home.blobs.get(erasure.proof), type=Proof)

@@ -1,0 +1,150 @@
+"""Whom an erasure is about, and whether bytes name that person.
+
+Bytes are decoded before they are searched: columns of Parquet and Arrow, gzip and zip, then the
+raw bytes in UTF-8, UTF-16 and as JSON spells it; numbers also as numpy and pickle lay them out.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import struct
+import zipfile
+import zlib
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from thrive.data.rewriting import GZIP, PARQUET, is_table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MARK = "[erased]"
+"""What stands in a text where the person's value stood."""
+_SHORTEST_TEXT, _SHORTEST_NUMBER = 6, 9
+_SCRYPT = {"n": 1 << 14, "r": 8, "p": 1, "dklen": 32}
+_ZIP = b"PK\x03\x04"
+
+
+class Sought:
+    """A person by the value that names them.
+
+    Args:
+        value: as the subject columns have it.
+    """
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+        self.number = int(value) if value.removeprefix("-").isdecimal() else None
+
+    def __repr__(self) -> str:
+        return "<Sought>"
+
+    @property
+    def distinctive(self) -> bool:
+        """Whether the value can be searched in places that do not say what they hold.
+
+        A short one (`42`, `ann`) would be found everywhere and prove nothing.
+        """
+        shortest = _SHORTEST_TEXT if self.number is None else _SHORTEST_NUMBER
+        return len(self.value) >= shortest
+
+    @cached_property
+    def needles(self) -> list[bytes]:
+        """The bytes to search for."""
+        escaped = json.dumps(self.value)[1:-1]
+        texts = [self.value.encode(), self.value.encode("utf-16-le"), escaped.encode()]
+        if self.number is not None and -(1 << 63) <= self.number < 1 << 63:
+            texts.append(struct.pack("<q", self.number))
+            texts.append(struct.pack("<d", float(self.number)))
+            shortest = self.number.to_bytes(
+                self.number.bit_length() // 8 + 1, "little", signed=True
+            )
+            texts += [shortest] if len(shortest) > 4 else []
+        return list(dict.fromkeys(texts))
+
+    def digest(self, salt: str) -> str:
+        """Return the slow, salted digest by which an erasure knows whom it is about (scrypt)."""
+        made = hashlib.scrypt(self.value.encode(), salt=bytes.fromhex(salt), **_SCRYPT)
+        return made.hex()
+
+    def in_raw(self, data: bytes) -> bool:
+        """Tell whether bytes as they are hold the value."""
+        return any(needle in data for needle in self.needles)
+
+    def named_in(self, data: bytes) -> bool:
+        """Tell whether bytes hold the value, decoded if they are of a known format."""
+        if is_table(data):
+            return self._in_table(data) or self.in_raw(data)
+        if data[:2] == GZIP:
+            return self._in_gzip(data)
+        if data[:4] == _ZIP:
+            return self._in_zip(data)
+        return self.in_raw(data)
+
+    def rows_naming(self, frame: "pl.DataFrame | pl.LazyFrame") -> "pl.Expr":
+        """Return which rows of a table hold the value in any column."""
+        import polars as pl
+
+        schema = frame.collect_schema()
+        parts = [self._column(name, kind) for name, kind in schema.items()]
+        known = [part for part in parts if part is not None]
+        return pl.any_horizontal(known).fill_null(value=False) if known else pl.lit(value=False)
+
+    def _column(self, name: str, kind: "pl.DataType") -> "pl.Expr | None":
+        import polars as pl
+
+        column = pl.col(name)
+        if kind == pl.String:
+            return column.str.contains(self.value, literal=True)
+        if kind == pl.Binary:
+            return column.bin.contains(self.value.encode())
+        if isinstance(kind, pl.Categorical | pl.Enum):
+            return column.cast(pl.String).str.contains(self.value, literal=True)
+        if kind.is_nested():
+            return column.map_elements(
+                lambda each: self.value in str(each), return_dtype=pl.Boolean
+            )
+        if self.number is None or not kind.is_numeric():
+            return None
+        return column == (float(self.number) if kind.is_float() else self.number)
+
+    def _in_table(self, data: bytes) -> bool:
+        import polars as pl
+
+        source = io.BytesIO(data)
+        try:
+            frame = pl.read_parquet(source) if data[:4] == PARQUET else pl.read_ipc(source)
+        except (pl.exceptions.PolarsError, OSError):
+            return False
+        return bool(frame.select(self.rows_naming(frame).any()).item())
+
+    def _in_gzip(self, data: bytes) -> bool:
+        try:
+            return self.named_in(gzip.decompress(data))
+        except (OSError, EOFError, zlib.error):
+            return self.in_raw(data)
+
+    def _in_zip(self, data: bytes) -> bool:
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                return any(self.named_in(archive.read(name)) for name in archive.namelist())
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error):
+            return self.in_raw(data)
+
+    def redacted(self, value: Any) -> Any:
+        """Return a JSON value with MARK where the person's value stood; equal numbers are None."""
+        if isinstance(value, str):
+            return value.replace(self.value, MARK)
+        if isinstance(value, dict):
+            return {self.redacted(key): self.redacted(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.redacted(each) for each in value]
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return None if is_number and self.number is not None and value == self.number else value
+
+
+def new_salt() -> str:
+    """Return 16 random bytes as hex."""
+    return os.urandom(16).hex()

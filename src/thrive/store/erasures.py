@@ -1,0 +1,101 @@
+"""Erasures, and the tombstones that answer for what they erased."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from thrive.domain.clock import format_time
+from thrive.domain.erasure import Erasure, ErasureState, Tombstone
+from thrive.domain.errors import NotFound, UsageError
+from thrive.store.database import Tx
+from thrive.store.rows import begins_with, insert_missing, many, mine, one, to_row, upsert
+from thrive.store.tables import erasures, tombstones
+
+
+def save(tx: Tx, project_id: str, erasure: Erasure) -> None:
+    """Insert an erasure, or write how far it came."""
+    upsert(tx, project_id, erasures, erasure)
+
+
+def find(tx: Tx, project_id: str) -> list[Erasure]:
+    """Return all erasures of a project, newest first."""
+    return many(tx, Erasure, mine(erasures, project_id).order_by(erasures.c.erasure_id.desc()))
+
+
+def get(tx: Tx, project_id: str, erasure_id: str) -> Erasure:
+    """Return an erasure by its id, or by the beginning of it (8 digits or more).
+
+    Raises:
+        NotFound: there is none.
+        UsageError: the beginning fits several.
+    """
+    query = mine(erasures, project_id).where(begins_with(erasures.c.erasure_id, erasure_id))
+    found = many(tx, Erasure, query.limit(2)) if len(erasure_id) >= 8 else []
+    if len(found) > 1:
+        raise UsageError(f"{erasure_id!r} begins several ids.", "give more of it")
+    if not found:
+        raise NotFound(f"There is no erasure {erasure_id!r}.", "thrive erasures list")
+    return found[0]
+
+
+def unfinished(tx: Tx, project_id: str) -> list[Erasure]:
+    """Return the erasures that were broken off, oldest first."""
+    ended = (ErasureState.DONE.value, ErasureState.LEFT.value)
+    query = mine(erasures, project_id).where(erasures.c.state.not_in(ended))
+    return many(tx, Erasure, query.order_by(erasures.c.erasure_id))
+
+
+def bury(tx: Tx, project_id: str, stones: Sequence[Tombstone]) -> None:
+    """Put tombstones where content was; one that stands there already is left alone."""
+    insert_missing(tx, tombstones, [to_row(project_id, stone, tombstones) for stone in stones])
+
+
+def tombstone(tx: Tx, project_id: str, digest: str) -> Tombstone | None:
+    """Return the tombstone of a digest, None where nothing was erased."""
+    return one(tx, Tombstone, mine(tombstones, project_id).where(tombstones.c.digest == digest))
+
+
+def find_tombstones(tx: Tx, project_id: str, digests: Sequence[str]) -> list[Tombstone]:
+    """Return the tombstones that stand for some of these digests."""
+    found = (tombstone(tx, project_id, digest) for digest in dict.fromkeys(digests))
+    return [stone for stone in found if stone is not None]
+
+
+def every_tombstone(tx: Tx, project_id: str) -> list[Tombstone]:
+    """Return all tombstones of a project."""
+    return many(tx, Tombstone, mine(tombstones, project_id).order_by(tombstones.c.erased_at))
+
+
+def present_digest(tx: Tx, project_id: str, digest: str) -> str:
+    """Return what stands for a digest now: itself, or what erasures replaced it by."""
+    seen = {digest}
+    while (stone := tombstone(tx, project_id, digest)) is not None and stone.replaced_by:
+        digest = stone.replaced_by
+        if digest in seen:
+            break
+        seen.add(digest)
+    return digest
+
+
+def former_digests(tx: Tx, project_id: str, digest: str) -> list[str]:
+    """Return the digests that erasures replaced by this one, through any number of them."""
+    found: list[str] = []
+    waiting = [digest]
+    while waiting:
+        query = sa.select(tombstones.c.digest).where(
+            tombstones.c.project_id == project_id, tombstones.c.replaced_by == waiting.pop()
+        )
+        fresh = [each for each in tx.execute(query).scalars() if each not in found]
+        found += fresh
+        waiting += fresh
+    return found
+
+
+def erased(stone: Tombstone, hint: str) -> NotFound:
+    """Return the answer to whoever asks for erased content."""
+    by = f", replaced by {stone.replaced_by[:12]}" if stone.replaced_by else ""
+    return NotFound(
+        f"{stone.subject} ({stone.digest[:12]}) was erased on {format_time(stone.erased_at)} for: "
+        f"{stone.reason}{by}.",
+        hint,
+    )

@@ -1,0 +1,253 @@
+"""Nothing of an erased person is left: every byte of a home is decoded and searched, kills included.
+
+The searching here is independent of the product's own: it knows the formats, not the house.
+"""
+
+import gzip
+import io
+import os
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import polars as pl
+import pytest
+from tests.planted import NUMBER, OTHERS, PERSON, answer, plant_data, plant_model, tell_outcomes
+
+from thrive.data.operations import add
+from thrive.domain.actor import local_actor
+from thrive.domain.run import Artifact
+from thrive.flows.erasure.erasing import STEPS, erase
+from thrive.operations import Context
+from thrive.serving.sealing import seal_logs
+from thrive.store import audit, erasures, runs
+from thrive.store.eventlog import SegmentWriter
+from thrive.store.home import create_home, open_home
+
+pytestmark = pytest.mark.full
+WHY = "request 17"
+
+
+def needles(value: str) -> list[bytes]:
+    """Return the value as bytes in every spelling that a store may use."""
+    found = [value.encode(), value.encode("utf-16-le"), value.encode("utf-16-be")]
+    if value.isdecimal():
+        number = int(value)
+        found += [struct.pack("<q", number), struct.pack(">q", number)]
+        found += [struct.pack("<d", number), struct.pack(">d", number)]
+        found.append(number.to_bytes(6, "big").lstrip(b"\0"))  # SQLite's integers of 48 bits
+    return found
+
+
+def decoded(data: bytes, depth: int = 0) -> Iterator[bytes]:
+    """Yield bytes as they are, and again decoded if they are of a format that packs them."""
+    yield data
+    if depth > 3:
+        return
+    if data[:4] == b"PAR1" or data[:6] == b"ARROW1":
+        source = io.BytesIO(data)
+        frame = pl.read_parquet(source) if data[:4] == b"PAR1" else pl.read_ipc(source)
+        for column in frame.iter_columns():
+            yield "\n".join(map(str, column.to_list())).encode()
+    elif data[:2] == b"\x1f\x8b":
+        yield from decoded(gzip.decompress(data), depth + 1)
+    elif data[:4] == b"PK\x03\x04":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in archive.namelist():
+                yield from decoded(archive.read(name), depth + 1)
+    else:
+        yield from packed_inside(data)
+
+
+def packed_inside(data: bytes) -> Iterator[bytes]:
+    """Yield what files laid end to end in a pack hold: each Parquet file and gzip stream."""
+    at = 0
+    while (at := data.find(b"\x1f\x8b\x08", at)) >= 0:
+        try:
+            yield zlib.decompressobj(31).decompress(data[at:])
+        except zlib.error:
+            pass
+        at += 1
+    ends = [at + 4 for at in range(len(data)) if data.startswith(b"PAR1", at)]
+    for start, end in zip(ends, ends[1:], strict=False):
+        try:
+            frame = pl.read_parquet(io.BytesIO(data[start - 4 : end]))
+        except (pl.exceptions.PolarsError, OSError):
+            continue
+        yield "\n".join(str(row) for row in frame.iter_rows()).encode()
+
+
+def where_it_is(folder: Path, value: str) -> list[str]:
+    """Return every file under a home that holds the value, decoded."""
+    wanted = needles(value)
+    return [
+        str(path.relative_to(folder))
+        for path in sorted(each for each in folder.rglob("*") if each.is_file())
+        if any(needle in part for part in decoded(path.read_bytes()) for needle in wanted)
+    ]
+
+
+def plant_everything(ctx: Context, folder: Path) -> None:
+    """Put the person into data of every format, packs, pieces, logs, artifacts and the database."""
+    plant_data(ctx, folder)
+    small = folder / "small"
+    small.mkdir()
+    for number in range(50):
+        pl.DataFrame({"customer": [OTHERS[0]], "n": [number]}).write_parquet(
+            small / f"{number}.parquet"
+        )
+    pl.DataFrame({"customer": [PERSON, OTHERS[1]], "n": [1, 2]}).write_parquet(small / "7.parquet")
+    add(ctx, "small", name="small")
+    rows = [f"{OTHERS[number % 3]},{number}" for number in range(90_000)]
+    rows[45_000] = f"{PERSON},1"
+    big = folder / "big.csv"
+    for more in (["a@example.org,1"], ["a@example.org,1", "b@example.org,2"]):
+        big.write_text("\n".join(["customer,amount", *rows, *more, ""]))
+        add(ctx, "big.csv", name="big")
+    judged = pl.DataFrame({"customer": [PERSON, OTHERS[0]], "_label": [1, 0], "_score": [0.1, 0.2]})
+    target = io.BytesIO()
+    judged.write_parquet(target)
+    table = ctx.home.blobs.put(target.getvalue())
+    run_id = plant_model(ctx, "orders@1", evaluation=table, reference=table)
+    arrow = io.BytesIO()
+    judged.write_ipc(arrow, compression="uncompressed")
+    kept = {
+        "arrow": ("rows", arrow.getvalue()),
+        "text": ("log", f"read {PERSON}\nread others\n".encode()),
+        "json": ("params", f'{{"who": "{PERSON}"}}'.encode()),
+    }
+    with ctx.observe("run") as tx:
+        for kind, (name, data) in kept.items():
+            artifact = Artifact(
+                run_id=run_id,
+                name=name,
+                kind=kind,
+                digest=ctx.home.blobs.put(data),
+                size=len(data),
+                created_at=1,
+            )
+            runs.save_artifact(tx, ctx.project_id, artifact)
+    with SegmentWriter(ctx.home.log_folder, 0) as writer:
+        ids = [answer(writer, [OTHERS[0], PERSON]), answer(writer, [PERSON])]
+    seal_logs(ctx.home, force=True)
+    tell_outcomes(ctx, *ids)
+    with ctx.read() as tx:
+        run = runs.get(tx, ctx.project_id, run_id)
+    for text in (PERSON * 300, ""):  # the first is left behind in a free page, or in the WAL
+        with ctx.observe("run") as tx:
+            runs.save(tx, ctx.project_id, msgspec.structs.replace(run, error=text))
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Iterator[Context]:
+    project = tmp_path / "project"
+    project.mkdir()
+    home = create_home(project, "shop")
+    ctx = Context(home, local_actor("ann"), folder=project, operation="test")
+    plant_everything(ctx, project)
+    yield ctx
+    home.close()
+
+
+def test_every_byte_of_a_home_is_free_of_the_person(planted: Context) -> None:
+    folder = planted.home.folder
+    before = where_it_is(folder, PERSON)
+    assert len([each for each in before if each.startswith("blobs/")]) >= 12, before
+    assert any("thrive.db" in each for each in before)
+    assert where_it_is(folder, str(NUMBER))
+
+    report = erase(planted, PERSON, reason=WHY, yes=True)
+    assert (report.state, report.left) == ("done", [])
+    assert where_it_is(folder, PERSON) == []
+
+    report = erase(planted, str(NUMBER), reason=WHY, yes=True)
+    assert (report.state, report.left) == ("done", [])
+    assert where_it_is(folder, str(NUMBER)) == []
+    assert where_it_is(folder, OTHERS[0])
+    with planted.read() as tx:
+        assert audit.first_broken(tx, planted.project_id) is None
+
+
+def test_free_pages_of_the_database_are_searched_too(planted: Context) -> None:
+    path = planted.home.folder / "thrive.db"
+    erase(planted, PERSON, reason=WHY, yes=True)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from thrive.domain.actor import local_actor
+from thrive.flows.erasure import erasing
+from thrive.flows.erasure.erasing import STEPS, erase
+from thrive.domain.erasure import ErasureState
+from thrive.operations import Context
+from thrive.store.home import open_home
+
+folder, state, when, person = Path(sys.argv[1]), ErasureState(sys.argv[2]), sys.argv[3], sys.argv[4]
+step = STEPS[state]
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def dying(work, erasure):
+    if when == "before":
+        die()
+    if when == "middle":
+        import thrive.store.blobs.folder as blobs
+        count = 0
+        def counted(name):
+            real = getattr(blobs.FolderBlobs, name)
+            def call(self, *given, **named):
+                nonlocal count
+                count += 1
+                if count > 2:
+                    die()
+                return real(self, *given, **named)
+            setattr(blobs.FolderBlobs, name, call)
+        counted("put")
+        counted("delete")
+    done = step(work, erasure)
+    die()
+
+STEPS[state] = dying
+home = open_home(folder)
+erase(Context(home, local_actor("ann"), folder=folder, operation="data erase"), person,
+      reason="request 17", yes=True)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "middle", "after"])
+def test_an_erasure_goes_on_after_a_kill_at_every_step(planted: Context, when: str) -> None:
+    folder = planted.local_folder()
+    for state in STEPS:
+        killed = subprocess.run(
+            [sys.executable, "-c", KILLED, str(folder), state.value, when, PERSON],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ},
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        with planted.read() as tx:
+            waiting = erasures.unfinished(tx, planted.project_id)
+            ended = erasures.find(tx, planted.project_id)
+        assert len(ended) == 1
+        if not waiting:
+            break
+    report = erase(planted, PERSON, reason=WHY, yes=True)
+    assert (report.state, report.left) == ("done", [])
+    assert where_it_is(planted.home.folder, PERSON) == []
+    with planted.read() as tx:
+        assert erasures.unfinished(tx, planted.project_id) == []
+        assert audit.first_broken(tx, planted.project_id) is None
+    home = open_home(folder)
+    home.close()

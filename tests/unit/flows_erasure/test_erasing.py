@@ -1,0 +1,188 @@
+"""Erasing a person: nothing before yes, everything after it, and answers in the place of it."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.planted import AT, NUMBER, OTHERS, PERSON, answer
+
+from thrive.data.lineage import lineage
+from thrive.data.operations import add
+from thrive.data.reading import find_version, scan_version
+from thrive.domain.errors import NotFound, Refused, UsageError
+from thrive.flows.erasure.erasing import erase
+from thrive.flows.erasure.finding import find_subject
+from thrive.flows.erasure.records import list_erasures, show_erasure
+from thrive.operations import Context
+from thrive.registry.operations import show_model
+from thrive.serving.lookup import find_prediction
+from thrive.serving.sealing import seal_logs
+from thrive.store import audit, erasures, predictions, runs
+from thrive.store.eventlog import SegmentWriter, segments
+from thrive.store.prediction_frames import predictions_between
+from thrive.store.snapshots.manifest import read_snapshot
+
+WHY = "request 17"
+
+
+def test_a_plan_changes_nothing(planted: Context) -> None:
+    report = erase(planted, PERSON, reason=WHY)
+    assert (report.state, report.rows, report.predictions) == ("planned", 5, 2)
+    assert find_subject(planted, PERSON).rows == 5
+
+
+def test_afterwards_nobody_is_found_and_the_others_are_there(planted: Context) -> None:
+    before = {
+        name: find_version(planted, name)
+        for name in ("orders@1", "orders@2", "visits@1", "notes@1", "joined@1", "weather@1")
+    }
+    report = erase(planted, PERSON, reason=WHY, yes=True)
+    assert (report.state, report.left) == ("done", [])
+    found = find_subject(planted, PERSON)
+    assert (found.rows, found.predictions) == (0, 0)
+    for name, version in before.items():
+        after = find_version(planted, name)
+        less = 0 if name == "weather@1" else 1
+        assert after.version == version.version
+        assert after.rows == version.rows - less, name
+        assert scan_version(after, planted.home.blobs).collect().height == after.rows
+
+
+def test_a_pinned_digest_answers_with_date_reason_and_what_replaced_it(
+    planted: Context, tmp_path: Path
+) -> None:
+    lock = tmp_path / "thrive.lock"
+    old = lock.read_text()
+    erase(planted, PERSON, reason=WHY, yes=True)
+    assert lock.read_text() != old
+    present = find_version(planted, "orders")
+    lock.write_text(old)  # a clone that has not heard of it
+    with pytest.raises(NotFound, match=f"erased on .* for: {WHY}, replaced by") as refused:
+        find_version(planted, "orders")
+    assert present.digest in refused.value.hint
+
+
+def test_the_source_cannot_bring_the_person_back(planted: Context) -> None:
+    erase(planted, PERSON, reason=WHY, yes=True)
+    with pytest.raises(Refused, match="erased on"):
+        add(planted, name="orders")
+    assert find_subject(planted, PERSON).rows == 0
+    assert not any(
+        PERSON.encode() in planted.home.blobs.get(digest) for digest in planted.home.blobs.digests()
+    )
+
+
+def test_models_that_learned_from_the_person_are_marked(planted: Context) -> None:
+    report = erase(planted, PERSON, reason=WHY, yes=True)
+    assert report.models == ["value@1"]
+    assert report.next_hint == "thrive models retrain value"
+    assert [(each.data, each.reason) for each in show_model(planted, "value@1").erased] == [
+        ("orders@1", WHY)
+    ]
+    assert show_model(planted, "value@2").erased == []
+
+
+def test_lineage_still_knows_the_runs_and_models_of_the_version(planted: Context) -> None:
+    before = lineage(planted, "orders@1")
+    erase(planted, PERSON, reason=WHY, yes=True)
+    after = lineage(planted, "orders@1")
+    assert after.digest != before.digest
+    assert [each.run_id for each in after.runs] == [each.run_id for each in before.runs]
+    assert [each.version for each in after.models] == [1]
+
+
+def test_people_may_be_numbers(planted: Context) -> None:
+    report = erase(planted, str(NUMBER), reason=WHY, yes=True)
+    assert (report.state, report.rows) == ("done", 1)
+    towns = scan_version(find_version(planted, "accounts"), planted.home.blobs).collect()["town"]
+    assert towns.to_list() == ["Rome", "Oslo"]
+
+
+def test_predictions_of_others_in_the_same_record_stay(planted: Context) -> None:
+    erase(planted, PERSON, reason=WHY, yes=True)
+    frame = predictions_between(planted.home, 0, 1 << 62)
+    assert sorted(frame["k.customer"].to_list()) == sorted(OTHERS[:2])
+    with planted.read() as tx:
+        sealed = predictions.find_sealed(tx, planted.project_id)
+        outcomes = predictions.find_outcomes(tx, planted.project_id)
+    assert sum(each.rows for each in sealed) == 2
+    assert len(outcomes) == 2
+
+
+def test_a_person_in_an_open_segment_is_blanked_there(planted: Context) -> None:
+    with SegmentWriter(planted.home.log_folder, 3) as writer:
+        kept = answer(writer, [OTHERS[0]], AT + 1)
+        gone = answer(writer, [PERSON], AT + 2)
+        erase(planted, PERSON, reason=WHY, yes=True)
+        raw = [each.path.read_bytes() for each in segments(planted.home.log_folder)]
+        assert raw
+        assert not any(PERSON.encode() in each for each in raw)
+        assert find_prediction(planted.home, kept).keys == {"customer": OTHERS[0]}
+        with pytest.raises(NotFound):
+            find_prediction(planted.home, gone)
+        later = answer(writer, [OTHERS[1]], AT + 3)
+    seal_logs(planted.home, force=True)
+    assert find_prediction(planted.home, later).keys == {"customer": OTHERS[1]}
+
+
+def test_texts_of_the_database_are_redacted_and_the_chain_holds(planted: Context) -> None:
+    with planted.write("note") as tx:
+        run = runs.find(tx, planted.project_id, limit=1)[0]
+        noted = msgspec.structs.replace(run, params={"who": PERSON}, tags={PERSON: "x"})
+        runs.save(tx, planted.project_id, noted)
+    erase(planted, PERSON, reason=WHY, yes=True)
+    with planted.read() as tx:
+        run = runs.get(tx, planted.project_id, run.run_id)
+        assert audit.first_broken(tx, planted.project_id) is None
+        last = audit.latest(tx, planted.project_id, 20)
+    assert (run.params, run.tags) == ({"who": "[erased]"}, {"[erased]": "x"})
+    assert {each.operation for each in last} == {"test"}
+    assert not any(PERSON in str(each.detail) for each in last)
+
+
+def test_what_no_program_may_change_is_named_and_nothing_is_claimed(planted: Context) -> None:
+    with planted.write("note", words=f"spoke with {PERSON}"):
+        pass
+    report = erase(planted, PERSON, reason=WHY, yes=True)
+    assert report.state == "left"
+    assert report.exit_code == 1
+    assert any("audit.detail" in each for each in report.left)
+
+
+def test_a_file_that_is_no_table_goes_whole_when_it_is_named(
+    planted: Context, tmp_path: Path
+) -> None:
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    (faces / "ada.png").write_bytes(b"\x89PNG" + PERSON.encode())
+    (faces / "bob.png").write_bytes(b"\x89PNG bob")
+    add(planted, "faces", name="faces")
+    assert any(
+        "faces@1/ada.png" in each for each in erase(planted, PERSON, reason=WHY, yes=True).left
+    )
+    report = erase(planted, PERSON, reason=WHY, drop=["faces@1/ada.png"], yes=True)
+    assert report.left == []
+    snapshot = read_snapshot(planted.home.blobs, find_version(planted, "faces").listed_in)
+    assert snapshot.paths == ["bob.png"]
+
+
+def test_a_record_needs_a_reason_and_never_holds_the_value(planted: Context) -> None:
+    with pytest.raises(UsageError, match="needs a reason"):
+        erase(planted, PERSON, reason=" ", yes=True)
+    with pytest.raises(UsageError, match="hold the value"):
+        erase(planted, PERSON, reason=f"{PERSON} asked", yes=True)
+    erase(planted, PERSON, reason=WHY, legal_basis="GDPR 17", yes=True)
+    line = list_erasures(planted)[0]
+    assert (line.state, line.rows, line.predictions, line.legal_basis) == ("done", 5, 2, "GDPR 17")
+    assert len(show_erasure(planted, line.erasure_id).absent) > 5
+
+
+def test_erasing_twice_is_fine(planted: Context) -> None:
+    erase(planted, PERSON, reason=WHY, yes=True)
+    again = erase(planted, PERSON, reason=WHY, yes=True)
+    assert (again.state, again.rows, again.predictions) == ("done", 0, 0)
+    other = erase(planted, OTHERS[0], reason=WHY, yes=True)
+    assert (other.state, other.rows) == ("done", 11)
+    with planted.read() as tx:
+        version = find_version(planted, "orders@1")
+        assert len(erasures.former_digests(tx, planted.project_id, version.digest)) == 2

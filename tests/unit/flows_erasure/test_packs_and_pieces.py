@@ -1,0 +1,100 @@
+"""Erasing from packs of small files and from the pieces of large ones, shared between versions."""
+
+from pathlib import Path
+
+import pytest
+from tests.planted import CONTRACT, OTHERS, PERSON
+
+from thrive.data.operations import add
+from thrive.data.reading import find_version, scan_version
+from thrive.flows.erasure.erasing import erase
+from thrive.operations import Context
+from thrive.store.snapshots.bring import all_blobs
+from thrive.store.snapshots.manifest import read_snapshot
+from thrive.store.snapshots.snapshot import PIECES
+
+WHY = "request 17"
+
+
+@pytest.fixture
+def project(context: Context, tmp_path: Path) -> Context:
+    (tmp_path / "thrive.toml").write_text(CONTRACT)
+    return context
+
+
+def holds(ctx: Context, value: bytes) -> bool:
+    return any(value in ctx.home.blobs.get(digest) for digest in ctx.home.blobs.digests())
+
+
+def test_a_pack_is_written_anew_without_the_rows(project: Context, tmp_path: Path) -> None:
+    folder = tmp_path / "visits"
+    folder.mkdir()
+    for number in range(60):
+        (folder / f"{number:02}.csv").write_text(f"customer,amount\n{OTHERS[0]},{number}\n")
+    with (folder / "30.csv").open("a") as file:
+        file.write(f"{PERSON},1\n")
+    add(project, name="visits")
+    (folder / "59.csv").write_text(f"customer,amount\n{OTHERS[1]},7\n")
+    add(project, name="visits")
+    before = read_snapshot(project.home.blobs, find_version(project, "visits@2").listed_in)
+    assert any(before.places)
+    assert holds(project, PERSON.encode())
+
+    assert erase(project, PERSON, reason=WHY, yes=True).left == []
+
+    assert not holds(project, PERSON.encode())
+    for number in (1, 2):
+        version = find_version(project, f"visits@{number}")
+        snapshot = read_snapshot(project.home.blobs, version.listed_in)
+        assert any(snapshot.places)
+        frame = scan_version(version, project.home.blobs).collect()
+        assert frame.height == 60
+        assert PERSON not in frame["customer"].to_list()
+
+
+def test_versions_that_share_a_pack_and_never_held_the_person_keep_their_digest(
+    project: Context, tmp_path: Path
+) -> None:
+    folder = tmp_path / "visits"
+    folder.mkdir()
+    for number in range(60):
+        (folder / f"{number:02}.csv").write_text(f"customer,amount\n{OTHERS[0]},{number}\n")
+    (folder / "30.csv").write_text(f"customer,amount\n{PERSON},1\n{OTHERS[2]},1\n")
+    add(project, name="visits")
+    (folder / "30.csv").unlink()
+    add(project, name="visits")
+    clean = find_version(project, "visits@2")
+
+    assert erase(project, PERSON, reason=WHY, yes=True).left == []
+
+    after = find_version(project, "visits@2")
+    assert after.digest == clean.digest
+    assert after.manifest != clean.manifest
+    assert scan_version(after, project.home.blobs).collect().height == 59
+    assert not holds(project, PERSON.encode())
+
+
+def test_pieces_that_versions_share_are_written_anew(project: Context, tmp_path: Path) -> None:
+    rows = [f"{OTHERS[number % 3]},{number}" for number in range(120_000)]
+    rows[60_000] = f"{PERSON},60000"
+    path = tmp_path / "orders.csv"
+    path.write_text("\n".join(["customer,amount", *rows, ""]))
+    add(project, name="orders")
+    path.write_text("\n".join(["customer,amount", *rows, "new@example.org,1", ""]))
+    add(project, name="orders")
+    places = read_snapshot(project.home.blobs, find_version(project, "orders@2").listed_in).places
+    assert [place[1] if place else 0 for place in places] == [PIECES]
+
+    assert erase(project, PERSON, reason=WHY, yes=True).left == []
+
+    assert not holds(project, PERSON.encode())
+    for number, count in ((1, 119_999), (2, 120_000)):
+        version = find_version(project, f"orders@{number}")
+        frame = scan_version(version, project.home.blobs).collect()
+        assert frame.height == count
+        assert PERSON not in frame["customer"].to_list()
+    needed = [
+        all_blobs(project.home.blobs, find_version(project, f"orders@{number}").listed_in)
+        for number in (1, 2)
+    ]
+    assert needed[0] & needed[1]
