@@ -1,10 +1,10 @@
 """One database, SQLite or PostgreSQL, behind `read()` and `write()`.
 
-SQLite: one writer at a time. Every write takes the home lock (an flock that all processes of the
-home share) and `BEGIN IMMEDIATE`; the write-ahead log is checkpointed only under that lock, and
-so is the closing of the last connection, because the SQLite that Python links may carry the
-WAL-reset bug. `synchronous=FULL`: what is acknowledged survives a power cut. No connection
-crosses a fork.
+SQLite: one writer at a time, and one commit for writers of a process that wait for each other.
+Every write takes the home lock (an flock that all processes of the home share) and
+`BEGIN IMMEDIATE`; the write-ahead log is checkpointed only under that lock, and so is the closing
+of the last connection, because the SQLite that Python links may carry the WAL-reset bug.
+`synchronous=FULL`: what is acknowledged survives a power cut. No connection crosses a fork.
 
 PostgreSQL: readers see one state (repeatable read) and cannot write; writers run side by side, and
 what must be one at a time takes a lock of its own (the head of the audit chain, the change feed).
@@ -33,6 +33,7 @@ from thrive.domain.errors import (
     UsageError,
 )
 from thrive.store import postgresql
+from thrive.store.group_commit import GroupCommit
 from thrive.store.json_text import json_text
 from thrive.store.lock import FileLock
 
@@ -40,6 +41,8 @@ Tx = sa.Connection
 """An open transaction; repositories take it first."""
 
 CHECKPOINT_BYTES = 4 << 20
+PATIENCE_S = 30.0
+"""How long a writer waits for the others of its process."""
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -63,6 +66,7 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         self._lock = lock
         self._writing = threading.local()
+        self._turns = GroupCommit(self._write_sqlite, PATIENCE_S)
         self.engine = self._create_engine(url)
         self._reading = self.engine if self.is_sqlite else postgresql.reading(self.engine)
         _register_fork(self)
@@ -100,22 +104,21 @@ class Database:
             raise AssertionError("a write inside a write: pass the transaction on instead")
         self._writing.open = True
         try:
-            with translated():
-                if self._lock is None:
-                    with self.engine.begin() as connection:
-                        yield connection
-                else:
-                    with self._lock.held():
-                        yield from self._write_sqlite()
+            turn = self._turns.turn() if self.is_sqlite else self.engine.begin()
+            with translated(), turn as connection:
+                yield connection
         finally:
             self._writing.open = False
 
+    @contextmanager
     def _write_sqlite(self) -> Generator[Tx]:
-        with self.engine.connect() as plain:
-            connection = plain.execution_options(thrive_write=True)
-            with connection.begin():
-                yield connection
-        self._checkpoint_if_large()
+        assert self._lock is not None
+        with self._lock.held():
+            with self.engine.connect() as plain:
+                connection = plain.execution_options(thrive_write=True)
+                with connection.begin():
+                    yield connection
+            self._checkpoint_if_large()
 
     def _checkpoint_if_large(self) -> None:
         wal = Path(f"{self.engine.url.database}-wal")
@@ -173,6 +176,7 @@ class Database:
         """Leave the connections to the parent process: called in a forked child."""
         self.engine.dispose(close=False)
         self._writing = threading.local()
+        self._turns = GroupCommit(self._write_sqlite, PATIENCE_S)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
