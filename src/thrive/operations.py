@@ -251,11 +251,12 @@ class Context:
         from thrive.store import audit
 
         with self.home.write() as tx:
-            audit.lock_head(tx, self.project_id)
+            head = audit.lock_head(tx, self.project_id)
             yield tx
             audit.append(
                 tx,
                 self.project_id,
+                head,
                 actor=self.actor.name,
                 operation=self.operation,
                 subject=subject,

@@ -19,19 +19,27 @@ TABLE = audit.name
 """The name of the table: its rows are never changed."""
 
 
-def lock_head(tx: Tx, project_id: str) -> tuple[int, str]:
+Head = tuple[int, str]
+"""The seq and the digest of the newest link."""
+_read_head = sa.select(audit_heads.c.seq, audit_heads.c.digest).where(
+    audit_heads.c.project_id == sa.bindparam("project")
+)
+_lock_head = _read_head.with_for_update()
+_move_head = (
+    sa.update(audit_heads)
+    .where(audit_heads.c.project_id == sa.bindparam("project"))
+    .values(seq=sa.bindparam("to_seq"), digest=sa.bindparam("to_digest"))
+)
+
+
+def lock_head(tx: Tx, project_id: str) -> Head:
     """Lock the head of the chain until the transaction ends; return its seq and digest.
 
     On PostgreSQL the row lock serialises the state changes of one project; on SQLite the home
     lock has done so already.
     """
-    row = tx.execute(_head(project_id).with_for_update()).one()
+    row = tx.execute(_lock_head, {"project": project_id}).one()
     return row.seq, row.digest
-
-
-def _head(project_id: str) -> sa.Select[int, str]:
-    columns = audit_heads.c
-    return sa.select(columns.seq, columns.digest).where(columns.project_id == project_id)
 
 
 def start_chain(tx: Tx, project_id: str) -> None:
@@ -40,10 +48,17 @@ def start_chain(tx: Tx, project_id: str) -> None:
 
 
 def append(
-    tx: Tx, project_id: str, *, actor: str, operation: str, subject: str, detail: dict[str, Any]
+    tx: Tx,
+    project_id: str,
+    head: Head,
+    *,
+    actor: str,
+    operation: str,
+    subject: str,
+    detail: dict[str, Any],
 ) -> AuditEntry:
-    """Append one link, in the transaction that makes the change it speaks of."""
-    seq, previous = lock_head(tx, project_id)
+    """Append one link to the locked head, in the transaction that makes the change it speaks of."""
+    seq, previous = head
     entry = AuditEntry(
         seq=seq + 1,
         at=machine_now(),
@@ -56,11 +71,8 @@ def append(
     )
     entry = msgspec.structs.replace(entry, digest=link_digest(entry))
     insert(tx, project_id, audit, entry)
-    tx.execute(
-        sa.update(audit_heads)
-        .where(audit_heads.c.project_id == project_id)
-        .values(seq=entry.seq, digest=entry.digest)
-    )
+    moved = {"project": project_id, "to_seq": entry.seq, "to_digest": entry.digest}
+    tx.execute(_move_head, moved)
     return entry
 
 
@@ -100,5 +112,5 @@ def first_broken(tx: Tx, project_id: str) -> int | None:
             if not whole or entry.seq != seq + 1:
                 return entry.seq
             previous, seq = entry.digest, entry.seq
-    head = tx.execute(_head(project_id)).one()
+    head = tx.execute(_read_head, {"project": project_id}).one()
     return None if (head.seq, head.digest) == (seq, previous) else seq + 1

@@ -10,6 +10,8 @@ from thrive.store.postgresql import lock_changes
 from thrive.store.rows import many
 from thrive.store.tables import changes
 
+_append = changes.insert().inline()
+
 
 def append(tx: Tx, project_id: str, kind: str, subject_id: str) -> None:
     """Say that the `kind` named `subject_id` is new or different; part of the same transaction.
@@ -18,7 +20,7 @@ def append(tx: Tx, project_id: str, kind: str, subject_id: str) -> None:
     """
     if tx.dialect.name == "postgresql":
         lock_changes(tx, project_id)
-    tx.execute(sa.insert(changes).values(project_id=project_id, kind=kind, id=subject_id))
+    tx.execute(_append, {"project_id": project_id, "kind": kind, "id": subject_id})
 
 
 def after(tx: Tx, project_id: str, seq: int, limit: int = 1000) -> list[Change]:

@@ -27,6 +27,11 @@ SCHEMA_LOCK = 0x7468726976650001
 """The advisory lock of whoever brings a database to this schema."""
 _CHANGES_LOCK = 0x74687269
 _BLOBS_LOCK = 0x7468626C
+_lock_changes = sa.select(
+    sa.func.pg_advisory_xact_lock(
+        _CHANGES_LOCK, sa.func.hashtext(sa.bindparam("project", type_=sa.Text))
+    )
+)
 _READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
@@ -114,8 +119,7 @@ def lock_changes(tx: sa.Connection, project_id: str) -> None:
 
     Without it a reader that saw number 7 could miss number 6, whose transaction ended later.
     """
-    key = sa.func.hashtext(project_id)
-    tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_CHANGES_LOCK, key)))
+    tx.execute(_lock_changes, {"project": project_id})
 
 
 def count_from(tx: sa.Connection, column: sa.Column[int]) -> None:
