@@ -1,6 +1,7 @@
 """Is a project's home sound? Each question with its answer, and what to do about it."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,11 @@ from thrive.domain.actor import ANYONE
 from thrive.domain.errors import NotFound, ThriveError
 from thrive.flows.project import in_git
 from thrive.operations import Context, Kind, operation
+<<<<<<< HEAD
 from thrive.store import audit, erasures, references
+=======
+from thrive.store import audit, postgresql, references
+>>>>>>> 9b5a448 (The page for a team is typed by a test; doctor speaks of PostgreSQL and the object store)
 from thrive.store.filesystems import NETWORK, file_system_of
 from thrive.store.home import migrate_home
 from thrive.store.lock import FileLock
@@ -23,6 +28,7 @@ _Examine = Callable[[Context, Path], tuple["Health", str, str]]
 SAMPLED_BLOBS = 200
 LITTLE_SPACE = 1 << 30
 LOCK_SECONDS = 2.0
+OLDEST_POSTGRESQL = 15
 
 
 class Health(StrEnum):
@@ -74,7 +80,7 @@ def doctor(ctx: Context, *, migrate: bool = False, blobs: int = SAMPLED_BLOBS) -
         copy = migrate_home(folder)
         found = f"migrated; the copy is {copy}" if copy else "nothing to migrate"
         findings.append(Finding(question="migration", health=Health.OK, found=found))
-    for question, examine in _QUESTIONS.items():
+    for question, examine in _questions(ctx).items():
         findings.extend(_asked(question, examine, ctx, folder))
     findings.extend(_asked_of_blobs(ctx, blobs))
     bad = any(finding.health is Health.BAD for finding in findings)
@@ -100,10 +106,31 @@ def _contract(_ctx: Context, folder: Path) -> tuple[Health, str, str]:
 
 
 def _database(ctx: Context, _folder: Path) -> tuple[Health, str, str]:
+    if not ctx.home.database.is_sqlite:
+        return _postgresql(ctx)
     broken = ctx.home.database.quick_check()
     if broken:
         return Health.BAD, broken, "stop every writer and restore the newest backup"
     return Health.OK, "every page is sound", ""
+
+
+def _postgresql(ctx: Context) -> tuple[Health, str, str]:
+    began = time.perf_counter()
+    with ctx.read() as tx:
+        version = postgresql.server_version(tx)
+    spent = (time.perf_counter() - began) * 1000
+    found = f"PostgreSQL {version} answers within {spent:.0f} ms"
+    if version < OLDEST_POSTGRESQL:
+        return Health.WARNING, found, f"Thrive is tested from {OLDEST_POSTGRESQL} on: upgrade it"
+    return Health.OK, found, ""
+
+
+def _objects(ctx: Context, _folder: Path) -> tuple[Health, str, str]:
+    seen = ctx.home.blobs.probe()
+    if not seen.read_after_write:
+        return Health.BAD, "it does not show what was just written", "use another object store"
+    refuses = "refuses a second writer" if seen.create_if_absent else "lets a second writer in"
+    return Health.OK, f"it shows what was just written and {refuses}", ""
 
 
 def _audit(ctx: Context, _folder: Path) -> tuple[Health, str, str]:
@@ -154,6 +181,7 @@ _QUESTIONS = {
     "home": _home,
     "contract": _contract,
     "database": _database,
+    "object store": _objects,
     "audit chain": _audit,
     "erasures": _erasures,
     "disk": _disk,
@@ -161,6 +189,17 @@ _QUESTIONS = {
     "writers' lock": _lock,
     "git": _git,
 }
+_OF_A_FOLDER = {"file system", "writers' lock"}
+_OF_A_TEAM = {"object store"}
+
+
+def _questions(ctx: Context) -> dict[str, _Examine]:
+    """Return what is asked of this home: a folder's lock says nothing of PostgreSQL."""
+    try:
+        others = _OF_A_TEAM if ctx.home.database.is_sqlite else _OF_A_FOLDER
+    except ThriveError:
+        others = _OF_A_TEAM  # the home cannot be opened, and the first question says why
+    return {name: each for name, each in _QUESTIONS.items() if name not in others}
 
 
 def _asked_of_blobs(ctx: Context, wanted: int) -> Iterator[Finding]:

@@ -59,7 +59,7 @@ class Home:
         self.database = database
         self.blobs = blobs
         self.folder = folder
-        self._record_folder = record or folder
+        self.record_folder = record or folder
 
     def beside(self, project: Project) -> "Home":
         """Return the home of another project of the same stores.
@@ -67,8 +67,8 @@ class Home:
         It shares the connections, which `close` of either closes, and nothing on the disk: a
         project's logs are its own.
         """
-        folder = made(self._record_folder / "projects" / project.project_id)
-        return Home(project, self.database, self.blobs, folder, self._record_folder)
+        folder = made(self.record_folder / "projects" / project.project_id)
+        return Home(project, self.database, self.blobs, folder, self.record_folder)
 
     @property
     def log_folder(self) -> Path:
@@ -108,9 +108,13 @@ class Home:
 
     def object_endpoint(self) -> str:
         """Return the address of this home's object store; empty for AWS, or without one."""
+<<<<<<< HEAD
         known = (self._record_folder / HOME_RECORD).exists()
+=======
+        known = (self.record_folder / "home.json").exists()
+>>>>>>> 9b5a448 (The page for a team is typed by a test; doctor speaks of PostgreSQL and the object store)
         return object_endpoint() or str(
-            _record(self._record_folder).get("endpoint", "") if known else ""
+            _record(self.record_folder).get("endpoint", "") if known else ""
         )
 
     def close(self) -> None:
