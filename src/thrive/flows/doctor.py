@@ -13,11 +13,7 @@ from thrive.domain.actor import ANYONE
 from thrive.domain.errors import NotFound, ThriveError
 from thrive.flows.project import in_git
 from thrive.operations import Context, Kind, operation
-<<<<<<< HEAD
-from thrive.store import audit, erasures, references
-=======
-from thrive.store import audit, postgresql, references
->>>>>>> 9b5a448 (The page for a team is typed by a test; doctor speaks of PostgreSQL and the object store)
+from thrive.store import audit, erasures, postgresql, references
 from thrive.store.filesystems import NETWORK, file_system_of
 from thrive.store.home import migrate_home
 from thrive.store.lock import FileLock

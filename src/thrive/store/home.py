@@ -108,11 +108,7 @@ class Home:
 
     def object_endpoint(self) -> str:
         """Return the address of this home's object store; empty for AWS, or without one."""
-<<<<<<< HEAD
-        known = (self._record_folder / HOME_RECORD).exists()
-=======
-        known = (self.record_folder / "home.json").exists()
->>>>>>> 9b5a448 (The page for a team is typed by a test; doctor speaks of PostgreSQL and the object store)
+        known = (self.record_folder / HOME_RECORD).exists()
         return object_endpoint() or str(
             _record(self.record_folder).get("endpoint", "") if known else ""
         )

@@ -92,18 +92,17 @@ def reading(engine: sa.Engine) -> sa.Engine:
     return engine.execution_options(**_READING)
 
 
-<<<<<<< HEAD
 def vacuum(engine: sa.Engine) -> None:
     """Write every table of ours anew, without the rows that were deleted or replaced."""
     preparer = engine.dialect.identifier_preparer
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for table in metadata.sorted_tables:
             connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {preparer.format_table(table)}")
-=======
+
+
 def server_version(tx: sa.Connection) -> int:
     """Return the major version of the server."""
     return int(tx.exec_driver_sql("SHOW server_version_num").scalar_one()) // 10000
->>>>>>> 9b5a448 (The page for a team is typed by a test; doctor speaks of PostgreSQL and the object store)
 
 
 def lock_schema(tx: sa.Connection) -> None:
