@@ -372,7 +372,7 @@ def fill(ctx: Context) -> None:
         projects.store_contract(tx, project_id, contract())
         projects.add_contact(tx, project_id, contact())
         datasets.save(tx, project_id, dataset())
-        datasets.insert_version(tx, project_id, dataset_version())
+        datasets.insert_version(tx, project_id, dataset_version(), {digest_of("a")})
         features.save_view(tx, project_id, feature_view())
         features.save_materialization(tx, project_id, materialization())
         runs.save(tx, project_id, one_run)

@@ -264,7 +264,7 @@ def test_ctrl_c_ends_with_130_and_says_what_to_look_at(project):
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in told
-    assert "next: thrive runs show" in told
+    assert "next: thrive runs resume" in told
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ from thrive.flows.train import Order, Started, finish, show_on_terminal, start
 from thrive.operations import Context, Kind, operation
 from thrive.packaging.manifest import read_manifest
 from thrive.store import datasets, models, runs
+from thrive.store.snapshots.bring import parts_of
+from thrive.store.snapshots.manifest import read_snapshot
 from thrive.tracking.code import unpack_code
 
 REPRODUCES = "reproduces"
@@ -165,7 +167,7 @@ def _fetch(ctx: Context, tx: Any, use: Use) -> None:
     if version.digest != use.digest:
         raise NotFound(f"{label} is not what the run read: {use.digest[:12]}.", "")
     try:
-        digests = [entry.digest for entry in version.files]
+        digests = parts_of(ctx.home.blobs, read_snapshot(ctx.home.blobs, version.listed_in))
         ctx.home.blobs.fetch(*digests)
         ctx.home.blobs.admit(*digests)
     except ThriveError as error:
