@@ -19,8 +19,8 @@ from thrive.client.serving_host import serve_remote
 from thrive.data.adding import deliver
 from thrive.data.diff_page import as_html
 from thrive.data.lockfile import pin
-from thrive.data.operations import AddedVersion, CheckedOut
 from thrive.data.reading import split_name
+from thrive.data.storing import AddedVersion, CheckedOut
 from thrive.data.wanted import wanted_in
 from thrive.domain.clock import machine_now
 from thrive.domain.dataset import FileEntry

@@ -5,12 +5,13 @@ The row comes last: whoever reads it finds every blob it names, durably stored.
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from thrive.data.checks import FAIL
 from thrive.data.files import profile_of_files
+from thrive.data.findings import Known, Reading, Terms
 from thrive.data.keeping import Keeping, is_whole, keep_found
 from thrive.data.tables import SAMPLE_ROWS, scan_files, suffix_of
 from thrive.data.wanted import MEMORY, Wanted, terms_of
@@ -27,9 +28,6 @@ from thrive.store.snapshots.manifest import Written, write_manifest
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import remember_source
 from thrive.store.sources import Found, Reach, brought, found_files
-
-if TYPE_CHECKING:
-    from thrive.data.measuring import Known, Reading, Terms
 
 STORING = 0.5
 """The share of the work that copying takes, for the progress bar."""
@@ -216,10 +214,8 @@ def _known(tx: Tx, ctx: Context, name: str, digest: str) -> DatasetVersion | Non
     return next((version for version in same if version.dataset == name), None)
 
 
-def _known_of(ctx: Context, name: str, digest: str) -> "Known":
+def _known_of(ctx: Context, name: str, digest: str) -> Known:
     """Return what is known of a dataset apart from the version with this content."""
-    from thrive.data.measuring import Known
-
     with ctx.read() as tx:
         versions = datasets.versions(tx, ctx.project_id, name)
         labels = column_labels.find_labels(tx, ctx.project_id, name)
@@ -238,7 +234,7 @@ def _keep_sketches(tx: Tx, ctx: Context, version: DatasetVersion) -> None:
 
 
 def _renewed(
-    tx: Tx, ctx: Context, known: DatasetVersion, reading: "Reading", sketches: str
+    tx: Tx, ctx: Context, known: DatasetVersion, reading: Reading, sketches: str
 ) -> DatasetVersion:
     """Return a known version with the checks, labels and profile of the present contract.
 
@@ -265,7 +261,7 @@ def _version(
     wanted: Wanted,
     snapshot: Snapshot,
     written: Written,
-    reading: "Reading",
+    reading: Reading,
     sketches: str,
 ) -> DatasetVersion:
     return DatasetVersion(
@@ -332,14 +328,12 @@ def _all_pass(checks: Sequence[dict[str, Any]]) -> bool:
     return not any(check["state"] == FAIL for check in checks)
 
 
-def _read(ctx: Context, delivery: Delivery, wanted: Wanted, digest: str) -> "Reading":
+def _read(ctx: Context, delivery: Delivery, wanted: Wanted, digest: str) -> Reading:
     """Read a version's rows once and say what they mean.
 
     Raises:
         UsageError: the files cannot be read as one table.
     """
-    from thrive.data.measuring import Reading, Terms
-
     snapshot = delivery.snapshot
     if not delivery.is_table:
         return Reading(columns=[], profile=profile_of_files(snapshot), checks=[], sketches=b"")
@@ -361,9 +355,7 @@ def _read(ctx: Context, delivery: Delivery, wanted: Wanted, digest: str) -> "Rea
     return _measured(snapshot, local_files(ctx.home.blobs, snapshot), wanted, terms)
 
 
-def _measured(
-    snapshot: Snapshot, paths: Sequence[Path], wanted: Wanted, terms: "Terms"
-) -> "Reading":
+def _measured(snapshot: Snapshot, paths: Sequence[Path], wanted: Wanted, terms: Terms) -> Reading:
     from thrive.data.measuring import read_table
 
     entries = list(snapshot.entries())

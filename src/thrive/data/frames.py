@@ -12,7 +12,7 @@ from thrive.domain.errors import Refused, UsageError
 if TYPE_CHECKING:
     import polars as pl
 
-    from thrive.data.operations import AddedVersion
+    from thrive.data.storing import AddedVersion
 
 Form = Literal["polars", "arrow", "pandas", "path"]
 """What `thrive.data.load` returns: a frame, a table, or the folder of a version's files."""
@@ -35,7 +35,7 @@ def add(source: Any, *, name: str = "", owner: str = "", why: str = "") -> "Adde
     Examples:
         >>> thrive.data.add(frame, name="trips", why="Trips of today")  # doctest: +SKIP
     """
-    from thrive.data import operations
+    from thrive.data import storing
     from thrive.data.reading import project_here
     from thrive.engines import channel
 
@@ -43,14 +43,14 @@ def add(source: Any, *, name: str = "", owner: str = "", why: str = "") -> "Adde
         raise Refused("A run does not add data.", "return it from a step, or add it outside")
     with project_here("data add") as ctx:
         if isinstance(source, str | Path):
-            return operations.add(ctx, str(source), name=name, owner=owner, why=why)
+            return storing.add(ctx, str(source), name=name, owner=owner, why=why)
         if not name:
             raise UsageError("A frame has no name of its own.", 'add(frame, name="...")')
         frame = as_polars(source)
         with TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="frame-") as folder:
             path = Path(folder) / "rows.parquet"
             frame.write_parquet(path)
-            return operations.add_rows(ctx, path, name=name, owner=owner, why=why)
+            return storing.add_rows(ctx, path, name=name, owner=owner, why=why)
 
 
 def as_polars(table: Any) -> "pl.DataFrame":

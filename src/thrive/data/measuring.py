@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from thrive.contract.schema import DataTerms
 from thrive.data.checks import FAIL, PASS, check_query, judge
+from thrive.data.findings import Known, Reading, Terms
 from thrive.data.labels import labelled, propose
 from thrive.data.profile import Profile, pack_sketches, profile
 from thrive.data.questions import is_closed
-from thrive.data.schema import schema_changes
-from thrive.domain.dataset import Column, ColumnLabel, DatasetVersion
+from thrive.data.schema import SCHEMA, schema_changes
+from thrive.domain.dataset import Column
 from thrive.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,49 +23,6 @@ if TYPE_CHECKING:
 
 IN_MEMORY_BYTES = 512 << 20
 """Sources up to this size are read into memory once; larger ones are streamed."""
-SCHEMA = "schema"
-"""The name of the check that compares a version with the one before."""
-
-
-class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a dataset before a version of it is read.
-
-    Attributes:
-        previous: the version before, None for the first.
-        agreed: the newest version before that may be trained on: the schema to keep to.
-        labels: what people confirmed of columns, by name and type.
-    """
-
-    previous: DatasetVersion | None = None
-    agreed: DatasetVersion | None = None
-    labels: dict[tuple[str, str], ColumnLabel] = {}
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pass over a version's rows found; `sketches` are packed, "" without any."""
-
-    columns: list[Column]
-    profile: dict[str, Any]
-    checks: list[dict[str, Any]]
-    sketches: bytes
-
-
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """By what a table is judged.
-
-    Attributes:
-        data: the contract's terms of the dataset.
-        known: what is known of it.
-        now: the project's present moment, UTC microseconds.
-        modified_at: when the newest source file was written, UTC microseconds.
-        typed: the source says its types itself (Parquet), so an empty column has one.
-    """
-
-    data: DataTerms
-    known: Known
-    now: int
-    modified_at: int
-    typed: bool
 
 
 def read_table(

@@ -1,52 +1,39 @@
-"""The operations of versioned data."""
+"""The operations that tell of datasets and their versions, compare them, and decide on them."""
 
-import functools
-import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from thrive.contract.parse import parse
-from thrive.contract.schema import DataTerms
-from thrive.data.adding import Delivery, add_version, make_version
 from thrive.data.checks import FAIL, PASS
 from thrive.data.diff import VersionDiff, diff_tables
 from thrive.data.diff_page import as_html
-from thrive.data.files import read_manifest
-from thrive.data.keeping import stored_contents
 from thrive.data.lineage import counted
-from thrive.data.lockfile import pin
-from thrive.data.measuring import SCHEMA
 from thrive.data.reading import find_version, scan_version
-from thrive.data.wanted import MEMORY, Wanted, terms_of, wanted_in
-from thrive.domain.actor import ANYONE, BUILDERS, PEOPLE
+from thrive.data.storing import AddedVersion, CheckedOut, add, add_rows, checkout, commit
+from thrive.domain.actor import ANYONE, PEOPLE
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import UsageError
-from thrive.domain.identifiers import checked_name
-from thrive.operations import Context, Kind, operation
-from thrive.store import datasets, uploads
-from thrive.store.snapshots.checkout import Target, check_out
-from thrive.store.snapshots.manifest import read_snapshot
-from thrive.store.snapshots.snapshot import Snapshot
-from thrive.store.snapshots.states import state_cache
-from thrive.store.sources import is_table
+from thrive.operations import Context, operation
+from thrive.store import datasets
 
-
-class AddedVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """The version that holds what was added; `is_new` is False if it was there already."""
-
-    dataset: str
-    version: int
-    is_new: bool
-    digest: str
-    rows: int
-    columns: int
-    files: int
-    size: int
-    trainable: bool
-    failed: list[str]
-    note: str
+__all__ = [
+    "AddedVersion",
+    "CheckedOut",
+    "ColumnView",
+    "DatasetLine",
+    "VersionLine",
+    "VersionView",
+    "add",
+    "add_rows",
+    "checkout",
+    "commit",
+    "decide",
+    "diff",
+    "list_datasets",
+    "log",
+    "show",
+]
 
 
 class DatasetLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,172 +106,6 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[ColumnView]
     checks: list[dict[str, Any]]
     manifest: str = ""
-
-
-class CheckedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Files of a version that were written into a folder, and of an earlier one removed from it."""
-
-    dataset: str
-    version: int
-    folder: str
-    files: int
-    written: int
-    removed: int = 0
-
-
-@operation(
-    "data add",
-    kind=Kind.CLIENT,
-    role=BUILDERS,
-    writes=True,
-    next_hint="thrive data show {dataset}@{version}",
-)
-def add(
-    ctx: Context, path: str = "", *, name: str = "", owner: str = "", why: str = ""
-) -> AddedVersion:
-    """Add a version of a dataset: copy it in, profile it, run the contract's checks.
-
-    The same content again gives the version that is there. What the contract says in [data.NAME]
-    stands in for what is not given. `thrive.lock` then names the version.
-
-    Args:
-        path: a file, a folder or a glob (CSV, also .gz and .zip, Parquet, JSON lines); an address
-            (s3://, gs://, az://, https://); CONNECTION: select ...; delta:PATH@VERSION; a .dvc.
-        name: the dataset; without one, the contract's dataset with this source, or the file's.
-        owner: the team that answers for the data.
-        why: what the data holds, and what it is kept for.
-
-    Raises:
-        NotFound: nothing is at the path.
-        UsageError: it cannot be read as a table.
-        DiskFull: there is no space; no version was made.
-
-    Examples:
-        thrive data add data/flights.csv --name flights
-        thrive data add --name flights
-        thrive data add s3://lake/flights/ --name flights
-        thrive data add "warehouse: select * from flights order by id" --name flights
-    """
-    return _add(ctx, wanted_in(ctx.local_folder(), path, name=name, owner=owner, why=why))
-
-
-def add_rows(
-    ctx: Context, path: Path, *, name: str, owner: str = "", why: str = ""
-) -> AddedVersion:
-    """Add a version from the Parquet file of a frame; its source is said to be memory."""
-    called = checked_name(name, "dataset")
-    terms = terms_of(ctx.local_folder(), called)
-    wanted = Wanted(
-        name=called,
-        source=str(path),
-        asked=MEMORY,
-        owner=owner or terms.owner,
-        why=why or terms.why,
-        terms=terms,
-    )
-    return _add(ctx, wanted)
-
-
-def _add(ctx: Context, wanted: Wanted) -> AddedVersion:
-    version, is_new = add_version(ctx, wanted)
-    pin(ctx.local_folder(), ctx.home.folder, wanted.name, version.digest)
-    return _added(version, is_new=is_new)
-
-
-@operation("data commit", kind=Kind.JOB, role=BUILDERS, writes=True)
-def commit(
-    ctx: Context,
-    name: str,
-    manifest: str,
-    *,
-    source: str,
-    asked: str,
-    modified_at: int,
-    mark: str = "",
-    owner: str = "",
-    why: str = "",
-    contract: str = "",
-) -> AddedVersion:
-    """Make a version of files that were sent by digest: the second half of `data add` from afar.
-
-    Args:
-        name: the dataset.
-        manifest: the digest of the list of files, as it was sent.
-        source: where they came from, with the version that was found there.
-        asked: the source as it was spelled.
-        modified_at: UTC microseconds when the newest file was written.
-        mark: what the source said of its content.
-        owner: the team that answers for the data.
-        why: what the data holds, and what it is kept for.
-        contract: the digest of the thrive.toml to go by, as it was sent; nothing for none.
-
-    Raises:
-        NotFound: a blob was not sent, or a day has passed since.
-        UsageError: the files cannot be read as a table.
-
-    Examples:
-        thrive data commit flights DIGEST --source flights.csv --asked flights.csv --modified-at 0
-    """
-    called = checked_name(name, "dataset")
-    read = functools.partial(uploads.sent_blob, ctx.home)
-    terms = parse(read(contract).decode()).contract.data.get(called) if contract else None
-    wanted = Wanted(
-        name=called, source=source, asked=asked, owner=owner, why=why, terms=terms or DataTerms()
-    )
-    entries = read_manifest(read(manifest))
-    uploads.refuse_unsent(ctx.home, {entry.digest for entry in entries})
-    delivery = Delivery(
-        snapshot=Snapshot.of_entries(entries),
-        is_table=is_table([entry.path for entry in entries]),
-        modified_at=modified_at,
-        source=source,
-        mark=mark,
-    )
-    version, is_new = make_version(ctx, wanted, delivery)
-    return _added(version, is_new=is_new)
-
-
-def _added(version: DatasetVersion, *, is_new: bool) -> AddedVersion:
-    failed = [
-        f"{each['check']}: {each['found']}" for each in version.checks if each["state"] == FAIL
-    ]
-    label = f"{version.dataset}@{version.version}"
-    if not is_new:
-        note = f"this content is {label} already"
-    elif not version.trainable:
-        note = "kept, but not to be trained on until a person decides: a check failed"
-    else:
-        note = _note(version)
-    return AddedVersion(
-        dataset=version.dataset,
-        version=version.version,
-        is_new=is_new,
-        digest=version.digest,
-        rows=version.rows,
-        columns=len(version.columns),
-        files=version.file_count,
-        size=version.size,
-        trainable=version.trainable,
-        failed=failed,
-        note=note,
-    )
-
-
-def _note(version: DatasetVersion) -> str:
-    """Return what is new in a version's schema, and which columns a person must name."""
-    new = [each["found"] for each in version.checks if each["check"] == SCHEMA]
-    asked = [
-        f"{each.name} ({each.proposed}?)" if each.proposed else each.name
-        for each in version.columns
-        if each.asked
-    ]
-    if asked:
-        label = f"{version.dataset}@{version.version}"
-        new.append(
-            f"say which of these hold personal data before training: {', '.join(asked)} "
-            f'(thrive data confirm {label} --reason "...")'
-        )
-    return "; ".join(new)
 
 
 @operation("data list", role=ANYONE, next_hint="thrive data log NAME")
@@ -443,46 +264,6 @@ def diff(
     if html is not None:
         (ctx.local_folder() / html).write_text(as_html(found), encoding="utf-8")
     return found
-
-
-@operation("data checkout", kind=Kind.CLIENT, role=ANYONE)
-def checkout(ctx: Context, name: str, *, to: Path) -> CheckedOut:
-    """Make a folder hold the files of a version, touching only what differs.
-
-    A file that differs is replaced if the dataset has its content in some version; files that an
-    earlier checkout put there and this version lacks are removed. Nothing else is touched.
-
-    Args:
-        name: the dataset, or one version of it as NAME@VERSION.
-        to: the folder; made if missing.
-
-    Raises:
-        NotFound: there is no such version.
-        Conflict: a file there holds what is stored nowhere; nothing was written.
-        Damaged: a stored file is not what it was.
-
-    Examples:
-        thrive data checkout flights@1 --to /tmp/flights
-    """
-    version = find_version(ctx, name)
-    folder = Path(os.path.normpath(ctx.local_folder() / to))
-    target = Target(
-        folder, state_cache(ctx.home.folder, str(folder)), stored_contents(ctx, version.dataset)
-    )
-    snapshot = read_snapshot(ctx.home.blobs, version.listed_in)
-
-    def report(done: int, of: int, path: str) -> None:
-        ctx.progress(done / of, f"writing {path}")
-
-    changes = check_out(snapshot, ctx.home.blobs, target, report)
-    return CheckedOut(
-        dataset=version.dataset,
-        version=version.version,
-        folder=str(folder),
-        files=version.file_count,
-        written=changes.written,
-        removed=changes.removed,
-    )
 
 
 @operation(

@@ -6,6 +6,9 @@ import msgspec
 
 from thrive.domain.dataset import Column
 
+SCHEMA = "schema"
+"""The name of the check that compares a version with the one before."""
+
 ADDED, REMOVED, RETYPED = "added", "removed", "retyped"
 
 

@@ -19,6 +19,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.data.openlineage",
     "thrive.data.operations",
     "thrive.data.refreshing",
+    "thrive.data.storing",
     "thrive.features.operations",
     "thrive.feedback.operations",
     "thrive.flows.act",

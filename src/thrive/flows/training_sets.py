@@ -10,8 +10,8 @@ import msgspec
 
 from thrive import data
 from thrive.data.frames import as_polars
-from thrive.data.operations import add_rows
 from thrive.data.reading import find_version, project_here
+from thrive.data.storing import add_rows
 from thrive.domain.clock import parse_time
 from thrive.domain.dataset import ColumnLabel, DatasetVersion
 from thrive.domain.errors import NotFound, Refused, UsageError

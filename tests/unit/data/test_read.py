@@ -127,6 +127,6 @@ def test_checkout_overwrites_nothing(project, added, tmp_path):
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil"])
 def test_a_stored_name_cannot_leave_the_folder(project, added, tmp_path, name, monkeypatch):
     forged = Snapshot([name], [1], [b"\0" * 32], [None])
-    monkeypatch.setattr("thrive.data.operations.read_snapshot", lambda *_: forged)
+    monkeypatch.setattr("thrive.data.storing.read_snapshot", lambda *_: forged)
     with pytest.raises(Damaged, match="file name"):
         checkout(project, "trips", to=tmp_path / "out")
