@@ -119,8 +119,11 @@ def newest_rows(rows: NormalRows, now: int) -> "pl.LazyFrame":
     frame = rows.frame.filter(pl.all_horizontal(pl.col(keys).is_not_null()))
     if rows.timed:
         frame = frame.filter(pl.col(KNOWN) <= now)
-    order = [AT, RECORDED, ROW] if rows.timed else [ROW]
-    newest = frame.sort(order).unique(keys, keep="last", maintain_order=True)
+    if rows.revised:
+        frame = frame.sort(AT, RECORDED, ROW)
+    elif rows.timed:
+        frame = frame.sort(AT, maintain_order=True)
+    newest = frame.unique(keys, keep="last", maintain_order=True)
     at = pl.col(AT) if rows.timed else pl.lit(0, pl.Int64).alias(AT)
     return newest.select(*keys, *(column.name for column in rows.columns), at)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAP_BYTES = 1 << 33
+VARIABLES = 7_000
+"""Values bound by one statement: more, up to the 32,766 that SQLite takes, are no faster."""
 _CHECKPOINT_BYTES = 16 << 20
 _WRITING = (
     "journal_mode=WAL",
@@ -212,14 +214,12 @@ def _replace(connection: sqlite3.Connection, table: OnlineTable, rows: "pl.DataF
     """Bring a table to hold exactly `rows`, writing only what differs."""
     name = _table(table.digest)
     fields = _fields(table)
-    places = ", ".join("?" * len(fields))
-    insert = f"insert or replace into {name} ({', '.join(fields)}) values ({places})"
     connection.execute("begin immediate")
     try:
         connection.execute(_create(table))
         known = connection.execute(f"select {', '.join(fields)} from {name}").fetchall()
         changed, gone = _differences(rows, known, len(table.keys))
-        connection.executemany(insert, changed.iter_rows())
+        _insert(connection, f"{name} ({', '.join(fields)})", changed)
         same = " and ".join(f"{field} = ?" for field in fields[: len(table.keys)])
         connection.executemany(f"delete from {name} where {same}", gone.iter_rows())
         connection.execute("commit")
@@ -227,6 +227,21 @@ def _replace(connection: sqlite3.Connection, table: OnlineTable, rows: "pl.DataF
         connection.rollback()
         raise
     return Written(rows=rows.height, changed=changed.height, removed=gone.height)
+
+
+def _insert(connection: sqlite3.Connection, into: str, rows: "pl.DataFrame") -> None:
+    """Insert rows, many with a statement: that takes a third of the time of one by one."""
+    width = len(rows.columns)
+    one = f"({', '.join('?' * width)})"
+    most = max(VARIABLES // width, 1)
+    for part in rows.iter_slices(most * 100):
+        cells: list[Any] = [None] * (width * part.height)
+        for place, column in enumerate(part):
+            cells[place::width] = column.to_list()
+        for first in range(0, part.height, most):
+            some = cells[first * width : (first + most) * width]
+            values = ", ".join([one] * (len(some) // width))
+            connection.execute(f"insert or replace into {into} values {values}", some)
 
 
 def _differences(
