@@ -68,7 +68,11 @@ def _template() -> Path:
 
 def make_home(folder: Path, contract: str = CONTRACT) -> Home:
     shutil.copytree(_template(), folder, dirs_exist_ok=True)
-    home = open_home(folder)
+    return with_model(open_home(folder), contract)
+
+
+def with_model(home: Home, contract: str = CONTRACT) -> Home:
+    """Register the model and its contract in a home."""
     parsed = parse(contract)
     with home.write() as tx:
         stored = StoredContract(

@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     lease_seconds: Annotated[
-        float, Meta(gt=0, description="How long a worker holds a job between two reports.")
+        float, Meta(gt=0, le=600, description="How long a worker holds a job between two reports.")
     ] = 30.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],

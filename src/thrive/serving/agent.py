@@ -35,6 +35,7 @@ from thrive.serving.routes import (
     write_routes,
 )
 from thrive.serving.workers import WorkerPool
+from thrive.settings import read_settings
 
 _logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ RETRY_S = 2.0
 """How long a package that could not be had is left alone before it is asked for again."""
 RECONNECT_S = 1.0
 SHIP_EVERY_S = 15.0
+"""How often the log is looked at for parts to ship; more often where parts are due sooner."""
 LONGEST_WAIT_S = 10.0
 """How long one question for new routes may wait for an answer: an answer proves the way is open."""
 LEAVE_S = 20.0
@@ -248,7 +250,7 @@ class Agent:
 
     def _ship(self) -> float:
         self._attempt(self._plane.ship)
-        return SHIP_EVERY_S
+        return min(SHIP_EVERY_S, max(1.0, read_settings().seal_seconds / 4))
 
     def _say(self, ready: threading.Event, url: str) -> float:
         if ready.wait(HEARTBEAT_EVERY_S):

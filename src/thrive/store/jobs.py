@@ -1,4 +1,9 @@
-"""Jobs: a lease table. A worker takes a job for a while, and a fence keeps late workers out."""
+"""Jobs: a lease table. A worker takes a job for a while, and a fence keeps late workers out.
+
+Hosts need not agree on the time: a team's leases are counted on the clock of its database. On one
+machine all processes share a clock, but it may be set; a lease that ends further ahead than any is
+given for was counted before the clock was set back, and is over.
+"""
 
 import time
 from typing import Any
@@ -13,12 +18,34 @@ from thrive.store.rows import from_row, insert_missing, many, mine, one, to_row
 from thrive.store.tables import jobs, leases, projects
 
 
+LONGEST_LEASE_S = 600
+"""No lease is given for longer."""
+
+
+def now_in(tx: Tx) -> int:
+    """Return the present moment (UTC microseconds) on the one clock of all who share the store."""
+    if tx.dialect.name != "postgresql":
+        return _machine_us()
+    seconds = sa.func.extract("epoch", sa.func.clock_timestamp())
+    return tx.execute(sa.select(sa.cast(seconds * 1_000_000, sa.BigInteger))).scalar_one()
+
+
 def _machine_us() -> int:
     return time.time_ns() // 1000
 
 
+def _over(until: sa.ColumnElement[int], now: int) -> sa.ColumnElement[bool]:
+    """Tell whether a lease is over; see the head of this module."""
+    return (until < now) | (until > now + LONGEST_LEASE_S * 1_000_000)
+
+
 def add(tx: Tx, project_id: str, job: Job) -> Job:
-    """Add a job; one with the dedupe key of an unfinished job returns that job instead."""
+    """Add a job; one with the dedupe key of an unfinished job returns that job instead.
+
+    One that is due when it is made is due by the clock of the store.
+    """
+    if job.run_at <= job.created_at:
+        job = msgspec.structs.replace(job, run_at=now_in(tx))
     if insert_missing(tx, jobs, [to_row(project_id, job, jobs)]) or job.dedupe_key is None:
         return job
     same_key = mine(jobs, project_id).where(jobs.c.dedupe_key == job.dedupe_key)
@@ -48,8 +75,8 @@ def find(tx: Tx, project_id: str, limit: int = 50, after: str | None = None) -> 
 
 def take(tx: Tx, project_id: str, seconds: float, job_id: str | None = None) -> Job | None:
     """Lease the next due job (or the one named), or return None; the fence grows by one."""
-    now = _machine_us()
-    expired = (jobs.c.state == JobState.RUNNING.value) & (jobs.c.lease_until < now)
+    now = now_in(tx)
+    expired = (jobs.c.state == JobState.RUNNING.value) & _over(jobs.c.lease_until, now)
     waiting = (jobs.c.state == JobState.WAITING.value) & (jobs.c.run_at <= now)
     query = mine(jobs, project_id).where(waiting | expired).order_by(jobs.c.run_at).limit(1)
     if job_id is not None:
@@ -71,9 +98,9 @@ def take(tx: Tx, project_id: str, seconds: float, job_id: str | None = None) -> 
 
 def due_projects(tx: Tx) -> list[str]:
     """Return the ids of all projects of the store that have a job to take now."""
-    now = _machine_us()
+    now = now_in(tx)
     mine_due = jobs.c.project_id == projects.c.project_id
-    expired = mine_due & (jobs.c.state == JobState.RUNNING.value) & (jobs.c.lease_until < now)
+    expired = mine_due & (jobs.c.state == JobState.RUNNING.value) & _over(jobs.c.lease_until, now)
     waiting = mine_due & (jobs.c.state == JobState.WAITING.value) & (jobs.c.run_at <= now)
     query = sa.select(projects.c.project_id).where(
         sa.or_(*(sa.exists().where(each) for each in (expired, waiting)))
@@ -89,7 +116,7 @@ def report(
     Raises:
         Conflict: another worker holds the job now, or it was cancelled.
     """
-    until = _machine_us() + round(seconds * 1_000_000)
+    until = now_in(tx) + round(seconds * 1_000_000)
     change = (
         sa.update(jobs)
         .where(*_held(project_id, job))
@@ -121,7 +148,7 @@ def finish(
             result=result,
             error=error,
             error_code=error_code,
-            finished_at=_machine_us(),
+            finished_at=now_in(tx),
             dedupe_key=None,
             lease_until=0,
             progress=1.0 if state is JobState.DONE else job.progress,
@@ -137,7 +164,7 @@ def retry(tx: Tx, project_id: str, job: Job, *, delay_seconds: float, error: str
         .where(*_held(project_id, job))
         .values(
             state=JobState.WAITING.value,
-            run_at=_machine_us() + round(delay_seconds * 1_000_000),
+            run_at=now_in(tx) + round(delay_seconds * 1_000_000),
             error=error,
             lease_until=0,
         )
@@ -185,14 +212,14 @@ def _update(tx: Tx, project_id: str, job_id: str, fence: int, job: Job) -> None:
 
 def take_lease(tx: Tx, project_id: str, name: str, owner: str, seconds: float) -> int | None:
     """Take or renew a named lease; return its fencing token, None while another holds it."""
-    now = _machine_us()
+    now = now_in(tx)
     until = now + round(seconds * 1_000_000)
     where = [leases.c.project_id == project_id, leases.c.name == name]
     first = {"name": name, "owner": owner, "fence": 1, "until": until}
     if insert_missing(tx, leases, [{"project_id": project_id, **first}]):
         return 1
     row = tx.execute(sa.select(leases).where(*where).with_for_update()).one()
-    if row.owner != owner and row.until > now:
+    if row.owner != owner and now < row.until <= now + LONGEST_LEASE_S * 1_000_000:
         return None
     fence = row.fence if row.owner == owner else row.fence + 1
     tx.execute(sa.update(leases).where(*where).values(owner=owner, fence=fence, until=until))

@@ -21,6 +21,9 @@ from thrive.store.tables import metadata
 
 DRIVER = "postgresql+psycopg"
 LOCK_SECONDS = 30
+SILENCE_S = 25
+"""After how long without a sign of life the database is taken for gone: a network that was cut
+sends no farewell. Keepalives below come to the same."""
 """How long a statement waits for another writer's lock: as long as the home lock of SQLite."""
 
 SCHEMA_LOCK = 0x7468726976650001
@@ -77,7 +80,10 @@ def create_engine(address: str) -> sa.Engine:
             connect_args={
                 "connect_timeout": 10,
                 "application_name": "thrive",
-                "keepalives_idle": 30,
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": SILENCE_S * 1000,
                 "options": f"-c lock_timeout={LOCK_SECONDS}s -c timezone=UTC",
             },
         )
