@@ -17,7 +17,6 @@ from thrive.store.database import Tx
 from thrive.store.rows import from_row, insert_missing, many, mine, one, to_row
 from thrive.store.tables import jobs, leases, projects
 
-
 LONGEST_LEASE_S = 600
 """No lease is given for longer."""
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 from tests.rest import new_token
-from tests.serving_home import add_version, constant_package, live, make_home, route, with_model
 from tests.servers import postgresql_server
+from tests.serving_home import add_version, constant_package, live, make_home, route, with_model
 
 from thrive.domain.actor import local_actor
 from thrive.operations import Context
