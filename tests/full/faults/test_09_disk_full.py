@@ -1,6 +1,7 @@
 """Fault 9: the disk of a serving host, or of the server, is full; answers go on."""
 
 import contextlib
+import shutil
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from tests.callers import calling, check_exactly_once, eventually, stored
 from tests.end_to_end.test_server import served
 from tests.serving_home import RemoteHost
+
+from thrive.store.home import open_home
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(400)]
 
@@ -62,13 +65,9 @@ def test_09_a_host_with_a_full_disk_answers_counts_and_logs_again(house, small):
 
 def test_09_a_server_with_a_full_disk_says_so_and_its_hosts_answer(house, tmp_path, small):
     """The home is on the full disk: nothing is half-written, and all arrives when there is room."""
-    import shutil
-
     home_folder = small / "home"
     house.home.close()
     shutil.move(house.folder, home_folder)
-    from thrive.store.home import open_home
-
     house.home, house.folder = open_home(home_folder), home_folder
     with ExitStack() as stack:
         _, known = stack.enter_context(served(house.folder, *house.words))
