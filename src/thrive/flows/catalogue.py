@@ -42,6 +42,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.reproduce",
     "thrive.flows.resume",
     "thrive.flows.retrain",
+    "thrive.flows.schedules",
     "thrive.flows.sent_run",
     "thrive.flows.status",
     "thrive.flows.teams",

@@ -19,6 +19,7 @@ from thrive.domain.errors import ThriveError
 from thrive.flows import act
 from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.promote import advance_releases
+from thrive.flows.schedules import fire_due
 from thrive.monitoring.alerts import raise_alerts
 from thrive.monitoring.closing import close_windows
 from thrive.operations import Context, Kind, operation
@@ -41,6 +42,7 @@ class TickReport(msgspec.Struct, frozen=True, kw_only=True):
         led: False when another process leads; then nothing was done.
         sealed: prediction rows brought into the store.
         refreshes: sources whose reading was queued for a worker.
+        fired: runs that schedules asked for.
         recovered: dead runs that were marked as interrupted.
         windows: windows closed or corrected.
         alerts: alerts opened, renewed or closed.
@@ -53,6 +55,7 @@ class TickReport(msgspec.Struct, frozen=True, kw_only=True):
     led: bool
     sealed: int = 0
     refreshes: int = 0
+    fired: int = 0
     recovered: int = 0
     windows: int = 0
     alerts: int = 0
@@ -133,6 +136,7 @@ def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     recovered = leader.step("runs", lambda: len(recover_dead_runs(ctx)), 0)
     leader.step("uploads", lambda: forget_expired(ctx.home), 0)
     refreshes = _each(leader, "sources", queue_refreshes, ctx)
+    fired = _each(leader, "schedules", fire_due, ctx)
     _each(leader, "feature views", tell_late_views, ctx)
     sealed = leader.step("logs", lambda: seal_logs(ctx.home, force=replayed), 0)
     with ctx.read() as tx:
@@ -147,6 +151,7 @@ def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
         led=True,
         sealed=sealed,
         refreshes=refreshes,
+        fired=fired,
         recovered=recovered,
         windows=windows,
         alerts=alerts,

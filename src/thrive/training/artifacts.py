@@ -149,7 +149,7 @@ def encode(value: Any, words: str, classes: list[Any] | None = None) -> tuple[st
     stream = io.BytesIO()
     try:
         _Noting(stream, buffers, [] if classes is None else classes).dump(value)
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever a class of the user's raises here
         raise UsageError(
             f"A {type(value).__name__} cannot travel between steps ({words}): {error}.",
             "pass values that pickle; define classes and functions at the top of a module",
