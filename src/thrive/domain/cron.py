@@ -10,9 +10,11 @@ from thrive.domain.clock import SECOND
 from thrive.domain.errors import UsageError
 
 FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec"
+_DAYS = "sun mon tue wed thu fri sat"
 NAMES = {
-    **dict(zip("jan feb mar apr may jun jul aug sep oct nov dec".split(), range(1, 13))),
-    **dict(zip("sun mon tue wed thu fri sat".split(), range(7))),
+    **{name: number for number, name in enumerate(_MONTHS.split(), start=1)},
+    **{name: number for number, name in enumerate(_DAYS.split())},
 }
 SHORT = {
     "@hourly": "0 * * * *",

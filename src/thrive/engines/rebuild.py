@@ -45,6 +45,14 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     ]
 
 
+def must_rebuild(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Tell whether Python or a library differs: what an environment can be built anew for."""
+    names = ("python", "implementation")
+    return _versions(first) != _versions(second) or any(
+        first.get(name) != second.get(name) for name in names
+    )
+
+
 def _versions(record: dict[str, Any]) -> dict[str, str]:
     parts = (line.partition("==") for line in record.get("libraries", ()))
     return {name: version for name, _, version in parts if name != OWN}

@@ -14,7 +14,7 @@ from thrive.domain.reference import format_reference
 from thrive.domain.run import Run, RunState, StepRecord, Use
 from thrive.engines.environment import record_environment
 from thrive.engines.local import Exit, Message
-from thrive.engines.rebuild import differences, rebuild, thread_variables
+from thrive.engines.rebuild import differences, must_rebuild, rebuild, thread_variables
 from thrive.flows.execution import Recorded
 from thrive.flows.reuse import CachePolicy
 from thrive.flows.train import Order, Started, finish, show_on_terminal, start
@@ -114,8 +114,8 @@ def reproduce(
         steps = runs.find_steps(tx, ctx.project_id, found.run_id)
     _refuse_unfinished(found)
     recorded = _recorded(ctx, used)
-    apart = differences(found.environment, record_environment())
-    python = "" if here or not apart else rebuild(found.environment)
+    apart = must_rebuild(found.environment, record_environment())
+    python = rebuild(found.environment) if apart and not here else ""
     order = _order(found, recorded, python)
     with tempfile.TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="again-") as place:
         folder = Path(place)
