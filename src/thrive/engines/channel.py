@@ -8,7 +8,8 @@ Requests that a run answers:
 * `dataset` {name, version: int | None} -> the DatasetVersion as plain values; it becomes lineage
 * `step` {key, name, options, args, kwargs, inputs} -> {result} or {failure, exception}
 * `map` {key, name, options, rows: [{args, inputs}], kwargs, inputs} -> {results} or {failure, ...}
-* `inline` {key, name, options, inputs, index} -> {position, seed, result: None if none is known}
+* `inline` {key, name, options, inputs} -> {position, seed, result: None if none is known}
+* `inline_map` {key, name, options, rows: inputs of each call} -> a list of such answers
 * `register` {model, package, evaluation, reference, importance, note} -> the version's number
 
 One-way messages: `log` {points}, `columns` {digest, columns: those of a dataset that are read, None

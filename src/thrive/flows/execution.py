@@ -106,6 +106,7 @@ class Execution:
             "finished": self._on_finished,
             "inline": self._steps.on_inline,
             "inline_done": self._steps.on_inline_done,
+            "inline_map": self._steps.on_inline_map,
             "log": self._on_log,
             "register": self._on_register,
             "map": self._steps.on_map,

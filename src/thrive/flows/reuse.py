@@ -47,6 +47,8 @@ class Reuse:
             key: the cache key.
             shared: whether results of any run count, or only those of the resumed one.
         """
+        if not self._policy.resume and not (self._policy.use and shared):
+            return None
         found: list[StepRecord] = []
         project = self._ctx.project_id
         with self._ctx.read() as tx:

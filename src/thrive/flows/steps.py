@@ -20,14 +20,13 @@ from thrive.engines.local import Exit, LocalEngine, Message, describe_exit
 from thrive.flows.reuse import CachePolicy, Reuse
 from thrive.operations import Context
 from thrive.tracking.recorder import RunRecorder
+from thrive.training.artifacts import ROW_BYTES
 from thrive.training.keys import key_of
 from thrive.training.options import Isolation, StepOptions
 from thrive.training.seeds import step_seed
 
 FIRST_PAUSE_SECONDS = 0.5
 """Pause before a step is tried again; it doubles each time."""
-INLINE_RESULT = 4 << 10
-"""Results of fan-outs up to this size stand in their row: no file for each of a thousand."""
 MISTAKES = frozenset(
     {"AssertionError", "AttributeError", "ImportError", "NameError", "SyntaxError", "TypeError"}
 )
@@ -113,6 +112,7 @@ class Steps:
         self._queue: deque[StepCall] = deque()
         self._running: dict[str, StepCall] = {}
         self._inline: dict[int, StepCall] = {}
+        self._inline_ended = 0
         self._processors = float(_processors())
         self.done = 0
         self.doubts: list[str] = []
@@ -158,14 +158,46 @@ class Steps:
         self._inline[record.position] = call
         return {"position": record.position, "seed": call.seed, "result": None}
 
+    def on_inline_map(self, message: Message) -> list[dict[str, Any]]:
+        """Answer for each call of a fan-out in its process as `on_inline` does for one."""
+        rows = message.body["rows"]
+        group = Group(message.body["name"], len(rows), time.monotonic(), len(rows), [])
+        answers: list[dict[str, Any]] = []
+        for index, inputs in enumerate(rows):
+            call = self._called(message, [], {}, inputs, index)
+            call.group = group
+            known = self._known(call)
+            if known is not None:
+                self._use_again(call, known)
+                self._close_one(group)
+                answers.append({"position": 0, "seed": call.seed, "result": known.result})
+                continue
+            self._keep_code(call)
+            facts = self._facts_of(call)
+            call.record = self._recorder.begin_step(call.name, call.seed, write=False, **facts)
+            self._inline[call.record.position] = call
+            answers.append({"position": call.record.position, "seed": call.seed, "result": None})
+        return answers
+
+    def _close_one(self, group: Group) -> None:
+        group.open -= 1
+        if group.open == 0:
+            self._tell_group(group)
+
     def on_inline_done(self, message: Message) -> None:
         """Write how a step ended in its process."""
         body = message.body
         call = self._inline.pop(body["position"])
+        if call.group is not None and call.record is not None:  # they are executed in turn
+            began = max(call.record.started_at, self._inline_ended)
+            call.record = msgspec.structs.replace(call.record, started_at=began)
+            self._inline_ended = self._recorder.now()
         call.result = body["result"]
         _note_undeclared(call, body["undeclared"])
         if body["failure"] is None:
             self._ended(call)
+            if call.group is not None:
+                self._close_one(call.group)
         else:
             failure = msgspec.convert(body["failure"], Failure)
             self._tell(self._end(call, RunState.FAILED, error=failure.report()), call)
@@ -197,7 +229,10 @@ class Steps:
         """Return the call that a message came from, None for the pipeline function."""
         if task in self._running:
             return self._running[task]
-        return next(reversed(self._inline.values()), None)
+        last = next(reversed(self._inline.values()), None)
+        if last is None or last.group is None:
+            return last
+        return next(each for each in self._inline.values() if each.group is last.group)
 
     def advance(self) -> None:
         """Start what waits, as far as the processors go."""
@@ -313,6 +348,7 @@ class Steps:
             "seed": call.seed,
             "key": call.step,
             "name": call.label,
+            "in_row": call.index is not None,
             "args": call.args,
             "kwargs": call.kwargs,
         }
@@ -339,7 +375,7 @@ class Steps:
 
     def _output(self, call: StepCall, ref: dict[str, Any]) -> Any:
         """Keep a result for good, and return its artifact; small ones of fan-outs have none."""
-        if call.index is not None and ref["data"] and ref["size"] <= INLINE_RESULT:
+        if call.index is not None and ref["data"] and ref["size"] <= ROW_BYTES:
             return None
         self._ctx.home.blobs.admit(ref["digest"])
         return self._recorder.artifact(call.label, ref["kind"], ref["digest"], ref["size"])
@@ -427,7 +463,7 @@ def _stored(ref: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     """Return a reference as the row of a step keeps it: with the bytes of a small one."""
     stored = {name: ref[name] for name in ("kind", "digest", "size")}
     data = ref.get("data") or b""
-    if whole and isinstance(data, bytes) and data and len(data) <= INLINE_RESULT:
+    if whole and isinstance(data, bytes) and data and len(data) <= ROW_BYTES:
         stored["data"] = msgspec.to_builtins(data)
     return stored
 

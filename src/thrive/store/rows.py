@@ -77,13 +77,15 @@ def insert_missing(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -
     return tx.execute(insertion, list(rows), execution_options=counted).rowcount
 
 
-def upsert(tx: Tx, project_id: str, table: sa.Table, struct: msgspec.Struct) -> None:
-    """Insert the struct, or write all columns of the row that has its primary key."""
-    row = to_row(project_id, struct, table)
+def upsert(tx: Tx, project_id: str, table: sa.Table, *structs: msgspec.Struct) -> None:
+    """Insert structs, or write all columns of the rows that have their primary keys."""
+    rows = [to_row(project_id, struct, table) for struct in structs]
+    if not rows:
+        return
     keys = [column.name for column in table.primary_key]
-    insertion = _inserting(tx, table).values(row)
-    renewed = {name: insertion.excluded[name] for name in row if name not in keys}
-    tx.execute(insertion.on_conflict_do_update(index_elements=keys, set_=renewed))
+    insertion = _inserting(tx, table)
+    renewed = {name: insertion.excluded[name] for name in rows[0] if name not in keys}
+    tx.execute(insertion.on_conflict_do_update(index_elements=keys, set_=renewed), rows)
 
 
 def _inserting(tx: Tx, table: sa.Table) -> Any:

@@ -128,9 +128,9 @@ def find_running(tx: Tx, project_id: str) -> list[Run]:
     return many(tx, Run, mine(runs, project_id).where(runs.c.state == "running"))
 
 
-def save_step(tx: Tx, project_id: str, step: StepRecord) -> None:
-    """Insert a step, or write its present state."""
-    upsert(tx, project_id, steps, step)
+def save_step(tx: Tx, project_id: str, *several: StepRecord) -> None:
+    """Insert steps, or write their present state."""
+    upsert(tx, project_id, steps, *several)
 
 
 def find_steps(tx: Tx, project_id: str, run_id: str) -> list[StepRecord]:

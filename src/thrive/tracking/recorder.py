@@ -190,8 +190,8 @@ class RunRecorder:
         if not waiting:
             return
         with self._ctx.observe(self._subject) as tx:
-            for step, output in waiting.values():
-                runs.save_step(tx, self._ctx.project_id, step)
+            runs.save_step(tx, self._ctx.project_id, *(step for step, _ in waiting.values()))
+            for _, output in waiting.values():
                 if output is not None:
                     runs.save_artifact(tx, self._ctx.project_id, output)
 

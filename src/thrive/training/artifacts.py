@@ -15,7 +15,7 @@ import struct
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import msgspec
 from blake3 import blake3
@@ -29,6 +29,8 @@ ALIGNMENT = 64
 MAGIC = b"THRIVEP5"
 INLINE_BYTES = 16 << 10
 """Arguments up to this size travel in the message."""
+ROW_BYTES = 4 << 10
+"""Results of fan-outs up to this size stand in their row: no file for each of a thousand."""
 _SIZES = struct.Struct("<8sI")
 
 Piece = bytes | memoryview
@@ -54,6 +56,9 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
 
 
+_stores: dict[tuple[str, str], "ArtifactStore"] = {}
+
+
 class ArtifactStore:
     """Keeps and fetches values in the child processes of a run.
 
@@ -68,13 +73,24 @@ class ArtifactStore:
 
     @classmethod
     def of(cls, link: Channel) -> Self:
-        """Return the store that a channel's run told of."""
-        blobs = FolderBlobs(Path(link.facts["blobs"]))
-        return cls(blobs, FolderBlobs(Path(link.facts["scratch"]), durable=False))
+        """Return the store that a channel's run told of; one and the same for a run."""
+        places = link.facts["blobs"], link.facts["scratch"]
+        if places not in _stores:
+            kept, lent = map(Path, places)
+            _stores[places] = cls(FolderBlobs(kept), FolderBlobs(lent, durable=False))
+        return cast("Self", _stores[places])
 
-    def keep(self, value: Any, words: str) -> Ref:
-        """Keep a value for good; `words` name it in an error."""
+    def keep(self, value: Any, words: str, *, in_row: bool = False) -> Ref:
+        """Keep a value for good.
+
+        Args:
+            value: what to keep.
+            words: name it in an error.
+            in_row: it gets no file if it is small enough to stand in the row of its step.
+        """
         kind, parts = encode(value, words)
+        if in_row and (size := _size(parts)) <= ROW_BYTES:
+            return Ref(kind=kind, digest=_digest(parts), size=size, data=b"".join(parts))
         digest, size = _put(self._kept, parts)
         small = b"".join(parts) if size <= INLINE_BYTES else b""
         return Ref(kind=kind, digest=digest, size=size, data=small, fresh=True)

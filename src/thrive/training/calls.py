@@ -163,16 +163,40 @@ def fan_out(
 
 
 def call_inline(
+    link: Channel, step: "Step[Any, Any]", args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Execute a step in this process, unless its result is known."""
+    inputs = _inline_inputs(link, step, args, kwargs)
+    answer = link.request("inline", **_named(step), inputs=inputs)
+    return _answered_inline(link, step, args, kwargs, answer)
+
+
+def map_inline(
+    link: Channel,
+    step: "Step[Any, Any]",
+    rows: Sequence[Sequence[Any]],
+    same: Mapping[str, Any],
+) -> list[Any]:
+    """Execute a step once for each row of arguments in this process, unless results are known."""
+    inputs = [_inline_inputs(link, step, row, same) for row in rows]
+    answers = link.request("inline_map", **_named(step), rows=inputs)
+    return [
+        _answered_inline(link, step, row, same, answer, in_row=True)
+        for row, answer in zip(rows, answers, strict=True)
+    ]
+
+
+def _answered_inline(
     link: Channel,
     step: "Step[Any, Any]",
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
-    index: int | None = None,
+    answer: dict[str, Any],
+    *,
+    in_row: bool = False,
 ) -> Any:
-    """Execute a step in this process, unless its result is known."""
+    """Return the result that is known, or execute the step and say how it ended."""
     store = ArtifactStore.of(link)
-    inputs = _inline_inputs(link, step, args, kwargs)
-    answer = link.request("inline", **_named(step), inputs=inputs, index=index)
     if answer["result"] is not None:
         return store.fetch(msgspec.convert(answer["result"], Ref))
     sow(answer["seed"])
@@ -181,7 +205,7 @@ def call_inline(
     try:
         with watching(watch):
             result = step.function(*args, **kwargs)
-        done["result"] = _kept(store, result, step.name)
+        done["result"] = _kept(store, result, step.name, in_row=in_row)
     except BaseException as error:
         done["failure"] = msgspec.to_builtins(describe(error, task=step.name))
         raise
@@ -206,9 +230,9 @@ def _inline_inputs(
         return None
 
 
-def _kept(store: ArtifactStore, result: Any, name: str) -> dict[str, Any] | None:
+def _kept(store: ArtifactStore, result: Any, name: str, *, in_row: bool) -> dict[str, Any] | None:
     try:
-        return plain(store.keep(result, f"the result of {name}"))
+        return plain(store.keep(result, f"the result of {name}", in_row=in_row))
     except UsageError:  # what stays in its process need not travel
         return None
 

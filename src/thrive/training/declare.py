@@ -60,10 +60,7 @@ class Step(Generic[P, R]):
         if link is None:
             return [cast("Any", self.function)(*row, **same) for row in rows]
         if self.options.isolation is Isolation.INLINE:
-            return [
-                calls.call_inline(link, self, row, same, index=index)
-                for index, row in enumerate(rows)
-            ]
+            return calls.map_inline(link, self, rows, same)
         return calls.fan_out(link, self, rows, same)
 
     def __reduce__(self) -> str:

@@ -120,7 +120,7 @@ def _perform_step(link: Channel, work: dict[str, Any]) -> None:
     watch = watch_of(link, step)
     with watching(watch):
         result = step.function(*args, **named)
-    kept = plain(store.keep(result, f"the result of {work['name']}"))
+    kept = plain(store.keep(result, f"the result of {work['name']}", in_row=work["in_row"]))
     link.send("result", ref=kept, undeclared=watch.found)
 
 

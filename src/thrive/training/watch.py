@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 from thrive.training import sources
 
@@ -117,6 +117,9 @@ class Watch:
 class _Present:
     watch: Watch | None = None
     installed = False
+    modules = 0
+    wrappers: ClassVar[dict[int, tuple[Any, Any]]] = {}
+    """id of a reader -> itself (so that the id stays its own) and its wrapper."""
 
 
 def _hook(name: str, details: tuple[Any, ...]) -> None:
@@ -137,7 +140,7 @@ def watching(watch: Watch) -> Generator[None]:
         sys.addaudithook(_hook)
         _Present.installed = True
     kind = type(os.environ)
-    restore = _wrap_readers(watch)
+    _wrap_readers()
     os.environ.__class__ = _Variables
     _Present.watch = watch
     try:
@@ -145,8 +148,6 @@ def watching(watch: Watch) -> Generator[None]:
     finally:
         _Present.watch = None
         os.environ.__class__ = kind
-        for holder, name, reader in restore:
-            setattr(holder, name, reader)
 
 
 class _Variables(type(os.environ)):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass]
@@ -163,35 +164,37 @@ class _Variables(type(os.environ)):  # pyright: ignore[reportGeneralTypeIssues, 
         return super().__contains__(key)
 
 
-def _wrap_readers(watch: Watch) -> list[tuple[Any, str, Any]]:
-    """Put wrappers around the readers of loaded libraries, also where a project imported them."""
-    changed: list[tuple[Any, str, Any]] = []
-    wrappers: dict[int, Any] = {}
+def _wrap_readers() -> None:
+    """Put wrappers around the readers of loaded libraries, also where a project imported them.
+
+    They stay: without a watch they only pass on. Modules are looked through when there are more.
+    """
+    if len(sys.modules) == _Present.modules:
+        return
+    _Present.modules = len(sys.modules)
     for module, names in _READERS.items():
         loaded = sys.modules.get(module)
         for name in names:
             reader = getattr(loaded, name, None)
-            if reader is not None:
-                wrappers[id(reader)] = _wrapped(reader, watch, f"{module}.{name}")
-                changed.append((loaded, name, reader))
+            if reader is not None and not hasattr(reader, "thrive_reader"):
+                _Present.wrappers[id(reader)] = reader, _wrapped(reader, f"{module}.{name}")
+                setattr(loaded, name, _Present.wrappers[id(reader)][1])
     projects = [each for each in list(sys.modules.values()) if sources.is_project_module(each)]
-    for each in projects if wrappers else ():
-        changed += [
-            (each, name, value) for name, value in vars(each).items() if id(value) in wrappers
-        ]
-    for holder, name, reader in changed:
-        setattr(holder, name, wrappers[id(reader)])
-    return changed
+    for each in projects if _Present.wrappers else ():
+        for name, value in list(vars(each).items()):
+            if id(value) in _Present.wrappers:
+                setattr(each, name, _Present.wrappers[id(value)][1])
 
 
-def _wrapped(reader: Callable[..., Any], watch: Watch, label: str) -> Callable[..., Any]:
+def _wrapped(reader: Callable[..., Any], label: str) -> Callable[..., Any]:
     @functools.wraps(reader)
     def read(*args: Any, **kwargs: Any) -> Any:
         named = args[:1] or tuple(kwargs.values())[:1]
-        if _Present.watch is watch:
-            _note(watch, label, named[0] if named else "")
+        if _Present.watch is not None:
+            _note(_Present.watch, label, named[0] if named else "")
         return reader(*args, **kwargs)
 
+    read.__dict__["thrive_reader"] = True
     return read
 
 
