@@ -3,9 +3,9 @@
 usage: python benchmarks/training.py [--peers metaflow,zenml,prefect,dvc] [--repeat 3]
 
 The same trivial work is written for each; whole processes are timed, wall and CPU seconds of
-the process and all that it waited for, the best of `repeat`. Isolated peers run each task in a process
-of its own: Metaflow and DVC. Each peer lives in an environment of its own in ~/.cache/thrive-bench,
-with the pins of `training_peers.txt`.
+the process and all that it waited for, the best of `repeat`. Isolated peers run each task in a
+process of its own: Metaflow and DVC. Each peer lives in an environment of its own in
+~/.cache/thrive-bench, with the pins of `training_peers.txt`.
 """
 
 import argparse
@@ -278,8 +278,14 @@ def many_functions(folder: Path) -> Path:
     for n in range(200):
         lines += [
             f"C{n} = {n}",
-            f"def h{n}(x):\n    y = x * C{n}\n    for i in range(3):\n        y += math.sin(i)\n    return y",
-            f"def f{n}(x, by=2):\n    z = [h{n}(v) for v in x if v > by]\n    return sum(z) + C{n}",
+            f"def h{n}(x):",
+            f"    y = x * C{n}",
+            "    for i in range(3):",
+            "        y += math.sin(i)",
+            "    return y",
+            f"def f{n}(x, by=2):",
+            f"    z = [h{n}(v) for v in x if v > by]",
+            f"    return sum(z) + C{n}",
         ]
     place = folder / "many"
     place.mkdir()
