@@ -41,6 +41,7 @@ from thrive.store.tables.runs import (
     steps,
     uses,
 )
+from thrive.store.tables.schedules import firings, schedules
 
 __all__ = [
     "alerts",
