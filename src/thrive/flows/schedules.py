@@ -159,6 +159,9 @@ def schedules_list(ctx: Context) -> list[Schedule]:
 def schedules_show(ctx: Context, name: str) -> ScheduleDetail:
     """Show a schedule and the last times it fired, each with its cause and its run.
 
+    Args:
+        name: the schedule.
+
     Examples:
         thrive schedules show nightly
     """
@@ -171,6 +174,9 @@ def schedules_show(ctx: Context, name: str) -> ScheduleDetail:
 @operation("schedules remove", role=BUILDERS, writes=True)
 def schedules_remove(ctx: Context, name: str) -> Schedule:
     """Remove a schedule; its runs stay.
+
+    Args:
+        name: the schedule.
 
     Examples:
         thrive schedules remove nightly
