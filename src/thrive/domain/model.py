@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from thrive.domain.errors import Refused
 from thrive.domain.features import FeatureSpec
 
 LABEL, SCORE, TIME = "_label", "_score", "_time"
@@ -74,3 +75,17 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     logged_model: str = ""
     tags: dict[str, str] | None = None
     updated_at: int | None = None
+
+    def packaged(self) -> str:
+        """Return the digest of the package.
+
+        Raises:
+            Refused: there is none: an MLflow client registered the version.
+        """
+        if not self.package:
+            raise Refused(
+                f"{self.model}@{self.version} was registered by an MLflow client and has no "
+                "package: it can be loaded by that client, not judged or released.",
+                "register it from a pipeline",
+            )
+        return self.package

@@ -188,6 +188,7 @@ def start_release(
     replayed = ctx.home.clock().mode is ClockMode.REPLAY
     with ctx.write(label, phases=phases or "as the contract says") as tx:
         candidate = models.get_version(tx, ctx.project_id, model, version)
+        candidate.packaged()
         contract = contract_of(tx, ctx.project_id, candidate)
         table = releases.current_routing(tx, ctx.project_id, model)
         allowed = permission(tx, ctx, candidate, contract, table)

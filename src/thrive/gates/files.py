@@ -10,7 +10,7 @@ from thrive.store.blobs import BlobStore
 
 def manifest_of(blobs: BlobStore, version: ModelVersion) -> PackageManifest:
     """Return the checked manifest of a version's package."""
-    return read_manifest(blobs.get(version.package), digest=version.package)
+    return read_manifest(blobs.get(version.packaged()), digest=version.package)
 
 
 def lay_out(blobs: BlobStore, version: ModelVersion, manifest: PackageManifest, to: Path) -> Path:
@@ -19,7 +19,7 @@ def lay_out(blobs: BlobStore, version: ModelVersion, manifest: PackageManifest, 
     folder.mkdir()
     for name, entry in manifest.files.items():
         (folder / name).write_bytes(blobs.get(entry.digest))
-    (folder / MANIFEST_NAME).write_bytes(blobs.get(version.package))
+    (folder / MANIFEST_NAME).write_bytes(blobs.get(version.packaged()))
     return folder
 
 

@@ -82,7 +82,7 @@ def read_records(ctx: Context, reference: str) -> Records:
         ]
         return Records(
             version=version,
-            manifest=read_manifest(ctx.home.blobs.get(version.package), digest=version.package),
+            manifest=read_manifest(ctx.home.blobs.get(version.packaged()), digest=version.package),
             parsed=parse(stored.text) if stored else None,
             contacts=projects.contacts(tx, project),
             upstream=_upstream(tx, project, version),

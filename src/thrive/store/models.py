@@ -82,7 +82,50 @@ def next_version(tx: Tx, project_id: str, name: str) -> int:
     query = sa.select(sa.func.max(model_versions.c.version)).where(
         model_versions.c.project_id == project_id, model_versions.c.model == name
     )
-    return (tx.execute(query).scalar() or 0) + 1
+    given = sa.select(models.c.last_version).where(
+        models.c.project_id == project_id, models.c.name == name
+    )
+    highest = tx.execute(query).scalar() or 0
+    return max(highest, tx.execute(given).scalar() or 0) + 1
+
+
+def exists(tx: Tx, project_id: str, name: str) -> bool:
+    """Tell whether there is a model of a name."""
+    return one(tx, Model, mine(models, project_id).where(models.c.name == name)) is not None
+
+
+def rename(tx: Tx, project_id: str, name: str, new: str) -> None:
+    """Give a model and its versions another name; none of them may have been released."""
+    for table, column in ((models, models.c.name), (model_versions, model_versions.c.model)):
+        change = sa.update(table).where(table.c.project_id == project_id, column == name)
+        tx.execute(change.values({column.name: new}))
+
+
+def delete(tx: Tx, project_id: str, name: str) -> None:
+    """Delete a model with its versions; none of them may have been packaged."""
+    for table, column in ((models, models.c.name), (model_versions, model_versions.c.model)):
+        tx.execute(sa.delete(table).where(table.c.project_id == project_id, column == name))
+
+
+def delete_version(tx: Tx, project_id: str, version: ModelVersion) -> None:
+    """Delete a version that has no package; its number is not given again."""
+    tx.execute(
+        sa.delete(model_versions).where(
+            model_versions.c.project_id == project_id,
+            model_versions.c.model == version.model,
+            model_versions.c.version == version.version,
+        )
+    )
+
+
+def every_version(tx: Tx, project_id: str, name: str | None = None) -> list[ModelVersion]:
+    """Return the versions of all models, or of one: the last changed first."""
+    query = mine(model_versions, project_id)
+    if name is not None:
+        query = query.where(model_versions.c.model == name)
+    changed = sa.func.coalesce(model_versions.c.updated_at, model_versions.c.created_at)
+    order = (changed.desc(), model_versions.c.model, model_versions.c.version.desc())
+    return many(tx, ModelVersion, query.order_by(*order))
 
 
 def of_logged(

@@ -2,7 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
-from thrive.server.mlflow import artifacts, experiments, logged_models, logging, runs
+from thrive.server.mlflow import (
+    artifacts,
+    experiments,
+    logged_models,
+    logging,
+    model_versions,
+    registered_models,
+    runs,
+)
 from thrive.server.mlflow.calls import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -11,6 +19,8 @@ ROUTES: tuple[Route, ...] = (
     *logging.ROUTES,
     *artifacts.ROUTES,
     *logged_models.ROUTES,
+    *registered_models.ROUTES,
+    *model_versions.ROUTES,
 )
 
 
