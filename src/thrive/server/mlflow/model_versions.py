@@ -63,7 +63,7 @@ def _create(call: Call) -> dict[str, Any]:
         found = found_model(tx, ctx.project_id, name)
         if model_id or source.startswith(_LOGGED):
             model_id = model_id or source.removeprefix("models:/").partition("/")[0]
-            logged_models.get(tx, ctx.project_id, model_id)
+            run_id = run_id or logged_models.get(tx, ctx.project_id, model_id).run_id
         version = ModelVersion(
             model=name,
             version=models.next_version(tx, ctx.project_id, name),
@@ -95,8 +95,7 @@ def _source(source: str) -> str:
     Raises:
         MlflowError: it names a file of the server.
     """
-    scheme = source.partition(":")[0].lower() if ":" in source else ""
-    if scheme in {"", "file"} or ".." in source.split("/"):
+    if source.lower().startswith(("/", "file:")) or ".." in source.split("/"):
         raise invalid(
             f"Invalid model version source: '{source[:200]}'. It must be the address of a logged "
             "model, of a run's artifact, or of an object store."
