@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from thrive.client.remote import RemoteWorkspace, connect
     from thrive.domain.errors import ThriveError
     from thrive.features import feature_view, on_demand
+    from thrive.flows.own_run import run
     from thrive.flows.workspace import Workspace, open
     from thrive.training import log, pipeline, register, step
 
@@ -28,6 +29,7 @@ _HOMES = {
     "open": "thrive.flows.workspace",
     "pipeline": "thrive.training",
     "register": "thrive.training",
+    "run": "thrive.flows.own_run",
     "step": "thrive.training",
 }
 
@@ -45,6 +47,7 @@ __all__ = [
     "open",
     "pipeline",
     "register",
+    "run",
     "step",
 ]
 

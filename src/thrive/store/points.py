@@ -21,6 +21,7 @@ PLAIN, DEFLATED = 0xC1, 0xC7
 """Marks of the two kinds of chunk; a msgpack list never begins with one."""
 _HEAD = struct.Struct("<BI")
 _WIDTH = 24
+_LEVEL = 4
 _WORTH = 8
 """From how many points on a chunk is deflated."""
 _old = msgspec.msgpack.Decoder(list[MetricPoint])
@@ -51,6 +52,25 @@ class Points:
         _, first = np.unique(table, axis=0, return_index=True)
         first.sort()
         return self.take(first)
+
+    def latest(self) -> int:
+        """Return the place of the latest point: the highest step, then moment, then value."""
+        numbers = np.where(np.isnan(self.values), -np.inf, self.values)
+        return int(np.lexsort((numbers, self.moments, self.steps))[-1])
+
+    def at(self, place: int) -> tuple[int, int, float | None]:
+        """Return step, moment and value of one point; None is NaN."""
+        value = float(self.values[place])
+        return (
+            int(self.steps[place]),
+            int(self.moments[place]),
+            None if np.isnan(value) else value,
+        )
+
+    def extremes(self) -> tuple[float | None, float | None]:
+        """Return the lowest and the highest value, None where all are NaN."""
+        numbers = self.values[~np.isnan(self.values)]
+        return (float(numbers.min()), float(numbers.max())) if len(numbers) else (None, None)
 
     def take(self, chosen: NDArray[np.intp] | slice) -> "Points":
         """Return the points at some places."""
@@ -87,7 +107,7 @@ def pack(points: Points) -> bytes:
     if count < _WORTH:
         return _HEAD.pack(PLAIN, count) + columns.astype("<i8").tobytes()
     planes = columns.astype("<i8").view(np.uint8).reshape(3, count, 8).transpose(0, 2, 1)
-    return _HEAD.pack(DEFLATED, count) + zlib.compress(planes.tobytes(), 6)
+    return _HEAD.pack(DEFLATED, count) + zlib.compress(planes.tobytes(), _LEVEL)
 
 
 def unpack(chunks: Iterable[bytes]) -> Points:

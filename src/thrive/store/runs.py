@@ -249,9 +249,13 @@ def runs_using(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen of one run: points in the order they were logged, parameters, tags, name."""
+    """What was seen of one run: points in the order they were logged, parameters, tags, name.
+
+    Many points of one metric come as `columns`, by key.
+    """
 
     points: Sequence[MetricPoint] = ()
+    columns: "Mapping[str, Points]" = {}
     params: Mapping[str, Any] = {}
     tags: Mapping[str, str] = {}
     name: str = ""
@@ -270,8 +274,8 @@ def observe(tx: Tx, project_id: str, seen: Mapping[str, Observation]) -> dict[st
     known = hold(tx, project_id, *seen)
     after = {run_id: _with(known[run_id], each) for run_id, each in seen.items()}
     keep_observed(tx, project_id, list(after.values()))
-    logged = {run_id: each.points for run_id, each in seen.items() if each.points}
-    append_points(tx, project_id, logged)
+    append_points(tx, project_id, {run_id: each.points for run_id, each in seen.items()})
+    append_columns(tx, project_id, {run_id: each.columns for run_id, each in seen.items()})
     return after
 
 
@@ -317,6 +321,10 @@ def _with(run: Run, seen: Observation) -> Run:
         if before is None or _is_later(point, before, metrics.get(point.key)):
             metrics[point.key] = point.value
         summaries[point.key] = _summary(point, before)
+    for key, columns in seen.columns.items():
+        metrics[key], summaries[key] = _with_columns(
+            key, columns, summaries.get(key), metrics.get(key)
+        )
     return msgspec.structs.replace(
         run,
         name=seen.name or run.name,
@@ -346,19 +354,59 @@ def _summary(point: MetricPoint, before: MetricSummary | None) -> MetricSummary:
     return MetricSummary(step, at, low, high, before.points + 1)
 
 
+def _with_columns(
+    key: str, columns: "Points", before: MetricSummary | None, value: float | None
+) -> tuple[float | None, MetricSummary]:
+    """Return the latest value and the summary of a metric to which many points were added."""
+    last = columns.latest()
+    step, at, number = columns.at(last)
+    point = MetricPoint(key=key, value=number, step=step, at=at)
+    if before is None or _is_later(point, before, value):
+        value = number
+    summary = _summary(point, before)
+    low, high = columns.extremes()
+    lows = [each for each in (summary.low, low) if each is not None]
+    highs = [each for each in (summary.high, high) if each is not None]
+    return value, msgspec.structs.replace(
+        summary,
+        low=min(lows, default=None),
+        high=max(highs, default=None),
+        points=summary.points + len(columns) - 1,
+    )
+
+
 def append_points(tx: Tx, project_id: str, points: Mapping[str, Sequence[MetricPoint]]) -> None:
     """Append metric points of some runs: one chunk a key, never a row a point."""
-    from thrive.store.points import columns_of, pack
+    from thrive.store.points import columns_of
+
+    grouped: dict[str, dict[str, list[MetricPoint]]] = {}
+    for run_id, logged in points.items():
+        for point in logged:
+            grouped.setdefault(run_id, {}).setdefault(point.key, []).append(point)
+    columns = {
+        run_id: {key: columns_of(group) for key, group in by_key.items()}
+        for run_id, by_key in grouped.items()
+    }
+    append_columns(tx, project_id, columns)
+
+
+def append_columns(tx: Tx, project_id: str, columns: "Mapping[str, Mapping[str, Points]]") -> None:
+    """Append metric points of some runs, by run and key, each as one chunk."""
+    from thrive.store.points import pack
 
     number = time.time_ns()
-    rows: list[dict[str, Any]] = []
-    for run_id, logged in points.items():
-        by_key: dict[str, list[MetricPoint]] = {}
-        for point in logged:
-            by_key.setdefault(point.key, []).append(point)
-        for key, group in by_key.items():
-            chunk = {"points": len(group), "data": pack(columns_of(group)), "seq": number}
-            rows.append({"project_id": project_id, "run_id": run_id, "key": key, **chunk})
+    rows = [
+        {
+            "project_id": project_id,
+            "run_id": run_id,
+            "key": key,
+            "seq": number,
+            "points": len(points),
+            "data": pack(points),
+        }
+        for run_id, by_key in columns.items()
+        for key, points in by_key.items()
+    ]
     written = insert_missing(tx, metric_chunks, rows)
     if written < len(rows):  # another writer of the same metric took the same nanosecond
         raise Conflict("Two writers logged the same metric at the same moment.", "try again")
@@ -366,11 +414,14 @@ def append_points(tx: Tx, project_id: str, points: Mapping[str, Sequence[MetricP
 
 def compact(tx: Tx, project_id: str, run_id: str) -> None:
     """Write the many small chunks of a run's metrics as few large ones."""
-    from thrive.store.points import pack, unpack
-
     mine_ = (metric_chunks.c.project_id == project_id, metric_chunks.c.run_id == run_id)
     counted = sa.select(metric_chunks.c.key).where(*mine_).group_by(metric_chunks.c.key)
-    for key in tx.execute(counted.having(sa.func.count() > 1)).scalars().all():
+    keys = tx.execute(counted.having(sa.func.count() > 1)).scalars().all()
+    if not keys:
+        return
+    from thrive.store.points import pack, unpack
+
+    for key in keys:
         of_key = (*mine_, metric_chunks.c.key == key)
         found = sa.select(metric_chunks.c.seq, metric_chunks.c.data).where(*of_key)
         chunks = tx.execute(found.order_by(metric_chunks.c.seq)).all()

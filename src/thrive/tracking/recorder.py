@@ -196,17 +196,32 @@ class RunRecorder:
                     runs.save_artifact(tx, self._ctx.project_id, output)
 
 
-def start_run(ctx: Context, beginning: Beginning) -> RunRecorder:
-    """Store a new run and return its recorder."""
-    run = Run(
+def open_run(
+    ctx: Context, *, experiment: str, name: str, params: dict[str, Any], tags: dict[str, str]
+) -> Run:
+    """Store a new run of a script that has no pipeline, and return it."""
+    run = _new_run(ctx, experiment=experiment, name=name, params=params, tags=tags)
+    with ctx.write(f"run:{run.run_id}", experiment=experiment) as tx:
+        experiments.ensure(tx, ctx.project_id, experiment, run.started_at)
+        runs.save(tx, ctx.project_id, run)
+    return run
+
+
+def _new_run(ctx: Context, **known: Any) -> Run:
+    return Run(
         run_id=new_id(),
         state=RunState.RUNNING,
         actor=ctx.actor.name,
         started_at=ctx.now(),
         process=own_identity(),
         replay=ctx.home.clock().mode is ClockMode.REPLAY,
-        **{name: getattr(beginning, name) for name in beginning.__struct_fields__},
+        **known,
     )
+
+
+def start_run(ctx: Context, beginning: Beginning) -> RunRecorder:
+    """Store a new run and return its recorder."""
+    run = _new_run(ctx, **{name: getattr(beginning, name) for name in beginning.__struct_fields__})
     with ctx.write(f"run:{run.run_id}", pipeline=run.pipeline, seed=run.seed) as tx:
         experiments.ensure(tx, ctx.project_id, run.experiment, run.started_at)
         runs.save(tx, ctx.project_id, run)
@@ -226,6 +241,7 @@ def close_run(ctx: Context, run: Run) -> None:
         if log is not None:
             runs.save_artifact(tx, ctx.project_id, log)
         runs.save(tx, ctx.project_id, run)
+        runs.compact(tx, ctx.project_id, run.run_id)
     shutil.rmtree(scratch, ignore_errors=True)
 
 

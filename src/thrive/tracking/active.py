@@ -1,0 +1,280 @@
+"""A run that a script opens itself: `with thrive.run("exp") as run: run.log(loss=0.3, step=1)`.
+
+What is logged waits in memory and is written by a thread of its own, half a second later at most:
+training never waits for a disk. A process that dies loses what was logged since the last write.
+"""
+
+import io
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from thrive.domain.clock import machine_now
+from thrive.domain.errors import UsageError
+from thrive.domain.run import Artifact, Run, RunState
+from thrive.operations import Context
+from thrive.store import runs
+from thrive.tracking.recorder import close_run
+from thrive.tracking.vitals import Vitals
+
+if TYPE_CHECKING:
+    from thrive.store.points import Points
+
+FLUSH_SECONDS = 0.5
+MOST_WAITING = 1_000_000
+"""Points that may wait; whoever logs more waits for the writer."""
+LONGEST_KEY = 250
+
+_Waiting = dict[str, tuple[list[int], list[int], list[float]]]
+
+
+class ActiveRun:
+    """A running run; its methods may be called from several threads.
+
+    Args:
+        ctx: the context of whoever runs it.
+        run: the run, already stored.
+        vitals: seconds between two looks at the processor and the memory, 0 for none.
+        ended: called when the run has ended.
+    """
+
+    def __init__(
+        self,
+        ctx: Context,
+        run: Run,
+        *,
+        vitals: float = 0.0,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ctx = ctx
+        self._ended = ended
+        self._run = run
+        self._lock = threading.Lock()
+        self._waiting: _Waiting = {}
+        self._count = 0
+        self._step = 0
+        self._params: dict[str, Any] = {}
+        self._tags: dict[str, str] = {}
+        self._writing = threading.Lock()
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._vitals = Vitals(vitals) if vitals else None
+        self._writer = threading.Thread(target=self._keep_writing, name="thrive-run", daemon=True)
+        self._writer.start()
+
+    @property
+    def id(self) -> str:
+        """The id of the run."""
+        return self._run.run_id
+
+    def log(
+        self, values: Mapping[str, float] | None = None, *, step: int | None = None, **more: float
+    ) -> None:
+        """Log metrics: `run.log(loss=0.3, step=1)`, or names that are no words as a dict.
+
+        Args:
+            values: numbers by name.
+            step: where in training they were seen; the next whole number by default.
+            more: numbers by name.
+
+        Raises:
+            UsageError: a name is too long.
+            ThriveError: of the last write, if it failed.
+        """
+        now = time.time_ns() // 1000
+        with self._lock:
+            if step is None:
+                step = self._step
+            self._step = step + 1
+            for key, value in {**values, **more}.items() if values else more.items():
+                kept = self._waiting.get(key)
+                if kept is None:
+                    kept = self._waiting[_checked(key)] = ([], [], [])
+                kept[0].append(step)
+                kept[1].append(now)
+                kept[2].append(value)
+                self._count += 1
+        if self._count > MOST_WAITING or self._failure is not None:
+            self.flush()
+
+    def params(self, values: Mapping[str, Any] | None = None, **more: Any) -> None:
+        """Log parameters; each has one value in a run.
+
+        Raises:
+            UsageError: one has another value already.
+        """
+        given = {**(values or {}), **more}
+        for key in given:
+            _checked(key)
+        with self._lock:
+            self._params.update({key: _plain(value) for key, value in given.items()})
+        self.flush()
+
+    def tags(self, values: Mapping[str, str] | None = None, **more: str) -> None:
+        """Set tags; a tag set again has its new value."""
+        with self._lock:
+            self._tags.update({k: str(v) for k, v in {**(values or {}), **more}.items()})
+
+    def artifact(self, content: str | bytes | Path, name: str = "") -> Artifact:
+        """Keep a file, or bytes, as an artifact of the run.
+
+        Args:
+            content: a path, as `Path` or text, or the bytes themselves.
+            name: what it is called in the run; a path's own name by default.
+
+        Raises:
+            UsageError: bytes without a name, or a name that cannot be one.
+            FileNotFoundError: there is no such file.
+        """
+        if isinstance(content, bytes):
+            return self._keep(name, content)
+        path = Path(content)
+        digest = self._ctx.home.blobs.put_file(path)
+        return self._save(name or path.name, digest, path.stat().st_size)
+
+    def figure(self, name: str, figure: Any) -> Artifact:
+        """Keep a figure as PNG: whatever has `savefig` (matplotlib) or `write_image` (plotly)."""
+        buffer = io.BytesIO()
+        if hasattr(figure, "savefig"):
+            figure.savefig(buffer, format="png", bbox_inches="tight")
+        elif hasattr(figure, "write_image"):
+            figure.write_image(buffer, format="png")
+        else:
+            raise UsageError(f"{type(figure).__name__} is no figure.", "give a matplotlib figure")
+        return self._keep(name if name.endswith(".png") else f"{name}.png", buffer.getvalue())
+
+    def table(self, name: str, rows: Any) -> Artifact:
+        """Keep a table as Parquet: a frame of polars or pandas, or a dict of columns."""
+        import polars as pl
+
+        frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows)
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer)
+        return self._keep(
+            name if name.endswith(".parquet") else f"{name}.parquet", buffer.getvalue()
+        )
+
+    def flush(self) -> None:
+        """Write what waits, and return when it is durable.
+
+        Raises:
+            ThriveError: of the store; what waits is kept for the next try.
+        """
+        with self._writing:
+            self._write()
+            self._failure = None
+
+    def finish(self, state: RunState = RunState.DONE, error: str = "") -> None:
+        """Write what waits and end the run; ending it again changes nothing."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        self._writer.join()
+        self.flush()
+        with self._ctx.read() as tx:
+            run = runs.get(tx, self._ctx.project_id, self.id)
+        ended = msgspec.structs.replace(run, state=state, ended_at=self._ctx.now(), error=error)
+        close_run(self._ctx, ended)
+        self._run = ended
+        self._ended()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """End the run: done, failed with the error's words, or interrupted by the user."""
+        if error is None:
+            self.finish()
+        elif isinstance(error, KeyboardInterrupt):
+            self.finish(RunState.INTERRUPTED)
+        else:
+            self.finish(RunState.FAILED, f"{type(error).__name__}: {error}")
+
+    def _keep_writing(self) -> None:
+        while not self._stop.wait(FLUSH_SECONDS):
+            if self._vitals is not None and (seen := self._vitals.look()):
+                self.log(seen, step=self._vitals.looks)
+            try:
+                self.flush()
+            except Exception as error:  # noqa: BLE001 - told to whoever logs next
+                self._failure = error
+
+    def _write(self) -> None:
+        with self._lock:
+            waiting, self._waiting, self._count = self._waiting, {}, 0
+            params, self._params = self._params, {}
+            tags, self._tags = self._tags, {}
+        if not (waiting or params or tags):
+            return
+        seen = runs.Observation(
+            columns={key: _columns(*lists) for key, lists in waiting.items()},
+            params=params,
+            tags=tags,
+        )
+        try:
+            with self._ctx.observe(f"run:{self.id}") as tx:
+                runs.observe(tx, self._ctx.project_id, {self.id: seen})
+        except UsageError:
+            raise
+        except BaseException:
+            self._take_back(waiting, params, tags)
+            raise
+
+    def _take_back(self, waiting: _Waiting, params: dict[str, Any], tags: dict[str, str]) -> None:
+        """Let wait again what could not be written, before what was logged meanwhile."""
+        with self._lock:
+            for key, lists in waiting.items():
+                later = self._waiting.get(key, ([], [], []))
+                self._waiting[key] = tuple(a + b for a, b in zip(lists, later, strict=True))  # pyright: ignore[reportArgumentType] - three lists each
+                self._count += len(lists[0])
+            self._params = {**params, **self._params}
+            self._tags = {**tags, **self._tags}
+
+    def _keep(self, name: str, content: bytes) -> Artifact:
+        return self._save(name, self._ctx.home.blobs.put(content), len(content))
+
+    def _save(self, name: str, digest: str, size: int) -> Artifact:
+        artifact = Artifact(
+            run_id=self.id,
+            name=_checked(name),
+            kind="file",
+            digest=digest,
+            size=size,
+            created_at=machine_now(),
+        )
+        with self._ctx.observe(f"run:{self.id}") as tx:
+            runs.save_artifact(tx, self._ctx.project_id, artifact)
+        return artifact
+
+
+def _columns(steps: list[int], moments: list[int], values: list[float]) -> "Points":
+    import numpy as np
+
+    from thrive.store.points import Points
+
+    return Points(
+        np.array(steps, np.int64), np.array(moments, np.int64), np.array(values, np.float64)
+    )
+
+
+def _checked(name: str) -> str:
+    if not name or len(name) > LONGEST_KEY or "\0" in name or ".." in name.split("/"):
+        raise UsageError(
+            f"{name[:60]!r} cannot be a name in a run.", f"give 1 to {LONGEST_KEY} characters"
+        )
+    return name
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as JSON has it; what JSON does not have is spelled."""
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
