@@ -10,7 +10,8 @@ from typing import Any
 from thrive.domain.run import RunState
 from thrive.flows.workspace import local_user
 from thrive.operations import Context
-from thrive.store.home import find_project_folder, open_home
+from thrive.store.home import open_home
+from thrive.store.place import find_project_folder
 from thrive.tracking.active import ActiveRun
 from thrive.tracking.recorder import open_run
 
