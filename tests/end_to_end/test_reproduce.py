@@ -22,6 +22,8 @@ from thrive.registry import operations as registry
 from thrive.store import datasets
 from thrive.store import runs as store
 from thrive.store.home import create_home
+from thrive.store.snapshots.bring import parts_of
+from thrive.store.snapshots.manifest import read_snapshot
 from thrive.tracking import operations as runs
 
 CONTRACT = """\
@@ -159,7 +161,9 @@ def test_what_is_missing_is_said_before_anything_runs(ctx):
     first = run(ctx, "train.py:train")
     with ctx.read() as tx:
         kept = datasets.get_version(tx, ctx.project_id, "rows", 1)
-    ctx.home.blobs.local.own_path(kept.files[0].digest).unlink()
+    blobs = ctx.home.blobs
+    for digest in parts_of(blobs, read_snapshot(blobs, kept.listed_in)):
+        blobs.local.own_path(digest).unlink()
     count = len(runs.list_runs(ctx).items)
     with pytest.raises(NotFound, match="rows@1"):
         reproduce(ctx, first.run_id)
