@@ -1,4 +1,4 @@
-"""experiments and what mlflow clients keep."""
+"""Experiments, and what MLflow clients keep."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,19 +11,25 @@ depends_on = None
 
 def upgrade() -> None:
     """Bring the database one step forward."""
-    made = op.create_table(
+    made = _create_experiments()
+    _create_logged_models()
+    _widen_models()
+    _widen_runs()
+    _name_experiments(made)
+
+
+def _text(length: int) -> sa.types.TypeEngine[str]:
+    """Return the type of names: compared by their bytes on either database."""
+    ordered = sa.String(length=length, collation="C")
+    return sa.String(length=length).with_variant(ordered, "postgresql")
+
+
+def _create_experiments() -> sa.Table:
+    return op.create_table(
         "experiments",
-        sa.Column(
-            "project_id",
-            sa.String(length=32).with_variant(sa.String(length=32, collation="C"), "postgresql"),
-            nullable=False,
-        ),
+        sa.Column("project_id", _text(32), nullable=False),
         sa.Column("experiment_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column(
-            "name",
-            sa.String(length=500).with_variant(sa.String(length=500, collation="C"), "postgresql"),
-            nullable=False,
-        ),
+        sa.Column("name", _text(500), nullable=False),
         sa.Column("tags", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
@@ -31,39 +37,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_id", "experiment_id", name=op.f("pk_experiments")),
         sa.UniqueConstraint("project_id", "name", name=op.f("uq_experiments_project_id_name")),
     )
+
+
+def _create_logged_models() -> None:
     op.create_table(
         "logged_models",
-        sa.Column(
-            "project_id",
-            sa.String(length=32).with_variant(sa.String(length=32, collation="C"), "postgresql"),
-            nullable=False,
-        ),
-        sa.Column(
-            "model_id",
-            sa.String(length=34).with_variant(sa.String(length=34, collation="C"), "postgresql"),
-            nullable=False,
-        ),
+        sa.Column("project_id", _text(32), nullable=False),
+        sa.Column("model_id", _text(34), nullable=False),
         sa.Column("experiment_id", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "name",
-            sa.String(length=200).with_variant(sa.String(length=200, collation="C"), "postgresql"),
-            nullable=False,
-        ),
-        sa.Column(
-            "state",
-            sa.String(length=12).with_variant(sa.String(length=12, collation="C"), "postgresql"),
-            nullable=False,
-        ),
-        sa.Column(
-            "kind",
-            sa.String(length=200).with_variant(sa.String(length=200, collation="C"), "postgresql"),
-            nullable=False,
-        ),
-        sa.Column(
-            "run_id",
-            sa.String(length=32).with_variant(sa.String(length=32, collation="C"), "postgresql"),
-            nullable=False,
-        ),
+        sa.Column("name", _text(200), nullable=False),
+        sa.Column("state", _text(12), nullable=False),
+        sa.Column("kind", _text(200), nullable=False),
+        sa.Column("run_id", _text(32), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("params", sa.JSON(none_as_null=True), nullable=False),
@@ -80,24 +65,14 @@ def upgrade() -> None:
             unique=False,
         )
 
-    with op.batch_alter_table("artifacts", schema=None) as batch_op:
-        batch_op.alter_column(
-            "run_id",
-            existing_type=sa.VARCHAR(length=32),
-            type_=sa.String(length=34).with_variant(
-                sa.String(length=34, collation="C"), "postgresql"
-            ),
-            existing_nullable=False,
-        )
 
+def _widen_models() -> None:
     with op.batch_alter_table("model_versions", schema=None) as batch_op:
         batch_op.add_column(sa.Column("source", sa.Text(), server_default="", nullable=False))
         batch_op.add_column(
             sa.Column(
                 "logged_model",
-                sa.String(length=34).with_variant(
-                    sa.String(length=34, collation="C"), "postgresql"
-                ),
+                _text(34),
                 server_default="",
                 nullable=False,
             )
@@ -107,9 +82,7 @@ def upgrade() -> None:
         batch_op.alter_column(
             "model",
             existing_type=sa.VARCHAR(length=64),
-            type_=sa.String(length=256).with_variant(
-                sa.String(length=256, collation="C"), "postgresql"
-            ),
+            type_=_text(256),
             existing_nullable=False,
         )
 
@@ -121,9 +94,17 @@ def upgrade() -> None:
         batch_op.alter_column(
             "name",
             existing_type=sa.VARCHAR(length=64),
-            type_=sa.String(length=256).with_variant(
-                sa.String(length=256, collation="C"), "postgresql"
-            ),
+            type_=_text(256),
+            existing_nullable=False,
+        )
+
+
+def _widen_runs() -> None:
+    with op.batch_alter_table("artifacts", schema=None) as batch_op:
+        batch_op.alter_column(
+            "run_id",
+            existing_type=sa.VARCHAR(length=32),
+            type_=_text(34),
             existing_nullable=False,
         )
 
@@ -135,21 +116,15 @@ def upgrade() -> None:
         batch_op.alter_column(
             "experiment",
             existing_type=sa.VARCHAR(length=200),
-            type_=sa.String(length=500).with_variant(
-                sa.String(length=500, collation="C"), "postgresql"
-            ),
+            type_=_text(500),
             existing_nullable=False,
         )
         batch_op.alter_column(
             "name",
             existing_type=sa.VARCHAR(length=200),
-            type_=sa.String(length=500).with_variant(
-                sa.String(length=500, collation="C"), "postgresql"
-            ),
+            type_=_text(500),
             existing_nullable=False,
         )
-
-    _name_experiments(made)
 
 
 def _name_experiments(made: sa.Table) -> None:
