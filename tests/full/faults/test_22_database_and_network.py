@@ -179,22 +179,3 @@ def test_22_the_cable_between_host_and_server_is_pulled(house, tmp_path, cable):
         assert seen.failures == []
         host.stop()
         check_exactly_once(house.home, seen.ids)
-
-
-def test_22_a_database_that_says_nothing_is_given_up(team, tmp_path):
-    """A cut network sends no farewell: what waits for the database must not wait for ever."""
-    place = sa.make_url(team.words[1])
-    with ExitStack() as stack:
-        proxy = stack.enter_context(fault_proxy(place.port))
-        address = f"postgresql://postgres@127.0.0.1:{proxy.port}/{place.database}"
-        words = ["--database", address, *team.words[2:]]
-        _, known = stack.enter_context(served(team.folder, *words))
-        url = known["url"]
-        assert status(f"{url}/ready") == 200
-        proxy.silent = True
-        began = time.monotonic()
-        assert status(f"{url}/ready") == 503
-        assert time.monotonic() - began < 60
-        proxy.silent = False
-        proxy.cut()
-        eventually(lambda: status(f"{url}/ready") == 200)
