@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+import polars as pl
 import pytest
 from tests.planted import AT, NUMBER, OTHERS, PERSON, answer
 
@@ -10,6 +11,7 @@ from thrive.data.lineage import lineage
 from thrive.data.operations import add
 from thrive.data.reading import find_version, scan_version
 from thrive.domain.errors import NotFound, Refused, UsageError
+from thrive.domain.features import FeatureColumn
 from thrive.flows.erasure.erasing import erase
 from thrive.flows.erasure.finding import find_subject
 from thrive.flows.erasure.records import list_erasures, show_erasure
@@ -19,6 +21,7 @@ from thrive.serving.lookup import find_prediction
 from thrive.serving.sealing import seal_logs
 from thrive.store import audit, erasures, predictions, runs
 from thrive.store.eventlog import SegmentWriter, segments
+from thrive.store.online import OnlineTable, open_online
 from thrive.store.prediction_frames import predictions_between
 from thrive.store.snapshots.manifest import read_snapshot
 
@@ -186,3 +189,17 @@ def test_erasing_twice_is_fine(planted: Context) -> None:
     with planted.read() as tx:
         version = find_version(planted, "orders@1")
         assert len(erasures.former_digests(tx, planted.project_id, version.digest)) == 2
+
+
+def test_the_online_store_forgets_the_person(planted: Context) -> None:
+    text = FeatureColumn(name="customer", dtype="String")
+    amount = FeatureColumn(name="amount", dtype="Float64")
+    view = OnlineTable(digest="ab" * 32, keys=[text], columns=[amount])
+    rows = pl.DataFrame({"customer": [PERSON, OTHERS[0]], "amount": [1.0, 2.0], "_at": [1, 1]})
+    online = open_online(planted.home.folder)
+    online.publish(view, rows)
+    assert erase(planted, PERSON, reason=WHY, yes=True).left == []
+    reader = online.reader([view])
+    found = reader.read([{"customer": PERSON}, {"customer": OTHERS[0]}])
+    reader.close()
+    assert list(found.values[0][0]) == [None, 2.0]

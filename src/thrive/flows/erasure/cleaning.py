@@ -13,6 +13,7 @@ from thrive.store import references
 from thrive.store.blobs import FolderBlobs
 from thrive.store.eventlog import blank_records, segments
 from thrive.store.home import Home
+from thrive.store.online import SqliteOnline, open_online
 from thrive.store.snapshots.bring import ASSEMBLED
 
 STORES = ("blobs", "log", "thrive.db", "thrive.db-wal", "thrive.db-shm", "lock")
@@ -56,6 +57,12 @@ def remove_content(ctx: Context, erasure: Erasure) -> list[str]:
         else:
             ctx.home.blobs.delete(digest)
     return kept
+
+
+def forget_online(ctx: Context, sought: Sought) -> int:
+    """Delete the person's rows from this host's online store; return how many there were."""
+    online = open_online(ctx.home.folder)
+    return online.forget(sought.value) if isinstance(online, SqliteOnline) else 0
 
 
 def remove_copies(ctx: Context, erasure: Erasure, sought: Sought) -> int:

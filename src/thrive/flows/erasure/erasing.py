@@ -12,7 +12,7 @@ from thrive.domain.erasure import Erasure, ErasureState
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.reference import format_reference
-from thrive.flows.erasure.cleaning import blank_logs, remove_content, remove_copies
+from thrive.flows.erasure.cleaning import blank_logs, forget_online, remove_content, remove_copies
 from thrive.flows.erasure.finding import given_person, subject_columns
 from thrive.flows.erasure.plan import Plan, PlannedItem, make_plan
 from thrive.flows.erasure.proof import Proof, notes, prove
@@ -202,6 +202,7 @@ def _remove(work: Work, erasure: Erasure) -> Erasure:
     blank_logs(ctx, work.sought, columns)
     remove_content(ctx, erasure)
     remove_copies(ctx, erasure, work.sought)
+    forget_online(ctx, work.sought)
     _renew_pins(ctx)
     return _reached(ctx, erasure, ErasureState.REMOVED)
 

@@ -10,6 +10,7 @@ from thrive.flows.erasure.cleaning import other_files
 from thrive.flows.erasure.plan import Plan, make_plan
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
+from thrive.settings import read_settings
 from thrive.store import audit, datasets, personal_text
 
 FORMAT = 1
@@ -18,6 +19,10 @@ POSTGRESQL_NOTE = (
     "replicas of its own: they end when your retention of them does"
 )
 DISK_NOTE = "blocks that the file system freed are overwritten when it uses them again"
+ONLINE_NOTE = (
+    "the shared online store: `thrive features materialize` writes it from what is left, without "
+    "the person"
+)
 SHORT_NOTE = (
     "the value is too short to be searched outside of the columns that name people: it would be "
     "found everywhere"
@@ -104,6 +109,8 @@ def notes(ctx: Context, sought: Sought, plan: Plan) -> list[str]:
     known = [*_sources(ctx, plan), *_backups(ctx), DISK_NOTE]
     if not ctx.home.database.is_sqlite:
         known.append(POSTGRESQL_NOTE)
+    if read_settings().online_store:
+        known.append(ONLINE_NOTE)
     if not sought.distinctive:
         known.append(SHORT_NOTE)
     return known

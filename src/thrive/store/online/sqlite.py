@@ -89,6 +89,26 @@ class SqliteOnline:
             finally:
                 connection.close()
 
+    def forget(self, value: str) -> int:
+        """Delete every row that has a value in one of its fields, and write the file anew.
+
+        Returns:
+            How many rows went.
+
+        Raises:
+            InfrastructureError: the file cannot be written.
+        """
+        if not self._path.exists():
+            return 0
+        with FileLock(self._path.with_suffix(".lock")).held():
+            connection = self._connect()
+            try:
+                return _forget(connection, value)
+            except sqlite3.OperationalError as error:
+                raise InfrastructureError(f"{self._path}: {error}.", "thrive doctor") from None
+            finally:
+                connection.close()
+
     def reader(self, tables: Sequence[OnlineTable]) -> "SqliteReader":
         """Return a reader of some tables.
 
@@ -242,6 +262,19 @@ def _insert(connection: sqlite3.Connection, into: str, rows: "pl.DataFrame") -> 
             some = cells[first * width : (first + most) * width]
             values = ", ".join([one] * (len(some) // width))
             connection.execute(f"insert or replace into {into} values {values}", some)
+
+
+def _forget(connection: sqlite3.Connection, value: str) -> int:
+    connection.execute("pragma secure_delete=on").fetchall()
+    found = "select name from sqlite_schema where type = 'table'"
+    gone = 0
+    for (name,) in connection.execute(found).fetchall():
+        fields = [row[1] for row in connection.execute(f"pragma table_info({name})").fetchall()]
+        same = " or ".join(f"cast({field} as text) = ?1" for field in fields)
+        gone += connection.execute(f"delete from {name} where {same}", (value,)).rowcount
+    connection.execute("vacuum")
+    connection.execute("pragma wal_checkpoint(TRUNCATE)").fetchall()
+    return gone
 
 
 def _differences(
