@@ -140,6 +140,7 @@ def _quick(
 
 def _parsed(lines: list[bytes], separator: str, tests: Mapping[str, _Matches]) -> set[int]:
     """Return the lines of the person, where fields may be quoted and hold line ends."""
+    csv.field_size_limit(max(csv.field_size_limit(), sum(map(len, lines)) + 1))
     reader = csv.reader(_texts(lines), delimiter=separator)
     places = _places(next(reader, []), tests)
     drop: set[int] = set()
