@@ -22,6 +22,11 @@ def find(tx: Tx, project_id: str) -> list[Erasure]:
     return many(tx, Erasure, mine(erasures, project_id).order_by(erasures.c.erasure_id.desc()))
 
 
+def every_removed(tx: Tx, project_id: str) -> list[str]:
+    """Return the digests of all content that erasures of a project deleted, or are to delete."""
+    return sorted({digest for each in find(tx, project_id) for digest in each.removed})
+
+
 def get(tx: Tx, project_id: str, erasure_id: str) -> Erasure:
     """Return an erasure by its id, or by the beginning of it (8 digits or more).
 

@@ -10,11 +10,15 @@ from tests.planted import AT, NUMBER, OTHERS, PERSON, answer
 from thrive.data.lineage import lineage
 from thrive.data.operations import add
 from thrive.data.reading import find_version, scan_version
+from thrive.domain.erasure import Erasure, ErasureState
 from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.domain.features import FeatureColumn
+from thrive.domain.identifiers import new_id
+from thrive.flows.doctor import doctor
 from thrive.flows.erasure.erasing import erase
 from thrive.flows.erasure.finding import find_subject
 from thrive.flows.erasure.records import list_erasures, show_erasure
+from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.registry.operations import show_model
 from thrive.serving.lookup import find_prediction
@@ -203,3 +207,25 @@ def test_the_online_store_forgets_the_person(planted: Context) -> None:
     found = reader.read([{"customer": PERSON}, {"customer": OTHERS[0]}])
     reader.close()
     assert list(found.values[0][0]) == [None, 2.0]
+
+
+def test_doctor_says_that_an_erasure_was_broken_off(planted: Context) -> None:
+    begun = Erasure(
+        erasure_id=new_id(),
+        state=ErasureState.BEGUN,
+        reason=WHY,
+        legal_basis="",
+        actor="ann",
+        salt="00" * 16,
+        person=Sought(PERSON).digest("00" * 16),
+        scope={"column": ""},
+        started_at=1,
+    )
+    with planted.observe("erasure") as tx:
+        erasures.save(tx, planted.project_id, begun)
+    found = next(each for each in doctor(planted).findings if each.question == "erasures")
+    assert (found.health, "broken off when it was begun" in found.found) == ("bad", True)
+    report = erase(planted, PERSON, reason=WHY, yes=True)
+    assert (report.erasure_id, report.state) == (begun.erasure_id, "done")
+    found = next(each for each in doctor(planted).findings if each.question == "erasures")
+    assert found.health == "ok"

@@ -1,10 +1,9 @@
 """Deleting what held the person: stored content, copies on this host, free pages of databases."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from thrive.domain.erasure import Erasure
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.serving.records import decode_payload
@@ -46,17 +45,17 @@ def _record_names(payload: bytes, sought: Sought, columns: set[str]) -> bool:
     return any(str(value) == sought.value or value == sought.number for value in named)
 
 
-def remove_content(ctx: Context, erasure: Erasure) -> list[str]:
-    """Delete the content that an erasure replaced; return what another project still uses."""
-    kept: list[str] = []
-    for digest in erasure.removed:
-        with ctx.read() as tx:
-            used = references.is_used(tx, digest)
-        if used:
-            kept.append(digest)
-        else:
-            ctx.home.blobs.delete(digest)
-    return kept
+def remove_content(ctx: Context, digests: Sequence[str]) -> None:
+    """Delete stored content, here and in this host's cache; what anybody uses stays.
+
+    Args:
+        ctx: the project.
+        digests: of this and of earlier erasures: another host of a team may have copies of those.
+    """
+    with ctx.read() as tx:
+        unused = [digest for digest in digests if not references.is_used(tx, digest)]
+    for digest in unused:
+        ctx.home.blobs.delete(digest)
 
 
 def forget_online(ctx: Context, sought: Sought) -> int:
@@ -65,29 +64,27 @@ def forget_online(ctx: Context, sought: Sought) -> int:
     return online.forget(sought.value) if isinstance(online, SqliteOnline) else 0
 
 
-def remove_copies(ctx: Context, erasure: Erasure, sought: Sought) -> int:
+def remove_copies(ctx: Context, digests: Sequence[str], sought: Sought) -> None:
     """Delete this host's copies: checkouts of erased versions, scratch files that name the person.
 
-    Returns:
-        How many files and folders went.
+    Args:
+        ctx: the project.
+        digests: what was erased.
+        sought: the person.
     """
-    count = 0
-    for folder in _checkouts(ctx.home, erasure):
+    for folder in _checkouts(ctx.home, digests):
         shutil.rmtree(folder)
-        count += 1
     assembled = FolderBlobs(ctx.home.blobs.local.root / ASSEMBLED, durable=False)
-    for digest in erasure.removed:
+    for digest in digests:
         assembled.delete(digest)
     for path in _copies(ctx.home):
         if sought.distinctive and sought.named_in(path.read_bytes()):
             path.unlink(missing_ok=True)
-            count += 1
-    return count
 
 
-def _checkouts(home: Home, erasure: Erasure) -> list[Path]:
+def _checkouts(home: Home, digests: Sequence[str]) -> list[Path]:
     """Return folders made from erased versions, and what is remembered of sources."""
-    data = [home.folder / "cache" / "data" / digest for digest in erasure.removed]
+    data = [home.folder / "cache" / "data" / digest for digest in digests]
     return [folder for folder in (*data, home.folder / "cache" / "states") if folder.is_dir()]
 
 

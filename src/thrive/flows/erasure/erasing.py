@@ -200,8 +200,10 @@ def _remove(work: Work, erasure: Erasure) -> Erasure:
     ctx = work.ctx
     columns = set(subject_columns(ctx, "", work.column).values())
     blank_logs(ctx, work.sought, columns)
-    remove_content(ctx, erasure)
-    remove_copies(ctx, erasure, work.sought)
+    with ctx.read() as tx:
+        digests = erasures.every_removed(tx, ctx.project_id)
+    remove_content(ctx, digests)
+    remove_copies(ctx, digests, work.sought)
     forget_online(ctx, work.sought)
     _renew_pins(ctx)
     return _reached(ctx, erasure, ErasureState.REMOVED)

@@ -19,6 +19,10 @@ POSTGRESQL_NOTE = (
     "replicas of its own: they end when your retention of them does"
 )
 DISK_NOTE = "blocks that the file system freed are overwritten when it uses them again"
+HOSTS_NOTE = (
+    "other hosts of the team keep copies in their caches and prediction logs of their own: type "
+    "the same command there"
+)
 ONLINE_NOTE = (
     "the shared online store: `thrive features materialize` writes it from what is left, without "
     "the person"
@@ -108,7 +112,7 @@ def notes(ctx: Context, sought: Sought, plan: Plan) -> list[str]:
     """Return what a person must still do or know: sources, backups, what cannot be proved."""
     known = [*_sources(ctx, plan), *_backups(ctx), DISK_NOTE]
     if not ctx.home.database.is_sqlite:
-        known.append(POSTGRESQL_NOTE)
+        known += [POSTGRESQL_NOTE, HOSTS_NOTE]
     if read_settings().online_store:
         known.append(ONLINE_NOTE)
     if not sought.distinctive:
