@@ -162,15 +162,15 @@ def _refuse_erased(ctx: Context, snapshot: Snapshot) -> None:
     Raises:
         Refused: one of these files is such.
     """
-    with ctx.read() as tx:
+    with ctx.home.write() as tx:
         stones = {stone.digest: stone for stone in erasures.every_tombstone(tx, ctx.project_id)}
         found = [digest.hex() for digest in snapshot.digests if digest.hex() in stones]
         if not found:
             return
-        parts = parts_of(ctx.home.blobs, snapshot)
-        unused = [each for each in parts if not references.is_used(tx, each)]
-    for digest in unused:
-        ctx.home.blobs.delete(digest)
+        postgresql.lock_blobs(tx)
+        for digest in parts_of(ctx.home.blobs, snapshot):
+            if not references.is_used(tx, digest):
+                ctx.home.blobs.delete(digest)
     stone = stones[found[0]]
     raise Refused(
         f"{stone.subject} was erased on {format_time(stone.erased_at)} for: {stone.reason}. The "

@@ -17,7 +17,7 @@ from thrive.domain.actor import BUILDERS
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import Conflict, NotFound, UsageError
 from thrive.operations import Context, Kind, operation
-from thrive.store import column_labels, datasets, postgresql, references
+from thrive.store import column_labels, datasets, erasures, postgresql, references
 from thrive.store.blobs import BlobStore
 from thrive.store.home import open_home
 from thrive.store.pins import LOCK_FILE, read_lock, read_remote
@@ -195,6 +195,9 @@ def _push_one(ctx: Context, version: DatasetVersion, other: _Side) -> Moved:
 def _pull_one(ctx: Context, name: str, pin: str, other: _Side) -> Moved:
     with ctx.read() as tx:
         known = datasets.find_by_digest(tx, ctx.project_id, pin)
+        stone = erasures.tombstone(tx, ctx.project_id, pin)
+    if stone is not None:
+        raise erasures.erased(stone, f"take the present digest of {name}: thrive data log {name}")
     present = next((each for each in known if each.dataset == name), None)
     if present is not None and is_whole(ctx.home.blobs, present):
         return _moved(present, 0, 0, other)
@@ -258,6 +261,9 @@ def take_in(ctx: Context, record: Record) -> DatasetVersion:
     name = record.dataset.name
     with ctx.write(f"dataset:{name}", digest=version.digest, taken_in=True) as tx:
         postgresql.lock_blobs(tx)
+        stone = erasures.tombstone(tx, ctx.project_id, version.digest)
+        if stone is not None:
+            raise erasures.erased(stone, f"thrive data log {name}")
         if absent(ctx.home.blobs, record.blobs):
             raise Conflict("A clean-up removed parts of these files meanwhile.", "try again")
         known = datasets.find_by_digest(tx, ctx.project_id, version.digest)

@@ -95,12 +95,10 @@ def latest(tx: Tx, project_id: str, limit: int = 50) -> list[AuditEntry]:
     return many(tx, AuditEntry, query)
 
 
-def subjects_of(tx: Tx, project_id: str, operation: str) -> list[str]:
-    """Return the subjects that an operation changed, each once, in order."""
-    query = sa.select(audit.c.subject).where(
-        audit.c.project_id == project_id, audit.c.operation == operation
-    )
-    return sorted(set(tx.execute(query).scalars()))
+def entries_of(tx: Tx, project_id: str, operation: str) -> list[AuditEntry]:
+    """Return what one operation changed, oldest first."""
+    query = mine(audit, project_id).where(audit.c.operation == operation)
+    return many(tx, AuditEntry, query.order_by(audit.c.seq))
 
 
 def first_broken(tx: Tx, project_id: str) -> int | None:

@@ -87,6 +87,14 @@ class Shelf:
             )
         return record
 
+    def remove(self, digest: str, dataset: str) -> None:
+        """Remove the record of a version; one that is not there is already removed."""
+        name = _name(digest, dataset)
+        if isinstance(self.blobs, ObjectBlobs):
+            self.blobs.remove_record(name)
+        else:
+            (self.blobs.local.root / name).unlink(missing_ok=True)
+
     def _data(self, name: str) -> bytes | None:
         if isinstance(self.blobs, ObjectBlobs):
             return self.blobs.read_record(name)

@@ -8,6 +8,7 @@ import pytest
 from tests.planted import AT, NUMBER, OTHERS, PERSON, answer
 
 from thrive.data.lineage import lineage
+from thrive.data.moving import pull, push
 from thrive.data.operations import add
 from thrive.data.reading import find_version, scan_version
 from thrive.domain.erasure import Erasure, ErasureState
@@ -206,7 +207,7 @@ def test_the_online_store_forgets_the_person(planted: Context) -> None:
     reader = online.reader([view])
     found = reader.read([{"customer": PERSON}, {"customer": OTHERS[0]}])
     reader.close()
-    assert list(found.values[0][0]) == [None, 2.0]
+    assert list(found.cells[0]) == [None, 2.0]
 
 
 def test_doctor_says_that_an_erasure_was_broken_off(planted: Context) -> None:
@@ -229,3 +230,34 @@ def test_doctor_says_that_an_erasure_was_broken_off(planted: Context) -> None:
     assert (report.erasure_id, report.state) == (begun.erasure_id, "done")
     found = next(each for each in doctor(planted).findings if each.question == "erasures")
     assert found.health == "ok"
+
+
+def test_where_versions_were_pushed_is_cleaned_too(planted: Context, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    pushing = planted.acting(planted.actor, "data push")
+    push(pushing, str(shelf))
+    push(pushing, str(shelf), name="orders@1")
+    old = (tmp_path / "thrive.lock").read_text()
+
+    def holding() -> list[Path]:
+        files = [path for path in shelf.rglob("*") if path.is_file()]
+        return [path for path in files if Sought(PERSON).named_in(path.read_bytes())]
+
+    assert len(holding()) >= 4
+    assert erase(planted, PERSON, reason=WHY, yes=True).left == []
+    assert holding() == []
+    (tmp_path / "thrive.lock").write_text(old)
+    with pytest.raises(NotFound, match="was erased on"):
+        pull(planted, str(shelf), name="orders")
+
+
+def test_a_place_that_does_not_answer_is_named(planted: Context, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    push(planted.acting(planted.actor, "data push"), str(shelf))
+    moved = shelf.rename(tmp_path / "elsewhere")
+    shelf.write_text("no folder")
+    report = erase(planted, PERSON, reason=WHY, yes=True)
+    assert [each for each in report.left if "does not answer" in each]
+    shelf.unlink()
+    moved.rename(shelf)
+    assert erase(planted, PERSON, reason=WHY, yes=True).left == []

@@ -13,10 +13,13 @@ from thrive.store.blobs import FolderBlobs
 from thrive.store.eventlog import blank_records, segments
 from thrive.store.home import Home
 from thrive.store.online import SqliteOnline, open_online
+from thrive.store.postgresql import lock_blobs
 from thrive.store.snapshots.bring import ASSEMBLED
 
 STORES = ("blobs", "log", "thrive.db", "thrive.db-wal", "thrive.db-shm", "lock")
 """What lies in a home's folder and is searched in a way of its own."""
+TOGETHER = 100
+"""Blobs that are deleted while others wait who want to refer to some."""
 COPIES = ("cache", "tmp")
 """Folders that hold only what can be made or fetched again."""
 
@@ -52,10 +55,12 @@ def remove_content(ctx: Context, digests: Sequence[str]) -> None:
         ctx: the project.
         digests: of this and of earlier erasures: another host of a team may have copies of those.
     """
-    with ctx.read() as tx:
-        unused = [digest for digest in digests if not references.is_used(tx, digest)]
-    for digest in unused:
-        ctx.home.blobs.delete(digest)
+    for first in range(0, len(digests), TOGETHER):
+        with ctx.home.write() as tx:
+            lock_blobs(tx)
+            for digest in digests[first : first + TOGETHER]:
+                if not references.is_used(tx, digest):
+                    ctx.home.blobs.delete(digest)
 
 
 def forget_online(ctx: Context, sought: Sought) -> int:

@@ -16,6 +16,7 @@ from thrive.flows.erasure.cleaning import blank_logs, forget_online, remove_cont
 from thrive.flows.erasure.finding import given_person, subject_columns
 from thrive.flows.erasure.plan import Plan, PlannedItem, make_plan
 from thrive.flows.erasure.proof import Proof, notes, prove
+from thrive.flows.erasure.remotes import clean_remotes
 from thrive.flows.erasure.replacing import replace_contents, replace_data
 from thrive.flows.erasure.sought import Sought, new_salt
 from thrive.flows.erasure.switching import switch
@@ -206,6 +207,7 @@ def _remove(work: Work, erasure: Erasure) -> Erasure:
     remove_copies(ctx, digests, work.sought)
     forget_online(ctx, work.sought)
     _renew_pins(ctx)
+    clean_remotes(ctx)
     return _reached(ctx, erasure, ErasureState.REMOVED)
 
 

@@ -8,6 +8,7 @@ import msgspec
 from thrive.domain.erasure import Erasure
 from thrive.flows.erasure.cleaning import other_files
 from thrive.flows.erasure.plan import Plan, make_plan
+from thrive.flows.erasure.remotes import left_at_remotes
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.settings import read_settings
@@ -68,6 +69,7 @@ def prove(ctx: Context, erasure: Erasure, sought: Sought, column: str) -> Proof:
         *(f"content {digest[:12]}: another project uses it" for digest in present),
         *_left_in_database(ctx, sought),
         *_left_in_files(ctx, sought, files),
+        *left_at_remotes(ctx),
     ]
     return Proof(
         erasure_id=erasure.erasure_id,
@@ -131,6 +133,6 @@ def _sources(ctx: Context, plan: Plan) -> Iterator[str]:
 
 def _backups(ctx: Context) -> Iterator[str]:
     with ctx.read() as tx:
-        names = audit.subjects_of(tx, ctx.project_id, "backups create")
-    for name in names:
+        made = audit.entries_of(tx, ctx.project_id, "backups create")
+    for name in dict.fromkeys(each.subject for each in made):
         yield f"the backup {name.partition(':')[2]}: delete it, or make it again"

@@ -7,6 +7,7 @@ import msgspec
 
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.erasure import Erasure, ErasureState, Tombstone
+from thrive.domain.errors import Conflict
 from thrive.flows.erasure.plan import Plan
 from thrive.flows.erasure.replacing import NewData, NewVersion, Replaced
 from thrive.flows.erasure.sought import Sought
@@ -14,6 +15,8 @@ from thrive.operations import Context
 from thrive.store import datasets, erasures, personal_text, predictions, references
 from thrive.store.database import Tx
 from thrive.store.eventlog import covering
+from thrive.store.postgresql import lock_blobs
+from thrive.store.snapshots.bring import absent
 
 
 def switch(
@@ -41,6 +44,7 @@ def switch(
     buried = {stone.subject: stone.digest for stone in stones}
     words = {"reason": erasure.reason, "legal_basis": erasure.legal_basis, "erased": buried}
     with ctx.write(f"erasure:{erasure.erasure_id}", **words, **known) as tx:
+        _refuse_removed(tx, ctx, data)
         for each in data.versions:
             removed |= _switch_version(tx, ctx, each)
         for each in contents:
@@ -57,6 +61,17 @@ def switch(
         )
         erasures.save(tx, ctx.project_id, switched)
     return switched
+
+
+def _refuse_removed(tx: Tx, ctx: Context, data: NewData) -> None:
+    """Refuse to refer to what a clean-up removed; until the end of `tx` none removes anything.
+
+    Raises:
+        Conflict: one did.
+    """
+    lock_blobs(tx)
+    if absent(ctx.home.blobs, _needed(data)):
+        raise Conflict("A clean-up removed parts of what was rewritten.", "erase again")
 
 
 def _needed(data: NewData) -> set[str]:

@@ -219,6 +219,16 @@ class ObjectBlobs:
         with self._answering(""):
             obstore.put(self._store, name, data)
 
+    def remove_record(self, name: str) -> None:
+        """Remove what `write_record` wrote, if it is there."""
+        import obstore
+
+        with self._answering("record"):
+            try:
+                obstore.delete(self._store, name)
+            except FileNotFoundError:
+                return
+
     def read_record(self, name: str) -> bytes | None:
         """Return a small object from beside the blobs, None if there is none."""
         import obstore
