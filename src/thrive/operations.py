@@ -15,6 +15,7 @@ import inspect
 import typing
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and a few words on what is being done."""
+Show = Callable[[str], None]
+"""Called with what the work prints, as it prints it."""
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 """How many items a list returns at most: the size of a page."""
 PrivateText = Annotated[str, msgspec.Meta(extra_json_schema={"format": "password"})]
@@ -170,6 +173,10 @@ def _silent(_share: float, _words: str) -> None:
     return
 
 
+def _unheard(_text: str) -> None:
+    return
+
+
 class Context:
     """What an operation works with: a home, who calls, and where to report progress.
 
@@ -179,6 +186,7 @@ class Context:
         folder: the project's folder, None on a server (then nothing may read local files).
         progress: told how far long work is.
         operation: the name that audit rows carry.
+        show: given what the work of a job prints, for whoever watches from elsewhere.
     """
 
     def __init__(
@@ -189,12 +197,14 @@ class Context:
         folder: Path | None = None,
         progress: Progress = _silent,
         operation: str = "",
+        show: Show = _unheard,
     ) -> None:
         self.home = home
         self.actor = actor
         self.folder = folder
         self.progress = progress
         self.operation = operation
+        self.show = show
 
     @property
     def project_id(self) -> str:
@@ -220,19 +230,16 @@ class Context:
 
     def acting(self, actor: Actor, operation: str) -> "Context":
         """Return the same context for another actor or operation."""
-        return Context(
-            self.home, actor, folder=self.folder, progress=self.progress, operation=operation
-        )
+        return self._but(actor=actor, operation=operation)
 
     def inside(self, folder: Path) -> "Context":
         """Return the same context in another folder."""
-        return Context(
-            self.home,
-            self.actor,
-            folder=folder,
-            progress=self.progress,
-            operation=self.operation,
-        )
+        return self._but(folder=folder)
+
+    def _but(self, **changes: Any) -> "Context":
+        other = copy(self)
+        vars(other).update(changes)
+        return other
 
     @contextmanager
     def read(self) -> "Generator[Tx]":
@@ -324,11 +331,5 @@ def _path(wanted: type, value: object) -> object:
 def invoke(operation: Operation, context: Context, arguments: Mapping[str, Any]) -> Any:
     """Call an operation for an actor: permission first, then its function."""
     permit(operation, context.actor)
-    scoped = Context(
-        context.home,
-        context.actor,
-        folder=context.folder,
-        progress=context.progress,
-        operation=operation.name,
-    )
+    scoped = context.acting(context.actor, operation.name)
     return operation.function(scoped, **arguments)

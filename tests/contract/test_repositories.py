@@ -12,7 +12,7 @@ from thrive.domain.errors import Conflict, NotFound, Refused, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.monitoring import AlertState
 from thrive.domain.prediction import SegmentName
-from thrive.domain.project import JobState
+from thrive.domain.project import JobState, JobText
 from thrive.domain.release import ReleaseState
 from thrive.domain.run import MetricPoint, RunState, Use
 from thrive.operations import Context
@@ -22,6 +22,7 @@ from thrive.store import (
     datasets,
     features,
     gates,
+    job_output,
     jobs,
     models,
     monitoring,
@@ -503,3 +504,38 @@ def test_worker_numbers_belong_to_one_log_folder_for_ever(home, project):
         jobs.take_lease(tx, project, "serving-worker/ffff", "c/0", 1)
         with pytest.raises(Refused, match="65536 worker numbers"):
             worker_numbers.take(tx, project, "d" * 32, 1)
+
+
+def test_what_a_job_says_is_read_in_order_once_and_forgotten_in_time(home, project):
+    def said(seq, at=0):
+        return JobText(job_id="j", seq=seq, at=at, text=f"line {seq}\n")
+
+    with home.write() as tx:
+        for seq in (1, 2, 2, 3):
+            job_output.append(tx, project, said(seq, at=seq))
+        job_output.append(tx, new_id(), said(4))
+    with home.read() as tx:
+        assert [each.seq for each in job_output.after(tx, project, "j", 1)] == [2, 3]
+        assert job_output.after(tx, project, "other", 0) == []
+    with home.write() as tx:
+        assert job_output.forget_before(tx, project, 3) == 2
+        assert job_output.after(tx, project, "j", 0) == [said(3, at=3)]
+
+
+def test_every_project_with_due_work_is_found(home, project):
+    def waiting(**changes):
+        return changed(nouns.job(), job_id=new_id(), dedupe_key=None, run_at=0, **changes)
+
+    with home.write() as tx:
+        others = [projects.create(tx, name).project_id for name in ("a", "b", "c")]
+        assert jobs.due_projects(tx) == []
+        jobs.add(tx, others[0], waiting())
+        jobs.add(tx, others[0], waiting())
+        jobs.add(tx, others[1], changed(waiting(), run_at=1 << 60))
+        jobs.add(tx, others[2], waiting())
+        assert set(jobs.due_projects(tx)) == {others[0], others[2]}
+        jobs.take(tx, others[2], 60)
+        assert jobs.due_projects(tx) == [others[0]]
+        jobs.add(tx, project, waiting())
+        jobs.take(tx, project, -1)
+        assert set(jobs.due_projects(tx)) == {others[0], project}, "its worker died"

@@ -41,6 +41,7 @@ from thrive import data, log, pipeline, register, step
 
 @step
 def clean(rows: pl.DataFrame) -> pl.DataFrame:
+    print(rows.height, "rows are here")
     return rows.filter(pl.col("a").is_not_null())
 
 @step

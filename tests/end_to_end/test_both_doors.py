@@ -79,7 +79,7 @@ def workspace(request, project):
         yield connected
 
 
-def test_data_goes_in_a_model_is_trained_and_outcomes_follow(workspace, project, tmp_path):
+def test_data_goes_in_a_model_is_trained_and_outcomes_follow(workspace, project, tmp_path, capsys):
     added = workspace.data.add("rows.parquet")
     assert (added.dataset, added.version, added.is_new, added.rows) == ("rows", 1, True, 2000)
     assert added.digest in (project / "thrive.lock").read_text()
@@ -104,6 +104,9 @@ def test_data_goes_in_a_model_is_trained_and_outcomes_follow(workspace, project,
 
     done = workspace.run("train.py", ["seed=5"], experiment="doors")
     assert (done.state.value, done.models) == ("done", ["delay@1"])
+    printed = capsys.readouterr().err
+    assert printed.index("clean") < printed.index("fit"), "who waits sees what the steps do"
+    assert printed.count("rows are here") == 1
     shown = workspace.runs.show(done.run_id)
     assert shown.params == {"seed": 5}
     assert shown.experiment == "doors"

@@ -21,8 +21,9 @@ from thrive.domain.errors import (
     StoreUnavailable,
     UsageError,
 )
-from thrive.domain.project import Change, Job, JobState
+from thrive.domain.project import Change, Job, JobState, JobText
 from thrive.flows.catalogue import Catalogue
+from thrive.flows.terminal import show_on_terminal
 from thrive.flows.workspace import Namespaces
 from thrive.operations import Kind, Operation, Progress, convert_arguments
 from thrive.settings import read_settings
@@ -129,13 +130,14 @@ class RemoteInvoker:
         return self._transport.get(path + _query(arguments))
 
     def _result(self, operation: Operation, job: Job) -> Any:
-        pause = FIRST_LOOK_S
+        pause, said = FIRST_LOOK_S, 0
         while job.state in {JobState.WAITING, JobState.RUNNING}:
             if self._progress is not None:
                 self._progress(job.progress, job.message or job.state.value)
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_LOOK_S)
             job = _decoded(self._transport.get(f"/api/jobs/show?job_id={job.job_id}"), Job)
+            said = self._show_output(job.job_id, said)
         look = f"thrive jobs show {job.job_id}"
         if job.state is JobState.FAILED:
             what, _, hint = job.error.partition("\n  next: ")
@@ -145,6 +147,14 @@ class RemoteInvoker:
         if job.state is JobState.CANCELLED:
             raise Interrupted(f"Job {job.job_id} was cancelled.", look)
         return msgspec.convert(job.result, operation.returns)
+
+    def _show_output(self, job_id: str, after: int) -> int:
+        """Show what a job has printed after a seq, as a run here would; return the newest seq."""
+        target = f"/api/jobs/output?job_id={job_id}&after="
+        while said := _decoded(self._transport.get(f"{target}{after}"), list[JobText]):
+            show_on_terminal("".join(each.text for each in said))
+            after = said[-1].seq
+        return after
 
     def _follow(self, operation: Operation, arguments: Mapping[str, Any]) -> Iterator[Change]:
         """Yield changes for ever; a lost connection is made again where it broke."""

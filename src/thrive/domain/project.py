@@ -79,6 +79,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: int | None = None
 
 
+class JobText(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a job printed while it ran; `seq` grows, `at` is UTC microseconds."""
+
+    job_id: str
+    seq: int
+    at: int
+    text: str
+
+
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """One page of a list; `next` is the key to ask the next page with, None at the end."""
 

@@ -34,6 +34,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.feature_check",
     "thrive.flows.features",
     "thrive.flows.follow",
+    "thrive.flows.job_output",
     "thrive.flows.notify",
     "thrive.flows.project",
     "thrive.flows.promote",

@@ -18,6 +18,7 @@ from thrive.domain.clock import ClockMode
 from thrive.domain.errors import ThriveError
 from thrive.flows import act
 from thrive.flows.feature_freshness import tell_late_views
+from thrive.flows.job_output import forget_output
 from thrive.flows.promote import advance_releases
 from thrive.flows.schedules import fire_due
 from thrive.monitoring.alerts import raise_alerts
@@ -30,7 +31,9 @@ from thrive.tracking.recovery import recover_dead_runs
 
 LEASE = "controller"
 LEASE_SECONDS = 20.0
-"""How long a killed leader keeps others out; a leader renews it before each step."""
+"""How long a killed leader keeps others out."""
+RENEWED_SECONDS = LEASE_SECONDS / 4
+"""How old the lease may be when a step begins; an older one is renewed first."""
 
 T = TypeVar("T")
 
@@ -99,6 +102,7 @@ class _Leader:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
+        self._taken = 0.0
         self.problems: list[str] = []
 
     def take(self, patience: float) -> bool:
@@ -111,9 +115,16 @@ class _Leader:
         return True
 
     def _try(self) -> bool:
+        began = time.monotonic()
         with self._ctx.home.write() as tx:
             project = self._ctx.project_id
-            return jobs.take_lease(tx, project, LEASE, self._owner, LEASE_SECONDS) is not None
+            fence = jobs.take_lease(tx, project, LEASE, self._owner, LEASE_SECONDS)
+        self._taken = began if fence is not None else 0.0
+        return fence is not None
+
+    def _holds(self) -> bool:
+        """Tell whether nobody else leads, renewing a lease that is not fresh."""
+        return time.monotonic() - self._taken < RENEWED_SECONDS or self._try()
 
     def leave(self) -> None:
         """Give the lease back."""
@@ -122,7 +133,7 @@ class _Leader:
 
     def step(self, name: str, work: Callable[[], T], otherwise: T) -> T:
         """Do one step; an error that Thrive raised on purpose is noted, not raised."""
-        if not self._try():
+        if not self._holds():
             self.problems.append(f"{name}: another process took over")
             return otherwise
         try:
@@ -135,6 +146,7 @@ class _Leader:
 def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     recovered = leader.step("runs", lambda: len(recover_dead_runs(ctx)), 0)
     leader.step("uploads", lambda: forget_expired(ctx.home), 0)
+    leader.step("output of jobs", lambda: forget_output(ctx), 0)
     refreshes = _each(leader, "sources", queue_refreshes, ctx)
     fired = _each(leader, "schedules", fire_due, ctx)
     _each(leader, "feature views", tell_late_views, ctx)

@@ -78,4 +78,4 @@ def start(
             policy=CachePolicy(use=not no_cache, verify=parse_share(verify_cache)),
             code=code,
         )
-        return execute_and_tell(ctx.inside(folder), order)
+        return execute_and_tell(ctx.inside(folder), order, ctx.show)

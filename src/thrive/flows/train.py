@@ -6,7 +6,6 @@ leaves a run that is later shown as interrupted, and never half a version.
 """
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from thrive.engines.failures import restore
 from thrive.engines.local import LocalEngine
 from thrive.flows.execution import Execution, Recorded, Show
 from thrive.flows.reuse import ALWAYS, CachePolicy
+from thrive.flows.terminal import show_on_terminal
 from thrive.operations import Context, Kind, operation
 from thrive.tracking.code import CodeFacts, record_code
 from thrive.tracking.recorder import Beginning, RunRecorder, start_run
@@ -362,10 +362,3 @@ def _notes(started: Started, versions: list[ModelVersion]) -> list[str]:
         if name not in known
     ]
     return notes
-
-
-def show_on_terminal(text: str) -> None:
-    """Pass what steps write on to standard error, past a progress line that may stand there."""
-    clear = "\r\x1b[2K" if sys.stderr.isatty() else ""
-    sys.stderr.write(clear + text)
-    sys.stderr.flush()

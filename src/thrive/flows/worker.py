@@ -7,7 +7,7 @@ its lease ends. Only errors that say of themselves that they are transient are t
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -15,6 +15,7 @@ from thrive.domain.actor import KEEPERS, Actor, Role
 from thrive.domain.errors import Conflict, Interrupted, NotFound, ThriveError
 from thrive.domain.project import Job, JobState
 from thrive.flows.catalogue import load_all
+from thrive.flows.job_output import JobOutput
 from thrive.operations import (
     Context,
     Kind,
@@ -27,6 +28,8 @@ from thrive.settings import read_settings
 from thrive.store import jobs, projects
 
 POLL_SECONDS = 0.5
+OUTPUT_SECONDS = 0.5
+"""How soon what a job prints can be read from elsewhere."""
 FIRST_PAUSE_SECONDS = 1.0
 """Pause before a job is tried again; it doubles each time."""
 
@@ -106,9 +109,15 @@ def _execute(ctx: Context, job: Job, seconds: float) -> JobState:
         return _end(ctx, job, JobState.FAILED, error="Its workers died each time it was tried.")
     actor = Actor(name=job.actor, roles=frozenset(Role))  # it was permitted when it was queued
     try:
-        with _held(ctx, job, seconds) as report:
+        output = JobOutput(ctx, job)
+        with _held(ctx, job, seconds, output) as report:
             scoped = Context(
-                ctx.home, actor, folder=ctx.folder, progress=report, operation=job.operation
+                ctx.home,
+                actor,
+                folder=ctx.folder,
+                progress=report,
+                operation=job.operation,
+                show=output.say,
             )
             found = find_operation(job.operation)
             result = found.function(scoped, **convert_arguments(found, job.arguments))
@@ -145,12 +154,13 @@ def _end(
 
 
 class _Lease:
-    """Keeps a job's lease alive from a thread, with the last progress that was told."""
+    """Keeps a job's lease alive from a thread, and writes what it told and printed meanwhile."""
 
-    def __init__(self, ctx: Context, job: Job, seconds: float) -> None:
+    def __init__(self, ctx: Context, job: Job, seconds: float, output: JobOutput) -> None:
         self._ctx = ctx
         self._job = job
         self._seconds = seconds
+        self._output = output
         self._share, self._words = job.progress, job.message
         self.stopping = threading.Event()
 
@@ -160,26 +170,42 @@ class _Lease:
 
     def keep(self) -> None:
         """Renew the lease until told to stop, or until it is lost."""
-        while not self.stopping.wait(self._seconds / 6):
-            try:
-                with self._ctx.observe(f"job:{self._job.job_id}") as tx:
-                    jobs.report(
-                        tx,
-                        self._ctx.project_id,
-                        self._job,
-                        seconds=self._seconds,
-                        progress=self._share,
-                        message=self._words,
-                    )
-            except Conflict:
-                return
-            except ThriveError:
+        every = self._seconds / 6
+        due = time.monotonic() + every
+        while not self.stopping.wait(min(every, OUTPUT_SECONDS)):
+            self.write_output()
+            if time.monotonic() < due:
                 continue
+            due = time.monotonic() + every
+            if not self._renewed():
+                return
+
+    def write_output(self) -> None:
+        """Write what was printed; a database that is busy gets it later, or not at all."""
+        with suppress(ThriveError):
+            self._output.flush()
+
+    def _renewed(self) -> bool:
+        try:
+            with self._ctx.observe(f"job:{self._job.job_id}") as tx:
+                jobs.report(
+                    tx,
+                    self._ctx.project_id,
+                    self._job,
+                    seconds=self._seconds,
+                    progress=self._share,
+                    message=self._words,
+                )
+        except Conflict:
+            return False
+        except ThriveError:
+            return True
+        return True
 
 
 @contextmanager
-def _held(ctx: Context, job: Job, seconds: float) -> Generator[Progress]:
-    lease = _Lease(ctx, job, seconds)
+def _held(ctx: Context, job: Job, seconds: float, output: JobOutput) -> Generator[Progress]:
+    lease = _Lease(ctx, job, seconds, output)
     thread = threading.Thread(target=lease.keep, name="job-lease", daemon=True)
     thread.start()
     try:
@@ -187,3 +213,4 @@ def _held(ctx: Context, job: Job, seconds: float) -> Generator[Progress]:
     finally:
         lease.stopping.set()
         thread.join()
+        lease.write_output()

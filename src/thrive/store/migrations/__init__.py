@@ -13,7 +13,7 @@ from thrive.domain.errors import InfrastructureError, SchemaTooNew
 from thrive.store.database import Database
 from thrive.store.postgresql import lock_schema
 
-HEAD = "0011"
+HEAD = "0012"
 """The newest step: the schema this Thrive reads and writes."""
 
 

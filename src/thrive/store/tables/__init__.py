@@ -29,6 +29,7 @@ from thrive.store.tables.project import (
     projects,
     team_contacts,
     tokens,
+    transcripts,
 )
 from thrive.store.tables.releases import releases, routing, serving_hosts
 from thrive.store.tables.runs import (
@@ -82,6 +83,7 @@ __all__ = [
     "team_contacts",
     "tokens",
     "tombstones",
+    "transcripts",
     "uses",
     "verdicts",
     "windows",

@@ -80,6 +80,16 @@ jobs = Table(
     Index("ix_jobs_project_id_state_run_at", "project_id", "state", "run_at"),
 )
 
+transcripts = Table(
+    "transcripts",
+    metadata,
+    project(),
+    key("job_id"),
+    key_number("seq"),
+    number("at"),
+    text("text"),
+)
+
 leases = Table(
     "leases",
     metadata,
