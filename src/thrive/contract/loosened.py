@@ -74,7 +74,11 @@ def _bias(before: BiasGate, after: BiasGate | None) -> Iterator[str]:
     yield from _dropped("gates.bias.groups", before.groups, after.groups)
     limits = after.limits()
     for measure, limit in before.limits().items():
-        yield from _raised(f"gates.bias.{measure}", limit, limits.get(measure))
+        path, now = f"gates.bias.{measure}", limits.get(measure)
+        if measure != "selection_ratio" or now is None:
+            yield from _raised(path, limit, now)
+        elif now < limit:  # here more is stricter
+            yield f"{path}: {now:g} instead of {limit:g}."
 
 
 def _approvals(before: dict[str, int], after: dict[str, int]) -> Iterator[str]:

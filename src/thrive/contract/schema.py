@@ -240,13 +240,16 @@ class QualityGate(Terms, frozen=True, kw_only=True):
         metric: "auto" takes roc_auc for two classes, log_loss for more, rmse for numbers.
         margin: how much worse a version may be and still pass.
         slices: columns whose groups are judged one by one as well.
-        baseline: what a version is compared with while production is empty.
+        baseline: what a version is compared with while production is empty: `prior`, the share
+            (or mean) of the labels.
+        query: for rankings (metric "ndcg"), the column that says which rows are ranked together.
     """
 
     metric: str = "auto"
     margin: Tolerance = 0.005
     slices: list[str] = []
     baseline: str = "prior"
+    query: str = ""
 
 
 class BiasGate(Terms, frozen=True, kw_only=True):
@@ -257,14 +260,22 @@ class BiasGate(Terms, frozen=True, kw_only=True):
         equal_opportunity: gap of the true positive rate.
         equalized_odds: the larger of the gaps of true and false positive rate.
         demographic_parity: gap of the selection rate.
+        selection_ratio: the least ratio of selection rates, 0.8 for the four-fifths rule.
         calibration: gap of the expected calibration error.
+        change: by how much the share of right decisions of a group may fall against production.
+        source: a dataset with the group columns, joined when a gate is run and never before.
+        key: the columns that the join is by.
     """
 
     groups: list[str] = []
     equal_opportunity: Gap | None = None
     equalized_odds: Gap | None = None
     demographic_parity: Gap | None = None
+    selection_ratio: Gap | None = None
     calibration: Gap | None = None
+    change: Gap | None = None
+    source: str = ""
+    key: list[str] = []
 
     def limits(self) -> dict[str, float]:
         """Return the measures that are judged, with their limits."""
@@ -272,7 +283,9 @@ class BiasGate(Terms, frozen=True, kw_only=True):
             "equal_opportunity": self.equal_opportunity,
             "equalized_odds": self.equalized_odds,
             "demographic_parity": self.demographic_parity,
+            "selection_ratio": self.selection_ratio,
             "calibration": self.calibration,
+            "change": self.change,
         }
         return {measure: limit for measure, limit in every.items() if limit is not None}
 

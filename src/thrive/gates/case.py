@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from thrive.contract.schema import ModelTerms
 from thrive.domain.clock import DAY
-from thrive.domain.errors import NotFound
 from thrive.domain.model import LABEL, TIME, ModelVersion
 from thrive.packaging.manifest import PackageManifest
-from thrive.packaging.signature import OutputKind
-from thrive.statistics.metrics import Metric, Needs, metric_named
+from thrive.packaging.signature import OutputKind, Scalar
 from thrive.statistics.resampling import time_blocks
 
 if TYPE_CHECKING:
@@ -42,8 +40,9 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
         rival: what it is compared with.
         against: the version it is compared with, None for a baseline.
         frame: the judged rows, natural columns and the reserved ones; labels are all known.
-        labels: float64, shape (n,); 1 for positive.
-        candidate: what the candidate answers, recomputed; shape (n,); None if it does not answer.
+        labels: float64, shape (n,); 1 for positive, of many classes the place of the class.
+        candidate: what the candidate answers, recomputed; shape (n,), for many classes (n, k);
+            None if it does not answer.
         other: what the rival answers for the same rows; None if it does not answer.
         facts: how the rows were chosen, for the evidence.
     """
@@ -63,6 +62,12 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
     def kind(self) -> OutputKind:
         """What the candidate answers."""
         return self.manifest.signature.output.kind
+
+    @property
+    def classes(self) -> tuple[Scalar, ...]:
+        """The classes of a model that answers for more than two, else none."""
+        many = self.kind in {OutputKind.VECTOR, OutputKind.CLASS}
+        return self.manifest.signature.output.classes if many else ()
 
     @property
     def threshold(self) -> float:
@@ -90,33 +95,28 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
         return 0.0 if self.against is None else self.terms.gates.quality.margin
 
 
-def metric_of(case: GateCase) -> Metric | None:
-    """Return the metric of the contract (or its default), None when it does not fit the model."""
-    name = case.terms.gates.quality.metric
-    if name == "auto":
-        name = "roc_auc" if case.kind is OutputKind.PROBABILITY else "rmse"
-    try:
-        metric = metric_named(name)
-    except NotFound:
-        return None
-    task = {OutputKind.PROBABILITY: "binary", OutputKind.NUMBER: "regression"}.get(case.kind)
-    return metric if metric.task == task else None
+def labels_of(frame: "pl.DataFrame", positive: object, classes: tuple[Scalar, ...] = ()) -> Floats:
+    """Return the labels as numbers.
 
-
-def prediction_for(metric: Metric, scores: Floats, threshold: float) -> Floats:
-    """Return scores in the form a metric needs: as they are, or decided by the threshold."""
-    return (scores >= threshold).astype(np.float64) if metric.needs is Needs.CLASS else scores
-
-
-def labels_of(frame: "pl.DataFrame", positive: object) -> Floats:
-    """Return the labels as numbers; for two classes spelled otherwise 1 stands for `positive`."""
+    For two classes spelled otherwise 1 stands for `positive`; for more, a label is the place of
+    its class among `classes`, NaN if it is none of them.
+    """
     import polars as pl
 
+    if classes:
+        places = {_spelled(each): float(place) for place, each in enumerate(classes)}
+        words = [_spelled(each) for each in frame[LABEL].to_list()]
+        return np.array([places.get(each, np.nan) for each in words])
     labels = frame[LABEL].cast(pl.Float64).to_numpy().astype(np.float64)
     spelled = set(np.unique(labels).tolist()) - {0.0, 1.0}
     if spelled and isinstance(positive, int | float) and not isinstance(positive, bool):
         return (labels == float(positive)).astype(np.float64)
     return labels
+
+
+def _spelled(value: object) -> str:
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if is_whole else str(value)
 
 
 def clusters_of(frame: "pl.DataFrame", entity: list[str]) -> tuple[NDArray[Any] | None, str]:

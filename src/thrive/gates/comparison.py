@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from thrive.domain.errors import UsageError
 from thrive.domain.gate import Answer
 from thrive.statistics.distributions import student_survival
-from thrive.statistics.metrics import Metric, row_values
+from thrive.statistics.metrics import Metric, ndcg_by_query, row_values
 from thrive.statistics.paired import (
     mcnemar,
     needed_rows,
@@ -18,13 +18,14 @@ from thrive.statistics.paired import (
     paired_mean,
     smallest_visible_loss,
 )
-from thrive.statistics.resampling import paired_bootstrap
+from thrive.statistics.resampling import Bootstrap, paired_bootstrap
 
 Floats = NDArray[np.float64]
 CONFIDENCE = 0.90
 """Two-sided: each end is a one-sided bound at 95 %."""
 DRAWS = 1000
 SEED = 20130
+LEAST_QUERIES = 10
 MIN_ROWS, MIN_CLASS = 30, 10
 """Fewer rows, or fewer of either class, are too small to judge."""
 
@@ -72,9 +73,15 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         known = math.isfinite(self.variance) and self.variance > 0.0
         return needed_rows(self.variance, distance) if known and distance > 0.0 else None
 
-    def visible(self) -> float:
-        """The smallest loss these rows can show."""
-        return smallest_visible_loss(self.variance, self.rows)
+    def more(self, margin: float) -> int | None:
+        """Rows that are missing; None where it is not known, 0 where there are enough."""
+        needed = self.needed(margin)
+        return None if needed is None else max(0, needed - self.rows)
+
+    def visible(self) -> float | None:
+        """The smallest loss these rows can show; None where it is not known."""
+        known = math.isfinite(self.variance) and self.variance > 0.0
+        return smallest_visible_loss(self.variance, self.rows) if known else None
 
 
 def too_small(labels: Floats, *, binary: bool) -> str:
@@ -103,17 +110,62 @@ def compare(
     if metric.name == "roc_auc":
         found: Any = paired_auc(truth, rival, candidate, CONFIDENCE, clusters)
         return _told(metric, "DeLong", (found.auc_a, found.auc_b), found.difference, found)
-    values = metric.function(truth, rival), metric.function(truth, candidate)
+    weights = (np.ones(len(truth)),) if metric.task == "own" else ()
+    values = (
+        float(metric.function(truth, rival, *weights)),
+        float(metric.function(truth, candidate, *weights)),
+    )
     if not all(map(math.isfinite, values)):
         raise UsageError(f"{metric.name} has no value on these rows.", "judge on more rows")
     if metric.name == "accuracy" and clusters is None:
         found = mcnemar(truth == rival, truth == candidate, CONFIDENCE)
         return _told(metric, "McNemar", values, found.difference, found)
+    if metric.task == "own":
+        found = _bootstrapped(metric.function, truth, rival, candidate, clusters)
+        return _told(metric, "paired bootstrap", values, found.difference, found)
     if metric.mean_type:
         first, second = row_values(metric, truth, rival), row_values(metric, truth, candidate)
         found = paired_mean(first, second, CONFIDENCE, clusters)
         return _told(metric, "paired mean", values, found.estimate, found)
-    found = paired_bootstrap(
+    found = _bootstrapped(metric, truth, rival, candidate, clusters)
+    return _told(metric, "paired bootstrap", values, found.difference, found)
+
+
+def compare_rankings(
+    relevance: Floats, rival: Floats, candidate: Floats, query: NDArray[Any]
+) -> Comparison:
+    """Compare two rankings by their gain in each query (ndcg, cut at ten): a query is a unit.
+
+    Raises:
+        UsageError: fewer than two queries have anything relevant.
+    """
+    _, code = np.unique(query, return_inverse=True)
+    first, known = ndcg_by_query(relevance, rival, code)
+    second, _ = ndcg_by_query(relevance, candidate, code)
+    if int(known.sum()) < LEAST_QUERIES:
+        raise UsageError(f"{int(known.sum())} queries have anything relevant.", "judge on more")
+    found = paired_mean(first[known], second[known], CONFIDENCE)
+    values = float(first[known].mean()), float(second[known].mean())
+    rows = len(relevance)
+    return Comparison(
+        metric="ndcg",
+        method="paired mean of queries",
+        rival=values[0],
+        candidate=values[1],
+        gain=found.estimate,
+        low=found.low,
+        high=found.high,
+        standard_error=found.standard_error,
+        variance=found.standard_error**2 * rows,
+        rows=rows,
+        units=int(known.sum()),
+    )
+
+
+def _bootstrapped(
+    metric: Any, truth: Floats, rival: Floats, candidate: Floats, clusters: NDArray[Any] | None
+) -> Bootstrap:
+    return paired_bootstrap(
         metric,
         truth,
         rival,
@@ -123,7 +175,6 @@ def compare(
         confidence=CONFIDENCE,
         clusters=clusters,
     )
-    return _told(metric, "paired bootstrap", values, found.difference, found)
 
 
 def _told(

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from thrive.domain.errors import UsageError
 from thrive.domain.gate import Answer, CheckResult
-from thrive.gates.case import Floats, GateCase, clusters_of, metric_of, prediction_for
-from thrive.gates.comparison import DRAWS, SEED, Comparison, compare, too_small
+from thrive.gates.case import Floats, GateCase, clusters_of
+from thrive.gates.comparison import DRAWS, SEED, Comparison, compare, compare_rankings, too_small
+from thrive.gates.metric import NDCG, metric_of, pair_for
 from thrive.packaging.signature import OutputKind
 from thrive.statistics.metrics import Metric, ece
 from thrive.statistics.multiplicity import holm
@@ -42,7 +43,13 @@ def check_quality(case: GateCase) -> CheckResult:
         answer = Answer.CANNOT_TELL
     words = _words(case, comparison, answer, small)
     return CheckResult(
-        check="quality", group=GROUP, answer=answer, summary=words, evidence=evidence
+        check="quality",
+        group=GROUP,
+        answer=answer,
+        summary=words,
+        evidence=evidence,
+        more_rows=comparison.more(case.margin),
+        smallest_visible=comparison.visible(),
     )
 
 
@@ -51,6 +58,9 @@ def _not_judged(case: GateCase, metric: Metric | None) -> str:
     if metric is None:
         name = case.terms.gates.quality.metric
         return f"the metric {name!r} does not fit a model that answers a {case.kind.value}"
+    query = case.terms.gates.quality.query
+    if metric is NDCG and query not in case.frame.columns:
+        return f"the evaluation table has no column {query!r}"
     if not case.rows:
         return str(case.facts.get("reason", "no row has a label"))
     if case.candidate is None or case.other is None:
@@ -63,13 +73,17 @@ def compare_rows(
     case: GateCase, metric: Metric, mask: NDArray[np.bool_]
 ) -> tuple[Comparison | None, str, str]:
     """Compare on some rows; returns the comparison, or why there is none, and what was a unit."""
-    clusters, unit = clusters_of(case.frame.filter(mask), case.terms.entity)
-    other = prediction_for(metric, case.other[mask], case.threshold)
-    candidate = prediction_for(metric, case.candidate[mask], case.threshold)
+    frame = case.frame.filter(mask)
+    truth, other = pair_for(case, metric, case.other, mask)
+    _, candidate = pair_for(case, metric, case.candidate, mask)
     try:
-        found = compare(metric, case.labels[mask], other, candidate, clusters)
+        if metric is NDCG:
+            query = case.terms.gates.quality.query
+            return compare_rankings(truth, other, candidate, frame[query].to_numpy()), "", query
+        clusters, unit = clusters_of(frame, case.terms.entity)
+        found = compare(metric, truth, other, candidate, clusters)
     except UsageError as error:
-        return None, error.what, unit
+        return None, error.what, "row"
     return found, "", unit
 
 
@@ -82,8 +96,7 @@ def _evidence(case: GateCase, comparison: Comparison | None, unit: str) -> dict[
     if comparison is not None:
         evidence |= msgspec.structs.asdict(comparison)
         evidence["needed_rows"] = comparison.needed(case.margin)
-        visible = comparison.visible()
-        evidence["smallest_visible_loss"] = visible if math.isfinite(visible) else None
+        evidence["smallest_visible_loss"] = comparison.visible()
         if comparison.method == "paired bootstrap":
             evidence |= {"draws": DRAWS, "seed": SEED}
     return evidence
@@ -113,7 +126,7 @@ def _settled(found: Comparison, margin: float) -> str:
     parts: list[str] = []
     if needed is not None:
         parts.append(f"About {needed:,} rows would settle it (here: {found.rows:,}).")
-    if math.isfinite(visible):
+    if visible is not None:
         parts.append(f"These rows cannot show a loss under {visible:.4f}.")
     return " ".join(parts) or "More rows would settle it."
 
@@ -133,7 +146,25 @@ def check_slices(case: GateCase) -> CheckResult | None:
     judged.sort(key=lambda one: (one["p_adjusted"], one["gain"], one["slice"]))
     evidence = {"margin": case.margin, "slices": judged, "too_small": small, "absent": absent}
     answer, words = _slices_answer(case, judged, small, absent)
-    return CheckResult(check="slices", group=GROUP, answer=answer, summary=words, evidence=evidence)
+    return CheckResult(
+        check="slices",
+        group=GROUP,
+        answer=answer,
+        summary=words,
+        evidence=evidence,
+        more_rows=more_for_slices(case.rows, judged),
+        smallest_visible=max((one["smallest_visible_loss"] or 0.0 for one in judged), default=None),
+    )
+
+
+def more_for_slices(rows: int, judged: list[dict[str, Any]]) -> int | None:
+    """Return how many more rows (of all, in the same shares) would settle every slice."""
+    wanted = [
+        rows * one["needed_rows"] / one["rows"] - rows
+        for one in judged
+        if one["needed_rows"] and one["answer"] == Answer.CANNOT_TELL.value
+    ]
+    return max(0, math.ceil(max(wanted))) if wanted else None
 
 
 def _slices(
@@ -161,6 +192,8 @@ def _slices(
                 "low": comparison.low,
                 "high": comparison.high,
                 "p_worse": comparison.p_worse(case.margin),
+                "needed_rows": comparison.needed(case.margin),
+                "smallest_visible_loss": comparison.visible(),
                 "answer": _slice_answer(comparison, case.margin),
             }
         )

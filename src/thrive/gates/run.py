@@ -19,6 +19,7 @@ from thrive.gates.keep import keep
 from thrive.gates.own import own_checks
 from thrive.gates.process import LOAD_S, PREDICT_S, STRAIN_S, Worker, WorkerFailed, scores_in
 from thrive.operations import Context
+from thrive.packaging.signature import OutputKind, Scalar
 
 REUSE_WARNED, REUSE_WORN = 20, 100
 """Candidates judged on one table from which a verdict warns, and from which it cannot tell."""
@@ -101,12 +102,16 @@ class _Run:
             raise UsageError(
                 "The evaluation table has no column '_label'.", "register the version again"
             )
-        known = whole["_label"].is_not_null() & ~whole["_label"].cast(pl.Float64).is_nan()
+        label = whole["_label"]
+        known = label.is_not_null()
+        if label.dtype.is_float():
+            known &= ~label.is_nan()
         keep, facts = self._fresh(whole, known.fill_null(value=False).to_numpy())
         frame = whole.filter(keep)
-        labels = labels_of(frame, self._inputs.terms.target.positive)
-        candidate = _of(own["scores"], keep)
-        rival = _of(other["scores"], keep) if other else self._baseline(labels)
+        classes = self._classes()
+        labels = labels_of(frame, self._inputs.terms.target.positive, classes)
+        candidate = _of(own["scores"], keep, len(classes))
+        rival = _of(other["scores"], keep, len(classes)) if other else self._baseline(labels)
         return GateCase(
             version=self._inputs.version,
             manifest=self._manifest,
@@ -125,7 +130,17 @@ class _Run:
         named = self._inputs.terms.gates.quality.baseline
         if named not in quality.BASELINES or not len(labels):
             return None
-        return np.full(len(labels), labels.mean())
+        kind, classes = self._manifest.signature.output.kind, len(self._classes())
+        if not classes:
+            return np.full(len(labels), labels.mean())
+        shares = np.bincount(labels.astype(np.int64), minlength=classes) / len(labels)
+        if kind is OutputKind.CLASS:
+            return np.full(len(labels), float(shares.argmax()))
+        return np.tile(shares, (len(labels), 1))
+
+    def _classes(self) -> tuple[Scalar, ...]:
+        output = self._manifest.signature.output
+        return output.classes if output.kind in {OutputKind.VECTOR, OutputKind.CLASS} else ()
 
     def _fresh(self, whole: Any, known: Any) -> tuple[Any, dict[str, Any]]:
         """Keep labelled rows from the time on that the rival's own evaluation began.
@@ -215,14 +230,18 @@ class _Run:
         return {"package_bytes": size, "peak_memory_bytes": memory}
 
 
-def _of(scores: Floats | None, keep: Any) -> Floats | None:
-    """Return the kept rows' scores; answers that are not one number a row are none."""
-    return scores[keep] if scores is not None and scores.ndim == 1 else None
+def _of(scores: Floats | None, keep: Any, classes: int) -> Floats | None:
+    """Return the kept rows' scores; answers that are not one number a row (or class) are none."""
+    if scores is None or not (scores.ndim == 1 or scores.shape[1:] == (classes,)):
+        return None
+    return scores[keep]
 
 
 def _reproduced(frame: Any, candidate: Floats | None) -> dict[str, Any]:
     """Return how far the scores recorded at registration are from the recomputed ones."""
     if candidate is None or "_score" not in frame.columns or not len(candidate):
+        return {}
+    if candidate.ndim > 1 or not frame.schema["_score"].is_numeric():
         return {}
     recorded = frame["_score"].cast(float).fill_null(float("nan")).to_numpy()
     distance = np.abs(recorded - candidate)

@@ -25,7 +25,7 @@ from thrive.gates import strain
 from thrive.packaging.formats.predictor import Predictor
 from thrive.packaging.inference import columns_of
 from thrive.packaging.loader import load_folder
-from thrive.packaging.signature import Columns
+from thrive.packaging.signature import Columns, Scalar
 
 CHUNK_ROWS = 16_384
 TIMED_ROWS = 256
@@ -67,7 +67,7 @@ class Session:
             np.asarray(self.predictor.predict(rows_of(self._columns, start, CHUNK_ROWS)))
             for start in range(0, frame.height, CHUNK_ROWS)
         ]
-        answer = _numbers(np.concatenate(parts))
+        answer = _numbers(np.concatenate(parts), self.predictor.signature.output.classes)
         seconds = time.perf_counter() - started
         return {"scores": answer.tobytes(), "shape": list(answer.shape), "seconds": seconds}
 
@@ -117,7 +117,12 @@ def _known(names: list[str], frame: Any) -> list[str]:
     return [name for name in names if name in frame.columns]
 
 
-def _numbers(answer: NDArray[Any]) -> NDArray[np.float64]:
+def _numbers(answer: NDArray[Any], classes: tuple[Scalar, ...]) -> NDArray[np.float64]:
+    """Return answers as numbers; a class that is no number as its place among the classes."""
+    if answer.ndim == 1 and classes and answer.dtype.kind != "f":
+        places = {str(each): float(place) for place, each in enumerate(classes)}
+        if all(str(each) in places for each in np.unique(answer).tolist()):
+            return np.array([places[str(each)] for each in answer.tolist()])
     if answer.dtype.kind not in "fiub":
         raise UsageError("The model answers words, not numbers.", "gates judge scores")
     return np.ascontiguousarray(answer, dtype=np.float64)

@@ -9,6 +9,7 @@ the vectorised bootstrap of `resampling`. Only the area under the ROC curve need
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -294,3 +295,79 @@ def row_values(metric: Metric, truth: ArrayLike, prediction: ArrayLike) -> Float
             f"{metric.name} is not a mean over rows", "use resampling.paired_bootstrap for it"
         )
     return metric.terms(truth, prediction)[:, 0]
+
+
+def _confusion_counts(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Floats:
+    """One row of hits, predicted and true by class: terms of an array rows x 3 * classes."""
+    y, p = floats(truth, "truth").astype(np.int64), floats(predicted, "predicted").astype(np.int64)
+    rows = np.arange(same_length(truth=y, predicted=p))
+    terms = np.zeros((len(rows), 3 * classes))
+    terms[rows, p] = y == p
+    terms[rows, classes + p] = 1.0
+    terms[rows, 2 * classes + y] = 1.0
+    return terms
+
+
+def _macro_f1(sums: Floats, total: Floats, classes: int) -> Floats:
+    del total
+    hits, predicted, true = (sums[..., i * classes : (i + 1) * classes] for i in range(3))
+    each = _safe_ratio(2.0 * hits, predicted + true)
+    seen = predicted + true > 0
+    return _safe_ratio(each.sum(axis=-1), seen.sum(axis=-1).astype(np.float64), np.nan)
+
+
+def macro_f1(classes: int) -> Metric:
+    """The metric F1, averaged over the classes that occur, for truth and prediction as 0..k-1.
+
+    Args:
+        classes: how many there are.
+    """
+    terms = partial(_confusion_counts, classes=classes)
+    finish = partial(_macro_f1, classes=classes)
+    return Metric(
+        name="macro_f1",
+        function=partial(_value, terms, finish, weights=None),
+        task="multiclass",
+        needs=Needs.CLASS,
+        greater_is_better=True,
+        terms=terms,
+        finish=finish,
+    )
+
+
+def ndcg_by_query(
+    relevance: ArrayLike, score: ArrayLike, query: ArrayLike, at: int = 10
+) -> tuple[Floats, Floats]:
+    """Return the normalised discounted cumulative gain of each query, and which have any relevance.
+
+    Gain is 2^relevance - 1, discount log2(1 + rank) (Burges 2005). Equal scores share the mean
+    gain of their ranks (McSherry and Najork 2008), so that no order is invented.
+
+    Args:
+        relevance: how relevant a row is, >= 0.
+        score: the higher, the earlier a row stands.
+        query: whole numbers 0..q-1: what belongs together, one a row.
+        at: ranks after this count nothing.
+    """
+    y, s = floats(relevance, "relevance"), floats(score, "score")
+    code = column(query, "query").astype(np.int64)
+    same_length(relevance=y, score=s, query=code)
+    queries = int(code.max()) + 1
+    gained = _discounted(code, s, np.exp2(y) - 1.0, queries, at)
+    best = _discounted(code, y, np.exp2(y) - 1.0, queries, at)
+    return _safe_ratio(gained, best, np.nan), best > 0
+
+
+def _discounted(
+    code: NDArray[np.int64], score: Floats, gain: Floats, queries: int, at: int
+) -> Floats:
+    order = np.lexsort((-score, code))
+    sorted_code, sorted_score = code[order], score[order]
+    starts = np.searchsorted(sorted_code, np.arange(queries))
+    rank = np.arange(len(order)) - starts[sorted_code]
+    discount = np.where(rank < at, 1.0 / np.log2(rank + 2.0), 0.0)
+    new = np.ones(len(order), dtype=np.bool_)
+    new[1:] = (sorted_code[1:] != sorted_code[:-1]) | (sorted_score[1:] != sorted_score[:-1])
+    tie = np.cumsum(new) - 1
+    mean = np.bincount(tie, weights=gain[order]) / np.bincount(tie)
+    return np.bincount(sorted_code, weights=mean[tie] * discount, minlength=queries)
