@@ -1,36 +1,30 @@
 """Does the model treat groups alike? One table of counts, each group against the rest, Holm.
 
 A gap of the largest and the smallest group is reported and never judged: with many groups it is
-large by chance alone. Groups with few rows or few positives are never green.
+large by chance alone. Groups with few rows or few positives are never green. Intersections of the
+declared columns can fail a version; what lets it pass is that its groups are shown to be alike.
 """
 
-import math
 from typing import Any
-
-import msgspec
 
 from thrive.domain.gate import Answer, CheckResult
 from thrive.gates.case import GateCase
-from thrive.gates.quality import LEVEL, group_values, largest_groups
-from thrive.packaging.signature import OutputKind
-from thrive.statistics.fairness import (
-    CountTable,
-    GroupGap,
-    Rate,
-    count_table,
-    gaps,
-    group_calibration,
+from thrive.gates.counting import Cells, count_cells
+from thrive.gates.group_tests import (
+    Tested,
+    calibration_tests,
+    change_tests,
+    rate_tests,
+    ratio_tests,
 )
+from thrive.gates.quality import LEVEL
+from thrive.packaging.signature import OutputKind
+from thrive.statistics.fairness import Rate
 from thrive.statistics.multiplicity import holm
 
 GROUP = "bias"
-MIN_ROWS, MIN_EVENTS = 30, 10
-CONFIDENCE = 0.90
-"""Of the shown interval; two-sided, so that each end is a one-sided bound at 95 %."""
 COVERED = 0.5
 """The check passes when groups with this share of all rows are shown to lie within tolerance."""
-
-
 RATES: dict[str, tuple[Rate, ...]] = {
     "equal_opportunity": (Rate.TRUE_POSITIVE,),
     "equalized_odds": (Rate.TRUE_POSITIVE, Rate.FALSE_POSITIVE),
@@ -39,202 +33,151 @@ RATES: dict[str, tuple[Rate, ...]] = {
 """The rates whose gap each measure limits."""
 
 
-class Grouped(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows of one column's groups, counted.
-
-    Attributes:
-        column: which one.
-        codes: the group of each row, as its place in `table.groups`.
-        judged: the largest groups; the others are part of the rest.
-        table: group, label, decision of the candidate.
-    """
-
-    column: str
-    codes: Any
-    judged: set[str]
-    table: CountTable
-
-    def rows(self) -> dict[str, int]:
-        """Return how many rows each judged group has."""
-        sizes = self.table.counts.sum(axis=(1, 2)).tolist()
-        every = dict(zip(self.table.groups, sizes, strict=True))
-        return {group: rows for group, rows in every.items() if group in self.judged}
-
-
 def check_bias(case: GateCase) -> list[CheckResult]:
     """Judge every measure the contract limits; nothing when it names no groups."""
     terms = case.terms.gates.bias
     if terms is None or not terms.groups:
         return []
-    results: list[CheckResult] = []
-    for measure, limit in terms.limits().items():
-        name = measure.replace("_", " ")
-        reason = _not_judged(case, terms.groups, measure)
-        if reason:
-            results.append(_result(name, Answer.CANNOT_TELL, reason, {"limit": limit}))
-        else:
-            results.append(_judged(case, name, RATES[measure], limit, terms.groups))
-    if not results:
+    limits = terms.limits()
+    if not limits:
         why = "The contract names groups and no limit: write equal_opportunity = 0.10."
-        results.append(_result("bias", Answer.CANNOT_TELL, why, {}))
-    return results
+        return [_result("bias", Answer.CANNOT_TELL, why, {})]
+    reason = _not_judged(case, terms.groups)
+    if reason:
+        return [
+            _result(measure.replace("_", " "), Answer.CANNOT_TELL, reason, {"limit": limit})
+            for measure, limit in limits.items()
+        ]
+    cells = count_cells(case, terms.groups)
+    judged = [_judged(case, cells, measure, limit) for measure, limit in limits.items()]
+    return [one for one in judged if one is not None]
 
 
-def _not_judged(case: GateCase, groups: list[str], measure: str) -> str:
+def _not_judged(case: GateCase, groups: list[str]) -> str:
     if case.kind is not OutputKind.PROBABILITY:
         return "The measure is one of decisions between two classes; this model makes none."
     if case.candidate is None or not case.rows:
         return "The candidate answers no labelled row."
     absent = [name for name in groups if name not in case.frame.columns]
-    if absent:
-        return f"The evaluation table has no column {', '.join(absent)}."
-    if measure not in RATES:
-        return f"{measure} by group is reported, not judged yet: its error by chance is unknown."
-    return ""
+    return f"The evaluation table has no column {', '.join(absent)}." if absent else ""
 
 
-def grouped(case: GateCase, column: str) -> Grouped:
-    """Return the table of counts of a column's groups."""
-    values = group_values(case, column)
-    names = values.unique().sort().to_list()
-    codes = values.rank("dense").to_numpy() - 1
-    table = count_table(codes, case.labels == 1, case.candidate >= case.threshold)
-    named = msgspec.structs.replace(table, groups=tuple(names))
-    return Grouped(
-        column=column, codes=codes, judged=set(largest_groups(values, column)), table=named
-    )
-
-
-def _judged(
-    case: GateCase, name: str, rates: tuple[Rate, ...], limit: float, columns: list[str]
-) -> CheckResult:
-    every = [grouped(case, column) for column in columns]
-    rows = [row for one in every for rate in rates for row in _gaps(case, one, rate, limit)]
-    tested = [row for row in rows if row["p"] is not None]
-    for row, p in zip(tested, holm([row["p"] for row in tested]) if tested else [], strict=True):
-        row["p_adjusted"] = float(p)
-        row["answer"] = Answer.FAIL.value if p < LEVEL else row["answer"]
-    rows.sort(key=lambda row: (row["p"] is None, -abs(row["gap"] or 0.0), row["group"]))
+def _judged(case: GateCase, cells: Cells, measure: str, limit: float) -> CheckResult | None:
+    if measure == "change" and (case.against is None or case.other is None):
+        return None
+    rows = _corrected(_tests(case, cells, measure, limit))
+    single = [row for row in rows if not row.crossed]
+    answer, words = _answer(rows, single, limit, measure)
     evidence = {
         "limit": limit,
         "threshold": case.threshold,
-        "groups": rows,
-        "counts": {label: counts for one in every for label, counts in _counts(one).items()},
-        "calibration": {label: error for one in every for label, error in _calibration(case, one)},
-        "largest_gap_between_groups": _range(rows, rates),
+        "groups": [row.shown() for row in single],
+        "intersections": [row.shown() for row in rows if row.crossed and not row.small][:50],
+        "counts": _counts(cells),
+        "largest_gap_between_groups": _range(single),
     }
-    groups = sum(len(one.judged) for one in every)
-    answer, words = _answer(rows, limit, groups, len(columns) * case.rows)
-    return _result(name, answer, words, evidence)
+    unclear = [row for row in single if row.answer is Answer.CANNOT_TELL]
+    visible = [row.visible for row in single if row.visible is not None and not row.small]
+    return CheckResult(
+        check=measure.replace("_", " "),
+        group=GROUP,
+        answer=answer,
+        summary=words,
+        evidence=evidence,
+        more_rows=_more(unclear, single, case.rows) if answer is Answer.CANNOT_TELL else None,
+        smallest_visible=max(visible, default=None),
+    )
 
 
-def _gaps(case: GateCase, one: Grouped, rate: Rate, limit: float) -> list[dict[str, Any]]:
-    """Compare each judged group's rate with the rest's: gap, interval, and both p-values."""
-    rows, before = one.rows(), _before(case, one, rate)
-    values = dict(zip(one.table.groups, _shares(one.table, rate), strict=True))
+def _tests(case: GateCase, cells: Cells, measure: str, limit: float) -> list[Tested]:
+    if measure == "calibration":
+        return [row for name in cells.columns for row in calibration_tests(case, name, limit)]
+    sets = [*((name,) for name in cells.columns), *cells.crossings()]
+    if measure == "change":
+        return [row for columns in sets for row in change_tests(cells, columns, limit)]
+    if measure == "selection_ratio":
+        return [row for columns in sets for row in ratio_tests(cells, columns, limit)]
+    before = case.against is not None and case.other is not None
     return [
-        _row(one, tested, rows[tested.group], values[tested.group], before.get(tested.group))
-        for tested in gaps(one.table, rate, limit, CONFIDENCE)
-        if tested.group in one.judged
+        row
+        for columns in sets
+        for rate in RATES[measure]
+        for row in rate_tests(cells, columns, rate, limit, before=before)
     ]
 
 
-def _row(
-    one: Grouped, tested: GroupGap, rows: int, value: float, before: float | None
-) -> dict[str, Any]:
-    small = min(tested.rows, tested.rest_rows) < MIN_EVENTS or rows < MIN_ROWS
-    within = tested.p_within < LEVEL and not small
-    row: dict[str, Any] = {
-        "group": f"{one.column}={tested.group}",
-        "rate": tested.rate.value,
-        "rows": rows,
-        "trials": tested.rows,
-        "value": _known(value),
-        "rest": _known(value - tested.gap.estimate),
-        "gap": _known(tested.gap.estimate),
-        "low": tested.gap.low,
-        "high": tested.gap.high,
-        "small": small,
-        "p": None if small else tested.p_exceeds,
-        "p_within": tested.p_within,
-        "answer": Answer.PASS.value if within else Answer.CANNOT_TELL.value,
-    }
-    if before is not None:
-        row["change"] = _known(value - before)
-    return row
+def _corrected(rows: list[Tested]) -> list[Tested]:
+    """Correct the p-values for how many groups are asked; the widest gaps come first."""
+    tested = [row for row in rows if not row.small]
+    adjusted = holm([row.p for row in tested]).tolist() if tested else []
+    known = {id(row): p for row, p in zip(tested, adjusted, strict=True)}
+    judged = [row.judged(known.get(id(row)), LEVEL) for row in rows]
+    return sorted(judged, key=lambda row: (row.small, -abs(row.gap or 0.0), row.group))
 
 
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _shares(table: CountTable, rate: Rate) -> list[float]:
-    hits, trials = table.of(rate)
-    pairs = zip(hits.tolist(), trials.tolist(), strict=True)
-    return [h / n if n else math.nan for h, n in pairs]
-
-
-def _before(case: GateCase, one: Grouped, rate: Rate) -> dict[str, float]:
-    """Return each group's rate under the rival's decisions on the same rows, if it is a version."""
-    if case.against is None or case.other is None:
-        return {}
-    table = count_table(one.codes, case.labels == 1, case.other >= case.threshold)
-    return dict(zip(one.table.groups, _shares(table, rate), strict=True))
-
-
-def _counts(one: Grouped) -> dict[str, dict[str, int]]:
-    flat = one.table.counts.reshape(-1, 4).tolist()
-    return {
-        f"{one.column}={group}": dict(zip(("tn", "fp", "fn", "tp"), cells, strict=True))
-        for group, cells in zip(one.table.groups, flat, strict=True)
-        if group in one.judged
-    }
-
-
-def _calibration(case: GateCase, one: Grouped) -> list[tuple[str, float]]:
-    found = group_calibration(one.codes, case.labels == 1, case.candidate)
-    return [
-        (f"{one.column}={group}", each.error)
-        for group, each in zip(one.table.groups, found, strict=True)
-        if group in one.judged and each.rows >= MIN_ROWS
-    ]
-
-
-def _range(rows: list[dict[str, Any]], rates: tuple[Rate, ...]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for rate in rates:
-        values = [row["value"] for row in rows if row["rate"] == rate and not row["small"]]
-        if values:
-            found[rate.value] = max(values) - min(values)
+def _counts(cells: Cells) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for column in cells.columns:
+        table = cells.table([column])
+        flat = table.counts.reshape(-1, 4).tolist()
+        for group, four in zip(table.groups, flat, strict=True):
+            found[group] = dict(zip(("tn", "fp", "fn", "tp"), four, strict=True))
     return found
 
 
+def _range(rows: list[Tested]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for measure in {row.measure for row in rows}:
+        values = [row.value for row in rows if row.measure == measure and not row.small]
+        known = [value for value in values if value is not None]
+        if known:
+            found[measure] = max(known) - min(known)
+    return found
+
+
+def _more(unclear: list[Tested], single: list[Tested], rows: int) -> int | None:
+    """Return how many more rows (in the same shares) would show enough groups to be alike."""
+    shares = {row.group: row.rows / sum(_sizes(single).values()) for row in single}
+    waiting = {row.group for row in unclear}
+    covered = sum(share for group, share in shares.items() if group not in waiting)
+    times: dict[str, float] = {}
+    for row in unclear:
+        times[row.group] = max(times.get(row.group, 1.0), row.times_needed)
+    for group, factor in sorted(times.items(), key=lambda one: one[1]):
+        covered += shares[group]
+        if covered >= COVERED:
+            return max(0, round((factor - 1.0) * rows))
+    return None
+
+
+def _sizes(rows: list[Tested]) -> dict[str, int]:
+    return {row.group: row.rows for row in rows}
+
+
 def _answer(
-    rows: list[dict[str, Any]], limit: float, groups: int, all_rows: int
+    rows: list[Tested], single: list[Tested], limit: float, measure: str
 ) -> tuple[Answer, str]:
-    failed = [row for row in rows if row["answer"] == Answer.FAIL.value]
-    unclear = {row["group"] for row in rows if row["answer"] == Answer.CANNOT_TELL.value}
-    small = {row["group"] for row in rows if row["small"]}
+    failed = [row for row in rows if row.answer is Answer.FAIL]
+    sizes = _sizes(single)
+    unclear = {row.group for row in single if row.answer is not Answer.PASS}
+    small = {row.group for row in single if row.small}
+    bound = f"a ratio of {limit:g}" if measure == "selection_ratio" else f"{limit:g}"
     if failed:
-        told = "; ".join(_told(row) for row in failed[:3])
-        return Answer.FAIL, f"Beyond the limit of {limit:g} against the rest: {told}."
-    within = {row["group"]: row["rows"] for row in rows if row["group"] not in unclear}
-    covered = sum(within.values()) / all_rows
+        told = "; ".join(row.told() for row in failed[:3])
+        return Answer.FAIL, f"Beyond the limit of {bound} {_against(measure)}: {told}."
+    within = {group: size for group, size in sizes.items() if group not in unclear}
+    covered = sum(within.values()) / max(1, sum(sizes.values()))
     words = (
-        f"{len(within)} of {groups} groups lie within {limit:g} of the rest "
+        f"{len(within)} of {len(sizes)} groups lie within {bound} {_against(measure)} "
         f"({covered:.0%} of rows); {len(unclear)} cannot be told, {len(small)} of them too small"
     )
-    if rows and rows[0]["gap"] is not None:
-        words += f"; the widest: {_told(rows[0])}"
+    if single and single[0].gap is not None:
+        words += f"; the widest: {single[0].told()}"
     return (Answer.PASS if covered >= COVERED else Answer.CANNOT_TELL), f"{words}."
 
 
-def _told(row: dict[str, Any]) -> str:
-    rate = row["rate"].replace("_", " ")
-    return (
-        f"{row['group']} {rate} {row['value']:.3f}, the rest {row['rest']:.3f} "
-        f"(gap {row['gap']:+.3f}, between {row['low']:+.3f} and {row['high']:+.3f})"
-    )
+def _against(measure: str) -> str:
+    return "against production" if measure == "change" else "of the rest"
 
 
 def _result(check: str, answer: Answer, summary: str, evidence: dict[str, Any]) -> CheckResult:

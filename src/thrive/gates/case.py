@@ -115,8 +115,9 @@ def labels_of(frame: "pl.DataFrame", positive: object, classes: tuple[Scalar, ..
 
 
 def _spelled(value: object) -> str:
-    is_whole = isinstance(value, float) and value.is_integer()
-    return str(int(value)) if is_whole else str(value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def clusters_of(frame: "pl.DataFrame", entity: list[str]) -> tuple[NDArray[Any] | None, str]:

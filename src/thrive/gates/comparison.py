@@ -74,8 +74,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         return needed_rows(self.variance, distance) if known and distance > 0.0 else None
 
     def more(self, margin: float) -> int | None:
-        """Rows that are missing; None where it is not known, 0 where there are enough."""
+        """Rows that are missing, planned for equal models; None where it is not known.
+
+        Where equal models would need no more than there are, it is planned for the gain seen.
+        """
         needed = self.needed(margin)
+        if needed is not None and needed <= self.rows:
+            distance = abs(margin + self.gain)
+            needed = needed_rows(self.variance, distance) if distance > 0.0 else None
         return None if needed is None else max(0, needed - self.rows)
 
     def visible(self) -> float | None:

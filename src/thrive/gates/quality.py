@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from thrive.domain.errors import UsageError
 from thrive.domain.gate import Answer, CheckResult
-from thrive.gates.case import Floats, GateCase, clusters_of
+from thrive.gates.case import GateCase, clusters_of
 from thrive.gates.comparison import DRAWS, SEED, Comparison, compare, compare_rankings, too_small
 from thrive.gates.metric import NDCG, metric_of, pair_for
 from thrive.packaging.signature import OutputKind
@@ -28,7 +28,7 @@ BASELINES = ("prior",)
 def check_quality(case: GateCase) -> CheckResult:
     """Judge non-inferiority to the rival, or, against a baseline, superiority."""
     metric = metric_of(case)
-    reason = _not_judged(case, metric)
+    reason = not_judged(case, metric)
     if metric is None or reason:
         return _unclear("quality", reason, {**case.facts, "rows": case.rows})
     mask = np.ones(case.rows, dtype=np.bool_)
@@ -53,7 +53,7 @@ def check_quality(case: GateCase) -> CheckResult:
     )
 
 
-def _not_judged(case: GateCase, metric: Metric | None) -> str:
+def not_judged(case: GateCase, metric: Metric | None) -> str:
     """Return why there is nothing to compare, or nothing."""
     if metric is None:
         name = case.terms.gates.quality.metric
@@ -135,7 +135,7 @@ def check_slices(case: GateCase) -> CheckResult | None:
     """Judge every declared slice; fails only when one is shown worse after Holm's correction."""
     declared = case.terms.gates.quality.slices
     metric = metric_of(case)
-    if not declared or metric is None or _not_judged(case, metric):
+    if not declared or metric is None or not_judged(case, metric):
         return None
     absent = [name for name in declared if name not in case.frame.columns]
     judged, small = _slices(case, metric, [name for name in declared if name not in absent])
@@ -174,30 +174,37 @@ def _slices(
     small: list[dict[str, Any]] = []
     for name, value, mask in each_group(case, names):
         label = f"{name}={value}"
-        labels: Floats = case.labels[mask]
-        why = too_small(labels, binary=metric.task == "binary")
-        comparison = None
-        if not why:
-            comparison, why, _ = compare_rows(case, metric, mask)
-        if comparison is None:
-            small.append({"slice": label, "rows": len(labels), "why": why})
-            continue
-        judged.append(
-            {
-                "slice": label,
-                "rows": comparison.rows,
-                "rival": comparison.rival,
-                "candidate": comparison.candidate,
-                "gain": comparison.gain,
-                "low": comparison.low,
-                "high": comparison.high,
-                "p_worse": comparison.p_worse(case.margin),
-                "needed_rows": comparison.needed(case.margin),
-                "smallest_visible_loss": comparison.visible(),
-                "answer": _slice_answer(comparison, case.margin),
-            }
-        )
+        found = judged_slice(case, metric, label, mask)
+        if found is None:
+            why = too_small(case.labels[mask], binary=metric.task == "binary")
+            small.append({"slice": label, "rows": int(mask.sum()), "why": why})
+        else:
+            judged.append(found)
     return judged, small
+
+
+def judged_slice(
+    case: GateCase, metric: Metric, label: str, mask: NDArray[np.bool_]
+) -> dict[str, Any] | None:
+    """Return what the comparison on some rows gave; None if they are too few, or of one class."""
+    if too_small(case.labels[mask], binary=metric.task == "binary"):
+        return None
+    comparison, _, _ = compare_rows(case, metric, mask)
+    if comparison is None:
+        return None
+    return {
+        "slice": label,
+        "rows": comparison.rows,
+        "rival": comparison.rival,
+        "candidate": comparison.candidate,
+        "gain": comparison.gain,
+        "low": comparison.low,
+        "high": comparison.high,
+        "p_worse": comparison.p_worse(case.margin),
+        "needed_rows": comparison.needed(case.margin),
+        "smallest_visible_loss": comparison.visible(),
+        "answer": _slice_answer(comparison, case.margin),
+    }
 
 
 def _slice_answer(found: Comparison, margin: float) -> str:

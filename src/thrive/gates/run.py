@@ -11,7 +11,7 @@ import numpy as np
 from thrive.domain.errors import UsageError
 from thrive.domain.gate import Answer, CheckResult, Verdict
 from thrive.domain.model import ModelVersion
-from thrive.gates import bias, policy, quality, robustness, speed
+from thrive.gates import bias, found_slices, policy, quality, robustness, speed
 from thrive.gates.case import Floats, GateCase, Rival, labels_of
 from thrive.gates.files import lay_out, manifest_of, rows_digest, table_path
 from thrive.gates.inputs import REUSE, Inputs, candidates_on, read_inputs
@@ -181,6 +181,7 @@ class _Run:
         results = [
             quality.check_quality(case),
             quality.check_slices(case),
+            found_slices.check_found_slices(case),
             quality.check_calibration(case),
             *bias.check_bias(case),
         ]

@@ -337,7 +337,7 @@ def macro_f1(classes: int) -> Metric:
 
 def ndcg_by_query(
     relevance: ArrayLike, score: ArrayLike, query: ArrayLike, at: int = 10
-) -> tuple[Floats, Floats]:
+) -> tuple[Floats, Booleans]:
     """Return the normalised discounted cumulative gain of each query, and which have any relevance.
 
     Gain is 2^relevance - 1, discount log2(1 + rank) (Burges 2005). Equal scores share the mean
@@ -370,4 +370,5 @@ def _discounted(
     new[1:] = (sorted_code[1:] != sorted_code[:-1]) | (sorted_score[1:] != sorted_score[:-1])
     tie = np.cumsum(new) - 1
     mean = np.bincount(tie, weights=gain[order]) / np.bincount(tie)
-    return np.bincount(sorted_code, weights=mean[tie] * discount, minlength=queries)
+    weights: Floats = mean[tie] * discount
+    return np.bincount(sorted_code, weights=weights, minlength=queries).astype(np.float64)

@@ -14,6 +14,7 @@ from thrive.domain.model import ModelVersion
 from thrive.gates.bias import check_bias
 from thrive.gates.case import GateCase, Rival, clusters_of, labels_of
 from thrive.gates.comparison import compare
+from thrive.gates.found_slices import check_found_slices
 from thrive.gates.policy import check_contract, check_data, check_package
 from thrive.gates.quality import check_calibration, check_quality, check_slices
 from thrive.gates.robustness import strained_results
@@ -97,6 +98,20 @@ def test_one_bad_slice_is_caught_by_the_slices_alone(rows, good):
     assert answers(found) == {"slices": "fail"}
     evidence = check_slices(found).evidence["slices"]
     assert [one["slice"] for one in evidence if one["answer"] == "fail"] == ["origin=LGA"]
+
+
+def test_a_bad_slice_that_nobody_named_is_found(rows, good):
+    there = ((rows["hour"] < 6) & (rows["origin"] == "LGA")).to_numpy()
+    loose = CONTRACT.replace("margin = 0.02", "margin = 0.01").replace(
+        'slices = ["origin"]', "slices = []"
+    )
+    worse = np.where(there, 1 - good, good)
+    found = check_found_slices(case(rows, worse, good, terms=loose))
+    assert found.answer is Answer.FAIL
+    failed = [one["slice"] for one in found.evidence["slices"] if one["answer"] == "fail"]
+    assert "origin=LGA" in failed[0]
+    assert check_found_slices(case(rows, good, good, terms=loose)).answer is Answer.PASS
+    assert check_found_slices(case(rows, worse, good, against=None)) is None
 
 
 def test_a_small_slice_is_listed_and_does_not_block(rows, good):
