@@ -2,9 +2,9 @@
 
 usage: make bench-gates
 
-fairlearn is no dependency: it is installed once, with the pins below, into a folder of its own. Both
-sides get the same arrays, and answer the same question: selection rate, true and false positive
-rate, precision and accuracy by group of two columns, on a million rows.
+fairlearn is no dependency: it is installed once, with the pins below, into a folder of its own.
+Both sides get the same arrays, and answer the same question: selection rate, true and false
+positive rate, precision and accuracy by group of two columns, on a million rows.
 """
 
 import json
@@ -50,7 +50,8 @@ from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, 
 from sklearn.metrics import accuracy_score, precision_score
 rows = pd.read_csv(sys.argv[1])
 metrics = dict(selection_rate=selection_rate, true_positive_rate=true_positive_rate,
-               false_positive_rate=false_positive_rate, precision=precision_score, accuracy=accuracy_score)
+               false_positive_rate=false_positive_rate, precision=precision_score,
+               accuracy=accuracy_score)
 spent, rates = [], {}
 for _ in range(int(sys.argv[2])):
     started = time.perf_counter()
@@ -168,7 +169,7 @@ def fit(trees: int) -> None:
     seen = rows.head(20_000)
     model = HistGradientBoostingClassifier(max_iter=trees, random_state=0)
     model.fit(seen.select(names), seen["late"])
-    thrive.register("speed", model, evaluation=rows.tail(100_000), features=names)
+    thrive.register(model, "speed", evaluation=rows.tail(100_000), features=names)
 
 @thrive.pipeline
 def train(trees: int = 40) -> None:
@@ -193,17 +194,11 @@ def default_gate():
         (folder / "train.py").write_text(PIPELINE)
 
         def thrive(*words):
-            return subprocess.run(
-                [sys.executable, "-m", "thrive", *words], cwd=folder, capture_output=True, text=True,
-                check=False,
-            )  # fmt: skip
+            command = [sys.executable, "-m", "thrive", *words]
+            return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
-        for words in (
-            ["init"],
-            ["data", "add"],
-            ["run", "train.py"],
-            ["run", "train.py", "--trees", "41"],
-        ):
+        steps = (["init"], ["data", "add"], ["run", "train.py"], ["run", "train.py", "--trees=41"])
+        for words in steps:
             done = thrive(*words)
             assert done.returncode == 0, done.stderr
         spent = []
@@ -212,16 +207,13 @@ def default_gate():
             done = thrive("gates", "run", "speed@2", "--against", "1", "--json")
             spent.append(time.perf_counter() - started)
             assert done.returncode in {0, 1, 3}, done.stderr
-        verdict = json.loads(done.stdout)
-        rows = next(
-            one["evidence"]["rows"] for one in verdict["results"] if one["check"] == "quality"
-        )
-        assert rows == GATE_ROWS
-        answers = ", ".join(f"{one['check']} {one['answer']}" for one in verdict["results"])
-        print(
-            f"a default gate, {rows:,} rows x 20 features: {statistics.median(spent):.1f} s ({answers})"
-        )
-        return statistics.median(spent)
+        results = json.loads(done.stdout)["results"]
+        found = {one["check"]: one for one in results}
+        assert found["quality"]["evidence"]["rows"] == GATE_ROWS
+        answers = ", ".join(f"{name} {one['answer']}" for name, one in found.items())
+        taken = statistics.median(spent)
+        print(f"a default gate, {GATE_ROWS:,} rows x 20 features: {taken:.1f} s ({answers})")
+        return taken
 
 
 def main():
