@@ -15,6 +15,7 @@ from thrive.domain.actor import ANYONE, PEOPLE
 from thrive.domain.clock import ClockMode, ClockState, parse_time
 from thrive.domain.errors import Conflict, ContractGap, NotFound, UsageError
 from thrive.domain.identifiers import NAME_PATTERN
+from thrive.flows.ci_files import write_ci_files
 from thrive.flows.data_use import present_problems
 from thrive.operations import Context, Kind, operation
 from thrive.store import projects
@@ -31,6 +32,7 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     contract: str
     without: str = ""
+    files: list[str] = []
 
 
 @operation(
@@ -53,6 +55,7 @@ def init(
     now: str = "",
     database: str = "",
     objects: str = "",
+    ci: bool = False,
 ) -> Begun:
     """Begin a project: write its six-line thrive.toml and create its home.
 
@@ -70,6 +73,8 @@ def init(
         now: the moment a replay clock starts at, e.g. 2013-05-01.
         database: the team's database, postgresql://user@host/database; its password in PGPASSWORD.
         objects: where the team's files are, s3://bucket/prefix; its keys in AWS_* variables.
+        ci: write files for GitHub Actions and GitLab that train and judge, as well; a project that
+            is there already gets these alone.
 
     Raises:
         Conflict: the folder is a project already.
@@ -80,6 +85,7 @@ def init(
         thrive init
         thrive init flights --source "data/*.parquet" --target late
         thrive init --clock replay --now 2013-05-01
+        thrive init --ci
         thrive init --database postgresql://thrive@db/ml --objects s3://ml/thrive
     """
     state = _clock_state(clock, now)
@@ -91,6 +97,8 @@ def init(
     place = (ctx.local_folder() / folder).resolve()
     contract = place / CONTRACT_FILE
     if contract.exists() and (place / FOLDER).exists():
+        if ci:
+            return _with_ci(place)
         raise Conflict(f"{place} is a project already.", "thrive status")
     if contract.exists() and any((name, source, owner, purpose, target)):
         raise Conflict(f"{contract} is written already.", "edit it, or write `thrive init` alone")
@@ -102,7 +110,14 @@ def init(
         )
         place.mkdir(parents=True, exist_ok=True)
         _write_new(contract, text)
-    return _with_home(ctx, place, state, database, objects)
+    begun = _with_home(ctx, place, state, database, objects)
+    return msgspec.structs.replace(begun, files=write_ci_files(place)) if ci else begun
+
+
+def _with_ci(place: Path) -> Begun:
+    name = load(place).contract.project.name or _name_of(place)
+    files = write_ci_files(place)
+    return Begun(project=name, folder=str(place), contract=CONTRACT_FILE, files=files)
 
 
 def _clock_state(mode: ClockMode, now: str) -> ClockState:

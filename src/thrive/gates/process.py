@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -42,6 +43,7 @@ class Worker:
 
     def __init__(self, words: str, log: Path) -> None:
         self._words = words
+        self._started = time.monotonic()
         ours, theirs = socket.socketpair()
         self._connection = ours
         with theirs, log.open("wb") as errors:
@@ -53,6 +55,11 @@ class Worker:
                 stderr=errors,
                 env={**os.environ, **THREAD_SETTINGS},
             )
+
+    @property
+    def age(self) -> float:
+        """Seconds since the process was started."""
+        return time.monotonic() - self._started
 
     def post(self, kind: str, **body: Any) -> None:
         """Send a question; its answer must be taken before the next is sent.

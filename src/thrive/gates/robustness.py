@@ -5,7 +5,17 @@ from typing import Any
 from thrive.domain.gate import Answer, CheckResult
 
 GROUP = "robustness"
-KINDS = ("missing values", "unseen categories", "out-of-range numbers", "column order")
+KINDS = (
+    "missing values",
+    "unseen categories",
+    "out-of-range numbers",
+    "wrong types",
+    "column order",
+    "row order",
+)
+ORDERS = frozenset({"column order", "row order"})
+JUMPY = 3.0
+"""Spreads of all answers that one row's answer may move by when its numbers hardly move."""
 
 
 def answers_result(failure: str, rows: int) -> CheckResult:
@@ -24,6 +34,23 @@ def strained_results(found: list[dict[str, Any]]) -> list[CheckResult]:
         found: plain values of `thrive.gates.strain.Strained`.
     """
     return [_kind_result(kind, [one for one in found if one["kind"] == kind]) for kind in KINDS]
+
+
+def noise_result(found: dict[str, Any]) -> CheckResult:
+    """Return what a little noise does to the answers; informs, and never blocks."""
+    steady = found["largest_in_spreads"] <= JUMPY
+    words = (
+        f"Numbers shaken by 1% of their spread move answers by {found['median']:.2g} in the "
+        f"median, {found['largest']:.2g} at the most ({found['largest_in_spreads']:.1f} spreads)."
+    )
+    return CheckResult(
+        check="noise",
+        group=GROUP,
+        answer=Answer.PASS if steady else Answer.CANNOT_TELL,
+        summary=words,
+        evidence=found,
+        advisory=True,
+    )
 
 
 def unclear_results(reason: str) -> list[CheckResult]:
@@ -56,5 +83,5 @@ def _kind_result(kind: str, tried: list[dict[str, Any]]) -> CheckResult:
         words = f"Refuses them with a message: {', '.join(sorted(failed))}."
     else:
         words = f"Answers them in {len(fields)} fields." if fields else "Answers as it should."
-        words = words if tried and (fields or kind == "column order") else "No field admits them."
+        words = words if tried and (fields or kind in ORDERS) else "No field admits them."
     return CheckResult(check=kind, group=GROUP, answer=answer, summary=words, evidence=evidence)

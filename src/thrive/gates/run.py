@@ -84,12 +84,17 @@ class _Run:
         """Return a worker's scores and measurements, or the reason why there are none."""
         try:
             loaded = worker.take(LOAD_S)
+            ready = worker.age
             self._ctx.progress(0.2, "predicting the evaluation rows")
             found = worker.ask("predict", PREDICT_S, table=str(self._table))
             scores = scores_in(found)
         except WorkerFailed as error:
             return {"scores": None, "reason": error.reason, "loaded": {}}
-        facts = {"load_seconds": loaded["seconds"], "predict_seconds": found["seconds"]}
+        facts = {
+            "cold_start_seconds": ready,
+            "load_seconds": loaded["seconds"],
+            "predict_seconds": found["seconds"],
+        }
         reason = "" if np.all(np.isfinite(scores)) else "answers NaN or infinity to some rows"
         return {"scores": None if reason else scores, "reason": reason, "loaded": facts}
 
@@ -201,7 +206,9 @@ class _Run:
         if reason:
             return robustness.unclear_results("It does not answer ordinary rows")
         try:
-            return robustness.strained_results(worker.ask("strain", STRAIN_S)["found"])
+            answered = worker.ask("strain", STRAIN_S)
+            noise = robustness.noise_result(answered["noise"])
+            return [*robustness.strained_results(answered["found"]), noise]
         except WorkerFailed as error:
             return robustness.answers_to_odd_rows_failed(error.reason)
 
@@ -224,11 +231,13 @@ class _Run:
 
     def _size(self, worker: Worker) -> dict[str, Any]:
         size = sum(entry.size for entry in self._manifest.files.values())
+        facts: dict[str, Any] = {"package_bytes": size}
         try:
-            memory = worker.ask("memory", LOAD_S)["memory"]
-        except WorkerFailed:
-            memory = None
-        return {"package_bytes": size, "peak_memory_bytes": memory}
+            facts["peak_memory_bytes"] = worker.ask("memory", LOAD_S)["memory"]
+            facts |= worker.ask("throughput", LOAD_S)
+        except WorkerFailed as error:
+            facts["not_measured"] = error.reason
+        return facts
 
 
 def _of(scores: Floats | None, keep: Any, classes: int) -> Floats | None:

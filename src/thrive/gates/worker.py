@@ -29,6 +29,7 @@ from thrive.packaging.signature import Columns, Scalar
 
 CHUNK_ROWS = 16_384
 TIMED_ROWS = 256
+BATCHES, BEST_OF = (1, 32, 1024), 3
 _END_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
@@ -73,7 +74,10 @@ class Session:
 
     def strain(self) -> dict[str, Any]:
         """Answer odd rows: see `thrive.gates.strain`."""
-        return {"found": strain.strained(self.predictor, self._columns)}
+        return {
+            "found": strain.strained(self.predictor, self._columns),
+            "noise": strain.sensitivity(self.predictor, self._columns),
+        }
 
     def time(self, rows: int, calls: int) -> dict[str, Any]:
         """Answer requests of some rows one after another; answers nanoseconds a call."""
@@ -88,6 +92,21 @@ class Session:
             predict(request)
             spent.append(clock() - started)
         return {"nanoseconds": spent}
+
+    def throughput(self) -> dict[str, Any]:
+        """Answer rows a second for batches of several sizes, the best of three."""
+        found: dict[str, float] = {}
+        for rows in BATCHES:
+            batch = rows_of(self._columns, 0, rows)
+            count = len(next(iter(batch.values())))
+            best = min(self._batch_seconds(batch) for _ in range(BEST_OF))
+            found[str(rows)] = count / best
+        return {"rows_a_second": found}
+
+    def _batch_seconds(self, batch: Columns) -> float:
+        started = time.perf_counter()
+        self.predictor.predict(batch)
+        return max(time.perf_counter() - started, 1e-9)
 
     def pin(self, core: int) -> dict[str, Any]:
         """Stay on one processor, so that two workers meet the same conditions."""
