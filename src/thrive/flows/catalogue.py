@@ -62,6 +62,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.tracking.operations",
     "thrive.tracking.why",
     "thrive.ui.operations",
+    "thrive.ui.report",
 )
 """Dotted names, sorted; a module that declares an operation stands here, held by a test."""
 

@@ -25,10 +25,6 @@ _ASKS: dict[str, tuple[str, str]] = {
         "Do scores mean the shares they say? Informs, and never blocks.",
         "calibrate the model on rows it was not trained on",
     ),
-    "leak": (
-        "Are rows it is judged on among those it was trained on?",
-        "split before anything is fitted; drop repeated rows",
-    ),
     "answers": (
         "Does it load in a fresh process and answer every row with a finite number?",
         "thrive models show says what it was packed with; pack it again",
@@ -46,8 +42,16 @@ _ASKS: dict[str, tuple[str, str]] = {
         "register it in a safe format, from a commit",
     ),
     "environment": (
-        "Is it written down with which packages it was made?",
-        "thrive run in an environment with a lock file",
+        "Is it written down with what it was made? Informs, and never blocks.",
+        "register it from a run, from a commit",
+    ),
+    "licence": (
+        "Are licence and retention of its data written? Informs, and never blocks.",
+        "write licence and retention of the data in thrive.toml",
+    ),
+    "noise": (
+        "Do answers hardly move when numbers hardly move? Informs, and never blocks.",
+        "look at the rows that jump; smoother features or fewer splits",
     ),
     "speed": (
         "Is it not slower than its rival, call by call in turns on one processor?",

@@ -1,5 +1,7 @@
 """What a gate run reads from the store: the version, its rival, its contract, its data."""
 
+from typing import Any
+
 import msgspec
 
 from thrive.contract.parse import ParsedContract, parse
@@ -11,7 +13,7 @@ from thrive.domain.model import ModelVersion
 from thrive.domain.reference import parse_reference
 from thrive.gates.case import Rival
 from thrive.operations import Context
-from thrive.store import datasets, gates, models, projects, releases
+from thrive.store import datasets, gates, models, projects, releases, runs
 from thrive.store.database import Tx
 
 REUSE = "test data reuse"
@@ -30,6 +32,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
         against: the version it is compared with, if any.
         parsed: the candidate's stored contract.
         upstream: the dataset versions it was trained on.
+        environment: with what its run was made, empty if that is not recorded.
         judged: packages of all candidates judged on this evaluation table.
         judged_rows: packages of the model's candidates, each with the digest of its rows.
     """
@@ -39,6 +42,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     against: ModelVersion | None
     parsed: ParsedContract | None
     upstream: dict[str, DatasetVersion | None]
+    environment: dict[str, Any]
     judged: set[str]
     judged_rows: set[tuple[str, str]]
 
@@ -71,6 +75,7 @@ def read_inputs(ctx: Context, reference: str, against: str) -> Inputs:
             dataset: _recorded(ctx, tx, dataset, digest)
             for dataset, digest in version.training.items()
         }
+        made = runs.get(tx, ctx.project_id, version.run_id) if version.run_id else None
         judged = gates.judged_on(tx, ctx.project_id, version.evaluation)
         earlier = gates.find_verdicts(tx, ctx.project_id, name, None, REMEMBERED)
     return Inputs(
@@ -79,6 +84,7 @@ def read_inputs(ctx: Context, reference: str, against: str) -> Inputs:
         against=other,
         parsed=parse(stored.text) if stored else None,
         upstream=upstream,
+        environment=made.environment if made else {},
         judged=judged,
         judged_rows={
             (verdict.candidate, rows) for verdict in earlier if (rows := _rows_judged(verdict))

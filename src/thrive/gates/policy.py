@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from thrive.contract.gaps import gaps_for_model
 from thrive.contract.parse import CONTRACT_FILE, ParsedContract
 from thrive.contract.schema import ModelTerms
@@ -91,6 +93,49 @@ def check_package(version: ModelVersion, manifest: PackageManifest) -> CheckResu
     elif not version.commit:
         words += " No commit is recorded: its code cannot be found again."
     return _result("package", Answer.PASS, words, evidence)
+
+
+def check_licence(version: ModelVersion, parsed: ParsedContract | None) -> CheckResult:
+    """Tell under which licence, and for how long, the data it was trained on is kept; informs."""
+    terms = parsed.contract.data if parsed else {}
+    known = {name: terms[name] for name in sorted(version.training) if name in terms}
+    evidence = {
+        name: {"licence": one.licence, "retention": one.retention} for name, one in known.items()
+    }
+    silent = [name for name in sorted(version.training) if not _is_said(evidence.get(name))]
+    if silent:
+        words = f"Licence or retention is not written: {', '.join(silent)}."
+    else:
+        told = (f"{name} {one.licence}, kept {one.retention}" for name, one in known.items())
+        words = f"{'; '.join(told) or 'No dataset is named'}."
+    answer = Answer.CANNOT_TELL if silent else Answer.PASS
+    found = _result("licence", answer, words, evidence)
+    return msgspec.structs.replace(found, advisory=True)
+
+
+def _is_said(terms: Mapping[str, str] | None) -> bool:
+    return terms is not None and all(terms.values())
+
+
+def check_environment(version: ModelVersion, environment: Mapping[str, Any]) -> CheckResult:
+    """Tell whether it is written down with what the version was made; informs."""
+    libraries = environment.get("libraries") or {}
+    evidence = {
+        "run": version.run_id,
+        "python": environment.get("python", ""),
+        "libraries": len(libraries),
+        "commit": version.commit,
+    }
+    if libraries and version.commit:
+        words = (
+            f"Made by Python {evidence['python']} with {len(libraries)} libraries, all recorded."
+        )
+        answer = Answer.PASS
+    else:
+        missing = "no commit" if libraries else "no list of its libraries"
+        words, answer = f"It could not be made again: {missing} is recorded.", Answer.CANNOT_TELL
+    found = _result("environment", answer, words, evidence)
+    return msgspec.structs.replace(found, advisory=True)
 
 
 def _result(check: str, answer: Answer, summary: str, evidence: Mapping[str, Any]) -> CheckResult:

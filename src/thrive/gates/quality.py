@@ -13,7 +13,7 @@ from thrive.gates.case import GateCase, clusters_of
 from thrive.gates.comparison import DRAWS, SEED, Comparison, compare, compare_rankings, too_small
 from thrive.gates.metric import NDCG, metric_of, pair_for
 from thrive.packaging.signature import OutputKind
-from thrive.statistics.metrics import Metric, ece
+from thrive.statistics.metrics import Metric, ece, score_bins
 from thrive.statistics.multiplicity import holm
 
 if TYPE_CHECKING:
@@ -265,6 +265,7 @@ def check_calibration(case: GateCase) -> CheckResult | None:
     own = ece(case.labels, case.candidate)
     evidence: dict[str, Any] = {"ece": own, "mean_score": float(case.candidate.mean())}
     evidence["share_positive"] = float(case.labels.mean())
+    evidence["bins"] = _calibration_bins(case)
     words = f"Expected calibration error {own:.4f}"
     if case.against is not None and case.other is not None:
         evidence["ece_rival"] = ece(case.labels, case.other)
@@ -277,6 +278,23 @@ def check_calibration(case: GateCase) -> CheckResult | None:
         evidence=evidence,
         advisory=True,
     )
+
+
+def _calibration_bins(case: GateCase) -> list[dict[str, float]]:
+    """Return, of each tenth of the scores that has rows, its rows, mean score and mean label."""
+    place = score_bins(case.candidate)
+    rows = np.bincount(place, minlength=10)
+    scores, labels = (
+        np.bincount(place, weights=each, minlength=10) for each in (case.candidate, case.labels)
+    )
+    return [
+        {
+            "rows": int(rows[at]),
+            "score": float(scores[at] / rows[at]),
+            "share": float(labels[at] / rows[at]),
+        }
+        for at in np.flatnonzero(rows)
+    ]
 
 
 def _unclear(check: str, why: str, evidence: dict[str, Any]) -> CheckResult:

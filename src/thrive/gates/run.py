@@ -197,6 +197,8 @@ class _Run:
             policy.check_contract(inputs.version, inputs.parsed),
             policy.check_data(inputs.version, inputs.parsed, inputs.upstream),
             policy.check_package(inputs.version, self._manifest),
+            policy.check_licence(inputs.version, inputs.parsed),
+            policy.check_environment(inputs.version, inputs.environment),
             *own_checks(case),
             _reuse(inputs, rows_digest(self._table)),
         ]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from thrive.domain.clock import ClockMode
+from thrive.gates.formats.wording import settles, worst_first
 from thrive.operations import Context
-from thrive.ui import charts, words
+from thrive.ui import charts, gate_charts, words
 from thrive.version import __version__
 
 if TYPE_CHECKING:
@@ -138,6 +139,10 @@ _FILTERS: dict[str, Callable[..., Any]] = {
 _GLOBALS: dict[str, Any] = {
     "icons": ICONS,
     "history": charts.history,
+    "intervals": gate_charts.intervals,
+    "calibration": gate_charts.calibration,
+    "settles": settles,
+    "worst_first": worst_first,
     "bars": charts.bars,
     "share_bar": charts.share_bar,
     "version": __version__,

@@ -21,6 +21,7 @@ from thrive.ui.pages import (
     run,
     runs,
     today,
+    verdict,
 )
 from thrive.ui.render import STATIC, Frame, frame_of, render
 
@@ -72,6 +73,7 @@ PAGES: tuple[PageRoute, ...] = (
         "dataset.html",
         lambda ctx, q: dataset.load(ctx, q["name"], q.get("version", "")),
     ),
+    _page("/gates/{id}", "verdict.html", lambda ctx, q: verdict.load(ctx, q["id"])),
     _page("/audit", "audit.html", lambda ctx, q: audit.load(ctx, q.get("before", ""))),
 )
 """Every page; navigation, tests and the browser walk this table."""

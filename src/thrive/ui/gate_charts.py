@@ -1,0 +1,129 @@
+"""Charts of a verdict as SVG: intervals against a limit, calibration; colours are the sheet's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from markupsafe import Markup, escape
+
+from thrive.ui.words import number
+
+WIDTH, ROW, LABELS, TOP, SIDE = 900, 22, 300, 8, 320
+MOST = 40
+"""Rows of a chart; the widest come first, the rest stand in the JSON."""
+
+
+class Interval(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a chart: an estimate between two bounds, and how it was judged."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    answer: str
+
+
+def intervals_of(evidence: Mapping[str, Any]) -> list[Interval]:
+    """Return what an evidence holds of slices, groups or latencies as lines of a chart."""
+    for name, label, value in (
+        ("slices", "slice", "gain"),
+        ("groups", "group", "gap"),
+        ("sizes", "rows", "ratio"),
+    ):
+        rows = evidence.get(name, [])
+        found = [
+            Interval(
+                label=f"{row[label]} rows" if label == "rows" else str(row[label]),
+                value=row[value],
+                low=row["low"],
+                high=row["high"],
+                answer=str(row.get("answer", "")),
+            )
+            for row in rows
+            if all(isinstance(row.get(key), int | float) for key in (value, "low", "high"))
+        ]
+        if found:
+            return found[:MOST]
+    return []
+
+
+def limits_of(evidence: Mapping[str, Any]) -> list[float]:
+    """Return where the limits of a chart stand."""
+    if "margin" in evidence and "slices" in evidence:
+        return [-evidence["margin"]]
+    limit = evidence.get("limit")
+    if not isinstance(limit, int | float):
+        return []
+    return [limit] if "sizes" in evidence else [-limit, limit]
+
+
+def intervals(evidence: Mapping[str, Any]) -> Markup:
+    """Draw the intervals of a check against its limits; nothing where there are none."""
+    rows, limits = intervals_of(evidence), limits_of(evidence)
+    if not rows:
+        return Markup("")
+    ends = [each for row in rows for each in (row.low, row.high)] + limits
+    neutral = 1.0 if "sizes" in evidence else 0.0
+    low, high = min(*ends, neutral), max(*ends, neutral)
+    scale = (WIDTH - LABELS - 30) / ((high - low) or 1.0)
+    height = TOP + ROW * len(rows) + 30
+
+    def x(value: float) -> float:
+        return LABELS + (value - low) * scale
+
+    body = "".join(_row(row, TOP + ROW * at + ROW / 2, x) for at, row in enumerate(rows))
+    end = height - 24
+    lines = [(neutral, "grid")] + [(each, "line limit") for each in limits]
+    body += "".join(
+        f'<line class="{kind}" x1="{x(at):.1f}" x2="{x(at):.1f}" y1="{TOP}" y2="{end}"/>'
+        + _axis(x(at), height - 8, number(at))
+        for at, kind in lines
+    )
+    return _chart("intervals against the limit", body, height)
+
+
+def _row(row: Interval, y: float, x: Any) -> str:
+    kind = row.answer.replace(" ", "-") or "measured"
+    said = f"{row.label}: {number(row.value)}, between {number(row.low)} and {number(row.high)}"
+    label = row.label if len(row.label) <= 44 else f"{row.label[:43]}…"
+    return (
+        f'<g class="interval {escape(kind)}"><title>{escape(said)}</title>'
+        f'<text class="axis" x="{LABELS - 10}" y="{y + 4:.1f}" text-anchor="end">'
+        f"{escape(label)}</text>"
+        f'<line x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<circle cx="{x(row.value):.1f}" cy="{y:.1f}" r="4"/></g>'
+    )
+
+
+def calibration(bins: Sequence[Mapping[str, float]]) -> Markup:
+    """Draw the share of positives over the mean score of each tenth: honest scores lie level."""
+    if not bins:
+        return Markup("")
+    left, size = 60, SIDE - 60
+    body = f'<line class="grid" x1="{left}" x2="{left + size}" y1="{TOP + size}" y2="{TOP}"/>'
+    for each in bins:
+        x, y = left + each["score"] * size, TOP + (1.0 - each["share"]) * size
+        score, share = number(each["score"]), number(each["share"])
+        said = f"{each['rows']:,} rows: score {score}, share {share}"
+        body += (
+            f'<g class="interval measured"><title>{escape(said)}</title>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5"/></g>'
+        )
+    for at in (0.0, 0.5, 1.0):
+        body += _axis(left + at * size, TOP + size + 18, f"{at:g}")
+        body += _axis(left - 8, TOP + (1.0 - at) * size + 4, f"{at:g}", "end")
+    body += _axis(left + size / 2, TOP + size + 36, "mean score")
+    return _chart("share of positives over mean score", body, SIDE + 20, SIDE + 40)
+
+
+def _axis(x: float, y: float, words: str, anchor: str = "middle") -> str:
+    return (
+        f'<text class="axis" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+    )
+
+
+def _chart(title: str, body: str, height: float, width: float = WIDTH) -> Markup:
+    return Markup(  # noqa: S704 - every word that comes from outside was escaped on its way in
+        f'<svg class="chart" role="img" aria-label="{escape(title)}" '
+        f'viewBox="0 0 {width:g} {height:g}" style="max-width:{width:g}px">{body}</svg>'
+    )
