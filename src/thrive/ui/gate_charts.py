@@ -113,7 +113,7 @@ def calibration(bins: Sequence[Mapping[str, float]]) -> Markup:
         body += _axis(left + at * size, TOP + size + 18, f"{at:g}")
         body += _axis(left - 8, TOP + (1.0 - at) * size + 4, f"{at:g}", "end")
     body += _axis(left + size / 2, TOP + size + 36, "mean score")
-    return _chart("share of positives over mean score", body, SIDE + 20, SIDE + 40)
+    return _chart("share of positives over mean score", body, SIDE + 20, "chart square", SIDE + 40)
 
 
 def _axis(x: float, y: float, words: str, anchor: str = "middle") -> str:
@@ -122,8 +122,10 @@ def _axis(x: float, y: float, words: str, anchor: str = "middle") -> str:
     )
 
 
-def _chart(title: str, body: str, height: float, width: float = WIDTH) -> Markup:
+def _chart(
+    title: str, body: str, height: float, kind: str = "chart", width: float = WIDTH
+) -> Markup:
     return Markup(  # noqa: S704 - every word that comes from outside was escaped on its way in
-        f'<svg class="chart" role="img" aria-label="{escape(title)}" '
-        f'viewBox="0 0 {width:g} {height:g}" style="max-width:{width:g}px">{body}</svg>'
+        f'<svg class="{kind}" role="img" aria-label="{escape(title)}" '
+        f'viewBox="0 0 {width:g} {height:g}">{body}</svg>'
     )

@@ -54,7 +54,7 @@ def as_html(found: Verdict) -> str:
 
 def _found(ctx: Context, verdict: str) -> Verdict:
     if is_id(verdict):
-        return page.load(ctx, verdict)
+        return page.load(ctx, verdict).verdict
     file = ctx.local_folder() / verdict
     if verdict.endswith(".json") or file.is_file():
         return read_gate_file(file).verdict

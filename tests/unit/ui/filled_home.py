@@ -491,6 +491,7 @@ class FilledHome:
         self._decide(old, START + 30 * DAY, worked=True)
         self._version(MODEL, 2, START + 31 * DAY)
         verdict = self._verdict(MODEL, 2, START + 32 * DAY, Answer.PASS, 1)
+        self.verdict_id = verdict
         self._approve(MODEL, 2, START + 32 * DAY)
         second = self._release(MODEL, 2, START + 33 * DAY, verdict, ReleaseState.DONE, 2)
         self._route(MODEL, [(1, 1.0), (2, 0.0)], START + 33 * DAY, "shadow", second)

@@ -50,6 +50,7 @@ def addresses(filled: FilledHome) -> list[str]:
     values = {
         "/models/{name}": MODEL,
         "/alerts/{id}": filled.alert_id,
+        "/gates/{id}": filled.verdict_id,
         "/releases/{id}": filled.held,
         "/runs/{id}": filled.run_id,
         "/data/{name}": "flights",

@@ -1,13 +1,22 @@
 """One verdict: every check with its evidence."""
 
+import msgspec
+
 from thrive.domain.errors import NotFound
 from thrive.domain.gate import Verdict
 from thrive.operations import Context
 from thrive.store import gates
 
 
-def load(ctx: Context, verdict_id: str) -> Verdict:
-    """Return a verdict.
+class VerdictPage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page shows."""
+
+    verdict: Verdict
+    now: int
+
+
+def load(ctx: Context, verdict_id: str) -> VerdictPage:
+    """Return the page of a verdict.
 
     Raises:
         NotFound: there is none of this id.
@@ -16,4 +25,4 @@ def load(ctx: Context, verdict_id: str) -> Verdict:
         found = gates.get_verdict(tx, ctx.project_id, verdict_id)
     if found is None:
         raise NotFound(f"There is no verdict {verdict_id}.", "thrive gates history MODEL")
-    return found
+    return VerdictPage(verdict=found, now=ctx.now())
