@@ -17,7 +17,8 @@ from thrive.store import gates
 
 
 def not_passed(verdict):
-    return {one.check: one.answer.value for one in verdict.results if one.answer is not Answer.PASS}
+    blocking = (one for one in verdict.results if not one.advisory)
+    return {one.check: one.answer.value for one in blocking if one.answer is not Answer.PASS}
 
 
 def result(verdict, check):
