@@ -187,11 +187,12 @@ def test_the_page_works_as_typed_and_its_unit_beside_it(team, tmp_path):
     assert process.returncode == 0
 
 
+@pytest.mark.full
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 @pytest.mark.parametrize("name", ["thrive-server.service", "thrive-serve.service"])
 def test_systemd_reads_the_units(name, tmp_path):
     text = (DEPLOY / name).read_text().replace("/opt/thrive/bin/thrive", sys.executable)
-    (tmp_path / name).write_text(text.replace("User=thrive", "User=nobody"))
+    (tmp_path / name).write_text(text.replace("User=thrive", "User=daemon"))
     found = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)],
         capture_output=True,
@@ -202,6 +203,7 @@ def test_systemd_reads_the_units(name, tmp_path):
     assert name not in found.stderr, found.stderr
 
 
+@pytest.mark.full
 def test_the_image_is_made_of_what_there_is():
     """No image is built here; its words are held against the files and extras they name."""
     text = (DEPLOY / "Containerfile").read_text()
