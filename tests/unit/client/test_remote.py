@@ -228,7 +228,7 @@ def job_invoker(home):
     operation = Operation(
         "things train", train, kind=Kind.JOB, role=ANYONE, writes=True, next_hint=""
     )
-    app = make_app(home, {"things train": operation, "jobs show": _jobs_show()})
+    app = make_app(home, {"things train": operation, **_about_jobs()})
     told = []
     with running(app) as url:
         invoker = RemoteInvoker(Transport(url, LOCAL_TOKEN), lambda *words: told.append(words))
@@ -238,10 +238,10 @@ def job_invoker(home):
         invoker.close()
 
 
-def _jobs_show():
+def _about_jobs():
     from thrive.flows.catalogue import Catalogue
 
-    return Catalogue()["jobs show"]
+    return {name: Catalogue()[name] for name in ("jobs show", "jobs output")}
 
 
 def work(home, state, **end):
