@@ -133,6 +133,7 @@ def flip(file: Path, at: int, bit: int) -> None:
     file.write_bytes(content)
 
 
+@pytest.mark.full
 def test_one_planted_bit_is_caught_and_the_first_step_named(ctx, tmp_path):
     file = tmp_path / "numbers"
     file.write_bytes(np.arange(1.0, 9.0).tobytes())

@@ -122,6 +122,7 @@ def _check_windows(records):
     assert days == per_day
 
 
+@pytest.mark.full
 def test_when_a_feed_goes_missing_the_answer_is_to_hold_not_to_retrain(story):
     story.release()
     story.serve()
@@ -145,6 +146,7 @@ def test_when_a_feed_goes_missing_the_answer_is_to_hold_not_to_retrain(story):
     assert again["finished"]
 
 
+@pytest.mark.full
 def test_when_the_labels_say_nothing_the_gate_stops_the_version(story, records):
     for path in sorted((story.folder / "data" / "flights").iterdir()):
         table = pl.read_csv(path, null_values="NA", infer_schema_length=None)
