@@ -164,13 +164,16 @@ def test_a_failed_run_goes_on_where_it_failed(ctx):
         run(ctx, "train.py:goes_on", config=ctx.local_folder() / "train.toml")
     failed = last(ctx)
     assert failed.state is RunState.FAILED
+    # How many of the siblings end before the failure stops them is a matter of the machine.
+    finished = {step.label for step in steps_of(ctx, failed.run_id) if step.state == "done"}
+    assert "square" in finished
     (ctx.local_folder() / "tries").write_text("")
     done = resume(ctx, failed.run_id)
     assert done.metrics == {"sum": 32.0, "first": 10.0, "names": 2.0}
     assert last(ctx).tags == {RESUMED: failed.run_id}
     executed = [step.label for step in steps_of(ctx, done.run_id) if not step.source]
     assert "even[2]" in executed
-    assert not {"square", "even[0]", "even[1]"} & set(executed)
+    assert not finished & set(executed)
     with pytest.raises(Refused, match="is done"):
         resume(ctx, done.run_id)
 
