@@ -33,6 +33,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate_schema.py --check
 	$(BIN)/python scripts/generate_command_table.py --check
 	$(BIN)/python scripts/generate_reference.py --check
 	$(BIN)/pyright

@@ -22,7 +22,7 @@ from thrive.store import audit, changes, projects
 from thrive.store.database import Database
 from thrive.store.home import create_home, open_home
 from thrive.store.lock import FileLock
-from thrive.store.migrations import HEAD, schema_of
+from thrive.store.migrations import HEAD, SCHEMA, schema_of, statements_of, upgrade
 from thrive.store.tables import metadata
 
 
@@ -33,6 +33,16 @@ def test_a_migrated_database_has_exactly_the_declared_tables(home):
     with home.read() as tx:
         difference = compare_metadata(MigrationContext.configure(tx), metadata)
     assert difference == []
+
+
+def test_a_new_home_is_what_all_steps_together_make(tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/db", FileLock(tmp_path / "lock"))
+    with database.write() as tx:
+        upgrade(tx)
+    with database.read() as tx:
+        assert statements_of(tx) == SCHEMA.read_text(), "python scripts/generate_schema.py"
+    assert schema_of(database) == HEAD
+    database.close()
 
 
 def test_the_newest_step_is_the_one_the_code_says():
