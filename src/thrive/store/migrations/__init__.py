@@ -89,14 +89,13 @@ def statements_of(tx: sa.Connection) -> str:
         "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND substr(name, 1, 7) <> 'sqlite_'"
         " ORDER BY rowid"
     )
-    made = [str(row[0]) for row in tx.exec_driver_sql(query)]
-    stamp = f"INSERT INTO alembic_version VALUES ('{HEAD}')"
-    return END.join([*made, stamp]) + END
+    return "".join(f"{row[0]}{END}" for row in tx.exec_driver_sql(query))
 
 
 def _create(tx: sa.Connection) -> None:
     for statement in SCHEMA.read_text().split(END)[:-1]:
         tx.exec_driver_sql(statement)
+    tx.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (HEAD,))
 
 
 def _copy(database: Database) -> Path:

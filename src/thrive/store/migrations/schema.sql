@@ -618,5 +618,3 @@ CREATE TABLE transcripts (
 	CONSTRAINT pk_transcripts PRIMARY KEY (project_id, job_id, seq)
 );
 
-INSERT INTO alembic_version VALUES ('0012');
-
