@@ -502,9 +502,9 @@ CREATE TABLE "runs" (
 	CONSTRAINT pk_runs PRIMARY KEY (project_id, run_id)
 );
 
-CREATE INDEX ix_runs_project_id_experiment_started_at ON runs (project_id, experiment, started_at);
-
 CREATE INDEX ix_runs_project_id_started_at ON runs (project_id, started_at);
+
+CREATE INDEX ix_runs_project_id_experiment_started_at ON runs (project_id, experiment, started_at);
 
 CREATE TABLE step_codes (
 	project_id VARCHAR(32) NOT NULL, 
