@@ -87,7 +87,7 @@ def statements_of(tx: sa.Connection) -> str:
     """Return what makes a SQLite database as it stands: `schema.sql` holds it for `HEAD`."""
     query = (
         "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND substr(name, 1, 7) <> 'sqlite_'"
-        " ORDER BY rowid"
+        " ORDER BY type DESC, name"
     )
     return "".join(f"{row[0]}{END}" for row in tx.exec_driver_sql(query))
 

@@ -28,8 +28,6 @@ CREATE TABLE alerts (
 	CONSTRAINT pk_alerts PRIMARY KEY (project_id, alert_id)
 );
 
-CREATE INDEX ix_alerts_project_id_state_opened_at ON alerts (project_id, state, opened_at);
-
 CREATE TABLE approvals (
 	project_id VARCHAR(32) NOT NULL, 
 	approval_id VARCHAR(32) NOT NULL, 
@@ -42,7 +40,16 @@ CREATE TABLE approvals (
 	CONSTRAINT pk_approvals PRIMARY KEY (project_id, approval_id)
 );
 
-CREATE INDEX ix_approvals_project_id_model_version ON approvals (project_id, model, version);
+CREATE TABLE "artifacts" (
+	project_id VARCHAR(32) NOT NULL, 
+	run_id VARCHAR(34) NOT NULL, 
+	name VARCHAR(250) NOT NULL, 
+	kind VARCHAR(40) NOT NULL, 
+	digest VARCHAR(64) DEFAULT ('') NOT NULL, 
+	size BIGINT NOT NULL, 
+	created_at BIGINT NOT NULL, 
+	CONSTRAINT pk_artifacts PRIMARY KEY (project_id, run_id, name)
+);
 
 CREATE TABLE audit (
 	project_id VARCHAR(32) NOT NULL, 
@@ -72,8 +79,6 @@ CREATE TABLE blob_references (
 	CONSTRAINT pk_blob_references PRIMARY KEY (project_id, digest, kind, id)
 );
 
-CREATE INDEX ix_blob_references_digest ON blob_references (digest);
-
 CREATE TABLE changes (
 	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	project_id VARCHAR(32) NOT NULL, 
@@ -81,7 +86,17 @@ CREATE TABLE changes (
 	id VARCHAR(300) NOT NULL
 );
 
-CREATE INDEX ix_changes_project_id_seq ON changes (project_id, seq);
+CREATE TABLE column_labels (
+	project_id VARCHAR(32) NOT NULL, 
+	dataset VARCHAR(64) NOT NULL, 
+	name VARCHAR(250) NOT NULL, 
+	dtype VARCHAR(200) NOT NULL, 
+	kind VARCHAR(200) NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	at BIGINT NOT NULL, 
+	reason TEXT DEFAULT '' NOT NULL, 
+	CONSTRAINT pk_column_labels PRIMARY KEY (project_id, dataset, name, dtype)
+);
 
 CREATE TABLE contracts (
 	project_id VARCHAR(32) NOT NULL, 
@@ -90,6 +105,27 @@ CREATE TABLE contracts (
 	"commit" TEXT DEFAULT '' NOT NULL, 
 	stored_at BIGINT NOT NULL, 
 	CONSTRAINT pk_contracts PRIMARY KEY (project_id, digest)
+);
+
+CREATE TABLE "dataset_versions" (
+	project_id VARCHAR(32) NOT NULL, 
+	dataset VARCHAR(64) NOT NULL, 
+	version BIGINT NOT NULL, 
+	digest VARCHAR(64) DEFAULT ('') NOT NULL, 
+	source TEXT DEFAULT ('') NOT NULL, 
+	rows BIGINT NOT NULL, 
+	size BIGINT NOT NULL, 
+	columns JSON NOT NULL, 
+	created_at BIGINT NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	profile JSON NOT NULL, 
+	checks JSON NOT NULL, 
+	trainable BOOLEAN NOT NULL, 
+	made_by VARCHAR(32), 
+	replay BOOLEAN NOT NULL, 
+	file_count BIGINT DEFAULT '0' NOT NULL, 
+	manifest VARCHAR(64) DEFAULT ('') NOT NULL, 
+	CONSTRAINT pk_dataset_versions PRIMARY KEY (project_id, dataset, version)
 );
 
 CREATE TABLE datasets (
@@ -115,7 +151,61 @@ CREATE TABLE decisions (
 	CONSTRAINT pk_decisions PRIMARY KEY (project_id, decision_id)
 );
 
-CREATE INDEX ix_decisions_project_id_alert_id ON decisions (project_id, alert_id);
+CREATE TABLE erasures (
+	project_id VARCHAR(32) NOT NULL, 
+	erasure_id VARCHAR(32) NOT NULL, 
+	state VARCHAR(12) NOT NULL, 
+	reason TEXT DEFAULT '' NOT NULL, 
+	legal_basis TEXT DEFAULT '' NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	salt TEXT DEFAULT '' NOT NULL, 
+	person VARCHAR(64) DEFAULT '' NOT NULL, 
+	scope JSON NOT NULL, 
+	counts JSON NOT NULL, 
+	removed JSON NOT NULL, 
+	"left" JSON NOT NULL, 
+	proof VARCHAR(64) DEFAULT '' NOT NULL, 
+	started_at BIGINT NOT NULL, 
+	ended_at BIGINT, 
+	CONSTRAINT pk_erasures PRIMARY KEY (project_id, erasure_id)
+);
+
+CREATE TABLE experiments (
+	project_id VARCHAR(32) NOT NULL, 
+	experiment_id BIGINT NOT NULL, 
+	name VARCHAR(500) NOT NULL, 
+	tags JSON NOT NULL, 
+	created_at BIGINT NOT NULL, 
+	updated_at BIGINT NOT NULL, 
+	deleted_at BIGINT, 
+	CONSTRAINT pk_experiments PRIMARY KEY (project_id, experiment_id), 
+	CONSTRAINT uq_experiments_project_id_name UNIQUE (project_id, name)
+);
+
+CREATE TABLE feature_views (
+	project_id VARCHAR(32) NOT NULL, 
+	name VARCHAR(64) NOT NULL, 
+	version BIGINT NOT NULL, 
+	digest VARCHAR(64) DEFAULT '' NOT NULL, 
+	definition JSON NOT NULL, 
+	keys JSON NOT NULL, 
+	columns JSON NOT NULL, 
+	created_at BIGINT NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	CONSTRAINT pk_feature_views PRIMARY KEY (project_id, name, version)
+);
+
+CREATE TABLE firings (
+	project_id VARCHAR(32) NOT NULL, 
+	firing_id VARCHAR(32) NOT NULL, 
+	schedule VARCHAR(200) NOT NULL, 
+	cause TEXT DEFAULT '' NOT NULL, 
+	fired_at BIGINT NOT NULL, 
+	by_hand BOOLEAN NOT NULL, 
+	job_id VARCHAR(32) NOT NULL, 
+	run_id VARCHAR(32) NOT NULL, 
+	CONSTRAINT pk_firings PRIMARY KEY (project_id, firing_id)
+);
 
 CREATE TABLE jobs (
 	project_id VARCHAR(32) NOT NULL, 
@@ -140,8 +230,6 @@ CREATE TABLE jobs (
 	CONSTRAINT uq_jobs_project_id_dedupe_key UNIQUE (project_id, dedupe_key)
 );
 
-CREATE INDEX ix_jobs_project_id_state_run_at ON jobs (project_id, state, run_at);
-
 CREATE TABLE leases (
 	project_id VARCHAR(32) NOT NULL, 
 	name VARCHAR(100) NOT NULL, 
@@ -149,259 +237,6 @@ CREATE TABLE leases (
 	fence BIGINT NOT NULL, 
 	until BIGINT NOT NULL, 
 	CONSTRAINT pk_leases PRIMARY KEY (project_id, name)
-);
-
-CREATE TABLE metric_chunks (
-	project_id VARCHAR(32) NOT NULL, 
-	run_id VARCHAR(32) NOT NULL, 
-	"key" VARCHAR(250) NOT NULL, 
-	seq BIGINT NOT NULL, 
-	points BIGINT NOT NULL, 
-	data BLOB NOT NULL, 
-	CONSTRAINT pk_metric_chunks PRIMARY KEY (project_id, run_id, "key", seq)
-);
-
-CREATE TABLE outcomes (
-	project_id VARCHAR(32) NOT NULL, 
-	prediction_id VARCHAR(32) NOT NULL, 
-	source VARCHAR(64) NOT NULL, 
-	revision BIGINT NOT NULL, 
-	value JSON, 
-	observed_at BIGINT NOT NULL, 
-	recorded_at BIGINT NOT NULL, 
-	reason TEXT DEFAULT '' NOT NULL, 
-	CONSTRAINT pk_outcomes PRIMARY KEY (project_id, prediction_id, source, revision)
-);
-
-CREATE INDEX ix_outcomes_project_id_recorded_at ON outcomes (project_id, recorded_at);
-
-CREATE TABLE projects (
-	project_id VARCHAR(32) NOT NULL, 
-	name VARCHAR(200) NOT NULL, 
-	clock_mode VARCHAR(8) NOT NULL, 
-	replay_now BIGINT NOT NULL, 
-	created_at BIGINT NOT NULL, 
-	CONSTRAINT pk_projects PRIMARY KEY (project_id), 
-	CONSTRAINT uq_projects_name UNIQUE (name)
-);
-
-CREATE TABLE releases (
-	project_id VARCHAR(32) NOT NULL, 
-	release_id VARCHAR(32) NOT NULL, 
-	model VARCHAR(200) NOT NULL, 
-	candidate BIGINT NOT NULL, 
-	production BIGINT, 
-	phases JSON NOT NULL, 
-	position BIGINT NOT NULL, 
-	state VARCHAR(12) NOT NULL, 
-	phase_started_at BIGINT NOT NULL, 
-	started_at BIGINT NOT NULL, 
-	actor VARCHAR(200) NOT NULL, 
-	verdict VARCHAR(200) NOT NULL, 
-	contract VARCHAR(64) DEFAULT '' NOT NULL, 
-	evidence JSON NOT NULL, 
-	reason TEXT DEFAULT '' NOT NULL, 
-	ended_at BIGINT, 
-	replay BOOLEAN NOT NULL, 
-	CONSTRAINT pk_releases PRIMARY KEY (project_id, release_id)
-);
-
-CREATE INDEX ix_releases_project_id_model_started_at ON releases (project_id, model, started_at);
-
-CREATE TABLE routing (
-	project_id VARCHAR(32) NOT NULL, 
-	model VARCHAR(64) NOT NULL, 
-	revision BIGINT NOT NULL, 
-	variants JSON NOT NULL, 
-	fallback JSON, 
-	salt VARCHAR(200) NOT NULL, 
-	at BIGINT NOT NULL, 
-	reason TEXT DEFAULT '' NOT NULL, 
-	actor VARCHAR(200) NOT NULL, 
-	release_id VARCHAR(32), 
-	CONSTRAINT pk_routing PRIMARY KEY (project_id, model, revision)
-);
-
-CREATE TABLE sealed_logs (
-	project_id VARCHAR(32) NOT NULL, 
-	host VARCHAR(100) NOT NULL, 
-	worker BIGINT NOT NULL, 
-	segment BIGINT NOT NULL, 
-	from_offset BIGINT NOT NULL, 
-	to_offset BIGINT NOT NULL, 
-	digest VARCHAR(64) DEFAULT '' NOT NULL, 
-	rows BIGINT NOT NULL, 
-	min_time BIGINT NOT NULL, 
-	max_time BIGINT NOT NULL, 
-	sealed_at BIGINT NOT NULL, 
-	dropped BIGINT NOT NULL, 
-	first_id VARCHAR(200) NOT NULL, 
-	last_id VARCHAR(200) NOT NULL, 
-	final BOOLEAN NOT NULL, 
-	CONSTRAINT pk_sealed_logs PRIMARY KEY (project_id, host, worker, segment, from_offset)
-);
-
-CREATE INDEX ix_sealed_logs_project_id_max_time ON sealed_logs (project_id, max_time);
-
-CREATE TABLE serving_hosts (
-	project_id VARCHAR(32) NOT NULL, 
-	agent_id VARCHAR(32) NOT NULL, 
-	host VARCHAR(200) NOT NULL, 
-	url VARCHAR(200) NOT NULL, 
-	revision BIGINT NOT NULL, 
-	seen_at BIGINT NOT NULL, 
-	answered BIGINT NOT NULL, 
-	failed BIGINT NOT NULL, 
-	dropped BIGINT NOT NULL, 
-	CONSTRAINT pk_serving_hosts PRIMARY KEY (project_id, agent_id)
-);
-
-CREATE TABLE steps (
-	project_id VARCHAR(32) NOT NULL, 
-	run_id VARCHAR(32) NOT NULL, 
-	position BIGINT NOT NULL, 
-	name VARCHAR(200) NOT NULL, 
-	state VARCHAR(12) NOT NULL, 
-	started_at BIGINT NOT NULL, 
-	ended_at BIGINT, 
-	seed BIGINT NOT NULL, 
-	outputs JSON NOT NULL, 
-	error TEXT DEFAULT '' NOT NULL, "index" BIGINT, "key" VARCHAR(64) DEFAULT '' NOT NULL, code VARCHAR(64) DEFAULT '' NOT NULL, inputs JSON, result JSON, effects JSON, source TEXT DEFAULT '' NOT NULL, note TEXT DEFAULT '' NOT NULL, attempts BIGINT, cpu BIGINT, peak BIGINT, 
-	CONSTRAINT pk_steps PRIMARY KEY (project_id, run_id, position)
-);
-
-CREATE TABLE team_contacts (
-	project_id VARCHAR(32) NOT NULL, 
-	team VARCHAR(64) NOT NULL, 
-	channel VARCHAR(300) NOT NULL, 
-	arrived_at BIGINT NOT NULL, 
-	CONSTRAINT pk_team_contacts PRIMARY KEY (project_id, team, channel)
-);
-
-CREATE TABLE tokens (
-	project_id VARCHAR(32) NOT NULL, 
-	token_id VARCHAR(32) NOT NULL, 
-	name VARCHAR(200) NOT NULL, 
-	roles JSON NOT NULL, 
-	digest VARCHAR(64) DEFAULT '' NOT NULL, 
-	created_at BIGINT NOT NULL, 
-	expires_at BIGINT, 
-	revoked_at BIGINT, 
-	CONSTRAINT pk_tokens PRIMARY KEY (project_id, token_id)
-);
-
-CREATE INDEX ix_tokens_token_id ON tokens (token_id);
-
-CREATE TABLE uses (
-	project_id VARCHAR(32) NOT NULL, 
-	run_id VARCHAR(32) NOT NULL, 
-	direction VARCHAR(3) NOT NULL, 
-	kind VARCHAR(40) NOT NULL, 
-	name VARCHAR(200) NOT NULL, 
-	digest VARCHAR(64) NOT NULL, 
-	version BIGINT, columns JSON, 
-	CONSTRAINT pk_uses PRIMARY KEY (project_id, run_id, direction, kind, name, digest)
-);
-
-CREATE INDEX ix_uses_project_id_digest ON uses (project_id, digest);
-
-CREATE TABLE verdicts (
-	project_id VARCHAR(32) NOT NULL, 
-	verdict_id VARCHAR(32) NOT NULL, 
-	model VARCHAR(200) NOT NULL, 
-	version BIGINT NOT NULL, 
-	against BIGINT, 
-	baseline VARCHAR(200) NOT NULL, 
-	answer VARCHAR(12) NOT NULL, 
-	results JSON NOT NULL, 
-	candidate VARCHAR(64) DEFAULT '' NOT NULL, 
-	production VARCHAR(64) DEFAULT '' NOT NULL, 
-	test_data VARCHAR(64) DEFAULT '' NOT NULL, 
-	contract VARCHAR(64) DEFAULT '' NOT NULL, 
-	record VARCHAR(64) DEFAULT '' NOT NULL, 
-	created_at BIGINT NOT NULL, 
-	actor VARCHAR(200) NOT NULL, 
-	replay BOOLEAN NOT NULL, measured VARCHAR(64) DEFAULT '' NOT NULL, signed_by VARCHAR(64) DEFAULT '' NOT NULL, signature TEXT DEFAULT '' NOT NULL, 
-	CONSTRAINT pk_verdicts PRIMARY KEY (project_id, verdict_id)
-);
-
-CREATE INDEX ix_verdicts_project_id_model_version ON verdicts (project_id, model, version);
-
-CREATE TABLE windows (
-	project_id VARCHAR(32) NOT NULL, 
-	model VARCHAR(64) NOT NULL, 
-	version BIGINT NOT NULL, 
-	start BIGINT NOT NULL, 
-	revision BIGINT NOT NULL, 
-	"end" BIGINT NOT NULL, 
-	rows BIGINT NOT NULL, 
-	outcomes BIGINT NOT NULL, 
-	findings JSON NOT NULL, 
-	sketches VARCHAR(64) DEFAULT '' NOT NULL, 
-	closed_at BIGINT NOT NULL, 
-	replay BOOLEAN NOT NULL, 
-	CONSTRAINT pk_windows PRIMARY KEY (project_id, model, version, start, revision)
-);
-
-CREATE TABLE column_labels (
-	project_id VARCHAR(32) NOT NULL, 
-	dataset VARCHAR(64) NOT NULL, 
-	name VARCHAR(250) NOT NULL, 
-	dtype VARCHAR(200) NOT NULL, 
-	kind VARCHAR(200) NOT NULL, 
-	actor VARCHAR(200) NOT NULL, 
-	at BIGINT NOT NULL, 
-	reason TEXT DEFAULT '' NOT NULL, 
-	CONSTRAINT pk_column_labels PRIMARY KEY (project_id, dataset, name, dtype)
-);
-
-CREATE TABLE source_states (
-	project_id VARCHAR(32) NOT NULL, 
-	dataset VARCHAR(64) NOT NULL, 
-	source TEXT DEFAULT '' NOT NULL, 
-	read_at BIGINT NOT NULL, 
-	mark TEXT DEFAULT '' NOT NULL, 
-	problem TEXT DEFAULT '' NOT NULL, 
-	CONSTRAINT pk_source_states PRIMARY KEY (project_id, dataset)
-);
-
-CREATE TABLE feature_views (
-	project_id VARCHAR(32) NOT NULL, 
-	name VARCHAR(64) NOT NULL, 
-	version BIGINT NOT NULL, 
-	digest VARCHAR(64) DEFAULT '' NOT NULL, 
-	definition JSON NOT NULL, 
-	keys JSON NOT NULL, 
-	columns JSON NOT NULL, 
-	created_at BIGINT NOT NULL, 
-	actor VARCHAR(200) NOT NULL, 
-	CONSTRAINT pk_feature_views PRIMARY KEY (project_id, name, version)
-);
-
-CREATE TABLE materializations (
-	project_id VARCHAR(32) NOT NULL, 
-	"view" VARCHAR(64) NOT NULL, 
-	digest VARCHAR(64) NOT NULL, 
-	sources JSON NOT NULL, 
-	until BIGINT NOT NULL, 
-	complete BOOLEAN NOT NULL, 
-	rows BIGINT NOT NULL, 
-	changed BIGINT NOT NULL, 
-	newest BIGINT, 
-	at BIGINT NOT NULL, told_late BIGINT, 
-	CONSTRAINT pk_materializations PRIMARY KEY (project_id, "view", digest)
-);
-
-CREATE TABLE experiments (
-	project_id VARCHAR(32) NOT NULL, 
-	experiment_id BIGINT NOT NULL, 
-	name VARCHAR(500) NOT NULL, 
-	tags JSON NOT NULL, 
-	created_at BIGINT NOT NULL, 
-	updated_at BIGINT NOT NULL, 
-	deleted_at BIGINT, 
-	CONSTRAINT pk_experiments PRIMARY KEY (project_id, experiment_id), 
-	CONSTRAINT uq_experiments_project_id_name UNIQUE (project_id, name)
 );
 
 CREATE TABLE logged_models (
@@ -422,7 +257,29 @@ CREATE TABLE logged_models (
 	CONSTRAINT pk_logged_models PRIMARY KEY (project_id, model_id)
 );
 
-CREATE INDEX ix_logged_models_project_id_experiment_id ON logged_models (project_id, experiment_id);
+CREATE TABLE materializations (
+	project_id VARCHAR(32) NOT NULL, 
+	"view" VARCHAR(64) NOT NULL, 
+	digest VARCHAR(64) NOT NULL, 
+	sources JSON NOT NULL, 
+	until BIGINT NOT NULL, 
+	complete BOOLEAN NOT NULL, 
+	rows BIGINT NOT NULL, 
+	changed BIGINT NOT NULL, 
+	newest BIGINT, 
+	at BIGINT NOT NULL, told_late BIGINT, 
+	CONSTRAINT pk_materializations PRIMARY KEY (project_id, "view", digest)
+);
+
+CREATE TABLE metric_chunks (
+	project_id VARCHAR(32) NOT NULL, 
+	run_id VARCHAR(32) NOT NULL, 
+	"key" VARCHAR(250) NOT NULL, 
+	seq BIGINT NOT NULL, 
+	points BIGINT NOT NULL, 
+	data BLOB NOT NULL, 
+	CONSTRAINT pk_metric_chunks PRIMARY KEY (project_id, run_id, "key", seq)
+);
 
 CREATE TABLE "model_versions" (
 	project_id VARCHAR(32) NOT NULL, 
@@ -465,15 +322,61 @@ CREATE TABLE "models" (
 	CONSTRAINT pk_models PRIMARY KEY (project_id, name)
 );
 
-CREATE TABLE "artifacts" (
+CREATE TABLE outcomes (
 	project_id VARCHAR(32) NOT NULL, 
-	run_id VARCHAR(34) NOT NULL, 
-	name VARCHAR(250) NOT NULL, 
-	kind VARCHAR(40) NOT NULL, 
-	digest VARCHAR(64) DEFAULT ('') NOT NULL, 
-	size BIGINT NOT NULL, 
+	prediction_id VARCHAR(32) NOT NULL, 
+	source VARCHAR(64) NOT NULL, 
+	revision BIGINT NOT NULL, 
+	value JSON, 
+	observed_at BIGINT NOT NULL, 
+	recorded_at BIGINT NOT NULL, 
+	reason TEXT DEFAULT '' NOT NULL, 
+	CONSTRAINT pk_outcomes PRIMARY KEY (project_id, prediction_id, source, revision)
+);
+
+CREATE TABLE projects (
+	project_id VARCHAR(32) NOT NULL, 
+	name VARCHAR(200) NOT NULL, 
+	clock_mode VARCHAR(8) NOT NULL, 
+	replay_now BIGINT NOT NULL, 
 	created_at BIGINT NOT NULL, 
-	CONSTRAINT pk_artifacts PRIMARY KEY (project_id, run_id, name)
+	CONSTRAINT pk_projects PRIMARY KEY (project_id), 
+	CONSTRAINT uq_projects_name UNIQUE (name)
+);
+
+CREATE TABLE releases (
+	project_id VARCHAR(32) NOT NULL, 
+	release_id VARCHAR(32) NOT NULL, 
+	model VARCHAR(200) NOT NULL, 
+	candidate BIGINT NOT NULL, 
+	production BIGINT, 
+	phases JSON NOT NULL, 
+	position BIGINT NOT NULL, 
+	state VARCHAR(12) NOT NULL, 
+	phase_started_at BIGINT NOT NULL, 
+	started_at BIGINT NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	verdict VARCHAR(200) NOT NULL, 
+	contract VARCHAR(64) DEFAULT '' NOT NULL, 
+	evidence JSON NOT NULL, 
+	reason TEXT DEFAULT '' NOT NULL, 
+	ended_at BIGINT, 
+	replay BOOLEAN NOT NULL, 
+	CONSTRAINT pk_releases PRIMARY KEY (project_id, release_id)
+);
+
+CREATE TABLE routing (
+	project_id VARCHAR(32) NOT NULL, 
+	model VARCHAR(64) NOT NULL, 
+	revision BIGINT NOT NULL, 
+	variants JSON NOT NULL, 
+	fallback JSON, 
+	salt VARCHAR(200) NOT NULL, 
+	at BIGINT NOT NULL, 
+	reason TEXT DEFAULT '' NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	release_id VARCHAR(32), 
+	CONSTRAINT pk_routing PRIMARY KEY (project_id, model, revision)
 );
 
 CREATE TABLE "runs" (
@@ -502,90 +405,6 @@ CREATE TABLE "runs" (
 	CONSTRAINT pk_runs PRIMARY KEY (project_id, run_id)
 );
 
-CREATE INDEX ix_runs_project_id_started_at ON runs (project_id, started_at);
-
-CREATE INDEX ix_runs_project_id_experiment_started_at ON runs (project_id, experiment, started_at);
-
-CREATE TABLE step_codes (
-	project_id VARCHAR(32) NOT NULL, 
-	digest VARCHAR(64) NOT NULL, 
-	parts JSON NOT NULL, 
-	libraries JSON NOT NULL, 
-	CONSTRAINT pk_step_codes PRIMARY KEY (project_id, digest)
-);
-
-CREATE INDEX ix_steps_project_id_key ON steps (project_id, "key");
-
-CREATE TABLE "dataset_versions" (
-	project_id VARCHAR(32) NOT NULL, 
-	dataset VARCHAR(64) NOT NULL, 
-	version BIGINT NOT NULL, 
-	digest VARCHAR(64) DEFAULT ('') NOT NULL, 
-	source TEXT DEFAULT ('') NOT NULL, 
-	rows BIGINT NOT NULL, 
-	size BIGINT NOT NULL, 
-	columns JSON NOT NULL, 
-	created_at BIGINT NOT NULL, 
-	actor VARCHAR(200) NOT NULL, 
-	profile JSON NOT NULL, 
-	checks JSON NOT NULL, 
-	trainable BOOLEAN NOT NULL, 
-	made_by VARCHAR(32), 
-	replay BOOLEAN NOT NULL, 
-	file_count BIGINT DEFAULT '0' NOT NULL, 
-	manifest VARCHAR(64) DEFAULT ('') NOT NULL, 
-	CONSTRAINT pk_dataset_versions PRIMARY KEY (project_id, dataset, version)
-);
-
-CREATE INDEX ix_dataset_versions_project_id_digest ON dataset_versions (project_id, digest);
-
-CREATE TABLE erasures (
-	project_id VARCHAR(32) NOT NULL, 
-	erasure_id VARCHAR(32) NOT NULL, 
-	state VARCHAR(12) NOT NULL, 
-	reason TEXT DEFAULT '' NOT NULL, 
-	legal_basis TEXT DEFAULT '' NOT NULL, 
-	actor VARCHAR(200) NOT NULL, 
-	salt TEXT DEFAULT '' NOT NULL, 
-	person VARCHAR(64) DEFAULT '' NOT NULL, 
-	scope JSON NOT NULL, 
-	counts JSON NOT NULL, 
-	removed JSON NOT NULL, 
-	"left" JSON NOT NULL, 
-	proof VARCHAR(64) DEFAULT '' NOT NULL, 
-	started_at BIGINT NOT NULL, 
-	ended_at BIGINT, 
-	CONSTRAINT pk_erasures PRIMARY KEY (project_id, erasure_id)
-);
-
-CREATE TABLE tombstones (
-	project_id VARCHAR(32) NOT NULL, 
-	digest VARCHAR(64) NOT NULL, 
-	kind VARCHAR(40) NOT NULL, 
-	subject VARCHAR(300) NOT NULL, 
-	replaced_by VARCHAR(64) DEFAULT '' NOT NULL, 
-	erasure_id VARCHAR(32) NOT NULL, 
-	erased_at BIGINT NOT NULL, 
-	reason TEXT DEFAULT '' NOT NULL, 
-	CONSTRAINT pk_tombstones PRIMARY KEY (project_id, digest)
-);
-
-CREATE INDEX ix_tombstones_project_id_replaced_by ON tombstones (project_id, replaced_by);
-
-CREATE TABLE firings (
-	project_id VARCHAR(32) NOT NULL, 
-	firing_id VARCHAR(32) NOT NULL, 
-	schedule VARCHAR(200) NOT NULL, 
-	cause TEXT DEFAULT '' NOT NULL, 
-	fired_at BIGINT NOT NULL, 
-	by_hand BOOLEAN NOT NULL, 
-	job_id VARCHAR(32) NOT NULL, 
-	run_id VARCHAR(32) NOT NULL, 
-	CONSTRAINT pk_firings PRIMARY KEY (project_id, firing_id)
-);
-
-CREATE INDEX ix_firings_project_id_schedule_fired_at ON firings (project_id, schedule, fired_at);
-
 CREATE TABLE schedules (
 	project_id VARCHAR(32) NOT NULL, 
 	name VARCHAR(200) NOT NULL, 
@@ -609,6 +428,102 @@ CREATE TABLE schedules (
 	CONSTRAINT pk_schedules PRIMARY KEY (project_id, name)
 );
 
+CREATE TABLE sealed_logs (
+	project_id VARCHAR(32) NOT NULL, 
+	host VARCHAR(100) NOT NULL, 
+	worker BIGINT NOT NULL, 
+	segment BIGINT NOT NULL, 
+	from_offset BIGINT NOT NULL, 
+	to_offset BIGINT NOT NULL, 
+	digest VARCHAR(64) DEFAULT '' NOT NULL, 
+	rows BIGINT NOT NULL, 
+	min_time BIGINT NOT NULL, 
+	max_time BIGINT NOT NULL, 
+	sealed_at BIGINT NOT NULL, 
+	dropped BIGINT NOT NULL, 
+	first_id VARCHAR(200) NOT NULL, 
+	last_id VARCHAR(200) NOT NULL, 
+	final BOOLEAN NOT NULL, 
+	CONSTRAINT pk_sealed_logs PRIMARY KEY (project_id, host, worker, segment, from_offset)
+);
+
+CREATE TABLE serving_hosts (
+	project_id VARCHAR(32) NOT NULL, 
+	agent_id VARCHAR(32) NOT NULL, 
+	host VARCHAR(200) NOT NULL, 
+	url VARCHAR(200) NOT NULL, 
+	revision BIGINT NOT NULL, 
+	seen_at BIGINT NOT NULL, 
+	answered BIGINT NOT NULL, 
+	failed BIGINT NOT NULL, 
+	dropped BIGINT NOT NULL, 
+	CONSTRAINT pk_serving_hosts PRIMARY KEY (project_id, agent_id)
+);
+
+CREATE TABLE source_states (
+	project_id VARCHAR(32) NOT NULL, 
+	dataset VARCHAR(64) NOT NULL, 
+	source TEXT DEFAULT '' NOT NULL, 
+	read_at BIGINT NOT NULL, 
+	mark TEXT DEFAULT '' NOT NULL, 
+	problem TEXT DEFAULT '' NOT NULL, 
+	CONSTRAINT pk_source_states PRIMARY KEY (project_id, dataset)
+);
+
+CREATE TABLE step_codes (
+	project_id VARCHAR(32) NOT NULL, 
+	digest VARCHAR(64) NOT NULL, 
+	parts JSON NOT NULL, 
+	libraries JSON NOT NULL, 
+	CONSTRAINT pk_step_codes PRIMARY KEY (project_id, digest)
+);
+
+CREATE TABLE steps (
+	project_id VARCHAR(32) NOT NULL, 
+	run_id VARCHAR(32) NOT NULL, 
+	position BIGINT NOT NULL, 
+	name VARCHAR(200) NOT NULL, 
+	state VARCHAR(12) NOT NULL, 
+	started_at BIGINT NOT NULL, 
+	ended_at BIGINT, 
+	seed BIGINT NOT NULL, 
+	outputs JSON NOT NULL, 
+	error TEXT DEFAULT '' NOT NULL, "index" BIGINT, "key" VARCHAR(64) DEFAULT '' NOT NULL, code VARCHAR(64) DEFAULT '' NOT NULL, inputs JSON, result JSON, effects JSON, source TEXT DEFAULT '' NOT NULL, note TEXT DEFAULT '' NOT NULL, attempts BIGINT, cpu BIGINT, peak BIGINT, 
+	CONSTRAINT pk_steps PRIMARY KEY (project_id, run_id, position)
+);
+
+CREATE TABLE team_contacts (
+	project_id VARCHAR(32) NOT NULL, 
+	team VARCHAR(64) NOT NULL, 
+	channel VARCHAR(300) NOT NULL, 
+	arrived_at BIGINT NOT NULL, 
+	CONSTRAINT pk_team_contacts PRIMARY KEY (project_id, team, channel)
+);
+
+CREATE TABLE tokens (
+	project_id VARCHAR(32) NOT NULL, 
+	token_id VARCHAR(32) NOT NULL, 
+	name VARCHAR(200) NOT NULL, 
+	roles JSON NOT NULL, 
+	digest VARCHAR(64) DEFAULT '' NOT NULL, 
+	created_at BIGINT NOT NULL, 
+	expires_at BIGINT, 
+	revoked_at BIGINT, 
+	CONSTRAINT pk_tokens PRIMARY KEY (project_id, token_id)
+);
+
+CREATE TABLE tombstones (
+	project_id VARCHAR(32) NOT NULL, 
+	digest VARCHAR(64) NOT NULL, 
+	kind VARCHAR(40) NOT NULL, 
+	subject VARCHAR(300) NOT NULL, 
+	replaced_by VARCHAR(64) DEFAULT '' NOT NULL, 
+	erasure_id VARCHAR(32) NOT NULL, 
+	erased_at BIGINT NOT NULL, 
+	reason TEXT DEFAULT '' NOT NULL, 
+	CONSTRAINT pk_tombstones PRIMARY KEY (project_id, digest)
+);
+
 CREATE TABLE transcripts (
 	project_id VARCHAR(32) NOT NULL, 
 	job_id VARCHAR(32) NOT NULL, 
@@ -617,4 +532,89 @@ CREATE TABLE transcripts (
 	text TEXT DEFAULT '' NOT NULL, 
 	CONSTRAINT pk_transcripts PRIMARY KEY (project_id, job_id, seq)
 );
+
+CREATE TABLE uses (
+	project_id VARCHAR(32) NOT NULL, 
+	run_id VARCHAR(32) NOT NULL, 
+	direction VARCHAR(3) NOT NULL, 
+	kind VARCHAR(40) NOT NULL, 
+	name VARCHAR(200) NOT NULL, 
+	digest VARCHAR(64) NOT NULL, 
+	version BIGINT, columns JSON, 
+	CONSTRAINT pk_uses PRIMARY KEY (project_id, run_id, direction, kind, name, digest)
+);
+
+CREATE TABLE verdicts (
+	project_id VARCHAR(32) NOT NULL, 
+	verdict_id VARCHAR(32) NOT NULL, 
+	model VARCHAR(200) NOT NULL, 
+	version BIGINT NOT NULL, 
+	against BIGINT, 
+	baseline VARCHAR(200) NOT NULL, 
+	answer VARCHAR(12) NOT NULL, 
+	results JSON NOT NULL, 
+	candidate VARCHAR(64) DEFAULT '' NOT NULL, 
+	production VARCHAR(64) DEFAULT '' NOT NULL, 
+	test_data VARCHAR(64) DEFAULT '' NOT NULL, 
+	contract VARCHAR(64) DEFAULT '' NOT NULL, 
+	record VARCHAR(64) DEFAULT '' NOT NULL, 
+	created_at BIGINT NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	replay BOOLEAN NOT NULL, measured VARCHAR(64) DEFAULT '' NOT NULL, signed_by VARCHAR(64) DEFAULT '' NOT NULL, signature TEXT DEFAULT '' NOT NULL, 
+	CONSTRAINT pk_verdicts PRIMARY KEY (project_id, verdict_id)
+);
+
+CREATE TABLE windows (
+	project_id VARCHAR(32) NOT NULL, 
+	model VARCHAR(64) NOT NULL, 
+	version BIGINT NOT NULL, 
+	start BIGINT NOT NULL, 
+	revision BIGINT NOT NULL, 
+	"end" BIGINT NOT NULL, 
+	rows BIGINT NOT NULL, 
+	outcomes BIGINT NOT NULL, 
+	findings JSON NOT NULL, 
+	sketches VARCHAR(64) DEFAULT '' NOT NULL, 
+	closed_at BIGINT NOT NULL, 
+	replay BOOLEAN NOT NULL, 
+	CONSTRAINT pk_windows PRIMARY KEY (project_id, model, version, start, revision)
+);
+
+CREATE INDEX ix_alerts_project_id_state_opened_at ON alerts (project_id, state, opened_at);
+
+CREATE INDEX ix_approvals_project_id_model_version ON approvals (project_id, model, version);
+
+CREATE INDEX ix_blob_references_digest ON blob_references (digest);
+
+CREATE INDEX ix_changes_project_id_seq ON changes (project_id, seq);
+
+CREATE INDEX ix_dataset_versions_project_id_digest ON dataset_versions (project_id, digest);
+
+CREATE INDEX ix_decisions_project_id_alert_id ON decisions (project_id, alert_id);
+
+CREATE INDEX ix_firings_project_id_schedule_fired_at ON firings (project_id, schedule, fired_at);
+
+CREATE INDEX ix_jobs_project_id_state_run_at ON jobs (project_id, state, run_at);
+
+CREATE INDEX ix_logged_models_project_id_experiment_id ON logged_models (project_id, experiment_id);
+
+CREATE INDEX ix_outcomes_project_id_recorded_at ON outcomes (project_id, recorded_at);
+
+CREATE INDEX ix_releases_project_id_model_started_at ON releases (project_id, model, started_at);
+
+CREATE INDEX ix_runs_project_id_experiment_started_at ON runs (project_id, experiment, started_at);
+
+CREATE INDEX ix_runs_project_id_started_at ON runs (project_id, started_at);
+
+CREATE INDEX ix_sealed_logs_project_id_max_time ON sealed_logs (project_id, max_time);
+
+CREATE INDEX ix_steps_project_id_key ON steps (project_id, "key");
+
+CREATE INDEX ix_tokens_token_id ON tokens (token_id);
+
+CREATE INDEX ix_tombstones_project_id_replaced_by ON tombstones (project_id, replaced_by);
+
+CREATE INDEX ix_uses_project_id_digest ON uses (project_id, digest);
+
+CREATE INDEX ix_verdicts_project_id_model_version ON verdicts (project_id, model, version);
 
