@@ -96,7 +96,10 @@ def _with_choices(annotation: Any) -> Any:
 
 
 def _with_params(operation: Operation, words: list[str]) -> list[str]:
-    """Turn options that an operation with `params` does not know into `name=value`."""
+    """Put options that an operation with `params` does not know after `--`, as they were typed.
+
+    So is everything that stands after a `--` already.
+    """
     places = [parameter for parameter in operation.parameters if parameter.positional]
     if not places or places[-1].name != PASSED_ON:
         return words
@@ -110,15 +113,19 @@ def _with_params(operation: Operation, words: list[str]) -> list[str]:
     upcoming = deque(words)
     while upcoming:
         word = upcoming.popleft()
-        name, equals, value = word.partition("=")
+        name, equals, _ = word.partition("=")
         follows = bool(upcoming) and not upcoming[0].startswith("--") and not equals
-        if not word.startswith("--"):
-            own.append(word)
-        elif name in options:
+        if word == "--":
+            passed += upcoming
+            break
+        if name in options:
             own.append(word)
             if follows and not options[name]:
                 own.append(upcoming.popleft())
+        elif word.startswith("-") and len(own) >= len(places) - 1:
+            passed.append(word)
+            if follows:
+                passed.append(upcoming.popleft())
         else:
-            given = value if equals else upcoming.popleft() if follows else "true"
-            passed.append(f"{name[2:].replace('-', '_')}={given}")
-    return own + passed
+            (passed or own).append(word)
+    return [*own, "--", *passed] if passed else own

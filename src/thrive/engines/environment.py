@@ -39,7 +39,7 @@ def record_environment() -> dict[str, Any]:
         "cpu": _cpu(),
         "cpus": _cpus(),
         "libraries": _libraries(),
-        "threads": _threads(),
+        "threads": thread_pools(),
         "variables": {name: os.environ[name] for name in CHOSEN_VARIABLES if name in os.environ},
     }
 
@@ -66,7 +66,7 @@ def _cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _threads() -> list[dict[str, Any]]:
+def thread_pools() -> list[dict[str, Any]]:
     """Return the thread pools of the numeric libraries loaded so far, with their kernels."""
     try:
         import threadpoolctl

@@ -16,12 +16,14 @@ from thrive.engines.local import Exit, LocalEngine, Message, Output, describe_ex
 from thrive.flows.data_use import refuse_training_data, refuse_use
 from thrive.flows.reuse import CachePolicy
 from thrive.flows.steps import Steps
+from thrive.flows.tracked import Tracked
 from thrive.flows.used_features import UsedFeatures
 from thrive.operations import Context
 from thrive.registry import versions
 from thrive.store import runs
 from thrive.store.snapshots.bring import fetch_all
 from thrive.tracking.recorder import FLUSH_SECONDS, RunRecorder
+from thrive.training.discover import Form
 
 Show = Callable[[str], None]
 """Gets text for people as it comes."""
@@ -60,6 +62,7 @@ class Execution:
         codes: what each declared step stands on.
         policy: when results of earlier steps are used again.
         recorded: what the run repeats: it reads the same data, and registers nothing.
+        form: what is executed; scripts and notebooks get a fresh interpreter.
     """
 
     def __init__(
@@ -73,8 +76,10 @@ class Execution:
         codes: dict[str, Any],
         policy: CachePolicy,
         recorded: Recorded | None = None,
+        form: Form = Form.PIPELINE,
     ) -> None:
         self._ctx = ctx
+        self._form = form
         self._engine = engine
         self._recorder = recorder
         self._contract = contract
@@ -92,6 +97,7 @@ class Execution:
         self._reads: dict[str, _Reading] = {}
         self._features = UsedFeatures()
         self._recorded = recorded
+        self.tracked = Tracked(recorder, self._say)
         self.packages: list[tuple[ModelVersion, str]] = []
         """Of a repeated run: each version it had registered, and the package made now."""
         self._finished = False
@@ -112,6 +118,7 @@ class Execution:
             "map": self._steps.on_map,
             "result": self._steps.on_result,
             "step": self._steps.on_step,
+            **self.tracked.handlers,
         }
 
     def run(self) -> Failure | None:
@@ -121,8 +128,13 @@ class Execution:
             ThriveError: the store or the engine failed; the caller closes the run.
         """
         seed = self._recorder.run.seed
-        work = {"role": PIPELINE, "name": "", "seed": seed}
-        self._engine.fork(PIPELINE, work, {**self.facts, "role": PIPELINE})
+        role = self._form.value
+        self._engine.fork(
+            PIPELINE,
+            {"role": role, "name": "", "seed": seed},
+            {**self.facts, "role": role},
+            fresh=self._form is not Form.PIPELINE,
+        )
         while self._exit is None:
             for event in self._engine.events(FLUSH_SECONDS):
                 self._take(event)

@@ -1,5 +1,6 @@
 """Doing a run again from its record, and saying step by step whether the same came out."""
 
+import shutil
 import tempfile
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,7 @@ from thrive.engines.rebuild import differences, must_rebuild, rebuild, thread_va
 from thrive.flows.execution import Recorded
 from thrive.flows.reuse import CachePolicy
 from thrive.flows.terminal import show_on_terminal
+from thrive.flows.tracked import FILE, OUTPUTS
 from thrive.flows.train import Order, Started, finish, start
 from thrive.operations import Context, Kind, operation
 from thrive.packaging.manifest import read_manifest
@@ -25,6 +27,8 @@ from thrive.store import datasets, models, runs
 from thrive.store.snapshots.bring import parts_of
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.tracking.code import unpack_code
+from thrive.training.keys import file_digest
+from thrive.training.tracked import ARGUMENTS
 
 REPRODUCES = "reproduces"
 """The tag of a run that repeats another one: its id."""
@@ -47,7 +51,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one step, metric or model.
 
     Attributes:
-        kind: `step`, `metric` or `model`.
+        kind: `step`, `metric`, `model` or `file`.
         name: which.
         verdict: how far it is the same.
         largest: the largest relative difference of numbers, None where none was measured.
@@ -104,7 +108,7 @@ def reproduce(
 
     Raises:
         Refused: the run did not come to its end, or had no record of its code.
-        NotFound: data or code that it used is gone.
+        NotFound: data or code that it used is gone, or a file that it read has changed.
 
     Examples:
         thrive runs reproduce 01928374
@@ -122,12 +126,15 @@ def reproduce(
         folder = Path(place)
         assert found.code is not None
         unpack_code(found.code, folder, ctx.home.blobs)
+        _bring_files(used, ctx.local_folder(), folder)
         started = start(ctx.inside(folder), order, show_on_terminal)
         with started.engine:
             again = finish(started)
             with ctx.read() as tx:
                 now = runs.find_steps(tx, ctx.project_id, again.run_id)
+                uses = runs.find_uses(tx, ctx.project_id, again.run_id)
             parts = _Judge(ctx, started, tolerance).parts(found, steps, again, now)
+            parts += _files(used, uses)
     if not parts:
         raise NotRight(f"Run {found.run_id} made nothing that could be compared.", "")
     left = differences(found.environment, again.environment)
@@ -177,9 +184,11 @@ def _fetch(ctx: Context, tx: Any, use: Use) -> None:
 
 def _order(run: Run, recorded: Recorded, python: str) -> Order:
     assert run.code is not None
+    words = run.environment.get(ARGUMENTS)
     return Order(
         target=run.code.entry,
-        values=run.params,
+        params=words or [],
+        values=run.params if words is None else {},
         experiment=run.experiment,
         policy=CachePolicy(use=False),
         seed=run.seed,
@@ -213,6 +222,9 @@ class _Judge:
         first, second = _placed(steps), _placed(now)
         places = [*first, *(each for each in second if each not in first)]
         known = {place: _by_digest(first.get(place), second.get(place)) for place in places}
+        known.update(
+            {at: _outputs_part(first[at]) for at in places if _shows(known[at], first, at)}
+        )
         unlike = [place for place in places if known[place] is None]
         pairs = [(first[place], second[place]) for place in unlike]
         known.update(zip(unlike, self._by_content(pairs), strict=True))
@@ -297,6 +309,54 @@ def _by_digest(first: StepRecord | None, second: StepRecord | None) -> Part | No
     if first.result["digest"] == second.result["digest"]:
         return Part(kind="step", name=first.label, verdict=Same.BITWISE)
     return None
+
+
+def _shows(
+    known: Part | None, first: dict[tuple[str, int], StepRecord], at: tuple[str, int]
+) -> bool:
+    """Tell whether a difference is one of what a cell of a notebook shows."""
+    return known is None and (first[at].result or {}).get("kind") == OUTPUTS
+
+
+def _outputs_part(cell: StepRecord) -> Part:
+    return Part(
+        kind="step", name=cell.label, verdict=Same.DIFFERENT, detail="it shows something else"
+    )
+
+
+def _bring_files(used: list[Use], project: Path, folder: Path) -> None:
+    """Copy the files that a script had read by path from the project, where they still are.
+
+    Raises:
+        NotFound: one is gone or is another one now.
+    """
+    for use in used:
+        if use.kind != FILE or use.direction != "in" or (folder / use.name).exists():
+            continue
+        source, target = project / use.name, folder / use.name
+        if not source.is_file() or file_digest(source) != use.digest:
+            raise NotFound(
+                f"{use.name}, which the run read, is not what it was.",
+                f"thrive data add {use.name} keeps versions of a file",
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _files(used: list[Use], now: list[Use]) -> list[Part]:
+    """Return the verdict on each file that a script wrote."""
+    first, second = (
+        {use.name: use.digest for use in each if use.kind == FILE and use.direction == "out"}
+        for each in (used, now)
+    )
+    return [
+        Part(
+            kind=FILE,
+            name=name,
+            verdict=Same.BITWISE if first.get(name) == second.get(name) else Same.DIFFERENT,
+        )
+        for name in sorted({*first, *second})
+    ]
 
 
 def _content_part(name: str, found: dict[str, Any] | None) -> Part:

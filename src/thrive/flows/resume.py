@@ -1,5 +1,7 @@
 """Going on with a run that was stopped or failed."""
 
+import shlex
+
 from thrive.domain.actor import BUILDERS
 from thrive.domain.errors import Refused
 from thrive.domain.run import Run, RunState
@@ -9,6 +11,7 @@ from thrive.flows.train import Order, RunResult, execute_and_tell
 from thrive.operations import Context, Kind, operation
 from thrive.store import runs
 from thrive.tracking.recovery import as_seen
+from thrive.training.tracked import ARGUMENTS
 
 RESUMED = "resumed"
 """The tag that names the run that another goes on with."""
@@ -52,4 +55,7 @@ def _entry_of(run: Run) -> str:
         )
     if run.code is None or not run.code.entry:
         raise Refused(f"Run {run.run_id} was not begun by `thrive run`.", "thrive run FILE")
+    if ARGUMENTS in run.environment:
+        words = shlex.join([run.code.entry, *run.environment[ARGUMENTS]])
+        raise Refused(f"Run {run.run_id} has no steps to go on from.", f"thrive run {words}")
     return run.code.entry

@@ -28,9 +28,13 @@ from thrive.tracking.code import CodeFacts, record_code
 from thrive.tracking.recorder import Beginning, RunRecorder, start_run
 from thrive.tracking.recovery import recover_dead_runs
 from thrive.training.config import read_config
-from thrive.training.discover import find_file, split_target
+from thrive.training.discover import Form, find_file, form_of, split_target
 
-PROGRAM = "thrive.training.driver"
+PROGRAMS = {
+    Form.PIPELINE: "thrive.training.driver",
+    Form.SCRIPT: "thrive.training.tracked",
+    Form.NOTEBOOK: "thrive.training.tracked",
+}
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +64,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         target: `FILE` or `FILE:PIPELINE`, relative to the project's folder.
-        params: parameters of the pipeline, as `name=value` or `--name value`.
+        params: parameters of the pipeline, as `name=value` or `--name value`; a script's words.
         values: parameters as plain values; `params` come before them.
         options: step -> option -> value, over what `@step` says.
         experiment: the name to compare the run under; that of the pipeline if empty.
@@ -99,15 +103,16 @@ def run(
     no_cache: bool = False,
     verify_cache: str = "",
 ) -> RunResult:
-    """Run a pipeline: its steps, its data, its parameters and its metrics are recorded.
+    """Run a pipeline, a script or a notebook: code, data, parameters, metrics are recorded.
 
     A step whose code, inputs and seed are those of an earlier run is not executed again: its
-    result is used. `thrive runs why` says what changed where it was.
+    result is used. `thrive runs why` says what changed where it was. A file without a @pipeline
+    is executed as it is, in a fresh process; a notebook from top to bottom.
 
     Args:
         ctx: the context of the call.
-        target: FILE with one @pipeline, or FILE:PIPELINE.
-        params: parameters of the pipeline, e.g. --rate 0.05.
+        target: FILE with one @pipeline, FILE:PIPELINE, a script, or a notebook.
+        params: parameters of the pipeline, e.g. --rate 0.05; words for a script.
         experiment: the name to compare the run under; that of the pipeline if not given.
         config: a TOML or JSON file with parameters, and options of steps in [steps.NAME].
         set_: an option of a step, e.g. --set fit.cpu=4.
@@ -119,6 +124,7 @@ def run(
         thrive run train.py --until 2013-05-01 --experiment proxies
         thrive run train.py --config night.toml --set fit.memory=4G
         thrive run train.py --verify-cache 5%
+        thrive run explore.ipynb --rate 0.05
     """
     given = read_config(config, set_ or [])
     order = Order(
@@ -192,10 +198,11 @@ def start(ctx: Context, order: Order, show: Show | None) -> Started:
     contract = load(folder)
     _refuse_gaps(contract)
     file = find_file(order.target, folder)
+    form = form_of(file, split_target(order.target)[1])
     recover_dead_runs(ctx)
     facts = _facts(ctx, contract)
     engine = LocalEngine(
-        PROGRAM,
+        PROGRAMS[form],
         _arguments(order, file),
         folder=folder,
         environment=_environment(order, folder),
@@ -215,7 +222,7 @@ def start(ctx: Context, order: Order, show: Show | None) -> Started:
         engine=engine,
         recorder=recorder,
         execution=Execution(
-            ctx, engine, recorder, contract, facts, show, codes, policy, order.recorded
+            ctx, engine, recorder, contract, facts, show, codes, policy, order.recorded, form
         ),
         code=code,
         contract=contract,
@@ -258,6 +265,8 @@ def _facts(ctx: Context, contract: ParsedContract) -> dict[str, Any]:
     """Return what every child of the run is told."""
     return {
         "blobs": str(ctx.home.blobs.local.root.resolve()),
+        "folder": str(ctx.local_folder().resolve()),
+        "home": str(ctx.home.temporary_folder.parent.resolve()),
         "models": {
             name: {
                 "target": terms.target.column,
@@ -355,6 +364,7 @@ def _result(started: Started, run: Run) -> RunResult:
 
 def _notes(started: Started, versions: list[ModelVersion]) -> list[str]:
     notes = [started.code.lost] if started.code.lost else []
+    notes += started.execution.tracked.notes
     known = started.contract.contract.model
     notes += [
         f"thrive.toml says nothing of {name!r}: add [model.{name}] before it can go to production"

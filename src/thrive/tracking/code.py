@@ -55,7 +55,7 @@ def record_code(folder: Path, entry: str, blobs: BlobWriter) -> CodeFacts:
     tracked = _names(listed)
     untracked = _names(_git(folder, "ls-files", "-z", "--others", "--exclude-standard", "--", "."))
     names = sorted({*tracked, *untracked}) if under_git else _walked(folder)
-    chosen, left_out = _chosen(folder, names)
+    chosen, left_out = _chosen(folder, names, entry.partition(":")[0])
     bundle = blobs.put(_bundle(folder, chosen))
     code = CodeRecord(entry=entry, bundle=bundle)
     if not under_git:
@@ -137,14 +137,14 @@ def _walked(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _chosen(folder: Path, names: list[str]) -> tuple[list[str], list[str]]:
-    """Return the code files that fit into a bundle, and those that do not."""
+def _chosen(folder: Path, names: list[str], entry: str) -> tuple[list[str], list[str]]:
+    """Return the code files that fit into a bundle, and those that do not; what runs is code."""
     chosen: list[str] = []
     left_out: list[str] = []
     total = 0
     for name in names:
         path = folder / name
-        code = path.suffix in SUFFIXES or path.name in NAMES
+        code = path.suffix in SUFFIXES or path.name in NAMES or name == entry
         if not code or path.is_symlink() or not path.is_file():
             continue
         size = path.stat().st_size

@@ -128,6 +128,19 @@ class RunRecorder:
             created_at=self.now(),
         )
 
+    def keep(self, name: str, kind: str, data: bytes) -> Artifact:
+        """Keep bytes as an artifact of the run."""
+        digest = self._ctx.home.blobs.put(data)
+        kept = self.artifact(name, kind, digest, len(data))
+        with self._ctx.observe(self._subject) as tx:
+            runs.save_artifact(tx, self._ctx.project_id, kept)
+        return kept
+
+    def amend(self, **environment: Any) -> None:
+        """Take more into the record of the environment; it is written with the end of the run."""
+        known = {**self.run.environment, **environment}
+        self.run = msgspec.structs.replace(self.run, environment=known)
+
     def code(self, *codes: StepCode) -> None:
         """Write what code digests stand for."""
         with self._ctx.home.write() as tx:

@@ -1,14 +1,56 @@
-"""Find the pipeline in a file: import the file, then look at what it declares."""
+"""What a file is to a run (pipeline, script, notebook), and the pipeline in one that has some.
 
+Whether a file declares pipelines is read from its text: to import a script is to execute it.
+"""
+
+import ast
 import difflib
 import importlib.util
 import sys
+from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from thrive.domain.errors import NotFound, UsageError
 from thrive.training.declare import Pipeline
+
+NOTEBOOK_SUFFIX = ".ipynb"
+
+
+class Form(StrEnum):
+    """What a file is to a run."""
+
+    PIPELINE = "pipeline"
+    SCRIPT = "script"
+    NOTEBOOK = "notebook"
+
+
+def form_of(file: Path, name: str = "") -> Form:
+    """Tell what a file is; one in which a pipeline is named, or that cannot be parsed, has some."""
+    if file.suffix == NOTEBOOK_SUFFIX:
+        return Form.NOTEBOOK
+    if name:
+        return Form.PIPELINE
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return Form.PIPELINE
+    return Form.PIPELINE if any(_declares(node) for node in ast.walk(tree)) else Form.SCRIPT
+
+
+def _declares(node: ast.AST) -> bool:
+    """Tell whether a piece of a file makes a pipeline: `@pipeline`, `p = pipeline(f)`."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return any(_is_pipeline(each) for each in node.decorator_list)
+    return isinstance(node, ast.Call) and _is_pipeline(node.func)
+
+
+def _is_pipeline(node: ast.expr) -> bool:
+    if isinstance(node, ast.Call):
+        return _is_pipeline(node.func)
+    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return name == "pipeline"
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -22,7 +64,7 @@ def find_file(target: str, folder: Path) -> Path:
 
     Raises:
         NotFound: there is no such file.
-        UsageError: it is no Python file.
+        UsageError: it is neither a Python file nor a notebook.
     """
     file, _ = split_target(target)
     path = folder / file
@@ -30,8 +72,10 @@ def find_file(target: str, folder: Path) -> Path:
         path = path.with_name(f"{path.name}.py")
     if not path.is_file():
         raise NotFound(f"There is no file {file!r} in {folder}.", _files_hint(folder, file))
-    if path.suffix != ".py":
-        raise UsageError(f"{file!r} is not a Python file.", "thrive run FILE.py")
+    if path.suffix not in {".py", NOTEBOOK_SUFFIX}:
+        raise UsageError(
+            f"{file!r} is not a Python file and no notebook.", "thrive run FILE.py or FILE.ipynb"
+        )
     return path.resolve()
 
 

@@ -78,15 +78,16 @@ def file_digests(patterns: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for pattern in patterns:
         names = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - patterns may be absolute
-        found.update({name: _file_digest(name) for name in names if Path(name).is_file()})
+        found.update({name: file_digest(Path(name)) for name in names if Path(name).is_file()})
         if not names:
             found[pattern] = ""
     return found
 
 
-def _file_digest(name: str) -> str:
+def file_digest(path: Path) -> str:
+    """Return the digest of a file's content."""
     hasher = blake3()
-    hasher.update_mmap(Path(name))
+    hasher.update_mmap(path)
     return hasher.hexdigest()
 
 

@@ -63,6 +63,11 @@ class Watch:
         """What was seen: `file data/x.csv`, `variable MODE`, `socket host:port`, ..."""
         return list(self._found)
 
+    @property
+    def written(self) -> list[str]:
+        """The paths that were opened to be written anew."""
+        return sorted(self._written)
+
     def file(self, name: Any, *, writes: bool = False, kind: str = "file") -> None:
         """Take note of a file or a folder that is opened."""
         if not isinstance(name, str | bytes | os.PathLike):
