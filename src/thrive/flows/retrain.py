@@ -16,6 +16,7 @@ from thrive.flows.train import train
 from thrive.operations import Context, Kind, operation
 from thrive.store import models, runs
 from thrive.tracking.code import unpack_code
+from thrive.training.tracked import ARGUMENTS
 
 UNTIL = "until"
 """The parameter that ends a pipeline's data; moved to the present day unless it is given."""
@@ -86,12 +87,19 @@ def _retrain(ctx: Context, model: str, changed: list[str]) -> Retrained:
 
 
 def _params(run: Run, changed: list[str], now: int) -> list[str]:
-    """Return the run's parameters with those that were changed, as `name=value`."""
+    """Return the run's parameters with those that were changed, as `name=value`.
+
+    A script gets its words as they were, and then what was changed: the last word counts.
+    """
     values = {
         name: value for name, value in run.params.items() if isinstance(value, str | int | float)
     }
     if UNTIL in values:
         values[UNTIL] = format_time(now)[:10]
+    words = run.environment.get(ARGUMENTS)
+    if words is not None:
+        later = {UNTIL: values[UNTIL]} if UNTIL in values else {}
+        return [*words, *(f"--{name}={v}" for name, v in {**later, **_pairs(changed)}.items())]
     return [f"{name}={_text(value)}" for name, value in {**values, **_pairs(changed)}.items()]
 
 

@@ -141,13 +141,13 @@ def run_like(
 @pytest.mark.parametrize(
     ("words", "params"),
     [
-        ("t.py --rate 0.05", ["rate=0.05"]),
-        ("t.py --rate=0.05 --name n --deep-er 3", ["rate=0.05", "deep_er=3"]),
-        ("t.py --fast --dry --x -1", ["fast=true", "x=-1"]),
-        ("t.py a=1 --b 2", ["a=1", "b=2"]),
+        ("t.py --rate 0.05", ["--rate", "0.05"]),
+        ("t.py --rate=0.05 --name n --deep-er 3", ["--rate=0.05", "--deep-er", "3"]),
+        ("t.py --fast --dry --x -1", ["--fast", "--x", "-1"]),
+        ("t.py a=1 --b 2 -- --name --", ["a=1", "--b", "2", "--name", "--"]),
     ],
 )
-def test_unknown_options_are_passed_on_as_params(words, params):
+def test_unknown_options_are_passed_on_as_typed(words, params):
     arguments = parse(declared(run_like), words.split())
     assert arguments["target"] == "t.py"
     assert arguments["params"] == params
