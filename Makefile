@@ -24,7 +24,7 @@ test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not full and not soak"
 
 full: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m full --timeout 1800
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "full or (hypothesis and not soak)" --hypothesis-profile deep --timeout 1800
 
 soak: install
 	$(BIN)/python -m pytest -m soak --timeout 7200

@@ -77,7 +77,7 @@ def joined(entities, views):
     return streamed
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     entities=st.lists(st.tuples(keys, times), max_size=12),
     first=histories,

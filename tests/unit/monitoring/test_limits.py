@@ -29,11 +29,11 @@ def alarms(bad: np.ndarray) -> int:
 def test_false_alarms_stay_within_the_budget(windows: int) -> None:
     rng = np.random.default_rng(1)
     raised = 0
-    for _ in range(300):
+    for _ in range(150):
         limit = limit_of(history(rng.normal(size=windows).tolist()), BUDGET, WINDOWS)
         assert limit.value is not None
         raised += alarms(rng.normal(size=365) < limit.value)
-    assert raised <= 300 * BUDGET + 3 * (300 * BUDGET) ** 0.5
+    assert raised <= 150 * BUDGET + 3 * (150 * BUDGET) ** 0.5
 
 
 def test_a_smaller_budget_moves_the_limit_away() -> None:

@@ -151,7 +151,7 @@ JSON = st.recursive(
 NAMES = st.sampled_from([*ROW, "other"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.dictionaries(NAMES, JSON), max_size=3)
     | st.dictionaries(NAMES, JSON)

@@ -9,7 +9,7 @@ from thrive.statistics.multiplicity import benjamini_hochberg, holm
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 
 
-@settings(max_examples=15)  # statsmodels takes a tenth of a second for Holm
+@settings(max_examples=8)  # statsmodels takes a tenth of a second for Holm
 @given(P_VALUES)
 def test_adjusted_p_values_agree_with_statsmodels(p_values: list[float]):
     for ours, method in ((holm, "holm"), (benjamini_hochberg, "fdr_bh")):
