@@ -79,3 +79,21 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     def actor(self) -> Actor:
         """Return who acts with this token."""
         return Actor(name=self.name, roles=frozenset(self.roles))
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A browser that is signed in; its secret is known to the browser alone.
+
+    Attributes:
+        project_id: the project it shows.
+        session: BLAKE3 of the secret.
+        token_id: the token it was begun with, which may be revoked; empty for a server's own.
+        server: BLAKE3 of the server's own token, if it was begun with that: no other takes it.
+        until: machine time from which it is refused.
+    """
+
+    project_id: str
+    session: str
+    token_id: str
+    server: str
+    until: int

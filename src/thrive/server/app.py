@@ -74,7 +74,7 @@ class App:
         self._options = options
         self._homes = homes
         self._keys = keys
-        self._sessions = Sessions(keys)
+        self._sessions = Sessions(home, keys, run)
         self._sign_in = SignIn(keys, self._sessions)
         self._pages = Starlette(routes=page_routes(self._context_of))
 
@@ -148,7 +148,7 @@ class App:
         address = request.client.host if request.client else ""
         header = request.headers.get("authorization")
         if header is None:
-            return await self._sessions.identify(request.cookies.get(COOKIE, ""), address)
+            return await self._sessions.identify(request.cookies.get(COOKIE, ""))
         try:
             return await self._keys.identify(header, address)
         except Problem:

@@ -16,9 +16,12 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from thrive.domain.actor import Actor
+from thrive.domain.actor import Actor, Session, Token
+from thrive.domain.clock import machine_now
 from thrive.flows.tokens import verified
 from thrive.server.problems import Problem
+from thrive.store import tokens
+from thrive.store.database import Tx
 from thrive.store.home import Home
 
 Run = Callable[..., Awaitable[Any]]
@@ -29,10 +32,11 @@ REMEMBERED = 10_000
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who calls, and for which project."""
+    """Who calls, for which project, and with which token: none for the server's own."""
 
     actor: Actor
     project_id: str
+    token_id: str = ""
 
 
 class Keys:
@@ -43,12 +47,16 @@ class Keys:
         local_token: the secret of `server.json`.
         local_actor: whom that secret stands for.
         run: calls a function in a thread.
+
+    Attributes:
+        server: BLAKE3 of the local token.
     """
 
     def __init__(self, home: Home, local_token: str, local_actor: Actor, run: Run) -> None:
         self._home = home
         self._local_token = local_token.encode()
         self._local = Identity(actor=local_actor, project_id=home.project_id)
+        self.server = blake3(self._local_token).hexdigest()
         self._run = run
         self._failures = Failures()
         self._good: OrderedDict[bytes, None] = OrderedDict()
@@ -96,8 +104,15 @@ class Keys:
 
     def _look_up(self, token: str) -> Identity | None:
         with self._home.read() as tx:
-            found = verified(tx, token)
-        return found and Identity(actor=found.actor(), project_id=found.project_id)
+            return _identity(verified(tx, token))
+
+    def holder(self, tx: Tx, session: Session) -> Identity | None:
+        """Return who signed in, None once the token is refused or is another server's own."""
+        if not session.token_id:
+            ours = hmac.compare_digest(session.server, self.server)
+            return self._local if ours else None
+        token = tokens.find(tx, session.token_id)
+        return _identity(token if token and token.good(machine_now()) else None)
 
 
 class Failures:
@@ -118,6 +133,12 @@ class Failures:
         began, count = self._seen.get(address, (0.0, 0))
         left = began + WINDOW_S - time.monotonic()
         return int(left) + 1 if count >= FAILURES and left > 0 else 0
+
+
+def _identity(token: Token | None) -> Identity | None:
+    return token and Identity(
+        actor=token.actor(), project_id=token.project_id, token_id=token.token_id
+    )
 
 
 def _remember(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:

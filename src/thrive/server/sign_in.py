@@ -2,28 +2,29 @@
 
 The cookie opens pages alone, never the API, and pages only read: there is nothing to forge. A
 token in a URL would stand in histories and logs, so it is taken from a form's body only. Sessions
-live in memory: a restart signs everybody out, and each server has its own.
+are rows of the database: whichever server is asked next knows them.
 """
 
 import html
 import secrets
-import time
-from collections import OrderedDict
 from urllib.parse import parse_qs, quote
 
 from blake3 import blake3
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from thrive.domain.actor import Session
+from thrive.domain.clock import machine_now
 from thrive.server.api import read_body
-from thrive.server.keys import Identity, Keys
+from thrive.server.keys import Identity, Keys, Run
 from thrive.server.problems import Problem
+from thrive.store import sessions
+from thrive.store.home import Home
 
 COOKIE = "thrive_session"
 SIGN_IN = "/sign-in"
 SIGN_OUT = "/sign-out"
 SESSION_S = 12 * 3600
-MOST_SESSIONS = 1000
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -43,39 +44,56 @@ _WORDS = "Paste a token of this project: `thrive tokens create` makes one."
 
 
 class Sessions:
-    """Who is signed in. A session keeps its token, so a revoked one ends it at the next page.
+    """Who is signed in. A session names its token, so a revoked one ends it at the next page.
 
     Args:
+        home: a home on the database of all projects.
         keys: tells who holds a token.
+        run: calls a function in a thread.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, home: Home, keys: Keys, run: Run) -> None:
+        self._home = home
         self._keys = keys
-        self._open: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
+        self._run = run
 
-    def begin(self, token: str) -> str:
-        """Return the secret of a new session."""
+    async def begin(self, identity: Identity) -> str:
+        """Return the secret of a new session of whoever proved a token."""
         secret = secrets.token_urlsafe(32)
-        self._open[_key(secret)] = (time.monotonic() + SESSION_S, token)
-        if len(self._open) > MOST_SESSIONS:
-            self._open.popitem(last=False)
+        await self._run(self._begin, _key(secret), identity)
         return secret
 
-    def end(self, secret: str) -> None:
+    async def end(self, secret: str) -> None:
         """Forget a session."""
-        self._open.pop(_key(secret), None)
+        if secret:
+            await self._run(self._end, _key(secret))
 
-    async def identify(self, secret: str, address: str) -> Identity | None:
+    async def identify(self, secret: str) -> Identity | None:
         """Return who signed in, None for an unknown, old or revoked session."""
-        until, token = self._open.get(_key(secret), (0.0, ""))
-        if time.monotonic() >= until:
-            self.end(secret)
-            return None
-        try:
-            return await self._keys.prove(token, address)
-        except Problem:
-            self.end(secret)
-            return None
+        return await self._run(self._find, _key(secret)) if secret else None
+
+    def _begin(self, key: str, identity: Identity) -> None:
+        now = machine_now()
+        session = Session(
+            project_id=identity.project_id,
+            session=key,
+            token_id=identity.token_id,
+            server="" if identity.token_id else self._keys.server,
+            until=now + SESSION_S * 1_000_000,
+        )
+        with self._home.write() as tx:
+            sessions.begin(tx, session, now)
+
+    def _end(self, key: str) -> None:
+        with self._home.write() as tx:
+            sessions.end(tx, key)
+
+    def _find(self, key: str) -> Identity | None:
+        with self._home.read() as tx:
+            session = sessions.find(tx, key)
+            if session is None or machine_now() >= session.until:
+                return None
+            return self._keys.holder(tx, session)
 
 
 class SignIn:
@@ -94,7 +112,7 @@ class SignIn:
         """Show the form, or take it."""
         request.scope["thrive.route"] = request.url.path
         if request.url.path == SIGN_OUT:
-            return self._out(request)
+            return await self._out(request)
         target = local_target(request.query_params.get("next", "/"))
         if request.method != "POST":
             return _form(target, _WORDS, 200)
@@ -105,13 +123,13 @@ class SignIn:
             return _form(target, f"{problem.what} {problem.hint}", problem.status)
         request.scope["thrive.actor"] = identity.actor.name
         answer = RedirectResponse(target, 303)
-        self._set(request, answer, self._sessions.begin(token), SESSION_S)
+        self._set(request, answer, await self._sessions.begin(identity), SESSION_S)
         return answer
 
-    def _out(self, request: Request) -> Response:
+    async def _out(self, request: Request) -> Response:
         if request.method != "POST":
             return RedirectResponse(SIGN_IN, 303)
-        self._sessions.end(request.cookies.get(COOKIE, ""))
+        await self._sessions.end(request.cookies.get(COOKIE, ""))
         answer = RedirectResponse(SIGN_IN, 303)
         self._set(request, answer, "", 0)
         return answer
@@ -145,5 +163,5 @@ def _form(target: str, words: str, status: int) -> Response:
     return HTMLResponse(page, status)
 
 
-def _key(secret: str) -> bytes:
-    return blake3(secret.encode("utf-8", "surrogateescape")).digest()
+def _key(secret: str) -> str:
+    return blake3(secret.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,7 +1,8 @@
 """Blobs on their way into a home from another machine: in parts, resumable, behind the wall.
 
-Parts of a large blob are collected in a file of this host until they are whole and hash to their
-name; small blobs arrive many at a time. What arrived is kept by a reference of its project that
+Parts of a large blob are collected until they are whole and hash to their name: of an embedded home
+in a file of this host, of a team's home in its stores, so that each part may come to another
+server. Small blobs arrive many at a time. What arrived is kept by a reference of its project that
 ends after a day: whatever is made of it (a dataset version, a run) adds one that stays.
 """
 
@@ -13,13 +14,14 @@ from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from blake3 import blake3
 
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import Conflict, Damaged, NotFound, UsageError
 from thrive.domain.identifiers import is_digest
-from thrive.store import references
+from thrive.store import references, upload_parts
 from thrive.store.blobs.disk import full_disk, write_all
 from thrive.store.blobs.port import relative_name
 from thrive.store.database import Tx
@@ -37,12 +39,13 @@ class Uploads:
     """What one project is being sent.
 
     Args:
-        home: the project's home; parts are collected in its folder on this host.
+        home: the project's home.
     """
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._project = home.project_id
+        self._parts = PartsOfHost(home) if home.database.is_sqlite else PartsOfTeam(home)
 
     def missing(self, digests: Collection[str]) -> dict[str, int]:
         """Return which blobs must be sent, each with the number of its bytes that are here.
@@ -56,14 +59,15 @@ class Uploads:
         for digest in digests:
             relative_name(digest)
         with self._home.read() as tx:
-            known = references.kinds(tx, self._project, digests)
+            known = _used(tx, self._project, digests)
         with ThreadPoolExecutor(_LOOKS) as pool:
             present = dict(zip(known, pool.map(self._home.blobs.has, known), strict=True))
         waiting = [each for each, there in present.items() if there and known[each] == {KIND}]
         if waiting:
             with self._home.write() as tx:
                 keep(tx, self._project, *waiting)
-        return {each: self._received(each) for each in digests if not present.get(each, False)}
+        lacking = [each for each in digests if not present.get(each, False)]
+        return self._parts.received(lacking)
 
     def receive(self, digest: str, offset: int, size: int, data: bytes) -> int:
         """Take one part of a blob and return how many of its bytes are here now.
@@ -84,16 +88,7 @@ class Uploads:
         end = offset + len(data)
         if offset < 0 or end > size:
             raise UsageError(f"A part of bytes {offset} to {end} is no part of {size} bytes.")
-        with self._part(digest) as (handle, path):
-            here = os.fstat(handle).st_size
-            if here != offset:
-                raise Conflict(
-                    f"{here:,} bytes of it are here, not {offset:,}.", "go on from there"
-                )
-            os.lseek(handle, 0, os.SEEK_END)
-            write_all(handle, data)
-            if end == size:
-                self._keep_whole(digest, path)
+        self._parts.add(digest, offset, data, last=end == size)
         return end
 
     def receive_small(self, blobs: Sequence[bytes]) -> list[str]:
@@ -103,16 +98,32 @@ class Uploads:
             keep(tx, self._project, *digests)
         return digests
 
-    def _keep_whole(self, digest: str, path: Path) -> None:
-        """Keep a blob whose last byte arrived; a file that is not what it is named is removed."""
-        found = blake3(max_threads=1).update_mmap(path).hexdigest()
-        if found == digest:
-            self._home.blobs.put_file(path)
-            with self._home.write() as tx:
-                keep(tx, self._project, digest)
-        path.unlink(missing_ok=True)
-        if found != digest:
-            raise Damaged(f"What was sent as {digest} hashes to {found}.", "send it anew")
+
+class PartsOfHost:
+    """Parts in a file of this host: an embedded home has one server.
+
+    Args:
+        home: the project's home; the files are in its folder.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def received(self, digests: Collection[str]) -> dict[str, int]:
+        """Return how many bytes of each blob are here."""
+        return {each: self._received(each) for each in digests}
+
+    def add(self, digest: str, offset: int, data: bytes, *, last: bool) -> None:
+        """Keep a part, and with the last one the whole; raises as `Uploads.receive`."""
+        with self._part(digest) as (handle, path):
+            _refuse_gap(os.fstat(handle).st_size, offset)
+            os.lseek(handle, 0, os.SEEK_END)
+            write_all(handle, data)
+            if last:
+                try:
+                    _keep_whole(self._home, digest, path)
+                finally:
+                    path.unlink(missing_ok=True)
 
     def _received(self, digest: str) -> int:
         try:
@@ -136,10 +147,78 @@ class Uploads:
         return made(_folder(self._home)) / digest
 
 
+class PartsOfTeam:
+    """Parts as blobs of their own, and rows that say which they are: every server sees them.
+
+    Args:
+        home: the project's home.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._project = home.project_id
+
+    def received(self, digests: Collection[str]) -> dict[str, int]:
+        """Return how many bytes of each blob are here."""
+        with self._home.read() as tx:
+            return upload_parts.received(tx, self._project, digests)
+
+    def add(self, digest: str, offset: int, data: bytes, *, last: bool) -> None:
+        """Keep a part, and with the last one the whole; raises as `Uploads.receive`."""
+        with self._home.read() as tx:
+            _refuse_gap(upload_parts.received(tx, self._project, [digest])[digest], offset)
+        part = upload_parts.Part(
+            digest=digest,
+            first_byte=offset,
+            bytes=len(data),
+            part=self._home.blobs.put(data),
+            at=machine_now(),
+        )
+        with self._home.write() as tx:  # two who send one part: the second meets a Conflict
+            upload_parts.add(tx, self._project, part)
+        if last:
+            try:
+                self._join(digest)
+            finally:
+                with self._home.write() as tx:
+                    upload_parts.forget(tx, self._project, digest)
+
+    def _join(self, digest: str) -> None:
+        with self._home.read() as tx:
+            parts = upload_parts.of(tx, self._project, digest)
+        folder = self._home.temporary_folder
+        with full_disk(folder), NamedTemporaryFile(dir=folder, prefix="joined-") as whole:
+            for each in parts:
+                whole.write(self._home.blobs.get(each.part))
+            whole.flush()
+            _keep_whole(self._home, digest, Path(whole.name))
+
+
+def _refuse_gap(here: int, offset: int) -> None:
+    if here != offset:
+        raise Conflict(f"{here:,} bytes of it are here, not {offset:,}.", "go on from there")
+
+
+def _keep_whole(home: Home, digest: str, path: Path) -> None:
+    """Keep a blob whose last byte arrived, if the file is what it is named."""
+    found = blake3(max_threads=1).update_mmap(path).hexdigest()
+    if found != digest:
+        raise Damaged(f"What was sent as {digest} hashes to {found}.", "send it anew")
+    home.blobs.put_file(path)
+    with home.write() as tx:
+        keep(tx, home.project_id, digest)
+
+
 def keep(tx: Tx, project_id: str, *digests: str) -> None:
     """Keep blobs that arrived for a day, from now on."""
     until = machine_now() + KEPT_S * 1_000_000
     references.add(tx, project_id, KIND, f"{until:020d}", *digests)
+
+
+def _used(tx: Tx, project_id: str, digests: Collection[str]) -> dict[str, set[str]]:
+    """Return by what kinds of thing a project uses blobs; to be a part of another is no use."""
+    found = references.kinds(tx, project_id, digests)
+    return {digest: kinds - {upload_parts.PART} for digest, kinds in found.items() if kinds != {upload_parts.PART}}
 
 
 def refuse_unsent(home: Home, digests: Collection[str]) -> None:
@@ -152,7 +231,7 @@ def refuse_unsent(home: Home, digests: Collection[str]) -> None:
     for digest in digests:
         relative_name(digest)
     with home.write() as tx:
-        known = references.kinds(tx, home.project_id, digests)
+        known = _used(tx, home.project_id, digests)
         lacking = next((each for each in digests if each not in known), None)
         if lacking is not None:
             raise NotFound(f"The blob {lacking} was not sent to this project.", "send it again")
@@ -167,8 +246,10 @@ def sent_blob(home: Home, digest: str) -> bytes:
 
 def forget_expired(home: Home) -> int:
     """Forget uploads that nothing was made of, and parts that nobody continued; count them."""
+    now = machine_now()
     with home.write() as tx:
-        expired = references.remove_before(tx, home.project_id, KIND, f"{machine_now():020d}")
+        expired = references.remove_before(tx, home.project_id, KIND, f"{now:020d}")
+        expired += upload_parts.forget_before(tx, home.project_id, now - KEPT_S * 1_000_000)
     stale = time.time() - KEPT_S
     folder = _folder(home)
     for path in folder.iterdir() if folder.is_dir() else ():

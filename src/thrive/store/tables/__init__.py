@@ -27,9 +27,11 @@ from thrive.store.tables.project import (
     jobs,
     leases,
     projects,
+    sessions,
     team_contacts,
     tokens,
     transcripts,
+    upload_parts,
 )
 from thrive.store.tables.releases import releases, routing, serving_hosts
 from thrive.store.tables.runs import (
@@ -77,6 +79,7 @@ __all__ = [
     "schedules",
     "sealed_logs",
     "serving_hosts",
+    "sessions",
     "source_states",
     "step_codes",
     "steps",
@@ -84,6 +87,7 @@ __all__ = [
     "tokens",
     "tombstones",
     "transcripts",
+    "upload_parts",
     "uses",
     "verdicts",
     "windows",

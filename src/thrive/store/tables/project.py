@@ -133,6 +133,28 @@ tokens = Table(
     Index("ix_tokens_token_id", "token_id"),
 )
 
+sessions = Table(
+    "sessions",
+    metadata,
+    project(),
+    key("session", 64),
+    Column("token_id", short_text(32), nullable=False, default="", server_default=""),
+    digest("server"),
+    number("until"),
+    Index("ix_sessions_session", "session"),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    project(),
+    key("digest", 64),
+    key_number("first_byte"),
+    number("bytes"),
+    digest("part"),
+    number("at"),
+)
+
 blob_references = Table(
     "blob_references",
     metadata,

@@ -1,0 +1,24 @@
+"""Who is signed in: sessions of browsers, which every server on one database knows."""
+
+import sqlalchemy as sa
+
+from thrive.domain.actor import Session
+from thrive.store.database import Tx
+from thrive.store.rows import insert, one
+from thrive.store.tables import sessions
+
+
+def begin(tx: Tx, session: Session, now: int) -> None:
+    """Add a session, and forget all whose time is over at the machine time `now`."""
+    tx.execute(sa.delete(sessions).where(sessions.c.until <= now))
+    insert(tx, session.project_id, sessions, session)
+
+
+def find(tx: Tx, digest: str) -> Session | None:
+    """Return the session of a digest, whatever its project: its holder does not say which."""
+    return one(tx, Session, sa.select(sessions).where(sessions.c.session == digest))
+
+
+def end(tx: Tx, digest: str) -> None:
+    """Forget a session."""
+    tx.execute(sa.delete(sessions).where(sessions.c.session == digest))
