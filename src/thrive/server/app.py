@@ -2,8 +2,10 @@
 
 import functools
 import ipaddress
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -13,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from thrive.client.wire import PREFIX
 from thrive.domain.actor import Actor
+from thrive.domain.errors import ThriveError
 from thrive.operations import Context, Operation
 from thrive.server.api import THREADS, Api, run_in
 from thrive.server.guard import Guard
@@ -20,13 +23,16 @@ from thrive.server.health import Health
 from thrive.server.keys import Identity, Keys
 from thrive.server.metrics import Metrics
 from thrive.server.mlflow.door import MlflowDoor, is_mlflow
-from thrive.server.problems import Problem
+from thrive.server.problems import Problem, problem_of
 from thrive.server.projects import Homes
 from thrive.server.sign_in import COOKIE, SIGN_IN, SIGN_OUT, Sessions, SignIn, sign_in_for
 from thrive.store.home import Home
 from thrive.ui.routes import routes as page_routes
 
+_logger = logging.getLogger("thrive.server")
+
 STATIC = "/static/"
+Answer = TypeVar("Answer", Response, Response | None)
 
 
 class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +109,7 @@ class App:
         elif path in {"/health", "/ready", "/metrics"}:
             answer = await self._problems_told(self._probe, request)
         else:
-            refused = await self._page_refusal(request)
+            refused = await self._problems_told(self._page_refusal, request)
             if refused is None:
                 await self._pages(scope, receive, send)
                 return
@@ -111,12 +117,15 @@ class App:
         await answer(scope, receive, send)
 
     async def _problems_told(
-        self, handler: Callable[[Request], Awaitable[Response]], request: Request
-    ) -> Response:
+        self, handler: Callable[[Request], Awaitable[Answer]], request: Request
+    ) -> Answer | Response:
         try:
             return await handler(request)
         except Problem as problem:
             return problem.response()
+        except ThriveError as error:
+            _logger.warning("%s: %.500s", error.code, error.what)
+            return problem_of(error, request.scope["thrive.id"]).response()
 
     async def _probe(self, request: Request) -> Response:
         path = request.url.path

@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -36,6 +36,9 @@ from thrive.store import postgresql
 from thrive.store.group_commit import GroupCommit
 from thrive.store.json_text import json_text
 from thrive.store.lock import FileLock
+
+if TYPE_CHECKING:
+    from thrive.store.silence import Pulse
 
 Tx = sa.Connection
 """An open transaction; repositories take it first."""
@@ -67,13 +70,15 @@ class Database:
         self._lock = lock
         self._writing = threading.local()
         self._turns = GroupCommit(self._write_sqlite, PATIENCE_S)
+        self._pulse: Pulse | None = None
         self.engine = self._create_engine(url)
         self._reading = self.engine if self.is_sqlite else postgresql.reading(self.engine)
         _register_fork(self)
 
     def _create_engine(self, url: str) -> sa.Engine:
         if not self.is_sqlite:
-            return postgresql.create_engine(postgresql.normal_address(url))
+            engine, self._pulse = postgresql.create_engine(postgresql.normal_address(url))
+            return engine
         engine = sa.create_engine(
             url,
             poolclass=QueuePool,
@@ -88,7 +93,12 @@ class Database:
 
     @contextmanager
     def read(self) -> Generator[Tx]:
-        """Open a transaction that sees one consistent state and writes nothing."""
+        """Open a transaction that sees one consistent state and writes nothing.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        self._refuse_silent()
         with translated(), self._reading.connect() as connection, connection.begin():
             yield connection
 
@@ -99,7 +109,9 @@ class Database:
         Raises:
             StoreBusy: another writer held the home for too long.
             DiskFull: there is no space; nothing was written.
+            StoreUnavailable: the database does not answer.
         """
+        self._refuse_silent()
         if getattr(self._writing, "open", False):
             raise AssertionError("a write inside a write: pass the transaction on instead")
         self._writing.open = True
@@ -109,6 +121,10 @@ class Database:
                 yield connection
         finally:
             self._writing.open = False
+
+    def _refuse_silent(self) -> None:
+        if self._pulse is not None and self._pulse.silent:
+            raise StoreUnavailable("The database does not answer.", "thrive doctor")
 
     @contextmanager
     def _write_sqlite(self) -> Generator[Tx]:
@@ -175,6 +191,8 @@ class Database:
     def forget_connections(self) -> None:
         """Leave the connections to the parent process: called in a forked child."""
         self.engine.dispose(close=False)
+        if self._pulse is not None:
+            self._pulse.forget()
         self._writing = threading.local()
         self._turns = GroupCommit(self._write_sqlite, PATIENCE_S)
 

@@ -4,6 +4,8 @@ Addresses are shown and kept without their password: it comes from the address g
 from `PGPASSWORD` or from the user's `.pgpass`.
 """
 
+from typing import TYPE_CHECKING
+
 import sqlalchemy as sa
 from sqlalchemy.exc import DataError, DBAPIError
 
@@ -19,12 +21,15 @@ from thrive.domain.errors import (
 from thrive.store.json_text import json_text
 from thrive.store.tables import metadata
 
+if TYPE_CHECKING:
+    from thrive.store.silence import Pulse
+
 DRIVER = "postgresql+psycopg"
 LOCK_SECONDS = 30
-SILENCE_S = 25
-"""After how long without a sign of life the database is taken for gone: a network that was cut
-sends no farewell. Keepalives below come to the same."""
 """How long a statement waits for another writer's lock: as long as the home lock of SQLite."""
+SILENCE_S = 25
+"""After how long without a sign of life one connection is taken for cut: a network that was cut
+sends no farewell. Keepalives below come to the same."""
 
 SCHEMA_LOCK = 0x7468726976650001
 """The advisory lock of whoever brings a database to this schema."""
@@ -63,18 +68,17 @@ def without_password(address: str) -> str:
     return bare.render_as_string(hide_password=False)
 
 
-def create_engine(address: str) -> sa.Engine:
-    """Return an engine whose connections are tried before they are used.
+def create_engine(address: str) -> "tuple[sa.Engine, Pulse]":
+    """Return an engine whose connections are tried before they are used, and its pulse.
 
     Raises:
         InfrastructureError: the driver is not installed.
     """
     try:
-        return sa.create_engine(
+        engine = sa.create_engine(
             address,
             pool_size=8,
             max_overflow=24,
-            pool_pre_ping=True,
             json_serializer=json_text,
             hide_parameters=True,
             connect_args={
@@ -87,10 +91,12 @@ def create_engine(address: str) -> sa.Engine:
                 "options": f"-c lock_timeout={LOCK_SECONDS}s -c timezone=UTC",
             },
         )
+        from thrive.store import silence  # it needs the driver
     except ModuleNotFoundError:
         raise InfrastructureError(
             "The PostgreSQL driver is not installed.", "pip install 'thrive[postgresql]'"
         ) from None
+    return engine, silence.watch(engine)
 
 
 def reading(engine: sa.Engine) -> sa.Engine:

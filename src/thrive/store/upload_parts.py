@@ -66,9 +66,7 @@ def received(tx: Tx, project_id: str, digests: Collection[str]) -> dict[str, int
 def forget(tx: Tx, project_id: str, digest: str) -> None:
     """Forget the parts of a blob; a clean-up removes what they held."""
     tx.execute(
-        sa.delete(upload_parts).where(
-            _columns.project_id == project_id, _columns.digest == digest
-        )
+        sa.delete(upload_parts).where(_columns.project_id == project_id, _columns.digest == digest)
     )
     references.remove_all(tx, project_id, PART, digest)
 

@@ -218,7 +218,11 @@ def keep(tx: Tx, project_id: str, *digests: str) -> None:
 def _used(tx: Tx, project_id: str, digests: Collection[str]) -> dict[str, set[str]]:
     """Return by what kinds of thing a project uses blobs; to be a part of another is no use."""
     found = references.kinds(tx, project_id, digests)
-    return {digest: kinds - {upload_parts.PART} for digest, kinds in found.items() if kinds != {upload_parts.PART}}
+    return {
+        digest: kinds - {upload_parts.PART}
+        for digest, kinds in found.items()
+        if kinds != {upload_parts.PART}
+    }
 
 
 def refuse_unsent(home: Home, digests: Collection[str]) -> None:

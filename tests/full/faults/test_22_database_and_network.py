@@ -16,7 +16,8 @@ from tests.end_to_end.test_server import served
 from tests.fault_proxy import fault_proxy
 from tests.serving_home import MODEL, RemoteHost
 
-from thrive.store import audit
+from thrive.store import audit, silence
+from thrive.store.database import Database
 from thrive.store.tables import leases
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(400)]
@@ -99,6 +100,52 @@ def test_22_another_server_takes_over_and_the_host_goes_on(team, tmp_path):
         assert seen.failures == []
         host.stop()
         check_exactly_once(team.home, seen.ids)
+
+
+def timed_status(url, token=""):
+    """Return the status of an answer and the seconds it took."""
+    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    began = time.monotonic()
+    return status(asked), time.monotonic() - began
+
+
+def test_22_the_database_takes_connections_and_stays_silent(team, tmp_path, database):
+    """No request waits for ever, those after the first are refused at once; then all is well."""
+    with ExitStack() as stack:
+        proxy = stack.enter_context(fault_proxy(database.port))
+        words = [word.replace(f":{database.port}/", f":{proxy.port}/") for word in team.words]
+        folder = tmp_path / "behind"
+        folder.mkdir()
+        _, known = stack.enter_context(served(folder, *words))
+        url = known["url"]
+        host = stack.enter_context(RemoteHost(tmp_path / "edge", url, team.token))
+        paths = ["/api/jobs/list", "/api/models/list", "/", "/metrics", "/ready"]
+        assert {timed_status(url + each, known["token"])[0] for each in paths} == {200}
+        with calling(host) as seen:
+            for _ in range(2):
+                proxy.silent = True
+                first = timed_status(f"{url}/api/jobs/list", known["token"])
+                assert first[0] == 503, first
+                assert first[1] < 30, "5 s of patience, 5 s for a sign of life, a slow machine"
+                later = [timed_status(url + each, known["token"]) for each in paths]
+                assert {code for code, _ in later} == {503}
+                assert max(seconds for _, seconds in later) < 5, later
+                assert status(f"{url}/health") == 200
+                proxy.silent = False
+                eventually(lambda: status(f"{url}/ready") == 200, 30)
+                assert timed_status(f"{url}/api/jobs/list", known["token"])[0] == 200
+            host.wait_for_revision(team.switch())
+        assert seen.failures == []
+        host.stop()
+        check_exactly_once(team.home, seen.ids)
+
+
+def test_22_a_statement_that_takes_long_is_no_silence(database, monkeypatch):
+    monkeypatch.setattr(silence, "QUIET_S", 0.5)
+    house = Database(database.new_database())
+    with house.read() as tx:
+        assert tx.exec_driver_sql("SELECT 1 FROM pg_sleep(5)").scalar() == 1
+    house.close()
 
 
 def network(*words):

@@ -460,6 +460,15 @@ CREATE TABLE serving_hosts (
 	CONSTRAINT pk_serving_hosts PRIMARY KEY (project_id, agent_id)
 );
 
+CREATE TABLE sessions (
+	project_id VARCHAR(32) NOT NULL, 
+	session VARCHAR(64) NOT NULL, 
+	token_id VARCHAR(32) DEFAULT '' NOT NULL, 
+	server VARCHAR(64) DEFAULT '' NOT NULL, 
+	until BIGINT NOT NULL, 
+	CONSTRAINT pk_sessions PRIMARY KEY (project_id, session)
+);
+
 CREATE TABLE source_states (
 	project_id VARCHAR(32) NOT NULL, 
 	dataset VARCHAR(64) NOT NULL, 
@@ -531,6 +540,16 @@ CREATE TABLE transcripts (
 	at BIGINT NOT NULL, 
 	text TEXT DEFAULT '' NOT NULL, 
 	CONSTRAINT pk_transcripts PRIMARY KEY (project_id, job_id, seq)
+);
+
+CREATE TABLE upload_parts (
+	project_id VARCHAR(32) NOT NULL, 
+	digest VARCHAR(64) NOT NULL, 
+	first_byte BIGINT NOT NULL, 
+	bytes BIGINT NOT NULL, 
+	part VARCHAR(64) DEFAULT '' NOT NULL, 
+	at BIGINT NOT NULL, 
+	CONSTRAINT pk_upload_parts PRIMARY KEY (project_id, digest, first_byte)
 );
 
 CREATE TABLE uses (
@@ -607,6 +626,8 @@ CREATE INDEX ix_runs_project_id_experiment_started_at ON runs (project_id, exper
 CREATE INDEX ix_runs_project_id_started_at ON runs (project_id, started_at);
 
 CREATE INDEX ix_sealed_logs_project_id_max_time ON sealed_logs (project_id, max_time);
+
+CREATE INDEX ix_sessions_session ON sessions (session);
 
 CREATE INDEX ix_steps_project_id_key ON steps (project_id, "key");
 
