@@ -33,7 +33,8 @@ class Team:
         self.folder = folder
         self.database = database
         self.objects = objects
-        self.server, self.serving, self.unit = free_ports(3)
+        self.server, self.serving, self.unit, self.edge = free_ports(4)
+        self.key = folder / "token"
         self.env = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -110,12 +111,16 @@ def script(team: Team) -> str:
         "thrive tokens create ana": "TOKEN=$(thrive tokens create --json ana",
         "--role ml-engineer\n": f"--role ml-engineer | {SECRET})\n",
         "thrive_...": "$TOKEN",
+        "thrive tokens create edge-1 --role serve\n": (
+            f"(umask 077; thrive tokens create --json edge-1 --role serve | {SECRET} > {team.key})\n"
+        ),
+        "/etc/thrive/token": str(team.key),
         "--project late-delivery\n": (
             f"--project late-delivery --port {team.server} 2> {team.folder}/server.log &\n"
             f"{waits.format(team.server, 'health')}\n"
         ),
-        "thrive serve --port 8100\n": (
-            f"thrive serve --port {team.serving} 2> {team.folder}/serve.log &\n"
+        "--port 8100\n": (
+            f"--port {team.serving} 2> {team.folder}/serve.log &\n"
             f"{waits.format(team.serving, 'ping')}\n"
         ),
         "restore late-delivery.backup": "restore ../late-delivery/late-delivery.backup",
@@ -147,6 +152,25 @@ def unit(name: str) -> dict[str, str]:
     return dict(read["Service"])
 
 
+def started_unit(team: Team, name: str, port: int):
+    """Run the command of a unit in an empty folder, at another port."""
+    words = shlex.split(team.real(unit(name)["ExecStart"]))
+    assert words[0] == "/opt/thrive/bin/thrive"
+    command = [sys.executable, "-m", "thrive", *words[1:]]
+    command[command.index("--port") + 1] = str(port)
+    credentials = "${CREDENTIALS_DIRECTORY}/token"
+    command = [str(team.key) if word == credentials else word for word in command]
+    return started(command, team.folder / name, team.env)
+
+
+def wait_for(process: subprocess.Popen[bytes], url: str) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not answers(url):
+        assert process.poll() is None, process.args
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
 @pytest.mark.full
 @pytest.mark.timeout(900)
 def test_the_page_works_as_typed_and_its_unit_beside_it(team, tmp_path):
@@ -174,18 +198,14 @@ def test_the_page_works_as_typed_and_its_unit_beside_it(team, tmp_path):
     assert (tmp_path / "late-delivery/late-delivery.backup").stat().st_size > 1000
     assert not (tmp_path / "clone/.thrive").exists(), "a clone needs no home to use a server"
 
-    words = shlex.split(team.real(unit("thrive-server.service")["ExecStart"]))
-    assert words[0] == "/opt/thrive/bin/thrive"
-    command = [sys.executable, "-m", "thrive", *words[1:]]
-    command[command.index("8000")] = str(team.unit)
-    with started(command, tmp_path / "unit", team.env) as process:
-        ready = f"http://127.0.0.1:{team.unit}/ready"
-        until = time.monotonic() + PATIENCE_S
-        while not answers(ready):
-            assert process.poll() is None, (tmp_path / "unit/log").read_text()
-            assert time.monotonic() < until
-            time.sleep(0.2)
-    assert process.returncode == 0
+    with started_unit(team, "thrive-server.service", team.unit) as server:
+        wait_for(server, f"http://127.0.0.1:{team.unit}/ready")
+        team.server = team.unit
+        with started_unit(team, "thrive-serve.service", team.edge) as host:
+            wait_for(host, f"http://127.0.0.1:{team.edge}/ping")
+    assert (server.returncode, host.returncode) == (0, 0)
+    assert (tmp_path / "thrive-serve.service/.thrive/host.json").exists()
+    assert not (tmp_path / "thrive-serve.service/.thrive/home.json").exists()
 
 
 @pytest.mark.full

@@ -62,9 +62,9 @@ def team(tmp_path_factory):
         home = connect_home(address, objects, "flights", folder / "own" / FOLDER, create=True)
         words = ["--database", address, "--objects", objects, "--project", "flights"]
         urls = []
-        for name in ("first", "second"):
+        for name, worker in (("first", []), ("second", ["--no-worker"])):
             (folder / name).mkdir()
-            running = served(folder / name, *words, "--no-worker")
+            running = served(folder / name, *words, *worker)
             urls.append(stack.enter_context(running)[1]["url"])
         context = Context(home, local_actor("t"), operation="t")
         token = new_token(context, "ana", "data-scientist")

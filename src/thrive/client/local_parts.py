@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from thrive.client.blobs import RemoteBlobs
 from thrive.client.serving_host import serve_remote
+from thrive.contract.parse import CONTRACT_FILE, load
 from thrive.data.adding import deliver
 from thrive.data.diff_page import as_html
 from thrive.data.lockfile import pin
@@ -43,7 +44,6 @@ from thrive.tracking.code import record_code
 from thrive.training.config import read_config
 from thrive.training.discover import find_file
 
-CONTRACT_FILE = "thrive.toml"
 Arguments = Mapping[str, Any]
 
 
@@ -216,6 +216,15 @@ def run(server: Server, arguments: Arguments) -> Any:
     )
 
 
+def check(server: Server, arguments: Arguments) -> Any:
+    """Read the contract that is here, and have it held against what the server knows."""
+    load(folder := _project_folder())
+    text = (folder / CONTRACT_FILE).read_bytes()
+    with _scratch() as scratch:
+        digest = server.blobs(scratch / "blobs").put(text)
+    return server("contracts check", {"contract": digest, "for_": arguments["for_"]})
+
+
 def judge(server: Server, arguments: Arguments) -> Any:
     """Have a version judged, and write here what its verdict looks like to a CI."""
     files = {name: arguments[name] for name in ("json", "junit", "markdown", "metrics", "sarif")}
@@ -236,6 +245,7 @@ def verify_verdict(server: Server, arguments: Arguments) -> Any:
 
 
 LOCAL_PARTS: Mapping[str, Callable[[Any, Arguments], Any]] = {
+    "check": check,
     "data add": add_data,
     "data checkout": checkout,
     "data diff": diff,

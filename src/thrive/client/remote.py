@@ -117,10 +117,7 @@ class RemoteInvoker:
 
         part = LOCAL_PARTS.get(operation.name)
         if part is None:
-            raise Refused(
-                f"`{operation.name}` is about one machine, not about {self.url}.",
-                f"thrive {operation.name}, on that machine in the project's folder",
-            )
+            raise _only_at_home(operation.name, self.url)
         return part(self, convert_arguments(operation, arguments))
 
     def _send(self, operation: Operation, arguments: Mapping[str, Any]) -> Answer:
@@ -252,6 +249,26 @@ def _local_token(url: str) -> str:
         return ""
     known = find_local_server(folder / FOLDER)
     return known.token if known and _place(known.url) == _place(url) else ""
+
+
+_INSTEAD = {
+    "init": ("A server's project was begun already", "thrive status --home {url}"),
+    "server": ("A server is started where its home is", "thrive server, without --home"),
+    "ui": ("A server shows its pages itself", "open {url} in a browser, and sign in with a token"),
+}
+"""By operation: why it is not for a server, and what to do."""
+
+
+def _only_at_home(name: str, url: str) -> Refused:
+    """Return the refusal of an operation that reads and writes a home's own files and stores."""
+    what, hint = _INSTEAD.get(
+        name,
+        (
+            f"`{name}` works in the folder of a project with its home, which a server is not",
+            f"thrive {name}, without --home, in a folder that has the home",
+        ),
+    )
+    return Refused(f"{what}: {url}.", hint.format(url=url))
 
 
 def _place(url: str) -> tuple[str, str, int | None]:

@@ -9,9 +9,9 @@ import msgspec
 
 from thrive.contract.gaps import Gap, gaps, reached_teams
 from thrive.contract.lines import path_of
-from thrive.contract.parse import CONTRACT_FILE, ParsedContract, load
+from thrive.contract.parse import CONTRACT_FILE, ParsedContract, load, parse
 from thrive.contract.template import new_contract
-from thrive.domain.actor import ANYONE, PEOPLE
+from thrive.domain.actor import ANYONE, BUILDERS, PEOPLE
 from thrive.domain.clock import ClockMode, ClockState, parse_time
 from thrive.domain.errors import Conflict, ContractGap, NotFound, UsageError
 from thrive.domain.identifiers import NAME_PATTERN
@@ -21,6 +21,7 @@ from thrive.operations import Context, Kind, operation
 from thrive.store import projects
 from thrive.store.home import connect_home, create_home
 from thrive.store.place import FOLDER
+from thrive.store.uploads import read_sent
 
 DATA_PATTERNS = ("*.parquet", "*.csv", "*.csv.gz", "*.zip", "*.jsonl")
 
@@ -220,7 +221,27 @@ def check(ctx: Context, *, for_: Step | None = None) -> list[GapLine]:
         thrive check
         thrive check --for production
     """
-    parsed = load(ctx.local_folder())
+    return _checked(ctx, load(ctx.local_folder()), for_)
+
+
+@operation("contracts check", role=BUILDERS)
+def contracts_check(ctx: Context, contract: str, *, for_: Step | None = None) -> list[GapLine]:
+    """Explain each gap of a contract that was sent by digest: `check` from afar.
+
+    Args:
+        contract: the digest of its text.
+        for_: fail unless nothing stands between the contract and this step.
+
+    Raises:
+        NotFound: it was not sent, or a day has passed since.
+        ContractError: it cannot be read; the message names the line.
+        ContractGap: `for_` was given and an answer is missing.
+    """
+    text = read_sent(ctx.home, contract)
+    return _checked(ctx, parse(text.decode("utf-8", "replace")), for_)
+
+
+def _checked(ctx: Context, parsed: ParsedContract, for_: Step | None) -> list[GapLine]:
     found = sorted(
         [*gaps(parsed, _reachable(ctx, parsed)), *_data_gaps(ctx, parsed)],
         key=lambda gap: gap.line,

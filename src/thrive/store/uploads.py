@@ -238,7 +238,7 @@ def refuse_unsent(home: Home, digests: Collection[str]) -> None:
         known = _used(tx, home.project_id, digests)
         lacking = next((each for each in digests if each not in known), None)
         if lacking is not None:
-            raise NotFound(f"The blob {lacking} was not sent to this project.", "send it again")
+            raise _unsent(lacking)
         keep(tx, home.project_id, *known)
 
 
@@ -246,6 +246,24 @@ def sent_blob(home: Home, digest: str) -> bytes:
     """Return a blob that was sent to a project; raises as `refuse_unsent` does."""
     refuse_unsent(home, [digest])
     return home.blobs.get(digest)
+
+
+def read_sent(home: Home, digest: str) -> bytes:
+    """Return a blob that was sent to a project, and keep it no longer for that.
+
+    Raises:
+        NotFound: it was never sent, or waited too long.
+        UsageError: `digest` is none.
+    """
+    relative_name(digest)
+    with home.read() as tx:
+        if not _used(tx, home.project_id, [digest]):
+            raise _unsent(digest)
+    return home.blobs.get(digest)
+
+
+def _unsent(digest: str) -> NotFound:
+    return NotFound(f"The blob {digest} was not sent to this project.", "send it again")
 
 
 def forget_expired(home: Home) -> int:

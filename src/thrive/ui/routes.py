@@ -109,9 +109,10 @@ def _html_endpoint(page: PageRoute, context_for: ContextFor) -> "Callable[[Reque
     from starlette.responses import HTMLResponse
 
     def answer(request: "Request") -> "Response":
-        context = context_for(request)
-        frame = frame_of(context, request.url.path, _json_address(request))
+        frame = None
         try:
+            context = context_for(request)
+            frame = frame_of(context, request.url.path, _json_address(request))
             loaded = page.load(context, _words(request))
         except ThriveError as error:
             return told(error, frame)

@@ -10,7 +10,9 @@ from typing import ClassVar
 import msgspec
 import pytest
 from tests.rest import LOCAL_TOKEN, make_app, running
+from tests.serving_home import CONTRACT, make_home
 
+import thrive
 from thrive.client.local_server import (
     LocalServer,
     find_local_server,
@@ -22,6 +24,8 @@ from thrive.client.transport import Transport
 from thrive.domain.actor import ANYONE
 from thrive.domain.errors import (
     Conflict,
+    ContractError,
+    ContractGap,
     Interrupted,
     NotFound,
     NotRight,
@@ -31,9 +35,9 @@ from thrive.domain.errors import (
     ThriveError,
     UsageError,
 )
-from thrive.domain.project import JobState
+from thrive.domain.project import JobState, TeamContact
 from thrive.operations import Kind, Operation
-from thrive.store import jobs
+from thrive.store import jobs, projects
 
 
 class Scripted(BaseHTTPRequestHandler):
@@ -163,11 +167,42 @@ def test_many_threads_share_one_workspace(home):
     assert all(page.items == [] for page in pages)
 
 
-def test_what_is_about_one_machine_is_refused():
+def test_what_needs_a_home_is_refused_with_what_to_do_instead():
     with connect("http://127.0.0.1:9", "t") as workspace:
-        for call in (workspace.doctor, workspace.tick, workspace.check):
-            with pytest.raises(Refused, match="is about one machine"):
+        for call in (workspace.doctor, workspace.tick, workspace.worker):
+            with pytest.raises(Refused, match="folder of a project with its home"):
                 call()
+        with pytest.raises(Refused, match="begun already") as refused:
+            workspace.init()
+        assert refused.value.hint == "thrive status --home http://127.0.0.1:9"
+        with pytest.raises(Refused, match="itself") as refused:
+            workspace.ui()
+        assert "open http://127.0.0.1:9" in refused.value.hint
+
+
+def test_a_contract_here_is_held_against_what_the_server_knows(tmp_path, monkeypatch):
+    text = CONTRACT.replace('risk = "minimal"\n', "")
+    home, here = make_home(tmp_path / "server"), tmp_path / "here"
+    here.mkdir()
+    for folder in (here, tmp_path / "server"):
+        (folder / "thrive.toml").write_text(f"contract = 1\n{text}")
+    with thrive.open(tmp_path / "server") as opened:
+        told = opened.check()
+    assert told
+    monkeypatch.chdir(here)
+    app = make_app(home)
+    with running(app) as url, connect(url, LOCAL_TOKEN) as workspace:
+        assert workspace.check() == told
+        with pytest.raises(ContractGap):
+            workspace.check(for_="production")
+        with home.write() as tx:
+            contact = TeamContact(team="desk", channel="mailto:desk@example.org", arrived_at=1)
+            projects.add_contact(tx, home.project_id, contact)
+        assert len(workspace.check()) == len(told) - 1, "the team was reached: the server knows"
+        (here / "thrive.toml").write_text("contract = ")
+        with pytest.raises(ContractError, match="thrive.toml:1"):
+            workspace.check()
+    home.close()
 
 
 def test_a_token_comes_from_the_argument_the_environment_or_the_nearest_folder(
