@@ -163,7 +163,7 @@ class Server:
 
     def _wait_for_port(self) -> int:
         announcement = self.folder / ".thrive" / "cache" / "serving.json"
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if announcement.exists():
                 said = json.loads(announcement.read_bytes())
@@ -197,7 +197,7 @@ class Server:
         return answer
 
     def wait_for_revision(self, revision: int) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if self.ask("/health")[1]["revisions"].get(MODEL) == revision:
                 return
@@ -210,7 +210,7 @@ class Server:
     def stop(self) -> str:
         if self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGTERM)
-        return self.process.communicate(timeout=30)[0].decode()
+        return self.process.communicate(timeout=90)[0].decode()
 
     def __enter__(self) -> Self:
         return self

@@ -257,13 +257,11 @@ class Context:
         """
         from thrive.store import audit
 
-        with self.home.write() as tx:
-            head = audit.lock_head(tx, self.project_id)
+        with self.home.change() as tx:
             yield tx
             audit.append(
                 tx,
                 self.project_id,
-                head,
                 actor=self.actor.name,
                 operation=self.operation,
                 subject=subject,

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from thrive.domain.clock import machine_now
 from thrive.domain.project import AuditEntry
 from thrive.store.database import Tx
+from thrive.store.group_commit import at_end
 from thrive.store.json_text import finite
 from thrive.store.rows import insert, many, mine
 from thrive.store.tables import audit, audit_heads
@@ -50,30 +51,41 @@ def start_chain(tx: Tx, project_id: str) -> None:
 def append(
     tx: Tx,
     project_id: str,
-    head: Head,
     *,
     actor: str,
     operation: str,
     subject: str,
     detail: dict[str, Any],
-) -> AuditEntry:
-    """Append one link to the locked head, in the transaction that makes the change it speaks of."""
-    seq, previous = head
+) -> None:
+    """Append one link to the chain, in the transaction that makes the change it speaks of."""
     entry = AuditEntry(
-        seq=seq + 1,
+        seq=0,
         at=machine_now(),
         actor=actor,
         operation=operation,
         subject=subject,
         detail=finite(detail),
-        previous=previous,
+        previous="",
         digest="",
     )
-    entry = msgspec.structs.replace(entry, digest=link_digest(entry))
-    insert(tx, project_id, audit, entry)
-    moved = {"project": project_id, "to_seq": entry.seq, "to_digest": entry.digest}
-    tx.execute(_move_head, moved)
-    return entry
+    at_end(tx, _append_all, (project_id, entry))
+
+
+def _append_all(tx: Tx, wanted: list[tuple[str, AuditEntry]]) -> None:
+    for project_id in dict.fromkeys(project for project, _ in wanted):
+        _extend(tx, project_id, [entry for project, entry in wanted if project == project_id])
+
+
+def _extend(tx: Tx, project_id: str, wanted: list[AuditEntry]) -> None:
+    seq, previous = lock_head(tx, project_id)
+    links: list[AuditEntry] = []
+    for each in wanted:
+        seq += 1
+        link = msgspec.structs.replace(each, seq=seq, previous=previous)
+        previous = link_digest(link)
+        links.append(msgspec.structs.replace(link, digest=previous))
+    insert(tx, project_id, audit, *links)
+    tx.execute(_move_head, {"project": project_id, "to_seq": seq, "to_digest": previous})
 
 
 def link_digest(entry: AuditEntry) -> str:

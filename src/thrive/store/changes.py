@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from thrive.domain.project import Change
 from thrive.store.database import Tx
+from thrive.store.group_commit import at_end
 from thrive.store.postgresql import lock_changes
 from thrive.store.rows import many
 from thrive.store.tables import changes
@@ -16,11 +17,17 @@ _append = changes.insert().inline()
 def append(tx: Tx, project_id: str, kind: str, subject_id: str) -> None:
     """Say that the `kind` named `subject_id` is new or different; part of the same transaction.
 
-    Say it last: on PostgreSQL the other writers of the project wait from here to the commit.
+    Where writers do not share a transaction, say it last: on PostgreSQL the other writers of the
+    project wait from here to the commit.
     """
+    at_end(tx, _append_all, {"project_id": project_id, "kind": kind, "id": subject_id})
+
+
+def _append_all(tx: Tx, rows: list[dict[str, str]]) -> None:
     if tx.dialect.name == "postgresql":
-        lock_changes(tx, project_id)
-    tx.execute(_append, {"project_id": project_id, "kind": kind, "id": subject_id})
+        for project_id in sorted({row["project_id"] for row in rows}):
+            lock_changes(tx, project_id)
+    tx.execute(_append, rows)
 
 
 def after(tx: Tx, project_id: str, seq: int, limit: int = 1000) -> list[Change]:

@@ -8,13 +8,15 @@ of the last connection, because the SQLite that Python links may carry the WAL-r
 
 PostgreSQL: readers see one state (repeatable read) and cannot write; writers run side by side, and
 what must be one at a time takes a lock of its own (the head of the audit chain, the change feed).
+Those of a process that would wait for such a lock share one commit, as on SQLite: `take_turns`.
 """
 
+import functools
 import os
 import threading
 import weakref
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +72,7 @@ class Database:
         self._lock = lock
         self._writing = threading.local()
         self._turns = GroupCommit(self._write_sqlite, PATIENCE_S)
+        self._turns_by_key: dict[str, GroupCommit] = {}
         self._pulse: Pulse | None = None
         self.engine = self._create_engine(url)
         self._reading = self.engine if self.is_sqlite else postgresql.reading(self.engine)
@@ -103,6 +106,31 @@ class Database:
             yield connection
 
     @contextmanager
+    def take_turns(self, key: str, lock: Callable[[Tx], object]) -> Generator[Tx]:
+        """Open a writing transaction of those that must be one at a time; raises as `write`.
+
+        Args:
+            key: names what they have in common.
+            lock: keeps those of other processes out until the commit.
+        """
+        if self.is_sqlite:
+            with self.write() as tx:
+                yield tx
+            return
+        known = self._turns_by_key.get(key)
+        if known is None:
+            opened = functools.partial(self._begin_locked, lock)
+            known = self._turns_by_key.setdefault(key, GroupCommit(opened, PATIENCE_S))
+        with self._written(known.turn()) as tx:
+            yield tx
+
+    @contextmanager
+    def _begin_locked(self, lock: Callable[[Tx], object]) -> Generator[Tx]:
+        with self.engine.begin() as connection:
+            lock(connection)
+            yield connection
+
+    @contextmanager
     def write(self) -> Generator[Tx]:
         """Open a writing transaction; it commits at the end or rolls back on an error.
 
@@ -111,12 +139,17 @@ class Database:
             DiskFull: there is no space; nothing was written.
             StoreUnavailable: the database does not answer.
         """
+        turn = self._turns.turn() if self.is_sqlite else self.engine.begin()
+        with self._written(turn) as tx:
+            yield tx
+
+    @contextmanager
+    def _written(self, turn: AbstractContextManager[Tx]) -> Generator[Tx]:
         self._refuse_silent()
         if getattr(self._writing, "open", False):
             raise AssertionError("a write inside a write: pass the transaction on instead")
         self._writing.open = True
         try:
-            turn = self._turns.turn() if self.is_sqlite else self.engine.begin()
             with translated(), turn as connection:
                 yield connection
         finally:
@@ -195,6 +228,7 @@ class Database:
             self._pulse.forget()
         self._writing = threading.local()
         self._turns = GroupCommit(self._write_sqlite, PATIENCE_S)
+        self._turns_by_key: dict[str, GroupCommit] = {}
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -1,9 +1,12 @@
-"""Writers of one SQLite file, one at a time; those that wait for each other share one commit.
+"""Writers that must take turns; those of one process that wait for each other share one commit.
 
 A commit waits for the disk far longer than its statements take. So a writer that is done hands its
 open transaction on to the next that waits, and returns when the last of them has committed: what
 was acknowledged is on the disk, as ever, and one wait for the disk does for all. A writer that
 fails undoes its own part alone (a savepoint); a commit that fails, fails all of them.
+
+What every writer appends to the same place (a link of a chain, a row of a feed) is handed over
+with `at_end` and written once for all, just before the commit: the locks it takes are held briefly.
 """
 
 import copy
@@ -23,6 +26,26 @@ MOST = 64
 LONGEST_S = 0.05
 """How old a transaction may be that one more writer joins."""
 Opened = Callable[[], AbstractContextManager[sa.Connection]]
+Append = Callable[[sa.Connection, list[Any]], None]
+"""Writes what was handed over, in its order."""
+_PENDING = "thrive_at_end"
+_IDLE = 0
+"""The driver of PostgreSQL's word for a connection without a transaction."""
+
+
+def at_end(tx: sa.Connection, append: Append, item: object) -> None:
+    """Have something written before the transaction is committed; at once if nobody shares it.
+
+    Args:
+        tx: the transaction.
+        append: writes a list of such things; called once for all that were handed over with it.
+        item: what is to be written, if this writer's part stands.
+    """
+    pending: list[tuple[Append, object]] | None = tx.info.get(_PENDING)
+    if pending is None:
+        append(tx, [item])
+    else:
+        pending.append((append, item))
 
 
 class _Group:
@@ -36,6 +59,54 @@ class _Group:
         self.done = threading.Event()
         self.error: BaseException | None = None
         self.connection: sa.Connection | None = None
+        self.pending: list[tuple[Append, object]] = []
+        self._saved = False
+
+    def begin(self) -> None:
+        """Open the transaction, or a savepoint in it for one more writer."""
+        if self.connection is None:
+            self.connection = self.resources.enter_context(self.opened())
+            self.connection.info[_PENDING] = self.pending
+        else:
+            self._execute(*["RELEASE part"] * self._saved, "SAVEPOINT part")
+            self._saved = True
+        self.members += 1
+
+    def undo(self, written: int) -> None:
+        """Go back to the savepoint, where `written` things had been handed over."""
+        self._execute("ROLLBACK TO part", "RELEASE part")
+        self._saved = False
+        del self.pending[written:]
+
+    def append(self) -> None:
+        """Write what was handed over, that of one kind together."""
+        assert self.connection is not None
+        del self.connection.info[_PENDING]
+        for append in dict.fromkeys(each for each, _ in self.pending):
+            append(self.connection, [item for each, item in self.pending if each is append])
+
+    def _execute(self, *statements: str) -> None:
+        """Execute statements about savepoints; where one fails, the whole group has failed."""
+        try:
+            if self._is_sqlite:
+                for statement in statements:
+                    self.raw.execute(statement)
+            else:
+                self.raw.execute("; ".join(statements), prepare=False)
+        except BaseException as error:
+            self.error = error
+            raise
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self.connection is not None and self.connection.dialect.name == "sqlite"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the database has not ended the transaction by itself."""
+        if self._is_sqlite:
+            return self.raw.in_transaction
+        return not self.raw.closed and self.raw.info.transaction_status != _IDLE
 
     @property
     def may_grow(self) -> bool:
@@ -138,39 +209,32 @@ class GroupCommit:
 @contextmanager
 def _part(group: _Group) -> Generator[sa.Connection]:
     """Do one writer's part; one that fails is undone, and the rest stands if it can."""
-    first = group.connection is None
-    if group.connection is None:
-        group.connection = group.resources.enter_context(group.opened())
-    else:
-        _or_fail(group, "SAVEPOINT part")
-    group.members += 1
+    first, written = group.connection is None, len(group.pending)
+    group.begin()
+    assert group.connection is not None
     try:
         yield group.connection
     except BaseException as error:
-        if first or not group.raw.in_transaction:
+        if first or not group.is_open:
             group.error = error
         else:
-            _or_fail(group, "ROLLBACK TO part", "RELEASE part")
-        raise
-    if not first:
-        _or_fail(group, "RELEASE part")
-
-
-def _or_fail(group: _Group, *statements: str) -> None:
-    """Execute statements about savepoints; where one fails, the whole group has failed."""
-    try:
-        for statement in statements:
-            group.raw.execute(statement)
-    except BaseException as error:
-        group.error = error
+            group.undo(written)
         raise
 
 
 def _end(group: _Group) -> None:
+    """Commit, or roll back a group that failed."""
+    try:
+        if group.error is None and group.connection is not None:
+            group.append()
+    except BaseException as failure:  # noqa: BLE001 - every member raises it in its own thread
+        group.error = failure
     error = group.error
     try:
+        if group.connection is not None:
+            group.connection.info.pop(_PENDING, None)
         group.resources.__exit__(error and type(error), error, None)
-    except BaseException as failure:  # noqa: BLE001 - every member raises it in its own thread
+    except BaseException as failure:  # noqa: BLE001 - as above
         group.error = failure
     finally:
         group.done.set()

@@ -5,6 +5,7 @@ in a bucket (or a folder that all hosts see), and `.thrive/` keeps this host's l
 `home.json` says where the rest is, without a password.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import msgspec
 from thrive.domain.clock import ClockState
 from thrive.domain.errors import Conflict, InfrastructureError, NotFound, SchemaTooNew
 from thrive.domain.project import Project
-from thrive.store import postgresql, projects
+from thrive.store import audit, postgresql, projects
 from thrive.store.blobs import BlobStore, Guarantees, ObjectOptions, open_blobs
 from thrive.store.database import Database, Tx
 from thrive.store.filesystems import refuse_network_file_system
@@ -95,6 +96,13 @@ class Home:
     def write(self) -> Generator[Tx]:
         """Open a writing transaction without an audit row: for observations and leases."""
         with self.database.write() as tx:
+            yield tx
+
+    @contextmanager
+    def change(self) -> Generator[Tx]:
+        """Open a writing transaction that appends to the audit chain: one at a time a project."""
+        lock = functools.partial(audit.lock_head, project_id=self.project_id)
+        with self.database.take_turns(self.project_id, lock) as tx:
             yield tx
 
     def clock(self) -> ClockState:
