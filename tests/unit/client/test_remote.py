@@ -200,7 +200,7 @@ def test_a_contract_here_is_held_against_what_the_server_knows(tmp_path, monkeyp
             projects.add_contact(tx, home.project_id, contact)
         assert len(workspace.check()) == len(told) - 1, "the team was reached: the server knows"
         (here / "thrive.toml").write_text("contract = ")
-        with pytest.raises(ContractError, match="thrive.toml:1"):
+        with pytest.raises(ContractError, match=r"thrive\.toml:1"):
             workspace.check()
     home.close()
 
