@@ -23,7 +23,7 @@ from thrive.settings import read_settings
 from thrive.store import column_labels, datasets, erasures, postgresql, references
 from thrive.store.blobs import BlobStore
 from thrive.store.database import Tx
-from thrive.store.snapshots.bring import absent, local_files, parts_of, shared_parts
+from thrive.store.snapshots.bring import absent, local_files, parts_of
 from thrive.store.snapshots.manifest import Written, write_manifest
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import remember_source
@@ -119,7 +119,7 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
     sketches = blobs.put(reading.sketches) if reading.sketches else ""
     ctx.progress(1.0, "writing the version")
     needed = written.blobs | parts_of(blobs, delivery.snapshot)
-    shared = written.blobs | shared_parts(blobs, delivery.snapshot)
+    shared = needed - delivery.snapshot.own_blobs()
     with ctx.write(f"dataset:{wanted.name}", digest=written.name, source=wanted.source) as tx:
         _refuse_removed(tx, blobs, shared)
         _save_dataset(tx, ctx, wanted)
@@ -162,11 +162,14 @@ def _refuse_erased(ctx: Context, snapshot: Snapshot) -> None:
     Raises:
         Refused: one of these files is such.
     """
-    with ctx.home.write() as tx:
+    with ctx.read() as tx:
         stones = {stone.digest: stone for stone in erasures.every_tombstone(tx, ctx.project_id)}
-        found = [digest.hex() for digest in snapshot.digests if digest.hex() in stones]
-        if not found:
-            return
+    found = (
+        [digest.hex() for digest in snapshot.digests if digest.hex() in stones] if stones else []
+    )
+    if not found:
+        return
+    with ctx.home.write() as tx:
         postgresql.lock_blobs(tx)
         for digest in parts_of(ctx.home.blobs, snapshot):
             if not references.is_used(tx, digest):

@@ -1,6 +1,5 @@
 """The files of a dataset version: their canonical list, and the profile of what is no table."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -51,7 +50,9 @@ def profile_of_files(snapshot: Snapshot) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for path, size in zip(snapshot.paths, snapshot.sizes, strict=True):
-        kind = os.path.splitext(path)[1].lower()  # noqa: PTH122 - Path takes ten times as long
+        name = path[path.rfind("/") + 1 :]  # Path(...).suffix takes twenty times as long
+        dot = name.rfind(".")
+        kind = name[dot:].lower() if dot > 0 else ""
         counts[kind] += 1
         sizes[kind] += size
     kinds = {

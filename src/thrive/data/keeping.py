@@ -6,11 +6,10 @@ from functools import cache
 import msgspec
 
 from thrive.domain.dataset import DatasetVersion
-from thrive.domain.errors import Damaged, NotFound
 from thrive.operations import Context
 from thrive.store import datasets
 from thrive.store.blobs import BlobStore
-from thrive.store.snapshots.bring import absent, all_blobs
+from thrive.store.snapshots.bring import WholeReader
 from thrive.store.snapshots.journal import Journal
 from thrive.store.snapshots.keep import Earlier, Kept, Source, keep_files
 from thrive.store.snapshots.manifest import read_snapshot
@@ -61,10 +60,13 @@ def keep_found(ctx: Context, name: str, found: Found, share: float) -> Keeping:
     remembered = states.load()
     with ctx.read() as tx:
         versions = datasets.versions(tx, ctx.project_id, name)
+    reader = WholeReader(ctx.home.blobs)
     same = next((each for each in versions if each.digest == remembered.name), None)
-    if same is not None and remembered.is_same(found.states) and is_whole(ctx.home.blobs, same):
-        kept = Kept(read_snapshot(ctx.home.blobs, same.listed_in), found.states)
-        return Keeping(kept, found, states, journal)
+    if same is not None and remembered.is_same(found.states):
+        leaves = reader.leaves(same.listed_in)
+        if leaves is not None:
+            kept = Kept(Snapshot.joined(leaves.values()), found.states)
+            return Keeping(kept, found, states, journal)
 
     def report(done: int, of: int, path: str) -> None:
         ctx.progress(share * done / of, f"storing {path}")
@@ -73,26 +75,26 @@ def keep_found(ctx: Context, name: str, found: Found, share: float) -> Keeping:
         ctx.home.blobs,
         Source(found.states, found.locate),
         remembered.digests(),
-        _earlier(ctx, versions[:LOOKED_BACK]),
+        _earlier(reader, versions[:LOOKED_BACK]),
         journal,
         report,
     )
     return Keeping(kept, found, states, journal)
 
 
-def _earlier(ctx: Context, versions: list[DatasetVersion]) -> Earlier:
+def _earlier(reader: WholeReader, versions: list[DatasetVersion]) -> Earlier:
     """Return what is stored of these versions; one whose blobs went has its files stored anew."""
-    blobs = ctx.home.blobs
-    whole = [each for each in versions if is_whole(blobs, each)]
-    return Earlier([read_snapshot(blobs, each.listed_in) for each in whole])
+    whole = [leaves for each in versions if (leaves := reader.leaves(each.listed_in)) is not None]
+    if not whole:
+        return Earlier()
+    older = {name: leaf for leaves in whole[1:] for name, leaf in leaves.items()}
+    rest = [leaf for name, leaf in older.items() if name not in whole[0]]
+    return Earlier([Snapshot.joined(whole[0].values()), *rest])
 
 
 def is_whole(blobs: BlobStore, version: DatasetVersion) -> bool:
     """Tell whether every blob that a version needs is there, without reading them all."""
-    try:
-        return not absent(blobs, all_blobs(blobs, version.listed_in))
-    except (NotFound, Damaged):
-        return False
+    return WholeReader(blobs).leaves(version.listed_in) is not None
 
 
 def stored_contents(ctx: Context, name: str) -> Callable[[bytes], bool]:

@@ -175,11 +175,11 @@ def test_the_cuts_are_what_they_always_were():
     cutter = Cutter(lambda _, data: lengths.append(len(data)))
     data = noise(1 << 20, 7)
     for at in range(0, len(data), 100_000):
-        cutter.feed(data[at : at + 100_000])
+        cutter.note(cutter.cut(memoryview(data)[at : at + 100_000]))
     cutter.finish()
     whole: list[int] = []
     cutter = Cutter(lambda _, data: whole.append(len(data)))
-    cutter.feed(data)
+    cutter.note(cutter.cut(memoryview(data)))
     cutter.finish()
     assert lengths == whole
     assert lengths == GOLDEN

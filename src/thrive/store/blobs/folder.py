@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -24,6 +24,8 @@ from thrive.store.blobs.port import (
     relative_name,
 )
 
+_TOGETHER = 128
+"""Files that are open at a time while several blobs are kept."""
 _SETTLED_S = 60
 """Seconds after which the system has written a new name to the disk by itself."""
 
@@ -77,6 +79,29 @@ class FolderBlobs:
                 self._keep(handle, temporary, digest)
         return digest
 
+    def put_many(self, parts: Sequence[bytes]) -> list[str]:
+        """Keep several blobs and return their digests; the disk is waited for once for them all.
+
+        Raises:
+            DiskFull: some may have been kept.
+        """
+        digests = [blake3(data).hexdigest() for data in parts]
+        lacking = {
+            digest: data
+            for digest, data in zip(digests, parts, strict=True)
+            if not self._present(digest, len(data))
+        }
+        order = list(lacking.items())
+        for first in range(0, len(order), _TOGETHER):
+            with ExitStack() as stack:
+                written: list[tuple[str, int, Path]] = []
+                for digest, data in order[first : first + _TOGETHER]:
+                    handle, temporary = stack.enter_context(self._writing())
+                    write_all(handle, data)
+                    written.append((digest, handle, temporary))
+                self._keep_all(written)
+        return digests
+
     def put_file(self, path: Path, watch: Watch | None = None) -> str:
         """Keep a copy of the file's bytes and return their digest.
 
@@ -85,7 +110,7 @@ class FolderBlobs:
 
         Args:
             path: the file.
-            watch: is given the bytes that are kept, block by block.
+            watch: sees the bytes that are kept, block by block.
 
         Raises:
             NotFound: there is no such file.
@@ -261,16 +286,30 @@ class FolderBlobs:
                 os.close(handle)
 
     def _keep(self, handle: int, temporary: Path, digest: str) -> None:
-        path = self._path(digest)
+        self._keep_all([(digest, handle, temporary)])
+
+    def _keep_all(self, written: Sequence[tuple[str, int, Path]]) -> None:
+        """Give written files the names of their digests, durably: first all bytes, then all names.
+
+        The first file's fsync commits the file system's journal for the others as well.
+        """
         if self._durable:
-            os.fsync(handle)
-        if not path.parent.is_dir():
-            path.parent.mkdir(exist_ok=True)
-            if self._durable:
+            for _, handle, _ in written:
+                os.fsync(handle)
+        new_folder = False
+        folders: set[Path] = set()
+        for digest, _, temporary in written:
+            path = self._path(digest)
+            if not path.parent.is_dir():
+                path.parent.mkdir(exist_ok=True)
+                new_folder = True
+            temporary.replace(path)
+            folders.add(path.parent)
+        if self._durable:
+            if new_folder:
                 sync_folder(self.root)
-        temporary.replace(path)
-        if self._durable:
-            sync_folder(path.parent)
+            for folder in folders:
+                sync_folder(folder)
 
 
 @contextmanager
@@ -292,7 +331,7 @@ def _hash(handle: int, watch: Watch | None = None) -> str:
     while chunk := os.read(handle, READ_SIZE):
         hasher.update(chunk)
         if watch:
-            watch(chunk)
+            watch.note(watch.cut(memoryview(chunk)))
     os.lseek(handle, 0, os.SEEK_SET)
     return hasher.hexdigest()
 
@@ -303,5 +342,5 @@ def _copy(source: int, target: int, watch: Watch | None) -> str:
         hasher.update(chunk)
         write_all(target, chunk)
         if watch:
-            watch(chunk)
+            watch.note(watch.cut(memoryview(chunk)))
     return hasher.hexdigest()

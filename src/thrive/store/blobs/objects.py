@@ -61,10 +61,15 @@ class ObjectBlobs:
         """
         return self._put(lambda: self.cache.put(data))
 
+    def put_many(self, parts: Sequence[bytes]) -> list[str]:
+        """Keep several blobs, some at a time, and return their digests; raises as `put` does."""
+        with ThreadPoolExecutor(_STREAMS) as pool:
+            return list(pool.map(self.put, parts))
+
     def put_file(self, path: Path, watch: Watch | None = None) -> str:
         """Keep a copy of the file's bytes in the bucket and return their digest.
 
-        `watch` is given the bytes that are kept, block by block.
+        `watch` sees the bytes that are kept, block by block.
 
         Raises:
             NotFound: there is no such file.

@@ -1,6 +1,6 @@
 """What every blob store can do, and the names it uses."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -13,8 +13,19 @@ READ_SIZE = 1 << 20
 """Bytes read at a time while hashing and copying."""
 
 
-Watch = Callable[[bytes], None]
-"""Is given bytes on their way, block by block."""
+class Watch(Protocol):
+    """Sees a file's bytes on their way into a store: both methods in the order of the bytes.
+
+    They may be called from two threads; a view that `cut` returns is valid until `note` has it.
+    """
+
+    def cut(self, block: memoryview) -> list[memoryview]:
+        """Return the parts of the file that end with this block."""
+        ...
+
+    def note(self, parts: list[memoryview]) -> None:
+        """Take parts."""
+        ...
 
 
 class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,10 +101,14 @@ class BlobWriter(Protocol):
 class BlobStore(BlobReader, BlobWriter, Protocol):
     """Keeps bytes by digest; safe to use from many threads and processes."""
 
+    def put_many(self, parts: Sequence[bytes]) -> list[str]:
+        """Keep several blobs and return their digests: all of them are durable then."""
+        ...
+
     def put_file(self, path: Path, watch: Watch | None = None) -> str:
         """Keep a copy of the file's bytes and return their digest; the file may change later.
 
-        `watch` is given the bytes that are kept, block by block.
+        `watch` sees the bytes that are kept, block by block.
         """
         ...
 

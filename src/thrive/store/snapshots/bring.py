@@ -7,11 +7,11 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from thrive.domain.errors import Damaged
+from thrive.domain.errors import Damaged, NotFound
 from thrive.store.blobs import BlobReader, BlobStore, FolderBlobs
 from thrive.store.blobs.disk import write_all
 from thrive.store.blobs.port import READ_SIZE
-from thrive.store.snapshots.manifest import manifest_blobs, read_snapshot
+from thrive.store.snapshots.manifest import SnapshotReader, manifest_blobs
 from thrive.store.snapshots.recipes import read_recipe
 from thrive.store.snapshots.snapshot import PIECES, Place, Snapshot
 
@@ -28,8 +28,37 @@ def all_blobs(blobs: BlobReader, manifest: str, snapshot: Snapshot | None = None
         NotFound: one that names others is missing.
         Damaged: one that names others is not what it was.
     """
-    snapshot = snapshot or read_snapshot(blobs, manifest)
-    return manifest_blobs(blobs, manifest) | parts_of(blobs, snapshot)
+    if snapshot is not None:
+        return manifest_blobs(blobs, manifest) | parts_of(blobs, snapshot)
+    leaves = SnapshotReader(blobs).leaves(manifest)
+    return {manifest, *leaves} | parts_of(blobs, Snapshot.joined(leaves.values()))
+
+
+class WholeReader:
+    """Reads the snapshots of which everything is there; what several share is looked at once.
+
+    Args:
+        blobs: where they are.
+    """
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self._reader = SnapshotReader(blobs)
+        self._sound: dict[str, bool] = {}
+
+    def leaves(self, manifest: str) -> dict[str, Snapshot] | None:
+        """Return the parts of a snapshot, None if something of it is missing or damaged.
+
+        Blobs are looked for, not read, but for those that name others.
+        """
+        try:
+            leaves = self._reader.leaves(manifest)
+            for name, leaf in leaves.items():
+                if name not in self._sound:
+                    self._sound[name] = not absent(self._blobs, parts_of(self._blobs, leaf))
+        except (NotFound, Damaged):
+            return None
+        return leaves if all(self._sound[name] for name in leaves) else None
 
 
 def parts_of(blobs: BlobReader, snapshot: Snapshot) -> set[str]:
@@ -42,18 +71,11 @@ def parts_of(blobs: BlobReader, snapshot: Snapshot) -> set[str]:
     return named
 
 
-def shared_parts(blobs: BlobReader, snapshot: Snapshot) -> set[str]:
-    """Return the packs, recipes and pieces of a snapshot: what files share with other versions."""
-    return parts_of(blobs, snapshot) - {
-        digest.hex()
-        for digest, place in zip(snapshot.digests, snapshot.places, strict=True)
-        if place is None
-    }
-
-
 def absent(blobs: BlobStore, digests: Collection[str]) -> list[str]:
     """Return those blobs that are not there, several looks at a time."""
     wanted = sorted(digests)
+    if isinstance(blobs, FolderBlobs):
+        return [digest for digest in wanted if not blobs.has(digest)]
     with ThreadPoolExecutor(_LOOKS) as pool:
         present = pool.map(blobs.has, wanted)
     return [digest for digest, there in zip(wanted, present, strict=True) if not there]

@@ -4,6 +4,7 @@ So an insertion or an appended end changes only the chunks it touches. The cuts 
 et al., 2016 and 2020). What makes them stands in every recipe: other cuts would find nothing again.
 """
 
+import sys
 from collections.abc import Callable
 
 import msgspec
@@ -29,10 +30,10 @@ CHUNKER = Chunker()
 
 
 class Cutter:
-    """Cuts bytes that come block by block; `take` gets the digest and the bytes of each chunk.
+    """Cuts a file that comes block by block into chunks, and takes note of each.
 
     Args:
-        take: called for each chunk; its bytes are valid until it returns.
+        take: called with the digest and the bytes of each chunk; they are valid until it returns.
     """
 
     def __init__(self, take: Callable[[bytes, memoryview], None]) -> None:
@@ -48,22 +49,55 @@ class Cutter:
         self._take = take
         self._rest = b""
 
-    def feed(self, block: bytes) -> None:
-        """Cut as far as the next bytes cannot change the cuts."""
-        self._cut(block, MOST)
+    def cut(self, block: memoryview) -> list[memoryview]:
+        """Return the chunks up to where the next bytes could change the cuts.
+
+        Only the bytes around the seam of two blocks are copied.
+        """
+        parts: list[memoryview] = []
+        done = 0
+        if self._rest:
+            done = self._cut_seam(block, parts)
+            if done < 0:
+                return parts
+        done += self._cut(block[done:], MOST, parts)
+        self._rest = bytes(block[done:])
+        return parts
+
+    def note(self, parts: list[memoryview]) -> None:
+        """Hash chunks and have them taken."""
+        for part in parts:
+            self._take(blake3(part).digest(), part)
 
     def finish(self) -> None:
-        """Cut what is left."""
-        self._cut(b"", 1)
+        """Cut and take what is left."""
+        parts: list[memoryview] = []
+        self._cut(memoryview(self._rest), 1, parts)
+        self._rest = b""
+        self.note(parts)
 
-    def _cut(self, block: bytes, needed: int) -> None:
-        data = self._rest + block
-        view = memoryview(data)
+    def _cut_seam(self, block: memoryview, parts: list[memoryview]) -> int:
+        """Cut the chunks that begin before the block; return where in it the next one begins.
+
+        It is -1 if the block is too short to tell.
+        """
+        before = len(self._rest)
+        seam = memoryview(self._rest + block[:MOST])
+        done = self._cut(seam, MOST, parts, before)
+        if done >= before:
+            return done - before
+        self._rest = bytes(seam[done:])
+        return -1
+
+    def _cut(
+        self, data: memoryview, needed: int, parts: list[memoryview], until: int = sys.maxsize
+    ) -> int:
+        """Cut up to a place, as long as so many bytes are left; return where the next begins."""
         done = 0
         if len(data) >= needed:
-            for chunk in self._cdc.cut_buf(view):
-                self._take(blake3(chunk.data).digest(), chunk.data)
+            for chunk in self._cdc.cut_buf(data):
+                parts.append(chunk.data)
                 done += chunk.length
-                if len(data) - done < needed:
+                if len(data) - done < needed or done >= until:
                     break
-        self._rest = data[done:]
+        return done

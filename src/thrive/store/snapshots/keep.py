@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
+from blake3 import blake3
 
 from thrive.domain.errors import Conflict, NotFound
 from thrive.store.blobs import BlobStore
@@ -148,13 +149,13 @@ class _Keeping:
 
     def reuse(self, remembered: dict[State, bytes]) -> None:
         """Take over what is known, and sort the rest by how it is kept."""
-        places = self._earlier.places
-        for number, state in enumerate(self.states):
-            digest = remembered.get(state)
-            if digest is not None and digest in places:
-                self.snapshot.digests[number] = digest
-                self.snapshot.places[number] = places[digest]
-            elif state[1] <= _most_small(state[0]):
+        stored = self._earlier.places
+        digests, places = self.snapshot.digests, self.snapshot.places
+        for number, digest in enumerate(map(remembered.get, self.states)):
+            if digest is not None and digest in stored:
+                digests[number] = digest
+                places[number] = stored[digest]
+            elif self.states[number][1] <= _most_small(self.states[number][0]):
                 self._small.append(number)
             else:
                 self._large.append(number)
@@ -165,28 +166,22 @@ class _Keeping:
         if len(self._small) <= LOOSE:
             self._keep_loose()
             return
-        waiting: list[int] = []
-        packed: dict[bytes, int] = {}
-
-        def settle(number: int, place: Place) -> None:
-            self._settle(number, place)
-            waiting.append(number)
-
-        with Packer(self._blobs, settle) as packer:
+        stored, digests, places = self._earlier.places, self.snapshot.digests, self.snapshot.places
+        packed: set[bytes] = set()
+        known: list[int] = []
+        with Packer(self._blobs, self._settle) as packer:
             for number in self._small:
                 data = self._read(number)
-                digest = self.snapshot.digests[number]
-                if digest in self._earlier.places:
-                    self._settle(number, self._earlier.places[digest])
+                digest = digests[number]
+                if digest in stored:
+                    places[number] = stored[digest]
+                    known.append(number)
                 elif digest not in packed:
-                    packed[digest] = number
+                    packed.add(digest)
                     packer.add(number, data)
-                if waiting:
-                    self._note(waiting)
-        self._note(waiting)
+        self._note(known)
         for number in self._small:
-            digest = self.snapshot.digests[number]
-            self.snapshot.places[number] = self._earlier.places[digest]
+            places[number] = stored[digests[number]]
 
     def _keep_loose(self) -> None:
         for number in self._small:
@@ -194,7 +189,7 @@ class _Keeping:
             digest = self.snapshot.digests[number]
             if digest not in self._earlier.places:
                 self._blobs.put(data)
-            self._settle(number, self._earlier.places.get(digest))
+            self._take([(number, self._earlier.places.get(digest))])
 
     def keep_large(self) -> None:
         """Keep large files: in chunks where their kind lets an edit leave most of them alone."""
@@ -206,8 +201,7 @@ class _Keeping:
             else:
                 raise _restless(self._locate(self.snapshot.paths[number]))
             self.snapshot.digests[number] = digest
-            self._settle(number, place)
-            self._note([number])
+            self._settle([(number, place)])
 
     def _keep_one(self, number: int) -> tuple[bytes, Place]:
         path, size = self.snapshot.paths[number], self.snapshot.sizes[number]
@@ -228,8 +222,6 @@ class _Keeping:
 
     def _read(self, number: int) -> bytes:
         """Return the bytes of a small file and note their digest and size."""
-        from blake3 import blake3
-
         path = self.snapshot.paths[number]
         for _ in range(_TRIES):
             try:
@@ -237,7 +229,7 @@ class _Keeping:
             except FileNotFoundError:
                 break
             if data is not None:
-                self.snapshot.digests[number] = blake3(data).digest()
+                self.snapshot.digests[number] = blake3(data, max_threads=1).digest()
                 return data
             self._look_again(number)
         raise _restless(self._locate(path))
@@ -255,18 +247,22 @@ class _Keeping:
             raise _restless(self._locate(path)) from None
         self.snapshot.sizes[number] = self.states[number][1]
 
-    def _settle(self, number: int, place: Place) -> None:
-        self.snapshot.places[number] = place
-        self._earlier.places[self.snapshot.digests[number]] = place
-        self._done += 1
-        if self._done % 256 == 0 or self._done == len(self.states):
-            self._report(self._done, len(self.states), self.snapshot.paths[number])
+    def _settle(self, members: list[tuple[int, Place]]) -> None:
+        """Take files that are durable, and note them in the journal."""
+        self._take(members)
+        self._note([number for number, _ in members])
+
+    def _take(self, members: list[tuple[int, Place]]) -> None:
+        digests = self.snapshot.digests
+        for number, place in members:
+            self.snapshot.places[number] = place
+            self._earlier.places[digests[number]] = place
+        self._done += len(members)
+        self._report(self._done, len(self.states), self.snapshot.paths[members[-1][0]])
 
     def _note(self, numbers: list[int]) -> None:
-        """Write into the journal what is durable, and forget the list."""
         digests, places = self.snapshot.digests, self.snapshot.places
         self._journal.append([(self.states[n], digests[n], places[n]) for n in numbers])
-        numbers.clear()
 
 
 def _most_small(path: str) -> int:

@@ -13,8 +13,8 @@ from blake3 import blake3
 
 from thrive.domain.dataset import FileEntry
 from thrive.domain.errors import Damaged, InfrastructureError
-from thrive.store.blobs import BlobReader, BlobWriter
-from thrive.store.snapshots.snapshot import NAME_FORMAT, Place, Snapshot
+from thrive.store.blobs import BlobReader, BlobStore
+from thrive.store.snapshots.snapshot import NAME_FORMAT, Snapshot, split_digests
 
 FORMAT = 2
 PLAIN_FILES = 1000
@@ -63,7 +63,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     blobs: set[str]
 
 
-def write_manifest(snapshot: Snapshot, blobs: BlobWriter) -> Written:
+def write_manifest(snapshot: Snapshot, blobs: BlobStore) -> Written:
     """Write a snapshot down; what is there already is written once.
 
     Raises:
@@ -75,7 +75,12 @@ def write_manifest(snapshot: Snapshot, blobs: BlobWriter) -> Written:
         plain = blobs.put(listing)
         return Written(name=plain, manifest=plain, blobs={plain})
     name = blake3(listing).hexdigest()
-    leaves = [_write_leaf(snapshot, first, end, blobs) for first, end in _cuts(snapshot.digests)]
+    cuts = list(_cuts(snapshot.digests))
+    packed = blobs.put_many([_leaf(snapshot, first, end) for first, end in cuts])
+    leaves = [
+        _LeafName(digest=digest, files=end - first, first=snapshot.paths[first])
+        for digest, (first, end) in zip(packed, cuts, strict=True)
+    ]
     root = _Root(format=FORMAT, name=name, files=len(snapshot), size=snapshot.size, leaves=leaves)
     manifest = blobs.put(msgspec.json.encode(root))
     return Written(
@@ -96,7 +101,7 @@ def _cuts(digests: list[bytes]) -> Iterator[tuple[int, int]]:
         yield first, len(digests)
 
 
-def _write_leaf(snapshot: Snapshot, first: int, end: int, blobs: BlobWriter) -> _LeafName:
+def _leaf(snapshot: Snapshot, first: int, end: int) -> bytes:
     places = snapshot.places[first:end]
     used = {blob: number for number, blob in enumerate(dict.fromkeys(p[0] for p in places if p))}
     leaf = _Leaf(
@@ -107,26 +112,41 @@ def _write_leaf(snapshot: Snapshot, first: int, end: int, blobs: BlobWriter) -> 
         within=[used[place[0]] if place else _OWN for place in places],
         offsets=[place[1] if place else 0 for place in places],
     )
-    digest = blobs.put(msgspec.msgpack.encode(leaf))
-    return _LeafName(digest=digest, files=end - first, first=leaf.paths[0])
+    return msgspec.msgpack.encode(leaf)
+
+
+class SnapshotReader:
+    """Reads snapshots, what several of them share once.
+
+    Args:
+        blobs: where their manifests are.
+    """
+
+    def __init__(self, blobs: BlobReader) -> None:
+        self._blobs = blobs
+        self._leaves: dict[str, Snapshot] = {}
+
+    def leaves(self, manifest: str) -> dict[str, Snapshot]:
+        """Return the parts of a snapshot by the blob each is written in, in order.
+
+        Raises:
+            NotFound: a blob of the manifest is missing.
+            Damaged: a blob is not what it was, or no manifest.
+            InfrastructureError: a newer Thrive wrote it.
+        """
+        root = _read_root(self._blobs, manifest)
+        if isinstance(root, Snapshot):
+            return {manifest: root}
+        lacking = [leaf.digest for leaf in root.leaves if leaf.digest not in self._leaves]
+        self._blobs.fetch(*lacking)
+        for digest in lacking:
+            self._leaves[digest] = _read_leaf(self._blobs, digest)
+        return {leaf.digest: self._leaves[leaf.digest] for leaf in root.leaves}
 
 
 def read_snapshot(blobs: BlobReader, manifest: str) -> Snapshot:
-    """Return the snapshot that a manifest describes.
-
-    Raises:
-        NotFound: a blob of the manifest is missing.
-        Damaged: a blob is not what it was, or no manifest.
-        InfrastructureError: a newer Thrive wrote it.
-    """
-    root = _read_root(blobs, manifest)
-    if isinstance(root, Snapshot):
-        return root
-    blobs.fetch(*(leaf.digest for leaf in root.leaves))
-    whole = Snapshot([], [], [], [])
-    for leaf in root.leaves:
-        _read_leaf(blobs, leaf.digest, whole)
-    return whole
+    """Return the snapshot that a manifest describes; raises as `SnapshotReader.leaves` does."""
+    return Snapshot.joined(SnapshotReader(blobs).leaves(manifest).values())
 
 
 def manifest_blobs(blobs: BlobReader, manifest: str) -> set[str]:
@@ -154,19 +174,17 @@ def _read_root(blobs: BlobReader, manifest: str) -> _Root | Snapshot:
     )
 
 
-def _read_leaf(blobs: BlobReader, digest: str, whole: Snapshot) -> None:
+def _read_leaf(blobs: BlobReader, digest: str) -> Snapshot:
     try:
         leaf = msgspec.msgpack.decode(blobs.get(digest), type=_Leaf)
     except msgspec.MsgspecError as error:
         raise _no_manifest(digest, error) from None
-    whole.paths += leaf.paths
-    whole.sizes += leaf.sizes
-    whole.digests += [leaf.digests[at : at + 32] for at in range(0, len(leaf.digests), 32)]
-    whole.places += [_place(leaf, *each) for each in zip(leaf.within, leaf.offsets, strict=True)]
-
-
-def _place(leaf: _Leaf, within: int, offset: int) -> Place:
-    return None if within == _OWN else (leaf.blobs[within], offset)
+    used = leaf.blobs
+    places = [
+        None if within == _OWN else (used[within], offset)
+        for within, offset in zip(leaf.within, leaf.offsets, strict=True)
+    ]
+    return Snapshot(leaf.paths, leaf.sizes, split_digests(leaf.digests), places)
 
 
 def _no_manifest(digest: str, error: Exception) -> Damaged:

@@ -107,9 +107,10 @@ class Mover:
     def _move(self, part: Snapshot) -> None:
         """Store files anew: packed ones in packs, those in pieces in pieces."""
 
-        def settle(number: int, place: Place) -> None:
-            digest = part.digests[number]
-            self._moved[digest] = self._moved[digest]._replace(place=place)
+        def settle(members: list[tuple[int, Place]]) -> None:
+            for number, place in members:
+                digest = part.digests[number]
+                self._moved[digest] = self._moved[digest]._replace(place=place)
 
         with Packer(self._blobs, settle) as packer:
             for number, source in enumerate(local_files(self._blobs, part)):

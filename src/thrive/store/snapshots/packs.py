@@ -14,8 +14,8 @@ from thrive.store.snapshots.snapshot import Place
 PACK_BYTES = 32 << 20
 """A pack is closed when it holds so much."""
 
-Settle = Callable[[int, Place], None]
-"""Told the number of a file and where its bytes are, once they are durable."""
+Settle = Callable[[list[tuple[int, Place]]], None]
+"""Told the numbers of files and where the bytes of each are, once they are durable."""
 
 
 class Packer:
@@ -25,7 +25,7 @@ class Packer:
 
     Args:
         blobs: where packs go.
-        settle: told of each file when its pack is durable.
+        settle: told of the files of a pack when it is durable.
     """
 
     def __init__(self, blobs: BlobWriter, settle: Settle) -> None:
@@ -63,8 +63,7 @@ class Packer:
         future, members = self._writing
         self._writing = None
         pack = bytes.fromhex(future.result())
-        for number, offset in members:
-            self._settle(number, (pack, offset))
+        self._settle([(number, (pack, offset)) for number, offset in members])
 
     def __enter__(self) -> Self:
         return self

@@ -4,16 +4,14 @@ The first version of a file keeps its bytes whole, in one blob; a later one stor
 are new and points to the earlier blobs for all others.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from blake3 import blake3
 
 from thrive.domain.errors import Damaged, InfrastructureError
 from thrive.store.blobs import BlobReader, BlobStore, BlobWriter
-from thrive.store.blobs.port import READ_SIZE
+from thrive.store.blobs.copying import read_beside
 from thrive.store.snapshots.chunker import CHUNKER, Chunker, Cutter
 
 FORMAT = 1
@@ -122,7 +120,7 @@ def keep_whole(blobs: BlobStore, path: Path) -> tuple[bytes, bytes]:
     """
     cut: list[tuple[bytes, int]] = []
     cutter = Cutter(lambda digest, data: cut.append((digest, len(data))))
-    own = bytes.fromhex(blobs.put_file(path, watch=cutter.feed))
+    own = bytes.fromhex(blobs.put_file(path, watch=cutter))
     cutter.finish()
     making = _Making()
     offset = 0
@@ -161,18 +159,14 @@ def keep_pieces(blobs: BlobStore, path: Path, earlier: Recipe) -> tuple[bytes, b
             new.add(digest, data)
 
     cutter = Cutter(take)
-    whole = blake3()
     with path.open("rb", buffering=0) as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        while block := file.read(4 * READ_SIZE):
-            whole.update(block)
-            cutter.feed(block)
+        whole = bytes.fromhex(read_beside(file.fileno(), cutter))
     cutter.finish()
     new.close()
     making = _Making()
     for digest, length in order:
         making.add(digest, length, *(known.places.get(digest) or new.places[digest]))
-    return whole.digest(), making.write(blobs)
+    return whole, making.write(blobs)
 
 
 class _NewChunks:

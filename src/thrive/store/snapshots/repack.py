@@ -49,8 +49,8 @@ def repacked(blobs: BlobStore, snapshots: Sequence[Snapshot], packs: set[bytes])
     order = sorted(moving, key=lambda digest: moving[digest][1])
     moved: dict[bytes, Place] = {}
 
-    def settle(number: int, place: Place) -> None:
-        moved[order[number]] = place
+    def settle(members: list[tuple[int, Place]]) -> None:
+        moved.update((order[number], place) for number, place in members)
 
     reader = PackReader(blobs)
     try:

@@ -70,6 +70,17 @@ class Snapshot:
             [None] * len(ordered),
         )
 
+    @classmethod
+    def joined(cls, parts: Iterable["Snapshot"]) -> "Snapshot":
+        """Return the snapshot that parts make, one after the other."""
+        whole = cls([], [], [], [])
+        for part in parts:
+            whole.paths += part.paths
+            whole.sizes += part.sizes
+            whole.digests += part.digests
+            whole.places += part.places
+        return whole
+
     def __len__(self) -> int:
         return len(self.paths)
 
@@ -85,9 +96,17 @@ class Snapshot:
 
     def blobs(self) -> set[str]:
         """Return the blobs that hold files or parts of them; recipes name further ones."""
+        shared = {place[0] for place in self.places if place is not None}
+        return {blob.hex() for blob in shared} | self.own_blobs()
+
+    def own_blobs(self) -> set[str]:
+        """Return the blobs that are one file each."""
+        if None not in self.places:
+            return set()
         return {
-            (digest if place is None else place[0]).hex()
+            digest.hex()
             for digest, place in zip(self.digests, self.places, strict=True)
+            if place is None
         }
 
     def name(self) -> str:
@@ -109,6 +128,11 @@ class Snapshot:
             return msgspec.json.encode(_Listing(lines, NAME_FORMAT))
         except UnicodeEncodeError:
             raise _no_text(self.paths) from None
+
+
+def split_digests(joined: bytes) -> list[bytes]:
+    """Return the digests that are laid end to end."""
+    return [joined[at : at + 32] for at in range(0, len(joined), 32)]
 
 
 def _no_text(paths: Sequence[str]) -> UsageError:

@@ -12,6 +12,7 @@ import msgspec
 from blake3 import blake3
 
 from thrive.domain.identifiers import new_id
+from thrive.store.snapshots.snapshot import split_digests
 from thrive.store.snapshots.walk import State
 
 FORMAT = 1
@@ -51,19 +52,21 @@ class Remembered:
         """Return the digest of each state that is known."""
         if not self._states:
             return {}
-        states = msgspec.msgpack.decode(self._states, type=list[State])
-        digests = self._digests
-        return {
-            state: digests[32 * number : 32 * number + 32] for number, state in enumerate(states)
-        }
+        return dict(zip(self._decoded(), self._parts(), strict=True))
 
     def files(self) -> dict[str, bytes]:
         """Return the digest of each file as it was, by path."""
         if not self._states:
             return {}
-        states = msgspec.msgpack.decode(self._states, type=list[State])
-        parts = (self._digests[at : at + 32] for at in range(0, len(self._digests), 32))
-        return {state[0]: digest for state, digest in zip(states, parts, strict=True)}
+        return {
+            state[0]: digest for state, digest in zip(self._decoded(), self._parts(), strict=True)
+        }
+
+    def _decoded(self) -> list[State]:
+        return msgspec.msgpack.decode(self._states, type=list[State])
+
+    def _parts(self) -> list[bytes]:
+        return split_digests(self._digests)
 
 
 _NOTHING = Remembered("", b"", b"")
@@ -102,9 +105,12 @@ class StateCache:
             digests: what was read.
             started_ns: when the walk began, nanoseconds since 1970.
         """
-        settled = [
-            state if _is_settled(state, started_ns) else _forgotten(state) for state in states
-        ]
+        newest = max((max(state[2], state[3]) for state in states), default=0)
+        settled = states
+        if newest >= started_ns - COARSE_NS:
+            settled = [
+                state if _is_settled(state, started_ns) else _forgotten(state) for state in states
+            ]
         kept = _Kept(
             format=FORMAT,
             name=name,

@@ -31,30 +31,28 @@ def walk(root: str) -> list[State]:
 
 def _walk(handle: int, prefix: str, found: list[State]) -> None:
     folders: list[str] = []
+    names: list[str] = []
+    look, is_file = os.stat, stat.S_ISREG  # 100,000 times: what is looked up once is a fifth less
     try:
         with os.scandir(handle) as entries:
-            names = [
-                entry.name
-                for entry in entries
-                if not entry.name.startswith(".")
-                and not (entry.is_dir(follow_symlinks=False) and folders.append(entry.name) is None)
-            ]
+            for entry in entries:
+                if entry.name[0] != ".":
+                    (folders if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
+        names.sort()
         for name in names:
-            _add(handle, prefix, name, found)
-        for name in folders:
+            try:
+                seen = look(name, dir_fd=handle)
+            except FileNotFoundError:
+                continue  # it went meanwhile, or a link leads nowhere
+            if is_file(seen.st_mode):
+                found.append(
+                    (prefix + name, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+                )
+        for name in sorted(folders):
             below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
             _walk(below, f"{prefix}{name}/", found)
     finally:
         os.close(handle)
-
-
-def _add(handle: int, prefix: str, name: str, found: list[State]) -> None:
-    try:
-        seen = os.stat(name, dir_fd=handle)
-    except FileNotFoundError:
-        return  # it went meanwhile, or a link leads nowhere
-    if stat.S_ISREG(seen.st_mode):
-        found.append((prefix + name, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))
 
 
 def state_of(path: str | Path, name: str) -> State:
