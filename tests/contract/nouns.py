@@ -47,6 +47,7 @@ from thrive.store import (
     runs,
     tokens,
 )
+from thrive.store.observations import append_points
 
 _numbers = itertools.count(1)
 
@@ -391,7 +392,7 @@ def fill(ctx: Context) -> None:
         use = Use(kind="dataset", name="flights", digest=digest_of("flights"), direction="in")
         runs.add_use(tx, project_id, one_run.run_id, use)
         points = [MetricPoint(key="auc", value=0.5, step=n, at=n) for n in range(3)]
-        runs.append_points(tx, project_id, {one_run.run_id: points})
+        append_points(tx, project_id, {one_run.run_id: points})
         releases.save_host(tx, project_id, host())
         predictions.insert_sealed(tx, project_id, sealed())
         predictions.insert_outcomes(tx, project_id, [outcome(), outcome(value="été")])

@@ -35,6 +35,7 @@ from thrive.store import (
     tokens,
     worker_numbers,
 )
+from thrive.store.observations import append_points
 
 
 @pytest.fixture
@@ -111,8 +112,8 @@ def test_steps_artifacts_lineage_and_points_of_a_run(home, project):
         runs.save_artifact(tx, project, nouns.artifact(run_id, digest="c" * 64))
         for _ in range(2):
             runs.add_use(tx, project, run_id, used)
-        runs.append_points(tx, project, {run_id: points})
-        runs.append_points(tx, project, {run_id: [changed(points[0], value=0.7)]})
+        append_points(tx, project, {run_id: points})
+        append_points(tx, project, {run_id: [changed(points[0], value=0.7)]})
     with home.read() as tx:
         assert [each.state for each in runs.find_steps(tx, project, run_id)] == [RunState.DONE]
         assert [each.name for each in runs.find_artifacts(tx, project, run_id)] == ["Log", "plot"]

@@ -40,6 +40,7 @@ from thrive.store import (
 from thrive.store.database import Database
 from thrive.store.home import Home, connect_home, open_home
 from thrive.store.migrations import HEAD, schema_of
+from thrive.store.observations import append_points
 from thrive.store.place import FOLDER
 
 
@@ -192,7 +193,7 @@ def test_points_of_one_run_from_two_writers_are_all_kept(home):
         for step in range(10):
             point = MetricPoint(key="auc", value=float(number), step=step, at=0)
             with home.write() as tx:
-                runs.append_points(tx, home.project_id, {"r" * 32: [point]})
+                append_points(tx, home.project_id, {"r" * 32: [point]})
 
     assert race(4, log) == [None] * 4
     with home.read() as tx:

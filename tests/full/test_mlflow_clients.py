@@ -16,11 +16,14 @@ from thrive.store import models, runs
 pytestmark = pytest.mark.full
 
 CACHE = Path("~/.cache/thrive-bench").expanduser()
+LEARNERS = ["xgboost-cpu", "lightgbm", "optuna", "optuna-integration", "skops"]
+OLD = [*LEARNERS, "pandas", "scikit-learn<1.8", "matplotlib", "xgboost-cpu<3.1"]
 CLIENTS = {
-    "2.22.2": ["mlflow-skinny==2.22.2", "pandas", "scikit-learn<1.8", "skops"],
-    "3.6.0": ["mlflow-skinny==3.6.0", "pandas", "scikit-learn<1.8", "skops"],
-    "3.17.2": ["mlflow==3.17.2", "skops"],
+    "2.22.2": ["mlflow-skinny==2.22.2", *OLD],
+    "3.6.0": ["mlflow-skinny==3.6.0", *OLD],
+    "3.17.2": ["mlflow==3.17.2", *LEARNERS],
 }
+"""Three generations; of the newest every part, of the others what a training machine has."""
 
 SCRIPT = """
 import sys
@@ -105,6 +108,60 @@ if mlflow.__version__.startswith("3.17"):
     mlflow.genai.register_prompt(name="greet", template="Hello {{name}}")
     assert mlflow.genai.load_prompt("prompts:/greet/1").template == "Hello {{name}}"
     assert [one.name for one in client.search_registered_models()] == [name]
+
+import lightgbm
+import numpy as np
+import optuna
+import pandas as pd
+import xgboost
+from optuna_integration import MLflowCallback
+
+mlflow.xgboost.autolog(log_models=True)
+with mlflow.start_run() as boosted:
+    data = xgboost.DMatrix(X, y)
+    settings = {"objective": "multi:softprob", "num_class": 3, "eval_metric": "mlogloss"}
+    booster = xgboost.train(settings, data, 5, evals=[(data, "train")], verbose_eval=False)
+mlflow.xgboost.autolog(disable=True)
+kept = client.get_run(boosted.info.run_id)
+assert kept.data.params["num_boost_round"] == "5", kept.data.params
+assert len(client.get_metric_history(boosted.info.run_id, "train-mlogloss")) == 5
+loaded = mlflow.xgboost.load_model(f"runs:/{boosted.info.run_id}/model")
+assert np.allclose(loaded.predict(data), booster.predict(data))
+
+mlflow.lightgbm.autolog(log_models=True)
+with mlflow.start_run() as leaves:
+    rows = lightgbm.Dataset(X, y)
+    settings = {"objective": "multiclass", "num_class": 3, "verbose": -1}
+    forest = lightgbm.train(settings, rows, 5, valid_sets=[rows], valid_names=["train"])
+mlflow.lightgbm.autolog(disable=True)
+kept = client.get_run(leaves.info.run_id)
+assert kept.data.params["num_class"] == "3", kept.data.params
+assert len(client.get_metric_history(leaves.info.run_id, "train-multi_logloss")) == 5
+loaded = mlflow.lightgbm.load_model(f"runs:/{leaves.info.run_id}/model")
+assert np.allclose(loaded.predict(X), forest.predict(X))
+
+table = pd.DataFrame(X, columns=["a", "b", "c", "d"]).assign(kind=y)
+with mlflow.start_run() as judged:
+    mlflow.sklearn.log_model(model, **place)
+    result = (mlflow.evaluate if old else mlflow.models.evaluate)(
+        f"runs:/{judged.info.run_id}/model",
+        table,
+        targets="kind",
+        model_type="classifier",
+        evaluator_config={"log_explainer": False},
+    )
+assert result.metrics["accuracy_score"] > 0.9
+assert client.get_run(judged.info.run_id).data.metrics["accuracy_score"] > 0.9
+assert client.list_artifacts(judged.info.run_id) != []
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+callback = MLflowCallback(tracking_uri=mlflow.get_tracking_uri(), metric_name="distance")
+study = optuna.create_study(study_name="sweep")
+study.optimize(lambda trial: trial.suggest_float("x", -1, 1) ** 2, 4, callbacks=[callback])
+trials = mlflow.search_runs(
+    experiment_names=["sweep"], order_by=["metrics.distance"], output_format="list"
+)
+assert len(trials) == 4 and trials[0].data.metrics["distance"] == study.best_value
 print(parent.info.run_id)
 """
 

@@ -1,6 +1,6 @@
 """The change feed: one row for each thing that is new or different, in commit order."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
 
@@ -20,7 +20,13 @@ def append(tx: Tx, project_id: str, kind: str, subject_id: str) -> None:
     Where writers do not share a transaction, say it last: on PostgreSQL the other writers of the
     project wait from here to the commit.
     """
-    at_end(tx, _append_all, {"project_id": project_id, "kind": kind, "id": subject_id})
+    append_many(tx, project_id, [(kind, subject_id)])
+
+
+def append_many(tx: Tx, project_id: str, subjects: Iterable[tuple[str, str]]) -> None:
+    """Say that several things, each a kind and an id, are new or different."""
+    for kind, one in subjects:
+        at_end(tx, _append_all, {"project_id": project_id, "kind": kind, "id": one})
 
 
 def _append_all(tx: Tx, rows: list[dict[str, str]]) -> None:

@@ -48,10 +48,14 @@ class Points:
 
     def distinct(self) -> "Points":
         """Return the points without repetitions, in the order of their first occurrence."""
-        table = np.column_stack((self.steps, self.moments, self.values.view(np.int64)))
-        _, first = np.unique(table, axis=0, return_index=True)
-        first.sort()
-        return self.take(first)
+        if bool(np.all(self.steps[1:] > self.steps[:-1])):
+            return self
+        columns = (self.values.view(np.int64), self.moments, self.steps)
+        order = np.lexsort(columns)  # stable: of equal points the first one comes first
+        fresh = np.ones(len(order), bool)
+        changes = [column[order[1:]] != column[order[:-1]] for column in columns]
+        fresh[1:] = np.logical_or.reduce(changes)
+        return self.take(np.sort(order[fresh]))
 
     def latest(self) -> int:
         """Return the place of the latest point: the highest step, then moment, then value."""
@@ -75,6 +79,18 @@ class Points:
     def take(self, chosen: NDArray[np.intp] | slice) -> "Points":
         """Return the points at some places."""
         return Points(self.steps[chosen], self.moments[chosen], self.values[chosen])
+
+
+def joined(parts: Sequence[Points]) -> Points:
+    """Return the points of several columns one after the other."""
+    if not parts:
+        nothing = np.empty(0, np.int64)
+        return Points(nothing, nothing, np.empty(0, np.float64))
+    return Points(
+        np.concatenate([part.steps for part in parts]),
+        np.concatenate([part.moments for part in parts]),
+        np.concatenate([part.values for part in parts]),
+    )
 
 
 def columns_of(points: Sequence[MetricPoint]) -> Points:
@@ -116,15 +132,7 @@ def unpack(chunks: Iterable[bytes]) -> Points:
     Raises:
         Damaged: a chunk is none.
     """
-    parts = [_unpacked(chunk) for chunk in chunks]
-    if not parts:
-        nothing = np.empty(0, np.int64)
-        return Points(nothing, nothing, np.empty(0, np.float64))
-    return Points(
-        np.concatenate([part.steps for part in parts]),
-        np.concatenate([part.moments for part in parts]),
-        np.concatenate([part.values for part in parts]),
-    )
+    return joined([_unpacked(chunk) for chunk in chunks])
 
 
 def _unpacked(chunk: bytes) -> Points:

@@ -1,17 +1,15 @@
 """Runs, their steps, artifacts, lineage and metric points."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import sqlalchemy as sa
 
-from thrive.domain.errors import Conflict, NotFound, UsageError
+from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.run import (
     Artifact,
     MetricPoint,
-    MetricSummary,
     Run,
     RunState,
     StepCode,
@@ -248,37 +246,6 @@ def runs_using(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:
     return [(row.run_id, row.direction) for row in tx.execute(query)]
 
 
-class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen of one run: points in the order they were logged, parameters, tags, name.
-
-    Many points of one metric come as `columns`, by key.
-    """
-
-    points: Sequence[MetricPoint] = ()
-    columns: "Mapping[str, Points]" = {}
-    params: Mapping[str, Any] = {}
-    tags: Mapping[str, str] = {}
-    name: str = ""
-
-
-def observe(tx: Tx, project_id: str, seen: Mapping[str, Observation]) -> dict[str, Run]:
-    """Add what was seen of some runs, and return those runs as they stand now, by id.
-
-    A point that stays the latest is the one with the highest step, then moment, then value. Each
-    run is held against other writers until the transaction ends.
-
-    Raises:
-        NotFound: there is no such run.
-        UsageError: a parameter has another value already.
-    """
-    known = hold(tx, project_id, *seen)
-    after = {run_id: _with(known[run_id], each) for run_id, each in seen.items()}
-    keep_observed(tx, project_id, list(after.values()))
-    append_points(tx, project_id, {run_id: each.points for run_id, each in seen.items()})
-    append_columns(tx, project_id, {run_id: each.columns for run_id, each in seen.items()})
-    return after
-
-
 def hold(tx: Tx, project_id: str, *run_ids: str) -> dict[str, Run]:
     """Return runs by their ids, and keep other writers from them until the transaction ends.
 
@@ -304,112 +271,6 @@ def keep_observed(tx: Tx, project_id: str, changed: Sequence[Run]) -> None:
     )
     rows = [to_row(project_id, run, runs) for run in changed]
     tx.execute(change, [{"of": row["run_id"], **{n: row[n] for n in _OBSERVED}} for row in rows])
-
-
-def _with(run: Run, seen: Observation) -> Run:
-    for key, value in seen.params.items():
-        if key in run.params and str(run.params[key]) != str(value):
-            raise UsageError(
-                "Changing param values is not allowed. Param with key='"
-                f"{key}' was already logged with value='{run.params[key]}' for run ID="
-                f"'{run.run_id}'. Attempted logging new value '{value}'.",
-                "log it under another name, or in another run",
-            )
-    metrics, summaries = dict(run.metrics), dict(run.summaries or {})
-    for point in seen.points:
-        before = summaries.get(point.key)
-        if before is None or _is_later(point, before, metrics.get(point.key)):
-            metrics[point.key] = point.value
-        summaries[point.key] = _summary(point, before)
-    for key, columns in seen.columns.items():
-        metrics[key], summaries[key] = _with_columns(
-            key, columns, summaries.get(key), metrics.get(key)
-        )
-    return msgspec.structs.replace(
-        run,
-        name=seen.name or run.name,
-        metrics=metrics,
-        summaries=summaries or None,
-        params={**run.params, **seen.params},
-        tags={**run.tags, **seen.tags},
-    )
-
-
-def _is_later(point: MetricPoint, before: MetricSummary, value: float | None) -> bool:
-    if (point.step, point.at) != (before.step, before.at):
-        return (point.step, point.at) > (before.step, before.at)
-    if value is None or point.value is None:
-        return value is None
-    return point.value > value
-
-
-def _summary(point: MetricPoint, before: MetricSummary | None) -> MetricSummary:
-    if before is None:
-        return MetricSummary(point.step, point.at, point.value, point.value, 1)
-    step, at = max((point.step, point.at), (before.step, before.at))
-    low, high = before.low, before.high
-    if point.value is not None:
-        low = point.value if low is None else min(low, point.value)
-        high = point.value if high is None else max(high, point.value)
-    return MetricSummary(step, at, low, high, before.points + 1)
-
-
-def _with_columns(
-    key: str, columns: "Points", before: MetricSummary | None, value: float | None
-) -> tuple[float | None, MetricSummary]:
-    """Return the latest value and the summary of a metric to which many points were added."""
-    last = columns.latest()
-    step, at, number = columns.at(last)
-    point = MetricPoint(key=key, value=number, step=step, at=at)
-    if before is None or _is_later(point, before, value):
-        value = number
-    summary = _summary(point, before)
-    low, high = columns.extremes()
-    lows = [each for each in (summary.low, low) if each is not None]
-    highs = [each for each in (summary.high, high) if each is not None]
-    return value, msgspec.structs.replace(
-        summary,
-        low=min(lows, default=None),
-        high=max(highs, default=None),
-        points=summary.points + len(columns) - 1,
-    )
-
-
-def append_points(tx: Tx, project_id: str, points: Mapping[str, Sequence[MetricPoint]]) -> None:
-    """Append metric points of some runs: one chunk a key, never a row a point."""
-    from thrive.store.points import columns_of
-
-    grouped: dict[str, dict[str, list[MetricPoint]]] = {}
-    for run_id, logged in points.items():
-        for point in logged:
-            grouped.setdefault(run_id, {}).setdefault(point.key, []).append(point)
-    columns = {
-        run_id: {key: columns_of(group) for key, group in by_key.items()}
-        for run_id, by_key in grouped.items()
-    }
-    append_columns(tx, project_id, columns)
-
-
-def append_columns(tx: Tx, project_id: str, columns: "Mapping[str, Mapping[str, Points]]") -> None:
-    """Append metric points of some runs, by run and key, each as one chunk."""
-    from thrive.store.points import pack
-
-    number = time.time_ns()
-    rows = [
-        {
-            "project_id": project_id,
-            "run_id": run_id,
-            "key": key,
-            "seq": number,
-            "points": len(points),
-            "data": pack(points),
-        }
-        for run_id, by_key in columns.items()
-        for key, points in by_key.items()
-    ]
-    written = insert_missing(tx, metric_chunks, rows)
-    if written < len(rows):  # another writer of the same metric took the same nanosecond
-        raise Conflict("Two writers logged the same metric at the same moment.", "try again")
 
 
 def compact(tx: Tx, project_id: str, run_id: str) -> None:

@@ -8,6 +8,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +20,7 @@ from thrive.domain.errors import UsageError
 from thrive.domain.run import Artifact, Run, RunState
 from thrive.operations import Context
 from thrive.store import runs
+from thrive.store.observations import Observation, observe_one
 from thrive.tracking.recorder import close_run
 from thrive.tracking.vitals import Vitals
 
@@ -30,7 +32,8 @@ MOST_WAITING = 1_000_000
 """Points that may wait; whoever logs more waits for the writer."""
 LONGEST_KEY = 250
 
-_Waiting = dict[str, tuple[list[int], list[int], list[float]]]
+_Waiting = dict[tuple[str, ...], tuple[list[int], list[int], list[tuple[float, ...]]]]
+"""Steps, moments and values of calls that logged the same names, by those names."""
 
 
 class ActiveRun:
@@ -83,22 +86,27 @@ class ActiveRun:
             more: numbers by name.
 
         Raises:
-            UsageError: a name is too long.
+            UsageError: a name is too long, or a value is no number.
             ThriveError: of the last write, if it failed.
         """
         now = time.time_ns() // 1000
+        given = {**values, **more} if values else more
+        try:
+            row = tuple(map(float, given.values()))
+        except (TypeError, ValueError):
+            raise _no_number(given) from None
+        names = tuple(given)
         with self._lock:
             if step is None:
                 step = self._step
             self._step = step + 1
-            for key, value in {**values, **more}.items() if values else more.items():
-                kept = self._waiting.get(key)
-                if kept is None:
-                    kept = self._waiting[_checked(key)] = ([], [], [])
-                kept[0].append(step)
-                kept[1].append(now)
-                kept[2].append(value)
-                self._count += 1
+            kept = self._waiting.get(names)
+            if kept is None:
+                kept = self._waiting[tuple(map(_checked, names))] = ([], [], [])
+            kept[0].append(step)
+            kept[1].append(now)
+            kept[2].append(row)
+            self._count += len(names)
         if self._count > MOST_WAITING or self._failure is not None:
             self.flush()
 
@@ -216,14 +224,14 @@ class ActiveRun:
             tags, self._tags = self._tags, {}
         if not (waiting or params or tags):
             return
-        seen = runs.Observation(
-            columns={key: _columns(*lists) for key, lists in waiting.items()},
+        seen = Observation(
+            columns=_columns(waiting),
             params=params,
             tags=tags,
         )
         try:
             with self._ctx.observe(f"run:{self.id}") as tx:
-                runs.observe(tx, self._ctx.project_id, {self.id: seen})
+                observe_one(tx, self._ctx.project_id, self.id, seen)
         except UsageError:
             raise
         except BaseException:
@@ -233,10 +241,10 @@ class ActiveRun:
     def _take_back(self, waiting: _Waiting, params: dict[str, Any], tags: dict[str, str]) -> None:
         """Let wait again what could not be written, before what was logged meanwhile."""
         with self._lock:
-            for key, lists in waiting.items():
-                later = self._waiting.get(key, ([], [], []))
-                self._waiting[key] = tuple(a + b for a, b in zip(lists, later, strict=True))  # pyright: ignore[reportArgumentType] - three lists each
-                self._count += len(lists[0])
+            for names, (steps, moments, rows) in waiting.items():
+                later = self._waiting.get(names, ([], [], []))
+                self._waiting[names] = (steps + later[0], moments + later[1], rows + later[2])
+                self._count += len(names) * len(steps)
             self._params = {**params, **self._params}
             self._tags = {**tags, **self._tags}
 
@@ -257,14 +265,38 @@ class ActiveRun:
         return artifact
 
 
-def _columns(steps: list[int], moments: list[int], values: list[float]) -> "Points":
+def _columns(waiting: _Waiting) -> "dict[str, Points]":
+    """Return what waits as columns by metric, each in the order it was logged."""
     import numpy as np
 
-    from thrive.store.points import Points
+    from thrive.store.points import Points, joined
 
-    return Points(
-        np.array(steps, np.int64), np.array(moments, np.int64), np.array(values, np.float64)
-    )
+    parts: dict[str, list[Points]] = {}
+    for names, (steps, moments, rows) in waiting.items():
+        shape = (len(rows), len(names))
+        flat = np.fromiter(chain.from_iterable(rows), np.float64, shape[0] * shape[1])
+        table = flat.reshape(shape)
+        columns = np.array(steps, np.int64), np.array(moments, np.int64)
+        for place, name in enumerate(names):
+            parts.setdefault(name, []).append(Points(*columns, table[:, place].copy()))
+    found: dict[str, Points] = {}
+    for name, several in parts.items():
+        whole = joined(several)
+        in_order = np.argsort(whole.moments, kind="stable")
+        found[name] = whole.take(in_order) if len(several) > 1 else whole
+    return found
+
+
+def _no_number(given: Mapping[str, Any]) -> UsageError:
+    """Return the refusal of the first value that is no number."""
+    for name, value in given.items():
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return UsageError(
+                f"{name} = {str(value)[:60]!r} is no number.", "log texts as params or tags"
+            )
+    raise AssertionError(given)
 
 
 def _checked(name: str) -> str:

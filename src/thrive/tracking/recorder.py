@@ -24,7 +24,7 @@ from thrive.domain.run import (
     Use,
 )
 from thrive.operations import Context
-from thrive.store import experiments, references, runs
+from thrive.store import experiments, observations, references, runs
 from thrive.store.home import made
 from thrive.tracking.process import own_identity
 
@@ -170,9 +170,16 @@ class RunRecorder:
         if not self._points:
             return
         points, self._points = self._points, []
-        seen = {self.run.run_id: runs.Observation(points=points)}
+        seen = observations.Observation(points=points)
         with self._ctx.observe(self._subject) as tx:
-            self.run = runs.observe(tx, self._ctx.project_id, seen)[self.run.run_id]
+            now = observations.observe_one(tx, self._ctx.project_id, self.run.run_id, seen)
+        self.run = msgspec.structs.replace(
+            self.run,
+            metrics=now.metrics,
+            summaries=now.summaries,
+            params=now.params,
+            tags=now.tags,
+        )
 
     def write_log(self, data: bytes) -> None:
         """Append to the run's log."""

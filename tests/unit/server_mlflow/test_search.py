@@ -3,7 +3,7 @@ import random
 import pytest
 
 from thrive.domain.run import MetricPoint
-from thrive.store import runs
+from thrive.store.observations import Observation, observe_one
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_what_changed_since_is_found(client, three, home):
     with home.write() as tx:
         from thrive.store import changes
 
-        runs.observe(tx, home.project_id, {three["c"]: runs.Observation(points=[point])})
+        observe_one(tx, home.project_id, three["c"], Observation(points=[point]))
         changes.append(tx, home.project_id, "run", three["c"])
     client.post("runs/delete-tag", run_id=three["b"], key="team.name")
     assert client.names("metrics.`val/auc` > 0.5") == ["c", "a"]

@@ -12,6 +12,7 @@ from thrive.domain.errors import UsageError
 from thrive.domain.run import RunState
 from thrive.store import runs
 from thrive.store.home import open_home
+from thrive.tracking import active
 
 
 @pytest.fixture
@@ -133,11 +134,24 @@ def test_a_process_that_ends_keeps_what_was_written(project, tmp_path, end):
 
 def test_a_store_that_fails_for_a_moment_loses_nothing(project, monkeypatch):
     with thrive.run("exp") as run:
-        true = runs.observe
-        monkeypatch.setattr(runs, "observe", lambda *_: (_ for _ in ()).throw(OSError("gone")))
+        true = active.observe_one
+        monkeypatch.setattr(
+            active, "observe_one", lambda *_: (_ for _ in ()).throw(OSError("gone"))
+        )
         run.log(loss=1.0, step=1)
         with pytest.raises(OSError, match="gone"):
             run.flush()
-        monkeypatch.setattr(runs, "observe", true)
+        monkeypatch.setattr(active, "observe_one", true)
         run.log(loss=2.0, step=2)
     assert history(project, run.id, "loss") == [(1, 1.0), (2, 2.0)]
+
+
+def test_what_is_no_number_is_refused_by_its_name(project):
+    with thrive.run("exp") as run:
+        with pytest.raises(UsageError, match="kind = 'adam' is no number"):
+            run.log(loss=0.5, kind="adam")
+        run.log(loss=1.0, step=1)
+        run.log(loss=2.0, acc=0.5, step=2)
+        run.log(loss=3.0, step=3)
+    assert history(project, run.id, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    assert history(project, run.id, "acc") == [(2, 0.5)]

@@ -37,6 +37,7 @@ from thrive.monitoring.findings import Column as Drifting
 from thrive.monitoring.terms import TermsInForce
 from thrive.operations import Context
 from thrive.store import datasets, gates, models, monitoring, projects, releases, runs
+from thrive.store.observations import append_points
 from thrive.tracking.recorder import LOG_ARTIFACT
 
 NOW = parse_time("2013-08-19T06:00Z")
@@ -234,7 +235,7 @@ class FilledHome:
                 MetricPoint(key="log_loss", value=0.43 + 0.3 * math.exp(-i / 40), step=i, at=began)
                 for i in range(1200)
             ]
-            runs.append_points(tx, self.project, {run_id: points})
+            append_points(tx, self.project, {run_id: points})
             for use in (
                 Use(kind="dataset", name="flights", digest="1a" * 32, direction="in", version=1),
                 Use(kind="model", name=MODEL, digest=DIGEST, direction="out", version=1),

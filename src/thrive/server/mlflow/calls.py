@@ -8,6 +8,7 @@ import msgspec
 from thrive.domain.actor import Role
 from thrive.operations import Context
 from thrive.server.mlflow.given import Given
+from thrive.server.mlflow.logbook import Entry
 from thrive.tracking.search import RunIndex
 
 
@@ -27,8 +28,10 @@ class Call(msgspec.Struct, frozen=True):
     index: RunIndex
 
 
-Handler = Callable[[Call], dict[str, Any]]
-"""Takes a call and returns the object that is answered."""
+Handler = Callable[[Call], dict[str, Any] | Entry]
+"""Takes a call and returns the object that is answered, or what is to be logged."""
+Fast = Callable[[bytes], Entry | None]
+"""Reads the usual form of a body; None leaves it to the handler, which takes every form."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -39,9 +42,11 @@ class Route(msgspec.Struct, frozen=True):
         path: e.g. `runs/get`; a part in braces is variable.
         role: who may call it; there is no default.
         handler: what answers.
+        fast: reads bodies of the usual form, for routes that log.
     """
 
     method: str
     path: str
     role: frozenset[Role]
     handler: Handler
+    fast: Fast | None = None

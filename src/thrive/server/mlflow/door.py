@@ -15,6 +15,7 @@ from thrive.server.keys import Identity, Keys
 from thrive.server.mlflow.artifacts import ArtifactDoor
 from thrive.server.mlflow.calls import Call, Route
 from thrive.server.mlflow.given import Given, body_of, query_of
+from thrive.server.mlflow.logbook import Entry, Logbook
 from thrive.server.mlflow.problems import MlflowError, refusal, refusal_of
 from thrive.server.mlflow.routes import ROUTES, RouteTable
 from thrive.server.problems import Problem, json_response
@@ -63,6 +64,7 @@ class MlflowDoor:
         self._run = functools.partial(run_in, pool)
         self._table = RouteTable(ROUTES)
         self._artifacts = ArtifactDoor(self._run)
+        self._logbook = Logbook(self._run)
         self._indexes: dict[str, RunIndex] = {}
 
     async def answer(self, request: Request) -> Response:
@@ -120,16 +122,29 @@ class MlflowDoor:
                 f"{identity.actor.name} may not {request.method} {route.path}; "
                 f"ask one of: {allowed}",
             )
-        fields = (
-            query_of(request.scope["query_string"])
-            if request.method == "GET"
-            else body_of(await read_body(request))
-        )
-        return await self._run(self._work, route, identity, Given(fields), parts)
+        if request.method == "GET":
+            fields = query_of(request.scope["query_string"])
+            return await self._finished(route, identity, fields, parts)
+        body = await read_body(request)
+        entry = route.fast(body) if route.fast else None
+        if entry is not None:
+            return await self._logged(identity, route, entry)
+        return await self._finished(route, identity, body_of(body), parts)
 
-    def _work(self, route: Route, identity: Identity, given: Given, parts: Any) -> Response:
+    async def _finished(
+        self, route: Route, identity: Identity, fields: dict[str, Any], parts: Any
+    ) -> Response:
+        done = await self._run(self._work, route, identity, Given(fields), parts)
+        return await self._logged(identity, route, done) if isinstance(done, Entry) else done
+
+    def _work(self, route: Route, identity: Identity, given: Given, parts: Any) -> Response | Entry:
         ctx = self._context(identity, route.path)
-        return json_response(route.handler(Call(ctx, given, parts, self._index(identity))))
+        answer = route.handler(Call(ctx, given, parts, self._index(identity)))
+        return answer if isinstance(answer, Entry) else json_response(answer)
+
+    async def _logged(self, identity: Identity, route: Route, entry: Entry) -> Response:
+        await self._logbook.write(self._context(identity, route.path), entry)
+        return json_response({})
 
     def _index(self, identity: Identity) -> RunIndex:
         known = self._indexes.get(identity.project_id)

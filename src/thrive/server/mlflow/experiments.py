@@ -9,6 +9,7 @@ from thrive.domain.errors import NotFound
 from thrive.domain.experiment import Experiment
 from thrive.server.mlflow import pages
 from thrive.server.mlflow.calls import Call, Route
+from thrive.server.mlflow.logged_keys import LONGEST_KEY
 from thrive.server.mlflow.problems import MlflowError, invalid
 from thrive.server.mlflow.shapes import MILLISECOND, experiment_shape
 from thrive.store import experiments
@@ -17,7 +18,6 @@ from thrive.tracking.filters import Fields, Kind, parse_filter, parse_order
 from thrive.tracking.search import View
 
 LONGEST_NAME = 500
-LONGEST_KEY = 250
 LONGEST_TAG = 8000
 _FIELDS = Fields(
     attributes={

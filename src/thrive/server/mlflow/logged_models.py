@@ -10,11 +10,11 @@ from thrive.domain.identifiers import new_id
 from thrive.server.mlflow import pages
 from thrive.server.mlflow.calls import Call, Route
 from thrive.server.mlflow.experiments import (
-    LONGEST_KEY,
     LONGEST_TAG,
     known_experiment,
     number_of,
 )
+from thrive.server.mlflow.logged_keys import LONGEST_KEY
 from thrive.server.mlflow.logging import LONGEST_PARAM
 from thrive.server.mlflow.problems import MlflowError, invalid
 from thrive.server.mlflow.runs import checked_run_id

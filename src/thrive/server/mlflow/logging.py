@@ -1,7 +1,5 @@
 """Routes that log into a run: metrics, parameters, tags, and the histories of metrics."""
 
-import posixpath
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,19 +11,22 @@ from thrive.domain.clock import machine_now
 from thrive.domain.run import MetricPoint
 from thrive.server.mlflow import pages
 from thrive.server.mlflow.calls import Call, Route
-from thrive.server.mlflow.experiments import LONGEST_KEY, LONGEST_TAG
+from thrive.server.mlflow.experiments import LONGEST_TAG
+from thrive.server.mlflow.fast import fast_batch, fast_metric
 from thrive.server.mlflow.given import Given
+from thrive.server.mlflow.logbook import Entry
+from thrive.server.mlflow.logged_keys import LONGEST_KEY, checked_key
 from thrive.server.mlflow.problems import MlflowError, invalid
 from thrive.server.mlflow.runs import (
     LONGEST_NAME,
     checked_run_id,
     get_run,
     held_active,
-    refuse_deleted,
     run_id_of,
 )
 from thrive.server.mlflow.shapes import MILLISECOND, NAME_TAG
-from thrive.store import logged_models, runs
+from thrive.store import runs
+from thrive.store.observations import Observation
 from thrive.store.points import Points
 
 LONGEST_PARAM = 6000
@@ -34,27 +35,6 @@ MOST_TOGETHER = 1000
 PAGE = 25_000
 MOST_BULK_RUNS = 100
 SAMPLES, MOST_SAMPLES = 320, 2500
-_NAME = re.compile(r"[/\w.\- :]*")
-
-
-def checked_key(key: str, noun: str) -> str:
-    """Return the key of a metric, a parameter or a tag.
-
-    Raises:
-        MlflowError: it holds other characters, or would be another name if it were a path.
-    """
-    if not _NAME.fullmatch(key):
-        raise invalid(
-            f"Invalid {noun} name: '{key}'. Names may only contain alphanumerics, underscores (_), "
-            "dashes (-), periods (.), spaces ( ), colon(:) and slashes (/)."
-        )
-    plain = posixpath.normpath(key)
-    if key != plain or key in {".", ".."} or key.startswith(("/", "../")):
-        raise invalid(
-            f"Invalid {noun} name: '{key}'. Names may be treated as files in certain cases, and "
-            f"must not resolve to other names when treated as such: this one is '{plain}'."
-        )
-    return key
 
 
 def _point(given: Given) -> MetricPoint:
@@ -67,17 +47,10 @@ def _point(given: Given) -> MetricPoint:
     )
 
 
-def _log(call: Call, seen: runs.Observation, measured: Sequence[Given] = ()) -> dict[str, Any]:
-    """Write what was seen of a run; its points are mirrored onto the models they were made with."""
-    ctx, run_id = call.ctx, run_id_of(call.given)
-    with ctx.observe(f"run:{run_id}") as tx:
-        refuse_deleted(runs.observe(tx, ctx.project_id, {run_id: seen})[run_id])
-        for model_id, points in _by_model(run_id, measured).items():
-            model = logged_models.get(tx, ctx.project_id, model_id)
-            known = [each for each in model.metrics if each not in points]
-            mirrored = msgspec.structs.replace(model, metrics=[*known, *points])
-            logged_models.save(tx, ctx.project_id, mirrored)
-    return {}
+def _log(call: Call, seen: Observation, measured: Sequence[Given] = ()) -> Entry:
+    """Return what is to be written; points are mirrored onto the models they were made with."""
+    run_id = run_id_of(call.given)
+    return Entry(run_id, seen, _by_model(run_id, measured))
 
 
 def _by_model(run_id: str, measured: Sequence[Given]) -> Mapping[str, list[dict[str, Any]]]:
@@ -101,29 +74,29 @@ def _by_model(run_id: str, measured: Sequence[Given]) -> Mapping[str, list[dict[
     return found
 
 
-def _log_metric(call: Call) -> dict[str, Any]:
-    return _log(call, runs.Observation(points=[_point(call.given)]), [call.given])
+def _log_metric(call: Call) -> Entry:
+    return _log(call, Observation(points=[_point(call.given)]), [call.given])
 
 
-def _log_parameter(call: Call) -> dict[str, Any]:
+def _log_parameter(call: Call) -> Entry:
     key = checked_key(call.given.text("key", most=LONGEST_KEY), "parameter")
     value = call.given.maybe_text("value", most=LONGEST_PARAM)
-    return _log(call, runs.Observation(params={key: value}))
+    return _log(call, Observation(params={key: value}))
 
 
-def _set_tag(call: Call) -> dict[str, Any]:
+def _set_tag(call: Call) -> Entry:
     key = checked_key(call.given.text("key", most=LONGEST_KEY), "tag")
     return _log(call, _tagged({key: call.given.maybe_text("value", most=LONGEST_TAG)}))
 
 
-def _tagged(tags: dict[str, str], **more: Any) -> runs.Observation:
+def _tagged(tags: dict[str, str], **more: Any) -> Observation:
     name = tags.get(NAME_TAG, "")
     if len(name) > LONGEST_NAME:
         raise invalid(f"'run_name' exceeds the maximum length of {LONGEST_NAME} characters.")
-    return runs.Observation(tags=tags, name=name, **more)
+    return Observation(tags=tags, name=name, **more)
 
 
-def _log_batch(call: Call) -> dict[str, Any]:
+def _log_batch(call: Call) -> Entry:
     given = call.given
     metrics = given.objects("metrics")
     params = given.pairs("params", key=LONGEST_KEY, value=LONGEST_PARAM)
@@ -265,9 +238,9 @@ def _history_interval(call: Call) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("POST", "runs/log-metric", BUILDERS, _log_metric),
+    Route("POST", "runs/log-metric", BUILDERS, _log_metric, fast_metric),
     Route("POST", "runs/log-parameter", BUILDERS, _log_parameter),
-    Route("POST", "runs/log-batch", BUILDERS, _log_batch),
+    Route("POST", "runs/log-batch", BUILDERS, _log_batch, fast_batch),
     Route("POST", "runs/log-model", BUILDERS, _log_model),
     Route("POST", "runs/set-tag", BUILDERS, _set_tag),
     Route("POST", "runs/delete-tag", BUILDERS, _delete_tag),

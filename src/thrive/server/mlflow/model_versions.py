@@ -12,7 +12,7 @@ from thrive.domain.model import ModelVersion
 from thrive.registry.versions import retire
 from thrive.server.mlflow import pages
 from thrive.server.mlflow.calls import Call, Route
-from thrive.server.mlflow.experiments import LONGEST_KEY
+from thrive.server.mlflow.logged_keys import LONGEST_KEY
 from thrive.server.mlflow.problems import invalid
 from thrive.server.mlflow.registered_models import (
     LONGEST_MODEL_TAG,

@@ -10,8 +10,8 @@ from thrive.domain.model import Model, ModelVersion
 from thrive.flows.promote import start_release
 from thrive.server.mlflow import pages
 from thrive.server.mlflow.calls import Call, Route
-from thrive.server.mlflow.experiments import LONGEST_KEY
 from thrive.server.mlflow.given import Given
+from thrive.server.mlflow.logged_keys import LONGEST_KEY
 from thrive.server.mlflow.problems import MlflowError, invalid
 from thrive.server.mlflow.registry_shapes import (
     PROTECTED,

@@ -13,13 +13,13 @@ from thrive.operations import Context
 from thrive.server.mlflow import pages
 from thrive.server.mlflow.calls import Call, Route
 from thrive.server.mlflow.experiments import (
-    LONGEST_KEY,
     LONGEST_TAG,
     known_experiment,
     number_of,
     view_of,
 )
 from thrive.server.mlflow.given import Given
+from thrive.server.mlflow.logged_keys import LONGEST_KEY
 from thrive.server.mlflow.problems import MlflowError, invalid
 from thrive.server.mlflow.shapes import (
     MILLISECOND,

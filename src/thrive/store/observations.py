@@ -1,0 +1,277 @@
+"""What is seen of running runs, written for many of them at once.
+
+Points of one metric become one chunk, whatever number of writers logged them; a run's row keeps
+the latest value, the extremes and the number of points of each metric. Only the columns that
+observations touch are read and written.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+
+from thrive.domain.errors import Conflict, NotFound, ThriveError, UsageError
+from thrive.domain.run import MetricPoint, MetricSummary
+from thrive.store.database import Tx
+from thrive.store.rows import insert_missing
+from thrive.store.tables import metric_chunks, runs
+
+if TYPE_CHECKING:
+    from thrive.store.points import Points
+
+_JSON = ("metrics", "summaries", "params", "tags")
+_decoders: dict[str, Any] = {
+    "metrics": msgspec.json.Decoder(dict[str, float | None], strict=False).decode,
+    "summaries": msgspec.json.Decoder(dict[str, MetricSummary] | None, strict=False).decode,
+    "params": msgspec.json.Decoder(dict[str, Any]).decode,
+    "tags": msgspec.json.Decoder(dict[str, str]).decode,
+}
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen of one run: points in the order they were logged, parameters, tags, name.
+
+    Many points of one metric come as `columns`, by key.
+    """
+
+    points: Sequence[MetricPoint] = ()
+    columns: "Mapping[str, Points]" = {}
+    params: Mapping[str, Any] = {}
+    tags: Mapping[str, str] = {}
+    name: str = ""
+
+
+class ObservedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a run observations change."""
+
+    run_id: str
+    name: str
+    metrics: dict[str, float | None]
+    summaries: dict[str, MetricSummary] | None
+    params: dict[str, Any]
+    tags: dict[str, str]
+    deleted_at: int | None
+
+
+_held = (
+    sa.select(
+        runs.c.run_id,
+        runs.c.name,
+        runs.c.deleted_at,
+        *(sa.cast(runs.c[name], sa.Text).label(name) for name in _JSON),
+    )
+    .where(
+        runs.c.project_id == sa.bindparam("project"),
+        runs.c.run_id.in_(sa.bindparam("several", expanding=True)),
+    )
+    .order_by(runs.c.run_id)
+    .with_for_update()
+)
+_write = (
+    sa.update(runs)
+    .where(runs.c.project_id == sa.bindparam("project"), runs.c.run_id == sa.bindparam("of"))
+    .values({name: sa.bindparam(name) for name in ("name", *_JSON)})
+)
+
+
+def observe(
+    tx: Tx, project_id: str, several: Sequence[tuple[str, Observation]]
+) -> list[ObservedRun | ThriveError]:
+    """Add what was seen of runs; return, for each entry, its run as it stands then, or its error.
+
+    An entry with an error adds nothing, and the others stand. A point that stays the latest is
+    the one with the highest step, then moment, then value. Each run is held against other
+    writers until the transaction ends.
+    """
+    known = _hold(tx, project_id, sorted({run_id for run_id, _ in several}))
+    results: list[ObservedRun | ThriveError] = []
+    changed: dict[str, ObservedRun] = {}
+    points: dict[str, dict[str, list[MetricPoint]]] = {}
+    columns: list[tuple[str, Mapping[str, Points]]] = []
+    for run_id, seen in several:
+        try:
+            run = _with(_active(known, run_id), seen)
+        except ThriveError as error:
+            results.append(error)
+            continue
+        known[run_id] = changed[run_id] = run
+        results.append(run)
+        for point in seen.points:
+            points.setdefault(run_id, {}).setdefault(point.key, []).append(point)
+        columns.append((run_id, seen.columns))
+    _write_runs(tx, project_id, changed.values())
+    _append(tx, project_id, points, columns)
+    return results
+
+
+def observe_one(tx: Tx, project_id: str, run_id: str, seen: Observation) -> ObservedRun:
+    """Add what was seen of one run, and return it as it stands now.
+
+    Raises:
+        NotFound: there is no such run.
+        UsageError: a parameter has another value already, or the run is deleted.
+    """
+    (result,) = observe(tx, project_id, [(run_id, seen)])
+    if isinstance(result, ThriveError):
+        raise result
+    return result
+
+
+def _hold(tx: Tx, project_id: str, run_ids: Sequence[str]) -> dict[str, ObservedRun]:
+    found: dict[str, ObservedRun] = {}
+    for row in tx.execute(_held, {"project": project_id, "several": run_ids}):
+        texts = {name: decode(getattr(row, name) or "null") for name, decode in _decoders.items()}
+        found[row.run_id] = ObservedRun(
+            run_id=row.run_id, name=row.name, deleted_at=row.deleted_at, **texts
+        )
+    return found
+
+
+def _active(known: Mapping[str, ObservedRun], run_id: str) -> ObservedRun:
+    run = known.get(run_id)
+    if run is None:
+        raise NotFound(f"Run with id={run_id} not found", "thrive runs list")
+    if run.deleted_at is not None:
+        raise UsageError(
+            f"The run {run_id} must be in the 'active' state. Current state is deleted.",
+            "log into another run",
+        )
+    return run
+
+
+def _write_runs(tx: Tx, project_id: str, changed: Any) -> None:
+    rows = [
+        {
+            "project": project_id,
+            "of": run.run_id,
+            "name": run.name,
+            "metrics": run.metrics,
+            "summaries": run.summaries and msgspec.to_builtins(run.summaries),
+            "params": run.params,
+            "tags": run.tags,
+        }
+        for run in changed
+    ]
+    if rows:
+        tx.execute(_write, rows)
+
+
+def _with(run: ObservedRun, seen: Observation) -> ObservedRun:
+    for key, value in seen.params.items():
+        if key in run.params and str(run.params[key]) != str(value):
+            raise UsageError(
+                "Changing param values is not allowed. Param with key='"
+                f"{key}' was already logged with value='{run.params[key]}' for run ID="
+                f"'{run.run_id}'. Attempted logging new value '{value}'.",
+                "log it under another name, or in another run",
+            )
+    metrics, summaries = dict(run.metrics), dict(run.summaries or {})
+    for point in seen.points:
+        before = summaries.get(point.key)
+        if before is None or _is_later(point, before, metrics.get(point.key)):
+            metrics[point.key] = point.value
+        summaries[point.key] = _summary(point, before)
+    for key, columns in seen.columns.items():
+        metrics[key], summaries[key] = _with_columns(
+            key, columns, summaries.get(key), metrics.get(key)
+        )
+    return msgspec.structs.replace(
+        run,
+        name=seen.name or run.name,
+        metrics=metrics,
+        summaries=summaries or None,
+        params={**run.params, **seen.params},
+        tags={**run.tags, **seen.tags},
+    )
+
+
+def _is_later(point: MetricPoint, before: MetricSummary, value: float | None) -> bool:
+    if (point.step, point.at) != (before.step, before.at):
+        return (point.step, point.at) > (before.step, before.at)
+    if value is None or point.value is None:
+        return value is None
+    return point.value > value
+
+
+def _summary(point: MetricPoint, before: MetricSummary | None) -> MetricSummary:
+    if before is None:
+        return MetricSummary(point.step, point.at, point.value, point.value, 1)
+    step, at = max((point.step, point.at), (before.step, before.at))
+    low, high = before.low, before.high
+    if point.value is not None:
+        low = point.value if low is None else min(low, point.value)
+        high = point.value if high is None else max(high, point.value)
+    return MetricSummary(step, at, low, high, before.points + 1)
+
+
+def _with_columns(
+    key: str, columns: "Points", before: MetricSummary | None, value: float | None
+) -> tuple[float | None, MetricSummary]:
+    """Return the latest value and the summary of a metric to which many points were added."""
+    last = columns.latest()
+    step, at, number = columns.at(last)
+    point = MetricPoint(key=key, value=number, step=step, at=at)
+    if before is None or _is_later(point, before, value):
+        value = number
+    summary = _summary(point, before)
+    low, high = columns.extremes()
+    lows = [each for each in (summary.low, low) if each is not None]
+    highs = [each for each in (summary.high, high) if each is not None]
+    return value, msgspec.structs.replace(
+        summary,
+        low=min(lows, default=None),
+        high=max(highs, default=None),
+        points=summary.points + len(columns) - 1,
+    )
+
+
+def append_points(tx: Tx, project_id: str, points: Mapping[str, Sequence[MetricPoint]]) -> None:
+    """Append points of runs to their histories; the runs' rows stay as they are."""
+    grouped: dict[str, dict[str, list[MetricPoint]]] = {}
+    for run_id, logged in points.items():
+        for point in logged:
+            grouped.setdefault(run_id, {}).setdefault(point.key, []).append(point)
+    _append(tx, project_id, grouped, ())
+
+
+def _append(
+    tx: Tx,
+    project_id: str,
+    points: Mapping[str, Mapping[str, Sequence[MetricPoint]]],
+    columns: "Sequence[tuple[str, Mapping[str, Points]]]",
+) -> None:
+    """Append points of runs: one chunk a metric of single ones, one for each of many."""
+    if not points and not any(by_key for _, by_key in columns):
+        return
+    from thrive.store.points import columns_of
+
+    chunks = [
+        (run_id, key, columns_of(group))
+        for run_id, by_key in points.items()
+        for key, group in by_key.items()
+    ]
+    for run_id, by_key in columns:
+        chunks += [(run_id, key, each) for key, each in by_key.items()]
+    _append_chunks(tx, project_id, chunks)
+
+
+def _append_chunks(tx: Tx, project_id: str, chunks: "Sequence[tuple[str, str, Points]]") -> None:
+    from thrive.store.points import pack
+
+    number = time.time_ns()
+    rows = [
+        {
+            "project_id": project_id,
+            "run_id": run_id,
+            "key": key,
+            "seq": number + place,
+            "points": len(points),
+            "data": pack(points),
+        }
+        for place, (run_id, key, points) in enumerate(chunks)
+    ]
+    written = insert_missing(tx, metric_chunks, rows)
+    if written < len(rows):  # another writer of the same metric took the same nanosecond
+        raise Conflict("Two writers logged the same metric at the same moment.", "try again")
