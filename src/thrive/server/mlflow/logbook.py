@@ -66,6 +66,7 @@ class Logbook:
             del self._tasks[ctx.project_id]
 
     async def _write_some(self, ctx: Context, waiting: _Waiting) -> None:
+        results: list[Exception | None]
         try:
             results = await self._run(write_together, ctx, [entry for entry, _ in waiting])
         except Exception as error:  # noqa: BLE001 - each caller raises it in its own task
