@@ -83,7 +83,7 @@ def fill_mlflow(folder: Path, count: int) -> str:
         run_id = uuid.uuid4().hex
         metrics, params = drawn(number, dice)
         tags = {f"t{i}": "v" for i in range(TAGS)}
-        named = (run_id, f"run-{number}", "", "", "", "bench", "FINISHED")
+        named = (run_id, f"run-{number}", "LOCAL", "", "", "bench", "FINISHED")
         times = (now + number, now + number + 5)
         place = ("", "active", f"mlflow-artifacts:/9/{run_id}/artifacts", experiment)
         columns = ", ".join(_RUN_COLUMNS)

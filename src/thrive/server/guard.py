@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Iterable
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thrive.client.wire import BLOBS
@@ -45,6 +45,7 @@ HEADERS = {
     ),
 }
 """Sent with every answer that does not say otherwise."""
+_ENCODED = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 class Guard:
@@ -129,12 +130,13 @@ class Guard:
         return None
 
     def _finish(self, message: Message, request_id: str) -> None:
-        headers = MutableHeaders(scope=message)
-        for name, value in HEADERS.items():
-            headers.setdefault(name, value)
-        headers["X-Request-Id"] = request_id
+        headers: list[tuple[bytes, bytes]] = list(message["headers"])
+        known = {name.lower() for name, _ in headers}
+        headers += [pair for pair in _ENCODED if pair[0] not in known]
+        headers.append((b"x-request-id", request_id.encode()))
         if self.draining:
-            headers["Connection"] = "close"
+            headers.append((b"connection", b"close"))
+        message["headers"] = headers
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else "other"

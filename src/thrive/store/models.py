@@ -8,8 +8,25 @@ from thrive.domain.errors import NotFound
 from thrive.domain.model import Model, ModelVersion
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, one, replace, upsert
+from thrive.store.rows import from_row, insert, many, mine, one, replace, upsert
 from thrive.store.tables import model_versions, models
+
+_model = sa.select(models).where(
+    models.c.project_id == sa.bindparam("project"), models.c.name == sa.bindparam("name")
+)
+_numbers = sa.select(
+    sa.select(sa.func.max(model_versions.c.version))
+    .where(
+        model_versions.c.project_id == sa.bindparam("project"),
+        model_versions.c.model == sa.bindparam("name"),
+    )
+    .scalar_subquery()
+    .label("highest"),
+    sa.select(models.c.last_version)
+    .where(models.c.project_id == sa.bindparam("project"), models.c.name == sa.bindparam("name"))
+    .scalar_subquery()
+    .label("given"),
+)
 
 
 def save(tx: Tx, project_id: str, model: Model) -> None:
@@ -28,7 +45,8 @@ def get(tx: Tx, project_id: str, name: str) -> Model:
     Raises:
         NotFound: there is none of that name.
     """
-    model = one(tx, Model, mine(models, project_id).where(models.c.name == name))
+    row = tx.execute(_model, {"project": project_id, "name": name}).mappings().first()
+    model = None if row is None else from_row(Model, row)
     if model is None:
         raise NotFound(f"There is no model {name!r}.", "thrive models list")
     return model
@@ -79,14 +97,8 @@ def get_version(tx: Tx, project_id: str, name: str, version: int | None = None) 
 
 def next_version(tx: Tx, project_id: str, name: str) -> int:
     """Return the number the next version of a model gets."""
-    query = sa.select(sa.func.max(model_versions.c.version)).where(
-        model_versions.c.project_id == project_id, model_versions.c.model == name
-    )
-    given = sa.select(models.c.last_version).where(
-        models.c.project_id == project_id, models.c.name == name
-    )
-    highest = tx.execute(query).scalar() or 0
-    return max(highest, tx.execute(given).scalar() or 0) + 1
+    row = tx.execute(_numbers, {"project": project_id, "name": name}).one()
+    return max(row.highest or 0, row.given or 0) + 1
 
 
 def exists(tx: Tx, project_id: str, name: str) -> bool:

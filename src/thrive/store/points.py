@@ -59,8 +59,12 @@ class Points:
 
     def latest(self) -> int:
         """Return the place of the latest point: the highest step, then moment, then value."""
-        numbers = np.where(np.isnan(self.values), -np.inf, self.values)
-        return int(np.lexsort((numbers, self.moments, self.steps))[-1])
+        highest = np.flatnonzero(self.steps == self.steps.max())
+        if len(highest) == 1:
+            return int(highest[0])
+        values, moments = self.values[highest], self.moments[highest]
+        numbers = np.where(np.isnan(values), -np.inf, values)
+        return int(highest[np.lexsort((numbers, moments))[-1]])
 
     def at(self, place: int) -> tuple[int, int, float | None]:
         """Return step, moment and value of one point; None is NaN."""
@@ -113,16 +117,14 @@ def pack(points: Points) -> bytes:
     if count == 1:
         step, at, value = points.steps[0], points.moments[0], points.values[0]
         return _HEAD.pack(PLAIN, 1) + struct.pack("<qqd", step, at, value)
-    columns = np.stack(
-        (
-            np.diff(points.steps, prepend=0),
-            np.diff(points.moments, prepend=0),
-            points.values.view(np.int64),
-        )
-    )
+    columns = np.empty((3, count), "<i8")
+    for column, numbers in zip(columns, (points.steps, points.moments), strict=False):
+        column[0] = numbers[0]
+        np.subtract(numbers[1:], numbers[:-1], out=column[1:])
+    columns[2] = points.values.view(np.int64)
     if count < _WORTH:
-        return _HEAD.pack(PLAIN, count) + columns.astype("<i8").tobytes()
-    planes = columns.astype("<i8").view(np.uint8).reshape(3, count, 8).transpose(0, 2, 1)
+        return _HEAD.pack(PLAIN, count) + columns.tobytes()
+    planes = columns.view(np.uint8).reshape(3, count, 8).transpose(0, 2, 1)
     return _HEAD.pack(DEFLATED, count) + zlib.compress(planes.tobytes(), _LEVEL)
 
 

@@ -11,6 +11,10 @@ from thrive.store.database import Tx
 from thrive.store.rows import insert_missing, many, mine, one, to_row, upsert
 from thrive.store.tables import contracts, projects, team_contacts
 
+_clock = sa.select(projects.c.clock_mode, projects.c.replay_now).where(
+    projects.c.project_id == sa.bindparam("project")
+)
+
 
 def create(tx: Tx, name: str) -> Project:
     """Create a project, the head of its audit chain and its clock."""
@@ -43,10 +47,7 @@ def every(tx: Tx) -> list[Project]:
 
 def clock(tx: Tx, project_id: str) -> ClockState:
     """Return the project's clock."""
-    query = sa.select(projects.c.clock_mode, projects.c.replay_now).where(
-        projects.c.project_id == project_id
-    )
-    row = tx.execute(query).one()
+    row = tx.execute(_clock, {"project": project_id}).one()
     return ClockState(mode=ClockMode(row.clock_mode), replay_now=row.replay_now)
 
 

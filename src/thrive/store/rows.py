@@ -65,15 +65,15 @@ def from_row(kind: type[S], row: sa.RowMapping) -> S:
 def insert(tx: Tx, project_id: str, table: sa.Table, *structs: msgspec.Struct) -> None:
     """Insert structs as rows of `table`."""
     if structs:
-        tx.execute(sa.insert(table), [to_row(project_id, struct, table) for struct in structs])
+        tx.execute(_insertion(table), [to_row(project_id, struct, table) for struct in structs])
 
 
 def insert_missing(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert those rows whose key is not taken, even by a writer beside this one; count them."""
     if not rows:
         return 0
-    insertion = _inserting(tx, table).on_conflict_do_nothing()
     counted = {"preserve_rowcount": True}
+    insertion = _addition(tx.dialect.name, table)
     return tx.execute(insertion, list(rows), execution_options=counted).rowcount
 
 
@@ -82,15 +82,31 @@ def upsert(tx: Tx, project_id: str, table: sa.Table, *structs: msgspec.Struct) -
     rows = [to_row(project_id, struct, table) for struct in structs]
     if not rows:
         return
+    tx.execute(_renewal(tx.dialect.name, table, tuple(rows[0])), rows)
+
+
+@cache
+def _insertion(table: sa.Table) -> sa.Insert:
+    return sa.insert(table)
+
+
+@cache
+def _renewal(dialect: str, table: sa.Table, names: tuple[str, ...]) -> Any:
+    """Return an insertion that writes the named columns where the key is taken; made once."""
     keys = [column.name for column in table.primary_key]
-    insertion = _inserting(tx, table)
-    renewed = {name: insertion.excluded[name] for name in rows[0] if name not in keys}
-    tx.execute(insertion.on_conflict_do_update(index_elements=keys, set_=renewed), rows)
+    insertion = _inserting(dialect, table)
+    renewed = {name: insertion.excluded[name] for name in names if name not in keys}
+    return insertion.on_conflict_do_update(index_elements=keys, set_=renewed)
 
 
-def _inserting(tx: Tx, table: sa.Table) -> Any:
+@cache
+def _addition(dialect: str, table: sa.Table) -> Any:
+    return _inserting(dialect, table).on_conflict_do_nothing()
+
+
+def _inserting(dialect: str, table: sa.Table) -> Any:
     """Return an insertion of the database's own dialect: ON CONFLICT is no standard SQL."""
-    if tx.dialect.name == "sqlite":
+    if dialect == "sqlite":
         from sqlalchemy.dialects import sqlite
 
         return sqlite.insert(table)

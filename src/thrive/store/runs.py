@@ -20,6 +20,7 @@ from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.rows import begins_with, insert_missing, many, mine, one, to_row, upsert
 from thrive.store.tables import artifacts, metric_chunks, runs, step_codes, steps, uses
+from thrive.store.tables.columns import JSON_VALUE
 
 if TYPE_CHECKING:
     from thrive.store.points import Points
@@ -30,6 +31,21 @@ _TOGETHER = 500
 """Runs asked for in one query: databases limit how many values a statement takes."""
 _PACKED = 1 << 14
 """Points in one chunk of a run that has ended."""
+
+
+_JSON = tuple(column.name for column in runs.columns if isinstance(column.type, type(JSON_VALUE)))
+_PLAIN = tuple(name for name in Run.__struct_fields__ if name not in _JSON)
+_whole = sa.select(
+    *(runs.c[name] for name in _PLAIN),
+    *(sa.cast(runs.c[name], sa.Text).label(name) for name in _JSON),
+).where(
+    runs.c.project_id == sa.bindparam("project"),
+    runs.c.run_id.in_(sa.bindparam("several", expanding=True)),
+)
+_decode = msgspec.json.Decoder(Run, strict=False).decode
+_metrics = sa.select(runs.c.metrics).where(
+    runs.c.project_id == sa.bindparam("project"), runs.c.run_id == sa.bindparam("run")
+)
 
 
 def save(tx: Tx, project_id: str, run: Run) -> None:
@@ -51,6 +67,18 @@ def get(tx: Tx, project_id: str, run_id: str) -> Run:
     if not found:
         raise NotFound(f"There is no run {run_id!r}.", "thrive runs list")
     return found[0]
+
+
+def metrics_of(tx: Tx, project_id: str, run_id: str) -> dict[str, float | None]:
+    """Return the latest value of each metric of a run, by its whole id.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    row = tx.execute(_metrics, {"project": project_id, "run": run_id}).first()
+    if row is None:
+        raise NotFound(f"Run with id={run_id} not found", "thrive runs list")
+    return row.metrics
 
 
 def find(
@@ -116,9 +144,18 @@ def some(tx: Tx, project_id: str, run_ids: Sequence[str]) -> list[Run]:
     """Return runs in the order of the ids given; those that are not there are left out."""
     found: dict[str, Run] = {}
     for first in range(0, len(run_ids), _TOGETHER):
-        part = mine(runs, project_id).where(runs.c.run_id.in_(run_ids[first : first + _TOGETHER]))
-        found.update({run.run_id: run for run in many(tx, Run, part)})
+        several = run_ids[first : first + _TOGETHER]
+        rows = tx.execute(_whole, {"project": project_id, "several": several}).mappings()
+        found.update({row["run_id"]: _run(row) for row in rows})
     return [found[run_id] for run_id in run_ids if run_id in found]
+
+
+def _run(row: sa.RowMapping) -> Run:
+    """Return the run of a row whose JSON columns are texts: read in one go, as many are asked."""
+    plain = {name: row[name] for name in _PLAIN}
+    values = [f'"{name}":{row[name]}' for name in _JSON if row[name] is not None]
+    text = ",".join((msgspec.json.encode(plain).decode()[:-1], *values))
+    return _decode(text + "}")
 
 
 def find_running(tx: Tx, project_id: str) -> list[Run]:

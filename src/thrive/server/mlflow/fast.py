@@ -4,8 +4,6 @@ Whatever has another form (texts for numbers, camelCase, NaN, further fields, an
 left to the handlers of `logging`, which take every form and have the words for refusals.
 """
 
-from collections.abc import Sequence
-
 import msgspec
 import numpy as np
 
@@ -21,8 +19,6 @@ MILLISECOND = 1000
 LATEST = 1 << 52
 """Bound of times in milliseconds."""
 MOST_METRICS = 1000
-_FEW = 4
-"""Up to so many points a metric they are kept one by one."""
 _INT64 = 1 << 63
 
 
@@ -31,16 +27,19 @@ class _Metric(msgspec.Struct, forbid_unknown_fields=True):
     value: float
     timestamp: int
     step: int = 0
-    run_id: str = ""
+
+
+class _OfRun(_Metric, forbid_unknown_fields=True, kw_only=True):
+    run_id: str
     run_uuid: str = ""
 
 
 class _Batch(msgspec.Struct, forbid_unknown_fields=True):
+    run_id: str
     metrics: list[_Metric]
-    run_id: str = ""
 
 
-_metric = msgspec.json.Decoder(_Metric).decode
+_metric = msgspec.json.Decoder(_OfRun).decode
 _batch = msgspec.json.Decoder(_Batch).decode
 
 
@@ -50,9 +49,13 @@ def fast_metric(body: bytes) -> Entry | None:
         metric = _metric(body)
     except msgspec.MsgspecError:
         return None
-    if not (is_id(metric.run_id) and _is_good(metric)):
+    known = is_id(metric.run_id) and _is_key(metric.key)
+    if not (known and abs(metric.timestamp) < LATEST and -_INT64 <= metric.step < _INT64):
         return None
-    return Entry(metric.run_id, Observation(points=(_point(metric),)))
+    point = MetricPoint(
+        key=metric.key, value=metric.value, step=metric.step, at=metric.timestamp * MILLISECOND
+    )
+    return Entry(metric.run_id, Observation(points=(point,)))
 
 
 def fast_batch(body: bytes) -> Entry | None:
@@ -63,35 +66,29 @@ def fast_batch(body: bytes) -> Entry | None:
         return None
     if not is_id(batch.run_id) or len(batch.metrics) > MOST_METRICS:
         return None
-    by_key: dict[str, list[_Metric]] = {}
-    for metric in batch.metrics:
-        if metric.run_id or not _is_good(metric):
-            return None
-        by_key.setdefault(metric.key, []).append(metric)
-    few = [_point(one) for group in by_key.values() if len(group) <= _FEW for one in group]
-    many = {key: _columns(group) for key, group in by_key.items() if len(group) > _FEW}
-    return Entry(batch.run_id, Observation(points=few, columns=many))
-
-
-def _is_good(metric: _Metric) -> bool:
-    """Tell whether a metric needs no word about it."""
-    if not (abs(metric.timestamp) < LATEST and -_INT64 <= metric.step < _INT64):
-        return False
+    places: dict[str, list[int]] = {}
+    for place, metric in enumerate(batch.metrics):
+        places.setdefault(metric.key, []).append(place)
+    if not all(map(_is_key, places)):
+        return None
     try:
-        return 0 < len(metric.key) <= LONGEST_KEY and checked_key(metric.key, "metric") != ""
+        points = Points(
+            np.array([metric.step for metric in batch.metrics], np.int64),
+            np.array([metric.timestamp for metric in batch.metrics], np.int64),
+            np.array([metric.value for metric in batch.metrics], np.float64),
+        )
+    except OverflowError:
+        return None
+    if len(points) and np.abs(points.moments).max() >= LATEST:
+        return None
+    points.moments *= MILLISECOND
+    columns = {key: points.take(np.array(chosen)) for key, chosen in places.items()}
+    return Entry(batch.run_id, Observation(columns=columns))
+
+
+def _is_key(key: str) -> bool:
+    """Tell whether a key needs no word about it."""
+    try:
+        return 0 < len(key) <= LONGEST_KEY and checked_key(key, "metric") == key
     except MlflowError:
         return False
-
-
-def _point(metric: _Metric) -> MetricPoint:
-    at = metric.timestamp * MILLISECOND
-    return MetricPoint(key=metric.key, value=metric.value, step=metric.step, at=at)
-
-
-def _columns(group: Sequence[_Metric]) -> Points:
-    count = len(group)
-    return Points(
-        np.fromiter((one.step for one in group), np.int64, count),
-        np.fromiter((one.timestamp for one in group), np.int64, count) * MILLISECOND,
-        np.fromiter((one.value for one in group), np.float64, count),
-    )

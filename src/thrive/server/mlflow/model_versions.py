@@ -18,6 +18,7 @@ from thrive.server.mlflow.registered_models import (
     LONGEST_MODEL_TAG,
     PROMPT_TAG,
     found_model,
+    found_name,
     found_version,
     is_no_prompt,
     model_name,
@@ -58,9 +59,10 @@ def _create(call: Call) -> dict[str, Any]:
     given, ctx = call.given, call.ctx
     name, source = model_name(given), _source(given.text("source", most=LONGEST_SOURCE))
     run_id, model_id = given.maybe_text("run_id"), given.maybe_text("model_id")
-    now = ctx.now()
+    clock = ctx.home.clock()
+    now = clock.now()
     with ctx.write(f"model:{name}", source=source, run=run_id) as tx:
-        found = found_model(tx, ctx.project_id, name)
+        model = found_name(tx, ctx.project_id, name)
         if model_id or source.startswith(_LOGGED):
             model_id = model_id or source.removeprefix("models:/").partition("/")[0]
             run_id = run_id or logged_models.get(tx, ctx.project_id, model_id).run_id
@@ -78,15 +80,15 @@ def _create(call: Call) -> dict[str, Any]:
             updated_at=now,
             actor=ctx.actor.name,
             note=given.maybe_text("description"),
-            replay=ctx.home.clock().mode is ClockMode.REPLAY,
+            replay=clock.mode is ClockMode.REPLAY,
             source=source,
             logged_model=model_id,
             tags=given.pairs("tags", key=LONGEST_KEY, value=LONGEST_MODEL_TAG) or None,
         )
         models.insert_version(tx, ctx.project_id, version, [])
-        noted = msgspec.structs.replace(found.model, last_version=version.version, updated_at=now)
+        noted = msgspec.structs.replace(model, last_version=version.version, updated_at=now)
         models.save(tx, ctx.project_id, noted)
-    return {"model_version": version_shape(found, version)}
+    return {"model_version": version_shape(Registered(noted, (), ()), version)}
 
 
 def _source(source: str) -> str:
@@ -107,7 +109,7 @@ def _metrics(tx: Tx, project_id: str, run_id: str) -> dict[str, float | None]:
     """Return the metrics of the run that a version is of."""
     if not run_id:
         return {}
-    return runs.hold(tx, project_id, checked_run_id(run_id))[run_id].metrics
+    return runs.metrics_of(tx, project_id, checked_run_id(run_id))
 
 
 def _both(call: Call) -> tuple[Registered, ModelVersion]:

@@ -19,7 +19,6 @@ from thrive.server.mlflow.registry_shapes import (
     checked_stage,
     latest_versions,
     model_shape,
-    read_registered,
     version_shape,
     with_versions,
 )
@@ -83,9 +82,14 @@ def _create(call: Call) -> dict[str, Any]:
 
 
 def found_model(tx: Tx, project_id: str, name: str) -> Registered:
+    """Return a registered model with all that its shapes need."""
+    return with_versions(tx, project_id, found_name(tx, project_id, name))
+
+
+def found_name(tx: Tx, project_id: str, name: str) -> Model:
     """Return a registered model, or the protocol's word for there being none."""
     try:
-        return read_registered(tx, project_id, name)
+        return models.get(tx, project_id, name)
     except NotFound:
         raise MlflowError(
             "RESOURCE_DOES_NOT_EXIST", f"Registered Model with name={name} not found"
