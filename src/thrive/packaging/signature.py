@@ -5,12 +5,14 @@ it from training data.
 """
 
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from numpy.typing import NDArray
 
-Columns = dict[str, NDArray[Any]]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Columns = dict[str, "NDArray[Any]"]
 """Typed columns of equal length: float64 with NaN for numbers, integers and booleans,
 datetime64[us] with NaT for times, object arrays of str or None for categories and texts."""
 

@@ -1,7 +1,8 @@
 """Writes one run as it happens: what a method wrote is durable when it returns.
 
-Metric points and the steps of a fan-out wait a quarter of a second for others to be written with;
-what a killed run had not written yet is executed again when the run is resumed.
+Metric points, beginnings of steps, and ends of those that took less than a second wait a quarter
+of a second for others to be written with; what a killed run had not written yet is executed again
+when the run is resumed.
 """
 
 import shutil
@@ -30,6 +31,8 @@ from thrive.tracking.process import own_identity
 
 FLUSH_SECONDS = 0.25
 LOG_ARTIFACT = "log"
+DEAR = SECOND
+"""The end of a step that took longer is written at once: nobody wants to execute it again."""
 
 
 class Beginning(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +76,7 @@ class RunRecorder:
         return self.run.started_at + round((time.monotonic() - self._began) * SECOND)
 
     def begin_step(self, name: str, seed: int, *, write: bool = True, **known: Any) -> StepRecord:
-        """Write that the next step runs, and return it; `known` are other fields of it.
+        """Take in that the next step runs, and return it; `known` are other fields of it.
 
         Without `write` it is written when it ends.
         """
@@ -198,9 +201,9 @@ class RunRecorder:
         return f"run:{self.run.run_id}"
 
     def _save_step(self, step: StepRecord, output: Artifact | None = None) -> None:
-        """Write a step; those of a fan-out are written together, a quarter of a second later."""
+        """Write a step, with others a quarter of a second later if it costs little."""
         self._waiting[step.position] = (step, output)
-        if step.index is None:
+        if step.ended_at is not None and step.ended_at - step.started_at > DEAR:
             self.flush()
         else:
             self.flush_if_due()

@@ -22,7 +22,6 @@ from blake3 import blake3
 
 from thrive.domain.errors import Damaged, UsageError
 from thrive.engines.channel import Channel
-from thrive.store.blobs.disk import write_all
 from thrive.store.blobs.folder import FolderBlobs
 
 ALIGNMENT = 64
@@ -228,12 +227,8 @@ def _put(blobs: FolderBlobs, parts: list[Piece], known: str = "") -> tuple[str, 
     """Keep the parts as one blob without joining them in memory."""
     digest = known or _digest(parts)
 
-    def write(handle: int) -> None:
-        for part in parts:
-            write_all(handle, part)
-
     if not blobs.has(digest):
-        blobs.put_stream(write, digest)
+        blobs.put_parts(parts, digest)
     return digest, _size(parts)
 
 

@@ -21,7 +21,7 @@ from thrive.training.discover import load_pipeline
 from thrive.training.parameters import parse_parameters
 from thrive.training.sameness import compare
 from thrive.training.seeds import sow
-from thrive.training.watch import watching
+from thrive.training.watch import watching, wrap_readers
 
 SEED_PARAMETER = "seed"
 
@@ -50,6 +50,7 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
     set_options(arguments["options"])
     seed = _Prepared.params.get(SEED_PARAMETER, arguments["seed"])
     sources.remember()
+    wrap_readers()
     return {
         "codes": _codes(),
         "pipeline": _Prepared.pipeline.name,

@@ -123,6 +123,7 @@ class _Present:
     watch: Watch | None = None
     installed = False
     modules = 0
+    """How many modules were looked through."""
     wrappers: ClassVar[dict[int, tuple[Any, Any]]] = {}
     """id of a reader -> itself (so that the id stays its own) and its wrapper."""
 
@@ -145,7 +146,7 @@ def watching(watch: Watch) -> Generator[None]:
         sys.addaudithook(_hook)
         _Present.installed = True
     kind = type(os.environ)
-    _wrap_readers()
+    wrap_readers()
     os.environ.__class__ = _Variables
     _Present.watch = watch
     try:
@@ -169,10 +170,11 @@ class _Variables(type(os.environ)):  # pyright: ignore[reportGeneralTypeIssues, 
         return super().__contains__(key)
 
 
-def _wrap_readers() -> None:
+def wrap_readers() -> None:
     """Put wrappers around the readers of loaded libraries, also where a project imported them.
 
-    They stay: without a watch they only pass on. Modules are looked through when there are more.
+    They stay: without a watch they only pass on. Modules are looked through when there are more;
+    a zygote does it once for its forks, whose memory would be copied by the look.
     """
     if len(sys.modules) == _Present.modules:
         return

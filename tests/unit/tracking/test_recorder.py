@@ -31,6 +31,7 @@ def test_a_run_is_stored_as_it_happens(context):
     run_id = recorder.run.run_id
     assert operations.show_run(context, run_id).state is RunState.RUNNING
     step = recorder.begin_step("fit", seed=9)
+    recorder.flush()  # a quarter of a second later it would have been written by itself
     assert [one.state for one in operations.show_run(context, run_id).steps] == [RunState.RUNNING]
     digest = context.home.blobs.put(b"model")
     output = recorder.artifact("fit", "pickle", digest, 5)
@@ -98,6 +99,7 @@ def test_a_process_is_known_by_its_start_and_its_boot():
 def test_a_dead_run_is_shown_and_then_marked_as_interrupted(context):
     recorder = start_run(context, beginning())
     recorder.begin_step("fit", seed=1)
+    recorder.flush()
     recorder.write_log(b"so far\n")
     alive = start_run(context, beginning())
     dead = msgspec.structs.replace(recorder.run, process=ended_process())

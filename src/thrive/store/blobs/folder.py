@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -143,6 +143,17 @@ class FolderBlobs:
             found = _hash(handle)
             if found != digest:
                 raise damaged(digest, "what was received", found)
+            self._keep(handle, temporary, digest)
+
+    def put_parts(self, parts: Iterable[bytes | memoryview], digest: str) -> None:
+        """Keep parts of memory, one behind the other, whose digest the caller has computed.
+
+        Raises:
+            DiskFull: nothing was kept.
+        """
+        with self._writing() as (handle, temporary):
+            for part in parts:
+                write_all(handle, part)
             self._keep(handle, temporary, digest)
 
     def get(self, digest: str) -> bytes:
