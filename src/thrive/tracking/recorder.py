@@ -203,7 +203,8 @@ class RunRecorder:
     def _save_step(self, step: StepRecord, output: Artifact | None = None) -> None:
         """Write a step, with others a quarter of a second later if it costs little."""
         self._waiting[step.position] = (step, output)
-        if step.ended_at is not None and step.ended_at - step.started_at > DEAR:
+        dear = step.ended_at is not None and step.ended_at - step.started_at > DEAR
+        if dear or (self._points and step.index is None):
             self.flush()
         else:
             self.flush_if_due()
