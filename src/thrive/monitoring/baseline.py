@@ -9,20 +9,20 @@ import numpy as np
 
 from thrive.contract.schema import ModelTerms
 from thrive.domain.errors import Damaged
-from thrive.domain.model import LABEL, SCORE, TIME, ModelVersion
-from thrive.monitoring.frames import NUMERIC, inputs_of, truth
+from thrive.domain.model import SCORE, TIME, ModelVersion
+from thrive.monitoring.floors import WEEK, Effects, drift_floors, weekday
+from thrive.monitoring.frames import NUMERIC, answered, inputs_of
 from thrive.monitoring.limits import History, Limit, limit_of
-from thrive.monitoring.measure import (
-    Sketch,
+from thrive.monitoring.measure import Sketch, sketches
+from thrive.monitoring.performance import (
     Yardstick,
     higher_is_better,
     performance,
-    sketches,
+    yardstick_of,
 )
 from thrive.monitoring.terms import TermsInForce
 from thrive.operations import Context
 from thrive.statistics.drift import psi
-from thrive.statistics.estimation import fit_calibration
 from thrive.statistics.sketch import CategorySketch, NumericSketch
 from thrive.store import references
 
@@ -47,7 +47,10 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         windows: windows of the reference with enough rows.
         missing: the largest share of missing values in a window, by input.
         missing_limit: the share of missing values from which it is a fault, by input.
-        usual: the largest effect (PSI) of a window against the whole, by input and for the score.
+        usual: the largest effect (PSI) of a window against the rest, by input and for the score.
+        floors: the effect that an input's own history explains, for any window, or for each
+            weekday (Monday first) where enough weeks are known; none where history is too short.
+        drift_per_year: false notices a year that all floors together let through.
         histories: each signal of performance in the reference's windows.
         limits: of each signal; the contract's budget is shared among them.
     """
@@ -63,6 +66,15 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     usual: dict[str, float]
     histories: list[History]
     limits: list[Limit]
+    floors: dict[str, list[float]] = {}
+    drift_per_year: float | None = None
+
+    def floor(self, name: str, start: int) -> float:
+        """Return the effect that an input's history explains in a window that starts then."""
+        known = self.floors.get(name)
+        if not known:
+            return self.usual.get(name, 0.0)
+        return known[weekday(start) if len(known) == WEEK else 0]
 
     def sketches(self) -> dict[str, Sketch]:
         """Return the counters of each input and of the score."""
@@ -96,7 +108,10 @@ def baseline_of(ctx: Context, version: ModelVersion, terms: TermsInForce, known:
 def make_baseline(ctx: Context, version: ModelVersion, terms: TermsInForce) -> Baseline | None:
     """Return a version's baseline from its reference table, None without one; nothing is stored."""
     table = version.reference or version.evaluation
-    return build(_read_table(ctx, table), terms, _input_names(version)) if table else None
+    if not table:
+        return None
+    classes = version.signature.get("output", {}).get("classes", [])
+    return build(answered(_read_table(ctx, table), classes), terms, _input_names(version))
 
 
 def _read_table(ctx: Context, digest: str) -> "pl.DataFrame":
@@ -140,17 +155,19 @@ def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str]
     names = names or set(reference.columns) - set(terms.model.entity)
     kinds = inputs_of(reference, names)
     whole = sketches(reference, kinds)
-    yardstick = _yardstick(reference, terms)
+    yardstick = yardstick_of(reference, terms.model.target, kinds)
     parts = _windows(reference, terms.window)
     missing: dict[str, list[float]] = {
         name: [counted.missing / max(1, counted.rows)] for name, counted in whole.items()
     }
-    usual = dict.fromkeys(whole, 0.0)
+    effects = Effects(names=list(whole))
     values: dict[str, list[tuple[float, float]]] = {name: [] for name in yardstick.signals}
     for part in parts:
         for name, counted in sketches(part, kinds, whole).items():
             missing[name].append(counted.missing / counted.rows)
-            usual[name] = max(usual[name], float(np.nan_to_num(psi(whole[name], counted).effect)))
+            found = psi(whole[name], counted, held_out=True).effect
+            effects.by_name[name].append(float(np.nan_to_num(found)))
+        effects.starts.append(_start(part))
         for name, measured in performance(part, yardstick).items():
             if name in values and measured.value is not None:
                 values[name].append((measured.value, measured.error or 0.0))
@@ -171,9 +188,10 @@ def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str]
         windows=len(parts),
         missing={name: max(shares) for name, shares in missing.items()},
         missing_limit={name: _missing_limit(shares) for name, shares in missing.items()},
-        usual=usual,
+        usual={name: max(found, default=0.0) for name, found in effects.by_name.items()},
         histories=histories,
         limits=limits_of(histories, terms.model, terms.windows_a_year),
+        **drift_floors(effects, terms),
     )
 
 
@@ -193,20 +211,8 @@ def limits_of(histories: list[History], terms: ModelTerms, windows_a_year: float
     return [limit_of(history, budget, windows_a_year) for history in histories]
 
 
-def _yardstick(reference: "pl.DataFrame", terms: TermsInForce) -> Yardstick:
-    import polars as pl
-
-    target = terms.model.target
-    labelled = reference.filter(reference[LABEL].is_not_null() & reference[SCORE].is_not_null())
-    label = labelled[LABEL]
-    words = str(label.dtype) in {"Boolean", "String"}
-    if not labelled.height or not (words or label.cast(pl.Float64).is_in([0.0, 1.0]).all()):
-        return Yardstick(binary=False)
-    hit = truth(label, target.positive)
-    calibration = fit_calibration(labelled[SCORE].to_numpy(), hit) if len(set(hit)) > 1 else None
-    return Yardstick(
-        binary=True, threshold=target.threshold, positive=target.positive, calibration=calibration
-    )
+def _start(part: "pl.DataFrame") -> int:
+    return int(part[TIME][0])
 
 
 def _windows(reference: "pl.DataFrame", length: int) -> "list[pl.DataFrame]":

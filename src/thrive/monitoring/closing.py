@@ -12,9 +12,10 @@ from thrive.domain.monitoring import Window
 from thrive.monitoring import judge
 from thrive.monitoring.baseline import Baseline, baseline_of, load_baseline
 from thrive.monitoring.findings import Findings, findings_of
-from thrive.monitoring.frames import natural
+from thrive.monitoring.frames import DECISION, natural
 from thrive.monitoring.grid import Span, ended_windows, main_version, spans
-from thrive.monitoring.measure import Sketch, performance, segments, sketches
+from thrive.monitoring.measure import Sketch, segments, sketches
+from thrive.monitoring.performance import performance
 from thrive.monitoring.terms import TermsInForce, terms_of
 from thrive.operations import Context
 from thrive.store import models, monitoring, predictions, releases
@@ -150,7 +151,7 @@ def _close(
     (evidence,) = _evidence(ctx, [(start, end)])
     frame = _rows(ctx, watched, live, start, end)
     counted = frame.filter((frame["error"] == "") & ~frame["variant"].is_in(["shadow", "fallback"]))
-    findings, sketched = _find(watched, frame)
+    findings, sketched = _find(watched, frame, start)
     window = Window(
         model=watched.version.model,
         version=watched.version.version,
@@ -201,7 +202,9 @@ def _rows(
     return natural(with_outcomes(ctx.home, frame.filter(mine), ctx.now()))
 
 
-def _find(watched: _Watched, frame: "pl.DataFrame") -> tuple[Findings, Mapping[str, Sketch]]:
+def _find(
+    watched: _Watched, frame: "pl.DataFrame", start: int
+) -> tuple[Findings, Mapping[str, Sketch]]:
     import polars as pl
 
     terms = watched.terms.model
@@ -210,7 +213,8 @@ def _find(watched: _Watched, frame: "pl.DataFrame") -> tuple[Findings, Mapping[s
     nothing_live = (pl.col("variant") == "fallback") & (pl.col("error") == "")
     live = frame.filter((pl.col("variant") != "shadow") & ~nothing_live)
     failed = pl.col("error") != ""
-    answered = live.filter(~failed & pl.col(SCORE).is_not_null())
+    answer = pl.col(SCORE).is_not_null() | pl.col(DECISION).is_not_null()
+    answered = live.filter(~failed & answer)
     errors = live.height - live.filter(~failed).height
     latency = live["latency_us"].cast(pl.Float64).drop_nulls().to_numpy()
     p50, p99 = np.quantile(latency, [0.5, 0.99]).tolist() if len(latency) else (None, None)
@@ -224,11 +228,15 @@ def _find(watched: _Watched, frame: "pl.DataFrame") -> tuple[Findings, Mapping[s
     )
     if watched.baseline is None or not answered.height:
         return found, {}
-    return _compare(watched, watched.baseline, answered, found)
+    return _compare(watched, watched.baseline, answered, found, start)
 
 
 def _compare(
-    watched: _Watched, baseline: Baseline, answered: "pl.DataFrame", found: Findings
+    watched: _Watched,
+    baseline: Baseline,
+    answered: "pl.DataFrame",
+    found: Findings,
+    start: int,
 ) -> tuple[Findings, Mapping[str, Sketch]]:
     """Compare the answered rows of a window with the baseline."""
     terms = watched.terms.model
@@ -240,7 +248,7 @@ def _compare(
     early = coverage < judge.LEAST_COVERAGE
     made = msgspec.structs.replace(
         found,
-        columns=judge.columns(baseline, watched.known, seen),
+        columns=judge.columns(baseline, watched.known, seen, start),
         performance=measured,
         coverage=coverage,
         segments=segments(answered, terms.segments, baseline.yardstick),

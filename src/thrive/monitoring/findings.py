@@ -24,7 +24,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         name: of the input; `_score` for the score.
         psi: corrected population stability index: the effect.
         p_value: of the same distribution (KS or chi-square), corrected for the number of inputs.
-        usual: the largest effect among the reference's own windows.
+        usual: the effect that the reference's own windows explain.
         missing: share of missing values.
         drifted: significant, not negligible, and beyond what the reference's windows did.
     """

@@ -1,6 +1,6 @@
 """A window's predictions in the shape of a reference table."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thrive.domain.model import LABEL, SCORE, TIME
@@ -8,7 +8,9 @@ from thrive.domain.model import LABEL, SCORE, TIME
 if TYPE_CHECKING:
     import polars as pl
 
-_FIXED = {"score": SCORE, "outcome": LABEL, "time": TIME}
+DECISION = "_decision"
+"""Reserved column of rows whose answer is a class: the class that was chosen."""
+_FIXED = {"score": SCORE, "outcome": LABEL, "time": TIME, "decision": DECISION}
 NUMERIC, CATEGORY = "numeric", "category"
 
 
@@ -36,12 +38,38 @@ def inputs_of(reference: "pl.DataFrame", names: Collection[str]) -> dict[str, st
     """
     kinds: dict[str, str] = {}
     for name, dtype in reference.schema.items():
-        reserved = name in {LABEL, SCORE, TIME} or bool(names and name not in names)
+        reserved = name in {LABEL, SCORE, TIME, DECISION} or bool(names and name not in names)
         if reserved or dtype.is_temporal() or dtype.is_nested():
             continue
         numeric = dtype.is_numeric() or str(dtype) == "Boolean"
         kinds[name] = NUMERIC if numeric else CATEGORY
     return kinds
+
+
+def answered(reference: "pl.DataFrame", classes: Sequence[str]) -> "pl.DataFrame":
+    """Return a reference whose answers are as the log has them.
+
+    Shares of classes become the largest share and the class it belongs to; a bare class becomes a
+    decision without a score.
+
+    Args:
+        reference: with `_score`: a number, a list of shares, or a class.
+        classes: the class of each share, in their order.
+    """
+    import polars as pl
+
+    score = pl.col(SCORE)
+    kind = reference.schema[SCORE]
+    if kind.is_nested():
+        shares = score.cast(pl.List(pl.Float64))
+        places = [str(name) for name in classes]
+        best = pl.lit(pl.Series(places, dtype=pl.String)).gather(shares.list.arg_max())
+        return reference.with_columns(best.alias(DECISION), shares.list.max().alias(SCORE))
+    if kind.is_numeric():
+        return reference
+    return reference.with_columns(
+        score.cast(pl.String).alias(DECISION), pl.lit(None, pl.Float64).alias(SCORE)
+    )
 
 
 def numbers(frame: "pl.DataFrame", name: str) -> Any:

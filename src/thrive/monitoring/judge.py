@@ -15,7 +15,8 @@ from thrive.monitoring.baseline import Baseline, limits_of
 from thrive.monitoring.findings import Breach, Column, Fault, Gap, Measured, finite
 from thrive.monitoring.frames import numbers, truth
 from thrive.monitoring.limits import Limit
-from thrive.monitoring.measure import Sketch, Yardstick
+from thrive.monitoring.measure import Sketch
+from thrive.monitoring.performance import Yardstick
 from thrive.statistics.distributions import binomial_survival
 from thrive.statistics.drift import chi2, ks, psi
 from thrive.statistics.intervals import difference_of_proportions, quantile_interval
@@ -48,15 +49,22 @@ def limits(baseline: Baseline, terms: ModelTerms, windows_a_year: float) -> list
 
 
 def columns(
-    baseline: Baseline, known: Mapping[str, Sketch], seen: Mapping[str, Sketch]
+    baseline: Baseline, known: Mapping[str, Sketch], seen: Mapping[str, Sketch], start: int
 ) -> list[Column]:
-    """Compare each input and the score with the reference (Benjamini-Hochberg over all)."""
+    """Compare each input and the score with the reference (Benjamini-Hochberg over all).
+
+    Args:
+        baseline: with the floors of drift.
+        known: the counters of the reference.
+        seen: those of the window.
+        start: of the window, UTC microseconds.
+    """
     names = list(known)
     effects = {name: psi(known[name], seen[name]).effect for name in names}
     adjusted = benjamini_hochberg([_p_value(known[name], seen[name]) for name in names])
     made: list[Column] = []
     for name, p_value in zip(names, adjusted.tolist(), strict=True):
-        effect, usual = effects[name], baseline.usual[name]
+        effect, usual = effects[name], baseline.floor(name, start)
         beyond = effect > max(LEAST_DRIFT_PSI, usual)
         made.append(
             Column(

@@ -1,17 +1,14 @@
-"""Measuring one window's rows: counters, performance with and without labels, segments."""
+"""Measuring one window's rows: counters and segments."""
 
-import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import msgspec
 import numpy as np
 
 from thrive.domain.model import LABEL, SCORE
-from thrive.monitoring.findings import Measured, Segment, finite
-from thrive.monitoring.frames import NUMERIC, numbers, truth, value_counts
-from thrive.statistics.estimation import Calibration, estimate_metric
-from thrive.statistics.metrics import accuracy, mae, roc_auc
+from thrive.monitoring.findings import Segment
+from thrive.monitoring.frames import NUMERIC, numbers, value_counts
+from thrive.monitoring.performance import Yardstick
 from thrive.statistics.sketch import (
     CategorySketch,
     NumericSketch,
@@ -24,31 +21,8 @@ if TYPE_CHECKING:
 
 Sketch: TypeAlias = NumericSketch | CategorySketch
 
-LEAST_ROWS = 30
-"""Rows below which no performance is stated."""
 SEGMENT_VALUES = 20
 """Values of a segment that are listed, by rows."""
-
-
-class Yardstick(msgspec.Struct, frozen=True, kw_only=True):
-    """How a model's answers are judged: two classes by a threshold, or numbers by their error."""
-
-    binary: bool
-    threshold: float = 0.5
-    positive: Any = None
-    calibration: Calibration | None = None
-
-    @property
-    def signals(self) -> tuple[str, ...]:
-        """The signals that may raise an alert."""
-        if self.binary:
-            return ("estimated accuracy", "realised accuracy", "realised roc_auc")
-        return ("realised mae",)
-
-
-def higher_is_better(signal: str) -> bool:
-    """Tell whether more of a signal is good."""
-    return not signal.endswith("mae")
 
 
 def sketches(
@@ -71,66 +45,6 @@ def sketches(
             assert fixed is None or isinstance(fixed, CategorySketch)
             made[name] = sketch_categories(value_counts(frame, name), fixed)
     return made
-
-
-def performance(frame: "pl.DataFrame", yardstick: Yardstick) -> dict[str, Measured]:
-    """Return every signal of performance that the rows allow, by name."""
-    scored = frame.filter(frame[SCORE].is_not_null() & frame[SCORE].is_finite())
-    found = _estimated(scored, yardstick) if yardstick.binary else {}
-    if LABEL in frame.columns:
-        labelled = scored.filter(scored[LABEL].is_not_null())
-        if labelled.height >= LEAST_ROWS:
-            found |= _realised(labelled, yardstick)
-    return found
-
-
-def _estimated(scored: "pl.DataFrame", yardstick: Yardstick) -> dict[str, Measured]:
-    if yardstick.calibration is None or scored.height < LEAST_ROWS:
-        return {}
-    score = scored[SCORE].to_numpy()
-    probability = yardstick.calibration.apply(score)
-    decided = score >= yardstick.threshold
-    made = {
-        f"estimated {metric}": estimate_metric(metric, probability, decided, score)
-        for metric in ("accuracy", "roc_auc")
-    }
-    return {
-        name: Measured(
-            value=finite(item.estimate), error=finite(item.standard_error), rows=item.rows
-        )
-        for name, item in made.items()
-    }
-
-
-def _realised(labelled: "pl.DataFrame", yardstick: Yardstick) -> dict[str, Measured]:
-    score, rows = labelled[SCORE].to_numpy(), labelled.height
-    if not yardstick.binary:
-        label = numbers(labelled, LABEL)
-        off = np.abs(score - label)
-        error = float(off.std()) / math.sqrt(rows)
-        return {"realised mae": Measured(value=finite(mae(label, score)), error=error, rows=rows)}
-    label = truth(labelled[LABEL], yardstick.positive)
-    right = accuracy(label, score >= yardstick.threshold)
-    found = {
-        "realised accuracy": Measured(
-            value=right, error=math.sqrt(max(right * (1 - right), 1e-9) / rows), rows=rows
-        )
-    }
-    positives = int(label.sum())
-    if min(positives, rows - positives) >= 10:
-        area = roc_auc(label, score)
-        found["realised roc_auc"] = Measured(
-            value=finite(area), error=_auc_error(area, positives, rows - positives), rows=rows
-        )
-    return found
-
-
-def _auc_error(area: float, positives: int, negatives: int) -> float:
-    """Return the standard error of an AUC (Hanley and McNeil 1982)."""
-    q1, q2 = area / (2.0 - area), 2.0 * area**2 / (1.0 + area)
-    variance = area * (1.0 - area) + (positives - 1) * (q1 - area**2)
-    variance += (negatives - 1) * (q2 - area**2)
-    return math.sqrt(max(variance, 0.0) / (positives * negatives))
 
 
 def segments(frame: "pl.DataFrame", columns: list[str], yardstick: Yardstick) -> list[Segment]:
@@ -168,29 +82,13 @@ def _goodness(frame: "pl.DataFrame", yardstick: Yardstick) -> "list[pl.Series]":
     """Return a row's chance of being right, and whether it was (or its absolute error)."""
     import polars as pl
 
-    score = frame[SCORE].cast(pl.Float64)
-    empty = pl.Series([None] * frame.height, dtype=pl.Float64)
-    label = frame[LABEL] if LABEL in frame.columns else empty
-    if not yardstick.binary:
-        return [
-            empty.alias("_estimated"),
-            (score - label.cast(pl.Float64)).abs().alias("_realised"),
-        ]
-    decided = score >= yardstick.threshold
-    estimated = empty
-    if yardstick.calibration is not None:
-        chance = pl.Series(yardstick.calibration.apply(score.fill_null(float("nan")).to_numpy()))
-        estimated = (
-            pl.DataFrame({"d": decided, "p": chance})
-            .select(pl.when("d").then("p").otherwise(1.0 - pl.col("p")).fill_nan(None))
-            .to_series()
-        )
-    known = label.is_not_null()
-    right = pl.Series(
-        truth(
-            label.fill_null(strategy="zero") if label.dtype != pl.String else label.fill_null(""),
-            yardstick.positive,
-        )
-    )
-    realised = (decided == right).cast(pl.Float64).set(~known, None)
-    return [estimated.alias("_estimated"), realised.alias("_realised")]
+    chances = yardstick.chances(frame)
+    estimated = pl.Series([None] * frame.height, dtype=pl.Float64) if chances is None else chances
+    known = frame[LABEL].is_not_null() if LABEL in frame.columns else pl.Series([False])
+    realised = np.full(frame.height, np.nan)
+    if known.any():
+        realised[known.to_numpy()] = yardstick.right(frame.filter(known))
+    return [
+        pl.Series("_estimated", estimated, nan_to_null=True),
+        pl.Series("_realised", realised, nan_to_null=True),
+    ]

@@ -6,7 +6,7 @@ from thrive.domain.actor import ANYONE
 from thrive.domain.clock import parse_time
 from thrive.domain.errors import CannotTell
 from thrive.domain.monitoring import Alert, AlertState, Decision, Window
-from thrive.monitoring.baseline import load_baseline, make_baseline
+from thrive.monitoring.baseline import Baseline, load_baseline, make_baseline
 from thrive.monitoring.limits import Limit
 from thrive.monitoring.terms import terms_of
 from thrive.operations import Context, PageSize, operation
@@ -74,14 +74,30 @@ def monitors_explain(ctx: Context, model: str, *, version: int | None = None) ->
             f"{model}@{found.version} was registered without a reference table.",
             "pass reference= when you register, then register again",
         )
+    budget = terms.model.monitor.false_alarms_per_year
     return Monitor(
         model=model,
         version=found.version,
         window=terms.model.monitor.window,
-        false_alarms_per_year=terms.model.monitor.false_alarms_per_year,
+        false_alarms_per_year=budget,
         windows_of_history=baseline.windows,
         limits=baseline.limits,
-        notes=[_note(limit) for limit in baseline.limits],
+        notes=[*(_note(limit) for limit in baseline.limits), _drift_note(baseline, budget)],
+    )
+
+
+def _drift_note(baseline: Baseline, budget: float) -> str:
+    words = f"drift of {len(baseline.kinds)} inputs: a notice when one is beyond in 2 of 3 windows"
+    if baseline.drift_per_year is None:
+        return (
+            f"{words} (provisional: {baseline.windows} windows of history are too few to say how "
+            "much inputs move by themselves)"
+        )
+    if baseline.drift_per_year <= budget * 1.001:
+        return f"{words}; about {baseline.drift_per_year:.2g} false notices a year, as asked"
+    return (
+        f"{words} (provisional: {baseline.windows} windows of history support "
+        f"{baseline.drift_per_year:.2g} false notices a year, not {budget:.2g})"
     )
 
 

@@ -13,7 +13,6 @@ from thrive.monitoring.judge import LEAST_COVERAGE
 from thrive.monitoring.limits import AMONG, NEEDED
 from thrive.monitoring.terms import TermsInForce
 
-DRIFT_OF_LAST, DRIFT_PERSISTENT = 5, 3
 SILENT = 2
 """Windows without any prediction after which the silence itself is a fault."""
 LEAST_COHORT = 30
@@ -285,12 +284,12 @@ def _age(past: Past, now: int) -> Verdict | None:
 
 
 def _drift(found: list[tuple[Window, Findings]]) -> Verdict | None:
-    judged = [(w, f) for w, f in found if is_judged(w, f, Cause.DRIFT)][-DRIFT_OF_LAST:]
+    judged = [(w, f) for w, f in found if is_judged(w, f, Cause.DRIFT)][-AMONG:]
     counts: dict[str, int] = {}
     for _, item in judged:
         for column in item.drifted():
             counts[column.name] = counts.get(column.name, 0) + 1
-    lasting = sorted(name for name, times in counts.items() if times >= DRIFT_PERSISTENT)
+    lasting = sorted(name for name, times in counts.items() if times >= NEEDED)
     if not lasting:
         return None
     bad = [window for window, item in judged if item.drifted()]
@@ -298,7 +297,7 @@ def _drift(found: list[tuple[Window, Findings]]) -> Verdict | None:
     return Verdict(
         cause=Cause.DRIFT,
         title=(
-            f"{shown} moved away from the reference in {DRIFT_PERSISTENT} or more of the last "
+            f"{shown} moved away from the reference in {NEEDED} or more of the last "
             f"{len(judged)} windows."
         ),
         first_bad=bad[0].start,

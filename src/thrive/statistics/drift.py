@@ -85,8 +85,16 @@ def merged_bins(
     return first, second
 
 
-def histograms(reference: Sketch, current: Sketch, bins: int = 10) -> tuple[Integers, Integers]:
+def histograms(
+    reference: Sketch, current: Sketch, bins: int = 10, *, held_out: bool = False
+) -> tuple[Integers, Integers]:
     """The two columns' counts on the reference's bins, thin ones joined; empty without rows.
+
+    Args:
+        reference: whose bins.
+        current: what is compared with it.
+        bins: of a numeric column.
+        held_out: the current rows are part of the reference and are taken out of it first.
 
     Raises:
         UsageError: if one is numeric and the other categorical, or their baselines differ.
@@ -102,19 +110,23 @@ def histograms(reference: Sketch, current: Sketch, bins: int = 10) -> tuple[Inte
         raise UsageError(
             "one column is numeric and the other categorical", "check the schema of the window"
         )
+    if held_out:
+        counts = counts[0] - counts[1], counts[1]
     if not counts[0].sum() or not counts[1].sum():
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     return merged_bins(*counts, ordered=isinstance(reference, NumericSketch))
 
 
-def psi(reference: Sketch, current: Sketch, bins: int = 10) -> DriftResult:
+def psi(
+    reference: Sketch, current: Sketch, bins: int = 10, *, held_out: bool = False
+) -> DriftResult:
     """Population stability index without its bias: zero on average when nothing moved.
 
     Jeffreys smoothing (+ 0.5 a bin), then minus (B - 1)(1/n + 1/m), its mean under no drift
     (Yurdakul and Naranjo 2020). The p-value compares n m / (n + m) PSI with a chi-square on B - 1
-    degrees of freedom.
+    degrees of freedom. With `held_out`, a part of the reference is compared with its rest.
     """
-    first, second = histograms(reference, current, bins)
+    first, second = histograms(reference, current, bins, held_out=held_out)
     if not len(first):
         return _unknown("psi")
     n, m, degrees = int(first.sum()), int(second.sum()), len(first) - 1

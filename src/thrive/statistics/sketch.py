@@ -128,10 +128,11 @@ class NumericSketch(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         self.check_same(other)
         if not self.present or not other.present:
             return math.nan
-        steps = np.zeros(CELLS)
-        steps[self.cells] = self.counts / self.present
-        steps[other.cells] -= other.counts / other.present
-        return float(np.abs(np.cumsum(steps)).max())
+        mine = np.concatenate([[0.0], np.cumsum(self.counts) / self.present])
+        theirs = np.concatenate([[0.0], np.cumsum(other.counts) / other.present])
+        at_mine = theirs[np.searchsorted(other.cells, self.cells, "right")]
+        at_theirs = mine[np.searchsorted(self.cells, other.cells, "right")]
+        return float(max(np.abs(mine[1:] - at_mine).max(), np.abs(theirs[1:] - at_theirs).max()))
 
     def check_same(self, other: "NumericSketch") -> None:
         """Refuse to mix sketches of different baselines."""
