@@ -12,6 +12,7 @@ from thrive.domain.errors import Damaged
 from thrive.domain.model import SCORE, TIME, ModelVersion
 from thrive.monitoring.floors import WEEK, Effects, drift_floors, weekday
 from thrive.monitoring.frames import NUMERIC, answered, inputs_of
+from thrive.monitoring.habits import Habits, habits_of, repeated_rows
 from thrive.monitoring.limits import History, Limit, limit_of
 from thrive.monitoring.measure import Sketch, sketches
 from thrive.monitoring.performance import (
@@ -51,6 +52,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         floors: the effect that an input's own history explains, for any window, or for each
             weekday (Monday first) where enough weeks are known; none where history is too short.
         drift_per_year: false notices a year that all floors together let through.
+        habits: what the windows of each input have in common.
+        keys: the columns that say what a row is about.
         histories: each signal of performance in the reference's windows.
         limits: of each signal; the contract's budget is shared among them.
     """
@@ -68,6 +71,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     limits: list[Limit]
     floors: dict[str, list[float]] = {}
     drift_per_year: float | None = None
+    habits: Habits = Habits()
+    keys: list[str] = []
 
     def floor(self, name: str, start: int) -> float:
         """Return the effect that an input's history explains in a window that starts then."""
@@ -162,12 +167,13 @@ def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str]
     }
     effects = Effects(names=list(whole))
     values: dict[str, list[tuple[float, float]]] = {name: [] for name in yardstick.signals}
-    for part in parts:
-        for name, counted in sketches(part, kinds, whole).items():
+    counters = [sketches(part, kinds, whole) for part in parts]
+    for part, counted_here in zip(parts, counters, strict=True):
+        for name, counted in counted_here.items():
             missing[name].append(counted.missing / counted.rows)
             found = psi(whole[name], counted, held_out=True).effect
             effects.by_name[name].append(float(np.nan_to_num(found)))
-        effects.starts.append(_start(part))
+        effects.starts.append(int(part[TIME][0]) // terms.window * terms.window)
         for name, measured in performance(part, yardstick).items():
             if name in values and measured.value is not None:
                 values[name].append((measured.value, measured.error or 0.0))
@@ -192,6 +198,14 @@ def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str]
         histories=histories,
         limits=limits_of(histories, terms.model, terms.windows_a_year),
         **drift_floors(effects, terms),
+        habits=habits_of(
+            whole,
+            counters,
+            effects.starts,
+            terms.window,
+            [repeated_rows(part, {*kinds, *terms.model.entity}) for part in parts],
+        ),
+        keys=list(terms.model.entity),
     )
 
 
@@ -209,10 +223,6 @@ def limits_of(histories: list[History], terms: ModelTerms, windows_a_year: float
     """Return the limit of every signal; the alert budget is shared among them."""
     budget = terms.monitor.false_alarms_per_year / max(1, len(histories))
     return [limit_of(history, budget, windows_a_year) for history in histories]
-
-
-def _start(part: "pl.DataFrame") -> int:
-    return int(part[TIME][0])
 
 
 def _windows(reference: "pl.DataFrame", length: int) -> "list[pl.DataFrame]":

@@ -11,11 +11,12 @@ from thrive.domain.model import LABEL, SCORE, ModelVersion
 from thrive.domain.monitoring import Window
 from thrive.monitoring import judge
 from thrive.monitoring.baseline import Baseline, baseline_of, load_baseline
+from thrive.monitoring.faults import faults, label_faults
 from thrive.monitoring.findings import Findings, findings_of
 from thrive.monitoring.frames import DECISION, natural
 from thrive.monitoring.grid import Span, ended_windows, main_version, spans
 from thrive.monitoring.measure import Sketch, segments, sketches
-from thrive.monitoring.performance import performance
+from thrive.monitoring.performance import estimated_only, performance
 from thrive.monitoring.terms import TermsInForce, terms_of
 from thrive.operations import Context
 from thrive.store import models, monitoring, predictions, releases
@@ -74,7 +75,7 @@ def close_windows(ctx: Context, model: str) -> list[Window]:
         )
     fresh = [key for key in ended_windows(live, length, until) if key not in closed][:_MOST]
     looked_at = recent if fresh else recent[-3:]
-    stale = _stale(ctx, looked_at)
+    stale = _with_followers(_stale(ctx, looked_at), looked_at, length)
     named = {window.version: str(window.findings.get("baseline", "")) for window in recent}
     watched = {
         number: _watch(ctx, versions[number], named.get(number, ""))
@@ -140,6 +141,12 @@ def _stale(ctx: Context, windows: list[Window]) -> list[Window]:
     ]
 
 
+def _with_followers(stale: list[Window], known: list[Window], length: int) -> list[Window]:
+    """Return stale windows and those right after them: each is compared with the one before it."""
+    touched = {(window.version, window.start + step) for window in stale for step in (0, length)}
+    return [window for window in known if (window.version, window.start) in touched]
+
+
 def _is_stale(window: Window, seen: Evidence, now: Evidence) -> bool:
     return now[1:] != seen[1:] or abs(now[0] - seen[0]) >= max(1.0, MATERIAL * window.rows)
 
@@ -151,7 +158,7 @@ def _close(
     (evidence,) = _evidence(ctx, [(start, end)])
     frame = _rows(ctx, watched, live, start, end)
     counted = frame.filter((frame["error"] == "") & ~frame["variant"].is_in(["shadow", "fallback"]))
-    findings, sketched = _find(watched, frame, start)
+    findings, sketched = _find(watched, frame, start, _window_before(ctx, watched, start))
     window = Window(
         model=watched.version.model,
         version=watched.version.version,
@@ -170,11 +177,41 @@ def _close(
     return _keep(ctx, window, sketched)
 
 
+def _window_before(ctx: Context, watched: _Watched, start: int) -> Mapping[str, Sketch]:
+    """Return the counters of the window before one of the same baseline; empty without any."""
+    if watched.baseline is None:
+        return {}
+    version, earlier = watched.version, start - watched.terms.window
+    with ctx.read() as tx:
+        window = monitoring.find_window(tx, ctx.project_id, version.model, version.version, earlier)
+    if window is None or not window.sketches:
+        return {}
+    if findings_of(window).baseline != watched.digest:
+        return {}
+    return load_sketches(ctx, window, watched.known)
+
+
+def load_sketches(
+    ctx: Context, window: Window, known: Mapping[str, Sketch]
+) -> Mapping[str, Sketch]:
+    """Return the counters of a closed window.
+
+    Args:
+        ctx: the project.
+        window: with the digest of its counters.
+        known: the counters of its baseline: they say of which kind each input is.
+    """
+    packed = msgspec.msgpack.decode(ctx.home.blobs.get(window.sketches), type=dict[str, bytes])
+    return {name: type(known[name]).from_bytes(data) for name, data in packed.items()}
+
+
 def _differs(before: Window, now: Window) -> bool:
     """Tell whether the rows changed, or enough outcomes came or were corrected."""
     had, has = findings_of(before), findings_of(now)
     told = abs(has.evidence[0] - had.evidence[0]) >= max(1.0, MATERIAL * now.rows)
     changed = (before.outcomes, had.performance) != (now.outcomes, has.performance)
+    if had.quality != has.quality:
+        return True
     return before.rows != now.rows or (told and changed)
 
 
@@ -203,7 +240,7 @@ def _rows(
 
 
 def _find(
-    watched: _Watched, frame: "pl.DataFrame", start: int
+    watched: _Watched, frame: "pl.DataFrame", start: int, before: Mapping[str, Sketch]
 ) -> tuple[Findings, Mapping[str, Sketch]]:
     import polars as pl
 
@@ -228,7 +265,7 @@ def _find(
     )
     if watched.baseline is None or not answered.height:
         return found, {}
-    return _compare(watched, watched.baseline, answered, found, start)
+    return _compare(watched, watched.baseline, answered, found, start, before)
 
 
 def _compare(
@@ -237,15 +274,18 @@ def _compare(
     answered: "pl.DataFrame",
     found: Findings,
     start: int,
+    before: Mapping[str, Sketch],
 ) -> tuple[Findings, Mapping[str, Sketch]]:
     """Compare the answered rows of a window with the baseline."""
     terms = watched.terms.model
     seen = sketches(answered, baseline.kinds, watched.known)
     measured = performance(answered, baseline.yardstick)
     coverage = 1.0 - answered[LABEL].null_count() / answered.height
-    quality = judge.faults(answered, baseline, watched.known, seen)
+    quality = faults(answered, baseline, watched.known, seen, before)
+    labels = label_faults(measured, baseline, coverage)
     left_out = "the service failed" if found.failing else "faults of the data" if quality else ""
-    early = coverage < judge.LEAST_COVERAGE
+    early = coverage < judge.LEAST_COVERAGE or bool(labels)
+    judged = estimated_only(measured) if labels else measured
     made = msgspec.structs.replace(
         found,
         columns=judge.columns(baseline, watched.known, seen, start),
@@ -253,7 +293,8 @@ def _compare(
         coverage=coverage,
         segments=segments(answered, terms.segments, baseline.yardstick),
         quality=quality,
-        breaches=[] if left_out else judge.breaches(measured, coverage, baseline.limits),
+        labels=labels,
+        breaches=[] if left_out else judge.breaches(judged, coverage, baseline.limits),
         gaps=[] if left_out or early else judge.group_gaps(answered, terms, baseline.yardstick),
         left_out=left_out,
     )

@@ -38,7 +38,10 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """A break in the data of one input: `missing`, `unseen` or `outside`."""
+    """A break in the data of one input, of the rows or of the outcomes.
+
+    `kind` is missing, unseen, outside, rescaled, swapped, still, repeated, multiplied or flipped.
+    """
 
     column: str
     kind: str
@@ -93,6 +96,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
         slow: latency beyond the SLA.
         failing: errors beyond the SLA.
         quality: faults of the data; they leave the window out of what is below.
+        labels: faults of the outcomes; real performance is not judged with them.
         breaches: signals beyond their limits.
         left_out: why performance, bias and drift were not judged, "" if they were.
         baseline: digest of what was compared with.
@@ -109,6 +113,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     slow: str = ""
     failing: str = ""
     quality: list[Fault] = []
+    labels: list[Fault] = []
     breaches: list[Breach] = []
     gaps: list[Gap] = []
     left_out: str = ""

@@ -1,4 +1,4 @@
-"""Judging a measured window: faults of the data, service, performance, groups, drift.
+"""Judging a measured window: service, performance, groups, drift.
 
 Everything here looks at one window alone; persistence over windows belongs to `alerts`.
 """
@@ -12,8 +12,8 @@ import numpy as np
 from thrive.contract.schema import ModelTerms
 from thrive.domain.model import LABEL, SCORE
 from thrive.monitoring.baseline import Baseline, limits_of
-from thrive.monitoring.findings import Breach, Column, Fault, Gap, Measured, finite
-from thrive.monitoring.frames import numbers, truth
+from thrive.monitoring.findings import Breach, Column, Gap, Measured, finite
+from thrive.monitoring.frames import truth
 from thrive.monitoring.limits import Limit
 from thrive.monitoring.measure import Sketch
 from thrive.monitoring.performance import Yardstick
@@ -21,17 +21,11 @@ from thrive.statistics.distributions import binomial_survival
 from thrive.statistics.drift import chi2, ks, psi
 from thrive.statistics.intervals import difference_of_proportions, quantile_interval
 from thrive.statistics.multiplicity import benjamini_hochberg
-from thrive.statistics.sketch import CategorySketch, NumericSketch
+from thrive.statistics.sketch import NumericSketch
 
 if TYPE_CHECKING:
     import polars as pl
 
-CERTAIN = 1e-6
-"""Chance below which a fault of the data is not luck: a year of hourly windows of 100 inputs."""
-LEAST_UNSEEN = 0.02
-"""Share of rows that must hold values never seen before."""
-LEAST_OUTSIDE = 0.1
-"""Share of rows that must lie far outside: a wrong unit moves most rows, a storm moves a few."""
 MOST_DRIFT_P = 0.01
 LEAST_DRIFT_PSI = 0.01
 LEAST_GROUP = 50
@@ -83,60 +77,6 @@ def _p_value(known: Sketch, seen: Sketch) -> float:
     if isinstance(known, NumericSketch) and isinstance(seen, NumericSketch):
         return ks(known, seen).p_value
     return chi2(known, seen).p_value
-
-
-def faults(
-    frame: "pl.DataFrame",
-    baseline: Baseline,
-    known: Mapping[str, Sketch],
-    seen: Mapping[str, Sketch],
-) -> list[Fault]:
-    """Return the breaks in the data that the reference cannot explain."""
-    found: list[Fault] = []
-    for name in baseline.kinds:
-        before, now = known[name], seen[name]
-        found += _missing(name, baseline, before, now)
-        if isinstance(before, CategorySketch) and isinstance(now, CategorySketch):
-            found += _unseen(name, before, now)
-        elif isinstance(before, NumericSketch):
-            found += _outside(name, before, numbers(frame, name))
-    return sorted(found, key=lambda fault: -fault.share)
-
-
-def _missing(name: str, baseline: Baseline, before: Sketch, now: Sketch) -> list[Fault]:
-    share, worst = now.missing / max(1, now.rows), baseline.missing[name]
-    if share < baseline.missing_limit[name] or share <= worst:
-        return []
-    expected = max(worst, 1.0 / max(1, before.rows))
-    if binomial_survival(now.missing, now.rows, expected) > CERTAIN:
-        return []
-    return [Fault(column=name, kind="missing", share=share, expected=worst)]
-
-
-def _unseen(name: str, before: CategorySketch, now: CategorySketch) -> list[Fault]:
-    if not now.present or not before.present:
-        return []
-    expected = min(1.0, (before.singletons + 1) / before.present)
-    share = now.new / now.present
-    if share < 3.0 * expected + LEAST_UNSEEN:
-        return []
-    if binomial_survival(now.new, now.present, expected) > CERTAIN:
-        return []
-    return [Fault(column=name, kind="unseen", share=share, expected=expected)]
-
-
-def _outside(
-    name: str, before: NumericSketch, values: "np.ndarray[tuple[int], np.dtype[np.float64]]"
-) -> list[Fault]:
-    present = int((~np.isnan(values)).sum())
-    if not present or not before.present:
-        return []
-    margin = 0.5 * (before.maximum - before.minimum) + 1e-9
-    beyond = (values < before.minimum - margin) | (values > before.maximum + margin)
-    count, expected = int(beyond.sum()), 1.0 / before.present
-    if count / present < LEAST_OUTSIDE or binomial_survival(count, present, expected) > CERTAIN:
-        return []
-    return [Fault(column=name, kind="outside", share=count / present, expected=0.0)]
 
 
 def breaches(

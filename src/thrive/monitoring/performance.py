@@ -170,6 +170,11 @@ def performance(frame: "pl.DataFrame", yardstick: Yardstick) -> dict[str, Measur
     return found
 
 
+def estimated_only(found: Mapping[str, Measured]) -> dict[str, Measured]:
+    """Return the signals that need no outcome."""
+    return {name: item for name, item in found.items() if name.startswith(ESTIMATED)}
+
+
 def _estimated(scored: "pl.DataFrame", yardstick: Yardstick) -> Sequence[Estimated]:
     if yardstick.difficulty is not None:
         codes = [binned.codes(scored) for binned in yardstick.bins]

@@ -29,6 +29,15 @@ def find_windows(
     return list(latest.values())
 
 
+def find_window(tx: Tx, project_id: str, model: str, version: int, start: int) -> Window | None:
+    """Return the newest revision of one window, None if it is not closed."""
+    query = mine(windows, project_id).where(
+        windows.c.model == model, windows.c.version == version, windows.c.start == start
+    )
+    found = many(tx, Window, query.order_by(windows.c.revision.desc()).limit(1))
+    return found[0] if found else None
+
+
 def closed_windows(tx: Tx, project_id: str, model: str) -> set[tuple[int, int]]:
     """Return (version, start) of every closed window of a model."""
     query = sa.select(windows.c.version, windows.c.start).where(
