@@ -76,6 +76,9 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 def limit_of(history: History, budget: float, windows_a_year: float) -> Limit:
     """Return the limit of a signal.
 
+    It is never nearer to the mean of the history than the usual standard error of one window: less
+    than that nobody could see in the real performance, however steady an estimate is.
+
     Args:
         history: the signal in the reference's windows.
         budget: false alarms a year for this signal.
@@ -99,9 +102,11 @@ def limit_of(history: History, budget: float, windows_a_year: float) -> Limit:
         )
     except CannotTell:
         return limit
+    value = found.lower if history.higher_is_better else found.upper
+    least = max(abs(value - found.mean), limit.error)
     return msgspec.structs.replace(
         limit,
-        value=found.lower if history.higher_is_better else found.upper,
+        value=found.mean - least if history.higher_is_better else found.mean + least,
         mean=found.mean,
         spread=found.standard_deviation,
         supported=found.supported_per_year,
