@@ -76,8 +76,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 def limit_of(history: History, budget: float, windows_a_year: float) -> Limit:
     """Return the limit of a signal.
 
-    It is never nearer to the mean of the history than the usual standard error of one window: less
-    than that nobody could see in the real performance, however steady an estimate is.
+    That of an estimate is never nearer to the mean than the usual standard error of one window:
+    less than that nobody could see in the real performance, however steady the estimate is.
 
     Args:
         history: the signal in the reference's windows.
@@ -103,7 +103,8 @@ def limit_of(history: History, budget: float, windows_a_year: float) -> Limit:
     except CannotTell:
         return limit
     value = found.lower if history.higher_is_better else found.upper
-    least = max(abs(value - found.mean), limit.error)
+    seen = limit.error if history.signal.startswith("estimated") else 0.0
+    least = max(abs(value - found.mean), seen)
     return msgspec.structs.replace(
         limit,
         value=found.mean - least if history.higher_is_better else found.mean + least,
