@@ -138,7 +138,8 @@ def test_mistakes_are_told_alike(workspace, project):
 
 def test_what_is_about_a_machine_is_refused(served):
     url, _ = served
-    with thrive.connect(url, LOCAL_TOKEN) as workspace, pytest.raises(Refused, match="one machine"):
+    words = pytest.raises(Refused, match="without --home")
+    with thrive.connect(url, LOCAL_TOKEN) as workspace, words:
         workspace.doctor()
 
 

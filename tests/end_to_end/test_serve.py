@@ -232,6 +232,13 @@ def test_a_stop_answers_what_has_come_and_ships_the_log(own, tmp_path):
     assert host.answered == len(answered)
 
 
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
 def test_a_new_routing_is_followed_without_a_failed_request(served):
     home, version, server = served
     second = add_version(home, constant_package(0.9))
@@ -251,6 +258,7 @@ def test_a_new_routing_is_followed_without_a_failed_request(served):
             began = time.monotonic()
             server.wait_for_revision(route(home, live(second)))
             took = time.monotonic() - began
+            wait_until(lambda: (second.version, "production") in seen)
             server.wait_for_revision(route(home, live(version)))
         finally:
             stop.set()

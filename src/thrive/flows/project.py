@@ -236,6 +236,9 @@ def contracts_check(ctx: Context, contract: str, *, for_: Step | None = None) ->
         NotFound: it was not sent, or a day has passed since.
         ContractError: it cannot be read; the message names the line.
         ContractGap: `for_` was given and an answer is missing.
+
+    Examples:
+        thrive contracts check DIGEST --for production
     """
     text = read_sent(ctx.home, contract)
     return _checked(ctx, parse(text.decode("utf-8", "replace")), for_)
