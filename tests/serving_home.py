@@ -177,7 +177,7 @@ class Server:
 
     def ask(self, path: str, body=None, *, raw: bytes | None = None, **headers):
         """Return (status, decoded body) of a request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         data = raw if raw is not None else (None if body is None else json.dumps(body).encode())
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         if data is not None:

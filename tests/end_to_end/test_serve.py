@@ -164,6 +164,13 @@ def test_a_body_that_is_too_large_is_not_read(served):
         assert b"413" in stream.recv(200)
 
 
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
 def test_a_killed_worker_comes_back_and_loses_no_acknowledged_answer(served):
     home, _, server = served
     kept: list[str] = []
@@ -178,15 +185,16 @@ def test_a_killed_worker_comes_back_and_loses_no_acknowledged_answer(served):
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         callers = [pool.submit(ask_on) for _ in range(4)]
-        for _ in range(3):
-            time.sleep(0.4)
-            (pid,) = server.worker_pids()
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(0.2)
-        before = len(kept)
-        while len(kept) < before + 20:
-            time.sleep(0.02)
-        stop.set()
+        try:
+            for _ in range(3):
+                time.sleep(0.4)
+                (pid,) = server.worker_pids()
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.2)
+            before = len(kept)
+            wait_until(lambda: len(kept) >= before + 20)
+        finally:
+            stop.set()
         for caller in callers:
             caller.result()
     seal_logs(home, force=True)
@@ -230,13 +238,6 @@ def test_a_stop_answers_what_has_come_and_ships_the_log(own, tmp_path):
         (host,) = releases.find_hosts(tx, own.project_id)
     assert host.url == ""
     assert host.answered == len(answered)
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_a_new_routing_is_followed_without_a_failed_request(served):
