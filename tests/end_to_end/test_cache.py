@@ -4,7 +4,7 @@ import pytest
 
 from thrive.domain.actor import local_actor
 from thrive.domain.errors import NotFound
-from thrive.flows.train import run
+from thrive.flows.run import run
 from thrive.operations import Context
 from thrive.store import runs as store
 from thrive.store.home import create_home

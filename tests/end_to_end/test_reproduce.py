@@ -16,7 +16,7 @@ from thrive.domain.actor import local_actor
 from thrive.domain.errors import NotFound, Refused
 from thrive.domain.run import RunState
 from thrive.flows.reproduce import Same, reproduce
-from thrive.flows.train import run
+from thrive.flows.run import run
 from thrive.operations import Context
 from thrive.registry import operations as registry
 from thrive.store import datasets

@@ -17,7 +17,8 @@ from thrive.data import operations as data
 from thrive.domain.actor import local_actor
 from thrive.domain.errors import ContractGap, NotFound, NotRight, UsageError
 from thrive.domain.run import RunState
-from thrive.flows.train import run, train
+from thrive.flows.run import run
+from thrive.flows.train import train
 from thrive.operations import Context
 from thrive.registry import operations as models
 from thrive.store.home import create_home

@@ -12,7 +12,7 @@ from thrive.domain.actor import local_actor
 from thrive.domain.errors import NotRight, Refused, UsageError
 from thrive.domain.run import RunState
 from thrive.flows.resume import RESUMED, resume
-from thrive.flows.train import run
+from thrive.flows.run import run
 from thrive.operations import Context
 from thrive.store import runs as store
 from thrive.store.home import create_home

@@ -7,7 +7,7 @@ from thrive.domain.actor import local_actor
 from thrive.domain.errors import NotFound, NotRight, Refused, UsageError
 from thrive.flows.reproduce import reproduce
 from thrive.flows.resume import resume
-from thrive.flows.train import run
+from thrive.flows.run import run
 from thrive.operations import Context, find_operation
 from thrive.store.home import create_home
 from thrive.tracking import operations as runs

@@ -7,7 +7,7 @@ import pytest
 from thrive.domain.actor import local_actor
 from thrive.domain.errors import NotRight
 from thrive.flows.reproduce import reproduce
-from thrive.flows.train import run
+from thrive.flows.run import run
 from thrive.operations import Context
 from thrive.store.home import create_home
 from thrive.tracking import operations as runs

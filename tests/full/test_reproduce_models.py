@@ -4,7 +4,7 @@ import pytest
 
 from thrive.domain.actor import local_actor
 from thrive.flows.reproduce import Same, reproduce
-from thrive.flows.train import run
+from thrive.flows.run import run
 from thrive.operations import Context
 from thrive.store.home import create_home
 

@@ -41,8 +41,8 @@ from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.sources import Found, Reach
 from thrive.tracking.code import record_code
+from thrive.tracking.entry import find_file
 from thrive.training.config import read_config
-from thrive.training.discover import find_file
 
 Arguments = Mapping[str, Any]
 

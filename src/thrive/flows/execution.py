@@ -1,11 +1,11 @@
 """One run on its way: messages of its tasks become records, steps become forks."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from thrive import data
 from thrive.contract.parse import ParsedContract
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotRight, ThriveError
@@ -13,17 +13,16 @@ from thrive.domain.model import ModelVersion
 from thrive.domain.run import RunState, Use
 from thrive.engines.failures import Failure, describe
 from thrive.engines.local import Exit, LocalEngine, Message, Output, describe_exit
-from thrive.flows.data_use import refuse_training_data, refuse_use
-from thrive.flows.reuse import CachePolicy
+from thrive.flows.order import CachePolicy
 from thrive.flows.steps import Steps
 from thrive.flows.tracked import Tracked
-from thrive.flows.used_features import UsedFeatures
 from thrive.operations import Context
-from thrive.registry import versions
 from thrive.store import runs
-from thrive.store.snapshots.bring import fetch_all
+from thrive.tracking.entry import Form
 from thrive.tracking.recorder import FLUSH_SECONDS, RunRecorder
-from thrive.training.discover import Form
+
+if TYPE_CHECKING:
+    from thrive.flows.used_features import UsedFeatures
 
 Show = Callable[[str], None]
 """Gets text for people as it comes."""
@@ -95,7 +94,6 @@ class Execution:
         self._expected = self._steps_last_time()
         self._training: dict[str, str] = {}
         self._reads: dict[str, _Reading] = {}
-        self._features = UsedFeatures()
         self._recorded = recorded
         self.tracked = Tracked(recorder, self._say)
         self.packages: list[tuple[ModelVersion, str]] = []
@@ -120,6 +118,12 @@ class Execution:
             "step": self._steps.on_step,
             **self.tracked.handlers,
         }
+
+    @cached_property
+    def _features(self) -> "UsedFeatures":
+        from thrive.flows.used_features import UsedFeatures
+
+        return UsedFeatures()
 
     def run(self) -> Failure | None:
         """Execute the pipeline function to its end; return its failure, None when it is done.
@@ -180,6 +184,10 @@ class Execution:
 
     def _read_version(self, name: str, number: int | None) -> DatasetVersion:
         """Return the version that a task may read, fetched and part of the lineage."""
+        from thrive import data
+        from thrive.flows.data_use import refuse_use
+        from thrive.store.snapshots.bring import fetch_all
+
         if self._recorded is not None and number is None:
             number = self._recorded.data.get(name)
         version = data.resolve(self._ctx, name, number)
@@ -244,6 +252,9 @@ class Execution:
         self._recorder.log(message.body["points"])
 
     def _on_register(self, message: Message) -> int:
+        from thrive.flows.data_use import refuse_training_data
+        from thrive.registry import versions
+
         self._recorder.flush()
         call = self._steps.call_of(message.task)
         if call is not None:

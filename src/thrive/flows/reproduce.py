@@ -17,10 +17,10 @@ from thrive.engines.environment import record_environment
 from thrive.engines.local import Exit, Message
 from thrive.engines.rebuild import differences, must_rebuild, rebuild, thread_variables
 from thrive.flows.execution import Recorded
-from thrive.flows.reuse import CachePolicy
+from thrive.flows.order import CachePolicy, Order
 from thrive.flows.terminal import show_on_terminal
 from thrive.flows.tracked import FILE, OUTPUTS
-from thrive.flows.train import Order, Started, finish, start
+from thrive.flows.train import Started, finish, start
 from thrive.operations import Context, Kind, operation
 from thrive.packaging.manifest import read_manifest
 from thrive.store import datasets, models, runs

@@ -5,9 +5,9 @@ import shlex
 from thrive.domain.actor import BUILDERS
 from thrive.domain.errors import Refused
 from thrive.domain.run import Run, RunState
-from thrive.flows.reuse import CachePolicy
+from thrive.flows.order import CachePolicy, Order, RunResult
 from thrive.flows.terminal import show_on_terminal
-from thrive.flows.train import Order, RunResult, execute_and_tell
+from thrive.flows.train import execute_and_tell
 from thrive.operations import Context, Kind, operation
 from thrive.store import runs
 from thrive.tracking.recovery import as_seen

@@ -3,29 +3,11 @@
 import msgspec
 from blake3 import blake3
 
-from thrive import data
 from thrive.domain.errors import NotFound, ThriveError
 from thrive.domain.run import StepRecord
+from thrive.flows.order import CachePolicy
 from thrive.operations import Context
 from thrive.store import runs
-
-
-class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When results are used again.
-
-    Attributes:
-        use: whether they are used at all; what is executed is kept either way.
-        verify: the share of known results that are executed again and compared.
-        resume: the run whose finished steps count whatever their steps say of caching.
-    """
-
-    use: bool = True
-    verify: float = 0.0
-    resume: str = ""
-
-
-ALWAYS = CachePolicy()
-"""Whatever is known is used."""
 
 
 class Reuse:
@@ -84,7 +66,12 @@ class Reuse:
 
     def _holds(self, step: StepRecord) -> bool:
         """Tell whether the datasets that a step loaded by name are what they were."""
-        for read in (step.effects or {}).get("reads", ()):
+        reads = (step.effects or {}).get("reads", ())
+        if not reads:
+            return True
+        from thrive import data
+
+        for read in reads:
             try:
                 version = data.resolve(self._ctx, read["name"], read["version"])
             except ThriveError:

@@ -13,13 +13,14 @@ from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import checked_name, new_id
 from thrive.domain.project import Job, JobState
 from thrive.domain.schedule import Firing, Missed, Schedule
-from thrive.flows.train import Order, RunResult, execute_and_tell
+from thrive.flows.order import Order, RunResult
+from thrive.flows.train import execute_and_tell
 from thrive.flows.triggers import CRON, KINDS, considered, markers_of
 from thrive.operations import Context, Kind, operation
 from thrive.store import jobs, schedules
 from thrive.store.database import Tx
 from thrive.tracking.code import record_code, unpack_code
-from thrive.training.discover import find_file
+from thrive.tracking.entry import find_file
 
 RUN = "schedules run"
 SCHEDULE, CAUSE = "schedule", "cause"

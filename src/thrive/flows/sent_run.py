@@ -6,8 +6,9 @@ from typing import Any
 
 from thrive.domain.actor import BUILDERS
 from thrive.domain.run import CodeRecord
-from thrive.flows.reuse import CachePolicy
-from thrive.flows.train import Order, RunResult, execute_and_tell, parse_share
+from thrive.flows.order import CachePolicy, Order, RunResult
+from thrive.flows.run import parse_share
+from thrive.flows.train import execute_and_tell
 from thrive.operations import Context, Kind, operation
 from thrive.store import uploads
 from thrive.tracking.code import CodeFacts, unpack_code

@@ -17,7 +17,8 @@ import msgspec
 from thrive.domain.run import RunState, StepCode, StepRecord
 from thrive.engines.failures import Failure
 from thrive.engines.local import Exit, LocalEngine, Message, describe_exit
-from thrive.flows.reuse import CachePolicy, Reuse
+from thrive.flows.order import CachePolicy
+from thrive.flows.reuse import Reuse
 from thrive.operations import Context
 from thrive.tracking.recorder import RunRecorder
 from thrive.training.artifacts import ROW_BYTES

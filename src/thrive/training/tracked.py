@@ -18,10 +18,11 @@ from thrive.engines import channel
 from thrive.engines.channel import Channel
 from thrive.engines.environment import record_environment, thread_pools
 from thrive.engines.failures import Failure, describe
-from thrive.training.discover import Form
 from thrive.training.keys import file_digest
 from thrive.training.watch import Watch, watching
 
+NOTEBOOK = "notebook"
+"""The role of what executes a notebook."""
 ARGUMENTS = "arguments"
 """The key of a run's environment that holds the words a script was given."""
 
@@ -117,7 +118,7 @@ def perform(work: dict[str, Any]) -> None:
 def _execute(link: Channel, file: Path, words: list[str]) -> None:
     sys.argv = [str(file), *words]
     sys.path.insert(0, str(file.parent))
-    if link.facts["role"] == Form.NOTEBOOK:
+    if link.facts["role"] == NOTEBOOK:
         from thrive.training.notebook import execute
 
         execute(link, file, words)

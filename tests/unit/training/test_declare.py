@@ -4,7 +4,8 @@ import pytest
 
 import thrive
 from thrive.domain.errors import UsageError
-from thrive.training.discover import find_file, load_pipeline
+from thrive.tracking.entry import find_file
+from thrive.training.discover import load_pipeline
 from thrive.training.seeds import step_seed
 
 

@@ -1,0 +1,143 @@
+"""An order to run something, and the process that imports what is to be run.
+
+The process is begun before the rest of the house is imported: both take their time side by side.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from thrive.domain.run import RunState
+from thrive.engines.local import LocalEngine
+from thrive.tracking.entry import Form, find_file, form_of, split_target
+
+if TYPE_CHECKING:
+    from thrive.flows.execution import Recorded
+    from thrive.tracking.code import CodeFacts
+
+PROGRAMS = {
+    Form.PIPELINE: "thrive.training.driver",
+    Form.SCRIPT: "thrive.training.tracked",
+    Form.NOTEBOOK: "thrive.training.tracked",
+}
+
+
+class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When results are used again.
+
+    Attributes:
+        use: whether they are used at all; what is executed is kept either way.
+        verify: the share of known results that are executed again and compared.
+        resume: the run whose finished steps count whatever their steps say of caching.
+    """
+
+    use: bool = True
+    verify: float = 0.0
+    resume: str = ""
+
+
+ALWAYS = CachePolicy()
+"""Whatever is known is used."""
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended: what it measured, which versions it registered, what to type next.
+
+    `notes` says what the record lacks and what stands between the versions and production.
+    """
+
+    run_id: str
+    pipeline: str
+    state: RunState
+    seconds: float
+    metrics: dict[str, float | None]
+    models: list[str]
+    notes: list[str]
+
+    @property
+    def next_hint(self) -> str:
+        """What to type next."""
+        if self.models:
+            return f"thrive gates run {self.models[-1]}"
+        return f"thrive runs show {self.run_id}"
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be run, and how.
+
+    Attributes:
+        target: `FILE` or `FILE:PIPELINE`, relative to the project's folder.
+        params: parameters of the pipeline, as `name=value` or `--name value`; a script's words.
+        values: parameters as plain values; `params` come before them.
+        options: step -> option -> value, over what `@step` says.
+        experiment: the name to compare the run under; that of the pipeline if empty.
+        policy: when results of earlier steps are used again.
+        seed: of the run, unless the pipeline has a parameter `seed`.
+        code: the record of the folder's code, where it was unpacked from an earlier run.
+        tags: what else is to be kept with the run.
+        environment: variables of all its processes; None takes one away.
+        recorded: the run that this one repeats, to compare.
+        python: the interpreter of its processes; this one if empty.
+    """
+
+    target: str
+    params: list[str] = []
+    values: dict[str, Any] = {}
+    options: dict[str, dict[str, Any]] = {}
+    experiment: str = ""
+    policy: CachePolicy = ALWAYS
+    seed: int = 0
+    code: "CodeFacts | None" = None
+    tags: dict[str, str] = {}
+    environment: dict[str, str | None] = {}
+    recorded: "Recorded | None" = None
+    python: str = ""
+
+
+class Launched(NamedTuple):
+    """The process that imports what is to be run, and what that is."""
+
+    engine: LocalEngine
+    form: Form
+
+
+def launch(order: Order, folder: Path) -> Launched:
+    """Begin the process that imports what is to be run; whoever calls closes it.
+
+    Raises:
+        NotFound: there is no such file.
+        UsageError: it is neither a Python file nor a notebook.
+    """
+    file = find_file(order.target, folder)
+    form = form_of(file, split_target(order.target)[1])
+    engine = LocalEngine(
+        PROGRAMS[form],
+        _arguments(order, file),
+        folder=folder,
+        environment=_environment(order, folder),
+        python=order.python,
+    )
+    return Launched(engine, form)
+
+
+def _arguments(order: Order, file: Path) -> dict[str, Any]:
+    """Return what the program of the run's processes is told."""
+    return {
+        "file": str(file),
+        "pipeline": split_target(order.target)[1],
+        "parameters": order.params,
+        "values": order.values,
+        "options": order.options,
+        "seed": order.seed,
+    }
+
+
+def _environment(order: Order, folder: Path) -> dict[str, str | None]:
+    return {**order.environment, "PYTHONHASHSEED": "0", "PYTHONPATH": _python_path(folder)}
+
+
+def _python_path(folder: Path) -> str:
+    known = os.environ.get("PYTHONPATH", "")
+    return f"{folder}{os.pathsep}{known}" if known else str(folder)

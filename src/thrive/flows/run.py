@@ -1,0 +1,82 @@
+"""The command `thrive run`: its process is begun first, then what records it is imported."""
+
+from pathlib import Path
+from typing import Any
+
+from thrive.domain.actor import BUILDERS
+from thrive.domain.errors import UsageError
+from thrive.flows.order import CachePolicy, Order, RunResult, launch
+from thrive.flows.terminal import show_on_terminal
+from thrive.operations import Context, Kind, operation
+
+
+@operation("run", role=BUILDERS, kind=Kind.CLIENT, writes=True)
+def run(
+    ctx: Context,
+    target: str,
+    params: list[str] | None = None,
+    *,
+    experiment: str = "",
+    config: Path | None = None,
+    set_: list[str] | None = None,
+    no_cache: bool = False,
+    verify_cache: str = "",
+) -> RunResult:
+    """Run a pipeline, a script or a notebook: code, data, parameters, metrics are recorded.
+
+    A step whose code, inputs and seed are those of an earlier run is not executed again: its
+    result is used. `thrive runs why` says what changed where it was. A file without a @pipeline
+    is executed as it is, in a fresh process; a notebook from top to bottom.
+
+    Args:
+        ctx: the context of the call.
+        target: FILE with one @pipeline, FILE:PIPELINE, a script, or a notebook.
+        params: parameters of the pipeline, e.g. --rate 0.05; words for a script.
+        experiment: the name to compare the run under; that of the pipeline if not given.
+        config: a TOML or JSON file with parameters, and options of steps in [steps.NAME].
+        set_: an option of a step, e.g. --set fit.cpu=4.
+        no_cache: execute every step.
+        verify_cache: the share of known results to execute again and compare, e.g. 5%.
+
+    Examples:
+        thrive run train.py
+        thrive run train.py --until 2013-05-01 --experiment proxies
+        thrive run train.py --config night.toml --set fit.memory=4G
+        thrive run train.py --verify-cache 5%
+        thrive run explore.ipynb --rate 0.05
+    """
+    values, options = _settings(config, set_ or [])
+    order = Order(
+        target=target,
+        params=params or [],
+        values=values,
+        options=options,
+        experiment=experiment,
+        policy=CachePolicy(use=not no_cache, verify=parse_share(verify_cache)),
+    )
+    launched = launch(order, ctx.local_folder())
+    with launched.engine:
+        from thrive.flows.train import execute_and_tell
+
+        return execute_and_tell(ctx, order, show_on_terminal, launched)
+
+
+def _settings(config: Path | None, assignments: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return parameters and options of steps that were set beside the command line's own."""
+    if config is None and not assignments:
+        return {}, {}
+    from thrive.training.config import read_config
+
+    given = read_config(config, assignments)
+    return given.values, given.options
+
+
+def parse_share(text: str) -> float:
+    """Return a share such as `5%` or `0.05` as a number."""
+    try:
+        number = float(text.removesuffix("%") or 0) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise UsageError(f"{text!r} is no share.", "write --verify-cache 5%")
+    return number
