@@ -4,8 +4,8 @@ usage: python benchmarks/data.py [--quick]
 
 The work: 100,000 files of 1 KB and 10,000 of 10 KB, each added, looked at unchanged, changed in one
 file and added again, checked out after a loss; a file of 1 GB added; a CSV of 1 GB that grows by
-5%; two tables of 1M rows x 20 compared by key, one of 1M x 30 profiled. Both sides work on a copy
-of the same files. `--quick` takes a tenth of everything. DVC lives in an environment of its own in
+5%; two tables of 1M rows x 20 compared by key, one of 1M x 30 profiled; one person found among 3M rows and erased from 16 files (erasure.py).
+Both sides work on a copy of the same files. `--quick` takes a tenth of everything. DVC lives in an environment of its own in
 ~/.cache/thrive-bench, with the pins below.
 """
 
@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+
+import erasure
 
 PINS = ("dvc==3.67.1",)
 PEER = Path.home() / ".cache" / "thrive-bench" / "dvc"
@@ -216,7 +218,7 @@ def tables(bench: Bench, rows: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", default="", help="100k, 10k, 1g, append or tables")
+    parser.add_argument("--only", default="", help="100k, 10k, 1g, append, tables, erasure")
     asked = parser.parse_args()
     part = 10 if asked.quick else 1
     peer()
@@ -244,6 +246,9 @@ def main() -> None:
             said["vs_git_status"] = large["git"]
         if wanted("tables"):
             said["diff1m_s"], said["profile1m_s"] = tables(bench, 1_000_000 // part)
+        if wanted("erasure"):
+            found = erasure.measure(erasure.ROWS // part)
+            said |= {"find3m_s": found["find"][0], "erase16_s": found["erase"][0]}
     print("BAR data", *(f"{key}={value:.3g}" for key, value in said.items()))
 
 

@@ -6,6 +6,8 @@ stored version holds it.
 """
 
 import os
+import re
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -24,6 +26,9 @@ from thrive.store.snapshots.walk import State, state_of, walk
 
 FETCHED = 64
 """Files that are brought from a distant store at a time, before they are written."""
+
+_PLAIN = re.compile(r"[^/.\0][^\0]*\Z")
+"""Names that need no closer look, but for `..`."""
 
 Report = Callable[[int, int, str], None]
 """Told files written, files to write, and the name of one."""
@@ -59,15 +64,18 @@ def check_out(snapshot: Snapshot, blobs: BlobReader, target: Target, report: Rep
         DiskFull: there is no space; what was written stays, and the next call goes on.
     """
     for path in snapshot.paths:
-        safe_name(path)
+        if ".." in path or not _PLAIN.match(path):
+            safe_name(path)
     folder = target.folder
     with full_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
         present = _Present(folder, target.cache)
         lacking = [
             number
-            for number, path in enumerate(snapshot.paths)
-            if present.digest_of(path) != snapshot.digests[number]
+            for number, (path, digest) in enumerate(
+                zip(snapshot.paths, snapshot.digests, strict=True)
+            )
+            if present.digest_of(path) != digest
         ]
         wanted = set(snapshot.paths)
         stale = [path for path in present.put_here() if path not in wanted]
@@ -84,8 +92,9 @@ class _Present:
     """The files of the folder as they are now, hashed only where nothing is remembered of them."""
 
     def __init__(self, folder: Path, cache: StateCache | None) -> None:
-        self._folder = folder
-        self._states = {state[0]: state for state in walk(str(folder))}
+        self._root = str(folder)
+        self._is_empty = not any(os.scandir(folder))
+        self._states = {state[0]: state for state in walk(self._root)}
         remembered = cache.load() if cache else None
         self._known = remembered.digests() if remembered else {}
         self._digests: dict[str, bytes | None] = {}
@@ -93,16 +102,22 @@ class _Present:
 
     def digest_of(self, path: str) -> bytes | None:
         """Return the digest of the file at a path; None if there is none."""
+        if self._is_empty:
+            return None
         if path not in self._digests:
             self._digests[path] = self._look(path)
         return self._digests[path]
+
+    def is_taken(self, path: str) -> bool:
+        """Tell whether anything is at a path: a file, or something else."""
+        return not self._is_empty and _kind_at(f"{self._root}/{path}") is not None
 
     def _look(self, path: str) -> bytes | None:
         state = self._states.get(path)
         if state is not None and state in self._known:
             return self._known[state]
-        where = self._folder / path
-        if not where.is_file():
+        where = f"{self._root}/{path}"
+        if not stat.S_ISREG(_kind_at(where) or 0):
             return None
         return blake3(max_threads=1).update_mmap(where).digest()
 
@@ -121,7 +136,7 @@ def _refuse_loss(folder: Path, paths: list[str], present: _Present, target: Targ
     blocked = [
         path
         for path in paths
-        if (folder / path).exists()
+        if present.is_taken(path)
         and not present.is_put_here(path)
         and not _is_stored(present.digest_of(path), target)
     ]
@@ -130,6 +145,14 @@ def _refuse_loss(folder: Path, paths: list[str], present: _Present, target: Targ
             f"{folder / blocked[0]} holds something else ({len(blocked)} such files).",
             "keep it with thrive data add, or check out into an empty folder",
         )
+
+
+def _kind_at(path: str) -> int | None:
+    """Return the mode of what is at a path, None if nothing is; Path takes five times as long."""
+    try:
+        return os.stat(path).st_mode  # noqa: PTH116 - as in a walk
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _is_stored(digest: bytes | None, target: Target) -> bool:
@@ -235,10 +258,12 @@ def _verify(is_sound: bool, path: str) -> None:
 
 
 def _remember(folder: Path, snapshot: Snapshot, cache: StateCache) -> None:
+    seen = {state[0]: state for state in walk(str(folder))}
     states: list[State] = []
     for path in snapshot.paths:
+        state = seen.get(path)
         try:
-            states.append(state_of(folder / path, path))
+            states.append(state_of(f"{folder}/{path}", path) if state is None else state)
         except FileNotFoundError:
             raise NotFound(f"{folder / path} went while it was written.", "try again") from None
     cache.save(snapshot.name(), states, snapshot.digests, time.time_ns())

@@ -155,7 +155,9 @@ class _Keeping:
             if digest is not None and digest in stored:
                 digests[number] = digest
                 places[number] = stored[digest]
-            elif self.states[number][1] <= _most_small(self.states[number][0]):
+            elif (size := self.states[number][1]) <= SMALL_TABLE or (
+                size <= SMALL and not self.states[number][0].lower().endswith(_TABLES)
+            ):
                 self._small.append(number)
             else:
                 self._large.append(number)
@@ -263,10 +265,6 @@ class _Keeping:
     def _note(self, numbers: list[int]) -> None:
         digests, places = self.snapshot.digests, self.snapshot.places
         self._journal.append([(self.states[n], digests[n], places[n]) for n in numbers])
-
-
-def _most_small(path: str) -> int:
-    return SMALL_TABLE if path.lower().endswith(_TABLES) else SMALL
 
 
 def _read_file(path: str, state: State) -> bytes | None:

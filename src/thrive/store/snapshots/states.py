@@ -105,9 +105,9 @@ class StateCache:
             digests: what was read.
             started_ns: when the walk began, nanoseconds since 1970.
         """
-        newest = max((max(state[2], state[3]) for state in states), default=0)
+        limit = started_ns - COARSE_NS
         settled = states
-        if newest >= started_ns - COARSE_NS:
+        if any(state[3] >= limit or state[2] >= limit for state in states):
             settled = [
                 state if _is_settled(state, started_ns) else _forgotten(state) for state in states
             ]

@@ -19,7 +19,7 @@ import msgspec
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import new_id
 from thrive.store.snapshots.walk import State, state_of, walk
-from thrive.store.sources.kinds import file_kind, is_table_name
+from thrive.store.sources.kinds import file_kind, is_table_name, table_names
 from thrive.store.sources.resolve import resolve
 
 
@@ -89,7 +89,7 @@ def found_files(source: str, base: Path, temporary: Path) -> Generator[Found]:
 
 def is_table(names: Sequence[str]) -> bool:
     """Tell whether files are read as one table: at least half of them can be."""
-    return bool(names) and 2 * sum(map(is_table_name, names)) >= len(names)
+    return bool(names) and 2 * table_names(names) >= len(names)
 
 
 def _folder(states: list[State], root: str, started: int) -> Found:

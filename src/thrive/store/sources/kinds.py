@@ -1,5 +1,6 @@
 """What a file is, by its name; and by its first bytes where a name would mislead."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 
@@ -33,6 +34,11 @@ SUPPORTED = ", ".join(_SUFFIXES)
 def is_table_name(name: str) -> bool:
     """Tell whether a file's name says that it can be read as a table."""
     return name.lower().endswith(_ENDINGS)
+
+
+def table_names(names: Iterable[str]) -> int:
+    """Return how many of these names say so."""
+    return [name.lower().endswith(_ENDINGS) for name in names].count(True)
 
 
 def known_kind(path: Path) -> FileKind | None:
