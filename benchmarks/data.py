@@ -4,9 +4,10 @@ usage: python benchmarks/data.py [--quick]
 
 The work: 100,000 files of 1 KB and 10,000 of 10 KB, each added, looked at unchanged, changed in one
 file and added again, checked out after a loss; a file of 1 GB added; a CSV of 1 GB that grows by
-5%; two tables of 1M rows x 20 compared by key, one of 1M x 30 profiled; one person found among 3M rows and erased from 16 files (erasure.py).
-Both sides work on a copy of the same files. `--quick` takes a tenth of everything. DVC lives in an environment of its own in
-~/.cache/thrive-bench, with the pins below.
+5%; two tables of 1M rows x 20 compared by key, one of 1M x 30 profiled; one person found among 3M
+rows and erased from 16 files (erasure.py). Both sides work on a copy of the same files. `--quick`
+takes a tenth of everything. DVC lives in an environment of its own in ~/.cache/thrive-bench, with
+the pins below.
 """
 
 import argparse
@@ -18,10 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import erasure
 import numpy as np
 import polars as pl
-
-import erasure
 
 PINS = ("dvc==3.67.1",)
 PEER = Path.home() / ".cache" / "thrive-bench" / "dvc"
