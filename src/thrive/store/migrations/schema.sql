@@ -71,6 +71,16 @@ CREATE TABLE audit_heads (
 	CONSTRAINT pk_audit_heads PRIMARY KEY (project_id)
 );
 
+CREATE TABLE audit_seals (
+	project_id VARCHAR(32) NOT NULL, 
+	seq BIGINT NOT NULL, 
+	digest VARCHAR(64) DEFAULT '' NOT NULL, 
+	at BIGINT NOT NULL, 
+	signature TEXT DEFAULT '' NOT NULL, 
+	signed_by VARCHAR(64) DEFAULT '' NOT NULL, 
+	CONSTRAINT pk_audit_seals PRIMARY KEY (project_id, seq)
+);
+
 CREATE TABLE blob_references (
 	project_id VARCHAR(32) NOT NULL, 
 	digest VARCHAR(64) NOT NULL, 
@@ -105,6 +115,36 @@ CREATE TABLE contracts (
 	"commit" TEXT DEFAULT '' NOT NULL, 
 	stored_at BIGINT NOT NULL, 
 	CONSTRAINT pk_contracts PRIMARY KEY (project_id, digest)
+);
+
+CREATE TABLE data_grants (
+	project_id VARCHAR(32) NOT NULL, 
+	grant_id VARCHAR(32) NOT NULL, 
+	dataset VARCHAR(200) NOT NULL, 
+	columns JSON NOT NULL, 
+	reader VARCHAR(200) NOT NULL, 
+	purpose VARCHAR(200) NOT NULL, 
+	reason TEXT DEFAULT '' NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	given_at BIGINT NOT NULL, 
+	expires_at BIGINT NOT NULL, 
+	revoked_at BIGINT, 
+	CONSTRAINT pk_data_grants PRIMARY KEY (project_id, grant_id)
+);
+
+CREATE TABLE data_reads (
+	project_id VARCHAR(32) NOT NULL, 
+	read_id VARCHAR(32) NOT NULL, 
+	dataset VARCHAR(200) NOT NULL, 
+	version BIGINT NOT NULL, 
+	columns JSON NOT NULL, 
+	pseudonymised JSON NOT NULL, 
+	reader VARCHAR(200) NOT NULL, 
+	purpose VARCHAR(200) NOT NULL, 
+	grant_id VARCHAR(32) NOT NULL, 
+	rows BIGINT NOT NULL, 
+	at BIGINT NOT NULL, 
+	CONSTRAINT pk_data_reads PRIMARY KEY (project_id, read_id)
 );
 
 CREATE TABLE "dataset_versions" (
@@ -149,6 +189,60 @@ CREATE TABLE decisions (
 	result JSON NOT NULL, 
 	worked BOOLEAN, 
 	CONSTRAINT pk_decisions PRIMARY KEY (project_id, decision_id)
+);
+
+CREATE TABLE documents (
+	project_id VARCHAR(32) NOT NULL, 
+	kind VARCHAR(40) NOT NULL, 
+	subject VARCHAR(200) NOT NULL, 
+	digest VARCHAR(64) NOT NULL, 
+	html VARCHAR(64) DEFAULT '' NOT NULL, 
+	markdown VARCHAR(64) DEFAULT '' NOT NULL, 
+	missing BIGINT NOT NULL, 
+	release_id VARCHAR(32) NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	at BIGINT NOT NULL, 
+	CONSTRAINT pk_documents PRIMARY KEY (project_id, kind, subject, digest)
+);
+
+CREATE TABLE drills (
+	project_id VARCHAR(32) NOT NULL, 
+	drill_id VARCHAR(32) NOT NULL, 
+	model VARCHAR(200) NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	at BIGINT NOT NULL, 
+	hosts BIGINT NOT NULL, 
+	took BIGINT, 
+	words TEXT DEFAULT '' NOT NULL, 
+	CONSTRAINT pk_drills PRIMARY KEY (project_id, drill_id)
+);
+
+CREATE TABLE duty_answers (
+	project_id VARCHAR(32) NOT NULL, 
+	model VARCHAR(64) NOT NULL, 
+	revision BIGINT NOT NULL, 
+	digest VARCHAR(64) DEFAULT '' NOT NULL, 
+	fields JSON NOT NULL, 
+	risks JSON NOT NULL, 
+	"commit" TEXT DEFAULT '' NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	at BIGINT NOT NULL, 
+	CONSTRAINT pk_duty_answers PRIMARY KEY (project_id, model, revision)
+);
+
+CREATE TABLE duty_exceptions (
+	project_id VARCHAR(32) NOT NULL, 
+	exception_id VARCHAR(32) NOT NULL, 
+	model VARCHAR(200) NOT NULL, 
+	duty VARCHAR(200) NOT NULL, 
+	role VARCHAR(200) NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	reason TEXT DEFAULT '' NOT NULL, 
+	own_work BOOLEAN NOT NULL, 
+	given_at BIGINT NOT NULL, 
+	expires_at BIGINT NOT NULL, 
+	revoked_at BIGINT, 
+	CONSTRAINT pk_duty_exceptions PRIMARY KEY (project_id, exception_id)
 );
 
 CREATE TABLE erasures (
@@ -207,6 +301,26 @@ CREATE TABLE firings (
 	CONSTRAINT pk_firings PRIMARY KEY (project_id, firing_id)
 );
 
+CREATE TABLE incidents (
+	project_id VARCHAR(32) NOT NULL, 
+	incident_id VARCHAR(32) NOT NULL, 
+	model VARCHAR(200) NOT NULL, 
+	version BIGINT NOT NULL, 
+	kind VARCHAR(20) NOT NULL, 
+	what TEXT DEFAULT '' NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	aware_at BIGINT NOT NULL, 
+	opened_at BIGINT NOT NULL, 
+	due_at BIGINT NOT NULL, 
+	evidence JSON NOT NULL, 
+	reported_at BIGINT, 
+	authority TEXT DEFAULT '' NOT NULL, 
+	cause TEXT DEFAULT '' NOT NULL, 
+	report TEXT DEFAULT '' NOT NULL, 
+	reported_by VARCHAR(200) NOT NULL, 
+	CONSTRAINT pk_incidents PRIMARY KEY (project_id, incident_id)
+);
+
 CREATE TABLE jobs (
 	project_id VARCHAR(32) NOT NULL, 
 	job_id VARCHAR(32) NOT NULL, 
@@ -237,6 +351,19 @@ CREATE TABLE leases (
 	fence BIGINT NOT NULL, 
 	until BIGINT NOT NULL, 
 	CONSTRAINT pk_leases PRIMARY KEY (project_id, name)
+);
+
+CREATE TABLE legal_holds (
+	project_id VARCHAR(32) NOT NULL, 
+	hold_id VARCHAR(32) NOT NULL, 
+	subject VARCHAR(200) NOT NULL, 
+	reason TEXT DEFAULT '' NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	placed_at BIGINT NOT NULL, 
+	lifted_by VARCHAR(200) NOT NULL, 
+	lifted_for TEXT DEFAULT '' NOT NULL, 
+	lifted_at BIGINT, 
+	CONSTRAINT pk_legal_holds PRIMARY KEY (project_id, hold_id)
 );
 
 CREATE TABLE logged_models (
@@ -363,6 +490,22 @@ CREATE TABLE releases (
 	ended_at BIGINT, 
 	replay BOOLEAN NOT NULL, 
 	CONSTRAINT pk_releases PRIMARY KEY (project_id, release_id)
+);
+
+CREATE TABLE reviews (
+	project_id VARCHAR(32) NOT NULL, 
+	prediction_id VARCHAR(32) NOT NULL, 
+	model VARCHAR(200) NOT NULL, 
+	version BIGINT NOT NULL, 
+	why TEXT DEFAULT '' NOT NULL, 
+	asked_by VARCHAR(200) NOT NULL, 
+	asked_at BIGINT NOT NULL, 
+	decision VARCHAR(10) NOT NULL, 
+	value JSON, 
+	reason TEXT DEFAULT '' NOT NULL, 
+	reviewer VARCHAR(200) NOT NULL, 
+	decided_at BIGINT, 
+	CONSTRAINT pk_reviews PRIMARY KEY (project_id, prediction_id)
 );
 
 CREATE TABLE routing (
@@ -607,19 +750,33 @@ CREATE INDEX ix_blob_references_digest ON blob_references (digest);
 
 CREATE INDEX ix_changes_project_id_seq ON changes (project_id, seq);
 
+CREATE INDEX ix_data_grants_project_id_dataset ON data_grants (project_id, dataset);
+
+CREATE INDEX ix_data_reads_project_id_dataset ON data_reads (project_id, dataset);
+
 CREATE INDEX ix_dataset_versions_project_id_digest ON dataset_versions (project_id, digest);
 
 CREATE INDEX ix_decisions_project_id_alert_id ON decisions (project_id, alert_id);
 
+CREATE INDEX ix_drills_project_id_model ON drills (project_id, model);
+
+CREATE INDEX ix_duty_exceptions_project_id_model ON duty_exceptions (project_id, model);
+
 CREATE INDEX ix_firings_project_id_schedule_fired_at ON firings (project_id, schedule, fired_at);
 
+CREATE INDEX ix_incidents_project_id_model ON incidents (project_id, model);
+
 CREATE INDEX ix_jobs_project_id_state_run_at ON jobs (project_id, state, run_at);
+
+CREATE INDEX ix_legal_holds_project_id_subject ON legal_holds (project_id, subject);
 
 CREATE INDEX ix_logged_models_project_id_experiment_id ON logged_models (project_id, experiment_id);
 
 CREATE INDEX ix_outcomes_project_id_recorded_at ON outcomes (project_id, recorded_at);
 
 CREATE INDEX ix_releases_project_id_model_started_at ON releases (project_id, model, started_at);
+
+CREATE INDEX ix_reviews_project_id_model ON reviews (project_id, model);
 
 CREATE INDEX ix_runs_project_id_experiment_started_at ON runs (project_id, experiment, started_at);
 

@@ -15,6 +15,18 @@ from thrive.store.tables.data import (
 from thrive.store.tables.erasures import erasures, tombstones
 from thrive.store.tables.features import feature_views, materializations
 from thrive.store.tables.gates import approvals, verdicts
+from thrive.store.tables.governance import (
+    audit_seals,
+    data_grants,
+    data_reads,
+    documents,
+    drills,
+    duty_answers,
+    duty_exceptions,
+    incidents,
+    legal_holds,
+    reviews,
+)
 from thrive.store.tables.models import model_versions, models
 from thrive.store.tables.monitoring import alerts, decisions, windows
 from thrive.store.tables.predictions import outcomes, sealed_logs
@@ -52,19 +64,28 @@ __all__ = [
     "artifacts",
     "audit",
     "audit_heads",
+    "audit_seals",
     "blob_references",
     "changes",
     "column_labels",
     "contracts",
+    "data_grants",
+    "data_reads",
     "dataset_versions",
     "datasets",
     "decisions",
+    "documents",
+    "drills",
+    "duty_answers",
+    "duty_exceptions",
     "erasures",
     "experiments",
     "feature_views",
     "firings",
+    "incidents",
     "jobs",
     "leases",
+    "legal_holds",
     "logged_models",
     "materializations",
     "metadata",
@@ -74,6 +95,7 @@ __all__ = [
     "outcomes",
     "projects",
     "releases",
+    "reviews",
     "routing",
     "runs",
     "schedules",

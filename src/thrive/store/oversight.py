@@ -1,0 +1,195 @@
+"""Incidents, drills, holds, grants of data, reads under them, and reviews of answers."""
+
+from typing import Any, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from thrive.domain.duty import (
+    AuditSeal,
+    DataGrant,
+    DataRead,
+    Drill,
+    Incident,
+    LegalHold,
+    Review,
+)
+from thrive.domain.errors import NotFound
+from thrive.store.database import Tx
+from thrive.store.rows import insert, insert_missing, many, mine, one, replace, to_row
+from thrive.store.tables import (
+    audit_seals,
+    data_grants,
+    data_reads,
+    drills,
+    incidents,
+    legal_holds,
+    reviews,
+)
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def _newest(table: sa.Table, project_id: str, key: str, **equal: Any) -> sa.Select[Any]:
+    query = mine(table, project_id)
+    for name, value in equal.items():
+        if value is not None:
+            query = query.where(table.c[name] == value)
+    return query.order_by(table.c[key].desc())
+
+
+def _named(found: S | None, what: str, hint: str) -> S:
+    if found is None:
+        raise NotFound(f"There is no {what}.", hint)
+    return found
+
+
+def add_incident(tx: Tx, project_id: str, incident: Incident) -> None:
+    """Insert an incident."""
+    insert(tx, project_id, incidents, incident)
+
+
+def save_incident(tx: Tx, project_id: str, incident: Incident) -> None:
+    """Write an incident anew."""
+    replace(tx, project_id, incidents, incident)
+
+
+def find_incidents(tx: Tx, project_id: str, model: str | None = None) -> list[Incident]:
+    """Return incidents (of a model), newest first."""
+    return many(tx, Incident, _newest(incidents, project_id, "incident_id", model=model))
+
+
+def get_incident(tx: Tx, project_id: str, incident_id: str) -> Incident:
+    """Return an incident.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    query = _newest(incidents, project_id, "incident_id", incident_id=incident_id)
+    return _named(one(tx, Incident, query), f"incident {incident_id}", "thrive incidents list")
+
+
+def add_drill(tx: Tx, project_id: str, drill: Drill) -> None:
+    """Insert a drill."""
+    insert(tx, project_id, drills, drill)
+
+
+def find_drills(tx: Tx, project_id: str, model: str | None = None) -> list[Drill]:
+    """Return drills (of a model), newest first."""
+    return many(tx, Drill, _newest(drills, project_id, "drill_id", model=model))
+
+
+def add_seal(tx: Tx, project_id: str, seal: AuditSeal) -> None:
+    """Keep the signed head of the audit chain."""
+    insert_missing(tx, audit_seals, [to_row(project_id, seal, audit_seals)])
+
+
+def find_seals(tx: Tx, project_id: str) -> list[AuditSeal]:
+    """Return every signed head, newest first."""
+    return many(tx, AuditSeal, _newest(audit_seals, project_id, "seq"))
+
+
+def add_hold(tx: Tx, project_id: str, hold: LegalHold) -> None:
+    """Insert a hold."""
+    insert(tx, project_id, legal_holds, hold)
+
+
+def find_holds(tx: Tx, project_id: str, *, present: bool = True) -> list[LegalHold]:
+    """Return holds, newest first; only those that were not lifted unless all are asked for."""
+    query = _newest(legal_holds, project_id, "hold_id")
+    if present:
+        query = query.where(legal_holds.c.lifted_at.is_(None))
+    return many(tx, LegalHold, query)
+
+
+def lift_hold(tx: Tx, project_id: str, hold_id: str, *, by: str, reason: str, at: int) -> LegalHold:
+    """Lift a hold; one that is lifted already stays as it is.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    query = _newest(legal_holds, project_id, "hold_id", hold_id=hold_id)
+    found = _named(one(tx, LegalHold, query), f"hold {hold_id}", "thrive holds list")
+    if found.lifted_at is None:
+        found = msgspec.structs.replace(found, lifted_at=at, lifted_by=by, lifted_for=reason)
+        replace(tx, project_id, legal_holds, found)
+    return found
+
+
+def add_grant(tx: Tx, project_id: str, grant: DataGrant) -> None:
+    """Insert a grant."""
+    insert(tx, project_id, data_grants, grant)
+
+
+def find_grants(tx: Tx, project_id: str, dataset: str | None = None) -> list[DataGrant]:
+    """Return grants (of a dataset), newest first, those that are over too."""
+    return many(tx, DataGrant, _newest(data_grants, project_id, "grant_id", dataset=dataset))
+
+
+def revoke_grant(tx: Tx, project_id: str, grant_id: str, at: int) -> DataGrant:
+    """End a grant; one that is revoked already stays as it is.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    query = _newest(data_grants, project_id, "grant_id", grant_id=grant_id)
+    found = _named(one(tx, DataGrant, query), f"grant {grant_id}", "thrive grants list")
+    if found.revoked_at is None:
+        found = msgspec.structs.replace(found, revoked_at=at)
+        replace(tx, project_id, data_grants, found)
+    return found
+
+
+def add_read(tx: Tx, project_id: str, read: DataRead) -> None:
+    """Log that somebody read columns that hold personal data."""
+    insert(tx, project_id, data_reads, read)
+
+
+def find_reads(
+    tx: Tx, project_id: str, dataset: str | None = None, limit: int = 1000
+) -> list[DataRead]:
+    """Return who read what (of a dataset), newest first."""
+    query = _newest(data_reads, project_id, "read_id", dataset=dataset)
+    return many(tx, DataRead, query.limit(limit))
+
+
+def ask_review(tx: Tx, project_id: str, review: Review) -> bool:
+    """Put an answer before people; tell whether it was not there before."""
+    return insert_missing(tx, reviews, [to_row(project_id, review, reviews)]) == 1
+
+
+def save_review(tx: Tx, project_id: str, review: Review) -> None:
+    """Write a review anew."""
+    replace(tx, project_id, reviews, review)
+
+
+def get_review(tx: Tx, project_id: str, prediction_id: str) -> Review:
+    """Return the review of a prediction.
+
+    Raises:
+        NotFound: nobody asked for one.
+    """
+    query = _newest(reviews, project_id, "prediction_id", prediction_id=prediction_id)
+    return _named(one(tx, Review, query), f"review of {prediction_id}", "thrive reviews list MODEL")
+
+
+def find_reviews(
+    tx: Tx, project_id: str, model: str | None = None, *, waiting: bool = False
+) -> list[Review]:
+    """Return reviews (of a model), the longest waiting first."""
+    query = mine(reviews, project_id)
+    if model is not None:
+        query = query.where(reviews.c.model == model)
+    if waiting:
+        query = query.where(reviews.c.decided_at.is_(None))
+    return many(tx, Review, query.order_by(reviews.c.asked_at, reviews.c.prediction_id))
+
+
+def count_reviews(tx: Tx, project_id: str, model: str) -> dict[str, int]:
+    """Return how many answers of a model wait for a person (""), were kept, were overridden."""
+    query = (
+        sa.select(reviews.c.decision, sa.func.count())
+        .where(reviews.c.project_id == project_id, reviews.c.model == model)
+        .group_by(reviews.c.decision)
+    )
+    return {str(row[0]): int(row[1]) for row in tx.execute(query)}
