@@ -9,6 +9,7 @@ import msgspec
 
 from thrive.contract.lines import line_of, path_of
 from thrive.contract.parse import ParsedContract
+from thrive.contract.purposes import purposes_of
 from thrive.contract.schema import DataTerms
 from thrive.data.questions import NONE, open_questions
 from thrive.domain.clock import format_time, parse_duration
@@ -26,16 +27,6 @@ class UseProblem(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     what: str
     fix: str
-
-
-def purposes_of(contract: ParsedContract, model: str) -> set[str]:
-    """Return the words by which a dataset may allow a model: its name, and that of its purpose.
-
-    The name of a purpose stands before its colon: `delay-warning: tell the operations desk ...`.
-    """
-    terms = contract.contract.model.get(model)
-    name = terms.purpose.partition(":")[0] if terms else ""
-    return {model.casefold(), name.strip().casefold()} - {""}
 
 
 def use_problems(
@@ -168,7 +159,7 @@ def _misused(
     if not allowed or (models is None and not declared):
         return
     wanted = declared if models is None else models
-    outside = [name for name in wanted if not allowed & purposes_of(contract, name)]
+    outside = [name for name in wanted if not allowed & purposes_of(contract.contract, name)]
     if outside and (models is not None or len(outside) == len(declared)):
         shown = ", ".join(terms.allowed)
         yield (

@@ -13,30 +13,18 @@ from thrive.domain.clock import format_duration, format_time
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.gate import Answer
 from thrive.domain.reference import format_reference
+from thrive.governance.facts import (
+    Fact,
+    Section,
+    in_contract,
+    in_registry,
+    stated,
+)
 from thrive.governance.records import Records
 
 CARD_FORMAT = 1
 NOTICE = "This card repeats what was recorded. It is no legal advice."
 TOP_FEATURES = 8
-
-
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """One statement; `value` is None when nobody recorded it.
-
-    `source` is `kind:id` of the record (with `#path` inside it), or where it should have stood.
-    """
-
-    what: str
-    value: str | None
-    source: str
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts that belong together; `empty` is what to say when there are none."""
-
-    title: str
-    facts: list[Fact]
-    empty: str = "Nothing is recorded."
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,31 +66,12 @@ def make_card(records: Records) -> Card:
     )
 
 
-def _fact(what: str, value: Any, source: str) -> Fact:
-    """Return a fact; empty texts, lists and None are missing."""
-    if isinstance(value, list | tuple):
-        value = ", ".join(str(item) for item in value)
-    elif isinstance(value, dict):
-        value = ", ".join(f"{key}: {item}" for key, item in value.items())
-    text = "" if value is None else str(value)
-    return Fact(what=what, value=text or None, source=source)
-
-
-def _contract(records: Records, path: str) -> str:
-    digest = records.version.contract if records.parsed else "none"
-    return f"contract:{digest}#{path}"
-
-
-def _label(records: Records) -> str:
-    return f"model_version:{format_reference(records.version.model, records.version.version)}"
-
-
 def _purpose(records: Records) -> Iterator[Fact]:
     terms = records.terms or ModelTerms()
     at = f"model.{records.version.model}"
 
     def said(what: str, key: str, value: Any) -> Fact:
-        return _fact(what, value, _contract(records, f"{at}.{key}"))
+        return stated(what, value, in_contract(records, f"{at}.{key}"))
 
     yield said("Purpose", "purpose", terms.purpose)
     yield said("Owner", "owner", terms.owner)
@@ -124,13 +93,13 @@ def _data(records: Records) -> Iterator[Fact]:
         yield _dataset(name, found, records.version.training[name])
         for what, key in _DATA_FACTS:
             value = getattr(terms, key)
-            yield _fact(f"{name}: {what}", value, _contract(records, f"data.{name}.{key}"))
+            yield stated(f"{name}: {what}", value, in_contract(records, f"data.{name}.{key}"))
     for stone in records.erased:
         words = f"rows it was trained on were erased on {format_time(stone.erased_at)}"
-        yield _fact(stone.subject, f"{words}: {stone.reason}", f"erasure:{stone.erasure_id}")
+        yield stated(stone.subject, f"{words}: {stone.reason}", f"erasure:{stone.erasure_id}")
     if records.upstream and records.terms:
-        source = _contract(records, f"model.{records.version.model}.target")
-        yield _fact("Label", records.terms.target.column, source)
+        source = in_contract(records, f"model.{records.version.model}.target")
+        yield stated("Label", records.terms.target.column, source)
 
 
 _DATA_FACTS = (
@@ -146,51 +115,53 @@ _DATA_FACTS = (
 
 def _dataset(name: str, found: DatasetVersion | None, digest: str) -> Fact:
     if found is None:
-        return _fact(f"{name}: content", None, f"dataset_digest:{digest}")
+        return stated(f"{name}: content", None, f"dataset_digest:{digest}")
     source = f"dataset_version:{format_reference(name, found.version)}"
     words = f"version {found.version}, {found.rows:,} rows, from {found.source}"
-    return _fact(f"{name}: content", words, source)
+    return stated(f"{name}: content", words, source)
 
 
 def _training(records: Records) -> Iterator[Fact]:
     version, run = records.version, records.run
     state = "from files that were not committed" if version.dirty else "committed"
     commit = f"{version.commit} ({state})" if version.commit else None
-    yield _fact("Code", commit, _label(records))
+    yield stated("Code", commit, in_registry(records))
     source = f"run:{version.run_id or 'none'}"
-    yield _fact("Pipeline", run.pipeline if run else None, source)
-    yield _fact("Started", format_time(run.started_at) if run else None, source)
+    yield stated("Pipeline", run.pipeline if run else None, source)
+    yield stated("Started", format_time(run.started_at) if run else None, source)
     took = format_duration(run.ended_at - run.started_at) if run and run.ended_at else None
-    yield _fact("Took", took, source)
-    yield _fact("Parameters", run.params if run else None, source)
-    yield _fact("Seed", run.seed if run else None, source)
+    yield stated("Took", took, source)
+    yield stated("Parameters", run.params if run else None, source)
+    yield stated("Seed", run.seed if run else None, source)
     environment = run.environment if run else {}
     for what, key in (("Python", "python"), ("Platform", "platform"), ("Processor", "cpu")):
-        yield _fact(what, environment.get(key), source)
-    yield _fact("Reproduced", run.tags.get("reproduced", "never") if run else None, source)
+        yield stated(what, environment.get(key), source)
+    yield stated("Reproduced", run.tags.get("reproduced", "never") if run else None, source)
     libraries = environment.get("libraries")
-    yield _fact("Libraries", f"{len(libraries)} recorded" if libraries else None, source)
+    yield stated("Libraries", f"{len(libraries)} recorded" if libraries else None, source)
 
 
 def _model(records: Records) -> Iterator[Fact]:
     version, manifest = records.version, records.manifest
-    source = f"package:{version.package}"
-    yield _fact(
-        "Registered", f"{format_time(version.created_at)} by {version.actor}", _label(records)
+    source = f"package:{version.package or 'none'}"
+    yield stated(
+        "Registered",
+        f"{format_time(version.created_at)} by {version.actor}",
+        in_registry(records),
     )
-    yield _fact("Format", manifest.model_format, source)
-    size = sum(entry.size for entry in manifest.files.values())
-    yield _fact("Size", f"{size:,} bytes", source)
-    yield _fact("Inputs", list(manifest.signature.names), source)
-    yield _fact("Answers", manifest.signature.output.kind.value, source)
+    yield stated("Format", manifest and manifest.model_format, source)
+    size = sum(entry.size for entry in manifest.files.values()) if manifest else None
+    yield stated("Size", f"{size:,} bytes" if size is not None else None, source)
+    yield stated("Inputs", manifest and list(manifest.signature.names), source)
+    yield stated("Answers", manifest and manifest.signature.output.kind.value, source)
     ranked = sorted(version.importance.items(), key=lambda item: -item[1])[:TOP_FEATURES]
     shown = [f"{name} {value:.3g}" for name, value in ranked]
-    yield _fact("Most important inputs", shown, _label(records))
+    yield stated("Most important inputs", shown, in_registry(records))
 
 
 def _metrics(records: Records) -> Iterator[Fact]:
     for name, value in sorted(records.version.metrics.items()):
-        yield _fact(name, None if value is None else f"{value:.6g}", _label(records))
+        yield stated(name, None if value is None else f"{value:.6g}", in_registry(records))
 
 
 def _gates(records: Records) -> Iterator[Fact]:
@@ -200,24 +171,26 @@ def _gates(records: Records) -> Iterator[Fact]:
     source = f"verdict:{verdict.verdict_id}"
     rival = f"version {verdict.against}" if verdict.against else f"baseline {verdict.baseline}"
     when = format_time(verdict.created_at)
-    yield _fact("Verdict", f"{verdict.answer.value}, against {rival}, {when}", source)
+    yield stated("Verdict", f"{verdict.answer.value}, against {rival}, {when}", source)
     for one in verdict.results:
-        yield _fact(f"{one.group}: {one.check}", f"{one.answer.value}. {one.summary}", source)
+        yield stated(f"{one.group}: {one.check}", f"{one.answer.value}. {one.summary}", source)
 
 
 def _releases(records: Records) -> Iterator[Fact]:
     for one in records.approvals:
         words = f"by {one.actor} for {one.step}: {one.reason}"
-        yield _fact(f"Approved {format_time(one.given_at)}", words, f"approval:{one.approval_id}")
+        yield stated(f"Approved {format_time(one.given_at)}", words, f"approval:{one.approval_id}")
     for one in reversed(records.releases):
         words = f"{one.state.value}, by {one.actor}" + (f": {one.reason}" if one.reason else "")
-        yield _fact(f"Released {format_time(one.started_at)}", words, f"release:{one.release_id}")
+        yield stated(f"Released {format_time(one.started_at)}", words, f"release:{one.release_id}")
     for table in reversed(records.routing):
         shares = [one for one in table.variants if one.version == records.version.version]
         for one in shares:
             share = "in the shadow" if one.shadow else f"{one.share:.0%} of traffic"
             what = f"Routed {format_time(table.at)}"
-            yield _fact(what, f"{share}: {table.reason}", f"routing:{table.model}/{table.revision}")
+            yield stated(
+                what, f"{share}: {table.reason}", f"routing:{table.model}/{table.revision}"
+            )
 
 
 def _monitoring(records: Records) -> Iterator[Fact]:
@@ -225,49 +198,51 @@ def _monitoring(records: Records) -> Iterator[Fact]:
     at = f"model.{records.version.model}.monitor"
     window = terms.monitor.window if terms else None
     budget = terms.monitor.false_alarms_per_year if terms else None
-    yield _fact("Window", window, _contract(records, f"{at}.window"))
-    yield _fact("False alarms a year", budget, _contract(records, f"{at}.false_alarms_per_year"))
+    yield stated("Window", window, in_contract(records, f"{at}.window"))
+    yield stated("False alarms a year", budget, in_contract(records, f"{at}.false_alarms_per_year"))
     reference = f"table of {records.version.reference[:12]}" if records.version.reference else None
-    yield _fact("Compared with", reference, _label(records))
+    yield stated("Compared with", reference, in_registry(records))
     if records.windows:
         last = records.windows[-1]
         source = f"window:{last.model}@{last.version}/{last.start}/{last.revision}"
         rows = sum(one.rows for one in records.windows)
         outcomes = sum(one.outcomes for one in records.windows)
         words = f"{len(records.windows)} windows, {rows:,} predictions, {outcomes:,} outcomes"
-        yield _fact("Watched", f"{words}, until {format_time(last.end)}", source)
+        yield stated("Watched", f"{words}, until {format_time(last.end)}", source)
 
 
 def _alerts(records: Records) -> Iterator[Fact]:
     for alert in reversed(records.alerts):
         words = f"{alert.level.value}, {alert.state.value}: {alert.title} (owner {alert.owner})"
         what = f"{alert.cause.value} {format_time(alert.opened_at)}"
-        yield _fact(what, words, f"alert:{alert.alert_id}")
+        yield stated(what, words, f"alert:{alert.alert_id}")
         for one in reversed(records.decisions.get(alert.alert_id, [])):
             words = f"{one.action.value} by {one.actor}: {one.reason} ({one.state})"
             what = f"decided {format_time(one.decided_at)}"
-            yield _fact(what, words, f"decision:{one.decision_id}")
+            yield stated(what, words, f"decision:{one.decision_id}")
 
 
 def _limits(records: Records) -> Iterator[Fact]:
     if records.version.dirty:
-        yield _fact("Code", "It was built from files that were not committed.", _label(records))
+        yield stated(
+            "Code", "It was built from files that were not committed.", in_registry(records)
+        )
     if records.version.retired_at is not None:
-        yield _fact("Retired", format_time(records.version.retired_at), _label(records))
+        yield stated("Retired", format_time(records.version.retired_at), in_registry(records))
     if records.version.note:
-        yield _fact("Note", records.version.note, _label(records))
+        yield stated("Note", records.version.note, in_registry(records))
     verdict = records.verdict
     for one in verdict.results if verdict else []:
         source = f"verdict:{verdict.verdict_id}" if verdict else ""
         if one.answer is not Answer.PASS:
-            yield _fact(one.check, f"{one.answer.value}. {one.summary}", source)
+            yield stated(one.check, f"{one.answer.value}. {one.summary}", source)
         small = [str(item["slice"]) for item in one.evidence.get("too_small", [])]
         if small:
-            yield _fact("Too few rows to judge", small, source)
+            yield stated("Too few rows to judge", small, source)
         unclear = [
             str(row["group"])
             for row in one.evidence.get("groups", [])
             if row["answer"] == Answer.CANNOT_TELL.value
         ]
         if unclear:
-            yield _fact(f"{one.check}: groups that cannot be told", unclear, source)
+            yield stated(f"{one.check}: groups that cannot be told", unclear, source)

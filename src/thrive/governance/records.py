@@ -1,38 +1,83 @@
 """All records that speak of one model version, read in one transaction."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from thrive.contract.gaps import reached_teams
 from thrive.contract.parse import ParsedContract, parse
-from thrive.contract.schema import Contract, ModelTerms
-from thrive.domain.dataset import DatasetVersion
+from thrive.contract.schema import Contract, DataTerms, ModelTerms, Risk
+from thrive.domain.dataset import ColumnLabel, DatasetVersion
+from thrive.domain.duty import (
+    DataRead,
+    Drill,
+    DutyAnswers,
+    DutyException,
+    Incident,
+    StoredDocument,
+)
 from thrive.domain.erasure import Tombstone
-from thrive.domain.errors import NotFound
+from thrive.domain.errors import Damaged, NotFound
 from thrive.domain.gate import Approval, Verdict
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import Alert, Decision, Window
+from thrive.domain.prediction import SealedLog
 from thrive.domain.project import TeamContact
-from thrive.domain.reference import parse_reference
-from thrive.domain.release import Release, RoutingTable
-from thrive.domain.run import Run
+from thrive.domain.reference import format_reference, parse_reference
+from thrive.domain.release import Release, RoutingTable, ServingHost
+from thrive.domain.run import Run, StepRecord, Use
 from thrive.operations import Context
 from thrive.packaging.manifest import PackageManifest, read_manifest
-from thrive.store import datasets, erasures, gates, models, monitoring, projects, releases, runs
+from thrive.store import (
+    column_labels,
+    datasets,
+    duties,
+    erasures,
+    gates,
+    models,
+    monitoring,
+    oversight,
+    predictions,
+    projects,
+    releases,
+    runs,
+)
 from thrive.store.database import Tx
+
+TRIED = 200
+"""Runs of the same experiment that are looked at."""
+NONE = "none"
+"""The label of a column that holds no personal data, said aloud."""
 
 
 class Records(msgspec.Struct, frozen=True, kw_only=True):
     """What is recorded of a version; None and empty lists where nothing is.
 
     Attributes:
+        now: the project's moment, UTC microseconds.
+        manifest: of its package; None where that is not stored.
         upstream: each dataset it was trained on, None where its content is not recorded.
+        parents: what each of these was made from, by dataset.
+        labels: what people said of the columns of these, by dataset.
         erased: what was erased from these since it was trained.
+        uses: what its run read and wrote.
+        tried: other runs of the same experiment, newest first.
+        previous: the version before it, None for the first.
+        previous_manifest: of that version's package.
+        previous_terms: what the contract of that version said of the model.
+        answers: what people wrote of the model.
         routing: every routing table of the model, newest first.
         decisions: by the id of their alert.
+        reads: who read personal data of its datasets.
+        reviews: how many answers wait for a person (""), were kept, were overridden.
+        erasures: how many erasures the project recorded.
+        place: where the project's bytes and rows are, in words.
     """
 
+    now: int
     version: ModelVersion
-    manifest: PackageManifest
+    manifest: PackageManifest | None
     parsed: ParsedContract | None
     contacts: list[TeamContact]
     upstream: dict[str, DatasetVersion | None]
@@ -45,6 +90,25 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     windows: list[Window]
     alerts: list[Alert]
     decisions: dict[str, list[Decision]]
+    parents: dict[str, list[DatasetVersion]] = {}
+    labels: dict[str, list[ColumnLabel]] = {}
+    uses: list[Use] = []
+    steps: list[StepRecord] = []
+    tried: list[Run] = []
+    previous: ModelVersion | None = None
+    previous_manifest: PackageManifest | None = None
+    previous_terms: ModelTerms | None = None
+    answers: DutyAnswers = DutyAnswers(model="")
+    exceptions: list[DutyException] = []
+    documents: list[StoredDocument] = []
+    incidents: list[Incident] = []
+    drills: list[Drill] = []
+    reads: list[DataRead] = []
+    reviews: dict[str, int] = {}
+    sealed: list[SealedLog] = []
+    hosts: list[ServingHost] = []
+    erasures: int = 0
+    place: str = ""
 
     @property
     def contract(self) -> Contract:
@@ -57,9 +121,41 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
         return self.contract.model.get(self.version.model)
 
     @property
+    def risk(self) -> Risk:
+        """The risk class of the model in the contract in force."""
+        return self.terms.risk if self.terms else Risk.UNDECIDED
+
+    @property
+    def label(self) -> str:
+        """The version as people say it: MODEL@VERSION."""
+        return format_reference(self.version.model, self.version.version)
+
+    @property
     def reachable(self) -> set[str]:
         """The teams at whose present channel a test message arrived."""
         return reached_teams(self.contract, self.contacts)
+
+    @property
+    def known(self) -> dict[str, DatasetVersion]:
+        """The datasets it was trained on whose content is recorded."""
+        return {name: found for name, found in self.upstream.items() if found is not None}
+
+    def data_terms(self, dataset: str) -> DataTerms:
+        """Return what the contract says of a dataset."""
+        return self.contract.data.get(dataset, DataTerms())
+
+    def personal(self) -> dict[str, dict[str, str]]:
+        """Return the kind of each column that holds personal data, by dataset."""
+        found: dict[str, dict[str, str]] = {}
+        for name, version in self.known.items():
+            said = {each.name: each.kind for each in self.labels.get(name, [])}
+            declared = {**said, **self.data_terms(name).personal}
+            kinds = {each.name: declared.get(each.name, each.personal) for each in version.columns}
+            kinds = {**declared, **kinds} if not version.columns else kinds
+            held = {key: kind for key, kind in kinds.items() if kind and kind != NONE}
+            if held:
+                found[name] = held
+        return found
 
 
 def read_records(ctx: Context, reference: str) -> Records:
@@ -70,36 +166,51 @@ def read_records(ctx: Context, reference: str) -> Records:
     """
     name, number = parse_reference(reference)
     with ctx.read() as tx:
-        project = ctx.project_id
-        routing = releases.routing_history(tx, project, name)
-        version = _version(tx, project, name, number, routing)
-        stored = projects.find_contract(tx, project, version.contract)
-        verdicts = gates.find_verdicts(tx, project, name, version.version, limit=1)
-        alerts = [
-            one
-            for one in monitoring.find_alerts(tx, project, model=name)
-            if one.version == version.version
-        ]
-        return Records(
-            version=version,
-            manifest=read_manifest(ctx.home.blobs.get(version.packaged()), digest=version.package),
-            parsed=parse(stored.text) if stored else None,
-            contacts=projects.contacts(tx, project),
-            upstream=_upstream(tx, project, version),
-            erased=erasures.find_tombstones(tx, project, list(version.training.values())),
-            run=_run(tx, project, version.run_id),
-            verdict=verdicts[0] if verdicts else None,
-            approvals=gates.find_approvals(tx, project, name, version.version),
-            releases=[
-                one for one in releases.find(tx, project, name) if one.candidate == version.version
-            ],
-            routing=routing,
-            windows=monitoring.find_windows(tx, project, name, version.version),
-            alerts=alerts,
-            decisions={
-                one.alert_id: monitoring.find_decisions(tx, project, one.alert_id) for one in alerts
-            },
-        )
+        return collect(tx, ctx, name, number)
+
+
+def collect(tx: Tx, ctx: Context, name: str, number: int | None) -> Records:
+    """Return the records of a version as a transaction sees them; arguments as `read_records`.
+
+    Raises:
+        NotFound: there is no such model or version.
+    """
+    project = ctx.project_id
+    routing = releases.routing_history(tx, project, name)
+    version = _version(tx, project, name, number, routing)
+    upstream = _upstream(tx, project, version)
+    verdicts = gates.find_verdicts(tx, project, name, version.version, limit=1)
+    alerts = [
+        one
+        for one in monitoring.find_alerts(tx, project, model=name)
+        if one.version == version.version
+    ]
+    return Records(
+        now=projects.clock(tx, project).now(),
+        version=version,
+        manifest=_manifest(ctx, version),
+        parsed=_contract(tx, project, version),
+        contacts=projects.contacts(tx, project),
+        upstream=upstream,
+        parents=_parents(tx, project, upstream),
+        labels={each: column_labels.find_labels(tx, project, each) for each in upstream},
+        erased=erasures.find_tombstones(tx, project, list(version.training.values())),
+        verdict=verdicts[0] if verdicts else None,
+        approvals=gates.find_approvals(tx, project, name, version.version),
+        releases=[
+            one for one in releases.find(tx, project, name) if one.candidate == version.version
+        ],
+        routing=routing,
+        windows=monitoring.find_windows(tx, project, name, version.version),
+        alerts=alerts,
+        decisions={
+            one.alert_id: monitoring.find_decisions(tx, project, one.alert_id) for one in alerts
+        },
+        place=_place(ctx),
+        **_of_run(tx, project, version),
+        **_before(tx, ctx, version),
+        **_of_people(tx, project, version, upstream),
+    )
 
 
 def _version(
@@ -110,6 +221,20 @@ def _version(
     return models.get_version(tx, project, name, wanted)
 
 
+def _contract(tx: Tx, project: str, version: ModelVersion) -> ParsedContract | None:
+    stored = projects.find_contract(tx, project, version.contract)
+    return parse(stored.text) if stored else None
+
+
+def _manifest(ctx: Context, version: ModelVersion) -> PackageManifest | None:
+    if not version.package:
+        return None
+    try:
+        return read_manifest(ctx.home.blobs.get(version.package), digest=version.package)
+    except (NotFound, Damaged):  # shown as missing; `thrive doctor` names the damage
+        return None
+
+
 def _upstream(tx: Tx, project: str, version: ModelVersion) -> dict[str, DatasetVersion | None]:
     found: dict[str, DatasetVersion | None] = {}
     for name, digest in sorted(version.training.items()):
@@ -118,8 +243,76 @@ def _upstream(tx: Tx, project: str, version: ModelVersion) -> dict[str, DatasetV
     return found
 
 
-def _run(tx: Tx, project: str, run_id: str) -> Run | None:
+def _parents(
+    tx: Tx, project: str, upstream: Mapping[str, DatasetVersion | None]
+) -> dict[str, list[DatasetVersion]]:
+    found: dict[str, list[DatasetVersion]] = {}
+    for name, version in upstream.items():
+        if version is None or not version.made_by:
+            continue
+        read = [
+            each
+            for each in runs.find_uses(tx, project, version.made_by)
+            if each.kind == "dataset" and each.direction == "in"
+        ]
+        same = (datasets.find_by_digest(tx, project, each.digest) for each in read)
+        found[name] = [each[0] for each in same if each]
+    return found
+
+
+def _of_run(tx: Tx, project: str, version: ModelVersion) -> dict[str, Any]:
     try:
-        return runs.get(tx, project, run_id) if run_id else None
+        run = runs.get(tx, project, version.run_id) if version.run_id else None
     except NotFound:
-        return None
+        run = None
+    if run is None:
+        return {"run": None}
+    beside = runs.find(tx, project, experiment=run.experiment, limit=TRIED)
+    return {
+        "run": run,
+        "uses": runs.find_uses(tx, project, run.run_id),
+        "steps": runs.find_steps(tx, project, run.run_id),
+        "tried": [each for each in beside if each.run_id != run.run_id],
+    }
+
+
+def _before(tx: Tx, ctx: Context, version: ModelVersion) -> dict[str, Any]:
+    project = ctx.project_id
+    older = [
+        each
+        for each in models.versions(tx, project, version.model)
+        if each.version < version.version
+    ]
+    if not older:
+        return {}
+    previous = max(older, key=lambda each: each.version)
+    parsed = _contract(tx, project, previous)
+    return {
+        "previous": previous,
+        "previous_manifest": _manifest(ctx, previous),
+        "previous_terms": parsed.contract.model.get(version.model) if parsed else None,
+    }
+
+
+def _of_people(
+    tx: Tx, project: str, version: ModelVersion, upstream: Mapping[str, object]
+) -> dict[str, Any]:
+    name = version.model
+    subject = format_reference(name, version.version)
+    return {
+        "answers": duties.find_answers(tx, project, name),
+        "exceptions": duties.find_exceptions(tx, project, name),
+        "documents": duties.find_documents(tx, project, subject),
+        "incidents": oversight.find_incidents(tx, project, name),
+        "drills": oversight.find_drills(tx, project, name),
+        "reads": [read for each in upstream for read in oversight.find_reads(tx, project, each)],
+        "reviews": oversight.count_reviews(tx, project, name),
+        "sealed": predictions.find_sealed(tx, project),
+        "hosts": releases.find_hosts(tx, project),
+        "erasures": len(erasures.find(tx, project)),
+    }
+
+
+def _place(ctx: Context) -> str:
+    rows = "SQLite in the project's folder" if ctx.home.database.is_sqlite else "PostgreSQL"
+    return f"rows: {rows}; bytes: {type(ctx.home.blobs).__name__}"
