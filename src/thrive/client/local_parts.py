@@ -31,6 +31,7 @@ from thrive.feedback.files import read_outcomes
 from thrive.gates.files_out import Wanted, write_outputs
 from thrive.gates.gate_file import problems, read_gate_file
 from thrive.gates.operations import trusted, verification
+from thrive.governance.answers import parse_given, read_answers, write_answers
 from thrive.operations import Progress
 from thrive.settings import read_settings
 from thrive.store.home import object_endpoint
@@ -40,7 +41,7 @@ from thrive.store.snapshots.checkout import Target, check_out
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.sources import Found, Reach
-from thrive.tracking.code import record_code
+from thrive.tracking.code import commit_of, record_code
 from thrive.tracking.entry import find_file
 from thrive.training.config import read_config
 
@@ -164,9 +165,21 @@ def diff(server: Server, arguments: Arguments) -> Any:
 def card(server: Server, arguments: Arguments) -> Any:
     """Have a model card rendered, and write its files here."""
     made_there = server("models card", {**arguments, "to": None})
-    folder = Path.cwd() / arguments["to"]
-    folder.mkdir(parents=True, exist_ok=True)
     subject = f"{made_there.model}@{made_there.version}"
+    return _with_files(server, made_there, arguments["to"], subject)
+
+
+def document(server: Server, arguments: Arguments) -> Any:
+    """Have a document rendered, and write its files here."""
+    made_there = server("documents render", {**arguments, "to": None})
+    subject = f"{made_there.kind.value}-{made_there.subject}"
+    return _with_files(server, made_there, arguments["to"], subject)
+
+
+def _with_files(server: Server, made_there: Any, to: Path, subject: str) -> Any:
+    """Write the forms that a server rendered into a folder here."""
+    folder = Path.cwd() / to
+    folder.mkdir(parents=True, exist_ok=True)
     with _scratch() as scratch:
         blobs = server.blobs(scratch / "blobs")
         for each in made_there.files:
@@ -176,6 +189,23 @@ def card(server: Server, arguments: Arguments) -> Any:
         for each in made_there.files
     ]
     return msgspec.structs.replace(made_there, files=files, text="")
+
+
+def answer_duties(server: Server, arguments: Arguments) -> Any:
+    """Write answers into governance.toml here, and have the server take the file in."""
+    folder, model = _project_folder(), arguments["model"]
+    if arguments["field"]:
+        write_answers(folder, model, parse_given(arguments["field"]))
+    said = read_answers(folder, model)
+    return server(
+        "duties commit",
+        {
+            "model": model,
+            "fields": said.fields,
+            "risks": msgspec.to_builtins(said.risks),
+            "commit": commit_of(folder),
+        },
+    )
 
 
 def add_outcomes(server: Server, arguments: Arguments) -> Any:
@@ -249,6 +279,8 @@ LOCAL_PARTS: Mapping[str, Callable[[Any, Arguments], Any]] = {
     "data add": add_data,
     "data checkout": checkout,
     "data diff": diff,
+    "documents render": document,
+    "duties answer": answer_duties,
     "gates run": judge,
     "gates verify": verify_verdict,
     "models card": card,

@@ -1,4 +1,4 @@
-"""What a project owes and how it answered: people's words, exceptions, documents, holds, reviews."""
+"""What a project owes and how it answers: words, exceptions, documents, holds, reviews."""
 
 from enum import StrEnum
 from typing import Any

@@ -23,6 +23,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.features.operations",
     "thrive.feedback.operations",
     "thrive.flows.act",
+    "thrive.flows.answering",
     "thrive.flows.backups",
     "thrive.flows.controller",
     "thrive.flows.data_status",

@@ -20,6 +20,9 @@ from thrive.domain.release import Release, RoutingTable, Variant
 from thrive.flows.contracts import contract_of
 from thrive.flows.data_use import refuse_training_data
 from thrive.gates.verdict import unsigned
+from thrive.governance.evaluate import DutyState, Standing, judge, refusing
+from thrive.governance.law import Blocks
+from thrive.governance.records import Records, collect
 from thrive.operations import Context
 from thrive.settings import read_settings
 from thrive.store import gates, models, projects, releases
@@ -50,12 +53,16 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
         approvals: who approved the version.
         own_approval: somebody approved their own work, as one may alone in a folder.
         loosened: in which ways the contract asks less than the one before.
+        records: all that is recorded of the version, as it was judged.
+        excepted: the duties it passed without, by their exceptions.
     """
 
     verdict: Verdict
     approvals: list[str]
     own_approval: bool
     loosened: list[str]
+    records: Records
+    excepted: list[str]
 
 
 def permission(
@@ -76,7 +83,7 @@ def permission(
 
     Raises:
         Refused: no verdict allows it, it comes from a dirty tree, it is retired, or approvals
-            are missing.
+            or duties are missing.
         ContractGap: the contract leaves a question open that production asks, or does not allow
             this use of the data.
         Conflict: a release of the model is on its way, or the version serves already.
@@ -104,13 +111,28 @@ def permission(
     lacking = missing_approvals(tx, ctx, candidate, contract)
     if lacking:
         raise Refused(f"{lacking[0].what}.", lacking[0].command)
+    records = collect(tx, ctx, candidate.model, candidate.version)
+    states = judge(records)
+    _require_duties(label, refusing(states, Blocks.TRAINING, Blocks.PRODUCTION, Blocks.SERVING))
     approvals = counted_approvals(tx, ctx, candidate, ApprovalStep.PRODUCTION)
     return Permission(
         verdict=verdict,
         approvals=approvals,
         own_approval=candidate.actor in approvals,
         loosened=contract_loosened(tx, ctx, candidate, contract),
+        records=records,
+        excepted=[each.id for each in states if each.standing is Standing.EXCEPTED],
     )
+
+
+def _require_duties(label: str, missing: list[DutyState]) -> None:
+    """Raise the first duty that stands against a release, with who owes it."""
+    if missing:
+        first, more = missing[0], len(missing) - 1
+        where = f"{first.where}: " if first.where else ""
+        rest = f"; {more} more: `thrive duties list {label}`" if more else ""
+        owed = f"{first.article}, owed by {first.owner}{rest}"
+        raise Refused(f"{where}{first.what} ({owed}).", first.fix)
 
 
 def missing_approvals(

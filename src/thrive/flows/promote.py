@@ -20,6 +20,7 @@ from thrive.domain.reference import format_reference, parse_reference
 from thrive.domain.release import Release, ReleaseState, RoutingTable, Variant
 from thrive.flows.contracts import contract_of
 from thrive.flows.permission import ApprovalStep, find_running, permission
+from thrive.governance.keeping import keep_all
 from thrive.operations import Context, operation
 from thrive.packaging.signature import Signature
 from thrive.release import machine
@@ -211,11 +212,13 @@ def start_release(
                 "approvals": allowed.approvals,
                 "own_approval": allowed.own_approval,
                 "loosened": allowed.loosened,
+                "excepted": allowed.excepted,
             },
             replay=replayed,
         )
         step = machine.begin(release, now)
         _persist(tx, ctx, step, table, terms)
+        keep_all(tx, ctx, allowed.records, release.release_id)
     return step.release
 
 

@@ -37,6 +37,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     format: int = CARD_FORMAT
 
     @property
+    def title(self) -> str:
+        """Of what it is."""
+        return f"{self.model}, version {self.version}"
+
+    @property
     def missing(self) -> int:
         """How many facts nobody recorded."""
         return sum(fact.value is None for section in self.sections for fact in section.facts)

@@ -1,18 +1,32 @@
-"""Operations on model cards and duties."""
+"""Operations on model cards, duties, exceptions and documents."""
 
 from pathlib import Path
 
 import msgspec
 
-from thrive.contract.gaps import Gap, gaps_for_model
-from thrive.domain.actor import ANYONE, BUILDERS
-from thrive.domain.errors import NotFound
-from thrive.domain.reference import format_reference
+from thrive.domain.actor import ANYONE, BUILDERS, RELEASERS, Role
+from thrive.domain.clock import parse_duration
+from thrive.domain.duty import DutyException, StoredDocument
+from thrive.domain.errors import NotFound, UsageError
+from thrive.domain.identifiers import new_id
+from thrive.domain.reference import format_reference, parse_reference
 from thrive.governance.card import make_card
-from thrive.governance.records import read_records
-from thrive.governance.render import as_html, as_json, as_markdown
+from thrive.governance.document import (
+    Change,
+    Document,
+    DocumentKind,
+    differences,
+    make_document,
+    make_project_record,
+    read_document,
+)
+from thrive.governance.evaluate import DutyState, Standing, judge
+from thrive.governance.keeping import keep, rendered
+from thrive.governance.law import Blocks, find_duty
+from thrive.governance.records import Records, collect, read_records
 from thrive.operations import Context, operation
-from thrive.store import references
+from thrive.store import duties, models, references, releases
+from thrive.store.database import Tx
 
 
 class CardFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +35,16 @@ class CardFile(msgspec.Struct, frozen=True, kw_only=True):
     form: str
     digest: str
     path: str
+
+
+class DocumentMade(msgspec.Struct, frozen=True, kw_only=True):
+    """A document as it was rendered; `text` is its Markdown, empty when files were written."""
+
+    kind: DocumentKind
+    subject: str
+    missing: int
+    files: list[CardFile]
+    text: str
 
 
 class CardMade(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,11 +71,7 @@ def card(ctx: Context, model: str, *, to: Path | None = None) -> CardMade:
         thrive models card flight-delay --to cards
     """
     made = make_card(read_records(ctx, model))
-    forms = {
-        "html": as_html(made).encode(),
-        "md": as_markdown(made).encode(),
-        "json": as_json(made),
-    }
+    forms = rendered(made)
     digests = {form: ctx.home.blobs.put(content) for form, content in forms.items()}
     subject = format_reference(made.model, made.version)
     with ctx.write(f"model_card:{subject}", record=digests["json"], missing=made.missing) as tx:
@@ -79,19 +99,201 @@ def _written(ctx: Context, to: Path, subject: str, forms: dict[str, bytes]) -> d
 
 
 @operation("duties list", role=ANYONE)
-def duties(ctx: Context, model: str) -> list[Gap]:
-    """List what the contract in force does not answer and production asks for.
+def duties_list(ctx: Context, model: str, *, met: bool = False) -> list[DutyState]:
+    """List what is owed for a version: what is missing, who owes it, what it blocks, what to type.
+
+    What blocks stands first. It is no legal advice.
 
     Args:
         model: MODEL or MODEL@VERSION; the live version if no number is given, else the newest.
+        met: also what is met, and what is not asked of a version like this.
 
     Examples:
         thrive duties list flight-delay
+        thrive duties list flight-delay@3 --met
     """
-    records = read_records(ctx, model)
-    if records.parsed is None:
-        label = format_reference(records.version.model, records.version.version)
-        raise NotFound(f"No contract was stored with {label}.", "thrive check")
-    return gaps_for_model(
-        records.parsed, records.version.model, records.upstream, records.reachable
+    states = judge(read_records(ctx, model))
+    shown = (Standing.MISSING, Standing.EXCEPTED)
+    chosen = [each for each in states if met or each.standing in shown]
+    return sorted(chosen, key=_urgency)
+
+
+def _urgency(state: DutyState) -> tuple[bool, int]:
+    standings = list(Standing)
+    return state.blocks is Blocks.NOTHING, standings.index(state.standing)
+
+
+@operation("exceptions grant", role=RELEASERS, writes=True)
+def exceptions_grant(
+    ctx: Context, model: str, duty: str, *, reason: str, for_: str
+) -> DutyException:
+    """Let a model pass without a duty for a while; it shows wherever the duty does.
+
+    Args:
+        model: the model's name.
+        duty: the id of the duty, as `duties list` names it.
+        reason: why, for those who read it later.
+        for_: how long it holds, e.g. "30 days".
+
+    Raises:
+        NotFound: there is no such model or duty.
+        UsageError: the reason is empty, or the duration is none.
+
+    Examples:
+        thrive exceptions grant flight-delay ai-iv-7-standards --reason "in work" --for "30 days"
+    """
+    if find_duty(duty) is None:
+        raise NotFound(f"There is no duty {duty!r}.", f"thrive duties list {model} --met")
+    if not reason.strip():
+        raise UsageError("The reason is empty.", '--reason "..."')
+    now = ctx.now()
+    roles = ctx.actor.roles & RELEASERS
+    with ctx.read() as tx:
+        newest = models.get_version(tx, ctx.project_id, model)
+    exception = DutyException(
+        exception_id=new_id(),
+        model=model,
+        duty=duty,
+        role=(Role.PLATFORM if Role.PLATFORM in roles else Role.ML_ENGINEER).value,
+        actor=ctx.actor.name,
+        reason=reason.strip(),
+        given_at=now,
+        expires_at=now + parse_duration(for_),
+        own_work=newest.actor == ctx.actor.name,
     )
+    with ctx.write(f"exception:{exception.exception_id}", duty=duty, reason=reason) as tx:
+        duties.add_exception(tx, ctx.project_id, exception)
+    return exception
+
+
+@operation("exceptions list", role=ANYONE)
+def exceptions_list(ctx: Context, *, model: str | None = None) -> list[DutyException]:
+    """List exceptions from duties, newest first, those that are over too.
+
+    Args:
+        model: only of this model.
+
+    Examples:
+        thrive exceptions list
+    """
+    with ctx.read() as tx:
+        return duties.find_exceptions(tx, ctx.project_id, model)
+
+
+@operation("exceptions revoke", role=RELEASERS, writes=True)
+def exceptions_revoke(ctx: Context, exception_id: str) -> DutyException:
+    """End an exception now.
+
+    Args:
+        exception_id: the exception, as `exceptions list` names it.
+
+    Raises:
+        NotFound: there is none of that id.
+
+    Examples:
+        thrive exceptions revoke 01928374aabb7ccd8ee0112233445566
+    """
+    with ctx.write(f"exception:{exception_id[:64]}") as tx:
+        return duties.revoke_exception(tx, ctx.project_id, exception_id, ctx.now())
+
+
+@operation("documents render", role=BUILDERS, writes=True)
+def documents_render(
+    ctx: Context, kind: DocumentKind, model: str = "", *, to: Path | None = None
+) -> DocumentMade:
+    """Render a document from the records: technical file, record of processing, DPIA, instructions.
+
+    Every statement carries the id of its record; what nobody recorded is shown as missing. The
+    record of processing may be of the whole project. It is no legal advice.
+
+    Args:
+        kind: technical-file, processing-record, impact-assessment or instructions.
+        model: MODEL or MODEL@VERSION; the live version if no number is given, else the newest.
+        to: a folder to write the HTML, Markdown and JSON into.
+
+    Raises:
+        UsageError: no model is given, and the document is not the record of processing.
+
+    Examples:
+        thrive documents render technical-file flight-delay --to audit
+        thrive documents render processing-record
+    """
+    if not model and kind is not DocumentKind.PROCESSING_RECORD:
+        raise UsageError(
+            f"Of which model is the {kind.value}?", f"thrive documents render {kind.value} MODEL"
+        )
+    made = make_document(read_records(ctx, model), kind) if model else project_record(ctx)
+    forms = rendered(made)
+    with ctx.write(f"document:{made.kind.value} {made.subject}", missing=made.missing) as tx:
+        stored = keep(tx, ctx, made, forms)
+    paths = _written(ctx, to, f"{made.kind.value}-{made.subject}", forms) if to else {}
+    digests = {"html": stored.html, "md": stored.markdown, "json": stored.digest}
+    return DocumentMade(
+        kind=made.kind,
+        subject=made.subject,
+        missing=made.missing,
+        files=[
+            CardFile(form=form, digest=digest, path=paths.get(form, ""))
+            for form, digest in digests.items()
+        ],
+        text="" if to else forms["md"].decode(),
+    )
+
+
+@operation("documents list", role=ANYONE)
+def documents_list(ctx: Context, *, subject: str | None = None) -> list[StoredDocument]:
+    """List rendered documents, newest first; those kept at a release name it.
+
+    Args:
+        subject: only of this MODEL@VERSION, or of the project.
+
+    Examples:
+        thrive documents list --subject flight-delay@2
+    """
+    with ctx.read() as tx:
+        return duties.find_documents(tx, ctx.project_id, subject)
+
+
+@operation("documents diff", role=ANYONE)
+def documents_diff(ctx: Context, kind: DocumentKind, first: str, second: str) -> list[Change]:
+    """Say in which statements the documents of two versions differ, as they were last rendered.
+
+    Args:
+        kind: the kind of document.
+        first: the version before, as MODEL@VERSION.
+        second: the version after, as MODEL@VERSION.
+
+    Raises:
+        NotFound: one of them was never rendered.
+
+    Examples:
+        thrive documents diff technical-file flight-delay@1 flight-delay@2
+    """
+    return differences(_last(ctx, kind, first), _last(ctx, kind, second))
+
+
+def _last(ctx: Context, kind: DocumentKind, reference: str) -> Document:
+    name, number = parse_reference(reference)
+    with ctx.read() as tx:
+        version = models.get_version(tx, ctx.project_id, name, number)
+        label = format_reference(name, version.version)
+        found = duties.find_documents(tx, ctx.project_id, label, kind.value)
+    if not found:
+        again = f"thrive documents render {kind.value} {label}"
+        raise NotFound(f"No {kind.value} of {label} was rendered.", again)
+    return read_document(ctx.home.blobs.get(found[0].digest))
+
+
+def project_record(ctx: Context) -> Document:
+    """Return the record of processing of the project: of each version that is live."""
+    with ctx.read() as tx:
+        return make_project_record(ctx.home.project.name, _live(ctx, tx))
+
+
+def _live(ctx: Context, tx: Tx) -> list[Records]:
+    found: list[Records] = []
+    for model in models.find(tx, ctx.project_id):
+        table = releases.current_routing(tx, ctx.project_id, model.name)
+        versions = [variant.version for variant in table.variants] if table else []
+        found += [collect(tx, ctx, model.name, version) for version in versions]
+    return found

@@ -1,25 +1,54 @@
-"""A card as Markdown, as one self-contained HTML page, and as JSON."""
+"""A card or a document as Markdown, as one self-contained HTML page, and as JSON."""
 
+from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from thrive.governance.card import Card, Fact
+from thrive.governance.facts import Fact, Section
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 MISSING = "missing"
 SHORT = 12
 
 
-def as_json(card: Card) -> bytes:
-    """Return canonical JSON: the same bytes for the same card."""
-    return msgspec.json.format(msgspec.json.encode(card, order="sorted"), indent=2) + b"\n"
+class Paper(Protocol):
+    """What can be rendered: a title, a notice, and sections of facts."""
+
+    @property
+    def title(self) -> str:
+        """What it is, and of what."""
+        ...
+
+    @property
+    def notice(self) -> str:
+        """What a reader must know of it."""
+        ...
+
+    @property
+    def missing(self) -> int:
+        """How many facts nobody recorded."""
+        ...
+
+    @property
+    def sections(self) -> list[Section]:
+        """Its facts under headings."""
+        ...
 
 
-def as_markdown(card: Card) -> str:
-    """Return the card as Markdown, one table a section."""
-    lines = [f"# {card.model}, version {card.version}", "", card.notice, ""]
-    lines += [f"{card.missing} facts are missing." if card.missing else "No fact is missing.", ""]
-    for section in card.sections:
+def as_json(paper: Paper) -> bytes:
+    """Return canonical JSON: the same bytes for the same paper."""
+    return msgspec.json.format(msgspec.json.encode(paper, order="sorted"), indent=2) + b"\n"
+
+
+def as_markdown(paper: Paper) -> str:
+    """Return it as Markdown, one table a section."""
+    lines = [f"# {paper.title}", "", paper.notice, ""]
+    lines += [f"{paper.missing} facts are missing." if paper.missing else "No fact is missing.", ""]
+    for section in paper.sections:
         lines += [f"## {section.title}", ""]
         if not section.facts:
             lines += [section.empty, ""]
@@ -50,11 +79,15 @@ def short(source: str) -> str:
     return f"{kind}:{identity[:SHORT] if is_digest else identity}{mark}{path}"
 
 
-def as_html(card: Card) -> str:
-    """Return the card as one HTML page without scripts or anything from elsewhere."""
+def as_html(paper: Paper) -> str:
+    """Return it as one HTML page without scripts or anything from elsewhere."""
+    return _template().render(paper=paper, missing=MISSING, short=short)
+
+
+@cache
+def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    source = files("thrive.governance").joinpath("card.html").read_text(encoding="utf-8")
-    template = environment.from_string(source)
-    return template.render(card=card, missing=MISSING, short=short)
+    source = files("thrive.governance").joinpath("paper.html").read_text(encoding="utf-8")
+    return environment.from_string(source)

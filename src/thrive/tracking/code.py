@@ -96,7 +96,7 @@ def unpack_code(
 def _with_git(
     folder: Path, code: CodeRecord, untracked: list[str], left_out: list[str]
 ) -> CodeFacts:
-    commit = _text(_git(folder, "rev-parse", "--verify", "-q", "HEAD"))
+    commit = commit_of(folder)
     against = ("HEAD",) if commit else ("--cached",)
     diff = _git(folder, "diff", "--binary", *against, "--", ".", f":(exclude){DATA_LOCK}") or b""
     long = len(diff) > LARGEST_DIFF
@@ -109,6 +109,11 @@ def _with_git(
     )
     lost = NO_COMMIT if not commit else LONG_DIFF if long else ""
     return CodeFacts(record=code, untracked=untracked, left_out=left_out, lost=lost)
+
+
+def commit_of(folder: Path) -> str:
+    """Return the commit that a folder is at, "" where it is under no git or has none."""
+    return _text(_git(folder, "rev-parse", "--verify", "-q", "HEAD"))
 
 
 def _git(folder: Path, *words: str) -> bytes | None:

@@ -6,18 +6,24 @@ import pytest
 from tests.unit.gates.registry import CONTRACT, Registry, table
 
 from thrive.domain.clock import DAY
-from thrive.domain.errors import NotFound
+from thrive.domain.errors import ContractError, NotFound, UsageError
 from thrive.domain.gate import Answer, Approval, CheckResult, Verdict
 from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level
-from thrive.domain.project import TeamContact
 from thrive.domain.run import Run, RunState
+from thrive.flows.answering import duties_answer
 from thrive.governance.card import Card
-from thrive.governance.operations import card, duties
+from thrive.governance.document import DocumentKind
+from thrive.governance.operations import (
+    card,
+    documents_diff,
+    documents_render,
+    duties_list,
+)
 from thrive.packaging.formats.constant import Constant
 from thrive.packaging.inference import infer_signature
 from thrive.packaging.package import pack
 from thrive.packaging.signature import Output, OutputKind
-from thrive.store import gates, monitoring, projects, references, runs
+from thrive.store import gates, monitoring, references, runs
 
 RUN = "e" * 32
 DAY_ONE = 1_370_000_000_000_000
@@ -182,17 +188,66 @@ def test_the_page_stands_alone_and_escapes_what_people_wrote(context, registry, 
     assert "\\| them" in made.text
 
 
-def test_duties_are_the_gaps_of_the_contract_in_force(context, home, registry, package):
+def test_duties_are_listed_with_what_they_block_until_they_are_met(
+    context, home, version, registry, package
+):
     unsaid = CONTRACT.replace('licence = "CC0-1.0"\n', "")
     registry.add(None, None, table(rows=50), package=package, contract=unsaid)
-    told = [gap.what for gap in duties(context, "delay")]
-    assert len(told) == 2
-    assert any("no test message has arrived" in what for what in told)
-    with home.write() as tx:
-        contact = TeamContact(team="ours", channel="mailto:ours@example.org", arrived_at=1)
-        projects.add_contact(tx, home.project_id, contact)
-    (left,) = duties(context, "delay")
-    assert "licence" in left.what
+    listed = duties_list(context, "delay")
+    blocking = [each for each in listed if each.blocks == "production"]
+    assert {each.id for each in blocking} == {"ai-iv-2d-data", "ai-iv-2g-tests"}
+    assert listed[: len(blocking)] == blocking
+    assert "licence" in blocking[0].what
+    with_all = duties_list(context, "delay", met=True)
+    assert len(with_all) == 58
+    assert {each.id for each in listed} < {each.id for each in with_all}
+
+
+def test_answers_are_written_into_the_file_and_taken_in_once(context, version, tmp_path):
+    taken = duties_answer(context, "delay", field=["contact=flights-ml@example.org"])
+    text = (tmp_path / "governance.toml").read_text()
+    assert 'contact = "flights-ml@example.org"' in text
+    assert (taken.revision, taken.answered, len(taken.unanswered)) == (1, 1, 11)
+    (tmp_path / "governance.toml").write_text(text.replace("contact", "# who\ncontact"))
+    again = duties_answer(context, "delay", field=["review_date=2027-06-30"])
+    assert (again.revision, again.answered) == (2, 2)
+    assert "# who" in (tmp_path / "governance.toml").read_text()
+    assert duties_answer(context, "delay").revision == 2
+    made = documents_render(context, DocumentKind.INSTRUCTIONS, "delay")
+    assert "flights-ml@example.org" in made.text
+    for wrong in ("contcat=x", "review_date=soon", "decision=maybe"):
+        with pytest.raises(ContractError, match=r"governance\.toml"):
+            duties_answer(context, "delay", field=[wrong])
+    assert duties_answer(context, "delay").revision == 2
+
+
+def test_a_document_is_kept_by_digest_and_compared_statement_by_statement(
+    context, registry, version, package
+):
+    first = documents_render(context, DocumentKind.TECHNICAL_FILE, "delay@1", to=Path("audit"))
+    again = documents_render(context, DocumentKind.TECHNICAL_FILE, "delay@1")
+    assert [one.digest for one in first.files] == [one.digest for one in again.files]
+    assert "no legal advice" in Path(first.files[0].path).read_text()
+    registry.add(None, None, table(rows=50), package=package, metrics={"roc_auc": 0.9})
+    documents_render(context, DocumentKind.TECHNICAL_FILE, "delay@2")
+    changed = {
+        each.what: (each.before, each.after)
+        for each in documents_diff(context, DocumentKind.TECHNICAL_FILE, "delay@1", "delay@2")
+    }
+    assert changed["roc_auc"] == ("0.712346", "0.9")
+    assert changed["Predecessor"][1].startswith("delay@1")
+    with pytest.raises(NotFound, match="was rendered"):
+        documents_diff(context, DocumentKind.INSTRUCTIONS, "delay@1", "delay@2")
+
+
+def test_the_record_of_processing_is_of_all_that_is_live(context, registry, version):
+    assert documents_render(context, DocumentKind.PROCESSING_RECORD).missing == 0
+    registry.make_live(version)
+    made = documents_render(context, DocumentKind.PROCESSING_RECORD)
+    assert made.subject == "test"
+    assert "delay@1: Purposes and basis" in made.text
+    with pytest.raises(UsageError, match="Of which model"):
+        documents_render(context, DocumentKind.TECHNICAL_FILE)
 
 
 def test_an_unknown_model_has_no_card(context):

@@ -94,7 +94,7 @@ def corrections_closed(records: Records, _duty: Duty) -> Iterator[Problem]:
         ended = one.ended_at or one.started_at
         if not any(each.given_at > ended for each in records.approvals):
             yield Problem(
-                what=f"{records.label} was rolled back ({one.reason}), and nobody approved it since",
+                what=f"{records.label} was rolled back ({one.reason}); nobody approved it since",
                 fix=f'thrive approvals give {records.label} --reason "what was mended"',
             )
 

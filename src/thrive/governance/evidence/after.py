@@ -185,7 +185,8 @@ def stored_files(records: Records) -> Iterator[Fact]:
     for one in kept:
         yield stated(f"{one.kind}", f"kept {format_time(one.at)}", f"document:{one.digest}")
     if not kept:
-        yield stated("Documents kept at release", None, in_registry(records))
+        told = None if records.releases else "when the version is released"
+        yield stated("Documents are kept", told, in_registry(records))
 
 
 @query("input-violations")

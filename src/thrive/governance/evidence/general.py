@@ -176,7 +176,7 @@ def control_map(records: Records) -> Iterator[Fact]:
         ("A.5 impact, MAP 5", bool(records.answers.risks)),
         ("A.6 life cycle, MEASURE 2", records.verdict is not None),
         ("A.7 data, MAP 2", bool(records.known)),
-        ("A.8 information, GOVERN 4", bool(records.documents)),
+        ("A.8 information, GOVERN 4", bool(records.answers.fields.get("contact"))),
         ("A.9 use, MANAGE 4", bool(records.windows)),
     )
     for control, answered in held:

@@ -147,4 +147,6 @@ def find_duty(name: str) -> Duty | None:
 
 
 def _read(name: str) -> dict[str, object]:
-    return tomllib.loads(files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(
+        files("thrive.governance.law").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    )

@@ -1,4 +1,4 @@
-"""What a project owes and how it answers: words, exceptions, documents, holds, incidents, reviews."""
+"""What a project owes and how it answers: words, exceptions, documents, holds, reviews."""
 
 from sqlalchemy import Column, Index, Table
 

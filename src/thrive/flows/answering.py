@@ -1,0 +1,135 @@
+"""What people write of a model: from `governance.toml` in the project's git into its records."""
+
+from typing import Any
+
+import msgspec
+
+from thrive.domain.actor import BUILDERS
+from thrive.domain.duty import DutyAnswers
+from thrive.domain.errors import NotFound
+from thrive.domain.identifiers import checked_name
+from thrive.governance.answers import (
+    ANSWERS_FILE,
+    checked_answers,
+    parse_given,
+    read_answers,
+    write_answers,
+)
+from thrive.governance.checks.registry import asked
+from thrive.governance.law import questions
+from thrive.governance.records import read_records
+from thrive.operations import Context, Kind, operation
+from thrive.store import duties
+from thrive.tracking.code import commit_of
+
+
+class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
+    """A question that is asked of a model and has no answer: its field, with an example."""
+
+    field: str
+    ask: str
+    example: str
+
+
+class AnswersTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken in of a model, and what is still asked.
+
+    `revision` counts what was taken in; the same words again leave it as it is.
+    """
+
+    model: str
+    revision: int
+    answered: int
+    risks: int
+    unanswered: list[Unanswered]
+    file: str = ANSWERS_FILE
+
+
+@operation("duties answer", kind=Kind.CLIENT, role=BUILDERS, writes=True)
+def duties_answer(ctx: Context, model: str, *, field: list[str] | None = None) -> AnswersTaken:
+    """Write what people say of a model into governance.toml, and take the file in.
+
+    Without --field the file is taken in as it is: commit it, it is part of the project. What is
+    still asked is returned with an example each; a model of minimal risk is asked twelve things.
+
+    Args:
+        model: the model's name.
+        field: answers as NAME=TEXT; written into the file with its comments kept.
+
+    Raises:
+        ContractError: the file cannot be read, or an answer has not the form that is wanted.
+        UsageError: an answer is no NAME=TEXT.
+
+    Examples:
+        thrive duties answer flight-delay
+        thrive duties answer flight-delay --field contact="flights-ml@example.org"
+    """
+    name = checked_name(model, "model")
+    folder = ctx.local_folder()
+    if field:
+        write_answers(folder, name, parse_given(field))
+    answers = read_answers(folder, name)
+    return take_in(ctx, answers, commit_of(folder))
+
+
+@operation("duties commit", role=BUILDERS, writes=True)
+def duties_commit(
+    ctx: Context,
+    model: str,
+    *,
+    fields: dict[str, Any] | None = None,
+    risks: dict[str, Any] | None = None,
+    commit: str = "",
+) -> AnswersTaken:
+    """Take in what was read from a governance.toml elsewhere: the second half of `duties answer`.
+
+    Args:
+        model: the model's name.
+        fields: the answers, by field.
+        risks: the risk register, by name.
+        commit: of the project the file belongs to.
+
+    Examples:
+        thrive duties answer flight-delay
+    """
+    name = checked_name(model, "model")
+    said = {**(fields or {}), "risks": risks or {}}
+    return take_in(ctx, checked_answers(name, said), commit)
+
+
+def take_in(ctx: Context, answers: DutyAnswers, commit: str) -> AnswersTaken:
+    """Keep answers as a revision of their own, and say what is still asked."""
+    with ctx.read() as tx:
+        kept = duties.find_answers(tx, ctx.project_id, answers.model)
+    if kept.digest != answers.digest and (answers.fields or answers.risks or kept.revision):
+        signed = msgspec.structs.replace(
+            answers, commit=commit[:64], actor=ctx.actor.name, at=ctx.now()
+        )
+        detail = {"digest": answers.digest, "fields": sorted(answers.fields)}
+        with ctx.write(f"answers:{answers.model}", **detail) as tx:
+            kept = duties.add_answers(tx, ctx.project_id, signed)
+    return AnswersTaken(
+        model=answers.model,
+        revision=kept.revision,
+        answered=len(answers.fields),
+        risks=len(answers.risks),
+        unanswered=still_asked(ctx, answers),
+    )
+
+
+def still_asked(ctx: Context, answers: DutyAnswers) -> list[Unanswered]:
+    """Return what is asked of a model and has no answer, as its newest version has it."""
+    known = questions().field
+    try:
+        records = read_records(ctx, answers.model)
+    except NotFound:  # nothing is registered yet: what every model is asked
+        names = [name for name, each in known.items() if each.when == "always"]
+        names = [name for name in names if "minimal" in known[name].risk]
+    else:
+        records = msgspec.structs.replace(records, answers=answers)
+        names = [name for name in known if asked(records, name)]
+    return [
+        Unanswered(field=name, ask=known[name].ask, example=known[name].example)
+        for name in names
+        if not answers.fields.get(name)
+    ]
