@@ -12,6 +12,7 @@ from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.operations import Context, Kind, operation
 from thrive.store import datasets, references
+from thrive.store.owner import claim
 from thrive.store.pins import read_lock
 from thrive.store.postgresql import lock_blobs
 from thrive.store.snapshots.bring import ASSEMBLED, parts_of
@@ -107,6 +108,7 @@ def gc(ctx: Context, *, older_than: str = "1 day", dry_run: bool = False) -> Rec
 
     Raises:
         Damaged: a pack that would be rewritten is damaged; nothing was removed.
+        Conflict: the object store is another database's; nothing was removed.
         UsageError: the age is no duration.
 
     Examples:
@@ -114,6 +116,8 @@ def gc(ctx: Context, *, older_than: str = "1 day", dry_run: bool = False) -> Rec
         thrive data gc --older-than 1h
     """
     before = machine_now() - parse_duration(older_than)
+    if not ctx.home.database.is_sqlite:
+        claim(ctx.home.blobs, ctx.home.database, ctx.home.project)
     forget_expired(ctx.home)
     rewritten = 0 if dry_run else _repack(ctx)
     with ctx.read() as tx:

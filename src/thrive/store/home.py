@@ -24,6 +24,7 @@ from thrive.store.database import Database, Tx
 from thrive.store.filesystems import refuse_network_file_system
 from thrive.store.lock import FileLock
 from thrive.store.migrations import migrate, refuse_other_schema
+from thrive.store.owner import claim, refuse_foreign
 from thrive.store.place import FOLDER
 
 HOME_RECORD = "home.json"
@@ -202,6 +203,7 @@ def connect_home(
 
     Raises:
         NotFound: there is no such project, and it was not to be created.
+        Conflict: another database keeps its objects there; no project was created.
         InfrastructureError: the schema is another one, or the object store keeps no promises.
         StoreUnavailable: the database or the object store does not answer.
     """
@@ -214,9 +216,11 @@ def connect_home(
         try:
             if create:
                 migrate(database)
+                refuse_foreign(blobs, database)
                 project = _created(database, project_name, clock or ClockState())
             else:
                 project = _known(database, project_name)
+            claim(blobs, database, project)
         except BaseException:
             database.close()
             raise
@@ -255,6 +259,8 @@ def vacant_home(
         database = Database(address) if address else _database(folder, {})
         blobs = _blobs(folder, record)
         migrate(database)
+        if address:
+            claim(blobs, database, project)
         _write_record(folder, record)
     return Home(project, database, blobs, folder)
 

@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from thrive.domain.dataset import ColumnLabel, Dataset, DatasetVersion
 from thrive.domain.errors import Damaged, SchemaTooNew
-from thrive.store.blobs import ObjectBlobs, ObjectOptions, open_blobs
+from thrive.store.blobs import ObjectOptions, open_blobs
 
 FORMAT = 1
 
@@ -53,16 +53,8 @@ class Shelf:
 
     def write(self, record: Record) -> None:
         """Write a record; what it names must be there."""
-        data = msgspec.json.encode(record)
         name = _name(record.version.digest, record.dataset.name)
-        if isinstance(self.blobs, ObjectBlobs):
-            self.blobs.write_record(name, data)
-            return
-        path = self.blobs.local.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        unfinished.write_bytes(data)
-        unfinished.replace(path)
+        self.blobs.write_record(name, msgspec.json.encode(record))
 
     def read(self, digest: str, dataset: str) -> Record | None:
         """Return the record of a version, None if it is not here.
@@ -71,7 +63,7 @@ class Shelf:
             Damaged: it is no record.
             SchemaTooNew: a newer Thrive wrote it.
         """
-        data = self._data(_name(digest, dataset))
+        data = self.blobs.read_record(_name(digest, dataset))
         if data is None:
             return None
         try:
@@ -89,19 +81,7 @@ class Shelf:
 
     def remove(self, digest: str, dataset: str) -> None:
         """Remove the record of a version; one that is not there is already removed."""
-        name = _name(digest, dataset)
-        if isinstance(self.blobs, ObjectBlobs):
-            self.blobs.remove_record(name)
-        else:
-            (self.blobs.local.root / name).unlink(missing_ok=True)
-
-    def _data(self, name: str) -> bytes | None:
-        if isinstance(self.blobs, ObjectBlobs):
-            return self.blobs.read_record(name)
-        try:
-            return (self.blobs.local.root / name).read_bytes()
-        except FileNotFoundError:
-            return None
+        self.blobs.remove_record(_name(digest, dataset))
 
     def __enter__(self) -> Self:
         return self

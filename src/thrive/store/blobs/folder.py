@@ -244,6 +244,49 @@ class FolderBlobs:
             put_at = found.st_mtime_ns // 1000
             yield Listed(digest=digest, size=found.st_size, put_at=put_at)
 
+    def write_record(self, name: str, data: bytes) -> None:
+        """Write a small file beside the blobs, over one of the same name.
+
+        Args:
+            name: made by us, of digests.
+            data: its bytes.
+
+        Raises:
+            DiskFull: the old one stays.
+        """
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._writing() as (handle, temporary):
+            write_all(handle, data)
+            if self._durable:
+                os.fsync(handle)
+            temporary.replace(path)
+
+    def create_record(self, name: str, data: bytes) -> bytes:
+        """Write a small file unless there is one of its name; return what is there then."""
+        path = self.root / name
+        with self._writing() as (handle, temporary):
+            write_all(handle, data)
+            os.fsync(handle)
+            try:
+                path.hardlink_to(temporary)  # unlike a rename, it is refused where one is
+            except FileExistsError:
+                return path.read_bytes()
+            finally:
+                temporary.unlink()
+        return data
+
+    def read_record(self, name: str) -> bytes | None:
+        """Return a small file from beside the blobs, None if there is none."""
+        try:
+            return (self.root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def remove_record(self, name: str) -> None:
+        """Remove a small file from beside the blobs, if it is there."""
+        (self.root / name).unlink(missing_ok=True)
+
     def probe(self) -> Guarantees:
         """Return what any local file system guarantees; nothing needs to be tried."""
         return Guarantees(create_if_absent=True, read_after_write=True, checked_at=machine_now())

@@ -224,6 +224,18 @@ class ObjectBlobs:
         with self._answering(""):
             obstore.put(self._store, name, data)
 
+    def create_record(self, name: str, data: bytes) -> bytes:
+        """Write a small object unless there is one of its name; return what is there then."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        with self._answering(""):
+            try:
+                obstore.put(self._store, name, data, mode="create")
+            except AlreadyExistsError:
+                pass
+        return self.read_record(name) or data
+
     def remove_record(self, name: str) -> None:
         """Remove what `write_record` wrote, if it is there."""
         import obstore

@@ -141,6 +141,27 @@ class BlobStore(BlobReader, BlobWriter, Protocol):
         """Yield every blob with its size and age, in no promised order."""
         ...
 
+    def write_record(self, name: str, data: bytes) -> None:
+        """Write a small file beside the blobs, over one of the same name.
+
+        Args:
+            name: made by us, of digests.
+            data: its bytes.
+        """
+        ...
+
+    def create_record(self, name: str, data: bytes) -> bytes:
+        """Write a small file unless there is one of its name; return what is there then."""
+        ...
+
+    def read_record(self, name: str) -> bytes | None:
+        """Return a small file from beside the blobs, None if there is none."""
+        ...
+
+    def remove_record(self, name: str) -> None:
+        """Remove a small file from beside the blobs, if it is there."""
+        ...
+
     def probe(self) -> Guarantees:
         """Try what the store guarantees, with a throw-away blob, and return what was seen."""
         ...
