@@ -12,6 +12,8 @@ from thrive.contract.gaps import gaps_for_model, reached_teams
 from thrive.contract.loosened import loosened
 from thrive.contract.parse import ParsedContract
 from thrive.contract.schema import Unclear
+from thrive.domain.actor import PEOPLE
+from thrive.domain.clock import machine_now
 from thrive.domain.errors import Conflict, ContractGap, Refused
 from thrive.domain.gate import Answer, Verdict
 from thrive.domain.model import ModelVersion
@@ -25,7 +27,7 @@ from thrive.governance.law import Blocks
 from thrive.governance.records import Records, collect
 from thrive.operations import Context
 from thrive.settings import read_settings
-from thrive.store import gates, models, projects, releases
+from thrive.store import gates, models, projects, releases, tokens
 from thrive.store.database import Tx
 
 
@@ -183,12 +185,25 @@ def counted_approvals(
     """Return whose approval of a step counts.
 
     On a server nobody approves their own work. In a folder there is one person, so it counts, and
-    the record says so.
+    the record says so. Whoever approved must still be somebody who may: an approval falls with
+    the token it was given with, unless its holder has a good one again.
     """
     given = gates.find_approvals(tx, ctx.project_id, candidate.model, candidate.version)
     actors = list(dict.fromkeys(each.actor for each in given if each.step == step))
     alone = ctx.folder is not None
-    return [actor for actor in actors if alone or actor != candidate.actor]
+    return [
+        actor
+        for actor in actors
+        if (alone or actor != candidate.actor) and _may_still(tx, ctx.project_id, actor)
+    ]
+
+
+def _may_still(tx: Tx, project_id: str, actor: str) -> bool:
+    """Tell whether an approver may approve now; who never had a token owns the folder."""
+    known = tokens.named(tx, project_id, actor)
+    return not known or any(
+        token.good(machine_now()) and PEOPLE & set(token.roles) for token in known
+    )
 
 
 def _require_answers(

@@ -25,6 +25,12 @@ def every(tx: Tx, project_id: str) -> list[Token]:
     return many(tx, Token, mine(tokens, project_id).order_by(tokens.c.token_id.desc()))
 
 
+def named(tx: Tx, project_id: str, name: str) -> list[Token]:
+    """Return all tokens that a name ever had, newest first."""
+    query = mine(tokens, project_id).where(tokens.c.name == name)
+    return many(tx, Token, query.order_by(tokens.c.token_id.desc()))
+
+
 def unrevoked(tx: Tx, project_id: str, name: str) -> Token | None:
     """Return the unrevoked token of a name, or None."""
     query = mine(tokens, project_id).where(tokens.c.name == name, tokens.c.revoked_at.is_(None))

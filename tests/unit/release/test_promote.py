@@ -1,16 +1,18 @@
 import msgspec
 import pytest
+from tests.rest import new_token
 from tests.serving_home import CONTRACT, MODEL, add_version, constant_package, make_home
 
 from thrive.contract.parse import parse
-from thrive.domain.actor import local_actor
-from thrive.domain.clock import HOUR, ClockMode, ClockState
+from thrive.domain.actor import Actor, Role, local_actor
+from thrive.domain.clock import DAY, HOUR, ClockMode, ClockState, machine_now
 from thrive.domain.errors import Conflict, ContractGap, NotFound, Refused, UsageError
 from thrive.domain.gate import Answer, Verdict
 from thrive.domain.identifiers import new_id
 from thrive.domain.project import StoredContract, TeamContact
 from thrive.domain.release import ReleaseState
 from thrive.flows import permission, promote
+from thrive.flows import tokens as flows_tokens
 from thrive.gates.verdict import signed
 from thrive.operations import Context
 from thrive.store import audit, gates, models, projects, releases
@@ -188,6 +190,44 @@ def test_on_a_server_nobody_approves_their_own_work(ctx):
     alone = Context(ctx.home, local_actor(version.actor), folder=ctx.folder, operation="test")
     release = promote.start_release(alone, MODEL, phases=["full"])
     assert release.evidence["own_approval"] is True
+
+
+def approved_by(ctx, name, *roles, expires=""):
+    """Have a version approved by the holder of a token, through a server; return their token."""
+    version = add_version(ctx.home, constant_package())
+    judge(ctx, version)
+    secret = new_token(ctx, name, *roles, expires=expires)
+    approver = Context(ctx.home, Actor(name=name, roles=frozenset(map(Role, roles))))
+    promote.approvals_give(approver, MODEL, reason="the slices were read")
+    return secret.split("_")[1]
+
+
+def test_19_an_approval_falls_with_the_token_it_was_given_with(ctx):
+    token = approved_by(ctx, "ana", "ml-engineer")
+    server = Context(ctx.home, local_actor("keeper"), operation="releases start")
+    flows_tokens.tokens_revoke(ctx, token)
+    with pytest.raises(Refused, match="0 of 1 approvals"):
+        promote.start_release(server, MODEL)
+    assert routing(ctx) is None
+    new_token(ctx, "ana", "auditor")
+    with pytest.raises(Refused, match="0 of 1 approvals"):
+        promote.start_release(server, MODEL)
+
+
+def test_19_a_renewed_token_keeps_what_its_holder_approved(ctx):
+    token = approved_by(ctx, "ana", "ml-engineer")
+    flows_tokens.tokens_revoke(ctx, token)
+    new_token(ctx, "ana", "data-scientist")
+    server = Context(ctx.home, local_actor("keeper"), operation="releases start")
+    assert promote.start_release(server, MODEL).model == MODEL
+
+
+def test_19_a_token_that_expired_approves_nothing_any_more(ctx, monkeypatch):
+    approved_by(ctx, "ana", "ml-engineer", expires="90 days")
+    now = machine_now() + 91 * DAY
+    monkeypatch.setattr(permission, "machine_now", lambda: now)
+    with pytest.raises(Refused, match="0 of 1 approvals"):
+        promote.start_release(ctx, MODEL)
 
 
 def test_an_approval_needs_a_reason(ctx):
