@@ -72,9 +72,12 @@ def stored(home: Home) -> list[str]:
 def check_exactly_once(home: Home, acknowledged: list[str]) -> None:
     """Wait until all that was acknowledged is in the store; then nothing is there twice or lost."""
     eventually(lambda: set(acknowledged) <= set(stored(home)))
-    found = stored(home)
-    assert len(found) == len(set(found))
     with home.read() as tx:
         rows = predictions.find_sealed(tx, home.project_id)
+    found = stored(home)
+    assert len(found) == len(set(found)), sorted(
+        (row.host, row.worker, row.segment, row.from_offset, row.to_offset, row.rows)
+        for row in rows
+    )
     assert [each for each in gaps(rows) if not each.unfinished] == []
     assert sum(row.dropped for row in rows) == 0

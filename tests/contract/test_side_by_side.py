@@ -6,7 +6,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -316,6 +316,69 @@ def test_a_database_that_goes_and_comes_back_needs_no_restart(
     with home.read() as tx:
         subjects = [link.subject for link in audit.entries(tx, home.project_id)]
     assert subjects == ["thing:1", "thing:3"]
+
+
+def test_state_changes_that_wait_for_each_other_share_a_commit(home, context, monkeypatch):
+    """One that fails is undone alone, another server's come in between, the chain is whole."""
+    monkeypatch.setattr("thrive.store.group_commit.LONGEST_S", 60.0)
+    commits: list[object] = []
+    sa.event.listen(home.database.engine, "commit", commits.append)
+
+    def change(number: int) -> None:
+        with context.write(f"thing:{number}") as tx:
+            references.add(tx, home.project_id, "thing", str(number), nouns.digest_of("shared"))
+            if number % 3 == 1:
+                raise Conflict("no", "")
+
+    with ThreadPoolExecutor(8) as pool:
+        with context.write("thing:first"):
+            waiting = home.database._turns_by_key[home.project_id]._waiters
+            changing = [pool.submit(change, number) for number in range(8)]
+            while len(waiting) < len(changing):
+                time.sleep(0.01)
+        failed = [number for number, each in enumerate(changing) if each.exception()]
+    assert failed == [1, 4, 7]
+    assert len(commits) == 1
+    with home.read() as tx:
+        assert audit.first_broken(tx, home.project_id) is None
+        links = [link.subject for link in audit.entries(tx, home.project_id)]
+        fed = [change.id for change in changes.after(tx, home.project_id, 0)]
+        used = references.users(tx, home.project_id, nouns.digest_of("shared"))
+    assert links[0] == "thing:first"
+    assert sorted(links[1:]) == [f"thing:{number}" for number in (0, 2, 3, 5, 6)]
+    assert [f"thing:{name}" for name in fed[1:]] == links
+    assert sorted(used) == [("thing", str(number)) for number in (0, 2, 3, 5, 6)]
+
+
+def test_a_change_that_cannot_be_committed_fails_all_who_share_it(home, context, monkeypatch):
+    monkeypatch.setattr("thrive.store.group_commit.LONGEST_S", 60.0)
+
+    def change(number: int) -> None:
+        with context.write(f"thing:{number}"):
+            pass
+
+    def cut(connection: sa.Connection) -> None:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        raw.close()
+
+    def all_of_them(pool: ThreadPoolExecutor) -> None:
+        with context.write("thing:first"):
+            waiting = home.database._turns_by_key[home.project_id]._waiters
+            changing.extend(pool.submit(change, number) for number in range(4))
+            while len(waiting) < len(changing):
+                time.sleep(0.01)
+            sa.event.listen(home.database.engine, "commit", cut, once=True)
+
+    changing: list[Future[None]] = []
+    with ThreadPoolExecutor(4) as pool:
+        with pytest.raises(StoreUnavailable):
+            all_of_them(pool)
+        errors = {type(each.exception()) for each in changing}
+    assert errors == {StoreUnavailable}
+    change(9)
+    with home.read() as tx:
+        assert [link.subject for link in audit.entries(tx, home.project_id)] == ["thing:9"]
 
 
 def test_a_writer_that_waits_too_long_is_told_so(home, context, database_of):

@@ -46,6 +46,7 @@ class Api:
         operations: what to offer, by name.
         keys: tells who calls.
         pool: where operations run.
+        writers: where those run that write: while they wait for each other, reads go on.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Api:
         operations: Mapping[str, Operation],
         keys: Keys,
         pool: ThreadPoolExecutor,
+        writers: ThreadPoolExecutor,
     ) -> None:
         self.routes = build_routes(operations)
         self.feed = Feed(homes, functools.partial(run_in, pool))
@@ -62,6 +64,7 @@ class Api:
         self._homes = homes
         self._keys = keys
         self._pool = pool
+        self._writers = writers
         self._document = functools.cache(lambda: msgspec.json.encode(document(self.routes)))
 
     async def answer(self, request: Request) -> Response:
@@ -124,7 +127,7 @@ class Api:
         if "prefer" in request.headers and route.method == "GET":
             ask = functools.partial(run_in, self._pool, work)
             return await self._long_poll.answer(request, identity.project_id, ask)
-        return await run_in(self._pool, work)
+        return await run_in(self._writers if route.method == "POST" else self._pool, work)
 
     def _work(
         self, operation: Operation, identity: Identity, arguments: dict[str, Any], packed: bool

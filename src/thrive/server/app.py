@@ -69,11 +69,12 @@ class App:
         counters: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="operation")
+        self.writers = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
         run = functools.partial(run_in, self.pool)
         homes = Homes(home)
         metrics = Metrics()
         keys = Keys(home, options.local_token, options.local_actor, run)
-        self.api = Api(homes, operations, keys, self.pool)
+        self.api = Api(homes, operations, keys, self.pool, self.writers)
         self.mlflow = MlflowDoor(homes, keys, self.pool)
         self.health = Health(home, metrics, counters, run)
         self.guard = Guard(self._answer, metrics, options.hosts)
@@ -96,6 +97,7 @@ class App:
     def close(self) -> None:
         """Wait for the operations at work."""
         self.pool.shutdown(wait=True)
+        self.writers.shutdown(wait=True)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)

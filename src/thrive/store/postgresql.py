@@ -35,10 +35,14 @@ SCHEMA_LOCK = 0x7468726976650001
 """The advisory lock of whoever brings a database to this schema."""
 _CHANGES_LOCK = 0x74687269
 _BLOBS_LOCK = 0x7468626C
+_LOGS_LOCK = 0x74686C6F
 _lock_changes = sa.select(
     sa.func.pg_advisory_xact_lock(
         _CHANGES_LOCK, sa.func.hashtext(sa.bindparam("project", type_=sa.Text))
     )
+)
+_lock_log = sa.select(
+    sa.func.pg_advisory_xact_lock(_LOGS_LOCK, sa.func.hashtext(sa.bindparam("host", type_=sa.Text)))
 )
 _READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
@@ -137,6 +141,15 @@ def lock_changes(tx: sa.Connection, project_id: str) -> None:
     Without it a reader that saw number 7 could miss number 6, whose transaction ended later.
     """
     tx.execute(_lock_changes, {"project": project_id})
+
+
+def lock_log(tx: sa.Connection, project_id: str, host: str) -> None:
+    """Wait until nobody else takes in the prediction log of a host; ends with the transaction.
+
+    Without it two who were sent the same stretch would both find that it is not there.
+    """
+    if tx.dialect.name == "postgresql":
+        tx.execute(_lock_log, {"host": f"{project_id}/{host}"})
 
 
 def count_from(tx: sa.Connection, column: sa.Column[int]) -> None:

@@ -1,6 +1,6 @@
 """Manifests of sealed prediction logs, and outcomes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -8,6 +8,7 @@ from thrive.domain.prediction import Outcome, SealedLog, SealedTo, SegmentName
 from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.eventlog.layout import HEADER_SIZE
+from thrive.store.postgresql import lock_log
 from thrive.store.references import MOST_ASKED
 from thrive.store.rows import insert_missing, many, mine, replace, to_row
 from thrive.store.tables import outcomes, sealed_logs
@@ -35,21 +36,43 @@ def find_sealed(
 
 
 def append_sealed(tx: Tx, project_id: str, rows: Sequence[SealedLog]) -> int:
-    """Insert the manifest rows that go on exactly where their segment ends here.
+    """Insert the manifest rows that go on exactly where their segments end here, file by file.
 
-    A row that begins anywhere else was sent before, or what comes before it was lost: it is left
-    out, and its sender goes on from what `sealed_to` says.
+    A row that begins anywhere else was sent before, or what comes before it was lost. A file is
+    taken whole or not at all, as all its predictions are read through any of its rows; the sender
+    of one that is left out goes on from what `sealed_to` says.
 
     Returns:
-        How many were inserted.
+        How many rows were inserted.
     """
-    inserted = 0
+    for host in sorted({row.host for row in rows}):
+        lock_log(tx, project_id, host)
+    return sum(
+        insert_sealed(tx, project_id, row)
+        for together in _by_file(rows)
+        if _go_on(tx, project_id, together)
+        for row in together
+    )
+
+
+def _by_file(rows: Sequence[SealedLog]) -> Iterator[list[SealedLog]]:
+    """Yield the rows of each file; one that has none, as nothing was answered, by itself."""
+    for digest in dict.fromkeys(row.digest for row in rows):
+        together = [row for row in rows if row.digest == digest]
+        yield from [together] if digest else ([row] for row in together)
+
+
+def _go_on(tx: Tx, project_id: str, rows: Sequence[SealedLog]) -> bool:
+    """Tell whether each row begins where its segment ends, with the rows before it in place."""
+    ends: dict[tuple[str, SegmentName], int] = {}
     for row in rows:
         name = SegmentName(row.worker, row.segment)
-        here = sealed_to(tx, project_id, row.host, name).to_offset
-        if row.from_offset == (here or HEADER_SIZE):
-            inserted += insert_sealed(tx, project_id, row)
-    return inserted
+        known = ends.get((row.host, name))
+        here = sealed_to(tx, project_id, row.host, name).to_offset if known is None else known
+        if row.from_offset != (here or HEADER_SIZE):
+            return False
+        ends[row.host, name] = row.to_offset
+    return True
 
 
 def sealed_to(tx: Tx, project_id: str, host: str, name: SegmentName) -> SealedTo:

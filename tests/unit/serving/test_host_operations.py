@@ -124,6 +124,20 @@ def test_manifests_are_taken_once_and_the_answer_says_how_far(host, home):
         assert changes.head(tx, home.project_id) == before + 1
 
 
+def test_a_file_is_taken_whole_or_not_at_all(host, home):
+    """It holds what two segments answered, and one of them came before: nothing counts twice."""
+    host.post("register", log_id=LOG, workers=1)
+    one, both, rest = host.send(b"one", b"one and two", b"two")
+    assert host.commit(row(one)).json()["segments"][0]["to_offset"] == 128
+    ends = host.commit(row(both, to_offset=200), row(both, segment=2)).json()["segments"]
+    assert [each["to_offset"] for each in ends] == [128, 0]
+    ends = host.commit(row(rest, segment=2), row("", from_offset=128, to_offset=136, rows=0))
+    assert [each["to_offset"] for each in ends.json()["segments"]] == [128, 136]
+    with home.read() as tx:
+        known = predictions.find_sealed(tx, home.project_id)
+    assert [each.digest for each in known if each.digest] == [one, rest]
+
+
 @pytest.mark.parametrize(
     ("changed", "status"),
     [
