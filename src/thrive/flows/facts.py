@@ -30,7 +30,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
         model: the model.
         now: the project's moment.
         replay: the clock is in replay.
-        versions: newest first.
+        versions: the newest, newest first.
+        version_count: how many there are.
         history: routing tables, newest first.
         production: the version with most live traffic.
         terms: the contract of the version in production, else of the newest.
@@ -47,6 +48,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     replay: bool
     versions: list[ModelVersion]
+    version_count: int
     history: list[RoutingTable]
     production: ModelVersion | None
     terms: TermsInForce
@@ -118,10 +120,11 @@ def _servers(ctx: Context, tx: Tx) -> _Servers:
 def _facts(ctx: Context, tx: Tx, model: Model, servers: _Servers) -> ModelFacts:
     project, name = ctx.project_id, model.name
     clock = projects.clock(tx, project)
-    versions = models.versions(tx, project, name)
+    versions = models.versions(tx, project, name, limit=models.MOST_SHOWN)
     history = releases.routing_history(tx, project, name)
     number = champion(history)
-    production = next((each for each in versions if each.version == number), None)
+    live = () if number is None else models.versions(tx, project, name, among=[number])
+    production = next(iter(live), None)
     judged = production or (versions[0] if versions else None)
     contract = find_contract(tx, project, judged) if judged is not None else None
     terms = _terms(contract, name)
@@ -131,6 +134,7 @@ def _facts(ctx: Context, tx: Tx, model: Model, servers: _Servers) -> ModelFacts:
         now=clock.now(),
         replay=clock.mode is ClockMode.REPLAY,
         versions=versions,
+        version_count=models.count_versions(tx, project, name),
         history=history,
         production=production,
         terms=terms,

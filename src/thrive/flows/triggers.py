@@ -38,7 +38,7 @@ def _marker(tx: Tx, project_id: str, kind: str, subject: str) -> str:
         newest = datasets.versions(tx, project_id, subject)
         return f"{subject}@{max(each.version for each in newest)}" if newest else ""
     if kind == "registry":
-        known = models.versions(tx, project_id, subject)
+        known = models.versions(tx, project_id, subject, limit=1)
         return f"{subject}@{known[0].version}" if known else ""
     alerts = monitoring.find_alerts(tx, project_id, model=subject)
     alert = next((each for each in alerts if each.cause is _CAUSES[kind]), None)

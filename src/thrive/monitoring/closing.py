@@ -62,8 +62,12 @@ def close_windows(ctx: Context, model: str) -> list[Window]:
     now = ctx.now()
     with ctx.read() as tx:
         history = releases.routing_history(tx, ctx.project_id, model)
-        versions = {item.version: item for item in models.versions(tx, ctx.project_id, model)}
-    live = [span for span in spans(history, now) if span.version in versions]
+        answered = spans(history, now)
+        found = models.versions(
+            tx, ctx.project_id, model, among={span.version for span in answered}
+        )
+    versions = {item.version: item for item in found}
+    live = [span for span in answered if span.version in versions]
     if not live:
         return []
     length = terms_of(ctx, versions[live[-1].version]).window

@@ -81,7 +81,7 @@ def list_models(ctx: Context) -> list[ModelRow]:
     rows: list[ModelRow] = []
     with ctx.read() as tx:
         for model in models.find(tx, ctx.project_id):
-            known = models.versions(tx, ctx.project_id, model.name)
+            known = models.versions(tx, ctx.project_id, model.name, limit=1)
             current = releases.current_routing(tx, ctx.project_id, model.name)
             rows.append(
                 ModelRow(
@@ -89,7 +89,7 @@ def list_models(ctx: Context) -> list[ModelRow]:
                     owner=model.owner,
                     newest=known[0].version if known else None,
                     production=champion([current] if current else []),
-                    versions=len(known),
+                    versions=models.count_versions(tx, ctx.project_id, model.name),
                     purpose=model.purpose,
                 )
             )
@@ -118,7 +118,10 @@ def show_model(ctx: Context, model: str) -> VersionDetail:
             stage=stage_of(version, history),
             production=champion(history),
             uses=runs.find_uses(tx, ctx.project_id, version.run_id),
-            versions=[_row(one, history) for one in models.versions(tx, ctx.project_id, name)],
+            versions=[
+                _row(one, history)
+                for one in models.versions(tx, ctx.project_id, name, limit=models.MOST_SHOWN)
+            ],
             erased=[
                 ErasedRow(data=stone.subject, erased_at=stone.erased_at, reason=stone.reason)
                 for stone in erasures.find_tombstones(
@@ -132,6 +135,8 @@ def show_model(ctx: Context, model: str) -> VersionDetail:
 def show_history(ctx: Context, model: str) -> list[HistoryRow]:
     """Show what happened to a model: registrations, moves of its traffic, retirements.
 
+    Of a model with very many versions, those of the newest hundred are shown.
+
     Args:
         ctx: the context of the call.
         model: the model's name.
@@ -142,7 +147,7 @@ def show_history(ctx: Context, model: str) -> list[HistoryRow]:
     name, _ = parse_reference(model)
     with ctx.read() as tx:
         models.get(tx, ctx.project_id, name)
-        known = models.versions(tx, ctx.project_id, name)
+        known = models.versions(tx, ctx.project_id, name, limit=models.MOST_SHOWN)
         history = releases.routing_history(tx, ctx.project_id, name)
     rows = [_registered(version) for version in known]
     rows += [_retired(version) for version in known if version.retired_at is not None]

@@ -1,6 +1,6 @@
 """Registered models and their immutable versions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
@@ -72,10 +72,40 @@ def replace_version(tx: Tx, project_id: str, version: ModelVersion) -> None:
     replace(tx, project_id, model_versions, version)
 
 
-def versions(tx: Tx, project_id: str, name: str) -> list[ModelVersion]:
-    """Return the versions of a model, newest first."""
+MOST_SHOWN = 100
+"""Versions of a model that a page or an answer shows: the newest."""
+
+
+def versions(
+    tx: Tx,
+    project_id: str,
+    name: str,
+    *,
+    limit: int | None = None,
+    among: Collection[int] | None = None,
+) -> list[ModelVersion]:
+    """Return the versions of a model, newest first.
+
+    Args:
+        tx: a transaction.
+        project_id: the project.
+        name: the model.
+        limit: how many at most, None for all.
+        among: the numbers that are asked for, None for all.
+    """
     query = mine(model_versions, project_id).where(model_versions.c.model == name)
-    return many(tx, ModelVersion, query.order_by(model_versions.c.version.desc()))
+    if among is not None:
+        query = query.where(model_versions.c.version.in_(sorted(among)))
+    query = query.order_by(model_versions.c.version.desc()).limit(limit)
+    return many(tx, ModelVersion, query)
+
+
+def count_versions(tx: Tx, project_id: str, name: str) -> int:
+    """Return how many versions a model has."""
+    query = sa.select(sa.func.count()).where(
+        model_versions.c.project_id == project_id, model_versions.c.model == name
+    )
+    return tx.execute(query).scalar_one()
 
 
 def get_version(tx: Tx, project_id: str, name: str, version: int | None = None) -> ModelVersion:

@@ -73,14 +73,8 @@ def load(ctx: Context, alert_id: str) -> AlertPage:
         decisions = monitoring.find_decisions(tx, ctx.project_id, alert.alert_id)
         since = alert.first_bad if alert.first_bad is not None else alert.opened_at
         found = monitoring.find_windows(tx, ctx.project_id, alert.model, alert.version, since)
-        version = next(
-            (
-                each
-                for each in models.versions(tx, ctx.project_id, alert.model)
-                if each.version == alert.version
-            ),
-            None,
-        )
+        known = models.versions(tx, ctx.project_id, alert.model, among=[alert.version])
+        version = next(iter(known), None)
         contract = find_contract(tx, ctx.project_id, version) if version is not None else None
     until = alert.last_bad if alert.last_bad is not None else alert.opened_at
     windows = [window for window in found if window.start <= until]

@@ -40,5 +40,5 @@ def _line(facts: ModelFacts) -> ModelLine:
         health=decisive.health if decisive is not None else None,
         production=facts.production.version if facts.production is not None else None,
         newest=facts.versions[0].version if facts.versions else None,
-        versions=len(facts.versions),
+        versions=facts.version_count,
     )
