@@ -136,6 +136,19 @@ def test_mistakes_are_told_alike(workspace, project):
         workspace.data.add("rows.parquet")
 
 
+def test_a_schedule_takes_the_code_of_here_along(workspace, project):
+    added = workspace.schedules.add("nightly", "train.py", cron="0 3 * * *", budget="1 a day")
+    assert (added.target, added.code.entry) == ("train.py", "train.py")
+    assert added.code.bundle
+    assert workspace.schedules.show("nightly").schedule == added
+    with pytest.raises(Conflict, match="'nightly'"):
+        workspace.schedules.add("nightly", "train.py", cron="0 3 * * *")
+    with pytest.raises(UsageError, match="needs a trigger"):
+        workspace.schedules.add("other", "train.py")
+    with pytest.raises(NotFound, match="absent"):
+        workspace.schedules.add("other", "absent.py", cron="0 3 * * *")
+
+
 def test_what_is_about_a_machine_is_refused(served):
     url, _ = served
     words = pytest.raises(Refused, match="without --home")

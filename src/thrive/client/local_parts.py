@@ -255,6 +255,22 @@ def check(server: Server, arguments: Arguments) -> Any:
     return server("contracts check", {"contract": digest, "for_": arguments["for_"]})
 
 
+def add_schedule(server: Server, arguments: Arguments) -> Any:
+    """Send the project's code and have a pipeline of it run there by itself."""
+    folder = _project_folder()
+    find_file(arguments["target"], folder)
+    with _scratch() as scratch:
+        code = record_code(folder, arguments["target"], server.blobs(scratch / "blobs")).record
+    said = {
+        "bundle": code.bundle,
+        "commit": code.commit,
+        "branch": code.branch,
+        "dirty": code.dirty,
+        "diff": code.diff,
+    }
+    return server("schedules commit", {**arguments, **said})
+
+
 def judge(server: Server, arguments: Arguments) -> Any:
     """Have a version judged, and write here what its verdict looks like to a CI."""
     files = {name: arguments[name] for name in ("json", "junit", "markdown", "metrics", "sarif")}
@@ -286,6 +302,7 @@ LOCAL_PARTS: Mapping[str, Callable[[Any, Arguments], Any]] = {
     "models card": card,
     "outcomes add": add_outcomes,
     "run": run,
+    "schedules add": add_schedule,
     "serve": serve_remote,
 }
 """By operation: what is done here when its call names local files and a server."""

@@ -12,6 +12,7 @@ from thrive.domain.cron import next_time, parse_cron
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import checked_name, new_id
 from thrive.domain.project import Job, JobState
+from thrive.domain.run import CodeRecord
 from thrive.domain.schedule import Firing, Missed, Schedule
 from thrive.flows.order import Order, RunResult
 from thrive.flows.train import execute_and_tell
@@ -19,6 +20,7 @@ from thrive.flows.triggers import CRON, KINDS, considered, markers_of
 from thrive.operations import Context, Kind, operation
 from thrive.store import jobs, schedules
 from thrive.store.database import Tx
+from thrive.store.uploads import refuse_unsent
 from thrive.tracking.code import record_code, unpack_code
 from thrive.tracking.entry import find_file
 
@@ -33,6 +35,20 @@ class ScheduleDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     schedule: Schedule
     firings: list[Firing]
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule as it was asked for, in the words of `schedules add`."""
+
+    name: str
+    params: list[str]
+    cron: str
+    on: list[str]
+    zone: str
+    missed: Missed
+    debounce: str
+    budget: str
+    experiment: str
 
 
 @operation(
@@ -82,31 +98,120 @@ def schedules_add(
         thrive schedules add nightly train.py --cron "0 3 * * *"
         thrive schedules add fresh train.py --on data:flights --debounce 10m --budget "1 a day"
     """
-    checked_name(name, "schedule")
     find_file(target, ctx.local_folder())
-    triggers = _triggers(cron, on or [])
-    count, window = _budget(budget)
-    now = ctx.now()
-    schedule = Schedule(
+    wanted = Wanted(
         name=name,
-        target=target,
-        triggers=triggers,
         params=params or [],
-        experiment=experiment,
-        zone=_zone(zone),
+        cron=cron,
+        on=on or [],
+        zone=zone,
         missed=missed,
-        debounce=parse_duration(debounce) if debounce else 0,
+        debounce=debounce,
+        budget=budget,
+        experiment=experiment,
+    )
+    proposed = _schedule(ctx, wanted)
+    code = record_code(ctx.local_folder(), target, ctx.home.blobs).record
+    ctx.home.blobs.admit(code.bundle)
+    return _add(ctx, proposed, code)
+
+
+@operation("schedules commit", role=BUILDERS, writes=True, next_hint="thrive schedules show {name}")
+def schedules_commit(
+    ctx: Context,
+    name: str,
+    target: str,
+    bundle: str,
+    params: list[str] | None = None,
+    *,
+    cron: str = "",
+    on: list[str] | None = None,
+    zone: str = "UTC",
+    missed: Missed = Missed.ONCE,
+    debounce: str = "",
+    budget: str = "",
+    experiment: str = "",
+    commit: str = "",
+    branch: str = "",
+    dirty: bool = False,
+    diff: str = "",
+) -> Schedule:
+    """Have a pipeline run by itself from code that was sent by digest: `schedules add` from afar.
+
+    Args:
+        ctx: the context of the call.
+        name: the name of the schedule.
+        target: FILE or FILE:PIPELINE, inside the bundle.
+        bundle: the digest of the project's files, as they were sent.
+        params: parameters of the pipeline.
+        cron: as for `schedules add`, and so are the ones that follow.
+        on: what else it fires on.
+        zone: the time zone of the cron line.
+        missed: what becomes of times at which nothing ran.
+        debounce: how long nothing more must happen before an event counts.
+        budget: how often at most.
+        experiment: the name to compare the runs under.
+        commit: git's commit, empty without one.
+        branch: git's branch.
+        dirty: whether files differ from the commit.
+        diff: how they differ.
+
+    Raises:
+        UsageError: a trigger cannot be read, or there is none.
+        NotFound: the bundle was not sent, or a day has passed since.
+        Conflict: there is a schedule of that name.
+
+    Examples:
+        thrive schedules commit nightly train.py DIGEST --cron "0 3 * * *"
+    """
+    wanted = Wanted(
+        name=name,
+        params=params or [],
+        cron=cron,
+        on=on or [],
+        zone=zone,
+        missed=missed,
+        debounce=debounce,
+        budget=budget,
+        experiment=experiment,
+    )
+    proposed = _schedule(ctx, wanted)
+    refuse_unsent(ctx.home, [bundle])
+    code = CodeRecord(
+        entry=target, bundle=bundle, commit=commit, branch=branch, dirty=dirty, diff=diff
+    )
+    return _add(ctx, proposed, code)
+
+
+def _schedule(ctx: Context, wanted: Wanted) -> Schedule:
+    """Return what was asked for as a schedule that has no code yet."""
+    now = ctx.now()
+    count, window = _budget(wanted.budget)
+    return Schedule(
+        name=checked_name(wanted.name, "schedule"),
+        target="",
+        triggers=_triggers(wanted.cron, wanted.on),
+        params=wanted.params,
+        experiment=wanted.experiment,
+        zone=_zone(wanted.zone),
+        missed=wanted.missed,
+        debounce=parse_duration(wanted.debounce) if wanted.debounce else 0,
         budget=count,
         budget_window=window,
-        next_at=next_time(parse_cron(cron), now, zone) if cron else None,
-        code=record_code(ctx.local_folder(), target, ctx.home.blobs).record,
+        next_at=next_time(parse_cron(wanted.cron), now, wanted.zone) if wanted.cron else None,
+        code=CodeRecord(entry=""),
         actor=ctx.actor.name,
         created_at=now,
     )
-    ctx.home.blobs.admit(schedule.code.bundle)
-    with ctx.write(f"schedule:{name}", target=target, triggers=triggers) as tx:
+
+
+def _add(ctx: Context, proposed: Schedule, code: CodeRecord) -> Schedule:
+    """Keep a schedule with its code; what has happened before is no event for it."""
+    triggers = proposed.triggers
+    subject = f"schedule:{proposed.name}"
+    with ctx.write(subject, target=code.entry, triggers=triggers) as tx:
         seen = markers_of(tx, ctx.project_id, triggers)
-        schedule = msgspec.structs.replace(schedule, seen=seen)
+        schedule = msgspec.structs.replace(proposed, target=code.entry, code=code, seen=seen)
         schedules.add(tx, ctx.project_id, schedule)
     return schedule
 
