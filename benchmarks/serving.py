@@ -19,7 +19,6 @@ import math
 import os
 import re
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -32,12 +31,12 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.serving_home import CONTRACT, MODEL, add_version, live, make_home, route
 from tests.servers import free_ports
+from tests.serving_home import CONTRACT, MODEL, add_version, live, make_home, route
 
+HERE = Path(__file__).parent
 CACHE = Path.home() / ".cache" / "thrive-bench"
 PINS = dict(
     line.split("==") for line in (HERE / "serving_peers.txt").read_text().split() if "==" in line
@@ -116,8 +115,8 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": [
         (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), loop="uvloop", http="httptools", ws="none",
-            lifespan="off", access_log=False, log_level="warning", server_header=False,
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), loop="uvloop", http="httptools",
+            ws="none", lifespan="off", access_log=False, log_level="warning", server_header=False,
             date_header=False)
 """
 LUA = """

@@ -7,16 +7,18 @@ import time
 from typing import Any
 
 import msgspec
+from numpy.typing import NDArray
 
-from thrive.domain.errors import InfrastructureError, ThriveError
+from thrive.domain.errors import InfrastructureError, ThriveError, UsageError
 from thrive.packaging.rows import InvalidRows
 from thrive.serving import records
 from thrive.serving.answers import Answer, NotANumber, Part, read_answer, read_fallback
-from thrive.serving.assemble import Assembled, FeaturesMissing, RowAssembler, read_keys
+from thrive.serving.assemble import Assembled, FeaturesMissing, read_keys
 from thrive.serving.assignment import drawn
 from thrive.serving.counters import WorkerState
 from thrive.serving.isolation import CandidateFailed
 from thrive.serving.live import Beside, LiveModel, Production
+from thrive.serving.quick import QuickRows
 from thrive.serving.records import Logged
 from thrive.store.eventlog.prediction_id import row_ids
 from thrive.store.eventlog.writer import SegmentWriter
@@ -25,6 +27,11 @@ _logger = logging.getLogger(__name__)
 
 SHADOW_QUEUE = 256
 _NOTHING = Assembled(rows=0, columns={}, keys={})
+_ALONE: list[int] = []
+"""The places of a part that is the whole answer: nobody looks at them."""
+Raw = NDArray[Any]
+Request = Assembled | QuickRows
+"""The rows of a request, in either way of reading them."""
 
 
 class NobodyAnswers(InfrastructureError):
@@ -34,13 +41,16 @@ class NobodyAnswers(InfrastructureError):
 class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request: the rows, the key of its assignment, its event time, and when it came.
 
-    `key` is None when the caller named none: then each row's entity is used, or chance.
-    `began` is `time.perf_counter_ns()`.
+    `rows` are the row objects, none where the rows were read another way; `count` says how many
+    there are. `key` is None when the caller named none: then each row's entity is used, or
+    chance. `began` is `time.perf_counter_ns()`, `trace` the caller's trace id, if it sent one.
     """
 
     rows: list[dict[str, Any]]
+    count: int
     at: int
     key: str | None = None
+    trace: str = ""
     began: int = msgspec.field(default_factory=time.perf_counter_ns)
 
     def micros(self) -> int:
@@ -82,7 +92,8 @@ class Answerer:
         except FeaturesMissing as error:
             return [_whole(asked, self._without_features(live, asked, error))]
         if not live.candidates:
-            return [_whole(asked, self._ask_production(live, asked, production, assembled))]
+            answer = await self._ask_production(live, asked, production, assembled)
+            return [_whole(asked, answer)]
         groups: dict[int, tuple[Beside | None, list[int]]] = {}
         for place, key in enumerate(_keys(live, asked, assembled)):
             chosen = live.candidate_for(key)
@@ -91,6 +102,21 @@ class Answerer:
             await self._answer_part(live, asked, production, chosen, places)
             for chosen, places in groups.values()
         ]
+
+    async def answer_rows(self, live: LiveModel, asked: Asked, rows: QuickRows) -> list[Part]:
+        """Return production's answer to rows that were read the quick way, logged.
+
+        Raises:
+            UsageError: the model does not take a value.
+            NobodyAnswers: the model failed, and there is no fallback.
+        """
+        production = live.production
+        assert production is not None
+        try:
+            raw = await production.asking.rows(rows.read.rows)
+            return [_whole(asked, self._answered(live, asked, production, rows, raw))]
+        except Exception as error:  # noqa: BLE001 - whatever a model raises, callers get an answer
+            return [_whole(asked, self._production_failed(live, asked, production, rows, error))]
 
     def _without_version(self, live: LiveModel, asked: Asked) -> Answer:
         return self._fall_back(live, asked, 0, _read_without_model(live, asked), "")
@@ -111,7 +137,8 @@ class Answerer:
         places: list[int],
     ) -> Part:
         """Answer some rows by their candidate, or by production where it fails."""
-        part = msgspec.structs.replace(asked, rows=[asked.rows[place] for place in places])
+        rows = [asked.rows[place] for place in places]
+        part = msgspec.structs.replace(asked, rows=rows, count=len(rows))
         failure: tuple[Beside, str] | None = None
         if chosen is not None:
             try:
@@ -120,7 +147,7 @@ class Answerer:
             except CandidateFailed as error:
                 failure = (chosen, error.reason)
         assembled = production.assembler.read(part.rows, asked.at)
-        answer = self._ask_production(live, part, production, assembled)
+        answer = await self._ask_production(live, part, production, assembled)
         if failure is not None:
             self._log_failure(live, part, *failure, live_id=answer.record_id)
         return Part(places=places, rows=part.rows, answer=answer)
@@ -128,7 +155,8 @@ class Answerer:
     def copy_to_shadows(self, live: LiveModel, asked: Asked, parts: list[Part]) -> None:
         """Queue a request for its model's shadows; called after the answer is sent."""
         for part in parts:
-            self._copy(live, msgspec.structs.replace(asked, rows=part.rows), part.answer)
+            copied = msgspec.structs.replace(asked, rows=part.rows, count=len(part.rows))
+            self._copy(live, copied, part.answer)
 
     def _copy(self, live: LiveModel, asked: Asked, answer: Answer) -> None:
         for shadow in live.shadows:
@@ -159,31 +187,53 @@ class Answerer:
         except TimeoutError:
             self._state.shadow_dropped += self._shadow_queue.qsize()
 
-    def _ask_production(
+    async def _ask_production(
         self, live: LiveModel, asked: Asked, production: Production, assembled: Assembled
     ) -> Answer:
-        version = production.variant.version
         try:
-            raw = production.predictor.predict(assembled.columns)
-            scores, decisions = read_answer(
-                production.predictor.signature.output, live.served.threshold, raw
-            )
-        except Exception as error:
-            nan = isinstance(error, NotANumber)
-            if not nan:
-                _logger.exception("%s@%d failed", live.served.model, version)
-            reason = "nan" if nan else f"raised {type(error).__name__}"
-            return self._fall_back(live, asked, version, assembled, reason)
+            raw = await production.asking.columns(assembled.columns, assembled.rows)
+            return self._answered(live, asked, production, assembled, raw)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises, callers get an answer
+            return self._production_failed(live, asked, production, assembled, error)
+
+    def _answered(
+        self, live: LiveModel, asked: Asked, production: Production, read: Request, raw: Raw
+    ) -> Answer:
+        """Return production's answer, logged.
+
+        Raises:
+            NotANumber: it is none.
+        """
+        output = production.predictor.signature.output
+        scores, decisions = read_answer(output, live.served.threshold, raw)
         answer = Answer(
             model=live.served.model,
-            version=version,
+            version=production.variant.version,
             variant=records.PRODUCTION,
             scores=scores,
             decisions=decisions,
-            features=assembled.status,
+            features=read.status,
         )
-        self._keep(live, asked, answer, assembled, production.assembler)
+        self._keep(live, asked, answer, read)
         return answer
+
+    def _production_failed(
+        self,
+        live: LiveModel,
+        asked: Asked,
+        production: Production,
+        read: Request,
+        error: Exception,
+    ) -> Answer:
+        """Return the fallback's answer; a value that the model refuses is the caller's to mend."""
+        if isinstance(error, UsageError):
+            raise error
+        nan = isinstance(error, NotANumber)
+        version = production.variant.version
+        if not nan:
+            _logger.error("%s@%d failed", live.served.model, version, exc_info=error)
+        reason = "nan" if nan else f"raised {type(error).__name__}"
+        return self._fall_back(live, asked, version, read, reason)
 
     async def _ask_candidate(self, live: LiveModel, asked: Asked, chosen: Beside) -> Answer:
         try:
@@ -199,7 +249,7 @@ class Answerer:
             decisions=reply.decisions,
             features=assembled.status,
         )
-        self._keep(live, asked, answer, assembled, chosen.assembler)
+        self._keep(live, asked, answer, assembled)
         return answer
 
     async def _ask_shadow(
@@ -222,8 +272,8 @@ class Answerer:
                 v=shadow.variant.version,
                 a=records.SHADOW,
                 t=asked.at,
-                n=len(asked.rows),
-                x=shadow.assembler.logged(assembled.columns, live.mask) if assembled.rows else {},
+                n=asked.count,
+                x=assembled.logged(live.mask),
                 k=_unmasked(assembled.keys, live.mask),
                 y=scores,
                 d=decisions,
@@ -245,7 +295,7 @@ class Answerer:
                 v=chosen.variant.version,
                 a=records.CANDIDATE,
                 t=asked.at,
-                n=len(asked.rows),
+                n=asked.count,
                 us=asked.micros(),
                 e=reason,
                 p=live_id,
@@ -253,7 +303,7 @@ class Answerer:
         )
 
     def _fall_back(
-        self, live: LiveModel, asked: Asked, version: int, assembled: Assembled, reason: str
+        self, live: LiveModel, asked: Asked, version: int, read: Request, reason: str
     ) -> Answer:
         served = live.served
         self._state.failed += bool(reason)
@@ -262,41 +312,33 @@ class Answerer:
                 f"No version of {served.model} can answer, and the contract has no fallback.",
                 f"thrive releases start {served.model}, or set its fallback in thrive.toml",
             )
-        scores, decisions = read_fallback(served.fallback, served.threshold, len(asked.rows))
+        scores, decisions = read_fallback(served.fallback, served.threshold, asked.count)
         answer = Answer(
             model=served.model,
             version=version,
             variant=records.FALLBACK,
             scores=scores,
             decisions=decisions,
-            features=assembled.status,
+            features=read.status,
         )
-        assembler = live.production.assembler if live.production else None
-        self._keep(live, asked, answer, assembled, assembler, reason)
+        self._keep(live, asked, answer, read, reason)
         return answer
 
     def _keep(
-        self,
-        live: LiveModel,
-        asked: Asked,
-        answer: Answer,
-        assembled: Assembled,
-        assembler: RowAssembler | None,
-        error: str = "",
+        self, live: LiveModel, asked: Asked, answer: Answer, read: Request, error: str = ""
     ) -> None:
         """Log an answer, unless the sample leaves it out; the answer gets the record's id."""
         if live.served.sample < 1 and random.random() >= live.served.sample:  # noqa: S311 - no secret
             return
-        inputs = assembler.logged(assembled.columns, live.mask) if assembler else {}
         answer.record_id = self._write(
             Logged(
                 m=answer.model,
                 v=answer.version,
                 a=answer.variant,
                 t=asked.at,
-                n=len(asked.rows),
-                x=inputs,
-                k=_unmasked(assembled.keys, live.mask),
+                n=asked.count,
+                x=read.logged(live.mask),
+                k=_unmasked(read.keys, live.mask),
                 y=answer.scores,
                 d=answer.decisions,
                 us=asked.micros(),
@@ -326,7 +368,7 @@ def prediction_ids(answer: Answer) -> list[str | None]:
 
 
 def _whole(asked: Asked, answer: Answer) -> Part:
-    return Part(places=list(range(len(asked.rows))), rows=asked.rows, answer=answer)
+    return Part(places=_ALONE, rows=asked.rows, answer=answer)
 
 
 def _keys(live: LiveModel, asked: Asked, assembled: Assembled) -> list[str]:
@@ -355,7 +397,7 @@ def _read_without_model(live: LiveModel, asked: Asked) -> Assembled:
         except FeaturesMissing as error:
             return error.assembled
     keys = read_keys(asked.rows, live.served.keys)
-    return Assembled(rows=len(asked.rows), columns={}, keys=keys)
+    return Assembled(rows=asked.count, columns={}, keys=keys)
 
 
 def _unmasked(keys: dict[str, list[Any]], mask: frozenset[str]) -> dict[str, list[Any]]:

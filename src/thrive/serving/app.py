@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,16 +15,20 @@ from thrive.serving import bodies, counters, openapi
 from thrive.serving.answering import Answerer, Asked, NobodyAnswers
 from thrive.serving.answers import Part
 from thrive.serving.asgi import (
+    Headers,
     HttpError,
     Limits,
     Receive,
     Scope,
     Send,
+    decode_json,
     from_error,
     header,
-    read_json,
+    headers_of,
+    read_body,
     respond,
 )
+from thrive.serving.bodies import Form
 from thrive.serving.counters import WorkerState
 from thrive.serving.live import LiveModel, LiveModels
 from thrive.serving.routes import Routes, checked_at
@@ -33,7 +37,6 @@ from thrive.store.eventlog.prediction_id import MAX_ROWS, MAX_TIME
 _logger = logging.getLogger(__name__)
 _CLOSE = (b"connection", b"close")
 _PREDICT = "/predict/"
-Render = Callable[[list[Part]], bytes]
 
 
 class App:
@@ -85,15 +88,11 @@ class App:
         if path.startswith(_PREDICT):
             _require(scope, "POST")
             live = self._model(path[len(_PREDICT) :])
-            await self._predict(
-                scope, receive, send, live, bodies.native_rows, bodies.native_answer
-            )
+            await self._predict(scope, receive, send, live, bodies.NATIVE)
         elif path == "/invocations":
             _require(scope, "POST")
             live = self._model(self._only_model(scope))
-            await self._predict(
-                scope, receive, send, live, bodies.mlflow_rows, bodies.mlflow_answer
-            )
+            await self._predict(scope, receive, send, live, bodies.MLFLOW)
         else:
             await self._page(scope, path, send)
 
@@ -108,38 +107,43 @@ class App:
         await self._send(send, status, body, content_type=content_type)
 
     async def _predict(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        live: LiveModel,
-        read: Callable[[Any], list[dict[str, Any]]],
-        render: Render,
+        self, scope: Scope, receive: Receive, send: Send, live: LiveModel, form: Form
     ) -> None:
         if self._in_flight > self._limits.in_flight:
-            raise HttpError(
-                429,
-                "TooManyRequests",
-                f"{self._limits.in_flight} requests are at work.",
-                "come back in a second",
-                headers=[(b"retry-after", b"1")],
-            )
-        body = await read_json(scope, receive, self._limits)
+            raise _too_many(self._limits)
+        headers = headers_of(scope)
+        body = await read_body(headers, receive, self._limits)
         began = time.perf_counter_ns()
-        rows = read(body)
-        self._check_rows(rows)
-        asked = Asked(
-            rows=rows, at=self._event_time(scope), key=header(scope, b"x-route-key"), began=began
-        )
-        parts = await self._answer(live, asked)
+        at = self._event_time(headers)
+        quick = live.quick
+        read = quick.read(body, form.quick) if quick is not None else None
+        if read is not None:
+            self._check_rows(read.rows)
+            asked = Asked(rows=[], count=read.rows, at=at, began=began)
+            parts = await self._answer(self._answerer.answer_rows(live, asked, read))
+        else:
+            rows = form.rows(decode_json(body))
+            self._check_rows(len(rows))
+            key = headers.get(b"x-route-key")
+            asked = Asked(
+                rows=rows,
+                count=len(rows),
+                at=at,
+                key=None if key is None else key.decode("latin-1"),
+                began=began,
+            )
+            parts = await self._answer(self._answerer.answer(live, asked))
         self._state.answered += 1
-        await self._send(send, 200, render(parts), headers=_said(parts))
+        await self._send(send, 200, form.render(parts), headers=_said(parts))
         if live.shadows:
+            if read is not None:
+                rows = form.rows(decode_json(body))
+                parts = [msgspec.structs.replace(parts[0], rows=rows)]
             self._answerer.copy_to_shadows(live, asked, parts)
 
-    async def _answer(self, live: LiveModel, asked: Asked) -> list[Part]:
+    async def _answer(self, answers: Awaitable[list[Part]]) -> list[Part]:
         try:
-            return await self._answerer.answer(live, asked)
+            return await answers
         except InvalidRows as error:
             raise from_error(error, 422, error.details) from None
         except UsageError as error:
@@ -147,19 +151,20 @@ class App:
         except NobodyAnswers as error:
             raise from_error(error, 503) from None
 
-    def _check_rows(self, rows: list[dict[str, Any]]) -> None:
+    def _check_rows(self, rows: int) -> None:
         most = min(self._limits.rows, MAX_ROWS)
-        if len(rows) > most:
+        if rows > most:
             raise HttpError(
-                413, "TooLarge", f"The request has {len(rows):,} rows.", f"send at most {most:,}"
+                413, "TooLarge", f"The request has {rows:,} rows.", f"send at most {most:,}"
             )
 
-    def _event_time(self, scope: Scope) -> int:
-        said = header(scope, b"x-thrive-time")
+    def _event_time(self, headers: Headers) -> int:
+        sent = headers.get(b"x-thrive-time")
         routes = self.routes
         replayed = routes is not None and routes.replay
-        if said is None:
+        if sent is None:
             return routes.now if routes is not None and replayed else machine_now()
+        said = sent.decode("latin-1")
         if not replayed:
             raise HttpError(
                 400,
@@ -272,6 +277,16 @@ class App:
         "/ping": _ping,
     }
     """What is answered to GET, by path."""
+
+
+def _too_many(limits: Limits) -> HttpError:
+    return HttpError(
+        429,
+        "TooManyRequests",
+        f"{limits.in_flight} requests are at work.",
+        "come back in a second",
+        headers=[(b"retry-after", b"1")],
+    )
 
 
 def _require(scope: Scope, method: str) -> None:

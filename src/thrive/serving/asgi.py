@@ -81,29 +81,57 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-async def read_json(scope: Scope, receive: Receive, limits: Limits) -> Any:
-    """Return the decoded body of a request.
+Headers = dict[bytes, bytes]
+"""The headers of a request by lower-case name; of one that was sent twice, the last."""
+
+
+def headers_of(scope: Scope) -> Headers:
+    """Return a request's headers."""
+    return dict(scope["headers"])
+
+
+async def read_body(
+    headers: Headers,
+    receive: Receive,
+    limits: Limits,
+    *,
+    content_types: tuple[bytes, ...] = (JSON,),
+) -> bytes:
+    """Return the body of a request.
 
     Raises:
-        HttpError: 415 for another content type, 413 for too large a body, 408 for too slow a
-            one, 400 for broken JSON.
+        HttpError: 415 for another content type, 413 for too large a body, 408 for too slow a one.
     """
-    kind = (header(scope, b"content-type") or "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
-        raise HttpError(
-            415,
-            "UnsupportedMediaType",
-            f"The content type {kind[:80]!r} is not read here.",
-            "send JSON with `Content-Type: application/json`",
-        )
-    if header(scope, b"content-encoding") not in (None, "identity"):
+    kind = headers.get(b"content-type", JSON)
+    if kind not in content_types:
+        _check_kind(kind, content_types)
+    if b"content-encoding" in headers and headers[b"content-encoding"] != b"identity":
         raise HttpError(
             415,
             "UnsupportedMediaType",
             "Compressed bodies are not read here.",
             "send the body without Content-Encoding",
         )
-    body = await _read_body(scope, receive, limits)
+    return await _read_body(headers, receive, limits)
+
+
+def _check_kind(kind: bytes, content_types: tuple[bytes, ...]) -> None:
+    plain = kind.partition(b";")[0].strip().lower()
+    if plain not in content_types and not plain.endswith(b"+json"):
+        raise HttpError(
+            415,
+            "UnsupportedMediaType",
+            f"The content type {kind[:80].decode('latin-1')!r} is not read here.",
+            "send JSON with `Content-Type: application/json`",
+        )
+
+
+def decode_json(body: bytes) -> Any:
+    """Return what a JSON body says.
+
+    Raises:
+        HttpError: 400, it is broken.
+    """
     try:
         return msgspec.json.decode(body)
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
@@ -112,9 +140,9 @@ async def read_json(scope: Scope, receive: Receive, limits: Limits) -> Any:
         ) from None
 
 
-async def _read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
-    declared = header(scope, b"content-length")
-    if declared is not None and declared.isdecimal() and int(declared) > limits.body_bytes:
+async def _read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes:
+    declared = headers.get(b"content-length", b"0")
+    if len(declared) > 6 and declared.isdigit() and int(declared) > limits.body_bytes:
         raise _too_large(limits)
     message = await receive()
     body: bytes = message.get("body", b"")

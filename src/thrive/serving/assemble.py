@@ -8,7 +8,7 @@ import numpy as np
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import InfrastructureError
 from thrive.packaging.rows import InvalidRows, Problem, RowReader
-from thrive.packaging.signature import Columns, FieldKind, Signature
+from thrive.packaging.signature import Columns, Field, FieldKind, Signature
 from thrive.serving.views import STATUS, ViewReader
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -23,6 +23,7 @@ class Assembled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         keys: the declared request fields by name, a value a row, None where not sent.
         inputs: the rows with what the feature views gave; nothing else than inputs in them.
         status: feature view = whether its values are present, stale or missing, a row.
+        fields: what the columns are.
     """
 
     rows: int
@@ -30,6 +31,15 @@ class Assembled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     keys: dict[str, list[Any]]
     inputs: list[dict[str, Any]] = []
     status: dict[str, list[str]] = {}
+    fields: tuple[Field, ...] = ()
+
+    def logged(self, mask: frozenset[str]) -> dict[str, Any]:
+        """Return the inputs as the log keeps them: plain values, times as UTC microseconds."""
+        return {
+            field.name: _plain(field.kind, self.columns[field.name])
+            for field in self.fields
+            if field.name not in mask
+        }
 
 
 class FeaturesMissing(InfrastructureError):
@@ -66,9 +76,11 @@ class RowAssembler:
         self.signature = signature
         self._reader = RowReader(signature)
         self._views = views
-        self._keys = list(dict.fromkeys([*keys, *(views.fields if views else ())]))
+        self.keys = list(dict.fromkeys([*keys, *(views.fields if views else ())]))
         more = views.features if views else frozenset[str]()
-        self._foreign = tuple((others | set(self._keys) | more) - set(signature.names))
+        self.plain = views is None
+        """Whether rows are what was sent, without feature views."""
+        self.foreign = tuple((others | set(self.keys) | more) - set(signature.names))
         self._given = (
             [field.name for field in signature.inputs if field.name in more and not field.nullable]
             if views
@@ -88,18 +100,35 @@ class RowAssembler:
             FeaturesMissing: a view has no value that the model cannot do without.
         """
         if set(map(type, rows)) != {dict}:
-            return Assembled(rows=len(rows), columns=self._reader.read(rows), keys={})
-        keys = read_keys(rows, self._keys)
+            return self._assembled(rows, self._reader.read(rows), {}, [], {})
+        keys = read_keys(rows, self.keys)
         status: dict[str, list[str]] = {}
         inputs = rows
         if self._views is not None:
             inputs, status = self._views.complete(rows, now or machine_now())
             keys |= {f"{STATUS}{view}": list(states) for view, states in status.items()}
             self._require(inputs, keys)
-        if self._foreign:
+        if self.foreign:
             inputs = self._inputs(inputs)
         columns = self._reader.read(inputs)
-        return Assembled(rows=len(rows), columns=columns, keys=keys, inputs=inputs, status=status)
+        return self._assembled(rows, columns, keys, inputs, status)
+
+    def _assembled(
+        self,
+        rows: list[dict[str, Any]],
+        columns: Columns,
+        keys: dict[str, list[Any]],
+        inputs: list[dict[str, Any]],
+        status: dict[str, list[str]],
+    ) -> Assembled:
+        return Assembled(
+            rows=len(rows),
+            columns=columns,
+            keys=keys,
+            inputs=inputs,
+            status=status,
+            fields=self.signature.inputs,
+        )
 
     def _require(self, rows: list[dict[str, Any]], keys: dict[str, list[Any]]) -> None:
         for name in self._given:
@@ -110,18 +139,10 @@ class RowAssembler:
 
     def _inputs(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         inputs = [row.copy() for row in rows]
-        for name in self._foreign:
+        for name in self.foreign:
             for row in inputs:
                 row.pop(name, None)
         return inputs
-
-    def logged(self, columns: Columns, mask: frozenset[str]) -> dict[str, list[Any]]:
-        """Return the columns as the log keeps them: plain values, times as UTC microseconds."""
-        return {
-            field.name: _plain(field.kind, columns[field.name])
-            for field in self.signature.inputs
-            if field.name not in mask
-        }
 
 
 def read_keys(rows: list[dict[str, Any]], names: list[str]) -> dict[str, list[Any]]:

@@ -1,13 +1,16 @@
 """What request bodies mean: rows in our own form and in that of MLflow, and the answers' forms."""
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from thrive.domain.features import ValueStatus
+from thrive.packaging.compiled import CompiledReader
 from thrive.serving.answering import prediction_ids
 from thrive.serving.answers import Answer, Part
 from thrive.serving.asgi import HttpError
+from thrive.serving.quick import Reading
 
 _FORMS = "dataframe_records, dataframe_split, instances or inputs"
 
@@ -135,3 +138,15 @@ def _in_order(parts: list[Part], values: list[list[Any]]) -> list[Any]:
         for place, value in zip(part.places, group, strict=True)
     }
     return [placed[place] for place in sorted(placed)]
+
+
+class Form(NamedTuple):
+    """A form of requests: read quickly, read precisely, and how its answer is written."""
+
+    quick: Reading
+    rows: Callable[[Any], list[dict[str, Any]]]
+    render: Callable[[list[Part]], bytes]
+
+
+NATIVE = Form(CompiledReader.native, native_rows, native_answer)
+MLFLOW = Form(CompiledReader.mlflow, mlflow_rows, mlflow_answer)

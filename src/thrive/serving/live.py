@@ -9,12 +9,14 @@ import msgspec
 from thrive.domain.errors import ThriveError
 from thrive.domain.features import FeatureSpec
 from thrive.domain.release import Variant
+from thrive.packaging.compiled import CompiledReader
 from thrive.packaging.formats.predictor import Predictor
 from thrive.packaging.signature import Signature
 from thrive.serving.assemble import RowAssembler
 from thrive.serving.assignment import drawn
 from thrive.serving.isolation import Isolated
 from thrive.serving.packages import PackageCache
+from thrive.serving.quick import Asking, QuickPath
 from thrive.serving.routes import Routes, ServedModel
 from thrive.serving.views import ViewReader
 from thrive.store.online import OnlineStore, open_online
@@ -34,11 +36,16 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Production(msgspec.Struct, frozen=True, kw_only=True):
-    """The version in production, in this process."""
+    """The version in production, in this process: its model, how it is asked, how it is read.
+
+    `quick` reads the common requests of a version without feature views.
+    """
 
     variant: Variant
     predictor: Predictor
     assembler: RowAssembler
+    asking: Asking
+    quick: QuickPath | None
 
 
 class LiveModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +75,11 @@ class LiveModel(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     @property
+    def quick(self) -> QuickPath | None:
+        """How common requests are read while production alone answers."""
+        return self.production.quick if self.production and not self.candidates else None
+
+    @property
     def signature(self) -> Signature | None:
         """What requests look like: as production says, else as a version beside it says."""
         if self.production is not None:
@@ -92,6 +104,7 @@ class LiveModels:
         self._packages = PackageCache(cache / "packages")
         self._folder = cache / "packages"
         self._predictors: dict[tuple[str, str], Predictor] = {}
+        self._asking: dict[tuple[str, str], Asking] = {}
         self._isolated: dict[tuple[str, str], Isolated] = {}
         self._host = cache.parent
         self._online: OnlineStore | None = None
@@ -157,8 +170,15 @@ class LiveModels:
                 self._packages.load_warm, variant.package, served.model
             )
             self._predictors[name] = predictor
+            self._asking[name] = Asking(predictor)
         assembler = self._assembler(served, variant, predictor.signature, fields)
-        return Production(variant=variant, predictor=predictor, assembler=assembler)
+        return Production(
+            variant=variant,
+            predictor=predictor,
+            assembler=assembler,
+            asking=self._asking[name],
+            quick=_quick(assembler),
+        )
 
     def _beside(
         self, served: ServedModel, variant: Variant, signature: Signature, fields: frozenset[str]
@@ -197,7 +217,7 @@ class LiveModels:
         mine = [name for name in self._predictors if name[0] == model]
         using = live.production.variant.package if live.production else ""
         for name in [name for name in mine if name[1] != using][:-1]:
-            del self._predictors[name]
+            del self._predictors[name], self._asking[name]
 
     async def _close_unused(self) -> None:
         used = {
@@ -207,6 +227,14 @@ class LiveModels:
         }
         for name in self._isolated.keys() - used:
             await self._isolated.pop(name).close()
+
+
+def _quick(assembler: RowAssembler) -> QuickPath | None:
+    signature, keys = assembler.signature, assembler.keys
+    if not assembler.plain or not CompiledReader.fits(signature, keys):
+        return None
+    reader = CompiledReader(signature, keys, frozenset(assembler.foreign))
+    return QuickPath(reader, signature.names, keys)
 
 
 def _asked_for(served: ServedModel) -> frozenset[str]:

@@ -39,6 +39,7 @@ class Logged(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
         us: latency in microseconds.
         e: why the version did not answer, "" if it did.
         p: id of the live record, for a shadow's or a failed candidate's record.
+        c: trace id of the caller (W3C Trace Context), "" if it sent none.
     """
 
     m: str
@@ -53,6 +54,7 @@ class Logged(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     us: int = 0
     e: str = ""
     p: str = ""
+    c: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()

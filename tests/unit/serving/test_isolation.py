@@ -145,10 +145,10 @@ async def test_production_answers_for_a_candidate_that_hangs_and_both_are_logged
     state = WorkerState(worker=0)
     with SegmentWriter(tmp_path / "log", 0) as writer:
         answerer = Answerer(writer, state)
-        good = (await answerer.answer(live, Asked(rows=ROWS, at=1, key="k")))[0].answer
+        good = (await answerer.answer(live, Asked(count=1, rows=ROWS, at=1, key="k")))[0].answer
         assert (good.variant, good.version) == ("candidate", 2)
         hung = [{"origin": "EWR", "wind": 2.0}]
-        answer = (await answerer.answer(live, Asked(rows=hung, at=2, key="k")))[0].answer
+        answer = (await answerer.answer(live, Asked(count=1, rows=hung, at=2, key="k")))[0].answer
     await candidate.close()
     assert (answer.variant, answer.version, answer.scores) == ("production", 1, [0.9])
     rows = logged(tmp_path / "log").select("version", "variant", "error", "live_id").rows()
@@ -169,7 +169,7 @@ async def test_a_slow_shadow_is_dropped_and_counted_and_never_slows_the_answer(t
         running = asyncio.create_task(answerer.run_shadows())
         took = []
         for _ in range(400):
-            asked = Asked(rows=[{"origin": "EWR", "wind": 2.0}], at=1, key="k")
+            asked = Asked(count=1, rows=[{"origin": "EWR", "wind": 2.0}], at=1, key="k")
             parts = await answerer.answer(live, asked)
             took.append(asked.micros())
             answerer.copy_to_shadows(live, asked, parts)
@@ -191,7 +191,7 @@ async def test_a_full_log_is_counted_and_the_answer_is_given(tmp_path, package):
         def append(self, *_):
             raise OSError("no space left on device")
 
-    answer = (await Answerer(Full(), state).answer(live, Asked(rows=ROWS, at=1)))[0].answer
+    answer = (await Answerer(Full(), state).answer(live, Asked(count=1, rows=ROWS, at=1)))[0].answer
     await candidate.close()
     assert answer.scores == [0.9]
     assert prediction_ids(answer) == [None]
@@ -213,7 +213,9 @@ async def test_a_production_that_fails_falls_back_and_says_why(tmp_path, package
     live = msgspec.structs.replace(live, production=broken)
     state = WorkerState(worker=0)
     with SegmentWriter(tmp_path / "log", 0) as writer:
-        answer = (await Answerer(writer, state).answer(live, Asked(rows=ROWS, at=1)))[0].answer
+        answer = (await Answerer(writer, state).answer(live, Asked(count=1, rows=ROWS, at=1)))[
+            0
+        ].answer
     await candidate.close()
     assert (answer.variant, answer.scores) == ("fallback", [0.2])
     assert state.failed == 1
@@ -239,8 +241,8 @@ async def test_rows_of_one_request_are_assigned_one_by_one_and_answered_in_their
     rows = [{"origin": "EWR", "wind": 1.0, "flight": f"F{number}"} for number in range(200)]
     with SegmentWriter(tmp_path / "log", 0) as writer:
         answerer = Answerer(writer, WorkerState(worker=0))
-        parts = await answerer.answer(live, Asked(rows=rows, at=1))
-        again = await answerer.answer(live, Asked(rows=rows[::-1], at=2))
+        parts = await answerer.answer(live, Asked(count=len(rows), rows=rows, at=1))
+        again = await answerer.answer(live, Asked(count=len(rows), rows=rows[::-1], at=2))
     await candidate.close()
     assert {part.answer.variant for part in parts} == {"production", "candidate"}
     assert all(70 < len(part.places) < 130 for part in parts)

@@ -52,7 +52,7 @@ def test_rows_are_split_into_inputs_and_keys():
     assert read.columns["wind"][0] == 2.0
     assert np.isnan(read.columns["wind"][1])
     assert rows[0]["flight_id"] == 7
-    logged = assembler.logged(read.columns, frozenset({"wind"}))
+    logged = read.logged(frozenset({"wind"}))
     assert logged == {
         "origin": ["EWR", "EWR"],
         "at": [1367366400000000, None],

@@ -12,7 +12,7 @@ excluded and the per-feature sets tabulated, which is affordable as histogram bo
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -65,7 +65,10 @@ class _Leaves(msgspec.Struct, frozen=True):
 
 
 class NumberAxis(msgspec.Struct, frozen=True):
-    """Table rows `start + interval` for a number, `missing` for none."""
+    """Table rows `start + interval` for a number, `missing` for NaN, `empty` for what was not sent.
+
+    The last two differ where a missing value is filled.
+    """
 
     feature: Number
     thresholds: NDArray[np.float64]
@@ -73,6 +76,12 @@ class NumberAxis(msgspec.Struct, frozen=True):
     start: int
     missing: int
     plain: bool
+    empty: int = 0
+
+    @property
+    def source(self) -> str:
+        """The column that it reads."""
+        return self.feature.source
 
 
 class LookupAxis(msgspec.Struct, frozen=True):
@@ -80,6 +89,11 @@ class LookupAxis(msgspec.Struct, frozen=True):
 
     vocabulary: Vocabulary
     start: int
+
+    @property
+    def source(self) -> str:
+        """The column that it reads."""
+        return self.vocabulary.source
 
 
 Axis = NumberAxis | LookupAxis
@@ -136,6 +150,7 @@ class LeafTables:
         per_output = np.bincount(trees.output, minlength=outputs) * words
         self._slices = np.concatenate([[0], np.cumsum(per_output)]).tolist()
         self._outputs = outputs
+        self._plan: list[tuple[Axis, int]] | None = None
 
     def raw(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Return the sums of leaf values, shape (n, outputs)."""
@@ -147,6 +162,37 @@ class LeafTables:
             alive = np.bitwise_and.reduce(self._table.take(picked, axis=0), axis=1)
             return self._sum(alive)
         return self._many(columns, count)
+
+    def raw_rows(
+        self, rows: Sequence[tuple[Any, ...]], place_of: Mapping[str, int]
+    ) -> NDArray[np.float64]:
+        """Return the sums of leaf values of rows of values; `place_of` a column in a row."""
+        if len(rows) > _SMALL:
+            used = {axis.source for axis in self.axes}
+            by_place = list(zip(*rows, strict=True))
+            columns = {name: _column(by_place[place_of[name]]) for name in used}
+            return self._many(columns, len(rows))
+        if self._plan is None:
+            self._plan = [(axis, place_of[axis.source]) for axis in self.axes]
+        picked = np.array([self._places_of(row) for row in rows], dtype=np.intp)
+        return self._sum(np.bitwise_and.reduce(self._table.take(picked, axis=0), axis=1))
+
+    def _places_of(self, row: tuple[Any, ...]) -> list[int]:
+        assert self._plan is not None
+        picked = [0]
+        for axis, at in self._plan:
+            value = row[at]
+            if isinstance(axis, LookupAxis):
+                place = axis.start + axis.vocabulary.row(value)
+            elif value is None:
+                place = axis.empty
+            elif axis.plain:
+                place = axis.start + bisect_left(axis.listed, value)
+            else:
+                number = float(numbers(axis.feature, np.array([value], dtype=np.float64))[0])
+                place = axis.start + bisect_left(axis.listed, number)
+            picked.append(place)
+        return picked
 
     def _row_of(self, columns: Mapping[str, NDArray[Any]], row: int) -> list[int]:
         picked = [0]
@@ -325,4 +371,16 @@ def _goes_left(
 def _placed(axis: Axis, start: int) -> Axis:
     if isinstance(axis, LookupAxis):
         return LookupAxis(axis.vocabulary, start)
-    return msgspec.structs.replace(axis, start=start, missing=start + axis.missing)
+    missing = start + axis.missing
+    filled = float(numbers(axis.feature, np.array([np.nan]))[0])
+    empty = missing if np.isnan(filled) else start + bisect_left(axis.listed, filled)
+    return msgspec.structs.replace(axis, start=start, missing=missing, empty=empty)
+
+
+def _column(values: Sequence[Any]) -> NDArray[Any]:
+    """Return one column of rows: numbers as they are, texts as objects."""
+    if any(type(value) is str for value in values):
+        column = np.empty(len(values), dtype=object)
+        column[:] = values
+        return column
+    return np.array(values, dtype=np.float64)

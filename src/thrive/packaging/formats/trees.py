@@ -6,7 +6,7 @@ It is written from a fitted HistGradientBoostingClassifier or -Regressor, alone 
 Pipeline whose encoders `sklearn_reader` understands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -236,6 +236,7 @@ class TreesPredictor:
         self._baseline = np.array(content.baseline)
         self._answer = links.answer(content.link, content.classes, signature.output)
         self._tables = LeafTables(trees, content.features, len(content.baseline))
+        self._place_of = {name: place for place, name in enumerate(signature.names)}
         self._size = {
             "trees": len(trees.roots),
             "nodes": len(trees.left),
@@ -246,6 +247,10 @@ class TreesPredictor:
     def predict(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """Return one answer a row; see `Predictor.predict`."""
         return self._answer(self._tables.raw(columns) + self._baseline)
+
+    def predict_rows(self, rows: Sequence[tuple[Any, ...]]) -> NDArray[Any]:
+        """Return one answer a row of values in the signature's order, None for a missing one."""
+        return self._answer(self._tables.raw_rows(rows, self._place_of) + self._baseline)
 
     def describe(self) -> dict[str, Any]:
         """Return the format and the numbers of trees, nodes and features."""
