@@ -26,7 +26,7 @@ from thrive.flows.catalogue import load_all
 from thrive.flows.workspace import attribute
 from thrive.operations import Kind
 from thrive.server.routes import build_routes
-from thrive.serving import bodies
+from thrive.serving import bodies, inference_v2
 from thrive.serving.app import App
 from thrive.serving.openapi import REFUSALS
 from thrive.settings import Settings, variable
@@ -204,11 +204,27 @@ def http_page() -> str:
     return "\n".join([f"# HTTP\n\n{NOTE}", _serving_routes(), _server_routes()])
 
 
+_PLACES = {
+    "server": "Say what this server is.",
+    "live": "Answer 200 while it runs.",
+    "ready": "Answer 200 once requests can be answered, else 503.",
+    "index": "List the models and the state of each.",
+}
+
+
 def _serving_routes() -> str:
     rows = ["| request | what it does |", "|---|---|"]
     rows += [
         f"| `POST /predict/MODEL` | {_answering(bodies.native_rows)} |",
-        f"| `POST /invocations` | {_answering(bodies.mlflow_rows)} |",
+        f"| `POST /invocations` | {_answering(bodies.mlflow_rows)} Or of one in CSV. |",
+        "| `POST /v1/models/MODEL:predict` | The same, as KServe v1 and Vertex AI ask. |",
+        "| `POST /endpoints/MODEL/invocations` | The same, as MLflow's deployment client asks. |",
+        "| `POST /v2/models/MODEL/infer` | Answer tensors: Open Inference Protocol v2. |",
+        "| `GET /v2/models/MODEL` | Name the inputs and outputs of a model. |",
+        *(
+            f"| `{'POST' if place.action == 'index' else 'GET'} {path}` | {_PLACES[place.action]} |"
+            for path, place in inference_v2.PLACES.items()
+        ),
     ]
     rows += [f"| `GET {path}` | {_first(page)} |" for path, page in App.PAGES.items()]
     statuses = ["| status | meaning |", "|---|---|", "| 200 | The answer. |"]
@@ -218,7 +234,9 @@ def _serving_routes() -> str:
         "JSON. An answer names the version and the prediction's id in its body, and in the headers "
         "`X-Model-Version`, `X-Variant` and `X-Prediction-Id`. Requests with the same "
         "`X-Route-Key` get the same variant; `X-Thrive-Model` names the model for "
-        "`/invocations` when several are served."
+        "`/invocations` when several are served. `X-Variant` names the version that answers, where "
+        "the contract has `override = true`. A `traceparent` is answered with one and kept with "
+        "the prediction."
     )
     return "\n".join(["## The serving host\n", words, "", *rows, "", *statuses, ""])
 

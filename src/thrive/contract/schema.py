@@ -338,10 +338,12 @@ class ReleaseTerms(Terms, frozen=True, kw_only=True):
     Attributes:
         phases: in order, e.g. `shadow 1h`, `canary 5% 2h`, `ab 50% 1d`; the last is `full`.
         guard: what ends the release at once.
+        override: whether a request may name the version that answers it (header `X-Variant`).
     """
 
     phases: Road = msgspec.field(default_factory=lambda: ["shadow 1h", "full"])
     guard: Guard = Guard()
+    override: bool = False
 
     def parsed_phases(self) -> list[Phase]:
         """Return the phases as typed values, in order; the last is `full`."""

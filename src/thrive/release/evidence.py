@@ -112,6 +112,7 @@ def _frame(home: Home, release: Release, now: int, terms: ModelTerms) -> "pl.Dat
     frame = predictions_between(
         home, release.phase_started_at, now + 1, release.model, columns=columns
     )
+    frame = frame.filter(pl.col("variant") != "chosen")  # the caller's choice is no draw
     return frame.with_columns(pl.col("prediction_id").str.slice(0, RECORD_DIGITS).alias("record"))
 
 

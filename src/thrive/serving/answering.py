@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
-from thrive.domain.errors import InfrastructureError, ThriveError, UsageError
+from thrive.domain.errors import InfrastructureError, Refused, ThriveError, UsageError
 from thrive.packaging.rows import InvalidRows
 from thrive.serving import records
 from thrive.serving.answers import Answer, NotANumber, Part, read_answer, read_fallback
@@ -43,13 +43,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `rows` are the row objects, none where the rows were read another way; `count` says how many
     there are. `key` is None when the caller named none: then each row's entity is used, or
-    chance. `began` is `time.perf_counter_ns()`, `trace` the caller's trace id, if it sent one.
+    chance. `variant` is the one that the caller chose, `trace` its trace id, if it sent one;
+    `began` is `time.perf_counter_ns()`.
     """
 
     rows: list[dict[str, Any]]
     count: int
     at: int
     key: str | None = None
+    variant: str | None = None
     trace: str = ""
     began: int = msgspec.field(default_factory=time.perf_counter_ns)
 
@@ -91,6 +93,8 @@ class Answerer:
             assembled = production.assembler.read(asked.rows, asked.at)
         except FeaturesMissing as error:
             return [_whole(asked, self._without_features(live, asked, error))]
+        if asked.variant is not None:
+            return [_whole(asked, await self._answer_chosen(live, asked, production, assembled))]
         if not live.candidates:
             answer = await self._ask_production(live, asked, production, assembled)
             return [_whole(asked, answer)]
@@ -117,6 +121,43 @@ class Answerer:
             return [_whole(asked, self._answered(live, asked, production, rows, raw))]
         except Exception as error:  # noqa: BLE001 - whatever a model raises, callers get an answer
             return [_whole(asked, self._production_failed(live, asked, production, rows, error))]
+
+    async def _answer_chosen(
+        self, live: LiveModel, asked: Asked, production: Production, assembled: Assembled
+    ) -> Answer:
+        """Return the answer of the version that the caller named; it is judged by nobody.
+
+        Raises:
+            Refused: the contract does not let callers choose.
+            UsageError: the version is not live.
+            NobodyAnswers: it failed.
+        """
+        if not live.served.override:
+            raise Refused(
+                f"Callers of {live.served.model} do not choose the version that answers.",
+                f"set override = true in [model.{live.served.model}.release], or leave out "
+                "X-Variant",
+            )
+        versions = {str(each.variant.version): each for each in (*live.candidates, *live.shadows)}
+        own = str(production.variant.version)
+        if asked.variant in {own, records.PRODUCTION}:
+            return await self._ask_production(live, asked, production, assembled, records.CHOSEN)
+        if asked.variant == records.CANDIDATE and live.candidates:
+            chosen: Beside | None = live.candidates[0]
+        else:
+            chosen = versions.get(asked.variant or "")
+        if chosen is None:
+            raise UsageError(
+                f"{str(asked.variant)[:40]!r} is no live version of {live.served.model}.",
+                f"choose of {', '.join([own, *versions])}",
+            )
+        try:
+            return await self._ask_candidate(live, asked, chosen, records.CHOSEN)
+        except CandidateFailed as error:
+            raise NobodyAnswers(
+                f"Version {chosen.variant.version} did not answer: {error.reason}.",
+                "leave out X-Variant",
+            ) from None
 
     def _without_version(self, live: LiveModel, asked: Asked) -> Answer:
         return self._fall_back(live, asked, 0, _read_without_model(live, asked), "")
@@ -188,16 +229,27 @@ class Answerer:
             self._state.shadow_dropped += self._shadow_queue.qsize()
 
     async def _ask_production(
-        self, live: LiveModel, asked: Asked, production: Production, assembled: Assembled
+        self,
+        live: LiveModel,
+        asked: Asked,
+        production: Production,
+        assembled: Assembled,
+        variant: str = records.PRODUCTION,
     ) -> Answer:
         try:
             raw = await production.asking.columns(assembled.columns, assembled.rows)
-            return self._answered(live, asked, production, assembled, raw)
+            return self._answered(live, asked, production, assembled, raw, variant)
         except Exception as error:  # noqa: BLE001 - whatever a model raises, callers get an answer
             return self._production_failed(live, asked, production, assembled, error)
 
     def _answered(
-        self, live: LiveModel, asked: Asked, production: Production, read: Request, raw: Raw
+        self,
+        live: LiveModel,
+        asked: Asked,
+        production: Production,
+        read: Request,
+        raw: Raw,
+        variant: str = records.PRODUCTION,
     ) -> Answer:
         """Return production's answer, logged.
 
@@ -209,7 +261,7 @@ class Answerer:
         answer = Answer(
             model=live.served.model,
             version=production.variant.version,
-            variant=records.PRODUCTION,
+            variant=variant,
             scores=scores,
             decisions=decisions,
             features=read.status,
@@ -235,7 +287,9 @@ class Answerer:
         reason = "nan" if nan else f"raised {type(error).__name__}"
         return self._fall_back(live, asked, version, read, reason)
 
-    async def _ask_candidate(self, live: LiveModel, asked: Asked, chosen: Beside) -> Answer:
+    async def _ask_candidate(
+        self, live: LiveModel, asked: Asked, chosen: Beside, variant: str = records.CANDIDATE
+    ) -> Answer:
         try:
             assembled = chosen.assembler.read(asked.rows, asked.at)
         except (InvalidRows, FeaturesMissing) as error:
@@ -244,7 +298,7 @@ class Answerer:
         answer = Answer(
             model=live.served.model,
             version=chosen.variant.version,
-            variant=records.CANDIDATE,
+            variant=variant,
             scores=reply.scores,
             decisions=reply.decisions,
             features=assembled.status,
@@ -280,6 +334,7 @@ class Answerer:
                 us=micros,
                 e=error,
                 p=live_id,
+                c=asked.trace,
             )
         )
 
@@ -299,6 +354,7 @@ class Answerer:
                 us=asked.micros(),
                 e=reason,
                 p=live_id,
+                c=asked.trace,
             )
         )
 
@@ -343,6 +399,7 @@ class Answerer:
                 d=answer.decisions,
                 us=asked.micros(),
                 e=error,
+                c=asked.trace,
             )
         )
 

@@ -1,6 +1,7 @@
 """The routes of a worker, as one ASGI application."""
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any, ClassVar
 import msgspec
 
 from thrive.domain.clock import machine_now, parse_time
-from thrive.domain.errors import UsageError
+from thrive.domain.errors import Refused, UsageError
 from thrive.packaging.rows import InvalidRows
-from thrive.serving import bodies, counters, openapi
+from thrive.serving import bodies, counters, inference_v2, openapi
 from thrive.serving.answering import Answerer, Asked, NobodyAnswers
 from thrive.serving.answers import Part
 from thrive.serving.asgi import (
+    JSON,
     Headers,
     HttpError,
     Limits,
@@ -37,6 +39,11 @@ from thrive.store.eventlog.prediction_id import MAX_ROWS, MAX_TIME
 _logger = logging.getLogger(__name__)
 _CLOSE = (b"connection", b"close")
 _PREDICT = "/predict/"
+_V2 = "/v2"
+_TENSORS = (JSON, inference_v2.OCTETS)
+_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
+_SPAN = (1 << 64) - 1
+_MLFLOW = re.compile(r"/v1/models/([^/]+):predict|/(?:gateway|endpoints)/([^/]+)/invocations")
 
 
 class App:
@@ -87,14 +94,60 @@ class App:
         path: str = scope["path"]
         if path.startswith(_PREDICT):
             _require(scope, "POST")
-            live = self._model(path[len(_PREDICT) :])
-            await self._predict(scope, receive, send, live, bodies.NATIVE)
-        elif path == "/invocations":
-            _require(scope, "POST")
-            live = self._model(self._only_model(scope))
-            await self._predict(scope, receive, send, live, bodies.MLFLOW)
+            await self._predict(scope, receive, send, path[len(_PREDICT) :], bodies.NATIVE)
+        elif path.startswith(_V2):
+            await self._inference(scope, receive, send, path)
         else:
-            await self._page(scope, path, send)
+            name = _mlflow_model(path)
+            if name is None:
+                await self._page(scope, path, send)
+                return
+            _require(scope, "POST")
+            name = name or self._only_model(scope)
+            await self._predict(scope, receive, send, name, bodies.MLFLOW)
+
+    async def _inference(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
+        """Answer the Open Inference Protocol, errors included in its own form."""
+        try:
+            await self._v2(scope, receive, send, path)
+        except HttpError as error:
+            body = inference_v2.error_body(error)
+            await self._send(send, error.status, body, headers=error.headers)
+
+    async def _v2(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
+        place = inference_v2.find_place(path)
+        live = self._model(place.model) if place.model else None
+        if live is not None:
+            inference_v2.check_version(live, place.version)
+        if live is not None and place.action == "infer":
+            _require(scope, "POST")
+            await self._infer(scope, receive, send, live)
+            return
+        _require(scope, "POST" if place.action == "index" else "GET")
+        status, found = 200, None
+        if place.action == "server":
+            found = inference_v2.server_metadata()
+        elif place.action == "index":
+            found = inference_v2.index(self._live.models)
+        elif live is not None and place.action == "metadata":
+            found = inference_v2.model_metadata(place.model, live)
+        elif place.action == "ready":
+            status = 200 if self._ready() and (live is None or live.production) else 503
+        await self._send(send, status, b"" if found is None else msgspec.json.encode(found))
+
+    async def _infer(self, scope: Scope, receive: Receive, send: Send, live: LiveModel) -> None:
+        if self._in_flight > self._limits.in_flight:
+            raise _too_many(self._limits)
+        headers = headers_of(scope)
+        body = await read_body(headers, receive, self._limits, content_types=_TENSORS)
+        began = time.perf_counter_ns()
+        request, rows = inference_v2.read_request(body, headers, live)
+        asked, parts = await self._answer_objects(live, rows, headers, began)
+        found, kind, more = inference_v2.write_answer(request, parts, live)
+        more += _said(parts, asked)
+        await self._send(send, 200, found, content_type=kind, headers=more)
+        if asked.variant is None:
+            self._answerer.copy_to_shadows(live, asked, parts)
 
     async def _page(self, scope: Scope, path: str, send: Send) -> None:
         page = self.PAGES.get(path)
@@ -107,49 +160,65 @@ class App:
         await self._send(send, status, body, content_type=content_type)
 
     async def _predict(
-        self, scope: Scope, receive: Receive, send: Send, live: LiveModel, form: Form
+        self, scope: Scope, receive: Receive, send: Send, name: str, form: Form
     ) -> None:
+        live = self._model(name)
         if self._in_flight > self._limits.in_flight:
             raise _too_many(self._limits)
         headers = headers_of(scope)
-        body = await read_body(headers, receive, self._limits)
+        body = await read_body(headers, receive, self._limits, content_types=form.content_types)
         began = time.perf_counter_ns()
-        at = self._event_time(headers)
         quick = live.quick
         read = quick.read(body, form.quick) if quick is not None else None
-        if read is not None:
+        if read is not None and b"x-variant" not in headers:
             self._check_rows(read.rows)
-            asked = Asked(rows=[], count=read.rows, at=at, began=began)
-            parts = await self._answer(self._answerer.answer_rows(live, asked, read))
-        else:
-            rows = form.rows(decode_json(body))
-            self._check_rows(len(rows))
-            key = headers.get(b"x-route-key")
             asked = Asked(
-                rows=rows,
-                count=len(rows),
-                at=at,
-                key=None if key is None else key.decode("latin-1"),
+                rows=[],
+                count=read.rows,
+                at=self._event_time(headers),
+                trace=_trace(headers),
                 began=began,
             )
-            parts = await self._answer(self._answerer.answer(live, asked))
-        self._state.answered += 1
-        await self._send(send, 200, form.render(parts), headers=_said(parts))
-        if live.shadows:
-            if read is not None:
+            parts = await self._answer(self._answerer.answer_rows(live, asked, read))
+        else:
+            rows = form.rows(form.decode(body, headers))
+            asked, parts = await self._answer_objects(live, rows, headers, began)
+        await self._send(send, 200, form.render(parts), headers=_said(parts, asked))
+        if live.shadows and asked.variant is None:
+            if not asked.rows:
                 rows = form.rows(decode_json(body))
                 parts = [msgspec.structs.replace(parts[0], rows=rows)]
             self._answerer.copy_to_shadows(live, asked, parts)
 
+    async def _answer_objects(
+        self, live: LiveModel, rows: list[dict[str, Any]], headers: Headers, began: int
+    ) -> tuple[Asked, list[Part]]:
+        """Answer rows that are objects, in any of the forms of requests."""
+        self._check_rows(len(rows))
+        asked = Asked(
+            rows=rows,
+            count=len(rows),
+            at=self._event_time(headers),
+            key=_text(headers, b"x-route-key"),
+            variant=_text(headers, b"x-variant"),
+            trace=_trace(headers),
+            began=began,
+        )
+        return asked, await self._answer(self._answerer.answer(live, asked))
+
     async def _answer(self, answers: Awaitable[list[Part]]) -> list[Part]:
         try:
-            return await answers
+            parts = await answers
         except InvalidRows as error:
             raise from_error(error, 422, error.details) from None
         except UsageError as error:
             raise from_error(error, 422) from None
+        except Refused as error:
+            raise from_error(error, 403) from None
         except NobodyAnswers as error:
             raise from_error(error, 503) from None
+        self._state.answered += 1
+        return parts
 
     def _check_rows(self, rows: int) -> None:
         most = min(self._limits.rows, MAX_ROWS)
@@ -226,7 +295,7 @@ class App:
 
     def _health(self) -> tuple[int, bytes, bytes]:
         """Tell whether it is ready, what each model serves, and how old its routing is."""
-        ready = self.routes is not None and not self.draining
+        ready = self._ready()
         errors = self._live.errors
         states = self._states()
         body = {
@@ -245,9 +314,12 @@ class App:
         }
         return 200 if ready else 503, b"application/json", msgspec.json.encode(body)
 
+    def _ready(self) -> bool:
+        return self.routes is not None and not self.draining
+
     def _ping(self) -> tuple[int, bytes, bytes]:
         """Answer 200 once requests can be answered, else 503."""
-        ready = self.routes is not None and not self.draining
+        ready = self._ready()
         return 200 if ready else 503, b"text/plain", b"\n"
 
     def _metrics(self) -> tuple[int, bytes, bytes]:
@@ -301,15 +373,40 @@ def _require(scope: Scope, method: str) -> None:
         )
 
 
-def _said(parts: list[Part]) -> list[tuple[bytes, bytes]]:
+def _mlflow_model(path: str) -> str | None:
+    """Return the model that a path of MLflow or KServe v1 names, "" for the only one, or None."""
+    if path == "/invocations":
+        return ""
+    match = _MLFLOW.fullmatch(path)
+    return match and (match[1] or match[2])
+
+
+def _text(headers: Headers, name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def _trace(headers: Headers) -> str:
+    """Return the trace id of a W3C `traceparent`, "" if there is none that is one."""
+    sent = headers.get(b"traceparent")
+    match = _TRACE.fullmatch(sent) if sent is not None else None
+    return "" if match is None or not match[1].strip(b"0") else match[1].decode()
+
+
+def _said(parts: list[Part], asked: Asked) -> list[tuple[bytes, bytes]]:
     if len(parts) > 1:
-        return [(b"x-variant", b"mixed")]
-    answer = parts[0].answer
-    return [
-        (b"x-model-version", b"%d" % answer.version),
-        (b"x-variant", answer.variant.encode()),
-        (b"x-prediction-id", answer.record_id.encode()),
-    ]
+        said = [(b"x-variant", b"mixed")]
+    else:
+        answer = parts[0].answer
+        said = [
+            (b"x-model-version", b"%d" % answer.version),
+            (b"x-variant", answer.variant.encode()),
+            (b"x-prediction-id", answer.record_id.encode()),
+        ]
+    if asked.trace:  # our own part of the caller's trace
+        span = (asked.began & _SPAN or 1).to_bytes(8, "big").hex()
+        said.append((b"traceparent", f"00-{asked.trace}-{span}-01".encode()))
+    return said
 
 
 def _described(live: LiveModel) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What request bodies mean: rows in our own form and in that of MLflow, and the answers' forms."""
 
-from collections.abc import Callable
+import csv
+import io
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -9,9 +11,10 @@ from thrive.domain.features import ValueStatus
 from thrive.packaging.compiled import CompiledReader
 from thrive.serving.answering import prediction_ids
 from thrive.serving.answers import Answer, Part
-from thrive.serving.asgi import HttpError
+from thrive.serving.asgi import JSON, Headers, HttpError, decode_json
 from thrive.serving.quick import Reading
 
+CSV = b"text/csv"
 _FORMS = "dataframe_records, dataframe_split, instances or inputs"
 
 
@@ -99,7 +102,7 @@ def native_answer(parts: list[Part]) -> bytes:
     head: dict[str, Any] = {"model": first.model}
     if len(parts) == 1:
         head |= {"version": first.version, "variant": first.variant}
-    rows = _in_order(parts, [_rows(part.answer, alone=len(parts) == 1) for part in parts])
+    rows = in_order(parts, [_rows(part.answer, alone=len(parts) == 1) for part in parts])
     return msgspec.json.encode({**head, "predictions": rows})
 
 
@@ -125,10 +128,10 @@ def mlflow_answer(parts: list[Part]) -> bytes:
         ]
         for part in parts
     ]
-    return msgspec.json.encode({"predictions": _in_order(parts, plain)})
+    return msgspec.json.encode({"predictions": in_order(parts, plain)})
 
 
-def _in_order(parts: list[Part], values: list[list[Any]]) -> list[Any]:
+def in_order(parts: list[Part], values: Sequence[list[Any]]) -> list[Any]:
     """Return the parts' values in the order of the request's rows."""
     if len(parts) == 1:
         return values[0]
@@ -140,13 +143,49 @@ def _in_order(parts: list[Part], values: list[list[Any]]) -> list[Any]:
     return [placed[place] for place in sorted(placed)]
 
 
+def decode_rows(body: bytes, headers: Headers) -> Any:
+    """Return what a body in JSON says, or the rows of one in CSV as `dataframe_records`.
+
+    Raises:
+        HttpError: 400, it is broken.
+    """
+    if not headers.get(b"content-type", b"").startswith(CSV):
+        return decode_json(body)
+    try:
+        lines = csv.reader(io.StringIO(body.decode()), strict=True)
+        names = next(lines, [])
+        rows = [dict(zip(names, map(_cell, line), strict=True)) for line in lines if line]
+    except (ValueError, csv.Error) as error:
+        raise HttpError(
+            400, "BadCsv", f"The body is no CSV: {error}.", "send a line of names, then the rows"
+        ) from None
+    return {"dataframe_records": rows}
+
+
+def _cell(text: str) -> Any:
+    """Return the value of a cell: what JSON would say of it, else the text itself."""
+    if not text:
+        return None
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError):
+        return {"True": True, "False": False}.get(text, text)
+    return value if isinstance(value, (int, float, bool)) else text
+
+
+def _decode(body: bytes, _: Headers) -> Any:
+    return decode_json(body)
+
+
 class Form(NamedTuple):
     """A form of requests: read quickly, read precisely, and how its answer is written."""
 
     quick: Reading
+    decode: Callable[[bytes, Headers], Any]
     rows: Callable[[Any], list[dict[str, Any]]]
     render: Callable[[list[Part]], bytes]
+    content_types: tuple[bytes, ...]
 
 
-NATIVE = Form(CompiledReader.native, native_rows, native_answer)
-MLFLOW = Form(CompiledReader.mlflow, mlflow_rows, mlflow_answer)
+NATIVE = Form(CompiledReader.native, _decode, native_rows, native_answer, (JSON,))
+MLFLOW = Form(CompiledReader.mlflow, decode_rows, mlflow_rows, mlflow_answer, (JSON, CSV))

@@ -132,6 +132,7 @@ class RoutesReader:
             threshold=terms.target.threshold,
             sample=terms.log.sample,
             mask=terms.log.mask,
+            override=terms.release.override,
             features=self._features(tx, table),
         )
 

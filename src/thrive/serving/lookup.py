@@ -17,10 +17,11 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What was answered, from which inputs, and what really happened.
 
     Attributes:
-        variant: production, candidate, shadow or fallback.
+        variant: production, candidate, shadow, fallback, or chosen by the caller.
         inputs: the model's inputs as they were assembled.
         keys: entity, segments and other request fields.
         live_id: for a shadow's answer, the prediction that was sent to the caller.
+        trace_id: the caller's W3C trace, where it sent one.
         outcomes: every revision that is known, oldest first.
         stored: "segment" while it waits to be sealed, else "sealed".
     """
@@ -37,6 +38,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, Any]
     keys: dict[str, Any]
     live_id: str | None = None
+    trace_id: str | None = None
     outcomes: list[Outcome] = []
     stored: str = "sealed"
 

@@ -2,7 +2,7 @@
 
 Each record holds one request's rows: the answer of one variant. The table has one row a prediction
 row, with the columns `prediction_id, time, model, version, variant, score, decision, error,
-latency_us, live_id`, the inputs as `x.<name>` and the request's keys as `k.<name>`.
+latency_us, live_id, trace_id`, the inputs as `x.<name>` and the request's keys as `k.<name>`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,6 +21,8 @@ KIND = 1
 """The kind of a record of the prediction log: format 1 of this payload."""
 
 PRODUCTION, CANDIDATE, SHADOW, FALLBACK = "production", "candidate", "shadow", "fallback"
+CHOSEN = "chosen"
+"""The variant of an answer whose version the caller named: no evidence of how a release does."""
 
 
 class Logged(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
@@ -99,6 +101,7 @@ def _fixed_schema() -> "dict[str, Any]":
         "error": pl.String,
         "latency_us": pl.Int64,
         "live_id": pl.String,
+        "trace_id": pl.String,
     }
 
 
@@ -112,7 +115,7 @@ class _Columns:
     def __init__(self, first: Logged) -> None:
         self._model = first.m
         self._ids: list[str] = []
-        self._heads: tuple[list[Any], ...] = ([], [], [], [], [], [])
+        self._heads: tuple[list[Any], ...] = ([], [], [], [], [], [], [])
         self._scores: list[float | None] = []
         self._decisions: list[str | None] = []
         self._live: list[str | None] = []
@@ -122,13 +125,14 @@ class _Columns:
     def add(self, record_id: str, logged: Logged) -> None:
         rows = logged.n
         self._ids += row_ids(record_id, rows)
-        counts, times, versions, variants, errors, latencies = self._heads
+        counts, times, versions, variants, errors, latencies, traces = self._heads
         counts.append(rows)
         times.append(logged.t)
         versions.append(logged.v)
         variants.append(logged.a)
         errors.append(logged.e)
         latencies.append(logged.us)
+        traces.append(logged.c)
         self._scores += logged.y or [None] * rows
         self._decisions += _texts(logged.d) if logged.d else [None] * rows
         self._live += row_ids(logged.p, rows) if logged.p else [None] * rows
@@ -141,7 +145,7 @@ class _Columns:
         import numpy as np
         import polars as pl
 
-        counts, times, versions, variants, errors, latencies = self._heads
+        counts, times, versions, variants, errors, latencies, traces = self._heads
         index = np.repeat(np.arange(len(counts)), counts)
 
         def spread(values: Sequence[Any], dtype: Any) -> "pl.Series":
@@ -158,6 +162,7 @@ class _Columns:
             "error": spread(errors, pl.String),
             "latency_us": spread(latencies, pl.Int64),
             "live_id": pl.Series(self._live, dtype=pl.String),
+            "trace_id": spread(traces, pl.String),
         }
         inputs = {f"x.{name}": _series(values) for name, values in self._inputs}
         keys = {f"k.{name}": _series(values) for name, values in self._keys}

@@ -31,6 +31,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
         threshold: score from which the decision is positive.
         sample: share of the requests that are logged.
         mask: fields whose values are not logged.
+        override: whether a caller may name the version that answers.
         features: version, as text = the feature views it was trained on.
     """
 
@@ -45,6 +46,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     sample: float = 1.0
     mask: list[str] = []
     features: dict[str, FeatureSpec] = {}
+    override: bool = False
 
     @property
     def keys(self) -> list[str]:

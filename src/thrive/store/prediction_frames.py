@@ -1,8 +1,8 @@
 """Predictions and outcomes as frames: the one reader of the sealed log for all who judge.
 
 Sealed files are pruned by their manifests and scanned lazily. Columns: `prediction_id`, `time`,
-`model`, `version`, `variant`, `score`, `decision`, `error`, `latency_us`, `live_id`, one
-`x.<feature>` a feature and one `k.<key>` a key.
+`model`, `version`, `variant`, `score`, `decision`, `error`, `latency_us`, `live_id`, `trace_id`,
+one `x.<feature>` a feature and one `k.<key>` a key.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,7 @@ _FIXED = {
     "error": "String",
     "latency_us": "Int64",
     "live_id": "String",
+    "trace_id": "String",
 }
 
 
