@@ -245,10 +245,9 @@ def _outputs(output: Output) -> dict[str, str]:
         return {"score": "FP64"}
     if output.kind is OutputKind.PROBABILITY:
         return {"score": "FP64", "decision": "BOOL"}
-    kinds = set(map(type, output.classes))
-    decided = {bool: "BOOL", int: "INT64", float: "FP64"}.get(
-        kinds.pop() if len(kinds) == 1 else str, BYTES
-    )
+    names: dict[type, str] = {bool: "BOOL", int: "INT64", float: "FP64"}
+    kinds: set[type] = set(map(type, output.classes))
+    decided = names.get(kinds.pop(), BYTES) if len(kinds) == 1 else BYTES
     return (
         {"decision": decided}
         if output.kind is OutputKind.CLASS

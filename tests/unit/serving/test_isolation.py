@@ -18,6 +18,7 @@ from thrive.serving.bodies import native_answer
 from thrive.serving.counters import WorkerState
 from thrive.serving.isolation import DEADLINE_S, CandidateFailed, Isolated
 from thrive.serving.live import Beside, LiveModel, Production
+from thrive.serving.quick import Asking
 from thrive.serving.records import decode
 from thrive.serving.routes import ServedModel
 from thrive.store.eventlog import SegmentWriter, read_segment, segments
@@ -126,7 +127,13 @@ def live_model(candidate, package, folder, *, share=0.0):
     beside = [Beside(variant=other, process=candidate, assembler=assembler)]
     return LiveModel(
         served=ServedModel(model=MODEL, revision=1, variants=[variant, other], fallback=0.2),
-        production=Production(variant=variant, predictor=predictor, assembler=assembler),
+        production=Production(
+            variant=variant,
+            predictor=predictor,
+            assembler=assembler,
+            asking=Asking(predictor),
+            quick=None,
+        ),
         candidates=beside if share else [],
         shadows=[] if share else beside,
         mask=frozenset(),
@@ -209,7 +216,7 @@ async def test_a_production_that_fails_falls_back_and_says_why(tmp_path, package
         def predict(self, _columns):
             raise RuntimeError("broken")
 
-    broken = msgspec.structs.replace(live.production, predictor=Broken())
+    broken = msgspec.structs.replace(live.production, predictor=Broken(), asking=Asking(Broken()))
     live = msgspec.structs.replace(live, production=broken)
     state = WorkerState(worker=0)
     with SegmentWriter(tmp_path / "log", 0) as writer:

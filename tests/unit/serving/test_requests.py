@@ -1,6 +1,8 @@
 """From a request's rows to a record and its table: drawing, assembling, answering, decoding."""
 
+import json
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -12,8 +14,11 @@ from thrive.serving.answers import NotANumber, read_answer, read_fallback
 from thrive.serving.asgi import HttpError
 from thrive.serving.assemble import RowAssembler
 from thrive.serving.assignment import drawn, position
-from thrive.serving.bodies import mlflow_rows, native_rows
+from thrive.serving.bodies import decode_rows, mlflow_rows, native_rows
+from thrive.serving.inference_v2 import read_request
 from thrive.serving.records import Logged, decode, encode
+from thrive.serving.routes import ServedModel
+from thrive.serving.tensors import to_bytes
 from thrive.store.eventlog.reader import Record
 
 SIGNATURE = Signature(
@@ -171,3 +176,80 @@ def test_decoding_keeps_up_with_a_busy_server():
     took = time.process_time() - began
     assert frame.height == 20_000
     assert took < 2.0, f"{20_000 / took:,.0f} single-row records/s"
+
+
+def numbers_live():
+    """A live model of two numbers, for forms that need nothing else of it."""
+    fields = (
+        Field(name="wind", kind=FieldKind.NUMBER, nullable=True),
+        Field(name="hour", kind=FieldKind.INTEGER),
+    )
+    output = Output(kind=OutputKind.PROBABILITY, classes=(False, True), positive=True)
+    signature = Signature(inputs=fields, output=output)
+    served = ServedModel(model="delay", revision=1, variants=[], entity=["flight_id"])
+    return SimpleNamespace(signature=signature, served=served, production=None, candidates=[])
+
+
+def tensor(name, shape, datatype, **more):
+    return {"name": name, "shape": shape, "datatype": datatype, **more}
+
+
+def test_tensors_by_name_or_as_one_matrix_in_json_or_bytes_are_the_same_rows():
+    live = numbers_live()
+    wanted = [{"wind": 1.5, "hour": 3}, {"wind": None, "hour": 4}]
+    winds = tensor("wind", [2, 1], "FP64", data=[[1.5], [None]])
+    hours = tensor("hour", [2], "INT64", data=[3, 4])
+    body = json.dumps({"inputs": [winds, hours]}).encode()
+    assert read_request(body, {}, live)[1] == wanted
+    matrix = tensor("input-0", [2, 2], "FP64", data=[1.5, 3, None, 4])
+    assert read_request(json.dumps({"inputs": [matrix]}).encode(), {}, live)[1] == wanted
+    raw = np.array([1.5, np.nan]).tobytes(), np.array([3, 4], dtype="<i8").tobytes()
+    head = json.dumps(
+        {
+            "inputs": [
+                tensor("wind", [2], "FP64", parameters={"binary_data_size": 16}),
+                tensor("hour", [2], "INT64", parameters={"binary_data_size": 16}),
+            ]
+        }
+    ).encode()
+    headers = {b"inference-header-content-length": b"%d" % len(head)}
+    assert read_request(head + raw[0] + raw[1], headers, live)[1] == wanted
+    texts = tensor("flight_id", [2], "BYTES", parameters={"binary_data_size": 12})
+    head = json.dumps({"inputs": [texts]}).encode()
+    headers = {b"inference-header-content-length": b"%d" % len(head)}
+    packed = to_bytes("BYTES", ["f1", "\u00e9"])
+    assert read_request(head + packed, headers, live)[1] == [
+        {"flight_id": "f1"},
+        {"flight_id": "\u00e9"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (tensor("wind", [2], "FP64", data=[1.0]), "has 1 values"),
+        (tensor("wind", [-1], "FP64", data=[1.0]), "shape"),
+        (tensor("wind", [1], "FP64", parameters={"binary_data_size": 99}), "99 bytes"),
+        (tensor("wind", [1], "FP64", parameters={"binary_data_size": 3}), "3 bytes of FP64"),
+        (tensor("wind", [1], "FP7", parameters={"binary_data_size": 8}), "FP7"),
+        (tensor("hour", [1], "BYTES", parameters={"binary_data_size": 8}), "ends within a text"),
+        (tensor("other", [1, 3], "FP64", data=[1, 2, 3]), "expected"),
+    ],
+)
+def test_tensors_that_are_none_are_refused_in_words(wrong, words):
+    head = json.dumps({"inputs": [wrong]}).encode()
+    headers = {b"inference-header-content-length": b"%d" % len(head)}
+    with pytest.raises(HttpError, match=words) as caught:
+        read_request(head + b"\xff" * 8, headers, numbers_live())
+    assert caught.value.status == 422
+
+
+def test_a_csv_body_is_rows():
+    body = b"origin,wind,wet\nEWR,1.5,true\nLGA,,False\n"
+    found = mlflow_rows(decode_rows(body, {b"content-type": b"text/csv; charset=utf-8"}))
+    assert found == [
+        {"origin": "EWR", "wind": 1.5, "wet": True},
+        {"origin": "LGA", "wind": None, "wet": False},
+    ]
+    with pytest.raises(HttpError, match="no CSV"):
+        decode_rows(b"a,b\n1\n", {b"content-type": b"text/csv"})
