@@ -742,7 +742,11 @@ CREATE TABLE windows (
 	CONSTRAINT pk_windows PRIMARY KEY (project_id, model, version, start, revision)
 );
 
-CREATE INDEX ix_alerts_project_id_state_opened_at ON alerts (project_id, state, opened_at);
+CREATE INDEX ix_alerts_project_id_model_alert_id ON alerts (project_id, model, alert_id);
+
+CREATE INDEX ix_alerts_project_id_model_state ON alerts (project_id, model, state, alert_id);
+
+CREATE INDEX ix_alerts_project_id_state_alert_id ON alerts (project_id, state, alert_id);
 
 CREATE INDEX ix_approvals_project_id_model_version ON approvals (project_id, model, version);
 

@@ -57,7 +57,9 @@ alerts = Table(
     number("closed_at", null=True),
     text("closing"),
     flag("replay"),
-    Index("ix_alerts_project_id_state_opened_at", "project_id", "state", "opened_at"),
+    Index("ix_alerts_project_id_state_alert_id", "project_id", "state", "alert_id"),
+    Index("ix_alerts_project_id_model_alert_id", "project_id", "model", "alert_id"),
+    Index("ix_alerts_project_id_model_state", "project_id", "model", "state", "alert_id"),
 )
 
 decisions = Table(
