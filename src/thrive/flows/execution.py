@@ -62,6 +62,7 @@ class Execution:
         policy: when results of earlier steps are used again.
         recorded: what the run repeats: it reads the same data, and registers nothing.
         form: what is executed; scripts and notebooks get a fresh interpreter.
+        until: the step after which it ends.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Execution:
         policy: CachePolicy,
         recorded: Recorded | None = None,
         form: Form = Form.PIPELINE,
+        until: tuple[str, int] | None = None,
     ) -> None:
         self._ctx = ctx
         self._form = form
@@ -89,6 +91,7 @@ class Execution:
         }
         self._show = show or _silent
         self._steps = Steps(ctx, engine, recorder, codes, policy, self.facts, self._say)
+        self._steps.until = until
         self._steps.read_dataset = self._read
         self._steps.read_columns = self._narrow
         self._expected = self._steps_last_time()
@@ -139,12 +142,12 @@ class Execution:
             {**self.facts, "role": role},
             fresh=self._form is not Form.PIPELINE,
         )
-        while self._exit is None:
+        while self._exit is None and not self._steps.reached:
             for event in self._engine.events(FLUSH_SECONDS):
                 self._take(event)
             self._steps.advance()
             self._recorder.flush_if_due()
-        return self._outcome(self._exit)
+        return None if self._exit is None else self._outcome(self._exit)
 
     def _take(self, event: Message | Output | Exit) -> None:
         if isinstance(event, Message):

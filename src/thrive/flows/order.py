@@ -80,6 +80,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         environment: variables of all its processes; None takes one away.
         recorded: the run that this one repeats, to compare.
         python: the interpreter of its processes; this one if empty.
+        until: the step after which it ends, with which call of that name it is (from 0).
     """
 
     target: str
@@ -94,6 +95,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str | None] = {}
     recorded: "Recorded | None" = None
     python: str = ""
+    until: tuple[str, int] | None = None
 
 
 class Launched(NamedTuple):

@@ -38,7 +38,7 @@ class Reuse:
                 found += runs.find_results(tx, project, key, run_id=self._policy.resume)
             if self._policy.use and shared:
                 found += runs.find_results(tx, project, key)
-        return next((step for step in found if self._is_there(step) and self._holds(step)), None)
+        return next((step for step in found if self.is_there(step) and self._holds(step)), None)
 
     def is_doubted(self, key: str) -> bool:
         """Tell whether this known result is executed again to verify it."""
@@ -53,7 +53,7 @@ class Reuse:
         with self._ctx.observe(f"run:{step.run_id}") as tx:
             runs.save_step(tx, self._ctx.project_id, doubted)
 
-    def _is_there(self, step: StepRecord) -> bool:
+    def is_there(self, step: StepRecord) -> bool:
         """Tell whether a result can still be read here: one that is gone is unknown."""
         result = step.result or {}
         if result.get("data"):

@@ -45,7 +45,7 @@ def run(
         thrive run train.py --verify-cache 5%
         thrive run explore.ipynb --rate 0.05
     """
-    values, options = _settings(config, set_ or [])
+    values, options = settings_of(config, set_ or [])
     order = Order(
         target=target,
         params=params or [],
@@ -61,7 +61,9 @@ def run(
         return execute_and_tell(ctx, order, show_on_terminal, launched)
 
 
-def _settings(config: Path | None, assignments: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def settings_of(
+    config: Path | None, assignments: list[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return parameters and options of steps that were set beside the command line's own."""
     if config is None and not assignments:
         return {}, {}

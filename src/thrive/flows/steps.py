@@ -17,14 +17,13 @@ import msgspec
 from thrive.domain.run import RunState, StepCode, StepRecord
 from thrive.engines.failures import Failure
 from thrive.engines.local import Exit, LocalEngine, Message, describe_exit
+from thrive.flows.calls import Calls, Group, StepCall
 from thrive.flows.order import CachePolicy
 from thrive.flows.reuse import Reuse
 from thrive.operations import Context
 from thrive.tracking.recorder import RunRecorder
 from thrive.training.artifacts import ROW_BYTES
-from thrive.training.keys import key_of
-from thrive.training.options import Isolation, StepOptions
-from thrive.training.seeds import step_seed
+from thrive.training.options import Isolation
 
 FIRST_PAUSE_SECONDS = 0.5
 """Pause before a step is tried again; it doubles each time."""
@@ -32,50 +31,6 @@ MISTAKES = frozenset(
     {"AssertionError", "AttributeError", "ImportError", "NameError", "SyntaxError", "TypeError"}
 )
 """Errors that trying again does not mend; only a step that names them has them tried again."""
-
-
-class Group(msgspec.Struct):
-    """A fan-out: its calls, and what is still open."""
-
-    name: str
-    size: int
-    began: float
-    open: int
-    results: list[Any]
-    reused: int = 0
-    failed: bool = False
-
-
-class StepCall(msgspec.Struct):
-    """One execution of a step, from the question to the answer."""
-
-    asked: Message
-    name: str
-    step: str
-    options: StepOptions
-    args: list[Any]
-    kwargs: dict[str, Any]
-    seed: int
-    key: str
-    code: str
-    inputs: dict[str, Any] | None
-    note: str = ""
-    index: int | None = None
-    group: Group | None = None
-    record: StepRecord | None = None
-    expected: StepRecord | None = None
-    attempts: int = 0
-    due: float = 0.0
-    reads: dict[str, dict[str, Any]] = {}
-    columns: list[dict[str, Any]] = []
-    points: list[dict[str, Any]] = []
-    result: dict[str, Any] | None = None
-    failed: dict[str, Any] | None = None
-
-    @property
-    def label(self) -> str:
-        """The step as people name it."""
-        return self.name if self.index is None else f"{self.name}[{self.index}]"
 
 
 class Steps:
@@ -109,13 +64,16 @@ class Steps:
         self._say = say
         self._reuse = Reuse(ctx, policy)
         self._kept_codes: set[str] = set()
-        self._counts: dict[str, int] = {}
+        self._calls = Calls(codes, recorder.run.seed)
         self._queue: deque[StepCall] = deque()
         self._running: dict[str, StepCall] = {}
         self._inline: dict[int, StepCall] = {}
         self._inline_ended = 0
         self._processors = float(_processors())
         self.done = 0
+        self.until: tuple[str, int] | None = None
+        """The step, and which call of that name, after which nothing more is wanted."""
+        self.reached = False
         self.doubts: list[str] = []
         self.read_dataset: Callable[[str, int | None], str] = _unread
         self.read_columns: Callable[[dict[str, Any]], None] = _unread
@@ -123,34 +81,21 @@ class Steps:
     def on_step(self, message: Message) -> None:
         """Take in one step."""
         body = message.body
-        self._admit(self._called(message, body["args"], body["kwargs"], body["inputs"]))
+        self._admit(self._calls.one(message, body["args"], body["kwargs"], body["inputs"]))
         self.advance()
 
     def on_map(self, message: Message) -> None:
         """Take in a fan-out."""
-        body = message.body
-        rows = body["rows"]
-        began = time.monotonic()
-        group = Group(body["name"], len(rows), began, len(rows), [None] * len(rows))
-        calls: list[StepCall] = []
-        for index, row in enumerate(rows):
-            inputs = {
-                **body["inputs"],
-                "arguments": {**body["inputs"]["arguments"], **row["arguments"]},
-                "classes": {**body["inputs"]["classes"], **row["classes"]},
-            }
-            call = self._called(message, row["args"], body["kwargs"], inputs, index)
-            call.group = group
-            calls.append(call)
+        calls = self._calls.several(message)
         for call in calls:
             self._admit(call)
-        if not rows:
+        if not calls:
             self._engine.reply(message, {"results": [], "failure": None, "exception": b""})
         self.advance()
 
     def on_inline(self, message: Message) -> dict[str, Any]:
         """Answer where the result of a step is, or that it is to be executed in its process."""
-        call = self._called(message, [], {}, message.body["inputs"], message.body["index"])
+        call = self._calls.one(message, [], {}, message.body["inputs"], message.body["index"])
         known = self._known(call)
         if known is not None:
             self._use_again(call, known)
@@ -161,16 +106,12 @@ class Steps:
 
     def on_inline_map(self, message: Message) -> list[dict[str, Any]]:
         """Answer for each call of a fan-out in its process as `on_inline` does for one."""
-        rows = message.body["rows"]
-        group = Group(message.body["name"], len(rows), time.monotonic(), len(rows), [])
         answers: list[dict[str, Any]] = []
-        for index, inputs in enumerate(rows):
-            call = self._called(message, [], {}, inputs, index)
-            call.group = group
+        for call in self._calls.several_inline(message):
             known = self._known(call)
             if known is not None:
                 self._use_again(call, known)
-                self._close_one(group)
+                self._close_one(call.group)
                 answers.append({"position": 0, "seed": call.seed, "result": known.result})
                 continue
             self._keep_code(call)
@@ -180,7 +121,8 @@ class Steps:
             answers.append({"position": call.record.position, "seed": call.seed, "result": None})
         return answers
 
-    def _close_one(self, group: Group) -> None:
+    def _close_one(self, group: Group | None) -> None:
+        assert group is not None
         group.open -= 1
         if group.open == 0:
             self._tell_group(group)
@@ -254,43 +196,6 @@ class Steps:
     def _has_room(self, call: StepCall) -> bool:
         busy = sum(each.options.cpu for each in self._running.values())
         return not self._running or busy + call.options.cpu <= self._processors
-
-    def _called(
-        self,
-        message: Message,
-        args: list[Any],
-        kwargs: dict[str, Any],
-        inputs: dict[str, Any] | None,
-        index: int | None = None,
-    ) -> StepCall:
-        body = message.body
-        name = body["name"]
-        options = msgspec.convert(body["options"], StepOptions)
-        count = self._counts.get(name, 0)
-        self._counts[name] = count + 1
-        seed = step_seed(self._recorder.run.seed, name, count)
-        code = self._codes.get(body["key"])
-        problem = code["problem"] if code else "it was declared after the run began"
-        if inputs is None:
-            problem = problem or "its arguments have no content to name"
-        keyed = inputs is not None and not problem
-        return StepCall(
-            asked=message,
-            name=name,
-            step=body["key"],
-            options=options,
-            args=args,
-            kwargs=kwargs,
-            seed=seed,
-            key=key_of(code["digest"], inputs or {}, seed=seed) if code and keyed else "",
-            code=code["digest"] if code else "",
-            inputs=inputs,
-            note=problem or ("" if options.cache else "cache=False"),
-            index=index,
-            reads={},
-            columns=[],
-            points=[],
-        )
 
     def _known(self, call: StepCall) -> StepRecord | None:
         return self._reuse.find(call.key, shared=not call.note) if call.key else None
@@ -400,6 +305,8 @@ class Steps:
             **known,
         )
         self.done += 1
+        if state is RunState.DONE and self.until is not None and call.name == self.until[0]:
+            self.reached |= call.is_last_with(self.until[1])
         return ended
 
     def _try_again(self, call: StepCall, failure: Failure) -> bool:

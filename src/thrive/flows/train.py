@@ -97,9 +97,9 @@ def start(
     try:
         contract = _accepted(load(folder))
         recover_dead_runs(ctx)
-        facts = _facts(ctx, contract)
+        facts = facts_of(ctx, contract)
         code = order.code or record_code(folder, order.target, ctx.home.blobs)
-        early, ready = _await_ready(engine, show)
+        early, ready = await_ready(engine, show)
         recorder = start_run(ctx, _beginning(ready, code, order))
     except BaseException:
         engine.close()
@@ -111,7 +111,17 @@ def start(
         engine=engine,
         recorder=recorder,
         execution=Execution(
-            ctx, engine, recorder, contract, facts, show, codes, policy, order.recorded, form
+            ctx,
+            engine,
+            recorder,
+            contract,
+            facts,
+            show,
+            codes,
+            policy,
+            order.recorded,
+            form,
+            order.until,
         ),
         code=code,
         contract=contract,
@@ -128,7 +138,7 @@ def _accepted(contract: ParsedContract) -> ParsedContract:
     return contract
 
 
-def _facts(ctx: Context, contract: ParsedContract) -> dict[str, Any]:
+def facts_of(ctx: Context, contract: ParsedContract) -> dict[str, Any]:
     """Return what every child of the run is told."""
     return {
         "blobs": str(ctx.home.blobs.local.root.resolve()),
@@ -146,7 +156,7 @@ def _facts(ctx: Context, contract: ParsedContract) -> dict[str, Any]:
     }
 
 
-def _await_ready(engine: LocalEngine, show: Show | None) -> tuple[bytes, dict[str, Any]]:
+def await_ready(engine: LocalEngine, show: Show | None) -> tuple[bytes, dict[str, Any]]:
     """Wait for the import of the user's file; return its output and what it said of itself."""
     output = b""
     waiting = engine.ready()

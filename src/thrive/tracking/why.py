@@ -6,7 +6,7 @@ import msgspec
 
 from thrive.domain.actor import ANYONE
 from thrive.domain.errors import NotFound
-from thrive.domain.run import Run, RunState, StepRecord
+from thrive.domain.run import Run, RunState, StepCode, StepRecord
 from thrive.operations import Context, operation
 from thrive.store import runs
 from thrive.store.database import Tx
@@ -71,13 +71,13 @@ class _Last:
         self._counts: dict[str, int] = {}
         earlier = runs.find(tx, project_id, limit=20, after=run.run_id, experiment=run.experiment)
         self._runs = [
-            _by_place(runs.find_steps(tx, project_id, each.run_id))
+            by_place(runs.find_steps(tx, project_id, each.run_id))
             for each in earlier
             if each.pipeline == run.pipeline
         ]
         self._places = {
             step.position: place
-            for place, step in _by_place(runs.find_steps(tx, project_id, run.run_id)).items()
+            for place, step in by_place(runs.find_steps(tx, project_id, run.run_id)).items()
         }
 
     def of(self, step: StepRecord) -> StepRecord | None:
@@ -85,7 +85,7 @@ class _Last:
         return next((steps[place] for steps in self._runs if place in steps), None)
 
 
-def _by_place(steps: list[StepRecord]) -> dict[tuple[str, int], StepRecord]:
+def by_place(steps: list[StepRecord]) -> dict[tuple[str, int], StepRecord]:
     """Return steps by name and by which call of that name they are."""
     counts: dict[str, int] = {}
     placed: dict[tuple[str, int], StepRecord] = {}
@@ -101,7 +101,22 @@ def _reasons(tx: Tx, ctx: Context, step: StepRecord, last: _Last) -> list[Reason
     before = last.of(step)
     if before is None:
         return [_reason(step, "first time", "no earlier run came to it")]
-    changes = _code(tx, ctx, before, step) + _inputs(before, step)
+    return changes_between(tx, ctx, before, step)
+
+
+def changes_between(
+    tx: Tx, ctx: Context, before: StepRecord, step: StepRecord, code: dict[str, Any] | None = None
+) -> list[Reason]:
+    """Return why a step is executed although it was executed before.
+
+    Args:
+        tx: an open transaction.
+        ctx: the context of the call.
+        before: the step as it was.
+        step: the step as it is.
+        code: what its code stands on, where that is not stored yet.
+    """
+    changes = _code(tx, ctx, before, step, code) + _inputs(before, step)
     if before.seed != step.seed:
         changes.append(_reason(step, "seed", "seed", before.seed, step.seed))
     return changes or [_unchanged(before, step)]
@@ -116,10 +131,14 @@ def _unchanged(before: StepRecord, step: StepRecord) -> Reason:
     return _reason(step, "asked", "nothing changed: its result is gone, or was not to be used")
 
 
-def _code(tx: Tx, ctx: Context, before: StepRecord, step: StepRecord) -> list[Reason]:
+def _code(
+    tx: Tx, ctx: Context, before: StepRecord, step: StepRecord, code: dict[str, Any] | None
+) -> list[Reason]:
     if before.code == step.code:
         return []
     codes = [runs.get_step_code(tx, ctx.project_id, each.code) for each in (before, step)]
+    if code is not None:
+        codes[1] = msgspec.convert(code, StepCode)
     old, new = ({}, {}) if None in codes else ((code.parts if code else {}) for code in codes)
     was, now = ({}, {}) if None in codes else ((code.libraries if code else {}) for code in codes)
     found = _differences(step, "code", old, new) + _differences(step, "library", was, now)
