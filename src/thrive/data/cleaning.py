@@ -60,7 +60,7 @@ def rm(ctx: Context, name: str, *, reason: str) -> RemovedVersion:
     Raises:
         NotFound: there is no such version.
         UsageError: no version or no reason is given.
-        Refused: a model was trained on it, or `thrive.lock` pins it.
+        Refused: a model was trained on it, a tag names it, or `thrive.lock` pins it.
 
     Examples:
         thrive data rm flights@2 --reason "added by mistake"
@@ -88,10 +88,16 @@ def _refuse_needed(ctx: Context, version: DatasetVersion) -> None:
     label = f"{version.dataset}@{version.version}"
     with ctx.read() as tx:
         use = counted(tx, ctx, version)
+        tags = datasets.find_tags(tx, ctx.project_id, version.dataset)
     if use.models:
         raise Refused(
             f"{label} is what {', '.join(use.models[:3])} learned from.",
             f"thrive data lineage {label}",
+        )
+    naming = next((each.tag for each in tags if each.version == version.version), "")
+    if naming:
+        raise Refused(
+            f"{label} is tagged {naming!r}.", f"thrive data tag {label} {naming} --remove"
         )
     pins = read_lock(ctx.folder) if ctx.folder else {}
     if pins.get(version.dataset) == version.digest:

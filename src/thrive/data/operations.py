@@ -61,6 +61,7 @@ class VersionLine(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     created_at: int
     made_by: str
+    tags: list[str] = []
 
 
 class ColumnView(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +152,7 @@ def log(ctx: Context, name: str) -> list[VersionLine]:
     with ctx.read() as tx:
         datasets.get(tx, ctx.project_id, name)
         versions = datasets.versions(tx, ctx.project_id, name)
+        tags = datasets.find_tags(tx, ctx.project_id, name)
     return [
         VersionLine(
             version=each.version,
@@ -162,6 +164,7 @@ def log(ctx: Context, name: str) -> list[VersionLine]:
             actor=each.actor,
             created_at=each.created_at,
             made_by=each.made_by or "",
+            tags=[tag.tag for tag in tags if tag.version == each.version],
         )
         for each in versions
     ]

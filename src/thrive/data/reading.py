@@ -13,6 +13,7 @@ from thrive.data.tables import scan_files
 from thrive.domain.actor import local_actor
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotFound, Refused, UsageError
+from thrive.domain.identifiers import checked_name
 from thrive.engines import channel
 from thrive.operations import Context
 from thrive.store import datasets, erasures
@@ -29,16 +30,22 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def split_name(text: str) -> tuple[str, int | None]:
-    """Return the dataset and the version of `flights@3`; None for the version of `flights`.
+def split_name(text: str) -> tuple[str, int | str | None]:
+    """Return the dataset and the version of `flights@3`, or the tag of `flights@spring`.
+
+    The version of `flights` is None.
 
     Raises:
-        UsageError: what follows the `@` is no number.
+        UsageError: what follows the `@` is neither a number nor a tag.
     """
-    name, at, number = text.partition("@")
-    if at and not number.isdecimal():
-        raise UsageError(f"{text!r} names no version.", f"write {name}@1")
-    return name, int(number) if at else None
+    name, at, named = text.partition("@")
+    if not at:
+        return name, None
+    if named.isdecimal():
+        return name, int(named)
+    if not named:
+        raise UsageError(f"{text!r} names no version.", f"write {name}@1 or {name}@TAG")
+    return name, checked_name(named, "tag")
 
 
 def find_version(ctx: Context, name: str, version: int | None = None) -> DatasetVersion:
@@ -46,15 +53,18 @@ def find_version(ctx: Context, name: str, version: int | None = None) -> Dataset
 
     Args:
         ctx: the project.
-        name: the dataset, also as `name@version`.
+        name: the dataset, also as `name@version` or `name@tag`.
         version: the version's number.
 
     Raises:
-        NotFound: there is no such version, or the pinned one is not in this home or was erased.
+        NotFound: there is no such version or tag, or the pinned one is not in this home, or it
+            was erased.
     """
     name, inside = split_name(name)
-    number = version if version is not None else inside
+    asked = version if version is not None else inside
     with ctx.read() as tx:
+        is_tag = isinstance(asked, str)
+        number = datasets.tagged(tx, ctx.project_id, name, asked) if is_tag else asked
         pinned = read_lock(ctx.folder).get(name) if number is None and ctx.folder else None
         if pinned is None:
             return datasets.get_version(tx, ctx.project_id, name, number)
@@ -157,6 +167,8 @@ def _found(name: str, version: int | None) -> tuple[DatasetVersion, BlobStore]:
     run = channel.current()
     if run is not None:
         asked, number = split_name(name)
+        if isinstance(number, str):
+            asked, number = name, None
         reply = run.request("dataset", name=asked, version=version or number)
         return msgspec.convert(reply, DatasetVersion), open_blobs(run.facts["blobs"])
     with project_here("data load") as ctx:

@@ -70,6 +70,16 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
+class DatasetTag(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that people gave a version of a dataset: `flights@TAG` means that version."""
+
+    dataset: str
+    tag: str
+    version: int
+    actor: str
+    at: int
+
+
 class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     """An immutable version of a dataset, named by the hash of its content.
 

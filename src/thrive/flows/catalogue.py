@@ -20,6 +20,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.data.operations",
     "thrive.data.refreshing",
     "thrive.data.storing",
+    "thrive.data.tagging",
     "thrive.features.operations",
     "thrive.feedback.operations",
     "thrive.flows.act",

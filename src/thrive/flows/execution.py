@@ -192,7 +192,7 @@ class Execution:
         from thrive.store.snapshots.bring import fetch_all
 
         if self._recorded is not None and number is None:
-            number = self._recorded.data.get(name)
+            number = self._recorded.data.get(name.partition("@")[0])
         version = data.resolve(self._ctx, name, number)
         refuse_use(self._ctx, version, self._contract)
         fetch_all(self._ctx.home.blobs, version.listed_in)

@@ -4,12 +4,12 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from thrive.domain.dataset import Dataset, DatasetVersion
+from thrive.domain.dataset import Dataset, DatasetTag, DatasetVersion
 from thrive.domain.errors import NotFound
 from thrive.store import erasures, references
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, one, replace, upsert
-from thrive.store.tables import dataset_versions, datasets
+from thrive.store.tables import dataset_tags, dataset_versions, datasets
 
 KIND = "dataset_version"
 """As what a version refers to blobs."""
@@ -103,6 +103,42 @@ def find_by_digest(tx: Tx, project_id: str, digest: str) -> list[DatasetVersion]
     present = erasures.present_digest(tx, project_id, digest)
     query = mine(dataset_versions, project_id).where(dataset_versions.c.digest == present)
     return many(tx, DatasetVersion, query)
+
+
+def save_tag(tx: Tx, project_id: str, tag: DatasetTag) -> None:
+    """Write which version a tag names, in place of the one it named."""
+    upsert(tx, project_id, dataset_tags, tag)
+
+
+def remove_tag(tx: Tx, project_id: str, dataset: str, tag: str) -> None:
+    """Remove a tag; one that is not there is already removed."""
+    table = dataset_tags.c
+    tx.execute(
+        sa.delete(dataset_tags).where(
+            table.project_id == project_id, table.dataset == dataset, table.tag == tag
+        )
+    )
+
+
+def find_tags(tx: Tx, project_id: str, dataset: str) -> list[DatasetTag]:
+    """Return the tags of a dataset, by name."""
+    query = mine(dataset_tags, project_id).where(dataset_tags.c.dataset == dataset)
+    return many(tx, DatasetTag, query.order_by(dataset_tags.c.tag))
+
+
+def tagged(tx: Tx, project_id: str, dataset: str, tag: str) -> int:
+    """Return the number of the version that a tag names.
+
+    Raises:
+        NotFound: there is no such tag.
+    """
+    found = {each.tag: each.version for each in find_tags(tx, project_id, dataset)}
+    if tag not in found:
+        known = ", ".join(found) or "none"
+        raise NotFound(
+            f"{dataset} has no tag {tag!r} (there is {known}).", f"thrive data log {dataset}"
+        )
+    return found[tag]
 
 
 def next_version(tx: Tx, project_id: str, name: str) -> int:

@@ -147,6 +147,16 @@ CREATE TABLE data_reads (
 	CONSTRAINT pk_data_reads PRIMARY KEY (project_id, read_id)
 );
 
+CREATE TABLE dataset_tags (
+	project_id VARCHAR(32) NOT NULL, 
+	dataset VARCHAR(64) NOT NULL, 
+	tag VARCHAR(64) NOT NULL, 
+	version BIGINT NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	at BIGINT NOT NULL, 
+	CONSTRAINT pk_dataset_tags PRIMARY KEY (project_id, dataset, tag)
+);
+
 CREATE TABLE "dataset_versions" (
 	project_id VARCHAR(32) NOT NULL, 
 	dataset VARCHAR(64) NOT NULL, 

@@ -8,6 +8,7 @@ and a test holds the two together. Repositories (`thrive.store.runs`, ...) are t
 from thrive.store.tables.columns import metadata
 from thrive.store.tables.data import (
     column_labels,
+    dataset_tags,
     dataset_versions,
     datasets,
     source_states,
@@ -71,6 +72,7 @@ __all__ = [
     "contracts",
     "data_grants",
     "data_reads",
+    "dataset_tags",
     "dataset_versions",
     "datasets",
     "decisions",

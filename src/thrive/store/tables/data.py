@@ -49,6 +49,17 @@ dataset_versions = Table(
     Index("ix_dataset_versions_project_id_digest", "project_id", "digest"),
 )
 
+dataset_tags = Table(
+    "dataset_tags",
+    metadata,
+    project(),
+    key("dataset", 64),
+    key("tag", 64),
+    number("version"),
+    name("actor"),
+    number("at"),
+)
+
 column_labels = Table(
     "column_labels",
     metadata,
