@@ -1,11 +1,12 @@
 """Writing a snapshot into a folder: exactly it, touching only what differs, losing nothing."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from thrive.domain.errors import Conflict, Damaged
-from thrive.store.snapshots.checkout import Target, check_out
+from thrive.store.snapshots.checkout import UNFINISHED, Target, check_out
 from thrive.store.snapshots.states import StateCache
 
 
@@ -80,3 +81,14 @@ def test_damage_is_found_before_a_file_gets_its_name(snapshots, blobs, tmp_path)
     with pytest.raises(Damaged, match=pack[:12]):
         check_out(first, blobs, Target(tmp_path / "out"), silent)
     assert contents(tmp_path / "out") == {}
+
+
+def test_only_what_a_killed_checkout_left_long_ago_is_tidied_up(snapshots, blobs, tmp_path):
+    target = tmp_path / "out"
+    abandoned, living = target / f"{UNFINISHED}1", target / f"{UNFINISHED}2"
+    for place in (abandoned, living):
+        place.mkdir(parents=True)
+        (place / ".half").write_bytes(b"hal")
+    os.utime(abandoned, (0, 0))
+    check_out(snapshots[0], blobs, Target(target), lambda *_: None)
+    assert [each.name for each in target.iterdir() if each.name.startswith(".")] == [living.name]

@@ -7,6 +7,7 @@ stored version holds it.
 
 import os
 import re
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,10 @@ from thrive.store.snapshots.snapshot import PIECES, Snapshot
 from thrive.store.snapshots.states import StateCache
 from thrive.store.snapshots.walk import State, state_of, walk
 
+UNFINISHED = ".thrive-checkout-"
+"""How the folder is called that files are written in first, inside the one that is checked out."""
+ABANDONED_S = 24 * 3600
+"""Seconds after which nobody writes in such a folder any more."""
 FETCHED = 64
 """Files that are brought from a distant store at a time, before they are written."""
 
@@ -168,20 +173,12 @@ def _write(
     in_packs = set(packed)
     large = [number for number in numbers if number not in in_packs]
     done = 0
-    folders = _Folders(folder)
-    reader = PackReader(blobs)
-    try:
-        for number in packed:
-            place = places[number]
-            assert place is not None, "it is in a pack"
-            data = reader.read(snapshot.digests[number], snapshot.sizes[number], *place)
-            folders.write(snapshot.paths[number], data)
-            done += 1
-            if done % 256 == 0:
-                report(done, len(numbers), snapshot.paths[number])
-    finally:
-        reader.close()
-        folders.close()
+
+    def tell(done: int, path: str) -> None:
+        report(done, len(numbers), path)
+
+    if packed:
+        done = _write_packed(snapshot, packed, blobs, folder, tell)
     for first in range(0, len(large), FETCHED):
         group = large[first : first + FETCHED]
         blobs.fetch(*{(p[0] if (p := places[n]) else snapshot.digests[n]).hex() for n in group})
@@ -191,42 +188,88 @@ def _write(
             report(done, len(numbers), snapshot.paths[number])
 
 
+def _write_packed(
+    snapshot: Snapshot,
+    numbers: list[int],
+    blobs: BlobReader,
+    folder: Path,
+    tell: Callable[[int, str], None],
+) -> int:
+    """Write files that lie in packs; return how many. `tell` gets how many so far, and a name."""
+    folders = _Folders(folder)
+    reader = PackReader(blobs)
+    try:
+        for done, number in enumerate(numbers, 1):
+            place = snapshot.places[number]
+            assert place is not None, "it is in a pack"
+            data = reader.read(snapshot.digests[number], snapshot.sizes[number], *place)
+            folders.write(snapshot.paths[number], data)
+            if done % 256 == 0:
+                tell(done, snapshot.paths[number])
+    finally:
+        reader.close()
+        folders.close()
+    return len(numbers)
+
+
 class _Folders:
-    """Writes small files by the handles of their folders: half the time of whole paths."""
+    """Writes small files by the handles of their folders: half the time of whole paths.
+
+    Each is written in a hidden folder and renamed into its own. ext4 takes the inode of a new file
+    from near its folder and passes over those that were freed in the last seconds one by one: a
+    folder that was just emptied would make every file in it slow.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._name = ""
         self._handle = -1
-        self._suffix = f".{new_id()}"
+        self._partial = f".{new_id()}"
+        _remove_abandoned(root)
+        self._place = root / f"{UNFINISHED}{new_id()}"
+        self._place.mkdir(mode=0o700)
+        self._unfinished = os.open(self._place, os.O_RDONLY | os.O_DIRECTORY)
 
     def write(self, path: str, data: bytes) -> None:
         parent, _, name = path.rpartition("/")
         if self._handle < 0 or parent != self._name:
             self._enter(parent)
-        partial = f".{name[:180]}{self._suffix}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        handle = os.open(partial, flags, 0o666, dir_fd=self._handle)
+        handle = os.open(self._partial, flags, 0o666, dir_fd=self._unfinished)
         try:
             write_all(handle, data)
         except BaseException:
-            os.unlink(partial, dir_fd=self._handle)
+            os.unlink(self._partial, dir_fd=self._unfinished)
             raise
         finally:
             os.close(handle)
-        os.rename(partial, name, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+        os.rename(self._partial, name, src_dir_fd=self._unfinished, dst_dir_fd=self._handle)
 
     def _enter(self, parent: str) -> None:
-        self.close()
+        self._leave()
         folder = self._root / parent
         folder.mkdir(parents=True, exist_ok=True)
         self._handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         self._name = parent
 
-    def close(self) -> None:
+    def _leave(self) -> None:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+    def close(self) -> None:
+        """Remove the hidden folder."""
+        self._leave()
+        os.close(self._unfinished)
+        self._place.rmdir()
+
+
+def _remove_abandoned(root: Path) -> None:
+    """Remove the hidden folders of checkouts that were killed long ago."""
+    limit = time.time() - ABANDONED_S
+    for entry in os.scandir(root):
+        if entry.name.startswith(UNFINISHED) and entry.stat().st_mtime < limit:
+            shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def _write_large(snapshot: Snapshot, number: int, blobs: BlobReader, folder: Path) -> None:
