@@ -1,14 +1,15 @@
 """The model server against `mlflow models serve`, BentoML, MLServer and LitServe.
 
 usage: python benchmarks/serving.py [--peers mlflow,litserve,bentoml,mlserver] [--models lr,hgb]
-                                    [--seconds 4] [--skip-ours]
+                                    [--seconds 4] [--keep FILE]
 
 A logistic regression and a histogram gradient boosting classifier of 20 numbers, one worker each,
 loaded by wrk on the same machine. Thrive answers through its whole path, with the prediction log
 on; no peer keeps one. Each peer lives in an environment of its own in ~/.cache/thrive-bench with
 the pins of `serving_peers.txt`, is trained on the same rows there, and serves the way its own
 documentation shows. Memory is the proportional memory of all processes of a server, 3 s after its
-first answer. The last line holds, of the two models, the worse.
+first answer. The last line holds, of the two models, the worse. With --keep the models may be
+measured one after the other: what the file knows of the other one counts too.
 """
 
 import argparse
@@ -447,7 +448,7 @@ def shown(name: str, found: dict) -> None:
     print(f"{name:14} " + "; ".join(words) + "; " + " ".join(plain), flush=True)
 
 
-def bar(ours: dict, peers: dict, echo: float) -> dict[str, float]:
+def bar(ours: dict, peers: dict) -> dict[str, float]:
     """Return what the last line says: of the models, the worse."""
     kinds = list(ours)
 
@@ -481,7 +482,7 @@ def bar(ours: dict, peers: dict, echo: float) -> dict[str, float]:
         "rows1000_vs_mlflow": worst(lambda kind: mlflow(kind, "rows1000")),
         "cold_vs_mlflow": worst(cold),
         "idle_mb": max(each["idle_mb"] for each in ours.values()),
-        "echo_share": ours["lr"]["c64"].rps / echo if "lr" in ours else math.nan,
+        "echo_share": ours["lr"]["c64"].rps / ours["lr"]["echo"] if "lr" in ours else math.nan,
         "log_cost": max(each["log_cost"] for each in ours.values()),
         "lost_rows": sum(each["lost_rows"] for each in ours.values()),
     }
@@ -492,9 +493,9 @@ def main() -> None:
     parser.add_argument("--peers", default="mlflow,litserve,bentoml,mlserver")
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
-    ours: dict = {}
-    peers: dict = {}
+    ours, peers = kept(options.keep)
     with tempfile.TemporaryDirectory() as place:
         top = Path(place)
         rows_of_training(top)
@@ -502,15 +503,36 @@ def main() -> None:
         echo = measure_echo(rows, top, options.seconds)
         print(f"echo           c64 {echo:.0f}/s", flush=True)
         for kind in options.models.split(","):
-            ours[kind] = measure_ours(kind, rows, folder_of(top, f"thrive-{kind}"), options.seconds)
+            ours[kind] = {"echo": echo} | measure_ours(
+                kind, rows, folder_of(top, f"thrive-{kind}"), options.seconds
+            )
             shown(f"thrive {kind}", ours[kind])
-            peers[kind] = {}
+            peers.setdefault(kind, {})
             for name in filter(None, options.peers.split(",")):
                 folder = folder_of(top, f"{name}-{kind}")
                 peers[kind][name] = measure_peer(name, kind, rows, folder, options.seconds)
                 shown(f"{name} {kind}", peers[kind][name])
-    values = bar(ours, peers, echo)
+            if options.keep:
+                options.keep.write_text(json.dumps({"ours": ours, "peers": peers}))
+    values = bar(ours, peers)
     print("BAR serving " + " ".join(f"{key}={value:.3g}" for key, value in values.items()))
+
+
+def kept(file: Path | None) -> tuple[dict, dict]:
+    """Return what an earlier call measured."""
+    if file is None or not file.exists():
+        return {}, {}
+    known = json.loads(file.read_text())
+
+    def typed(found: dict) -> dict:
+        return {key: Load(*each) if isinstance(each, list) else each for key, each in found.items()}
+
+    ours = {kind: typed(found) for kind, found in known["ours"].items()}
+    peers = {
+        kind: {name: typed(found) for name, found in those.items()}
+        for kind, those in known["peers"].items()
+    }
+    return ours, peers
 
 
 def folder_of(top: Path, name: str) -> Path:

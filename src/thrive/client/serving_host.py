@@ -193,7 +193,8 @@ def serve_remote(server: HostServer, arguments: Mapping[str, Any]) -> Served:
         Conflict: the folder is that of another project, or is served already.
         StoreUnavailable: the server is gone, and nothing of it is known here.
     """
-    options = serving_options(arguments["host"], arguments["port"], arguments["workers"])
+    asked = (arguments[name] for name in ("host", "port", "workers", "callers"))
+    options = serving_options(*asked)
     folder = HostFolder(Path.cwd() / FOLDER)
     plane = RemoteControlPlane(server.within(SILENT_S), folder)
     agent = Agent(plane, folder.cache, folder.log, options)

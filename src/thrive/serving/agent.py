@@ -108,11 +108,12 @@ class Agent:
             announce: called with the address once every worker is ready.
 
         Raises:
-            Refused: the address is not of this machine alone.
+            Refused: the address is not of this machine alone, and callers need no token.
             Conflict: another agent serves this home, or the port is taken.
             StoreUnavailable: the control plane is gone, and nothing of it is known here.
         """
-        _require_loopback(self._options.host)
+        if not self._options.limits.callers:
+            _require_loopback(self._options.host)
         with _only_agent(self._cache), _listen(self._options) as listening:
             url = _url(self._options.host, listening)
             shutil.rmtree(self._cache / STATES, ignore_errors=True)
@@ -312,7 +313,7 @@ def _require_loopback(host: str) -> None:
     if not local:
         raise Refused(
             f"{host} would answer other machines, and no token protects it.",
-            "bind 127.0.0.1 and put a proxy with authentication before it",
+            "give --callers FILE with a token a line, or bind 127.0.0.1",
         )
 
 

@@ -31,6 +31,7 @@ from thrive.serving.asgi import (
     respond,
 )
 from thrive.serving.bodies import Form
+from thrive.serving.callers import may_ask
 from thrive.serving.counters import WorkerState
 from thrive.serving.live import LiveModel, LiveModels
 from thrive.serving.routes import Routes, checked_at
@@ -80,6 +81,8 @@ class App:
             return
         self._in_flight += 1
         try:
+            if self._limits.callers:
+                self._require_caller(scope)
             await self._route(scope, receive, send)
         except HttpError as error:
             await self._send(send, error.status, error.body(), headers=error.headers)
@@ -89,6 +92,17 @@ class App:
             await self._send(send, 500, error.body())
         finally:
             self._in_flight -= 1
+
+    def _require_caller(self, scope: Scope) -> None:
+        sent = headers_of(scope).get(b"authorization", b"")
+        if not may_ask(scope["path"], sent, self._limits.callers):
+            raise HttpError(
+                401,
+                "NoToken",
+                "The request shows no token of this server.",
+                "send Authorization: Bearer TOKEN",
+                headers=[(b"www-authenticate", b"Bearer")],
+            )
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

@@ -23,6 +23,8 @@ from thrive.serving.channel import HEAD, MAX_FRAME, Question, Reply, frame
 from thrive.serving.packages import PackageCache
 
 MEMORY_LIMIT = 4 << 30
+GROWTH = 1 << 30
+"""Bytes of addresses that answering may take beyond those of the loaded model."""
 _END_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
@@ -49,8 +51,23 @@ def main() -> None:
         except (ThriveError, OSError) as error:
             stream.sendall(frame(Reply(number=0, error=f"load: {error}"[:500])))
             return
+        limit_growth(settings.memory)
         stream.sendall(frame(Reply(number=0)))
         serve(stream, predictor, settings.threshold)
+
+
+def limit_growth(most: int) -> None:
+    """Let the process grow by `GROWTH` beyond what it has now: a leak meets its end early.
+
+    Args:
+        most: the limit in bytes that holds in any case.
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (OSError, ValueError):
+        return
+    limit = min(most, pages * resource.getpagesize() + GROWTH)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def serve(stream: socket.socket, predictor: Predictor, threshold: float) -> None:

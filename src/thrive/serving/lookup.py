@@ -44,7 +44,15 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_prediction(home: Home, prediction_id: str) -> PredictionRecord:
-    """Return a prediction.
+    """Return a prediction; raises as `find_row`."""
+    row, stored = find_row(home, prediction_id)
+    with home.read() as tx:
+        outcomes = predictions.outcomes_of(tx, home.project_id, prediction_id)
+    return _record(row, outcomes, stored)
+
+
+def find_row(home: Home, prediction_id: str) -> tuple[dict[str, Any], str]:
+    """Return a prediction's row of the log's table, and where it was found.
 
     Raises:
         UsageError: it is not a prediction id.
@@ -60,9 +68,7 @@ def find_prediction(home: Home, prediction_id: str) -> PredictionRecord:
         frame = _sealed(home, prediction_id, wanted.time)
         stored = "sealed"
     row = frame.row(by_predicate=pl.col("prediction_id") == prediction_id, named=True)
-    with home.read() as tx:
-        outcomes = predictions.outcomes_of(tx, home.project_id, prediction_id)
-    return _record(row, outcomes, stored)
+    return row, stored
 
 
 def _sealed(home: Home, prediction_id: str, time: int) -> Any:

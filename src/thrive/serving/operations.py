@@ -4,6 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Generator
+from pathlib import Path
 
 import msgspec
 
@@ -12,7 +13,10 @@ from thrive.domain.clock import machine_now
 from thrive.domain.errors import UsageError
 from thrive.operations import Context, Kind, Progress, operation
 from thrive.serving.agent import Agent, AgentOptions
+from thrive.serving.asgi import Limits
+from thrive.serving.callers import read_callers
 from thrive.serving.control_plane import LocalControlPlane
+from thrive.serving.explaining import Explanation, explain_prediction
 from thrive.serving.hosts import HostStatus, seen
 from thrive.serving.lookup import PredictionRecord, find_prediction
 from thrive.store import releases
@@ -30,22 +34,30 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @operation("serve", kind=Kind.CLIENT, role=RELEASERS, next_hint="thrive status")
-def serve(ctx: Context, *, host: str = "127.0.0.1", port: int = 8100, workers: int = 1) -> Served:
+def serve(
+    ctx: Context,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8100,
+    workers: int = 1,
+    callers: Path | None = None,
+) -> Served:
     """Answer predictions over HTTP until stopped.
 
     Follows the routing table within a second, keeps answering when the store is away, and logs
     every answer. Ctrl-C or SIGTERM finishes what has come, then stops.
 
     Args:
-        host: the address to listen on; one that other machines reach is refused for now.
+        host: the address to listen on; one that other machines reach needs `callers`.
         port: the port; 0 takes a free one.
         workers: how many processes answer; one a core is enough.
+        callers: a file with a token a line: who shows none of them is not answered.
 
     Examples:
         thrive serve
         thrive serve --port 8100 --workers 2
     """
-    options = serving_options(host, port, workers)
+    options = serving_options(host, port, workers, callers)
     agent = Agent(LocalControlPlane(ctx.home), ctx.home.cache_folder, ctx.home.log_folder, options)
     return serve_until_stopped(agent, ctx.progress)
 
@@ -75,17 +87,36 @@ def predictions_show(ctx: Context, prediction_id: str) -> PredictionRecord:
     return find_prediction(ctx.home, prediction_id)
 
 
-def serving_options(host: str, port: int, workers: int) -> AgentOptions:
+@operation("predictions explain", kind=Kind.CLIENT, role=ANYONE)
+def predictions_explain(ctx: Context, prediction_id: str) -> Explanation:
+    """Reproduce one prediction from its record, and share its score out to the inputs.
+
+    The shares are Shapley values against other rows that the same version was asked; each has the
+    standard error of its estimate. They tell what the model used, not what causes the outcome.
+
+    Args:
+        prediction_id: the 32 hex digits that came back with the prediction.
+
+    Examples:
+        thrive predictions explain 019283740000000100000001000000a0
+    """
+    return explain_prediction(ctx.home, prediction_id)
+
+
+def serving_options(
+    host: str, port: int, workers: int, callers: Path | None = None
+) -> AgentOptions:
     """Return the options of an agent.
 
     Raises:
-        UsageError: there are no such ports, or too many workers.
+        UsageError: there are no such ports, too many workers, or no tokens in the file.
     """
     if not 1 <= workers <= MAX_WORKERS or not 0 <= port < 1 << 16:
         raise UsageError(
             f"{workers} workers on port {port} cannot be.", f"use 1 to {MAX_WORKERS} workers"
         )
-    return AgentOptions(host=host, port=port, workers=workers)
+    limits = Limits(callers=read_callers(callers) if callers else [])
+    return AgentOptions(host=host, port=port, workers=workers, limits=limits)
 
 
 def serve_until_stopped(agent: Agent, progress: Progress) -> Served:

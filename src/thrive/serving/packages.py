@@ -8,12 +8,24 @@ from pathlib import Path
 
 from thrive.domain.errors import Damaged, ThriveError
 from thrive.packaging.formats.predictor import Predictor
-from thrive.packaging.loader import load_folder
+from thrive.packaging.loader import load, load_folder
 from thrive.packaging.manifest import MANIFEST_NAME, digest_of, read_manifest
 from thrive.packaging.signature import Signature
 from thrive.serving.assemble import RowAssembler
+from thrive.store.blobs.port import Blobs
 
 _logger = logging.getLogger(__name__)
+
+
+def load_stored(blobs: Blobs, digest: str, model: str) -> Predictor:
+    """Return the predictor of a package in a home's own store.
+
+    Raises:
+        NotFound, Damaged, UnsafeModel: as `thrive.packaging.loader.load`.
+    """
+    manifest = read_manifest(blobs.get(digest), digest=digest)
+    files = {name: blobs.get(entry.digest) for name, entry in manifest.files.items()}
+    return load(manifest, files, name=model)
 
 
 class PackageCache:

@@ -21,6 +21,8 @@ KIND = 1
 """The kind of a record of the prediction log: format 1 of this payload."""
 
 PRODUCTION, CANDIDATE, SHADOW, FALLBACK = "production", "candidate", "shadow", "fallback"
+BATCH = "batch"
+"""The variant of rows of a table that was scored."""
 CHOSEN = "chosen"
 """The variant of an answer whose version the caller named: no evidence of how a release does."""
 

@@ -6,6 +6,7 @@ gone and the worker drains.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -93,6 +94,8 @@ class Worker:
             self._seen = seen
             return
         await self.live.apply(routes)
+        gc.collect()
+        gc.freeze()  # what is loaded stays: collections while answering need not look at it
         self.app.routes = routes
         self._seen = seen
         self.publish()

@@ -1,0 +1,56 @@
+"""Who may ask a model server that other machines reach: holders of one of its tokens.
+
+A worker knows the digests of the tokens alone, and looks a caller's up by digest, which tells
+nothing by the time it takes.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from blake3 import blake3
+
+from thrive.domain.errors import NotFound, UsageError
+
+SHORTEST = 20
+"""Characters a token has at least: fewer could be guessed."""
+OPEN = frozenset({"/ping", "/v2/health/live", "/v2/health/ready"})
+"""Paths that tell nothing but whether the server lives: probes have no token."""
+
+
+def read_callers(file: Path) -> list[str]:
+    """Return the digests of the tokens in a file, one a line; empty lines and # are left out.
+
+    Raises:
+        NotFound: there is no such file.
+        UsageError: it holds no token, or one that is too short.
+    """
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except OSError:
+        raise NotFound(f"{file} cannot be read.", "write a token a line into it") from None
+    tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not tokens or any(len(token) < SHORTEST for token in tokens):
+        raise UsageError(
+            f"{file} holds no token of {SHORTEST} characters or more, or a shorter one beside.",
+            "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
+    return [digest_of_token(token.encode()) for token in tokens]
+
+
+def digest_of_token(token: bytes) -> str:
+    """Return what a worker knows of a token."""
+    return blake3(token).hexdigest()
+
+
+def may_ask(path: str, authorization: bytes, callers: Collection[str]) -> bool:
+    """Tell whether a request is answered.
+
+    Args:
+        path: what is asked.
+        authorization: the header, b"" if there is none.
+        callers: the digests of the tokens; empty where nobody else reaches the server.
+    """
+    if not callers or path in OPEN:
+        return True
+    kind, _, token = authorization.partition(b" ")
+    return kind.lower() == b"bearer" and digest_of_token(token.strip()) in callers

@@ -1,0 +1,391 @@
+"""Batch scoring: a table in, the same table with predictions out, in parts that survive a kill.
+
+Rows are read, answered and written in parts of a fixed size, so memory does not grow with the
+table. A part is complete in the output folder or absent from it: a scoring that was cut short goes
+on where it stopped. Every answered row is logged as a request's would be, with the variant `batch`,
+before its part gets its name; a kill in between leaves rows of that one part in the log that no
+output names.
+"""
+
+import json
+import os
+import random
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from thrive.contract.parse import parse
+from thrive.contract.schema import ModelTerms
+from thrive.domain.errors import Conflict, NotFound, NotRight, UsageError
+from thrive.domain.features import FeatureSpec
+from thrive.domain.model import ModelVersion
+from thrive.domain.reference import format_reference, parse_reference
+from thrive.operations import Context
+from thrive.packaging.formats.predictor import Predictor
+from thrive.packaging.inference import columns_of
+from thrive.packaging.signature import NUMERIC, Columns
+from thrive.serving import records
+from thrive.serving.answers import Decisions, NotANumber, Scores, read_answer
+from thrive.serving.assemble import Assembled, RowAssembler
+from thrive.serving.control_plane import LocalControlPlane
+from thrive.serving.numbers import own_numbers
+from thrive.serving.packages import load_stored
+from thrive.serving.records import Logged
+from thrive.serving.sealing import seal_logs
+from thrive.serving.views import ViewReader
+from thrive.settings import read_settings
+from thrive.store import models, projects, releases
+from thrive.store.eventlog.prediction_id import MAX_ROWS, row_ids
+from thrive.store.eventlog.writer import SegmentWriter
+from thrive.store.online import open_online
+from thrive.store.sources import Reach, brought, resolve, scan
+
+if TYPE_CHECKING:
+    import polars as pl
+
+STATE = "scoring.json"
+FORMAT = 1
+_ADDED = ("prediction_id", "score", "decision", "error")
+_WORKERS = 64
+"""Writers of one log folder that are tried before there are too many."""
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scoring came to.
+
+    Attributes:
+        rows: of the input.
+        answered: rows with a prediction.
+        refused: rows that do not fit the signature; the output says why.
+        parts: files in the output folder.
+        resumed: parts that were there from before.
+    """
+
+    model: str
+    version: int
+    output: str
+    rows: int
+    answered: int
+    refused: int
+    parts: int
+    resumed: int
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What a folder of parts was made from; a scoring goes on only with the same."""
+
+    model: str
+    version: int
+    package: str
+    input: str
+    files: list[tuple[str, int, int]]
+    rows_per_part: int
+    format: int = FORMAT
+
+
+class Scorer(msgspec.Struct, frozen=True, kw_only=True):
+    """A version as it answers tables."""
+
+    version: ModelVersion
+    predictor: Predictor
+    terms: ModelTerms
+    views: RowAssembler | None
+    writer: SegmentWriter
+
+
+def score_table(
+    ctx: Context, model: str, source: str, output: Path, *, reach: Reach, rows_per_part: int
+) -> Scored:
+    """Score a table into a folder of Parquet files.
+
+    Args:
+        ctx: the home of the model and of the log.
+        model: NAME for the version in production, or NAME@VERSION.
+        source: what `data add` takes: a file, a folder, a glob, a URL, a Delta table, a query.
+        output: the folder of the parts; made if it is not there.
+        reach: by what sources are reached.
+        rows_per_part: how many rows are in memory at a time.
+
+    Raises:
+        NotFound: there is no such version, or nothing is at the source.
+        UsageError: the table lacks a column of the model, or a size cannot be.
+        Conflict: the output folder holds something else.
+    """
+    if not 1 <= rows_per_part <= MAX_ROWS:
+        raise UsageError(f"A part cannot have {rows_per_part} rows.", f"use 1 to {MAX_ROWS}")
+    version = _version(ctx, model)
+    with brought(source, reach) as found:
+        files = resolve(found.path, reach.base)
+        state = State(
+            model=version.model,
+            version=version.version,
+            package=version.packaged(),
+            input=source,
+            files=[_mark(each, lasting=found.path == source) for each in files],
+            rows_per_part=rows_per_part,
+        )
+        _claim(output, state)
+        with _scorer(ctx, version) as scorer:
+            counts = _parts(ctx, scorer, scan(files), output, rows_per_part)
+    seal_logs(ctx.home)
+    return Scored(model=version.model, version=version.version, output=str(output), **counts)
+
+
+def _version(ctx: Context, model: str) -> ModelVersion:
+    name, number = parse_reference(model)
+    with ctx.read() as tx:
+        if number is None:
+            table = releases.current_routing(tx, ctx.project_id, name)
+            live = table.production() if table else None
+            if live is None:
+                raise NotFound(
+                    f"No version of {name} is in production.",
+                    f"name one: thrive predictions score {name}@1 INPUT OUTPUT",
+                )
+            number = live.version
+        return models.get_version(tx, ctx.project_id, name, number)
+
+
+def _mark(path: Path, *, lasting: bool) -> tuple[str, int, int]:
+    """Return what tells whether a file is the same as before; copies have a new time each time."""
+    found = path.stat()
+    return path.name, found.st_size, found.st_mtime_ns if lasting else 0
+
+
+def _claim(output: Path, state: State) -> None:
+    """Make the output folder this scoring's own, or find that it is already."""
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / STATE
+    if path.exists():
+        try:
+            known = msgspec.json.decode(path.read_bytes(), type=State)
+        except msgspec.MsgspecError:
+            known = None
+        if known != state:
+            raise Conflict(
+                f"{output} holds another scoring, or the input has changed since.",
+                "choose a new folder, or empty this one",
+            )
+        return
+    if any(output.iterdir()):
+        raise Conflict(f"{output} is not empty.", "choose a new folder")
+    _write(path, msgspec.json.encode(state))
+
+
+@contextmanager
+def _scorer(ctx: Context, version: ModelVersion) -> Generator[Scorer]:
+    predictor = load_stored(ctx.home.blobs, version.package, version.model)
+    with ctx.read() as tx:
+        stored = projects.find_contract(tx, ctx.project_id, version.contract)
+    contract = parse(stored.text).contract if stored else None
+    terms = contract.model.get(version.model, ModelTerms()) if contract else ModelTerms()
+    spec: FeatureSpec | None = version.features
+    views = None
+    if spec is not None:
+        reader = ViewReader(spec, open_online(ctx.home.folder))
+        keys = list(dict.fromkeys([*terms.entity, *terms.segments]))
+        views = RowAssembler(predictor.signature, keys, frozenset(), reader)
+    with _log_writer(ctx) as writer:
+        yield Scorer(version=version, predictor=predictor, terms=terms, views=views, writer=writer)
+
+
+@contextmanager
+def _log_writer(ctx: Context) -> Generator[SegmentWriter]:
+    """Open the log under a number of this host that no living writer has."""
+    folder = ctx.home.log_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    plane = LocalControlPlane(ctx.home)
+    for count in range(1, _WORKERS + 1):
+        number = own_numbers(plane, folder, count)[-1]
+        try:
+            writer = SegmentWriter(folder, number, max_age=read_settings().seal_age)
+        except Conflict:
+            continue
+        with writer:
+            yield writer
+        return
+    raise Conflict(f"{_WORKERS} processes write the log of this host.", "wait until one has ended")
+
+
+def _parts(
+    ctx: Context, scorer: Scorer, table: "pl.LazyFrame", output: Path, size: int
+) -> dict[str, int]:
+    import polars as pl
+
+    total = int(table.select(pl.len()).collect().item())
+    counts = {"rows": total, "answered": 0, "refused": 0, "parts": 0, "resumed": 0}
+    done = 0
+    for number, frame in enumerate(_slices(table, size)):
+        path = output / f"part-{number:05d}.parquet"
+        if path.exists():
+            kept = pl.scan_parquet(path).select(pl.col("error").ne("").sum()).collect().item()
+            refused = int(kept or 0)
+            counts["resumed"] += 1
+        else:
+            answered = _answered(scorer, frame, ctx.now())
+            refused = int((answered["error"] != "").sum())
+            _write_part(path, answered)
+        counts["refused"] += refused
+        counts["answered"] += frame.height - refused
+        counts["parts"] += 1
+        done += frame.height
+        ctx.progress(done / max(total, 1), f"{done:,} of {total:,} rows")
+    return counts
+
+
+def _slices(table: "pl.LazyFrame", size: int) -> Iterator["pl.DataFrame"]:
+    """Yield the rows in order, `size` at a time, whatever the files' own pieces are."""
+    import polars as pl
+
+    kept: list[pl.DataFrame] = []
+    height = 0
+    for piece in table.collect_batches(chunk_size=size, maintain_order=True):
+        kept.append(piece)
+        height += piece.height
+        while height >= size:
+            whole = pl.concat(kept)
+            yield whole.head(size)
+            kept, height = [whole.slice(size)], height - size
+    if height:
+        yield pl.concat(kept)
+
+
+def _answered(scorer: Scorer, frame: "pl.DataFrame", now: int) -> "pl.DataFrame":
+    """Return the rows with their predictions, logged; a row that does not fit says why."""
+    import polars as pl
+
+    clash = [name for name in _ADDED if name in frame.columns]
+    if clash:
+        raise UsageError(
+            f"The table has a column {clash[0]!r} already.", "rename it: scoring adds one"
+        )
+    errors = np.full(frame.height, "", dtype=object)
+    scores: Scores = [None] * frame.height
+    decisions: Decisions = [None] * frame.height
+    ids: list[str | None] = [None] * frame.height
+    fit = _fitting(scorer, frame, errors)
+    places = np.flatnonzero(fit)
+    if len(places):
+        rows = frame[places]
+        columns, keys = _columns(scorer, rows, now)
+        for place, score, made, name in zip(
+            places.tolist(), *_predicted(scorer, columns, keys, len(places), now), strict=True
+        ):
+            scores[place], decisions[place], ids[place] = score, made, name
+    texts = [None if each is None else json.dumps(each).strip('"') for each in decisions]
+    return frame.with_columns(
+        pl.Series("prediction_id", ids, dtype=pl.String),
+        pl.Series("score", scores, dtype=pl.Float64),
+        pl.Series("decision", texts, dtype=pl.String),
+        pl.Series("error", errors.tolist(), dtype=pl.String),
+    )
+
+
+def _fitting(scorer: Scorer, frame: "pl.DataFrame", errors: Any) -> Any:
+    """Return which rows the model takes; what the others lack goes into `errors`."""
+    fit = np.ones(frame.height, dtype=bool)
+    if scorer.views is not None:
+        return fit
+    for field in scorer.predictor.signature.inputs:
+        if field.nullable or field.name not in frame.columns:
+            continue
+        column = frame[field.name]
+        absent = column.is_null()
+        if field.kind in NUMERIC and column.dtype.is_float():
+            absent |= column.is_nan().fill_null(value=False)
+        missing = absent.to_numpy()
+        errors[missing & fit] = f"{field.name} is missing"
+        fit &= ~missing
+    return fit
+
+
+def _columns(
+    scorer: Scorer, rows: "pl.DataFrame", now: int
+) -> tuple[Columns, dict[str, list[Any]]]:
+    import polars as pl
+
+    names = dict.fromkeys([*scorer.terms.entity, *scorer.terms.segments])
+    keys = {name: rows[name].to_list() for name in names if name in rows.columns}
+    if scorer.views is not None:
+        known = {*scorer.views.signature.names, *scorer.views.keys}
+        given = rows.select([name for name in rows.columns if name in known]).to_dicts()
+        read = scorer.views.read(given, now)
+        return read.columns, read.keys
+    try:
+        return columns_of(scorer.predictor.signature, rows), keys
+    except pl.exceptions.PolarsError as error:
+        raise UsageError(
+            f"A column of the table is not what the model takes: {str(error)[:200]}",
+            f"thrive models show {scorer.version.model}",
+        ) from None
+
+
+def _predicted(
+    scorer: Scorer, columns: Columns, keys: dict[str, list[Any]], count: int, now: int
+) -> tuple[Scores, Decisions, list[str | None]]:
+    signature = scorer.predictor.signature
+    try:
+        raw = scorer.predictor.predict(columns)
+        scores, decisions = read_answer(signature.output, scorer.terms.target.threshold, raw)
+    except (NotANumber, ValueError, TypeError) as error:
+        words = "it answers NaN" if isinstance(error, NotANumber) else str(error)[:200]
+        name = format_reference(scorer.version.model, scorer.version.version)
+        raise NotRight(f"{name} cannot score this table: {words}.", "thrive gates run") from None
+    mask = frozenset(scorer.terms.log.mask)
+    chosen = [
+        row
+        for row in range(count)
+        if scorer.terms.log.sample >= 1 or random.random() < scorer.terms.log.sample  # noqa: S311 - no secret
+    ]
+    ids: list[str | None] = [None] * count
+    if not chosen:
+        return scores, decisions, ids
+    inputs = _logged(scorer, columns, mask)
+    record = scorer.writer.append(
+        records.KIND,
+        now,
+        records.encode(
+            Logged(
+                m=scorer.version.model,
+                v=scorer.version.version,
+                a=records.BATCH,
+                t=now,
+                n=len(chosen),
+                x={name: _picked(values, chosen) for name, values in inputs.items()},
+                k={n: _picked(v, chosen) for n, v in keys.items() if n not in mask},
+                y=_picked(scores, chosen),
+                d=_picked(decisions, chosen),
+            )
+        ),
+        len(chosen),
+    )
+    for row, name in zip(chosen, row_ids(record, len(chosen)), strict=True):
+        ids[row] = name
+    return scores, decisions, ids
+
+
+def _logged(scorer: Scorer, columns: Columns, mask: frozenset[str]) -> dict[str, Any]:
+    fields = scorer.predictor.signature.inputs
+    return Assembled(rows=0, columns=columns, keys={}, fields=fields).logged(mask)
+
+
+def _picked(values: list[Any], rows: list[int]) -> list[Any]:
+    return values if len(rows) == len(values) else [values[row] for row in rows]
+
+
+def _write_part(path: Path, frame: "pl.DataFrame") -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    frame.write_parquet(unfinished)
+    with unfinished.open("rb") as stream:
+        os.fsync(stream.fileno())
+    unfinished.replace(path)
+
+
+def _write(path: Path, data: bytes) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_bytes(data)
+    unfinished.replace(path)

@@ -1,0 +1,125 @@
+"""Batch scoring: any table in parts, cut short and taken up again, logged like requests."""
+
+import polars as pl
+import pytest
+from tests.serving_home import (
+    CONTRACT,
+    MODEL,
+    add_version,
+    constant_package,
+    live,
+    make_home,
+    route,
+)
+
+from thrive.domain.actor import local_actor
+from thrive.domain.errors import Conflict, NotFound, UsageError
+from thrive.flows.score import predictions_score
+from thrive.operations import Context
+from thrive.serving.sealing import seal_logs
+from thrive.store.eventlog.writer import SegmentWriter
+from thrive.store.prediction_frames import predictions_between
+
+FOREVER = 1 << 53
+
+
+@pytest.fixture
+def ctx(tmp_path):
+    home = make_home(tmp_path)
+    version = add_version(home, constant_package(0.3, EWR=0.7, JFK=0.1))
+    route(home, live(version))
+    yield Context(home, local_actor("ada"), folder=tmp_path, operation="predictions score")
+    home.close()
+
+
+def table(rows: int = 25) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "flight_id": [f"f{n}" for n in range(rows)],
+            "origin": [("EWR", "JFK", "LGA")[n % 3] for n in range(rows)],
+            "wind": [None if n % 5 == 0 else float(n) for n in range(rows)],
+            "note": ["kept"] * rows,
+        }
+    )
+
+
+def read(folder) -> pl.DataFrame:
+    return pl.concat([pl.read_parquet(path) for path in sorted(folder.glob("part-*.parquet"))])
+
+
+def test_a_table_is_scored_in_parts_and_logged(ctx, tmp_path):
+    table().write_csv(tmp_path / "in.csv")
+    done = predictions_score(ctx, MODEL, "in.csv", tmp_path / "out", rows=10)
+    assert (done.rows, done.answered, done.refused, done.parts, done.resumed) == (25, 25, 0, 3, 0)
+    found = read(tmp_path / "out")
+    assert found["note"].to_list() == ["kept"] * 25
+    assert found["flight_id"].to_list() == table()["flight_id"].to_list()
+    assert found["score"].to_list() == [(0.7, 0.1, 0.3)[n % 3] for n in range(25)]
+    assert found["decision"].to_list() == [("true", "false", "false")[n % 3] for n in range(25)]
+    seal_logs(ctx.home, force=True)
+    logged = predictions_between(ctx.home, 0, FOREVER, MODEL)
+    assert set(logged["prediction_id"]) == set(found["prediction_id"])
+    assert set(logged["variant"]) == {"batch"}
+    assert sorted(logged["k.flight_id"]) == sorted(found["flight_id"])
+
+
+def test_what_was_cut_short_goes_on_and_another_input_does_not(ctx, tmp_path):
+    table().write_parquet(tmp_path / "in.parquet")
+    out = tmp_path / "out"
+    first = predictions_score(ctx, MODEL, "in.parquet", out, rows=10)
+    before = (out / "part-00000.parquet").read_bytes()
+    (out / "part-00001.parquet").unlink()
+    again = predictions_score(ctx, MODEL, "in.parquet", out, rows=10)
+    assert (first.resumed, again.resumed, again.answered) == (0, 2, 25)
+    assert (out / "part-00000.parquet").read_bytes() == before
+    assert read(out)["prediction_id"].n_unique() == 25
+    table(26).write_parquet(tmp_path / "in.parquet")
+    with pytest.raises(Conflict, match="another scoring"):
+        predictions_score(ctx, MODEL, "in.parquet", out, rows=10)
+
+
+def test_rows_that_do_not_fit_say_why_and_tables_that_do_not_are_refused(tmp_path):
+    home = make_home(tmp_path)
+    package = constant_package(0.3, EWR=0.7, JFK=0.1)
+    version = add_version(home, package)
+    ctx = Context(home, local_actor("ada"), folder=tmp_path, operation="predictions score")
+    table(3).write_parquet(tmp_path / "in.parquet")
+    with pytest.raises(NotFound, match="No version of delay is in production"):
+        predictions_score(ctx, MODEL, "in.parquet", tmp_path / "out")
+    name = f"{MODEL}@{version.version}"
+    table(3).drop("wind").write_parquet(tmp_path / "less.parquet")
+    with pytest.raises(UsageError, match="no column 'wind'"):
+        predictions_score(ctx, name, "less.parquet", tmp_path / "less")
+    texts = table(3).with_columns(wind=pl.lit("strong"))
+    texts.write_parquet(tmp_path / "texts.parquet")
+    with pytest.raises(UsageError, match="not what the model takes"):
+        predictions_score(ctx, name, "texts.parquet", tmp_path / "texts")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("x")
+    with pytest.raises(Conflict, match="not empty"):
+        predictions_score(ctx, name, "in.parquet", tmp_path / "full")
+    nameless = table(3).with_columns(origin=pl.Series(["EWR", None, "JFK"]))
+    nameless.write_parquet(tmp_path / "gaps.parquet")
+    done = predictions_score(ctx, name, "gaps.parquet", tmp_path / "gaps")
+    found = read(tmp_path / "gaps")
+    taken = package.manifest.signature.inputs[0].nullable
+    assert found["error"].to_list() == ["", "" if taken else "origin is missing", ""]
+    assert done.refused == (0 if taken else 1)
+    home.close()
+
+
+def test_a_server_beside_it_keeps_its_log_and_the_contract_its_mask(tmp_path):
+    contract = CONTRACT.replace("fallback = 0.2", 'fallback = 0.2\nlog = { mask = ["wind"] }')
+    home = make_home(tmp_path, contract)
+    version = add_version(home, constant_package(0.3), contract=contract)
+    route(home, live(version))
+    ctx = Context(home, local_actor("ada"), folder=tmp_path, operation="predictions score")
+    table(4).write_parquet(tmp_path / "in.parquet")
+    home.log_folder.mkdir(exist_ok=True)
+    with SegmentWriter(home.log_folder, 0):
+        assert predictions_score(ctx, MODEL, "in.parquet", tmp_path / "out").answered == 4
+    seal_logs(home, force=True)
+    logged = predictions_between(home, 0, FOREVER, MODEL)
+    assert "x.wind" not in logged.columns
+    assert logged.height == 4
+    home.close()
