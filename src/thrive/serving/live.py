@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,7 +20,9 @@ from thrive.serving.packages import PackageCache
 from thrive.serving.quick import Asking, QuickPath
 from thrive.serving.routes import Routes, ServedModel
 from thrive.serving.views import ViewReader
-from thrive.store.online import OnlineStore, open_online
+
+if TYPE_CHECKING:
+    from thrive.store.online import OnlineStore
 
 _logger = logging.getLogger(__name__)
 
@@ -208,6 +211,8 @@ class LiveModels:
     def _views_of(self, spec: FeatureSpec) -> ViewReader:
         name = msgspec.json.encode(spec)
         if name not in self._views:
+            from thrive.store.online import open_online
+
             self._online = self._online or open_online(self._host)
             self._views[name] = ViewReader(spec, self._online)
         return self._views[name]

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thrive.domain.errors import Damaged, ThriveError
 from thrive.packaging.formats.predictor import Predictor
@@ -12,12 +13,14 @@ from thrive.packaging.loader import load, load_folder
 from thrive.packaging.manifest import MANIFEST_NAME, digest_of, read_manifest
 from thrive.packaging.signature import Signature
 from thrive.serving.assemble import RowAssembler
-from thrive.store.blobs.port import Blobs
+
+if TYPE_CHECKING:
+    from thrive.store.blobs.port import BlobReader
 
 _logger = logging.getLogger(__name__)
 
 
-def load_stored(blobs: Blobs, digest: str, model: str) -> Predictor:
+def load_stored(blobs: "BlobReader", digest: str, model: str) -> Predictor:
     """Return the predictor of a package in a home's own store.
 
     Raises:

@@ -39,6 +39,8 @@ class QuickRows(msgspec.Struct, frozen=True, gc=False):
     @property
     def keys(self) -> dict[str, Any]:
         """The declared request fields by name, a value a row."""
+        if not self.key_names:
+            return {}
         return dict(zip(self.key_names, zip(*self.read.keys, strict=True), strict=True))
 
     @property

@@ -5,13 +5,15 @@ a caller sends is used as it is sent.
 """
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thrive.domain.clock import parse_time
 from thrive.domain.errors import InfrastructureError, ThriveError, UsageError
 from thrive.domain.features import FeatureSpec, ValueStatus
 from thrive.packaging.expressions import unpack_expression
-from thrive.store.online import Lookup, OnlineRows, OnlineStore
+
+if TYPE_CHECKING:
+    from thrive.store.online import OnlineRows, OnlineStore
 
 _logger = logging.getLogger(__name__)
 
@@ -31,7 +33,9 @@ class ViewReader:
         UnsafeModel: an on-demand feature is none that is evaluated here.
     """
 
-    def __init__(self, spec: FeatureSpec, store: OnlineStore) -> None:
+    def __init__(self, spec: FeatureSpec, store: "OnlineStore") -> None:
+        from thrive.store.online import Lookup  # a worker without views starts without the store
+
         self._lookup = Lookup(store, spec.views)
         self._views = {view.name: [column.name for column in view.columns] for view in spec.views}
         self._on_demand = [(each, unpack_expression(each.expression)) for each in spec.on_demand]
@@ -69,7 +73,7 @@ class ViewReader:
         """Close the lookup."""
         self._lookup.close()
 
-    def _found(self, rows: list[dict[str, Any]], now: int) -> OnlineRows:
+    def _found(self, rows: list[dict[str, Any]], now: int) -> "OnlineRows":
         """Return what the store has; nothing while it does not answer."""
         try:
             return self._lookup.read(rows, now)
@@ -77,6 +81,8 @@ class ViewReader:
             _logger.exception("the online store does not answer")
             nothing = [None] * len(rows)
             missing = [ValueStatus.MISSING.value] * len(rows)
+            from thrive.store.online import OnlineRows
+
             return OnlineRows(
                 values={name: nothing for names in self._views.values() for name in names},
                 status=dict.fromkeys(self._views, missing),
