@@ -67,3 +67,10 @@ def test_a_workspace_imports_no_operation_before_it_is_called(tmp_path):
     found = modules_after(f"{run_in}; import thrive; thrive.open({str(tmp_path)!r}).audit.list()")
     assert "thrive.flows.records" in found
     assert not {"thrive.data.operations", "polars", "numpy", "starlette"} & found
+
+
+def test_a_model_server_starts_without_what_it_does_not_need():
+    worker = modules_after("import thrive.serving.worker")
+    assert not {"polars", "sqlalchemy", "sklearn", "starlette", "obstore"} & worker
+    agent = modules_after("import thrive.serving.operations")
+    assert not {"numpy", "polars", "sklearn", "uvicorn"} & agent

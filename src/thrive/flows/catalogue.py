@@ -64,6 +64,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.release.watching",
     "thrive.server.operations",
     "thrive.serving.deployment",
+    "thrive.serving.explaining",
     "thrive.serving.host_operations",
     "thrive.serving.operations",
     "thrive.tracking.operations",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrive.engines import wire
-from thrive.packaging.loader import THREAD_SETTINGS
+from thrive.packaging.threads import THREAD_SETTINGS
 
 PROGRAM = ("-m", "thrive.gates.worker")
 LOAD_S, PREDICT_S, STRAIN_S, TURN_S = 60.0, 120.0, 60.0, 20.0

@@ -25,12 +25,6 @@ from thrive.packaging.manifest import (
 )
 from thrive.packaging.signature import Signature
 
-THREAD_SETTINGS: Mapping[str, str] = MappingProxyType(
-    {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-)
-"""Environment of a serving process, to be set before it starts: for small requests the thread
-pools of scikit-learn's compiled code cost more than they give (2.3 times the processor time)."""
-
 MAX_FILE_BYTES = 2 << 30
 
 

@@ -19,11 +19,11 @@ import msgspec
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import Conflict, Refused, ThriveError
 from thrive.domain.release import ServingHost
-from thrive.serving.asgi import Limits
 from thrive.serving.control_plane import ControlPlane
 from thrive.serving.counters import FOLDER as STATES
 from thrive.serving.counters import common_revisions, read_states
 from thrive.serving.hosts import HEARTBEAT_EVERY_S
+from thrive.serving.limits import Limits
 from thrive.serving.numbers import own_numbers
 from thrive.serving.packages import PackageCache
 from thrive.serving.routes import (

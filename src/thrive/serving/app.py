@@ -19,7 +19,6 @@ from thrive.serving.asgi import (
     JSON,
     Headers,
     HttpError,
-    Limits,
     Receive,
     Scope,
     Send,
@@ -33,6 +32,7 @@ from thrive.serving.asgi import (
 from thrive.serving.bodies import Form
 from thrive.serving.callers import may_ask
 from thrive.serving.counters import WorkerState
+from thrive.serving.limits import Limits
 from thrive.serving.live import LiveModel, LiveModels
 from thrive.serving.routes import Routes, checked_at
 from thrive.store.eventlog.prediction_id import MAX_ROWS, MAX_TIME

@@ -7,30 +7,13 @@ from typing import Any
 import msgspec
 
 from thrive.domain.errors import ThriveError
+from thrive.serving.limits import Limits
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON = b"application/json"
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker takes.
-
-    Attributes:
-        body_bytes: largest body of a request.
-        rows: most rows of a request.
-        body_seconds: how long a body may take to arrive.
-        in_flight: requests at work at a time; more are told to come back (429).
-        callers: digests of the tokens that callers show; none are asked for if there are none.
-    """
-
-    body_bytes: int = 16 << 20
-    rows: int = 10_000
-    body_seconds: float = 10.0
-    in_flight: int = 512
-    callers: list[str] = []
 
 
 class HttpError(Exception):

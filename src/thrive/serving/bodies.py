@@ -93,12 +93,36 @@ def _kind(value: Any) -> str:
     return "null" if value is None else names.get(type(value), "a number")
 
 
+class _Prediction(msgspec.Struct, gc=False):
+    """One row of an answer."""
+
+    id: str | None
+    score: float | None
+    decision: Any
+
+
+class _Whole(msgspec.Struct, gc=False):
+    """The answer of one version to a whole request."""
+
+    model: str
+    version: int
+    variant: str
+    predictions: list[_Prediction]
+
+
+_encode = msgspec.json.Encoder().encode
+
+
 def native_answer(parts: list[Part]) -> bytes:
     """Return the JSON of an answer in our own form.
 
     `version` and `variant` stand once when one version answered every row, else with each row.
     """
     first = parts[0].answer
+    if len(parts) == 1 and not first.features:
+        values = zip(prediction_ids(first), first.scores, first.decisions, strict=True)
+        plain = [_Prediction(*each) for each in values]
+        return _encode(_Whole(first.model, first.version, first.variant, plain))
     head: dict[str, Any] = {"model": first.model}
     if len(parts) == 1:
         head |= {"version": first.version, "variant": first.variant}

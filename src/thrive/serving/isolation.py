@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from thrive.packaging.loader import THREAD_SETTINGS
 from thrive.packaging.signature import Signature
+from thrive.packaging.threads import THREAD_SETTINGS
 from thrive.serving.candidate import CandidateSettings
 from thrive.serving.channel import HEAD, MAX_FRAME, Question, Reply, frame
 

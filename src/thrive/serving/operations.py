@@ -13,11 +13,10 @@ from thrive.domain.clock import machine_now
 from thrive.domain.errors import UsageError
 from thrive.operations import Context, Kind, Progress, operation
 from thrive.serving.agent import Agent, AgentOptions
-from thrive.serving.asgi import Limits
 from thrive.serving.callers import read_callers
 from thrive.serving.control_plane import LocalControlPlane
-from thrive.serving.explaining import Explanation, explain_prediction
 from thrive.serving.hosts import HostStatus, seen
+from thrive.serving.limits import Limits
 from thrive.serving.lookup import PredictionRecord, find_prediction
 from thrive.store import releases
 
@@ -85,22 +84,6 @@ def predictions_show(ctx: Context, prediction_id: str) -> PredictionRecord:
         thrive predictions show 019283740000000100000001000000a0
     """
     return find_prediction(ctx.home, prediction_id)
-
-
-@operation("predictions explain", kind=Kind.CLIENT, role=ANYONE)
-def predictions_explain(ctx: Context, prediction_id: str) -> Explanation:
-    """Reproduce one prediction from its record, and share its score out to the inputs.
-
-    The shares are Shapley values against other rows that the same version was asked; each has the
-    standard error of its estimate. They tell what the model used, not what causes the outcome.
-
-    Args:
-        prediction_id: the 32 hex digits that came back with the prediction.
-
-    Examples:
-        thrive predictions explain 019283740000000100000001000000a0
-    """
-    return explain_prediction(ctx.home, prediction_id)
 
 
 def serving_options(

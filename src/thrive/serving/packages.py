@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thrive.domain.errors import Damaged, ThriveError
-from thrive.packaging.formats.predictor import Predictor
-from thrive.packaging.loader import load, load_folder
 from thrive.packaging.manifest import MANIFEST_NAME, digest_of, read_manifest
 from thrive.packaging.signature import Signature
-from thrive.serving.assemble import RowAssembler
 
 if TYPE_CHECKING:
+    from thrive.packaging.formats.predictor import Predictor
     from thrive.store.blobs.port import BlobReader
 
 _logger = logging.getLogger(__name__)
 
 
-def load_stored(blobs: "BlobReader", digest: str, model: str) -> Predictor:
+def load_stored(blobs: "BlobReader", digest: str, model: str) -> "Predictor":
     """Return the predictor of a package in a home's own store.
 
     Raises:
         NotFound, Damaged, UnsafeModel: as `thrive.packaging.loader.load`.
     """
+    from thrive.packaging.loader import load  # an agent fetches packages and loads none: start-up
+
     manifest = read_manifest(blobs.get(digest), digest=digest)
     files = {name: blobs.get(entry.digest) for name, entry in manifest.files.items()}
     return load(manifest, files, name=model)
@@ -85,20 +85,24 @@ class PackageCache:
         data = (self._folder / digest / MANIFEST_NAME).read_bytes()
         return read_manifest(data, digest=digest).signature
 
-    def load(self, digest: str, model: str) -> Predictor:
+    def load(self, digest: str, model: str) -> "Predictor":
         """Return the predictor of a package; raises as `thrive.packaging.loader.load`."""
+        from thrive.packaging.loader import load_folder
+
         return load_folder(self._folder / digest, digest=digest, name=model)
 
-    def load_warm(self, digest: str, model: str) -> Predictor:
+    def load_warm(self, digest: str, model: str) -> "Predictor":
         """Load a package and answer its example once, so that no caller pays for first times.
 
         Raises as `load`; an example that it cannot answer is only logged.
         """
+        from thrive.packaging.rows import RowReader
+
         predictor = self.load(digest, model)
         example = list(predictor.signature.example)
         if example:
             try:
-                predictor.predict(RowAssembler(predictor.signature, []).read(example).columns)
+                predictor.predict(RowReader(predictor.signature).read(example))
             except Exception:
                 _logger.exception("%s does not answer its own example", model)
         return predictor

@@ -50,7 +50,8 @@ class QuickRows(msgspec.Struct, frozen=True, gc=False):
 
     def logged(self, mask: frozenset[str]) -> dict[str, Any]:
         """Return the inputs by name, a value a row, as the log keeps them."""
-        columns: Iterable[Any] = zip(*self.read.rows, strict=True)
+        rows = self.read.rows
+        columns: Iterable[Any] = zip(rows[0]) if len(rows) == 1 else zip(*rows, strict=True)
         if not mask:
             return dict(zip(self.names, columns, strict=True))
         named = zip(self.names, columns, strict=True)

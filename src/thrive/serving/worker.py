@@ -20,10 +20,11 @@ from typing import Any
 import msgspec
 
 from thrive.domain.errors import ThriveError
+from thrive.serving import prestart
 from thrive.serving.answering import Answerer
 from thrive.serving.app import App
-from thrive.serving.asgi import Limits
 from thrive.serving.counters import WorkerState, write_state
+from thrive.serving.limits import WorkerSettings
 from thrive.serving.live import LiveModels
 from thrive.serving.routes import FILE_NAME, read_routes
 from thrive.settings import read_settings
@@ -39,16 +40,6 @@ STATE_EVERY_S = 1.0
 DRAIN_S = 0.3
 """How long a draining worker still takes connections, telling callers to close theirs."""
 LAST_REQUESTS_S = 10.0
-
-
-class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent starts a worker with: number, socket, folders, limits."""
-
-    worker: int
-    socket: int
-    cache: str
-    log: str
-    limits: Limits = Limits()
 
 
 class Worker:
@@ -199,10 +190,23 @@ def _read_agent(worker: Worker) -> None:
 def main() -> None:
     """Run a worker from the settings in the first argument."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    settings = msgspec.json.decode(sys.argv[1], type=WorkerSettings)
+    settings = _settings()
+    if settings is None:
+        return
     runner = asyncio.Runner(loop_factory=_loop_factory())
     with runner:
         runner.run(serve(settings))
+
+
+def _settings() -> WorkerSettings | None:
+    """Return the settings in the arguments, or those that come once the agent knows them."""
+    if sys.argv[1] != prestart.WAIT:
+        return msgspec.json.decode(sys.argv[1], type=WorkerSettings)
+    import uvicorn.lifespan.off  # all that `serve` will ask for, while there is time
+    import uvicorn.protocols.http.httptools_impl  # noqa: F401 - same
+
+    _loop_factory()
+    return prestart.settings_from(socket.socket(fileno=int(sys.argv[2])))
 
 
 def _loop_factory() -> Any:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from thrive.packaging.loader import THREAD_SETTINGS
-from thrive.serving.asgi import Limits
-from thrive.serving.worker import WorkerSettings
+from thrive.packaging.threads import THREAD_SETTINGS
+from thrive.serving import prestart
+from thrive.serving.limits import Limits, WorkerSettings
 
 HEALTHY_S = 5.0
 """A worker that lived this long is restarted at once; a younger one after a growing pause."""
@@ -101,6 +101,9 @@ class WorkerPool:
             log=str(self._log),
             limits=self._limits,
         )
+        waiting = prestart.take(settings, self._socket)
+        if waiting is not None:
+            return waiting
         return subprocess.Popen(
             [
                 sys.executable,

@@ -33,22 +33,26 @@ _RETRY_S = 1.0
 """Seconds to wait before a full disk is asked for space again."""
 
 
-class _Mapping:
-    """One allocated, locked segment file in memory. It does not know what a record is."""
+_SPARE_FROM = 1 << 20
+"""Bytes of a segment from which on the next one is made before it is needed."""
 
-    def __init__(self, folder: Path, header: layout.Header, size: int) -> None:
+
+class _Mapping:
+    """One allocated, locked segment file in memory. It does not know what a record is.
+
+    It has no name of a segment, and so is none, until `adopt` gives it one.
+    """
+
+    def __init__(self, unfinished: Path, size: int) -> None:
         self.size = size
         self.synced = 0
-        self.path = folder / layout.segment_name(header.worker, header.segment)
-        unfinished = folder / f".{header.worker:04x}.new"
+        self.path = unfinished
         self.handle = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with full_disk(folder):
+            with full_disk(unfinished.parent):
                 _allocate(self.handle, size)
-                os.pwrite(self.handle, layout.pack_header(header), 0)
             self.map = mmap.mmap(self.handle, size)
-            unfinished.rename(self.path)
         except BaseException:
             os.close(self.handle)
             unfinished.unlink(missing_ok=True)
@@ -57,8 +61,24 @@ class _Mapping:
         self.words = self.view.cast("I")
         self.longs = self.view.cast("Q")
 
+    def adopt(self, header: layout.Header) -> None:
+        """Write the header, then take the segment's name."""
+        packed = layout.pack_header(header)
+        self.view[: len(packed)] = packed
+        named = self.path.with_name(layout.segment_name(header.worker, header.segment))
+        self.path.rename(named)
+        self.path = named
+
+    def discard(self) -> None:
+        """Remove a file that never became a segment."""
+        self.path.unlink(missing_ok=True)
+        self._release()
+
     def close(self) -> None:
         sync_data(self.handle)
+        self._release()
+
+    def _release(self) -> None:
         for view in (self.words, self.longs, self.view):
             view.release()
         self.map.close()
@@ -102,6 +122,7 @@ class SegmentWriter:
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()
         self._mapping: _Mapping | None = None
+        self._spare: _Mapping | None = None
         self._retired: list[_Mapping] = []
         self._end = self._size = self._number = 0
         self._high = self._low = 0
@@ -112,6 +133,7 @@ class SegmentWriter:
         self._closed = False
         folder.mkdir(parents=True, exist_ok=True)
         self._sequence = sequence.claim(folder, worker)
+        self._spare_path().unlink(missing_ok=True)  # of a writer that was killed
         self._segment = max(sequence.last(self._sequence), sequence.highest(folder, worker))
         self._stopping = threading.Event()
         self._thread = threading.Thread(
@@ -177,6 +199,7 @@ class SegmentWriter:
             if new_name:
                 os.fsync(self._sequence)
                 sync_folder(self._folder)
+            self._prepare()
 
     def close(self) -> None:
         """Close the segment and synchronise it; a second call does nothing."""
@@ -188,6 +211,9 @@ class SegmentWriter:
             self._closed = True
             self._retire()
             self._size = self._end = 0
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.discard()
         self.sync()
         os.close(self._sequence)
 
@@ -239,11 +265,17 @@ class SegmentWriter:
             dropped=self._uncounted,
         )
         size = max(self._segment_bytes, (layout.HEADER_SIZE + need + 4095) & -4096)
+        fresh, self._spare = self._spare, None
+        if fresh is not None and fresh.size < size:
+            fresh.discard()
+            fresh = None
         try:
-            fresh = _Mapping(self._folder, header, size)
+            if fresh is None:
+                fresh = _Mapping(self._folder / f".{self._worker:04x}.new", size)
         except DiskFull:
             self._retry_at = now + _RETRY_S
             raise
+        fresh.adopt(header)
         # After the segment has its name: a number that was noted first and then not used, because
         # its writer died, would look like a lost segment for ever.
         sequence.note(self._sequence, header.segment)
@@ -258,6 +290,25 @@ class SegmentWriter:
         self._number = self._uncounted = 0
         self._born = now
         self._new_name = True
+
+    def _prepare(self) -> None:
+        """Make the next segment while the present one has room: nobody waits for the disk then."""
+        with self._lock:
+            filled = self._mapping is not None and self._end * 4 > self._size
+            if not filled or self._spare or self._closed or self._segment_bytes < _SPARE_FROM:
+                return
+        try:
+            spare = _Mapping(self._spare_path(), self._segment_bytes)
+        except (OSError, DiskFull):
+            return  # whoever needs it asks again, and counts what is lost
+        with self._lock:
+            if not self._closed:
+                self._spare = spare
+                return
+        spare.discard()
+
+    def _spare_path(self) -> Path:
+        return self._folder / f".{self._worker:04x}.spare"
 
     def _retire(self) -> None:
         """Mark the current segment as closed; the thread will synchronise and unmap it."""

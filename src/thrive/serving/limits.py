@@ -1,0 +1,31 @@
+"""What one worker takes, and what it is started with: nothing heavy, as its agent reads it too."""
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker takes.
+
+    Attributes:
+        body_bytes: largest body of a request.
+        rows: most rows of a request.
+        body_seconds: how long a body may take to arrive.
+        in_flight: requests at work at a time; more are told to come back (429).
+        callers: digests of the tokens that callers show; none are asked for if there are none.
+    """
+
+    body_bytes: int = 16 << 20
+    rows: int = 10_000
+    body_seconds: float = 10.0
+    in_flight: int = 512
+    callers: list[str] = []
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent starts a worker with: number, socket, folders, limits."""
+
+    worker: int
+    socket: int
+    cache: str
+    log: str
+    limits: Limits = Limits()

@@ -1,0 +1,57 @@
+"""A worker that is started before its settings are known: it imports while its agent does.
+
+An agent takes a third of a second until it knows its home, its number and its socket, and a worker
+as long until it can answer; side by side, a host answers after half the time.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+
+import msgspec
+
+from thrive.packaging.threads import THREAD_SETTINGS
+from thrive.serving.limits import WorkerSettings
+
+WAIT = "--wait"
+_MOST_BYTES = 1 << 20
+
+_waiting: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
+
+
+def begin() -> None:
+    """Start a worker that waits for its settings; it leaves with this process."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "thrive.serving.worker", WAIT, str(theirs.fileno())],
+            stdin=subprocess.PIPE,
+            pass_fds=(theirs.fileno(),),
+            env={**os.environ, **THREAD_SETTINGS},
+            start_new_session=True,
+        )
+    _waiting.append((process, ours))
+
+
+def take(settings: WorkerSettings, listening: socket.socket) -> "subprocess.Popen[bytes] | None":
+    """Give a waiting worker its settings; None if none waits."""
+    if not _waiting:
+        return None
+    process, line = _waiting.pop()
+    with line, contextlib.suppress(OSError):
+        socket.send_fds(line, [msgspec.json.encode(settings)], [listening.fileno()])
+    return process
+
+
+def settings_from(line: socket.socket) -> WorkerSettings | None:
+    """Return the settings that come over a line, with the socket of this process; None for none."""
+    with line:
+        data, handles, _, _ = socket.recv_fds(line, _MOST_BYTES, 1)
+        while data and (more := line.recv(_MOST_BYTES)):
+            data += more
+    if not data or not handles:
+        return None
+    settings = msgspec.json.decode(data, type=WorkerSettings)
+    return msgspec.structs.replace(settings, socket=handles[0])
