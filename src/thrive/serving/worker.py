@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Generator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -202,9 +203,8 @@ def _settings() -> WorkerSettings | None:
     """Return the settings in the arguments, or those that come once the agent knows them."""
     if sys.argv[1] != prestart.WAIT:
         return msgspec.json.decode(sys.argv[1], type=WorkerSettings)
-    import uvicorn.lifespan.off  # all that `serve` will ask for, while there is time
-    import uvicorn.protocols.http.httptools_impl  # noqa: F401 - same
-
+    for name in ("uvicorn", "uvicorn.lifespan.off", "uvicorn.protocols.http.httptools_impl"):
+        import_module(name)  # all that `serve` will ask for, while there is time
     _loop_factory()
     return prestart.settings_from(socket.socket(fileno=int(sys.argv[2])))
 
