@@ -154,6 +154,13 @@ assert result.metrics["accuracy_score"] > 0.9
 assert client.get_run(judged.info.run_id).data.metrics["accuracy_score"] > 0.9
 assert client.list_artifacts(judged.info.run_id) != []
 
+with mlflow.start_run() as large:
+    with open("large.bin", "wb") as file:
+        file.write(bytes(range(256)) * (1 << 14))
+    mlflow.log_artifact("large.bin", "files")
+place = mlflow.artifacts.download_artifacts(run_id=large.info.run_id, artifact_path="files/large.bin")
+assert open(place, "rb").read() == bytes(range(256)) * (1 << 14)
+
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 callback = MLflowCallback(tracking_uri=mlflow.get_tracking_uri(), metric_name="distance")
 study = optuna.create_study(study_name="sweep")
@@ -187,6 +194,9 @@ def test_a_client_logs_searches_registers_and_loads(home, tmp_path, version):
             **os.environ,
             "MLFLOW_TRACKING_URI": url.replace("http://", f"http://anybody:{LOCAL_TOKEN}@"),
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+            "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": str(1 << 20),
+            "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": str(1 << 20),
+            "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true",
             "PYTHONWARNINGS": "ignore",
         }
         command = [python, "-c", SCRIPT]

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine
+from thrive.store.rows import insert, many, mine, upsert
 from thrive.store.tables import upload_parts
 
 PART = "upload_part"
@@ -40,6 +40,12 @@ def add(tx: Tx, project_id: str, part: Part) -> None:
         Conflict: somebody else sent it at the same time.
     """
     insert(tx, project_id, upload_parts, part)
+    references.add(tx, project_id, PART, part.digest, part.part)
+
+
+def replace(tx: Tx, project_id: str, part: Part) -> None:
+    """Add a part, or take it in the place of one that was sent before."""
+    upsert(tx, project_id, upload_parts, part)
     references.add(tx, project_id, PART, part.digest, part.part)
 
 

@@ -2,6 +2,8 @@ import pytest
 from tests.rest import ask, new_token
 from tests.unit.server_mlflow.conftest import Client
 
+from thrive.store import upload_parts
+
 PROXY = "/api/2.0/mlflow-artifacts/"
 
 
@@ -24,7 +26,7 @@ def place(client) -> str:
     return f"1/{run}/artifacts"
 
 
-def test_files_go_in_and_come_out(client, place):
+def test_quirk_16_files_go_in_and_come_out(client, place):
     content = b"x" * (3 << 20) + b"end"
     assert put(client, f"{place}/a/b.bin", content).json() == {}
     reply = ask(client.app, "GET", f"{PROXY}artifacts/{place}/a/b.bin")
@@ -77,10 +79,57 @@ def test_a_run_that_is_not_there_takes_no_file(client):
     assert put(client, f"1/{'f' * 32}/artifacts/x", b"x").status == 404
 
 
-def test_what_is_not_offered_is_said_in_the_words_clients_look_for(client):
-    reply = ask(client.app, "POST", f"{PROXY}mpu/create/1/x", body={})
-    assert reply.status == 501
-    assert reply.json()["message"].startswith("Multipart upload is not supported for the current")
+def in_parts(client, place, parts, step="complete", changed=None):
+    """Send a file in parts, the last one first; return the answer to the last step."""
+    folder = f"{place}/big"
+    begun = ask(
+        client.app,
+        "POST",
+        f"{PROXY}mpu/create/{folder}",
+        body={"path": "/home/me/data.bin", "num_parts": len(parts)},
+    ).json()
+    told = []
+    for credential, part in list(zip(begun["credentials"], parts, strict=True))[::-1]:
+        path = credential["url"].removeprefix("http://localhost:8000")
+        sent = {name.lower(): value for name, value in credential["headers"].items()}
+        reply = ask(client.app, "PUT", path, raw=part, token=None, headers=sent)
+        told.append({"part_number": credential["part_number"], "etag": reply.headers["etag"]})
+    body = {"path": "data.bin", "upload_id": begun["upload_id"], "parts": told}
+    return ask(client.app, "POST", f"{PROXY}mpu/{step}/{folder}", body=body | (changed or {}))
+
+
+def test_quirk_19_a_large_file_comes_in_parts_side_by_side(client, place):
+    parts = [b"a" * (2 << 20), b"b" * (2 << 20), b"end"]
+    assert in_parts(client, place, parts).json() == {}
+    reply = ask(client.app, "GET", f"{PROXY}presigned/{place}/big/data.bin").json()
+    assert reply["file_size"] == sum(map(len, parts))
+    path = reply["url"].removeprefix("http://localhost:8000")
+    wanted = {"range": "bytes=2097151-2097153", "authorization": reply["headers"]["Authorization"]}
+    part = ask(client.app, "GET", path, token=None, headers=wanted)
+    assert (part.status, part.body) == (206, b"abb")
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"parts": [{"part_number": 7, "etag": "x"}]}, "did not arrive"),
+        ({"parts": [{"part_number": 1, "etag": '"0"'}]}, "did not arrive"),
+        ({"parts": []}, "Missing value"),
+        ({"upload_id": "../../x"}, "upload_id"),
+        ({"path": "other.bin"}, "did not arrive"),
+    ],
+)
+def test_an_upload_that_is_not_whole_becomes_no_artifact(client, place, changed, word):
+    reply = in_parts(client, place, [b"a", b"b"], changed=changed)
+    assert (reply.status, word in reply.json()["message"]) == (400, True)
+    listed = ask(client.app, "GET", f"{PROXY}artifacts", query=f"path={place}").json()["files"]
+    assert listed == []
+
+
+def test_an_upload_that_is_given_up_leaves_no_part(client, place, home):
+    assert in_parts(client, place, [b"a", b"b"], step="abort").json() == {}
+    with home.read() as tx:
+        assert upload_parts.forget_before(tx, home.project_id, 1 << 60) == 0
 
 
 def test_whoever_may_only_read_writes_no_file(client, context, place):

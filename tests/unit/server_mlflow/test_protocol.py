@@ -1,4 +1,10 @@
-"""What an unmodified client relies on, one test a quirk."""
+"""What an unmodified client relies on, by number; 13, 14, 16, 17, 19 are in the files beside.
+
+1 prefixes and who calls, 2 bodies of DELETE, 3 forms of a body, 4 whole numbers, 5 numbers that
+JSON lacks, 6 words of enums, 7 absent fields, 8 codes of errors, 9 writes sent again, 10 pages,
+11 limits, 12 words of refusals, 13 filters, 14 the tag of prompts, 15 what is mirrored, 16
+addresses of artifacts, 17 addresses of models, 18 plain routes, 19 uploads in parts.
+"""
 
 import base64
 import json
@@ -11,13 +17,13 @@ from thrive.server.mlflow.routes import ROUTES
 from thrive.store import runs
 
 
-def test_both_prefixes_have_the_same_handlers(client):
+def test_quirk_01_both_prefixes_have_the_same_handlers(client):
     run = client.run()
     one = client.get("runs/get", f"run_id={run}")
     assert one == client.get("runs/get", f"run_id={run}", prefix="/ajax-api/2.0/mlflow/")
 
 
-def test_a_body_may_be_a_text_that_holds_json_or_be_empty(client):
+def test_quirk_03_a_body_may_be_a_text_that_holds_json_or_be_empty(client):
     twice = json.dumps(json.dumps({"name": "old"})).encode()
     made = ask(client.app, "POST", API + "experiments/create", raw=twice)
     assert made.json() == {"experiment_id": "1"}
@@ -26,26 +32,26 @@ def test_a_body_may_be_a_text_that_holds_json_or_be_empty(client):
     assert (wrong.status, wrong.json()["error_code"]) == (400, "BAD_REQUEST")
 
 
-def test_unknown_fields_are_left_alone_and_camel_case_is_read(client):
+def test_quirk_03_unknown_fields_are_left_alone_and_camel_case_is_read(client):
     made = client.post("runs/create", experimentId="0", runName="camel", whatever=[1])
     assert made["run"]["info"]["run_name"] == "camel"
 
 
-def test_run_uuid_is_run_id(client):
+def test_quirk_03_run_uuid_is_run_id(client):
     run = client.run()
     info = client.get("runs/get", f"run_uuid={run}")["run"]["info"]
     assert info["run_id"] == info["run_uuid"] == run
     client.post("runs/log-parameter", run_uuid=run, key="a", value="1")
 
 
-def test_whole_numbers_are_numbers_and_may_come_as_texts(client):
+def test_quirk_04_whole_numbers_are_numbers_and_may_come_as_texts(client):
     run = client.run()
     client.post("runs/log-metric", run_id=run, key="a", value="0.5", timestamp="12", step="3")
     (metric,) = client.get("runs/get", f"run_id={run}")["run"]["data"]["metrics"]
     assert metric == {"key": "a", "value": 0.5, "timestamp": 12, "step": 3}
 
 
-def test_numbers_that_json_lacks_are_texts(client):
+def test_quirk_05_numbers_that_json_lacks_are_texts(client):
     run = client.run()
     for step, value in enumerate(("NaN", "Infinity", "-Infinity")):
         client.post("runs/log-metric", run_id=run, key="a", value=value, timestamp=1, step=step)
@@ -57,19 +63,19 @@ def test_numbers_that_json_lacks_are_texts(client):
 
 
 @pytest.mark.parametrize("status", ["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"])
-def test_states_go_by_name_and_come_back(client, status):
+def test_quirk_06_states_go_by_name_and_come_back(client, status):
     run = client.run()
     info = client.post("runs/update", run_id=run, status=status)["run_info"]
     assert info["status"] == status
     assert ("end_time" in info) == (status in {"FINISHED", "FAILED", "KILLED"})
 
 
-def test_an_unknown_state_is_refused(client):
+def test_quirk_06_an_unknown_state_is_refused(client):
     told = client.refused("POST", "runs/update", {"run_id": client.run(), "status": "BORED"})
     assert told[:2] == (400, "INVALID_PARAMETER_VALUE")
 
 
-def test_absent_fields_are_absent_and_empty_answers_are_objects(client):
+def test_quirk_07_absent_fields_are_absent_and_empty_answers_are_objects(client):
     run = client.run()
     assert client.post("runs/set-tag", run_id=run, key="a", value="") == {}
     assert "end_time" not in client.get("runs/get", f"run_id={run}")["run"]["info"]
@@ -92,25 +98,25 @@ def test_absent_fields_are_absent_and_empty_answers_are_objects(client):
         ("DELETE", "runs/create", {}, (404, "ENDPOINT_NOT_FOUND")),
     ],
 )
-def test_errors_have_the_names_that_clients_raise_by(client, method, path, body, told):
+def test_quirk_08_errors_have_the_names_that_clients_raise_by(client, method, path, body, told):
     client.post("experiments/create", name="taken")
     assert client.refused(method, path, body)[:2] == told
 
 
-def test_the_words_for_missing_and_wrong_values(client):
+def test_quirk_12_the_words_for_missing_and_wrong_values(client):
     missing = client.refused("POST", "experiments/create", {})[2]
     assert missing.startswith("Missing value for required parameter 'name'")
     wrong = client.refused("POST", "experiments/create", {"name": 31})[2]
     assert wrong.startswith("Invalid value 31 for parameter 'name' supplied")
 
 
-def test_unknown_routes_of_every_version_answer_in_the_protocols_words(client):
+def test_quirk_08_unknown_routes_of_every_version_answer_in_the_protocols_words(client):
     for path in ("/api/3.0/mlflow/traces/1", "/ajax-api/3.0/mlflow/x", "/v1/traces", "/api/2.0/x"):
         reply = ask(client.app, "GET", path)
         assert (reply.status, reply.json()["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
 
 
-def test_a_write_sent_again_changes_nothing(client):
+def test_quirk_09_a_write_sent_again_changes_nothing(client):
     run = client.run()
     for _ in range(2):
         client.post("runs/log-metric", run_id=run, key="a", value=1.5, timestamp=5, step=1)
@@ -133,7 +139,7 @@ def test_the_latest_metric_is_that_of_the_highest_step(client):
     assert (metric["value"], metric["step"], metric["timestamp"]) == (4, 5, 10)
 
 
-def test_a_batch_has_limits(client):
+def test_quirk_11_a_batch_has_limits(client):
     run = client.run()
     points = [{"key": f"m{n}", "value": n, "timestamp": 1, "step": 0} for n in range(1001)]
     told = client.refused("POST", "runs/log-batch", {"run_id": run, "metrics": points})
@@ -146,19 +152,19 @@ def test_a_batch_has_limits(client):
 
 
 @pytest.mark.parametrize("key", ["../x", "/x", "a//b", ".", "a;b", "x" * 251, ""])
-def test_keys_that_read_as_paths_are_refused(client, key):
+def test_quirk_11_keys_that_read_as_paths_are_refused(client, key):
     body = {"run_id": client.run(), "key": key, "value": 1, "timestamp": 1}
     assert client.refused("POST", "runs/log-metric", body)[:2] == (400, "INVALID_PARAMETER_VALUE")
 
 
-def test_values_have_their_longest(client):
+def test_quirk_11_values_have_their_longest(client):
     run = client.run()
     for path, size in (("runs/log-parameter", 6001), ("runs/set-tag", 8001)):
         body = {"run_id": run, "key": "k", "value": "v" * size}
         assert client.refused("POST", path, body)[1] == "INVALID_PARAMETER_VALUE"
 
 
-def test_the_name_of_a_run_is_mirrored_in_its_tag(client):
+def test_quirk_15_the_name_of_a_run_is_mirrored_in_its_tag(client):
     run = client.run(run_name="first", user_id="ada")
     info = client.get("runs/get", f"run_id={run}")["run"]
     tags = {tag["key"]: tag["value"] for tag in info["data"]["tags"]}
@@ -182,7 +188,7 @@ def test_a_deleted_run_is_out_of_sight_until_it_is_restored(client):
     assert client.names() == ["a"]
 
 
-def test_histories_come_in_pages(client):
+def test_quirk_10_histories_come_in_pages(client):
     run = client.run()
     points = [{"key": "a", "value": n, "timestamp": n, "step": n} for n in range(30)]
     client.post("runs/log-batch", run_id=run, metrics=points)
@@ -250,7 +256,7 @@ def test_experiments_are_searched_tagged_deleted_and_restored(client):
     assert client.refused("DELETE", "experiments/delete-experiment-tag", tags)[0] == 404
 
 
-def test_inputs_and_outputs_of_a_run_come_back(client):
+def test_quirk_15_inputs_and_outputs_of_a_run_come_back(client):
     run = client.run()
     dataset = {"dataset": {"name": "d", "digest": "1", "source_type": "s", "source": "{}"}}
     dataset["tags"] = [{"key": "mlflow.data.context", "value": "train"}]
@@ -264,7 +270,7 @@ def test_inputs_and_outputs_of_a_run_come_back(client):
     assert client.names("datasets.digest = '2'") == []
 
 
-def test_the_plain_routes_need_no_token(client):
+def test_quirk_18_the_plain_routes_need_no_token(client):
     version = ask(client.app, "GET", "/version", token=None)
     assert version.status == 200
     assert version.body.decode()[0].isdigit()
@@ -272,14 +278,14 @@ def test_the_plain_routes_need_no_token(client):
     assert info["store_type"] == "SqlStore"
 
 
-def test_without_a_token_nothing_is_answered(client):
+def test_quirk_01_without_a_token_nothing_is_answered(client):
     for route in ROUTES:
         path = API + route.path.replace("{model_id}", "m-" + "0" * 32).replace("{key}", "k")
         reply = ask(client.app, route.method, path, token=None)
         assert (reply.status, reply.json()["error_code"]) == (401, "UNAUTHENTICATED"), route
 
 
-def test_a_token_may_stand_for_a_password(client):
+def test_quirk_01_a_token_may_stand_for_a_password(client):
     basic = base64.b64encode(f"anybody:{LOCAL_TOKEN}".encode()).decode()
     for words, status in ((basic, 200), (basic[:-4], 401), ("%%%", 401)):
         headers = {"authorization": f"Basic {words}"}

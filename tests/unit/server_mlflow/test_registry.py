@@ -73,7 +73,7 @@ def test_names_that_are_taken_or_unknown_are_told_by_their_codes(client, model):
     )
 
 
-def test_a_version_of_a_logged_model_is_found_through_it(client, model):
+def test_quirk_17_a_version_of_a_logged_model_is_found_through_it(client, model):
     run = client.run()
     made = client.post("logged-models", experiment_id="1", name="m", source_run_id=run)
     model_id = made["model"]["info"]["model_id"]
@@ -88,7 +88,7 @@ def test_a_version_of_a_logged_model_is_found_through_it(client, model):
     assert known == [{"name": model, "version": "1"}]
 
 
-def test_aliases_of_a_model_without_traffic_are_labels(client, model):
+def test_quirk_02_aliases_of_a_model_without_traffic_are_labels(client, model):
     register(client, model)
     register(client, model)
     for alias, number in (("champion", "1"), ("best", "1"), ("best", "2")):
@@ -155,7 +155,7 @@ def test_searches(client, model):
     assert [each["version"] for each in found["model_versions"]] == ["1", "2"]
 
 
-def test_a_missing_prompt_tag_differs_from_true_and_no_other_tag_does(client, model):
+def test_quirk_14_a_missing_prompt_tag_differs_from_true_and_no_other_tag_does(client, model):
     prompt = [{"key": "mlflow.prompt.is_prompt", "value": "true"}]
     client.post("registered-models/create", name="greeting", tags=prompt)
 

@@ -51,7 +51,7 @@ def three(client):
         ('attributes.`run name` = "b"', "b"),
     ],
 )
-def test_filters(client, three, words, names):
+def test_quirk_13_filters(client, three, words, names):
     assert "".join(client.names(words)) == names
 
 
@@ -74,7 +74,7 @@ def test_filters(client, three, words, names):
         "params.a = 'open",
     ],
 )
-def test_filters_that_cannot_be_read(client, words):
+def test_quirk_13_filters_that_cannot_be_read(client, words):
     told = client.refused("POST", "runs/search", {"experiment_ids": ["0"], "filter": words})
     assert told[:2] == (400, "INVALID_PARAMETER_VALUE")
 
@@ -103,7 +103,7 @@ def test_what_changed_since_is_found(client, three, home):
     assert client.names("tags.team.name IS NULL") == ["c", "b"]
 
 
-def test_pages_neither_skip_nor_repeat_whatever_the_order(client):
+def test_quirk_10_pages_neither_skip_nor_repeat_whatever_the_order(client):
     chance = random.Random(1)
     for at in range(40):
         run = client.run(run_name=f"run {at:02}")
@@ -125,7 +125,7 @@ def test_pages_neither_skip_nor_repeat_whatever_the_order(client):
 
 
 @pytest.mark.parametrize("token", ["x", "%%%", "e30=", "WyJhIiwgW11d"])
-def test_a_token_of_no_page_is_refused(client, three, token):
+def test_quirk_10_a_token_of_no_page_is_refused(client, three, token):
     body = {"experiment_ids": ["1"], "page_token": token}
     assert client.refused("POST", "runs/search", body)[1] == "INVALID_PARAMETER_VALUE"
 

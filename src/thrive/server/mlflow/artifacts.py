@@ -18,8 +18,11 @@ from starlette.responses import Response
 from thrive.domain.actor import ANYONE, BUILDERS
 from thrive.domain.run import Artifact
 from thrive.operations import Context
+from thrive.server.api import read_body
 from thrive.server.blobs import BINARY, BlobResponse
+from thrive.server.mlflow import multipart
 from thrive.server.mlflow.calls import Call, Route
+from thrive.server.mlflow.given import Given, body_of
 from thrive.server.mlflow.problems import MlflowError, invalid
 from thrive.server.mlflow.runs import get_run, numbers_of, run_id_of
 from thrive.server.mlflow.shapes import artifact_uri, logged_model_uri
@@ -148,14 +151,13 @@ class ArtifactDoor:
             MlflowError: the path names nothing, or the caller may not.
         """
         kind, _, name = path.partition("/")
-        if kind in {"mpu", "presigned"}:
-            what = "Multipart upload" if kind == "mpu" else "Presigned download"
-            raise MlflowError(
-                "NOT_IMPLEMENTED", f"{what} is not supported for the current artifact repository"
-            )
+        _permit(request, ctx, kind)
+        if kind == "mpu":
+            return await self._multipart(request, ctx, name)
+        if kind == "presigned":
+            return await self._run(_presign, ctx, request, name)
         if kind != "artifacts":
             raise MlflowError("ENDPOINT_NOT_FOUND", "There is no such route.")
-        _permit(request, ctx)
         if request.method == "PUT":
             return await self._receive(request, ctx, place_of(name))
         if request.method == "DELETE":
@@ -164,16 +166,41 @@ class ArtifactDoor:
             return await self._run(_send, ctx, place_of(name))
         return await self._run(_list, ctx, request.query_params.get("path", ""))
 
+    async def _multipart(self, request: Request, ctx: Context, path: str) -> Response:
+        """Answer `create`, `complete` and `abort` of an upload in parts, and take its parts."""
+        step, _, rest = path.partition("/")
+        if step == "part" and request.method == "PUT":
+            return await self._receive_part(request, ctx, rest)
+        if request.method != "POST" or step not in {"create", "complete", "abort"}:
+            raise MlflowError("ENDPOINT_NOT_FOUND", "There is no such route.")
+        given = Given(body_of(await read_body(request)))
+        return await self._run(_step, ctx, request, step, rest, given)
+
+    async def _receive_part(self, request: Request, ctx: Context, path: str) -> Response:
+        upload_id, _, rest = path.partition("/")
+        number, _, address = rest.partition("/")
+        place = place_of(address)
+        upload = multipart.checked_upload(place.owner, place.name, upload_id)
+        if not (number.isascii() and number.isdecimal() and len(number) < 6):
+            raise invalid(f"Invalid value '{number[:40]}' for parameter 'part_number' supplied.")
+        with self._spooled(ctx) as file:
+            size = await self._spool(request, file)
+            digest = await self._run(_blob_of, ctx, file, size)
+        await self._run(multipart.keep_part, ctx, upload, int(number), digest, size)
+        return json_response({}, headers={"ETag": f'"{digest}"'})
+
     async def _receive(self, request: Request, ctx: Context, place: Place) -> Response:
         if not place.name:
             raise invalid("Invalid path: a file needs a name.")
         await self._run(_refuse_unknown, ctx, place.owner)
-        with tempfile.SpooledTemporaryFile(
-            _IN_MEMORY, dir=str(ctx.home.temporary_folder), prefix="artifact-"
-        ) as file:
+        with self._spooled(ctx) as file:
             size = await self._spool(request, file)
             await self._run(_keep, ctx, place, file, size)
         return json_response({})
+
+    def _spooled(self, ctx: Context) -> Any:
+        folder = str(ctx.home.temporary_folder)
+        return tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=folder, prefix="artifact-")
 
     async def _spool(self, request: Request, file: Any) -> int:
         size = 0
@@ -188,10 +215,17 @@ class ArtifactDoor:
         return size
 
 
-def _permit(request: Request, ctx: Context) -> None:
-    role = ANYONE if request.method in {"GET", "HEAD"} else BUILDERS
-    if request.method not in {"GET", "HEAD", "PUT", "DELETE"}:
+_METHODS = {
+    "artifacts": {"GET", "HEAD", "PUT", "DELETE"},
+    "mpu": {"POST", "PUT"},
+    "presigned": {"GET"},
+}
+
+
+def _permit(request: Request, ctx: Context, kind: str) -> None:
+    if request.method not in _METHODS.get(kind, ()):
         raise MlflowError("ENDPOINT_NOT_FOUND", "There is no such route.")
+    role = ANYONE if request.method in {"GET", "HEAD"} else BUILDERS
     if not role & ctx.actor.roles:
         allowed = ", ".join(sorted(role))
         raise MlflowError(
@@ -199,11 +233,38 @@ def _permit(request: Request, ctx: Context) -> None:
         )
 
 
+def _step(ctx: Context, request: Request, step: str, path: str, given: Given) -> Response:
+    """Begin, complete or abort an upload in parts of a file in the folder that a path names."""
+    file = re.split(r"[/\\]", given.text("path"))[-1]  # a path on the machine of the client
+    address = f"{path.rstrip('/')}/{file}"
+    place = place_of(address)
+    if step == "create":
+        _refuse_unknown(ctx, place.owner)
+        return json_response(multipart.begin(request, given, address, place.owner, place.name))
+    upload = multipart.checked_upload(place.owner, place.name, given.text("upload_id"))
+    if step == "complete":
+        multipart.complete(ctx, upload, given)
+    else:
+        multipart.abort(ctx, upload)
+    return json_response({})
+
+
+def _presign(ctx: Context, request: Request, path: str) -> Response:
+    place = place_of(path)
+    return json_response(multipart.presigned(request, path, _artifact(ctx, place)))
+
+
+def _artifact(ctx: Context, place: Place) -> Artifact:
+    with ctx.read() as tx:
+        artifact = runs.find_artifact(tx, ctx.project_id, place.owner, place.name)
+    if artifact is None:
+        raise MlflowError("RESOURCE_DOES_NOT_EXIST", f"No such artifact: '{place.name}'")
+    return artifact
+
+
 def _keep(ctx: Context, place: Place, file: BinaryIO, size: int) -> None:
     """Keep the bytes of an artifact, and then its row."""
-    file.seek(0)
-    small = size <= _IN_MEMORY
-    digest = ctx.home.blobs.put(file.read()) if small else _put_large(ctx, file)
+    digest = _blob_of(ctx, file, size)
     artifact = Artifact(
         run_id=place.owner,
         name=place.name,
@@ -214,6 +275,11 @@ def _keep(ctx: Context, place: Place, file: BinaryIO, size: int) -> None:
     )
     with ctx.observe(f"artifact:{place.owner}") as tx:
         runs.save_artifact(tx, ctx.project_id, artifact)
+
+
+def _blob_of(ctx: Context, file: BinaryIO, size: int) -> str:
+    file.seek(0)
+    return ctx.home.blobs.put(file.read()) if size <= _IN_MEMORY else _put_large(ctx, file)
 
 
 def _put_large(ctx: Context, file: BinaryIO) -> str:
@@ -240,10 +306,7 @@ def _list(ctx: Context, path: str) -> Response:
 
 
 def _send(ctx: Context, place: Place) -> Response:
-    with ctx.read() as tx:
-        artifact = runs.find_artifact(tx, ctx.project_id, place.owner, place.name)
-    if artifact is None:
-        raise MlflowError("RESOURCE_DOES_NOT_EXIST", f"No such artifact: '{place.name}'")
+    artifact = _artifact(ctx, place)
     headers = {"Content-Disposition": "attachment"}
     path = ctx.home.blobs.local_path(artifact.digest)
     if path is None:

@@ -34,8 +34,8 @@ _FOREIGN = ("/ajax-api/", "/api/2.0/", "/api/3.0/", "/v1/traces")
 _INFO = {
     "store_type": "SqlStore",
     "workspaces_enabled": False,
-    "multipart_uploads_enabled": False,
-    "multipart_downloads_enabled": False,
+    "multipart_uploads_enabled": True,
+    "multipart_downloads_enabled": True,
 }
 
 
