@@ -38,6 +38,8 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.features",
     "thrive.flows.follow",
     "thrive.flows.job_output",
+    "thrive.flows.mlflow.exporting",
+    "thrive.flows.mlflow.importing",
     "thrive.flows.notify",
     "thrive.flows.project",
     "thrive.flows.promote",

@@ -1,5 +1,6 @@
 """What people and programs ask of models."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -132,7 +133,7 @@ def show_model(ctx: Context, model: str) -> VersionDetail:
 
 
 @operation("models history", role=ANYONE)
-def show_history(ctx: Context, model: str) -> list[HistoryRow]:
+def show_history(ctx: Context, model: str, *, at: str = "") -> list[HistoryRow]:
     """Show what happened to a model: registrations, moves of its traffic, retirements.
 
     Of a model with very many versions, those of the newest hundred are shown.
@@ -140,15 +141,24 @@ def show_history(ctx: Context, model: str) -> list[HistoryRow]:
     Args:
         ctx: the context of the call.
         model: the model's name.
+        at: a moment, e.g. 2026-05-01 or 2026-05-01T12:00 (UTC): only the traffic that was in
+            force then, with who moved it and why.
+
+    Raises:
+        UsageError: `at` is no moment.
 
     Examples:
         thrive models history flight-delay
+        thrive models history flight-delay --at 2026-05-01
     """
     name, _ = parse_reference(model)
     with ctx.read() as tx:
         models.get(tx, ctx.project_id, name)
         known = models.versions(tx, ctx.project_id, name, limit=models.MOST_SHOWN)
         history = releases.routing_history(tx, ctx.project_id, name)
+    if at:
+        moment = _moment(at)
+        return [_moved(table) for table in history if table.at <= moment][:1]
     rows = [_registered(version) for version in known]
     rows += [_retired(version) for version in known if version.retired_at is not None]
     rows += [_moved(table) for table in history]
@@ -171,6 +181,18 @@ def retire_model(ctx: Context, model: str, *, reason: str = "") -> ModelVersion:
     if number is None:
         raise UsageError(f"{model!r} names no version.", f"thrive models retire {model}@1")
     return versions.retire(ctx, name, number, reason)
+
+
+def _moment(text: str) -> int:
+    """Return a moment in UTC microseconds; a day alone is its end."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text[:40]!r} is no moment.", "give one as 2026-05-01") from None
+    if len(text) == len("2026-05-01"):
+        found += timedelta(days=1, microseconds=-1)
+    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return round(aware.timestamp() * 1_000_000)
 
 
 def _row(version: ModelVersion, history: list[RoutingTable]) -> VersionRow:

@@ -8,6 +8,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from thrive.tracking.vitals import Vitals
 
 if TYPE_CHECKING:
     from thrive.store.points import Points
+    from thrive.tracking.autologging import EpochCallback
 
 FLUSH_SECONDS = 0.5
 MOST_WAITING = 1_000_000
@@ -166,6 +168,21 @@ class ActiveRun:
         return self._keep(
             name if name.endswith(".parquet") else f"{name}.parquet", buffer.getvalue()
         )
+
+    def autolog(self) -> AbstractContextManager[None]:
+        """Return a context in which trainings of scikit-learn, LightGBM and XGBoost are logged.
+
+        Parameters, the score on the training data, and what is evaluated after each iteration.
+        """
+        from thrive.tracking.autologging import autologged
+
+        return autologged(self)
+
+    def callback(self) -> "EpochCallback":
+        """Return a callback for Keras, or for a loop of PyTorch: it logs at the end of epochs."""
+        from thrive.tracking.autologging import EpochCallback
+
+        return EpochCallback(self)
 
     def flush(self) -> None:
         """Write what waits, and return when it is durable.
