@@ -1,7 +1,6 @@
 """The SQLite database of an MLflow server as a source; the server need not run."""
 
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from thrive.flows.mlflow.source import (
     SourceRun,
     SourceVersion,
 )
+from thrive.store.foreign import ForeignDatabase
 
 _LOGGED_STATES = {
     1: "LOGGED_MODEL_PENDING",
@@ -37,13 +37,8 @@ class MlflowDatabase:
 
     def __init__(self, path: Path, artifacts: Path) -> None:
         self._artifacts = artifacts
-        self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        self._db.row_factory = sqlite3.Row
-        try:
-            found = self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")
-        except sqlite3.DatabaseError as error:
-            raise UsageError(f"{path} is no SQLite database: {error}.", "give its path") from None
-        self._tables = {row["name"] for row in found}
+        self._foreign = ForeignDatabase(path)
+        self._tables = self._foreign.tables
         if not {"experiments", "runs", "latest_metrics"} <= self._tables:
             raise UsageError(f"{path} holds no runs of MLflow.", "give mlflow.db, or a folder")
 
@@ -118,7 +113,7 @@ class MlflowDatabase:
         """Return the registered models."""
         return [self._model(row) for row in self._rows("SELECT * FROM registered_models")]
 
-    def _model(self, row: sqlite3.Row) -> SourceModel:
+    def _model(self, row: Mapping[str, Any]) -> SourceModel:
         name = row["name"]
         aliases: dict[str, int] = {}
         if "registered_model_aliases" in self._tables:
@@ -138,7 +133,7 @@ class MlflowDatabase:
             versions=[self._version(each) for each in versions],
         )
 
-    def _version(self, row: sqlite3.Row) -> SourceVersion:
+    def _version(self, row: Mapping[str, Any]) -> SourceVersion:
         query = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
         tags = self._rows(query, row["name"], row["version"])
         return SourceVersion(
@@ -159,8 +154,8 @@ class MlflowDatabase:
         """Yield name and content of each file below an address on this machine."""
         return files_below(folder_of(uri, self._artifacts))
 
-    def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        return self._db.execute(query, values).fetchall()
+    def _rows(self, query: str, *values: Any) -> Sequence[Mapping[str, Any]]:
+        return self._foreign.rows(query, *values)
 
     def _pairs(self, table: str, column: str, value: Any) -> dict[str, str]:
         query = f"SELECT key, value FROM {table} WHERE {column} = ?"  # noqa: S608 - our own words
