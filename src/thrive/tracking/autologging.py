@@ -72,7 +72,7 @@ def _installed(library: str) -> bool:
 
 
 @contextlib.contextmanager
-def _outermost() -> Iterator[bool]:
+def _outermost() -> Generator[bool]:
     """Tell whether no training is under way in this thread."""
     first = not getattr(_nested, "busy", False)
     _nested.busy = True
