@@ -142,6 +142,7 @@ def test_a_broken_line_of_the_contract_is_named(project):
     number = next(index for index, line in enumerate(lines, 1) if line.startswith("target"))
     lines[number - 1] = "target = { column = "
     path.write_text("\n".join(lines))
+    (project / "train.py").write_text(SLOW)
     for words in (["check"], ["data", "add"], ["run", "train.py"]):
         one_message(thrive(project, *words), 2, f"thrive.toml:{number}:")
     path.write_text(text.replace('risk = "undecided"', "risk = 3"))
