@@ -77,7 +77,9 @@ def test_damage_is_found_on_reading(project, added, tmp_path, monkeypatch):
         thrive.data.load("trips")
 
 
-@pytest.mark.parametrize(("text", "found"), [("a", ("a", None)), ("a@12", ("a", 12)), ("a@x", ("a", "x"))])
+@pytest.mark.parametrize(
+    ("text", "found"), [("a", ("a", None)), ("a@12", ("a", 12)), ("a@x", ("a", "x"))]
+)
 def test_names_with_versions(text, found):
     assert split_name(text) == found
 
