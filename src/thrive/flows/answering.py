@@ -90,7 +90,7 @@ def duties_commit(
         commit: of the project the file belongs to.
 
     Examples:
-        thrive duties answer flight-delay
+        thrive duties commit flight-delay
     """
     name = checked_name(model, "model")
     said = {**(fields or {}), "risks": risks or {}}
