@@ -7,9 +7,8 @@ the headers that keep a browser from guessing, framing or caching, and as one lo
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thrive.client.wire import BLOBS
@@ -92,7 +91,7 @@ class Guard:
             await send(message)
 
         try:
-            problem = self._refusal(scope, Headers(scope=scope))
+            problem = self._refusal(scope, _first_of(scope))
             app = problem.response() if problem else self._app
             await app(scope, receive, sending)
         except Exception:
@@ -100,7 +99,7 @@ class Guard:
             if not started:
                 await unexpected(scope["thrive.id"]).response()(scope, receive, send)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
+    def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> Problem | None:
         if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > TARGET_BYTES:
             return Problem(414, "UsageError", f"The URL is longer than {TARGET_BYTES:,} bytes.")
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES:
@@ -110,8 +109,8 @@ class Guard:
             return Problem(405, "UsageError", "No route takes this method.", headers=allow)
         return self._foreign(scope, headers) or _wrong_body(scope, headers)
 
-    def _foreign(self, scope: Scope, headers: Headers) -> Problem | None:
-        hosts = headers.getlist("host")
+    def _foreign(self, scope: Scope, headers: Mapping[str, str]) -> Problem | None:
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if scope["path"] not in OPEN_PATHS and (
             len(hosts) != 1 or _name(hosts[0]) not in self._hosts
         ):
@@ -156,6 +155,12 @@ class Guard:
         )
 
 
+def _first_of(scope: Scope) -> dict[str, str]:
+    """Return the headers by name, of those that came twice the first: looked up many times."""
+    raw: list[tuple[bytes, bytes]] = scope["headers"]
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(raw)}
+
+
 def _methods(path: str) -> frozenset[str]:
     if is_mlflow(path):
         return METHODS
@@ -176,7 +181,7 @@ def _same(origin: str, hosts: list[str]) -> bool:
     return place.removesuffix(default) == hosts[0].lower().removesuffix(default)
 
 
-def _is_navigation(scope: Scope, headers: Headers) -> bool:
+def _is_navigation(scope: Scope, headers: Mapping[str, str]) -> bool:
     """Tell a followed link from a request of a script: a link may lead to a page from anywhere."""
     mode = headers.get("sec-fetch-mode")
     return (
@@ -186,13 +191,13 @@ def _is_navigation(scope: Scope, headers: Headers) -> bool:
     )
 
 
-def _is_empty(scope: Scope, headers: Headers) -> bool:
+def _is_empty(scope: Scope, headers: Mapping[str, str]) -> bool:
     """Tell whether a client of MLflow sends no body, and so does not say of which kind it is."""
     sent = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     return is_mlflow(scope["path"]) and not sent and "content-type" not in headers
 
 
-def _wrong_body(scope: Scope, headers: Headers) -> Problem | None:
+def _wrong_body(scope: Scope, headers: Mapping[str, str]) -> Problem | None:
     declared = headers.get("content-length", "0")
     if not (declared.isascii() and declared.isdecimal()):
         return Problem(400, "UsageError", "The Content-Length is not a number.")

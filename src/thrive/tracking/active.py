@@ -1,6 +1,6 @@
 """A run that a script opens itself: `with thrive.run("exp") as run: run.log(loss=0.3, step=1)`.
 
-What is logged waits in memory and is written by a thread of its own, half a second later at most:
+What is logged waits in memory and is written by a thread of its own, a second later at most:
 training never waits for a disk. A process that dies loses what was logged since the last write.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from thrive.store.points import Points
     from thrive.tracking.autologging import EpochCallback
 
-FLUSH_SECONDS = 0.5
+FLUSH_SECONDS = 1.0
 MOST_WAITING = 1_000_000
 """Points that may wait; whoever logs more waits for the writer."""
 LONGEST_KEY = 250

@@ -38,6 +38,9 @@ _INFO = {
     "multipart_downloads_enabled": True,
 }
 
+_NOTHING = json_response({})
+"""The answer to whatever was logged: the same one each time."""
+
 
 def is_mlflow(path: str) -> bool:
     """Tell whether a path is one of the protocol."""
@@ -144,7 +147,7 @@ class MlflowDoor:
 
     async def _logged(self, identity: Identity, route: Route, entry: Entry) -> Response:
         await self._logbook.write(self._context(identity, route.path), entry)
-        return json_response({})
+        return _NOTHING
 
     def _index(self, identity: Identity) -> RunIndex:
         known = self._indexes.get(identity.project_id)
