@@ -6,9 +6,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
+from tests.streams import Stream
 
 from thrive.contract.parse import parse
+from thrive.domain.monitoring import Alert
+from thrive.monitoring.alerts import raise_alerts
+from thrive.monitoring.closing import close_windows
 from thrive.monitoring.terms import TermsInForce
+from thrive.operations import Context
+from thrive.store import monitoring
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "flights"
 CONTRACT = """
@@ -26,6 +32,7 @@ purpose = "tell"
 owner = "ml"
 target = {{ column = "y", positive = true, threshold = {threshold} }}
 entity = ["id"]
+sla = {{ outcomes_within = "1 day" }}
 [model.m.monitor]
 window = "{window}"
 false_alarms_per_year = {budget}
@@ -102,3 +109,30 @@ def census_file(name: str) -> Path:
     assert found is not None, "run `make install`"
     assert found.submodule_search_locations
     return Path(found.submodule_search_locations[0]) / "datasets" / "data" / name
+
+
+class RealStream(Stream):
+    """A real stream behind the same doors: its reference, and days that are served as they are."""
+
+    def __init__(self, context: Context, past: pl.DataFrame, inputs: list[str], start: int) -> None:
+        self.past, self.inputs, self.start = past, tuple(inputs), start
+        super().__init__(context, contract=CONTRACT.format(window="1 day", budget=4, threshold=0.3))
+
+    def reference(self) -> pl.DataFrame:
+        return self.past
+
+    def pass_day(self, frame: pl.DataFrame, *, labelled: bool = True) -> None:
+        """Serve a day, tell its outcomes, close its window and look for alerts."""
+        ids = self.serve(frame.with_columns(pl.col("id").cast(pl.String)))
+        if labelled:
+            known = frame["_label"].is_not_null()
+            told = [name for name, held in zip(ids, known.to_list(), strict=True) if held]
+            self.tell(frame.filter(known), told)
+        self.day += 1
+        self.advance()
+        close_windows(self.context, "m")
+        raise_alerts(self.context, "m")
+
+    def alerts(self) -> list[Alert]:
+        with self.context.read() as tx:
+            return monitoring.find_alerts(tx, self.context.project_id)[::-1]

@@ -52,17 +52,24 @@ performance = { do = "retrain", decide = "ml", within = "1 day", default = "roll
 class Stream:
     """A model with a reference, live since `START` on the replay clock, and its traffic."""
 
+    inputs = ("a", "b", "weather_wind", "city")
+    start = START
+
     def __init__(self, context: Context, seed: int = 0, rows: int = 400, contract: str = CONTRACT):
         self.context, self.rows = context, rows
         self.rng = np.random.default_rng(seed)
         self.segment = 0
-        self.day = START // DAY
+        self.day = self.start // DAY
         self.contract = parse(contract)
         self._prepare()
 
+    def reference(self) -> pl.DataFrame:
+        """Return the past that monitoring compares with: 90 days."""
+        return pl.concat([self.frame(START // DAY - 90 + day) for day in range(90)])
+
     def _prepare(self) -> None:
         home, project = self.context.home, self.context.project_id
-        reference = pl.concat([self.frame(START // DAY - 90 + day) for day in range(90)])
+        reference = self.reference()
         buffer = BytesIO()
         reference.drop("id").write_parquet(buffer)
         digest = home.blobs.put(buffer.getvalue())
@@ -70,13 +77,13 @@ class Stream:
             model="m",
             version=1,
             package="a" * 64,
-            signature={"inputs": [{"name": name} for name in ("a", "b", "weather_wind", "city")]},
+            signature={"inputs": [{"name": name} for name in self.inputs]},
             metrics={},
             run_id="",
             contract=self.contract.digest,
             commit="",
             dirty=False,
-            created_at=START - DAY,
+            created_at=self.start - DAY,
             actor="tester",
             reference=digest,
             importance={"a": 0.7, "b": 0.2, "weather_wind": 0.1},
@@ -86,10 +93,14 @@ class Stream:
                 digest=self.contract.digest, text=self.contract.text, commit="", stored_at=0
             )
             projects.store_contract(tx, project, stored)
-            projects.set_clock(tx, project, ClockState(mode=ClockMode.REPLAY, replay_now=START))
-            models.save(tx, project, Model(name="m", owner="ml", purpose="tell", created_at=START))
+            projects.set_clock(
+                tx, project, ClockState(mode=ClockMode.REPLAY, replay_now=self.start)
+            )
+            models.save(
+                tx, project, Model(name="m", owner="ml", purpose="tell", created_at=self.start)
+            )
             models.insert_version(tx, project, version, [])
-        self.route(1, START)
+        self.route(1, self.start)
 
     def add_version(self, number: int) -> None:
         with self.context.home.write() as tx:
@@ -162,11 +173,7 @@ class Stream:
             pl.lit(error).alias("error"),
             pl.lit(900, dtype=pl.Int64).alias("latency_us"),
             pl.lit(None, dtype=pl.String).alias("live_id"),
-            *(
-                frame[name].alias(f"x.{name}")
-                for name in ("a", "b", "weather_wind", "city")
-                if name in frame.columns
-            ),
+            *(frame[name].alias(f"x.{name}") for name in self.inputs if name in frame.columns),
             frame["id"].alias("k.id"),
         )
         buffer = BytesIO()

@@ -60,6 +60,35 @@ class AlertState(StrEnum):
     CLOSED = "closed"
 
 
+class Alarm(StrEnum):
+    """What people say of an alert afterwards."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+
+
+class Attention(msgspec.Struct, frozen=True, kw_only=True):
+    """What people did with an alert short of deciding it.
+
+    Attributes:
+        seen_at: when somebody first or last said so.
+        seen_by: who looks after it.
+        muted_until: until then its deadline is not enforced.
+        muted_why: why it may wait.
+        escalated: its deputy was asked, as its owner did not answer.
+        alarm: right or wrong, once somebody said so.
+        judged_by: who did.
+    """
+
+    seen_at: int | None = None
+    seen_by: str = ""
+    muted_until: int | None = None
+    muted_why: str = ""
+    escalated: bool = False
+    alarm: Alarm | None = None
+    judged_by: str = ""
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """Something that needs a decision: one per (model, cause), with owner and deadline."""
 
@@ -83,6 +112,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: int | None = None
     closing: str = ""
     replay: bool = False
+    attention: Attention | None = None
 
 
 class ActionKind(StrEnum):

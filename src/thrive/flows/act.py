@@ -15,7 +15,15 @@ from thrive.domain.clock import format_time, machine_now, parse_duration
 from thrive.domain.errors import Conflict, NotFound, Refused, ThriveError, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import ModelVersion
-from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level
+from thrive.domain.monitoring import (
+    ActionKind,
+    Alert,
+    AlertState,
+    Attention,
+    Cause,
+    Decision,
+    Level,
+)
 from thrive.domain.project import Job, JobState
 from thrive.flows import promote
 from thrive.monitoring.alerts import CLEAN, clean_since, close, live_pasts
@@ -285,9 +293,15 @@ def enforce_deadlines(ctx: Context) -> list[Alert]:
     late = [
         alert
         for alert in _alerts(ctx, AlertState.OPEN)
-        if alert.level is Level.ALERT and alert.deadline <= now
+        if alert.level is Level.ALERT and _due(alert) <= now
     ]
     return [alert for alert in late if _enforce(ctx, alert, now)]
+
+
+def _due(alert: Alert) -> int:
+    """Return when an alert must have been decided: a muted one not before it is heard again."""
+    muted = alert.attention.muted_until if alert.attention is not None else None
+    return max(alert.deadline, muted or 0)
 
 
 def _enforce(ctx: Context, alert: Alert, now: int) -> bool:
@@ -296,7 +310,8 @@ def _enforce(ctx: Context, alert: Alert, now: int) -> bool:
         reason = f"nobody decided by {format_time(alert.deadline)}: the contract's default"
         decide(ctx, alert, ActionKind(alert.default_action), reason)
         return True
-    if alert.evidence.get("escalated") or not alert.deputy or alert.deputy == alert.owner:
+    attention = alert.attention or Attention()
+    if attention.escalated or not alert.deputy or alert.deputy == alert.owner:
         return False
     terms = _terms(ctx, alert)
     within = parse_duration(terms.model.actions[alert.cause].within)
@@ -305,7 +320,7 @@ def _enforce(ctx: Context, alert: Alert, now: int) -> bool:
         owner=alert.deputy,
         deputy=alert.owner,
         deadline=now + within,
-        evidence={**alert.evidence, "escalated": True},
+        attention=msgspec.structs.replace(attention, escalated=True),
     )
     with ctx.write(f"alert:{alert.alert_id}", escalated_to=asked.owner) as tx:
         monitoring.save_alert(tx, ctx.project_id, asked)

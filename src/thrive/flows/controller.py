@@ -26,6 +26,7 @@ from thrive.monitoring.closing import close_windows
 from thrive.operations import Context, Kind, operation
 from thrive.serving.sealing import seal_logs
 from thrive.store import jobs, models
+from thrive.store.prediction_frames import LogReader
 from thrive.store.uploads import forget_expired
 from thrive.tracking.recovery import recover_dead_runs
 
@@ -153,7 +154,10 @@ def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     sealed = leader.step("logs", lambda: seal_logs(ctx.home, force=replayed), 0)
     with ctx.read() as tx:
         names = [model.name for model in models.find(tx, ctx.project_id)]
-    windows = sum(_each(leader, f"windows of {name}", close_windows, ctx, name) for name in names)
+    log = LogReader(ctx.home)
+    windows = sum(
+        _each(leader, f"windows of {name}", close_windows, ctx, name, log) for name in names
+    )
     alerts = sum(_each(leader, f"alerts of {name}", raise_alerts, ctx, name) for name in names)
     _each(leader, "decisions", act.resume_decisions, ctx)
     enforced = _each(leader, "deadlines", act.enforce_deadlines, ctx)

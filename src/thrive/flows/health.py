@@ -16,6 +16,7 @@ from thrive.domain.gate import Answer
 from thrive.domain.monitoring import Alert, AlertState, Cause, Level, Window
 from thrive.flows.facts import ModelFacts
 from thrive.monitoring.findings import Findings, findings_of
+from thrive.monitoring.verdicts import fault_words
 
 
 class Health(StrEnum):
@@ -104,10 +105,8 @@ def _data_quality(_facts: ModelFacts, findings: Findings | None) -> _Said:
         return _NO_WINDOW
     if findings.quality:
         fault = findings.quality[0]
-        words = {"missing": "is missing", "unseen": "holds unseen values", "outside": "is outside"}
         many = f" (and {len(findings.quality) - 1} more)" if len(findings.quality) > 1 else ""
-        said = f"{fault.column} {words.get(fault.kind, fault.kind)} in {fault.share:.0%} of rows"
-        return Health.BAD, f"{said}{many}; usual is {fault.expected:.1%}."
+        return Health.BAD, f"{fault.column} {fault_words(fault)}{many}."
     if not findings.columns:
         return _NO_REFERENCE
     return Health.OK, f"All {len(findings.columns)} columns are whole."

@@ -8,14 +8,18 @@ from thrive.domain.clock import ClockMode, format_time
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level, Window
+from thrive.monitoring.baseline import load_baseline
 from thrive.monitoring.findings import findings_of
+from thrive.monitoring.frames import natural
 from thrive.monitoring.grid import spans
+from thrive.monitoring.learnable import Learnable, learnable
 from thrive.monitoring.outbox import enqueue
 from thrive.monitoring.policy import Policy, policy_of, ranked, upstream
 from thrive.monitoring.terms import terms_of
 from thrive.monitoring.verdicts import Past, Verdict, is_bad, is_judged, verdicts
 from thrive.operations import Context
 from thrive.store import datasets, models, monitoring, releases
+from thrive.store.prediction_frames import predictions_between, with_outcomes
 
 CLEAN = 3
 """Clean windows in a row after which a cause is over."""
@@ -134,7 +138,7 @@ def clean_since(alert: Alert, pasts: list[Past], moment: int) -> int:
 
 
 def _open(ctx: Context, verdict: Verdict, past: Past, now: int) -> Alert:
-    policy = policy_of(past.terms, verdict.cause, now, new_labels=_new_labels(past))
+    policy = _policy(ctx, verdict, past, now)
     alert = Alert(
         alert_id=new_id(),
         model=past.version.model,
@@ -230,15 +234,46 @@ def _explanation(window: Window, version: ModelVersion) -> dict[str, Any]:
     }
 
 
+def _policy(ctx: Context, verdict: Verdict, past: Past, now: int) -> Policy:
+    explained = verdict.numbers.get("explained")
+    lesson = None
+    if verdict.cause is Cause.PERFORMANCE:
+        lesson = _lesson(ctx, verdict, past)
+    return policy_of(
+        past.terms,
+        verdict.cause,
+        now,
+        new_labels=_new_labels(past),
+        flipped=verdict.cause is Cause.OUTCOMES and bool(verdict.numbers.get("faults")),
+        explained=explained,
+        lesson=lesson,
+    )
+
+
+def _lesson(ctx: Context, verdict: Verdict, past: Past) -> Learnable | None:
+    """Return what the labelled rows of the bad windows, and of those between, could teach."""
+    last = next((item for item in past.windows if item.start == verdict.last_bad), None)
+    digest = findings_of(last).baseline if last is not None else ""
+    if last is None or not digest:
+        return None
+    version = past.version
+    frame = predictions_between(
+        ctx.home, verdict.first_bad, last.end, version.model, version.version
+    )
+    live = frame.filter((frame["variant"] != "shadow") & (frame["error"] == ""))
+    return learnable(natural(with_outcomes(ctx.home, live, ctx.now())), load_baseline(ctx, digest))
+
+
 def _new_labels(past: Past) -> int:
     return sum(window.outcomes for window in past.windows)
 
 
 def _renew(ctx: Context, alert: Alert, verdict: Verdict, past: Past) -> Alert:
-    policy = policy_of(past.terms, alert.cause, alert.opened_at, new_labels=_new_labels(past))
+    policy = _policy(ctx, verdict, past, alert.opened_at)
     renewed = msgspec.structs.replace(
         alert,
         title=verdict.title,
+        recommended=policy.recommended,
         evidence=_evidence(ctx, verdict, past, policy),
         last_bad=verdict.last_bad,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from thrive.domain.clock import MINUTE, ClockMode
+from thrive.domain.clock import DAY, MINUTE, ClockMode
 from thrive.domain.model import LABEL, SCORE, ModelVersion
 from thrive.domain.monitoring import Window
 from thrive.monitoring import judge
@@ -21,15 +21,15 @@ from thrive.monitoring.terms import TermsInForce, terms_of
 from thrive.operations import Context
 from thrive.store import models, monitoring, predictions, releases
 from thrive.store.eventlog import PredictionId
-from thrive.store.prediction_frames import predictions_between, with_outcomes
+from thrive.store.prediction_frames import LogReader, with_outcomes
 
 if TYPE_CHECKING:
     import polars as pl
 
 GRACE = 2 * MINUTE
 """How long after its end a window waits for sealed logs; a replay seals before it looks."""
-REMEMBERED = 60
-"""Windows back in which late rows and outcomes still correct what was found."""
+REMEMBERED, REMEMBERED_TIME = 60, 45 * DAY
+"""Windows back, and time back, in which late rows and outcomes still correct what was found."""
 MATERIAL = 0.05
 """Change of coverage, or of rows, from which a window is corrected."""
 _MOST = 500
@@ -46,7 +46,7 @@ class _Watched(msgspec.Struct, frozen=True, kw_only=True):
     known: Mapping[str, Sketch]
 
 
-def close_windows(ctx: Context, model: str) -> list[Window]:
+def close_windows(ctx: Context, model: str, log: LogReader | None = None) -> list[Window]:
     """Close every window that has ended, and correct closed ones that look different now.
 
     A correction is a new revision of the window; nothing changes silently. Calling it twice
@@ -55,11 +55,12 @@ def close_windows(ctx: Context, model: str) -> list[Window]:
     Args:
         ctx: the project.
         model: whose windows.
+        log: read by several models at once; one of its own if left out.
 
     Returns:
         The windows that were closed or corrected, oldest first.
     """
-    now = ctx.now()
+    now, log = ctx.now(), log or LogReader(ctx.home)
     with ctx.read() as tx:
         history = releases.routing_history(tx, ctx.project_id, model)
         answered = spans(history, now)
@@ -75,18 +76,23 @@ def close_windows(ctx: Context, model: str) -> list[Window]:
     with ctx.read() as tx:
         closed = monitoring.closed_windows(tx, ctx.project_id, model)
         recent = monitoring.find_windows(
-            tx, ctx.project_id, model, since=now // length * length - REMEMBERED * length
+            tx,
+            ctx.project_id,
+            model,
+            since=now // length * length - max(REMEMBERED * length, REMEMBERED_TIME),
         )
     fresh = [key for key in ended_windows(live, length, until) if key not in closed][:_MOST]
     looked_at = recent if fresh else recent[-3:]
-    stale = _with_followers(_stale(ctx, looked_at), looked_at, length)
+    stale = _with_followers(_stale(ctx, log, looked_at), looked_at, length)
     named = {window.version: str(window.findings.get("baseline", "")) for window in recent}
     watched = {
         number: _watch(ctx, versions[number], named.get(number, ""))
         for number in {key[0] for key in fresh} | {window.version for window in stale}
     }
-    made = [_close(ctx, watched[window.version], live, window.start, window) for window in stale]
-    made += [_close(ctx, watched[version], live, start, None) for version, start in fresh]
+    made = [
+        _close(ctx, log, watched[window.version], live, window.start, window) for window in stale
+    ]
+    made += [_close(ctx, log, watched[version], live, start, None) for version, start in fresh]
     return sorted((item for item in made if item is not None), key=lambda item: item.start)
 
 
@@ -106,43 +112,64 @@ def _watch(ctx: Context, version: ModelVersion, known: str) -> _Watched:
 Evidence = tuple[int, int, int]
 
 
-def _evidence(ctx: Context, stretches: list[tuple[int, int]]) -> list[Evidence]:
+def _evidence(ctx: Context, log: LogReader, stretches: list[tuple[int, int]]) -> list[Evidence]:
     """Return how many outcomes, sealed files and sealed rows each stretch of time has: it is cheap.
 
     Args:
         ctx: the project.
+        log: whose sealed files.
         stretches: (start, end) in UTC microseconds.
     """
     if not stretches:
         return []
-    first, last = min(start for start, _ in stretches), max(end for _, end in stretches)
     with ctx.read() as tx:
-        sealed = predictions.find_sealed(tx, ctx.project_id, first, last)
         told = [
             predictions.count_outcomes(
                 tx, ctx.project_id, first_id=_first_id(start), last_id=_first_id(end)
             )
             for start, end in stretches
         ]
-    held = [
-        [item.rows for item in sealed if item.max_time >= start and item.min_time < end]
-        for start, end in stretches
-    ]
-    return [(count, len(rows), sum(rows)) for count, rows in zip(told, held, strict=True)]
+    files = _files(log, stretches)
+    return [(count, *files[stretch][1:]) for count, stretch in zip(told, stretches, strict=True)]
 
 
 def _first_id(moment: int) -> str:
     return str(PredictionId(time=moment, worker=0, segment=0, offset=0))
 
 
-def _stale(ctx: Context, windows: list[Window]) -> list[Window]:
+def _stale(ctx: Context, log: LogReader, windows: list[Window]) -> list[Window]:
     """Return the windows for which late rows came, or outcomes enough to matter."""
-    now = _evidence(ctx, [(window.start, window.end) for window in windows])
+    if not windows or _is_unchanged(ctx, log, windows):
+        return []
+    now = _evidence(ctx, log, [(window.start, window.end) for window in windows])
     return [
         window
         for window, present in zip(windows, now, strict=True)
         if _is_stale(window, findings_of(window).evidence, present)
     ]
+
+
+def _is_unchanged(ctx: Context, log: LogReader, windows: list[Window]) -> bool:
+    """Tell by one count whether no outcome and no sealed file came since the windows were made."""
+    seen = {(window.start, window.end): findings_of(window).evidence for window in windows}
+    first, last = min(start for start, _ in seen), max(end for _, end in seen)
+    with ctx.read() as tx:
+        told = predictions.count_outcomes(
+            tx, ctx.project_id, first_id=_first_id(first), last_id=_first_id(last)
+        )
+    if told != sum(count for count, _, _ in seen.values()):
+        return False
+    return all(held[1:] == seen[stretch][1:] for stretch, held in _files(log, list(seen)).items())
+
+
+def _files(log: LogReader, stretches: list[tuple[int, int]]) -> dict[tuple[int, int], Evidence]:
+    """Return how many sealed files and rows each stretch has; outcomes are not counted."""
+    sealed = log.sealed(min(start for start, _ in stretches), max(end for _, end in stretches))
+    held: dict[tuple[int, int], Evidence] = {}
+    for start, end in stretches:
+        rows = [item.rows for item in sealed if item.max_time >= start and item.min_time < end]
+        held[start, end] = (0, len(rows), sum(rows))
+    return held
 
 
 def _with_followers(stale: list[Window], known: list[Window], length: int) -> list[Window]:
@@ -156,11 +183,16 @@ def _is_stale(window: Window, seen: Evidence, now: Evidence) -> bool:
 
 
 def _close(
-    ctx: Context, watched: _Watched, live: list[Span], start: int, before: Window | None
+    ctx: Context,
+    log: LogReader,
+    watched: _Watched,
+    live: list[Span],
+    start: int,
+    before: Window | None,
 ) -> Window | None:
     end = start + watched.terms.window
-    (evidence,) = _evidence(ctx, [(start, end)])
-    frame = _rows(ctx, watched, live, start, end)
+    (evidence,) = _evidence(ctx, log, [(start, end)])
+    frame = _rows(ctx, log, watched, live, start, end)
     counted = frame.filter((frame["error"] == "") & ~frame["variant"].is_in(["shadow", "fallback"]))
     findings, sketched = _find(watched, frame, start, _window_before(ctx, watched, start))
     window = Window(
@@ -230,13 +262,13 @@ def _keep(ctx: Context, window: Window, sketched: Mapping[str, Sketch]) -> Windo
 
 
 def _rows(
-    ctx: Context, watched: _Watched, live: list[Span], start: int, end: int
+    ctx: Context, log: LogReader, watched: _Watched, live: list[Span], start: int, end: int
 ) -> "pl.DataFrame":
     """Return the version's rows of a window; answers without a version count as the main one's."""
     import polars as pl
 
     number = watched.version.version
-    frame = predictions_between(ctx.home, start, end, watched.version.model)
+    frame = log.rows(start, end, watched.version.model)
     mine = pl.col("version") == number
     if main_version(live, start) == number:
         mine |= (pl.col("version") == 0) | (pl.col("variant") == "fallback")

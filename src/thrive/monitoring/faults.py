@@ -35,7 +35,7 @@ LEAST_OUTSIDE = 0.1
 _FELL = 0.1
 """A known value whose share falls to this part of what it was has been replaced."""
 _WIDER = math.log(1.5)
-_FARTHER = 0.75
+_FARTHER = 1.5
 _ALIKE = 0.35
 """How near two swapped inputs lie to each other's past, relative to their own."""
 _MORE_REPEATED = 0.1
@@ -44,7 +44,8 @@ _LEAST_APART = 0.05
 _FEED = 2
 """Inputs that must repeat the window before: one may do so by chance."""
 LEAST_ROWS = 50
-_NEAR_OPPOSITE = 0.15
+_NEAR_OPPOSITE, _NEAR_AS_OFTEN = 0.15, 0.1
+_TURNED = ("realised roc_auc", "realised accuracy", "estimated accuracy")
 
 
 def faults(
@@ -228,20 +229,24 @@ LABELS = "the outcomes"
 def label_faults(found: Mapping[str, Measured], baseline: Baseline, coverage: float) -> list[Fault]:
     """Return the fault of outcomes that say the opposite of what they used to say.
 
-    A world that changes makes a ranking worse, down to no better than chance. It is turned around
-    by outcomes whose yes and no were exchanged.
+    A world that changes makes a ranking worse, seldom turns it around, and does not make the model
+    wrong as often as it should be right. Outcomes whose yes and no were exchanged do both.
 
     Args:
         found: the signals of performance in a window.
         baseline: with the same signals in the reference.
         coverage: the share of rows with an outcome.
     """
-    area = found.get("realised roc_auc")
+    area, real, estimated = (found.get(kind) for kind in _TURNED)
     past = [item.values for item in baseline.histories if item.signal == "realised roc_auc"]
     if area is None or area.value is None or not past or not past[0]:
+        return []
+    if real is None or real.value is None or estimated is None or estimated.value is None:
         return []
     usual = float(np.median(past[0]))
     turned = area.value < 0.5 - 4.0 * (area.error or 0.0)
     if not turned or usual < 0.6 or abs(1.0 - area.value - usual) > _NEAR_OPPOSITE:
+        return []
+    if abs(1.0 - real.value - estimated.value) > _NEAR_AS_OFTEN:
         return []
     return [Fault(column=LABELS, kind="flipped", share=coverage, expected=0.0)]

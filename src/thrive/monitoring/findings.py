@@ -75,13 +75,16 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 class Breach(msgspec.Struct, frozen=True, kw_only=True):
     """A signal of performance that left what history explains.
 
-    `per_year` is the number of false alarms that all limits together let through in a year.
+    `per_year` is the number of false alarms that all limits together let through in a year,
+    `explained` the share of a fall of real performance that the estimate saw as well: the rows
+    became harder, as far as it goes. None where there is no estimate.
     """
 
     signal: str
     value: float
     limit: float
     per_year: float = 0.0
+    explained: float | None = None
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):

@@ -90,9 +90,27 @@ def breaches(
     }
     made = (limit.breach(judged.get(limit.signal)) for limit in known)
     per_year = sum(limit.expected or 0.0 for limit in known)
+    means = {limit.signal: limit.mean for limit in known if limit.value is not None}
     return [
-        msgspec.structs.replace(breach, per_year=per_year) for breach in made if breach is not None
+        msgspec.structs.replace(
+            breach, per_year=per_year, explained=_explained(breach.signal, found, means)
+        )
+        for breach in made
+        if breach is not None
     ]
+
+
+def _explained(
+    signal: str, found: Mapping[str, Measured], means: Mapping[str, float]
+) -> float | None:
+    """Return the share of a fall that the estimate of the same metric saw as well."""
+    metric = signal.rpartition(" ")[2]
+    pair = [f"estimated {metric}", f"realised {metric}"]
+    values = [found[name].value if name in found else None for name in pair]
+    if None in values or any(name not in means for name in pair):
+        return None
+    falls = [(value or 0.0) - means[name] for value, name in zip(values, pair, strict=True)]
+    return min(1.0, max(0.0, falls[0] / falls[1])) if falls[1] else None
 
 
 def failing(errors: int, rows: int, terms: ModelTerms) -> str:

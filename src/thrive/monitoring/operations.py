@@ -9,6 +9,7 @@ from thrive.domain.monitoring import Alert, AlertState, Decision, Window
 from thrive.monitoring.baseline import Baseline, load_baseline, make_baseline
 from thrive.monitoring.limits import Limit
 from thrive.monitoring.terms import terms_of
+from thrive.monitoring.track import TrackRecord, track_record
 from thrive.operations import Context, PageSize, operation
 from thrive.store import models, monitoring
 
@@ -37,7 +38,7 @@ def windows_list(
 class Monitor(msgspec.Struct, frozen=True, kw_only=True):
     """What watches one version, and how much its history can promise.
 
-    `notes` says in words what the numbers allow.
+    `notes` says in words what the numbers allow, `track` how estimates did once outcomes came.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True):
     windows_of_history: int
     limits: list[Limit]
     notes: list[str]
+    track: list[TrackRecord] = []
 
 
 @operation("monitors explain", role=ANYONE)
@@ -83,6 +85,7 @@ def monitors_explain(ctx: Context, model: str, *, version: int | None = None) ->
         windows_of_history=baseline.windows,
         limits=baseline.limits,
         notes=[*(_note(limit) for limit in baseline.limits), _drift_note(baseline, budget)],
+        track=track_record(recent),
     )
 
 

@@ -9,6 +9,7 @@ from thrive.contract.schema import Do
 from thrive.domain.clock import parse_duration
 from thrive.domain.monitoring import ActionKind, Cause, Level
 from thrive.monitoring.findings import Fault
+from thrive.monitoring.learnable import Learnable, Lesson
 from thrive.monitoring.terms import TermsInForce
 
 _PROPOSED: dict[Cause, list[ActionKind]] = {
@@ -49,7 +50,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     advice: str
 
 
-def policy_of(terms: TermsInForce, cause: Cause, now: int, *, new_labels: int) -> Policy:
+def policy_of(
+    terms: TermsInForce,
+    cause: Cause,
+    now: int,
+    *,
+    new_labels: int,
+    flipped: bool = False,
+    explained: float | None = None,
+    lesson: Learnable | None = None,
+) -> Policy:
     """Return what the contract says about a cause, with what the evidence adds to it.
 
     Args:
@@ -57,11 +67,18 @@ def policy_of(terms: TermsInForce, cause: Cause, now: int, *, new_labels: int) -
         cause: what was found.
         now: UTC microseconds.
         new_labels: labelled live rows since the version was made.
+        flipped: the outcomes are wrong, not only late.
+        explained: the share of a fall of performance that harder rows explain.
+        lesson: what a model fitted on the newest labelled rows showed.
     """
     action = terms.model.actions[cause]
     owner = action.decide or terms.model.owner
     deputy = terms.model.deputy if owner != terms.model.deputy else terms.model.owner
     recommended, advice = _advice(cause, action.do, new_labels)
+    if flipped:
+        recommended, advice = ActionKind.FIX_DATA.value, _FLIPPED
+    elif cause is Cause.PERFORMANCE and lesson is not None:
+        recommended, advice = _learned(recommended, lesson, explained)
     proposed = [kind.value for kind in _PROPOSED[cause]]
     if recommended and recommended not in proposed:
         proposed.insert(0, recommended)
@@ -90,6 +107,39 @@ _TOO_FEW = (
     "look until more outcomes are in."
 )
 _WATCH = "The inputs moved; by itself that harms nobody. Watch the performance."
+
+
+_FLIPPED = (
+    "Mend the outcomes and send them again as corrections. Do not retrain: a model trained on "
+    "exchanged outcomes learns the opposite."
+)
+_GAIN = (
+    "A small model fitted on the newer outcomes ranks better ({fitted:.2f}) than what is served "
+    "({served:.2f}) on {rows} rows neither has seen: there is something to learn."
+)
+_LOST = (
+    "Do not retrain: on {rows} new rows neither the scores ({served:.2f}) nor a model fitted on "
+    "the newest outcomes ({fitted:.2f}) rank better than chance. The inputs do not tell the "
+    "outcome any more: design the model anew."
+)
+_NO_GAIN = (
+    "Do not retrain: a model fitted on the newest outcomes ranks no better ({fitted:.2f}) than "
+    "what is served ({served:.2f}) on {rows} new rows.{harder} Let people look at the answers "
+    "until it passes."
+)
+_HARDER = " The rows became harder to tell: that explains {explained:.0%} of the fall."
+
+
+def _learned(wanted: str, lesson: Learnable, explained: float | None) -> tuple[str, str]:
+    """Return what to do, and why, where a model was fitted on the newest outcomes."""
+    told = {"fitted": lesson.fitted, "served": lesson.served, "rows": lesson.rows}
+    retrain = wanted in {ActionKind.RETRAIN.value, ActionKind.REVIEW.value}
+    if lesson.lesson is Lesson.LOST:
+        return ActionKind.REDESIGN.value, _LOST.format(**told)
+    if lesson.lesson is Lesson.GAIN:
+        return (ActionKind.RETRAIN.value if retrain else wanted), _GAIN.format(**told)
+    harder = _HARDER.format(explained=explained) if (explained or 0.0) >= 0.3 else ""
+    return (ActionKind.REVIEW.value if retrain else wanted), _NO_GAIN.format(**told, harder=harder)
 
 
 def _advice(cause: Cause, do: Do, new_labels: int) -> tuple[str, str]:

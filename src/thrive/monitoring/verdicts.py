@@ -8,7 +8,7 @@ import msgspec
 from thrive.domain.clock import format_duration, format_time, parse_duration
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import CAUSE_ORDER, Cause, Window
-from thrive.monitoring.findings import Findings, findings_of
+from thrive.monitoring.findings import Fault, Findings, findings_of
 from thrive.monitoring.judge import LEAST_COVERAGE
 from thrive.monitoring.limits import AMONG, NEEDED
 from thrive.monitoring.terms import TermsInForce
@@ -92,6 +92,8 @@ def verdicts(past: Past, now: int, since: Mapping[Cause, int] | None = None) -> 
     inhibited: set[Cause] = set()
     if everything and (everything[-1][1].failing or everything[-1][1].quality):
         inhibited = {Cause.PERFORMANCE, Cause.BIAS, Cause.DRIFT}
+    if Cause.OUTCOMES in present and present[Cause.OUTCOMES].numbers.get("faults"):
+        inhibited |= {Cause.PERFORMANCE, Cause.BIAS}
     return [present[cause] for cause in CAUSE_ORDER if cause in present and cause not in inhibited]
 
 
@@ -131,7 +133,17 @@ _FAULT_WORDS = {
     "missing": "is missing in {share:.0%} of the rows (at most {expected:.1%} before)",
     "unseen": "has values never seen before in {share:.0%} of the rows",
     "outside": "is far outside its range in {share:.0%} of the rows",
+    "rescaled": "has a place or a width that no window had before, as in another unit",
+    "swapped": "looks like another input, as if the two were exchanged",
+    "still": "stands still: it has far fewer different values than in any window before",
+    "repeated": "brings the window before once more: its feed is late",
+    "multiplied": "say the same twice: {share:.0%} repeat another (at most {expected:.0%} before)",
 }
+
+
+def fault_words(fault: Fault) -> str:
+    """Return what is wrong with an input, to stand after its name."""
+    return _FAULT_WORDS[fault.kind].format(share=fault.share, expected=fault.expected)
 
 
 def _quality(found: list[tuple[Window, Findings]]) -> Verdict | None:
@@ -139,7 +151,7 @@ def _quality(found: list[tuple[Window, Findings]]) -> Verdict | None:
         return None
     window, last = found[-1]
     worst = last.quality[0]
-    words = _FAULT_WORDS[worst.kind].format(share=worst.share, expected=worst.expected)
+    words = fault_words(worst)
     others = len({fault.column for fault in last.quality} - {worst.column})
     more = f", and {others} more inputs are faulty" if others else ""
     return Verdict(
@@ -162,7 +174,29 @@ def _since(found: Sequence[tuple[Window, Findings]], cause: Cause) -> int:
 
 
 def _outcomes(past: Past, found: list[tuple[Window, Findings]], now: int) -> Verdict | None:
-    """Outcomes stop coming: the last two cohorts that are old enough lie far below the others."""
+    """Outcomes say the opposite of what they said, or stop coming."""
+    turned = [(window, item) for window, item in found[-AMONG:] if item.labels]
+    if turned:
+        return _turned(turned)
+    return _silent_outcomes(past, found, now)
+
+
+def _turned(found: list[tuple[Window, Findings]]) -> Verdict:
+    window, item = found[-1]
+    return Verdict(
+        cause=Cause.OUTCOMES,
+        title=(
+            f"The outcomes of {_day(window)} say the opposite of what the scores say: yes and no "
+            "seem to be exchanged."
+        ),
+        first_bad=found[0][0].start,
+        last_bad=window.start,
+        numbers={"faults": msgspec.to_builtins(item.labels)},
+    )
+
+
+def _silent_outcomes(past: Past, found: list[tuple[Window, Findings]], now: int) -> Verdict | None:
+    """Return that the last two cohorts that are old enough lie far below the others."""
     within = past.terms.model.sla.outcomes_within
     if not within:
         return None
@@ -225,6 +259,7 @@ def _performance(found: list[tuple[Window, Findings]]) -> Verdict | None:
                     {"start": each.start, "value": item.value, "limit": item.limit}
                     for each, item in bad
                 ],
+                "explained": breach.explained,
                 "performance": msgspec.to_builtins(findings_of(window).performance),
                 "coverage": findings_of(window).coverage,
             },

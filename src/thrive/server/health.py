@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from starlette.responses import Response
 
 from thrive.domain.errors import ThriveError
+from thrive.flows.model_numbers import model_numbers
 from thrive.server.keys import Run
 from thrive.server.metrics import CONTENT_TYPE, Metrics
 from thrive.server.problems import json_response
@@ -68,9 +69,12 @@ class Health:
         self._home.blobs.has(_ABSENT)
 
     def _gauges(self) -> dict[str, float]:
+        now = self._home.now()
         with self._home.read() as tx:
             counted = jobs.unfinished(tx, self._home.project_id)
-        return {f'thrive_jobs{{state="{state}"}}': count for state, count in counted.items()}
+            models = model_numbers(tx, self._home.project_id, now)
+        waiting = {f'thrive_jobs{{state="{state}"}}': count for state, count in counted.items()}
+        return waiting | models
 
 
 def _answers(ask: Callable[[], object]) -> str:

@@ -114,60 +114,53 @@ def fit_calibration(
     )
 
 
-def _ratio(name: str, hit: Floats, base: Floats, p: Floats) -> Estimated:
-    """A metric E[hit] / E[base]; both arrays are (2, rows): the value if the label is 0, and if 1.
+def _by_counts(name: str, p: Floats, predicted: Booleans) -> Estimated:
+    """A metric E[hit] / E[base] from the expected counts of rows by label and decision.
 
-    The error is the delta method's: (hit - metric * base) / mean base, over rows and labels.
+    The error is the delta method's, sqrt(sum (hit - metric * base)^2) / sum base over rows and
+    labels; it too is a sum over the four kinds of rows.
     """
-    rows = len(p)
-    chance = np.stack([1.0 - p, p])
-    below = float((chance * base).sum())
+    rows, yes = len(p), float(np.count_nonzero(predicted))
+    positives, hits = float(p.sum()), float(p[predicted].sum())
+    false_yes, missed = yes - hits, positives - hits
+    if name == "accuracy":
+        good = hits + rows - yes - missed
+        above, below, squares = good, float(rows), [(good, 1.0, 0.0), (rows - good, 0.0, 1.0)]
+    elif name == "precision":
+        above, below, squares = hits, yes, [(hits, 1.0, 0.0), (false_yes, 0.0, 1.0)]
+    elif name == "recall":
+        above, below, squares = hits, positives, [(hits, 1.0, 0.0), (missed, 0.0, 1.0)]
+    else:
+        above, below = 2.0 * hits, yes + positives
+        squares = [(hits, 2.0, 0.0), (false_yes + missed, 0.0, 1.0)]
     if below <= 0.0:
         return Estimated(metric=name, estimate=0.0, standard_error=math.nan, rows=rows)
-    value = float((chance * hit).sum()) / below
-    influence = hit - value * base
-    error = math.sqrt(float((chance * influence**2).sum())) / below
+    value = above / below
+    total = sum(count * (on * (1.0 - value) + off * value) ** 2 for count, on, off in squares)
+    error = math.sqrt(max(0.0, total)) / below
     return Estimated(metric=name, estimate=value, standard_error=error, rows=rows)
 
 
-def _by_counts(name: str, p: Floats, predicted: Booleans) -> Estimated:
-    yes = predicted.astype(np.float64)
-    none, every = np.zeros_like(yes), np.ones_like(yes)
-    if name == "accuracy":
-        return _ratio(name, np.stack([1.0 - yes, yes]), np.stack([every, every]), p)
-    hit = np.stack([none, yes])
-    if name == "precision":
-        return _ratio(name, hit, np.stack([yes, yes]), p)
-    if name == "recall":
-        return _ratio(name, hit, np.stack([none, every]), p)
-    return _ratio(name, 2.0 * hit, np.stack([yes, yes + 1.0]), p)
-
-
-def _share_below(scores: Floats, mass: Floats) -> Floats:
-    """Mass at lower scores plus half of the mass at the same score, for each row."""
-    order = np.argsort(scores, kind="stable")
-    ranked = scores[order]
-    cumulative = np.concatenate(([0.0], np.cumsum(mass[order])))
-    new = np.concatenate(([True], ranked[1:] != ranked[:-1]))
-    start = np.flatnonzero(new)
-    end = np.append(start[1:], len(ranked))
-    middle = (cumulative[start] + cumulative[end]) / 2.0
-    below = np.empty_like(cumulative[1:])
-    below[order] = middle[np.cumsum(new) - 1]
-    return below
-
-
 def _estimated_auc(p: Floats, scores: Floats) -> Estimated:
-    positives, negatives = float(p.sum()), float((1.0 - p).sum())
-    rows = len(p)
+    """The area under the ROC curve: a pair of equal scores counts half."""
+    rows, positives = len(p), float(p.sum())
+    negatives = rows - positives
     if positives <= 0.0 or negatives <= 0.0:
         return Estimated(metric="roc_auc", estimate=math.nan, standard_error=math.nan, rows=rows)
-    of_positive = _share_below(scores, 1.0 - p) / negatives
-    of_negative = 1.0 - _share_below(scores, p) / positives
-    auc = float(p @ of_positive) / positives
+    order = np.argsort(scores)
+    ranked, chance = scores[order], p[order]
+    new = np.concatenate(([True], ranked[1:] != ranked[:-1]))
+    start = np.flatnonzero(new)
+    end = np.append(start[1:], rows)
+    cumulative = np.concatenate(([0.0], np.cumsum(chance)))
+    positive_below = (cumulative[start] + cumulative[end]) / 2.0
+    negative_below = (start + end) / 2.0 - positive_below
+    held = cumulative[end] - cumulative[start]
+    of_positive, of_negative = negative_below / negatives, 1.0 - positive_below / positives
+    auc = float(held @ of_positive) / positives
     variance = (
-        float(p @ (of_positive - auc) ** 2) / positives**2
-        + float((1.0 - p) @ (of_negative - auc) ** 2) / negatives**2
+        float(held @ (of_positive - auc) ** 2) / positives**2
+        + float((end - start - held) @ (of_negative - auc) ** 2) / negatives**2
     )
     return Estimated(metric="roc_auc", estimate=auc, standard_error=math.sqrt(variance), rows=rows)
 

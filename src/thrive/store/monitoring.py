@@ -29,6 +29,29 @@ def find_windows(
     return list(latest.values())
 
 
+def newest_windows(tx: Tx, project_id: str, since: int) -> list[Window]:
+    """Return the newest window, in its newest revision, of each version that has one since then."""
+    last = (
+        sa.select(windows.c.model, windows.c.version, sa.func.max(windows.c.start).label("start"))
+        .where(windows.c.project_id == project_id, windows.c.start >= since)
+        .group_by(windows.c.model, windows.c.version)
+        .subquery()
+    )
+    query = mine(windows, project_id).join(
+        last,
+        sa.and_(
+            windows.c.model == last.c.model,
+            windows.c.version == last.c.version,
+            windows.c.start == last.c.start,
+        ),
+    )
+    latest = {
+        (item.model, item.version): item
+        for item in many(tx, Window, query.order_by(windows.c.model, windows.c.revision))
+    }
+    return list(latest.values())
+
+
 def find_window(tx: Tx, project_id: str, model: str, version: int, start: int) -> Window | None:
     """Return the newest revision of one window, None if it is not closed."""
     query = mine(windows, project_id).where(

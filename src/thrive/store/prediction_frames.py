@@ -7,11 +7,14 @@ one `x.<feature>` a feature and one `k.<key>` a key.
 
 from collections.abc import Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from thrive.domain.prediction import SealedLog
 from thrive.store import predictions
+from thrive.store.eventlog.prediction_id import PredictionId
 from thrive.store.home import Home
 from thrive.store.tables import outcomes
 
@@ -66,11 +69,80 @@ def predictions_between(
         wanted &= pl.col("version") == version
     digests = list(dict.fromkeys(item.digest for item in sealed if item.digest))
     scans = [_projected(scan_sealed(home, digest).filter(wanted), columns) for digest in digests]
-    frames = [frame for frame in pl.collect_all(scans) if frame.height]
+    return _joined([frame for frame in pl.collect_all(scans) if frame.height], columns)
+
+
+def _joined(frames: "Sequence[pl.DataFrame]", columns: Sequence[str] | None) -> "pl.DataFrame":
+    import polars as pl
+
     if not frames:
         return _empty(columns)
     joined = pl.concat(frames, how="diagonal_relaxed") if len(frames) > 1 else frames[0]
     return joined.sort("time", maintain_order=True) if "time" in joined.columns else joined
+
+
+class LogReader:
+    """Reads the same stretch of the log for many models: each sealed file once, then by model.
+
+    The manifests that it has read stay as they were: make one for each look at the log. A stretch
+    with more than `MOST_HELD` rows is not held but read model by model.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._sealed: list[SealedLog] | None = None
+        self._stretch = (0, 0)
+        self._parts: dict[str, list[pl.DataFrame]] = {}
+
+    def sealed(self, start: int, end: int) -> list[SealedLog]:
+        """Return the manifests that may hold predictions with start <= time < end."""
+        if self._sealed is None:
+            with self._home.read() as tx:
+                self._sealed = predictions.find_sealed(tx, self._home.project_id)
+        return [item for item in self._sealed if item.max_time >= start and item.min_time < end]
+
+    def rows(self, start: int, end: int, model: str) -> "pl.DataFrame":
+        """Return a model's sealed predictions with start <= time < end, in order of time."""
+        sealed = self.sealed(start, end)
+        if sum(item.rows for item in sealed) > MOST_HELD:
+            return predictions_between(self._home, start, end, model)
+        if self._stretch != (start, end):
+            self._parts = self._read(sealed, start, end)
+            self._stretch = (start, end)
+        return _joined(self._parts.get(model, []), None)
+
+    def _read(
+        self, sealed: Sequence[SealedLog], start: int, end: int
+    ) -> "dict[str, list[pl.DataFrame]]":
+        import polars as pl
+
+        digests = list(dict.fromkeys(item.digest for item in sealed if item.digest))
+        wanted = (pl.col("time") >= start) & (pl.col("time") < end)
+        scans = [scan_sealed(self._home, digest).filter(wanted) for digest in digests]
+        alike: dict[tuple[tuple[str, str], ...], list[pl.DataFrame]] = {}
+        for frame in pl.collect_all(scans):
+            shape = tuple((name, str(kind)) for name, kind in frame.schema.items())
+            alike.setdefault(shape, []).append(frame)
+        parts: dict[str, list[pl.DataFrame]] = {}
+        for frames in alike.values():
+            whole = pl.concat(frames).sort("time", maintain_order=True)
+            for (model,), part in whole.partition_by("model", as_dict=True).items():
+                parts.setdefault(str(model), []).append(_own_columns(part))
+        return parts
+
+
+MOST_HELD = 2_000_000
+"""Rows of a stretch of the log that are held in memory to serve many models."""
+
+
+def _own_columns(part: "pl.DataFrame") -> "pl.DataFrame":
+    """Drop the inputs and keys of other models that share a file."""
+    empty = [
+        name
+        for name in part.columns
+        if name[:2] in {"x.", "k."} and part[name].null_count() == part.height
+    ]
+    return part.drop(empty) if empty else part
 
 
 def counts_by_version(home: Home) -> dict[tuple[str, int], int]:
@@ -180,6 +252,51 @@ def _query(home: Home, ids: "pl.Series", known_at: int | None) -> Sequence[Seque
     with home.read() as tx:
         cursor = tx.execute(query).cursor  # plain tuples: a Row object a row doubles the time
         return cursor.fetchall() if cursor is not None else []
+
+
+_CHUNK = 200_000
+
+
+def write_outcomes(home: Home, path: Path, start: int, end: int) -> int:
+    """Write the outcomes of predictions with start <= time < end as Parquet; return how many.
+
+    Columns: `prediction_id, value, revision, recorded_at`. Truth values become 1.0 and 0.0; what
+    is no number is missing.
+
+    Args:
+        home: the project's home.
+        path: the file to write.
+        start: UTC microseconds, included.
+        end: UTC microseconds, excluded.
+    """
+    import polars as pl
+
+    columns = outcomes.c
+    query = sa.select(
+        columns.prediction_id,
+        sa.cast(columns.value, sa.Text),
+        columns.revision,
+        columns.recorded_at,
+    ).where(
+        columns.project_id == home.project_id,
+        columns.prediction_id >= str(PredictionId(time=start, worker=0, segment=0, offset=0)),
+        columns.prediction_id < str(PredictionId(time=end, worker=0, segment=0, offset=0)),
+    )
+    schema = {
+        "prediction_id": pl.String,
+        "value": pl.String,
+        "revision": pl.Int64,
+        "recorded_at": pl.Int64,
+    }
+    frames = [pl.DataFrame(schema=schema)]
+    with home.read() as tx:
+        cursor = tx.execute(query).cursor
+        while cursor is not None and (rows := cursor.fetchmany(_CHUNK)):
+            frames.append(pl.DataFrame(rows, schema=schema, orient="row"))
+    told = pl.concat(frames)
+    value = told["value"].replace({"true": "1.0", "false": "0.0"}).cast(pl.Float64, strict=False)
+    told.with_columns(value).write_parquet(path)
+    return told.height
 
 
 def _typed(texts: "pl.Series") -> "pl.Series":

@@ -4,11 +4,15 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.real_streams import terms
+from tests.streams import Stream
 
 from thrive.domain.clock import DAY
 from thrive.monitoring.baseline import build
+from thrive.monitoring.closing import close_windows
 from thrive.monitoring.frames import answered
+from thrive.monitoring.operations import monitors_explain
 from thrive.monitoring.performance import performance, yardstick_of
+from thrive.operations import Context
 from thrive.statistics.difficulty import fit_difficulty
 
 CLASSES = ["red", "green", "blue"]
@@ -92,3 +96,17 @@ def test_an_additive_error_is_learned_as_a_direct_least_squares_fit_would() -> N
     design = np.concatenate([np.eye(4)[codes[0]], np.eye(3)[codes[1]]], axis=1)
     direct = design @ np.linalg.lstsq(design, off, rcond=None)[0]
     assert np.abs(learned.apply(codes) - direct).max() < 0.02
+
+
+def test_the_track_record_says_how_far_estimates_lay_from_what_came(context: Context) -> None:
+    stream = Stream(context)
+    for shift in (-1.5, 0.0, 1.0, 2.0):
+        stream.live_day(shift=shift)
+        stream.advance(0.1)
+        close_windows(context, "m")
+    (accuracy, area) = monitors_explain(context, "m", version=1).track
+    assert (accuracy.metric, area.metric, accuracy.windows) == ("accuracy", "roc_auc", 4)
+    assert accuracy.mean_error < 0.05
+    assert abs(accuracy.bias) <= accuracy.mean_error
+    assert accuracy.within >= 0.5
+    assert (accuracy.correlation or 0) > 0.8

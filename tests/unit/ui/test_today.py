@@ -163,7 +163,7 @@ def test_a_broken_feed_is_seen_without_an_alert(context: Context) -> None:
     rows = {row.name: row for row in today.load(context).unhealthy}
     assert rows[OTHER].health is Health.BAD
     assert rows[OTHER].part == "Data quality"
-    assert "visib is missing in 50% of rows" in rows[OTHER].why
+    assert "visib is missing in 50% of the rows" in rows[OTHER].why
 
 
 def test_status_and_today_say_the_same_of_every_model(page, filled: FilledHome) -> None:

@@ -57,6 +57,7 @@ alerts = Table(
     number("closed_at", null=True),
     text("closing"),
     flag("replay"),
+    value("attention", null=True),
     Index("ix_alerts_project_id_state_alert_id", "project_id", "state", "alert_id"),
     Index("ix_alerts_project_id_model_alert_id", "project_id", "model", "alert_id"),
     Index("ix_alerts_project_id_model_state", "project_id", "model", "state", "alert_id"),

@@ -1,0 +1,105 @@
+"""Messages through a real mail server and a real web hook, from the outbox to the other side."""
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Message
+from tests.streams import CONTRACT, Stream
+
+from thrive.domain.errors import StoreUnavailable
+from thrive.domain.monitoring import Cause
+from thrive.flows import worker
+from thrive.flows.catalogue import load_all
+from thrive.flows.messages import send
+from thrive.monitoring.alerts import raise_alerts
+from thrive.monitoring.closing import close_windows
+from thrive.operations import Context
+from thrive.store import monitoring
+
+pytestmark = pytest.mark.full
+load_all()
+
+
+class Inbox(Message):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mails: list[Any] = []
+
+    def handle_message(self, message: Any) -> None:
+        self.mails.append(message)
+
+
+@pytest.fixture
+def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+    handler = Inbox()
+    controller = Controller(handler, hostname="127.0.0.1", port=0)
+    controller.start()
+    port = controller.server.sockets[0].getsockname()[1]
+    monkeypatch.setenv("THRIVE_SMTP_URL", f"smtp://127.0.0.1:{port}")
+    yield handler
+    controller.stop()
+
+
+@pytest.fixture
+def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    taken: list[dict[str, Any]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            taken.append(json.loads(body))
+            self.send_response(204 if self.path == "/team" else 503)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", taken
+    server.shutdown()
+
+
+def test_an_alert_reaches_its_owner_by_mail_and_the_owner_of_the_data_by_web_hook(
+    context: Context, inbox: Inbox, hook: tuple[str, list[dict[str, Any]]]
+) -> None:
+    address, taken = hook
+    contract = CONTRACT.replace("file:ml.txt", f"{address}/team").replace(
+        "file:data.txt", "mailto:data@example.org"
+    )
+    stream = Stream(context, contract=contract)
+    frame = stream.frame(stream.day).with_columns(weather_wind=None)
+    stream.serve(frame)
+    stream.day += 1
+    stream.advance()
+    close_windows(context, "m")
+    (alert,) = raise_alerts(context, "m")
+    assert (alert.cause, alert.owner) == (Cause.DATA_QUALITY, "data")
+    worker.worker(context, once=True)
+    (mail,) = inbox.mails
+    assert mail["To"] == "data@example.org"
+    assert "weather_wind is missing" in mail["Subject"]
+    body = mail.get_payload()
+    assert "Do not retrain" in body.replace("=\n", "").replace("\n", " ")
+    assert alert.alert_id in body
+    for _ in range(3):
+        stream.live_day(noise=0.4)
+        close_windows(context, "m")
+        raise_alerts(context, "m")
+    worker.worker(context, once=True)
+    with context.read() as tx:
+        causes = {each.cause for each in monitoring.find_alerts(tx, context.project_id)}
+    assert Cause.PERFORMANCE in causes
+    assert any("accuracy" in message["text"] for message in taken)
+
+
+def test_a_hook_that_refuses_is_tried_again(tmp_path, hook) -> None:
+    address, taken = hook
+    with pytest.raises(StoreUnavailable, match="did not take the message") as caught:
+        send(f"{address}/broken", "subject", "body", tmp_path)
+    assert caught.value.transient
+    assert len(taken) == 1

@@ -1,0 +1,104 @@
+"""Real performance by group: the same numbers as a plain recomputation."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+from tests.streams import Stream
+
+from thrive.domain.clock import DAY
+from thrive.domain.errors import UsageError
+from thrive.domain.monitoring import ActionKind, Cause
+from thrive.feedback.grouped import grouped_performance
+from thrive.flows import act
+from thrive.flows.outcome_data import outcomes_performance
+from thrive.flows.review import reviews_answer, reviews_list
+from thrive.operations import Context
+from thrive.store import predictions
+
+
+def test_groups_intervals_and_revisions_are_those_of_a_plain_count(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    count = 3000
+    log = pl.DataFrame(
+        {
+            "prediction_id": [f"{n:032x}" for n in range(count)],
+            "time": rng.integers(0, 2 * DAY, count),
+            "version": rng.integers(1, 3, count),
+            "variant": np.where(rng.random(count) < 0.1, "shadow", "production"),
+            "error": [""] * count,
+            "score": rng.random(count),
+            "x.city": rng.choice(["a", "b"], count),
+        }
+    )
+    log.write_parquet(tmp_path / "log.parquet")
+    told = pl.DataFrame(
+        {
+            "prediction_id": log["prediction_id"].head(1500),
+            "value": rng.integers(0, 2, 1500).astype(float),
+            "revision": [0] * 1500,
+            "recorded_at": log["time"].head(1500) + 7,
+        }
+    )
+    later = told.head(300).with_columns(
+        (1.0 - pl.col("value")).alias("value"), pl.lit(1, pl.Int64).alias("revision")
+    )
+    pl.concat([later, told]).write_parquet(tmp_path / "told.parquet")
+    found = grouped_performance(
+        [tmp_path / "log.parquet"], tmp_path / "told.parquet", by=["x.city"], threshold=0.4
+    )
+    latest = pl.concat([later, told.tail(1200)])
+    plain = log.filter(pl.col("variant") != "shadow").join(latest, on="prediction_id", how="left")
+    assert found["rows"].sum() == plain.height
+    for row in found.to_dicts():
+        mine = plain.filter(
+            pl.col("time") // DAY * DAY == row["start"],
+            version=row["version"],
+            **{"x.city": row["x.city"]},
+        )
+        known = mine.drop_nulls("value")
+        right = ((known["score"] >= 0.4) == (known["value"] > 0.5)).sum()
+        low, high = proportion_confint(right, known.height, method="wilson")
+        assert (row["rows"], row["labelled"]) == (mine.height, known.height)
+        assert row["performance"] == pytest.approx(right / known.height, abs=1e-12)
+        assert (row["low"], row["high"]) == (pytest.approx(low), pytest.approx(high))
+        assert row["delay_p90"] == 7
+
+
+def test_performance_by_column_and_the_review_queue_of_a_stream(context: Context) -> None:
+    from tests.unit.flows_act.test_act import opened
+
+    stream = Stream(context)
+    frame = stream.frame(stream.day)
+    ids = stream.serve(frame)
+    stream.tell(frame.head(350), ids[:350])
+    stream.advance()
+    found = outcomes_performance(context, "m", by=["city"])
+    assert {row.group["city"] for row in found} == {"EWR", "JFK", "LGA"}
+    assert (sum(row.rows for row in found), sum(row.labelled for row in found)) == (400, 350)
+    with pytest.raises(UsageError, match="has an input"):
+        outcomes_performance(context, "m", by=["town"])
+    assert reviews_list(context, "m") == []
+    alert = opened(stream, Cause.PERFORMANCE, version=1, first_bad=stream.start)
+    act.decide(context, alert, ActionKind.REVIEW, "look at them")
+    waiting = reviews_list(context, "m", limit=10)
+    unsure = (frame["_score"][350:] - 0.5).abs().sort()
+    assert [abs((item.score or 0) - 0.5) for item in waiting] == pytest.approx(
+        unsure[:10].to_list()
+    )
+    first = waiting[0]
+    assert set(first.inputs) == set(stream.inputs)
+    reviews_answer(context, first.prediction_id, 1.0, reason="seen on the camera")
+    reviews_answer(context, first.prediction_id, 0.0)
+    with context.read() as tx:
+        said = predictions.outcomes_of(tx, context.project_id, first.prediction_id)
+    assert [(each.source, each.revision, each.value) for each in said] == [
+        ("review", 0, 1.0),
+        ("review", 1, 0.0),
+    ]
+    assert said[0].reason == "tester: seen on the camera"
+    assert first.prediction_id not in {item.prediction_id for item in reviews_list(context, "m")}
+    with pytest.raises(UsageError, match="no prediction"):
+        reviews_answer(context, "f" * 32, 1.0)
