@@ -24,7 +24,7 @@ CREATE TABLE alerts (
 	last_bad BIGINT, 
 	closed_at BIGINT, 
 	closing TEXT DEFAULT '' NOT NULL, 
-	replay BOOLEAN NOT NULL, 
+	replay BOOLEAN NOT NULL, attention JSON, 
 	CONSTRAINT pk_alerts PRIMARY KEY (project_id, alert_id)
 );
 
