@@ -58,14 +58,14 @@ def test_importing_thrive_imports_few_modules():
 
 def test_a_command_imports_only_the_module_that_declares_it(tmp_path):
     found = modules_after(run("--home", str(tmp_path), "audit", "list"))
-    assert "thrive.flows.records" in found
+    assert "thrive.flows.auditing" in found
     assert not {"thrive.data.operations", "thrive.flows.doctor", "polars", "numpy"} & found
 
 
 def test_a_workspace_imports_no_operation_before_it_is_called(tmp_path):
     run_in = f"from thrive.cli.main import run; run(['--home', {str(tmp_path)!r}, 'init'])"
     found = modules_after(f"{run_in}; import thrive; thrive.open({str(tmp_path)!r}).audit.list()")
-    assert "thrive.flows.records" in found
+    assert "thrive.flows.auditing" in found
     assert not {"thrive.data.operations", "polars", "numpy", "starlette"} & found
 
 

@@ -4,7 +4,7 @@ Each reads what is on this machine, sends the bytes that the server lacks, and c
 there that makes something of them; or brings bytes and writes them here.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +27,9 @@ from thrive.domain.clock import machine_now
 from thrive.domain.dataset import FileEntry
 from thrive.domain.errors import NotFound
 from thrive.domain.identifiers import is_id
+from thrive.domain.project import AuditEntry
 from thrive.feedback.files import read_outcomes
+from thrive.flows.auditing import exported, verify_file, write_export
 from thrive.gates.files_out import Wanted, write_outputs
 from thrive.gates.gate_file import problems, read_gate_file
 from thrive.gates.operations import trusted, verification
@@ -288,6 +290,26 @@ def verify_verdict(server: Server, arguments: Arguments) -> Any:
     else:
         held = read_gate_file(Path.cwd() / wanted)
     return verification(held.verdict, problems(held, trusted(arguments["key"])))
+
+
+def export_chain(server: Server, arguments: Arguments) -> Any:
+    """Write the audit chain of a server to a file here, page by page."""
+    head, path = server("audit seals", {}), Path.cwd() / arguments["to"]
+    write_export(path, head, _entries(server, head.seq))
+    return exported(path, head)
+
+
+def _entries(server: Server, last: int) -> Iterator[AuditEntry]:
+    seq = 0
+    while seq < last:
+        for entry in server("audit list", {"limit": min(1000, last - seq), "after": seq}).items:
+            yield entry
+            seq = entry.seq
+
+
+def verify_chain(_server: Server, arguments: Arguments) -> Any:
+    """Verify an exported chain here: no server is asked."""
+    return verify_file(Path.cwd() / arguments["file"])
 
 
 LOCAL_PARTS: Mapping[str, Callable[[Any, Arguments], Any]] = {

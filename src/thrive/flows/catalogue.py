@@ -25,6 +25,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.feedback.operations",
     "thrive.flows.act",
     "thrive.flows.answering",
+    "thrive.flows.auditing",
     "thrive.flows.backups",
     "thrive.flows.controller",
     "thrive.flows.data_status",

@@ -182,7 +182,7 @@ def contract_loosened(
 def counted_approvals(
     tx: Tx, ctx: Context, candidate: ModelVersion, step: ApprovalStep
 ) -> list[str]:
-    """Return whose approval of a step counts.
+    """Return whose approval of a step counts, as this transaction sees it.
 
     On a server nobody approves their own work. In a folder there is one person, so it counts, and
     the record says so. Whoever approved must still be somebody who may: an approval falls with
@@ -204,6 +204,18 @@ def _may_still(tx: Tx, project_id: str, actor: str) -> bool:
     return not known or any(
         token.good(machine_now()) and PEOPLE & set(token.roles) for token in known
     )
+
+
+def refuse_unapproved(tx: Tx, ctx: Context, release: Release) -> None:
+    """Refuse to give a release live traffic when its approvals do not count any more.
+
+    Raises:
+        Refused: whoever approved was revoked meanwhile.
+    """
+    candidate = models.get_version(tx, ctx.project_id, release.model, release.candidate)
+    lacking = missing_approvals(tx, ctx, candidate, contract_of(tx, ctx.project_id, candidate))
+    if lacking:
+        raise Refused(f"{lacking[0].what}.", lacking[0].command)
 
 
 def _require_answers(

@@ -13,13 +13,18 @@ from thrive.contract.phases import parse_road
 from thrive.contract.schema import ModelTerms
 from thrive.domain.actor import PEOPLE, RELEASERS
 from thrive.domain.clock import ClockMode
-from thrive.domain.errors import Conflict, NotFound, ThriveError, UsageError
+from thrive.domain.errors import Conflict, NotFound, Refused, ThriveError, UsageError
 from thrive.domain.gate import Approval
 from thrive.domain.identifiers import new_id
 from thrive.domain.reference import format_reference, parse_reference
 from thrive.domain.release import Release, ReleaseState, RoutingTable, Variant
 from thrive.flows.contracts import contract_of
-from thrive.flows.permission import ApprovalStep, find_running, permission
+from thrive.flows.permission import (
+    ApprovalStep,
+    find_running,
+    permission,
+    refuse_unapproved,
+)
 from thrive.governance.keeping import keep_all
 from thrive.operations import Context, operation
 from thrive.packaging.signature import Signature
@@ -277,12 +282,31 @@ def _advance(ctx: Context, release: Release) -> Advanced:
             _observe(ctx, release, after)
         return Advanced(release=after, words=step.words, moved=False)
     taken = Step(release=after, words=step.words, moved=True)
-    with ctx.write(f"release:{release.release_id}", words=step.words) as tx:
+    try:
+        _take(ctx, release, taken, terms)
+    except Refused as error:
+        return Advanced(release=release, words=f"cannot go on: {error.what}", moved=False)
+    return Advanced(release=after, words=step.words, moved=True)
+
+
+def _take(ctx: Context, release: Release, taken: Step, terms: ModelTerms) -> None:
+    """Take a step of a release, if nobody else did and its approvals still count."""
+    with ctx.write(f"release:{release.release_id}", words=taken.words) as tx:
         if releases.get(tx, ctx.project_id, release.release_id) != release:
             raise Conflict("Somebody else moved the release.", "look again")
         table = releases.current_routing(tx, ctx.project_id, release.model)
+        _refuse_unapproved(tx, ctx, taken, table)
         _persist(tx, ctx, taken, table, terms)
-    return Advanced(release=after, words=step.words, moved=True)
+
+
+def _refuse_unapproved(tx: Tx, ctx: Context, step: Step, table: RoutingTable | None) -> None:
+    """Look at the approvals again where a step gives the candidate more live traffic."""
+    number = step.release.candidate
+    wanted = [each for each in machine.placements(step.release) if each.version == number]
+    present = [each for each in table.variants if each.version == number] if table else []
+    more = sum(each.share for each in wanted if not each.shadow)
+    if more > sum(each.share for each in present if not each.shadow):
+        refuse_unapproved(tx, ctx, step.release)
 
 
 def _observe(ctx: Context, before: Release, after: Release) -> None:
@@ -313,6 +337,7 @@ def _decide(ctx: Context, model: str, decide: Decide, reason: str) -> Release:
             raise NotFound(f"No release of {model} is on its way.", "thrive releases list")
         step = decide(running, now, said)
         table = releases.current_routing(tx, ctx.project_id, model)
+        _refuse_unapproved(tx, ctx, step, table)
         _persist(tx, ctx, step, table, _terms(tx, ctx, running))
     return step.release
 

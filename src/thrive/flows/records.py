@@ -1,62 +1,13 @@
-"""What a project remembers of itself: its audit chain, its change feed and its jobs."""
-
-import msgspec
+"""What a project remembers of itself: its change feed and its jobs."""
 
 from thrive.domain.actor import ANYONE, PEOPLE
-from thrive.domain.errors import NotRight
-from thrive.domain.project import AuditEntry, Change, Job, Page
+from thrive.domain.project import Change, Job, Page
 from thrive.operations import Context, PageSize, operation
-from thrive.store import audit, changes, jobs
-
-
-class ChainReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the audit chain holds: how many links, and the digest of the last."""
-
-    whole: bool
-    entries: int
-    head: str
+from thrive.store import changes, jobs
 
 
 def _next_key(items: list[int], limit: int) -> str | None:
     return str(items[-1]) if len(items) == limit else None
-
-
-@operation("audit list", role=ANYONE)
-def audit_list(ctx: Context, *, limit: PageSize = 50, after: int = 0) -> Page[AuditEntry]:
-    """List who changed what and when, oldest first.
-
-    Args:
-        limit: how many entries at most.
-        after: only entries after this seq.
-
-    Examples:
-        thrive audit list --limit 20
-    """
-    with ctx.read() as tx:
-        items = audit.entries(tx, ctx.project_id, after, limit)
-    return Page(items=items, next=_next_key([item.seq for item in items], limit))
-
-
-@operation("audit verify", role=ANYONE)
-def audit_verify(ctx: Context) -> ChainReport:
-    """Verify the audit chain: every link holds the digest of the one before it.
-
-    Raises:
-        NotRight: a link does not hold.
-
-    Examples:
-        thrive audit verify
-    """
-    with ctx.read() as tx:
-        broken = audit.first_broken(tx, ctx.project_id)
-        newest = audit.latest(tx, ctx.project_id, 1)
-    if broken is not None:
-        raise NotRight(
-            f"The audit chain does not hold at entry {broken}.",
-            f"thrive audit list --after {max(broken - 2, 0)}; compare with a backup",
-        )
-    seq, head = (newest[0].seq, newest[0].digest) if newest else (0, audit.GENESIS)
-    return ChainReport(whole=True, entries=seq, head=head)
 
 
 @operation("changes list", role=ANYONE)

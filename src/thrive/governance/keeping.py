@@ -1,11 +1,17 @@
 """Keeping rendered documents: three forms by digest, and the row that says of what they are."""
 
+from thrive.domain.clock import DAY
 from thrive.domain.duty import StoredDocument
-from thrive.governance.document import Document, DocumentKind, make_document
-from thrive.governance.records import Records
+from thrive.governance.document import (
+    Document,
+    DocumentKind,
+    make_document,
+    make_project_record,
+)
+from thrive.governance.records import Records, collect
 from thrive.governance.render import Paper, as_html, as_json, as_markdown
 from thrive.operations import Context
-from thrive.store import duties
+from thrive.store import duties, models, releases
 from thrive.store.database import Tx
 
 
@@ -51,3 +57,31 @@ def keep_all(tx: Tx, ctx: Context, records: Records, release_id: str) -> None:
     for kind in DocumentKind:
         document = make_document(records, kind)
         keep(tx, ctx, document, rendered(document), release_id)
+
+
+def project_record(ctx: Context) -> Document:
+    """Return the record of processing of the project: of each version that is live."""
+    with ctx.read() as tx:
+        return make_project_record(ctx.home.project.name, _live(ctx, tx))
+
+
+def _live(ctx: Context, tx: Tx) -> list[Records]:
+    found: list[Records] = []
+    for model in models.find(tx, ctx.project_id):
+        table = releases.current_routing(tx, ctx.project_id, model.name)
+        versions = [variant.version for variant in table.variants] if table else []
+        found += [collect(tx, ctx, model.name, version) for version in versions]
+    return found
+
+
+def keep_nightly(ctx: Context) -> list[StoredDocument]:
+    """Render the record of processing of what is live, once a day; the same one is kept once."""
+    kind, name, now = DocumentKind.PROCESSING_RECORD, ctx.home.project.name, ctx.now()
+    with ctx.read() as tx:
+        newest = duties.find_documents(tx, ctx.project_id, name, kind.value)
+        live = [] if newest and newest[0].at + DAY > now else _live(ctx, tx)
+    if not live:
+        return []
+    document = make_project_record(name, live)
+    with ctx.observe(f"document:{kind.value} {name}") as tx:
+        return [keep(tx, ctx, document, rendered(document))]

@@ -17,16 +17,14 @@ from thrive.governance.document import (
     DocumentKind,
     differences,
     make_document,
-    make_project_record,
     read_document,
 )
 from thrive.governance.evaluate import DutyState, Standing, judge
-from thrive.governance.keeping import keep, rendered
+from thrive.governance.keeping import keep, project_record, rendered
 from thrive.governance.law import Blocks, find_duty
-from thrive.governance.records import Records, collect, read_records
+from thrive.governance.records import read_records
 from thrive.operations import Context, operation
-from thrive.store import duties, models, references, releases
-from thrive.store.database import Tx
+from thrive.store import duties, models, references
 
 
 class CardFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,18 +280,3 @@ def _last(ctx: Context, kind: DocumentKind, reference: str) -> Document:
         again = f"thrive documents render {kind.value} {label}"
         raise NotFound(f"No {kind.value} of {label} was rendered.", again)
     return read_document(ctx.home.blobs.get(found[0].digest))
-
-
-def project_record(ctx: Context) -> Document:
-    """Return the record of processing of the project: of each version that is live."""
-    with ctx.read() as tx:
-        return make_project_record(ctx.home.project.name, _live(ctx, tx))
-
-
-def _live(ctx: Context, tx: Tx) -> list[Records]:
-    found: list[Records] = []
-    for model in models.find(tx, ctx.project_id):
-        table = releases.current_routing(tx, ctx.project_id, model.name)
-        versions = [variant.version for variant in table.variants] if table else []
-        found += [collect(tx, ctx, model.name, version) for version in versions]
-    return found

@@ -108,7 +108,8 @@ class Agent:
             announce: called with the address once every worker is ready.
 
         Raises:
-            Refused: the address is not of this machine alone, and callers need no token.
+            Refused: the address is not of this machine alone, and callers need no token; or a
+                model of high risk would answer without a log.
             Conflict: another agent serves this home, or the port is taken.
             StoreUnavailable: the control plane is gone, and nothing of it is known here.
         """
@@ -121,7 +122,11 @@ class Agent:
             numbers = own_numbers(self._plane, self._log, self._options.workers)
             pool = WorkerPool(listening, numbers, self._cache, self._log, self._options.limits)
             pool.keep()  # workers wait for their first routes: both start at once
-            self._begin(known)
+            try:
+                self._begin(known)
+            except BaseException:
+                pool.stop()
+                raise
             ready = threading.Event()
             shipping = self._repeat(stop, self._ship)
             self._repeat(stop, self._follow_on)
@@ -162,6 +167,7 @@ class Agent:
         if known is not None and self._routes is known:
             write_routes(self._cache, known)
         if self._routes is not None:
+            self._routes.refuse_unlogged()
             self._packages.drop_all_but(self._routes.packages())
 
     def _repeat(self, stop: threading.Event, step: Callable[[], float]) -> threading.Thread:

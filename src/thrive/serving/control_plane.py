@@ -5,7 +5,7 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from thrive.contract.parse import parse
-from thrive.contract.schema import Contract, ModelTerms
+from thrive.contract.schema import Contract, ModelTerms, Risk
 from thrive.domain.clock import ClockMode
 from thrive.domain.features import FeatureSpec
 from thrive.domain.model import Model
@@ -134,6 +134,7 @@ class RoutesReader:
             mask=terms.log.mask,
             override=terms.release.override,
             features=self._features(tx, table),
+            must_log=terms.risk is Risk.HIGH,
         )
 
     def _features(self, tx: Tx, table: RoutingTable) -> dict[str, FeatureSpec]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from thrive.domain.errors import SchemaTooNew
+from thrive.domain.errors import Refused, SchemaTooNew
 from thrive.domain.features import FeatureSpec
 from thrive.domain.release import Variant
 
@@ -33,6 +33,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
         mask: fields whose values are not logged.
         override: whether a caller may name the version that answers.
         features: version, as text = the feature views it was trained on.
+        must_log: every answer must be logged: the use is of high risk.
     """
 
     model: str
@@ -47,6 +48,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     mask: list[str] = []
     features: dict[str, FeatureSpec] = {}
     override: bool = False
+    must_log: bool = False
 
     @property
     def keys(self) -> list[str]:
@@ -67,6 +69,20 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True):
     replay: bool = False
     now: int = 0
     format: int = FORMAT
+
+    def refuse_unlogged(self) -> None:
+        """Refuse to serve a high-risk model of which not every answer is logged (AI Act, art. 12).
+
+        Raises:
+            Refused: with the model, and what to write.
+        """
+        for name, model in self.models.items():
+            if model.must_log and model.sample < 1 and model.variants:
+                raise Refused(
+                    f"{name} is of high risk, and only {model.sample:.0%} of its answers would be "
+                    "logged (AI Act, art. 12).",
+                    f"write log = {{ sample = 1.0 }} in [model.{name}], and release it again",
+                )
 
     def packages(self) -> set[str]:
         """Return the digests of every package the routes name."""

@@ -113,14 +113,69 @@ def entries_of(tx: Tx, project_id: str, operation: str) -> list[AuditEntry]:
     return many(tx, AuditEntry, query.order_by(audit.c.seq))
 
 
+class _Body(msgspec.Struct, frozen=True, gc=False):
+    """What a link's digest is taken over; the fields in the order of canonical JSON."""
+
+    actor: str
+    at: int
+    detail: Any
+    operation: str
+    previous: str
+    seq: int
+    subject: str
+
+
+_EMPTY: dict[str, Any] = {}
+_links = (
+    sa.select(
+        audit.c.actor,
+        audit.c.at,
+        sa.cast(audit.c.detail, sa.Text),
+        audit.c.operation,
+        audit.c.previous,
+        audit.c.seq,
+        audit.c.subject,
+        audit.c.digest,
+    )
+    .where(audit.c.project_id == sa.bindparam("project"))
+    .order_by(audit.c.seq)
+)
+TOGETHER = 10_000
+"""Links that are read at a time."""
+
+
 def first_broken(tx: Tx, project_id: str) -> int | None:
-    """Return the seq of the first link that does not hold, None when the chain is whole."""
+    """Return the seq of the first link that does not hold, None when the chain is whole.
+
+    An edit breaks the digest of its link, a deletion or another order the next `previous` or seq,
+    a shortened chain the head. Who rewrites all of it breaks the signed heads: `store.oversight`.
+    """
     previous, seq = GENESIS, 0
-    while batch := entries(tx, project_id, seq, 1000):
-        for entry in batch:
-            whole = entry.previous == previous and entry.digest == link_digest(entry)
-            if not whole or entry.seq != seq + 1:
-                return entry.seq
-            previous, seq = entry.digest, entry.seq
+    encode, decode, digest = _canonical.encode, msgspec.json.decode, blake3.blake3
+    found = tx.execute(_links, {"project": project_id}, execution_options={"yield_per": TOGETHER})
+    for part in found.partitions():
+        for actor, at, detail, operation, before, number, subject, said in part:
+            if number != seq + 1 or before != previous:
+                return number
+            try:
+                told = _EMPTY if detail == "{}" else decode(detail)
+            except msgspec.DecodeError:
+                return number
+            body = _Body(actor, at, told, operation, before, number, subject)
+            if digest(encode(body)).hexdigest() != said:
+                return number
+            previous, seq = said, number
     head = tx.execute(_read_head, {"project": project_id}).one()
     return None if (head.seq, head.digest) == (seq, previous) else seq + 1
+
+
+def find_digest(tx: Tx, project_id: str, seq: int) -> str | None:
+    """Return the digest of a link, None where there is no such link."""
+    query = sa.select(audit.c.digest).where(audit.c.project_id == project_id, audit.c.seq == seq)
+    return tx.execute(query).scalar()
+
+
+def read_head(tx: Tx, project_id: str) -> Head:
+    """Return the seq and the digest of the newest link."""
+    row = tx.execute(_read_head, {"project": project_id}).one()
+    return row.seq, row.digest

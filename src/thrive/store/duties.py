@@ -57,16 +57,16 @@ def revoke_exception(tx: Tx, project_id: str, exception_id: str, at: int) -> Dut
 
 
 def keep_document(tx: Tx, project_id: str, document: StoredDocument) -> None:
-    """Keep a rendered document and its files; the same content again changes nothing."""
+    """Keep a rendered document and its files; the same content again is the same row, renewed."""
     known = mine(documents, project_id).where(
         documents.c.kind == document.kind,
         documents.c.subject == document.subject,
         documents.c.digest == document.digest,
     )
     before = one(tx, StoredDocument, known)
-    if before is not None and (before.release_id or not document.release_id):
-        return
-    upsert(tx, project_id, documents, document)
+    released = before.release_id if before is not None else ""
+    kept = msgspec.structs.replace(document, release_id=document.release_id or released)
+    upsert(tx, project_id, documents, kept)
     label = f"{document.kind} {document.subject}"
     digests = (document.digest, document.html, document.markdown)
     references.add(tx, project_id, "document", label, *digests)

@@ -13,9 +13,10 @@ from thrive.domain.project import StoredContract, TeamContact
 from thrive.domain.release import ReleaseState
 from thrive.flows import permission, promote
 from thrive.flows import tokens as flows_tokens
+from thrive.flows.tokens import tokens_create, tokens_revoke
 from thrive.gates.verdict import signed
 from thrive.operations import Context
-from thrive.store import audit, gates, models, projects, releases
+from thrive.store import audit, duties, gates, models, projects, releases
 
 DIGEST = "0" * 64
 
@@ -395,3 +396,61 @@ def test_a_stricter_contract_needs_none(ctx):
     strict = CONTRACT.replace('max_age = "90 days"', 'max_age = "9 days"')
     ready(ctx, against=1, contract=stored(ctx, strict))
     assert promote.start_release(ctx, MODEL).evidence["loosened"] == []
+
+
+HIGH = CONTRACT.replace('risk = "minimal"', 'risk = "high"')
+
+
+def test_high_risk_without_its_duties_is_refused_and_told_who_owes_what(ctx):
+    version = ready(ctx, contract=in_force(ctx, HIGH))
+    with pytest.raises(Refused, match=r"owed by desk; \d+ more: `thrive duties list delay@1`"):
+        promote.start_release(ctx, MODEL, version.version, ["full"])
+    assert routing(ctx) is None
+    with ctx.read() as tx:
+        assert duties.find_documents(tx, ctx.project_id) == []
+
+
+def in_force(ctx, text):
+    with ctx.home.write() as tx:
+        parsed = parse(text)
+        stored = StoredContract(digest=parsed.digest, text=text, commit="", stored_at=1)
+        projects.store_contract(tx, ctx.project_id, stored)
+    return text
+
+
+def test_a_release_keeps_every_document_of_its_version(ctx):
+    release = full(ctx)
+    with ctx.read() as tx:
+        kept = duties.find_documents(tx, ctx.project_id, f"{MODEL}@1")
+    assert {each.kind for each in kept} == {
+        "technical-file", "processing-record", "impact-assessment", "instructions"
+    }  # fmt: skip
+    assert {each.release_id for each in kept} == {release.release_id}
+    assert all(b"looked at the slices" in ctx.home.blobs.get(each.html) for each in kept[-1:])
+
+
+def team(ctx, name, role):
+    return Context(ctx.home, Actor(name=name, roles=frozenset({role})), operation="test")
+
+
+def test_on_a_server_revoked_people_and_ones_own_work_do_not_count(ctx):
+    version = add_version(ctx.home, constant_package())
+    judge(ctx, version)
+    keeper = team(ctx, "ops", Role.PLATFORM)
+    ada = team(ctx, "ada", Role.DATA_SCIENTIST)
+    ann = team(ctx, "ann", Role.ML_ENGINEER)
+    label = f"{MODEL}@1"
+    token = tokens_create(keeper, "ann", role=["ml-engineer"])
+    tokens_create(keeper, "bob", role=["auditor"])
+    for somebody in (ada, team(ctx, "bob", Role.ML_ENGINEER)):
+        promote.approvals_give(somebody, label, reason="looked at it")
+    with pytest.raises(Refused, match="0 of 1 approvals"):
+        promote.start_release(ann, MODEL, 1)
+    promote.approvals_give(ann, label, reason="looked at it")
+    promote.approvals_give(ann, label, reason="and again")
+    release = promote.start_release(ann, MODEL, 1)
+    assert release.evidence["approvals"] == ["ann"]
+    tokens_revoke(keeper, token.token_id)
+    with pytest.raises(Refused, match="0 of 1 approvals"):
+        promote.releases_promote(keeper, MODEL, reason="it looks well")
+    assert shares(ctx) == [(1, 1.0, True)]

@@ -9,6 +9,8 @@ from thrive.store import audit
 
 ROWS = 100
 """Entries on one page."""
+VERIFIED = 20_000
+"""Chains of up to so many entries are verified for each look; of longer ones the page says how."""
 
 
 class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +18,7 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         broken: the first entry that does not hold, None when the chain is whole.
+        verified: it was verified for this page.
         total: the number of the newest entry.
         entries: newest first.
         before: the number to ask the next, older page with; None at the beginning.
@@ -23,6 +26,7 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
 
     now: int
     broken: int | None
+    verified: bool
     total: int
     entries: list[AuditEntry]
     before: int | None
@@ -40,10 +44,11 @@ def load(ctx: Context, before: str = "") -> AuditPage:
         first = min(_number(before), total + 1) if before else total + 1
         after = max(0, first - 1 - ROWS)
         found = audit.entries(tx, ctx.project_id, after, min(ROWS, first - 1 - after))
-        broken = audit.first_broken(tx, ctx.project_id)
+        broken = audit.first_broken(tx, ctx.project_id) if total <= VERIFIED else None
     return AuditPage(
         now=ctx.now(),
         broken=broken,
+        verified=total <= VERIFIED,
         total=total,
         entries=found[::-1],
         before=found[0].seq if found and found[0].seq > 1 else None,

@@ -1,0 +1,262 @@
+"""The audit chain: listed, verified, signed once a day, exported for whoever keeps it elsewhere."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from thrive.domain.actor import ANYONE, KEEPERS
+from thrive.domain.clock import DAY, format_time, machine_now
+from thrive.domain.duty import AuditSeal
+from thrive.domain.errors import NotFound, NotRight
+from thrive.domain.project import AuditEntry, Page
+from thrive.operations import Context, Kind, PageSize, operation
+from thrive.packaging import ed25519
+from thrive.settings import read_settings
+from thrive.store import audit, oversight
+from thrive.store.database import Tx
+from thrive.store.signing import signing_key
+
+EXPORT_FORMAT = 1
+TOGETHER = 5000
+SEALED_EVERY = DAY
+
+
+class ChainReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the audit chain holds: how many links, the digest of the last, how many signed heads.
+
+    `keys` are those that signed the heads.
+    """
+
+    whole: bool
+    entries: int
+    head: str
+    seals: int = 0
+    keys: list[str] = []
+
+
+class Exported(msgspec.Struct, frozen=True, kw_only=True):
+    """A file with the chain, its signed heads and its newest head."""
+
+    file: str
+    entries: int
+    head: str
+    seals: int
+
+
+class ExportHead(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line of an exported chain; each other line is an entry."""
+
+    project_id: str
+    project: str
+    seq: int
+    digest: str
+    seals: list[AuditSeal]
+    format: int = EXPORT_FORMAT
+
+
+@operation("audit list", role=ANYONE)
+def audit_list(ctx: Context, *, limit: PageSize = 50, after: int = 0) -> Page[AuditEntry]:
+    """List who changed what and when, oldest first.
+
+    Args:
+        limit: how many entries at most.
+        after: only entries after this seq.
+
+    Examples:
+        thrive audit list --limit 20
+    """
+    with ctx.read() as tx:
+        items = audit.entries(tx, ctx.project_id, after, limit)
+    return Page(items=items, next=str(items[-1].seq) if len(items) == limit else None)
+
+
+@operation("audit verify", role=ANYONE)
+def audit_verify(ctx: Context, *, file: Path | None = None) -> ChainReport:
+    """Verify the audit chain: every link holds the digest of the one before it, heads are signed.
+
+    An edited, removed or moved entry is named; so is a chain that was written anew after a head
+    of it had been signed. Trusted keys are those of the setting `gate_keys`, any if none is set.
+
+    Args:
+        file: an exported chain to verify instead of the project's; it needs no server.
+
+    Raises:
+        NotRight: a link or a signed head does not hold.
+        NotFound: the file is not there.
+
+    Examples:
+        thrive audit verify
+        thrive audit verify --file audit.jsonl
+    """
+    if file is not None:
+        return verify_file(ctx.local_folder() / file)
+    with ctx.read() as tx:
+        broken = audit.first_broken(tx, ctx.project_id)
+        seals = oversight.find_seals(tx, ctx.project_id)
+        digests = {each.seq: audit.find_digest(tx, ctx.project_id, each.seq) for each in seals}
+        seq, head = audit.read_head(tx, ctx.project_id)
+    if broken is not None:
+        raise _broken(broken)
+    _check_seals(ctx.project_id, seals, digests)
+    return _report(seq, head, seals)
+
+
+@operation("audit seal", role=KEEPERS, writes=True)
+def audit_seal(ctx: Context) -> AuditSeal:
+    """Sign the head of the audit chain with this home's key; the tick does it once a day.
+
+    Raises:
+        NotRight: the chain does not hold: what is broken is not signed.
+
+    Examples:
+        thrive audit seal
+    """
+    with ctx.read() as tx:
+        broken = audit.first_broken(tx, ctx.project_id)
+    if broken is not None:
+        raise _broken(broken)
+    return _seal(ctx)
+
+
+@operation("audit seals", role=ANYONE)
+def audit_seals(ctx: Context) -> ExportHead:
+    """Show the head of the audit chain with the heads that were signed, newest first.
+
+    Examples:
+        thrive audit seals
+    """
+    with ctx.read() as tx:
+        return _export_head(tx, ctx)
+
+
+@operation("audit export", role=ANYONE, kind=Kind.CLIENT)
+def audit_export(ctx: Context, *, to: Path) -> Exported:
+    """Write the chain with its signed heads to a file of JSON lines.
+
+    Args:
+        to: the file; it is replaced.
+
+    Examples:
+        thrive audit export --to audit.jsonl
+    """
+    path = ctx.local_folder() / to
+    with ctx.read() as tx:
+        head = _export_head(tx, ctx)
+        write_export(path, head, _all(tx, ctx.project_id))
+    return exported(path, head)
+
+
+def exported(path: Path, head: ExportHead) -> Exported:
+    """Return what was written to a file."""
+    return Exported(file=str(path), entries=head.seq, head=head.digest, seals=len(head.seals))
+
+
+def _export_head(tx: Tx, ctx: Context) -> ExportHead:
+    seq, digest = audit.read_head(tx, ctx.project_id)
+    return ExportHead(
+        project_id=ctx.project_id,
+        project=ctx.home.project.name,
+        seq=seq,
+        digest=digest,
+        seals=oversight.find_seals(tx, ctx.project_id),
+    )
+
+
+def write_export(path: Path, head: ExportHead, entries: Iterator[AuditEntry]) -> None:
+    """Write an exported chain; the file is there whole or not at all."""
+    draft = path.with_name(f".{path.name}.draft")
+    with draft.open("wb") as file:
+        file.write(msgspec.json.encode(head) + b"\n")
+        for entry in entries:
+            file.write(msgspec.json.encode(entry, order="sorted") + b"\n")
+    draft.replace(path)
+
+
+def _all(tx: Tx, project_id: str) -> Iterator[AuditEntry]:
+    seq = 0
+    while batch := audit.entries(tx, project_id, seq, TOGETHER):
+        yield from batch
+        seq = batch[-1].seq
+
+
+def verify_file(path: Path) -> ChainReport:
+    """Verify an exported chain; raises as `audit_verify`."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        raise NotFound(f"The file {path.name} cannot be read.", "thrive audit export") from None
+    try:
+        head = msgspec.json.decode(lines[0], type=ExportHead)
+        entries = [msgspec.json.decode(line, type=AuditEntry) for line in lines[1:]]
+    except (msgspec.DecodeError, IndexError) as error:
+        raise NotRight(f"{path.name} is no exported chain: {error}.") from None
+    previous = audit.GENESIS
+    for number, entry in enumerate(entries, start=1):
+        if entry.seq != number or entry.previous != previous:
+            raise _broken(number)
+        previous = entry.digest
+        if audit.link_digest(entry) != previous:
+            raise _broken(number)
+    if (head.seq, head.digest) != (len(entries), previous):
+        raise _broken(len(entries) + 1)
+    digests = {
+        each.seq: entries[each.seq - 1].digest for each in head.seals if each.seq <= head.seq
+    }
+    _check_seals(head.project_id, head.seals, digests)
+    return _report(head.seq, head.digest, head.seals)
+
+
+def seal_daily(ctx: Context) -> list[AuditSeal]:
+    """Sign the head if the newest signed one is a day old and something was added since."""
+    with ctx.read() as tx:
+        seals = oversight.find_seals(tx, ctx.project_id)
+        seq, _ = audit.read_head(tx, ctx.project_id)
+    newest = seals[0] if seals else None
+    due = newest is None or (newest.seq < seq and newest.at + SEALED_EVERY <= machine_now())
+    return [_seal(ctx)] if seq and due else []
+
+
+def _seal(ctx: Context) -> AuditSeal:
+    secret = signing_key(ctx.home.folder)
+    with ctx.observe("audit:head") as tx:
+        seq, digest = audit.read_head(tx, ctx.project_id)
+        bare = AuditSeal(seq=seq, digest=digest, at=machine_now())
+        seal = msgspec.structs.replace(
+            bare,
+            signature=ed25519.sign(secret, bare.statement(ctx.project_id)).hex(),
+            signed_by=ed25519.public_key(secret).hex(),
+        )
+        oversight.add_seal(tx, ctx.project_id, seal)
+    return seal
+
+
+def _check_seals(
+    project_id: str, seals: Sequence[AuditSeal], digests: dict[int, str | None]
+) -> None:
+    """Raise when a signed head is of another chain, or its signature is none."""
+    trusted = read_settings().trusted_keys()
+    for seal in seals:
+        when = f"the head signed on {format_time(seal.at)} (entry {seal.seq})"
+        if digests.get(seal.seq) != seal.digest:
+            raise NotRight(f"The audit chain was written anew: {when} is not in it.", _COMPARE)
+        key, signature = bytes.fromhex(seal.signed_by), bytes.fromhex(seal.signature)
+        if not ed25519.verify(key, seal.statement(project_id), signature):
+            raise NotRight(f"The signature of {when} does not hold.", _COMPARE)
+        if trusted and seal.signed_by not in trusted:
+            raise NotRight(f"No trusted key signed {when}, but {seal.signed_by}.", _COMPARE)
+
+
+_COMPARE = "compare with a backup or an exported chain"
+
+
+def _broken(seq: int) -> NotRight:
+    return NotRight(
+        f"The audit chain does not hold at entry {seq}.",
+        f"thrive audit list --after {max(seq - 2, 0)}; {_COMPARE}",
+    )
+
+
+def _report(seq: int, head: str, seals: Sequence[AuditSeal]) -> ChainReport:
+    keys = sorted({each.signed_by for each in seals})
+    return ChainReport(whole=True, entries=seq, head=head, seals=len(seals), keys=keys)
