@@ -140,7 +140,7 @@ def checkout(server: Server, arguments: Arguments) -> CheckedOut:
     )
 
 
-def _numbered(server: Server, folder: Path, name: str, number: int | None) -> str:
+def _numbered(server: Server, folder: Path, name: str, number: int | str | None) -> str:
     """Return NAME@VERSION: as given, else as the folder's `thrive.lock` pins it, else the name."""
     if number is not None:
         return f"{name}@{number}"

@@ -1,6 +1,6 @@
 """The audit chain: listed, verified, signed once a day, exported for whoever keeps it elsewhere."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -232,7 +232,7 @@ def _seal(ctx: Context) -> AuditSeal:
 
 
 def _check_seals(
-    project_id: str, seals: Sequence[AuditSeal], digests: dict[int, str | None]
+    project_id: str, seals: Sequence[AuditSeal], digests: Mapping[int, str | None]
 ) -> None:
     """Raise when a signed head is of another chain, or its signature is none."""
     trusted = read_settings().trusted_keys()
