@@ -57,6 +57,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.score",
     "thrive.flows.sent_run",
     "thrive.flows.status",
+    "thrive.flows.sweeps",
     "thrive.flows.teams",
     "thrive.flows.tokens",
     "thrive.flows.worker",

@@ -101,6 +101,9 @@ class Execution:
         self.tracked = Tracked(recorder, self._say)
         self.packages: list[tuple[ModelVersion, str]] = []
         """Of a repeated run: each version it had registered, and the package made now."""
+        self.judge: Callable[[list[dict[str, Any]]], bool] | None = None
+        """Gets the points that are logged; says whether the run is to be stopped."""
+        self.stopped = False
         self._finished = False
         self._failure: Failure | None = None
         self._exit: Exit | None = None
@@ -142,7 +145,7 @@ class Execution:
             {**self.facts, "role": role},
             fresh=self._form is not Form.PIPELINE,
         )
-        while self._exit is None and not self._steps.reached:
+        while self._exit is None and not self._steps.reached and not self.stopped:
             for event in self._engine.events(FLUSH_SECONDS):
                 self._take(event)
             self._steps.advance()
@@ -253,6 +256,8 @@ class Execution:
         if call is not None:
             call.points += message.body["points"]
         self._recorder.log(message.body["points"])
+        if self.judge is not None:
+            self.stopped |= self.judge(message.body["points"])
 
     def _on_register(self, message: Message) -> int:
         from thrive.flows.data_use import refuse_training_data

@@ -205,6 +205,9 @@ def finish(started: Started) -> Run:
         started.engine.close()
         recorder.finish(RunState.FAILED, str(error))
         raise
+    if started.execution.stopped:
+        started.engine.close()
+        return recorder.finish(RunState.INTERRUPTED, "It was stopped: other trials are better.")
     if failure is None:
         return recorder.finish(RunState.DONE)
     recorder.finish(RunState.FAILED, failure.report())
