@@ -267,10 +267,10 @@ def decide(story: Story, world: World, alert_id: str, now: str, retrained: bool)
     if cause in {"performance", "age"} and not retrained:
         retrain(story, world, alert_id, now)
         return True
-    action = alert["recommended"] if alert["recommended"] != "retrain" else "hold"
+    action = alert["recommended"] if alert["recommended"] != "retrain" else "accept"
     reason = {
         "data_quality": "the weather feed is missing: retraining would learn the fault",
-        "performance": "version 2 is already on its way to users",
+        "performance": "version 2 is being measured beside version 1, on the same flights",
     }.get(cause, "as recommended")
     story.thrive("alerts", "decide", alert_id, action, "--reason", reason)
     return retrained

@@ -12,7 +12,7 @@ import msgspec
 from thrive.contract.schema import Contract
 from thrive.domain.actor import PEOPLE, RELEASERS
 from thrive.domain.clock import format_time, machine_now, parse_duration
-from thrive.domain.errors import Conflict, NotFound, Refused, ThriveError, UsageError
+from thrive.domain.errors import Conflict, Refused, ThriveError, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import (
@@ -25,7 +25,9 @@ from thrive.domain.monitoring import (
     Level,
 )
 from thrive.domain.project import Job, JobState
+from thrive.domain.release import ReleaseState
 from thrive.flows import promote
+from thrive.flows.permission import find_running
 from thrive.monitoring.alerts import CLEAN, clean_since, close, live_pasts
 from thrive.monitoring.outbox import enqueue
 from thrive.monitoring.terms import TermsInForce, terms_of
@@ -188,11 +190,15 @@ def _rollback(ctx: Context, alert: Alert, decision: Decision) -> dict[str, Any]:
 
 
 def _hold(ctx: Context, alert: Alert, decision: Decision) -> dict[str, Any]:
-    try:
+    with ctx.read() as tx:
+        running = find_running(tx, ctx, alert.model)
+    if running is None:
+        words = "nothing moves: no release is on its way"
+    elif running.state is ReleaseState.HELD:
+        words = f"release {running.release_id} is held already"
+    else:
         held = promote.releases_hold(ctx, alert.model, reason=decision.reason)
         words = f"release {held.release_id} is held"
-    except NotFound:
-        words = "nothing moves: no release is on its way"
     return {"effect": words, **_tell(ctx, alert, decision)}
 
 

@@ -4,12 +4,14 @@ import msgspec
 import pytest
 from tests.streams import Stream
 
+from thrive.contract.phases import parse_road
 from thrive.domain.actor import Actor, Role
 from thrive.domain.clock import DAY
 from thrive.domain.errors import Conflict, Refused, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level
 from thrive.domain.project import Job
+from thrive.domain.release import Release, ReleaseState
 from thrive.flows import act, worker
 from thrive.flows.catalogue import load_all
 from thrive.flows.controller import LEASE, tick
@@ -125,6 +127,29 @@ def test_a_hold_moves_nothing_and_tells_the_owner_of_the_data(stream: Stream) ->
     told = (stream.context.local_folder() / "data.txt").read_text()
     assert "wait for the feed" in told
     assert alert.alert_id in told
+
+
+def test_a_release_that_is_held_already_stays_held(stream: Stream) -> None:
+    now = stream.context.now()
+    release = Release(
+        release_id="r",
+        model="m",
+        candidate=2,
+        production=1,
+        phases=parse_road(["shadow 1h", "full"]),
+        position=0,
+        state=ReleaseState.HELD,
+        phase_started_at=now,
+        started_at=now,
+        actor="grace",
+        verdict="v",
+        contract="c",
+    )
+    with stream.context.home.write() as tx:
+        releases.save(tx, stream.context.project_id, release)
+    alert = opened(stream, Cause.DATA_QUALITY)
+    decision = act.decide(stream.context, alert, ActionKind.HOLD, "wait for the feed")
+    assert decision.result["effect"] == "release r is held already"
 
 
 def test_retrain_is_a_job_and_its_failure_opens_the_alert_again(stream: Stream) -> None:
