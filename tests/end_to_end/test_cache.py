@@ -25,6 +25,8 @@ PIPELINE = """\
 import os
 from pathlib import Path
 import numpy as np
+import polars as pl
+from polars import col
 import helpers
 from thrive import log, pipeline, step
 
@@ -53,6 +55,7 @@ def big(n: int) -> np.ndarray:
 
 @step
 def noted(x: int) -> int:
+    x = pl.DataFrame({"x": [x]}).select(pl.col("x") + 0 * col("x")).item()
     log(seen=x)
     return x
 

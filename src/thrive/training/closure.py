@@ -31,6 +31,8 @@ _CLOCKS = {
     "datetime.datetime": {"now", "utcnow", "today"},
     "datetime.date": {"today"},
 }
+_CODE = (types.FunctionType, types.MethodType, types.ModuleType, type, functools.partial)
+_TABLES = {"DataFrame", "LazyFrame", "Series"}
 _CHANCE = {("uuid", "uuid1"), ("uuid", "uuid4"), ("posix", "urandom"), ("secrets", "")}
 
 
@@ -195,8 +197,12 @@ class _Walk:
             self.parts[self._label(label)] = text if len(text) <= SHOWN else _hashed(text.encode())
             return
         if type(value).__module__.startswith("polars."):
-            self._refuse(f"it reads the table {label} of its module: pass it as an argument")
-            return
+            if type(value).__name__ in _TABLES:
+                self._refuse(f"it reads the table {label} of its module: pass it as an argument")
+                return
+            if callable(value):  # `col`, imported by name
+                self._library("polars")
+                return
         classes: list[Any] = []
         try:
             kind, parts = artifacts.encode(value, label, classes)
@@ -235,8 +241,8 @@ class _Walk:
                 break
             if not sources.is_project_module(value):
                 self._library(value.__name__)
-                if not callable(inner) and not isinstance(inner, types.ModuleType):
-                    return  # data of a library: its version stands for it
+                if not isinstance(inner, _CODE) and not _is_compiled(inner):
+                    return  # data of a library, as `polars.col` is: its version stands for it
             label = f"{value.__name__}.{name}"
             value = inner
         self.visit(value, label)
