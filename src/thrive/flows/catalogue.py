@@ -74,6 +74,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.serving.explaining",
     "thrive.serving.host_operations",
     "thrive.serving.operations",
+    "thrive.tracking.curation",
     "thrive.tracking.operations",
     "thrive.tracking.why",
     "thrive.ui.operations",

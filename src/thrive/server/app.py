@@ -83,7 +83,7 @@ class App:
         self._keys = keys
         self._sessions = Sessions(home, keys, run)
         self._sign_in = SignIn(keys, self._sessions)
-        self._pages = Starlette(routes=page_routes(self._context_of))
+        self._pages = Starlette(routes=page_routes(self._context_of, _secret_of))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -168,6 +168,11 @@ class App:
     def _context_of(self, request: Request) -> Context:
         identity: Identity = request.scope["thrive.identity"]
         return Context(self._homes.of(identity.project_id), identity.actor, operation="page")
+
+
+def _secret_of(request: Request) -> str:
+    """Return what only this viewer has: the secret of the session, or the token that was sent."""
+    return request.headers.get("authorization") or request.cookies.get(COOKIE, "")
 
 
 def is_loopback(host: str) -> bool:

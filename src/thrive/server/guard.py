@@ -24,7 +24,8 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 OPEN_PATHS = frozenset({"/health", "/ready"})
 """Answer under any host name: a probe knows an address, not a name."""
 FORMS = frozenset({"/sign-in", "/sign-out"})
-"""Take the body of a form. What is PUT are the bytes of blobs; all else that is sent is JSON."""
+ACTS = "/act/"
+"""Forms are taken here and below `ACTS`. What is PUT are the bytes of blobs; all else is JSON."""
 TARGET_BYTES = 8 << 10
 HEADER_BYTES = 32 << 10
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -34,12 +35,13 @@ _OWN = SAFE_METHODS | {"POST"}
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; font-src 'self'; "
         "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
 }
@@ -207,7 +209,8 @@ def _wrong_body(scope: Scope, headers: Mapping[str, str]) -> Problem | None:
     if scope["method"] in SAFE_METHODS or sends_artifact or _is_empty(scope, headers):
         return None
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    wanted = "application/x-www-form-urlencoded" if scope["path"] in FORMS else "application/json"
+    is_form = scope["path"] in FORMS or scope["path"].startswith(ACTS)
+    wanted = "application/x-www-form-urlencoded" if is_form else "application/json"
     if scope["method"] == "PUT":
         wanted = "application/octet-stream"
     if kind != wanted:

@@ -5,7 +5,6 @@ token in a URL would stand in histories and logs, so it is taken from a form's b
 are rows of the database: whichever server is asked next knows them.
 """
 
-import html
 import secrets
 from urllib.parse import parse_qs, quote
 
@@ -20,26 +19,14 @@ from thrive.server.keys import Identity, Keys, Run
 from thrive.server.problems import Problem
 from thrive.store import sessions
 from thrive.store.home import Home
+from thrive.ui.forms import local_target
+from thrive.ui.render import render
 
 COOKIE = "thrive_session"
 SIGN_IN = "/sign-in"
 SIGN_OUT = "/sign-out"
 SESSION_S = 12 * 3600
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>Sign in - Thrive</title></head>
-<body><main>
-<h1>Sign in</h1>
-<p>{words}</p>
-<form method="post" action="{action}">
-<label>Token <input type="password" name="token" autocomplete="off" required autofocus></label>
-<button>Sign in</button>
-</form>
-<form method="post" action="/sign-out"><button>Sign out</button></form>
-</main></body>
-</html>
-"""
 _WORDS = "Paste a token of this project: `thrive tokens create` makes one."
 
 
@@ -141,14 +128,6 @@ class SignIn:
         )
 
 
-def local_target(target: str) -> str:
-    """Return a path of this server to go on to; anything else is the first page."""
-    printable = target.isascii() and target.isprintable()
-    if not printable or not target.startswith("/") or target.startswith("//") or "\\" in target:
-        return "/"
-    return target
-
-
 def sign_in_for(request: Request) -> Response:
     """Send a browser to the form, and back afterwards."""
     path = request.url.path
@@ -159,8 +138,7 @@ def sign_in_for(request: Request) -> Response:
 
 def _form(target: str, words: str, status: int) -> Response:
     action = f"{SIGN_IN}?next={quote(target)}"
-    page = _PAGE.format(words=html.escape(words), action=html.escape(action))
-    return HTMLResponse(page, status)
+    return HTMLResponse(render("sign_in.html", None, None, words=words, action=action), status)
 
 
 def _key(secret: str) -> str:

@@ -49,6 +49,12 @@ class Numbers:
             self.values[row] = 0.0
             self.classes[row] = MISSING
 
+    def count(self, rows: Rows) -> int:
+        """Return how many of some places hold a number or NaN."""
+        if len(rows):
+            self.fit(int(rows.max()) + 1)
+        return int(np.count_nonzero(self.classes[rows] != MISSING))
+
     def mask(self, condition: Comparison, size: int) -> Mask:
         """Return where a condition holds."""
         self.fit(size)
@@ -111,6 +117,12 @@ class Texts:
         passed = np.fromiter((test(text) for text in self.vocabulary), bool, len(self.vocabulary))
         return np.append(passed, False)[self.codes[:size]]
 
+    def count(self, rows: Rows) -> int:
+        """Return how many of some places hold a text."""
+        if len(rows):
+            self.fit(int(rows.max()) + 1)
+        return int(np.count_nonzero(self.codes[rows] >= 0))
+
     def mask(self, condition: Comparison, size: int) -> Mask:
         """Return where a condition holds."""
         self.fit(size)
@@ -119,6 +131,15 @@ class Texts:
         if condition.operator == "=":
             return self.equal(str(condition.value), size)
         return self.among(text_test(condition), size)
+
+    def counted(self, rows: Rows) -> list[tuple[str, int]]:
+        """Return the different texts at some places with their number, the most frequent first."""
+        if len(rows):
+            self.fit(int(rows.max()) + 1)
+        codes = self.codes[rows]
+        counts = np.bincount(codes[codes >= 0], minlength=len(self.vocabulary))
+        found = [(self.vocabulary[code], int(counts[code])) for code in np.flatnonzero(counts)]
+        return sorted(found, key=lambda pair: (-pair[1], pair[0]))
 
     def keys(self, rows: Rows, *, descending: bool) -> list[NDArray[Any]]:
         """Return what rows are sorted by, the weightier key first."""

@@ -7,7 +7,8 @@ key of the last run, so runs that come or go between two pages shift none.
 
 import base64
 import threading
-from collections.abc import Callable, Collection, Sequence
+import weakref
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -19,6 +20,7 @@ from thrive.domain.errors import UsageError
 from thrive.domain.run import Run
 from thrive.store import changes, runs
 from thrive.store.database import Tx
+from thrive.store.home import Home
 from thrive.tracking.columns import MISSING, Mask, Numbers, Rows, Texts
 from thrive.tracking.filters import Comparison, Fields, Kind, Order, text_test
 
@@ -70,7 +72,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """One search.
 
     Attributes:
-        experiments: names of the experiments to look in.
+        experiments: names of the experiments to look in, None for all.
         conditions: all of them must hold.
         order: what to sort by; the newest first where it leaves a tie.
         view: active runs, deleted ones, or both.
@@ -80,7 +82,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         uri: returns the artifact address of a run, by id and experiment.
     """
 
-    experiments: Collection[str]
+    experiments: Collection[str] | None
     conditions: Sequence[Comparison] = ()
     order: Sequence[Order] = ()
     view: View = View.ACTIVE
@@ -88,6 +90,14 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     after: str = ""
     spell: Callable[[str, str], str] = lambda _attribute, word: word
     uri: Callable[[str, str], str] = lambda run_id, _experiment: run_id
+
+
+class Survey(msgspec.Struct, frozen=True, kw_only=True):
+    """How many runs a query matches, and the keys they have, the most frequent first."""
+
+    matched: int
+    metrics: list[str]
+    params: list[str]
 
 
 class RunIndex:
@@ -128,6 +138,30 @@ class RunIndex:
             rows, after = self._page(query)
             ids = [self._ids[row] for row in rows]
         return runs.some(tx, self._project_id, ids), after
+
+    def survey(self, tx: Tx, query: Query) -> Survey:
+        """Return how many runs a query matches, and which keys they have."""
+        with self._lock:
+            self._catch_up(tx)
+            mask = self._mask(query)
+            rows = np.flatnonzero(mask)
+            return Survey(
+                matched=len(rows),
+                metrics=_present(self._metrics, rows),
+                params=_present(self._params, rows),
+            )
+
+    def grouped(self, tx: Tx, query: Query, kind: Kind, key: str) -> list[tuple[str, int]]:
+        """Return the values of a parameter or a tag among the runs of a query, with their number.
+
+        The most frequent come first; runs that have none are not counted.
+        """
+        with self._lock:
+            self._catch_up(tx)
+            column = self._columns(kind).get(key)
+            if not isinstance(column, Texts):
+                return []
+            return column.counted(np.flatnonzero(self._mask(query)))
 
     def _catch_up(self, tx: Tx) -> None:
         head = changes.head(tx, self._project_id)
@@ -204,10 +238,12 @@ class RunIndex:
 
     def _mask(self, query: Query) -> Mask:
         size = len(self._ids)
-        names = self._attributes["experiment_id"]
-        assert isinstance(names, Texts)
-        chosen = frozenset(query.experiments)
-        mask = names.among(lambda name: name in chosen, size)
+        mask = np.ones(size, bool)
+        if query.experiments is not None:
+            names = self._attributes["experiment_id"]
+            assert isinstance(names, Texts)
+            chosen = frozenset(query.experiments)
+            mask = names.among(lambda name: name in chosen, size)
         if query.view is not View.ALL:
             mask &= self._deleted[:size] == (query.view is View.DELETED)
         for condition in query.conditions:
@@ -286,6 +322,21 @@ class RunIndex:
         for key, end in zip(keys[::-1], ends[::-1], strict=True):
             behind = (key > end) | ((key == end) & behind)
         return rows[behind], [key[behind] for key in keys]
+
+
+_indexes: "weakref.WeakKeyDictionary[Home, RunIndex]" = weakref.WeakKeyDictionary()
+
+
+def index_of(home: Home) -> RunIndex:
+    """Return the one index of a home's runs that this process keeps."""
+    return _indexes.setdefault(home, RunIndex(home.project_id))
+
+
+def _present(columns: Mapping[str, Numbers | Texts], rows: Rows) -> list[str]:
+    """Return the columns that hold something for some rows, those with most first."""
+    counted = {key: column.count(rows) for key, column in columns.items()}
+    found = (key for key, count in counted.items() if count)
+    return sorted(found, key=lambda key: (-counted[key], key))
 
 
 def _renew(

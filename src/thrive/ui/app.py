@@ -1,5 +1,7 @@
 """The pages of one project as an application of their own."""
 
+import functools
+import hmac
 from typing import TYPE_CHECKING
 
 from thrive.operations import Context
@@ -14,18 +16,26 @@ if TYPE_CHECKING:
 
 _WORDS = {
     404: ("There is no such page.", "/"),
-    405: ("Pages are only read.", "thrive --help"),
+    405: ("This is only read.", "thrive --help"),
     500: ("The page could not be made; the log of `thrive ui` says why.", "thrive doctor"),
 }
 
 
-def pages_app(context: Context) -> "ASGIApp":
+ENTER = "/enter/"
+"""Below this stands the secret that lets a browser act, not only look."""
+
+
+def pages_app(context: Context, secret: str = "") -> "ASGIApp":
     """Return an application that answers the pages of one project to this machine alone.
+
+    Everybody on the machine may look; who opened `/enter/SECRET` acts as the context's actor.
 
     Args:
         context: the project, and who looks at it.
+        secret: what lets a browser act; without one the pages only read.
     """
     from starlette.applications import Starlette
+    from starlette.routing import Route
 
     def failed(request: "Request", error: Exception) -> "Response":
         from starlette.responses import HTMLResponse
@@ -33,20 +43,49 @@ def pages_app(context: Context) -> "ASGIApp":
         status = int(getattr(error, "status_code", 500))
         what, hint = _WORDS.get(status, (f"The answer is {status}.", "/"))
         page = render(
-            "error.html", _frame(context, request), None, status=status, what=what, hint=hint
+            "error.html",
+            _frame(context, request, secret),
+            None,
+            status=status,
+            what=what,
+            hint=hint,
         )
         return HTMLResponse(page, status)
 
     application = Starlette(
-        routes=routes(lambda _request: context),
+        routes=[
+            Route(ENTER + "{secret}", functools.partial(_enter, secret), methods=["GET"]),
+            *routes(lambda _request: context, functools.partial(_secret_of, secret)),
+        ],
         exception_handlers={404: failed, 405: failed, 500: failed},
     )
     return Guard(application)
 
 
-def _frame(context: Context, request: "Request") -> Frame | None:
+def _cookie(request: "Request") -> str:
+    """Return the name of the cookie: servers on other ports of this machine share its names."""
+    return f"thrive_ui_{request.url.port or 80}"
+
+
+def _secret_of(secret: str, request: "Request") -> str:
+    sent = request.cookies.get(_cookie(request), "")
+    known = bool(secret) and hmac.compare_digest(sent.encode(), secret.encode())
+    return secret if known else ""
+
+
+def _enter(secret: str, request: "Request") -> "Response":
+    from starlette.responses import RedirectResponse
+
+    answer = RedirectResponse("/", 303)
+    sent = str(request.path_params["secret"])
+    if secret and hmac.compare_digest(sent.encode(), secret.encode()):
+        answer.set_cookie(_cookie(request), secret, httponly=True, samesite="strict")
+    return answer
+
+
+def _frame(context: Context, request: "Request", secret: str) -> Frame | None:
     """Return the frame of an error page, None when even the project cannot be asked."""
     try:
-        return frame_of(context, request.url.path, "")
+        return frame_of(context, request.url.path, "", secret=_secret_of(secret, request))
     except Exception:  # noqa: BLE001 - whatever broke the page may break its frame as well
         return None

@@ -33,11 +33,11 @@ def sparkline(performance: Performance) -> Markup:
     if not values:
         return Markup('<span class="none">-</span>')
     times = [at for pairs in lines.values() for at, _ in pairs]
-    x = _scale(min(times), max(times), 3, SPARK_WIDTH - 3)
-    y = _scale(*_spread(values), SPARK_HEIGHT - 3, 3)
-    body = "".join(_line(pairs, x, y, f"line {name}") for name, pairs in lines.items())
+    x = scale(min(times), max(times), 3, SPARK_WIDTH - 3)
+    y = scale(*spread(values), SPARK_HEIGHT - 3, 3)
+    body = "".join(line(pairs, x, y, f"line {name}") for name, pairs in lines.items())
     said = f"{performance.metric} over {len(performance.estimated)} windows"
-    return _safe(
+    return safe(
         f'<svg class="spark" role="img" viewBox="0 0 {SPARK_WIDTH} {SPARK_HEIGHT}" '
         f'width="{SPARK_WIDTH}" height="{SPARK_HEIGHT}"><title>{escape(said)}</title>{body}</svg>'
     )
@@ -57,14 +57,14 @@ def timeline(shown: Timeline) -> Markup:
     times = [at for pairs in lines.values() for at, _ in pairs] + [
         float(mark.at) for mark in shown.marks
     ]
-    x = _scale(min(times), max(times), LEFT, WIDTH - RIGHT)
-    low, high = _spread(values)
-    y = _scale(low, high, HEIGHT - BOTTOM, TOP)
-    body = _grid(low, high, y) + _days(min(times), max(times), x)
-    body += "".join(_line(pairs, x, y, f"line {name}") for name, pairs in lines.items())
+    x = scale(min(times), max(times), LEFT, WIDTH - RIGHT)
+    low, high = spread(values)
+    y = scale(low, high, HEIGHT - BOTTOM, TOP)
+    body = grid(low, high, y) + _days(min(times), max(times), x)
+    body += "".join(line(pairs, x, y, f"line {name}") for name, pairs in lines.items())
     body += "".join(_mark(mark.at, mark.kind, mark.what, mark.link, x) for mark in shown.marks)
     said = f"{performance.metric} by window, with alerts, decisions and releases"
-    return _chart(said, body)
+    return chart(said, body)
 
 
 def history(points: Sequence[MetricPoint], name: str) -> Markup:
@@ -76,13 +76,13 @@ def history(points: Sequence[MetricPoint], name: str) -> Markup:
     if not values:
         return Markup("")
     steps = [at for at, _ in pairs]
-    x = _scale(min(steps), max(steps), LEFT, WIDTH - RIGHT)
-    low, high = _spread(values)
-    y = _scale(low, high, HEIGHT - BOTTOM, TOP)
-    body = _grid(low, high, y) + _line(pairs, x, y, "line realised")
+    x = scale(min(steps), max(steps), LEFT, WIDTH - RIGHT)
+    low, high = spread(values)
+    y = scale(low, high, HEIGHT - BOTTOM, TOP)
+    body = grid(low, high, y) + line(pairs, x, y, "line realised")
     for at, anchor in ((min(steps), "start"), (max(steps), "end")):
-        body += _text(x(at), HEIGHT - 12, f"step {number(int(at))}", anchor)
-    return _chart(f"{name} over steps", body)
+        body += text(x(at), HEIGHT - 12, f"step {number(int(at))}", anchor)
+    return chart(f"{name} over steps", body)
 
 
 def bars(steps: Sequence[StepRecord], now: int) -> list[Markup]:
@@ -91,9 +91,9 @@ def bars(steps: Sequence[StepRecord], now: int) -> list[Markup]:
         return []
     ends = [step.ended_at if step.ended_at is not None else now for step in steps]
     first, last = min(step.started_at for step in steps), max(ends)
-    x = _scale(first, last, 0, 300)
+    x = scale(first, last, 0, 300)
     return [
-        _safe(
+        safe(
             f'<svg class="bar" role="presentation" viewBox="0 0 300 12" '
             f'preserveAspectRatio="none"><rect class="track" width="300" height="12"/>'
             f'<rect class="step {step.state}" x="{x(step.started_at):.1f}" '
@@ -106,7 +106,7 @@ def bars(steps: Sequence[StepRecord], now: int) -> list[Markup]:
 def share_bar(share: float, kind: str = "") -> Markup:
     """Draw a share (0..1) as a bar."""
     filled = min(max(share, 0.0), 1.0) * 100
-    return _safe(
+    return safe(
         f'<svg class="share" role="presentation" viewBox="0 0 100 8" preserveAspectRatio="none">'
         f'<rect class="track" width="100" height="8"/>'
         f'<rect class="fill {escape(kind)}" width="{filled:.1f}" height="8"/></svg>'
@@ -124,13 +124,14 @@ def _pairs(points: Sequence[Point]) -> list[Pair]:
     return [(float(each.at), each.value) for each in points]
 
 
-def _scale(low: float, high: float, start: float, end: float) -> Place:
+def scale(low: float, high: float, start: float, end: float) -> Place:
+    """Return what places values of a range (low, high) between two coordinates."""
     if high == low:
         return lambda _value: (start + end) / 2
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def _spread(values: Sequence[float | None]) -> tuple[float, float]:
+def spread(values: Sequence[float | None]) -> tuple[float, float]:
     """Return the range of the known values with a margin, so that no line lies on the frame."""
     present = [value for value in values if value is not None]
     low, high = min(present), max(present)
@@ -138,7 +139,7 @@ def _spread(values: Sequence[float | None]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _line(pairs: Sequence[Pair], x: Place, y: Place, kind: str) -> str:
+def line(pairs: Sequence[Pair], x: Place, y: Place, kind: str) -> str:
     """Draw a line that breaks where a value is not known; a lone value is a dot."""
     pieces: list[list[tuple[float, float]]] = [[]]
     for at, value in pairs:
@@ -158,12 +159,15 @@ def _line(pairs: Sequence[Pair], x: Place, y: Place, kind: str) -> str:
     return drawn
 
 
-def _grid(low: float, high: float, y: Place) -> str:
+def grid(low: float, high: float, y: Place, *, log: bool = False) -> str:
+    """Draw five lines with their values; on a logarithmic scale these are powers of ten."""
     drawn = ""
     for index in range(5):
         value = low + (high - low) * index / 4
         drawn += f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" '
-        drawn += f'y2="{y(value):.1f}"/>' + _text(LEFT - 8, y(value) + 4, f"{value:.3g}", "end")
+        drawn += f'y2="{y(value):.1f}"/>' + text(
+            LEFT - 8, y(value) + 4, f"{10**value if log else value:.3g}", "end"
+        )
     return drawn
 
 
@@ -171,7 +175,7 @@ def _days(first: float, last: float, x: Place) -> str:
     marks = [first + (last - first) * index / 5 for index in range(6)] if last > first else [first]
     anchors = {0: "start", len(marks) - 1: "end"} if len(marks) > 1 else {}
     return "".join(
-        _text(x(at), HEIGHT - 12, day(int(at)), anchors.get(index, "middle"))
+        text(x(at), HEIGHT - 12, day(int(at)), anchors.get(index, "middle"))
         for index, at in enumerate(marks)
     )
 
@@ -186,18 +190,21 @@ def _mark(at: int, kind: MarkKind, what: str, link: str, x: Place) -> str:
     )
 
 
-def _text(x: float, y: float, words: str, anchor: str) -> str:
+def text(x: float, y: float, words: str, anchor: str) -> str:
+    """Draw a few words; `anchor` is start, middle or end."""
     return (
         f'<text class="axis" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
     )
 
 
-def _chart(title: str, body: str) -> Markup:
-    return _safe(
+def chart(title: str, body: str) -> Markup:
+    """Return a chart of the common size with a name for those who do not see it."""
+    return safe(
         f'<svg class="chart" role="group" aria-label="{escape(title)}" '
         f'viewBox="0 0 {WIDTH} {HEIGHT}">{body}</svg>'
     )
 
 
-def _safe(svg: str) -> Markup:
+def safe(svg: str) -> Markup:
+    """Return a drawing as HTML."""
     return Markup(svg)  # noqa: S704 - every word that comes from outside was escaped on its way in

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 """The names under which a browser on this machine reaches it."""
 
 _POLICY = (
-    b"default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
-    b"form-action 'none'; frame-ancestors 'none'"
+    b"default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; "
+    b"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (
@@ -23,7 +24,7 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
         _POLICY,
     ),
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
@@ -65,6 +66,9 @@ class Guard:
         if not self._knows(scope):
             await _refuse(guarded)
             return
+        if scope["method"] not in SAFE_METHODS and not _is_own(scope):
+            await _refuse(guarded, 403, b"Pages of another origin send no forms here.\n")
+            return
         await self._app(scope, receive, guarded)
 
     def _knows(self, scope: "Scope") -> bool:
@@ -72,8 +76,20 @@ class Guard:
         return len(named) == 1 and host_name(named[0].decode("latin-1")) in self._hosts
 
 
-async def _refuse(send: "Send") -> None:
-    body = b"This address answers only under the names of its own machine.\n"
+def _is_own(scope: "Scope") -> bool:
+    """Tell whether a form was sent by a page of this very address, as browsers say it."""
+    headers = dict(scope["headers"])
+    origin = headers.get(b"origin", b"").decode("latin-1").lower()
+    host = headers.get(b"host", b"").decode("latin-1").lower()
+    site = headers.get(b"sec-fetch-site", b"same-origin")
+    return origin in {"", f"http://{host}"} and site in {b"same-origin", b"none"}
+
+
+async def _refuse(
+    send: "Send",
+    status: int = 421,
+    body: bytes = b"This address answers only under the names of its own machine.\n",
+) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8")]
-    await send({"type": "http.response.start", "status": 421, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

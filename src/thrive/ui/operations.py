@@ -1,6 +1,7 @@
 """The operation `ui`: the pages in a browser."""
 
 import contextlib
+import secrets
 import socket
 import sys
 
@@ -9,7 +10,7 @@ import msgspec
 from thrive.domain.actor import ANYONE
 from thrive.domain.errors import InfrastructureError, Refused, UsageError
 from thrive.operations import Context, Kind, operation
-from thrive.ui.app import pages_app
+from thrive.ui.app import ENTER, pages_app
 from thrive.ui.guard import LOOPBACK
 
 
@@ -23,7 +24,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 def ui(ctx: Context, *, port: int = 8200, host: str = "127.0.0.1") -> Shown:
     """Show the project in a browser until stopped: Today, models, alerts, releases, runs, data.
 
-    Pages only read; what must be decided shows the command to type. Ctrl-C stops.
+    Whoever opens the printed link may decide and act from the pages, as the owner of the folder;
+    others on this machine only read. Ctrl-C stops.
 
     Args:
         port: the port; 0 takes a free one.
@@ -48,8 +50,9 @@ def ui(ctx: Context, *, port: int = 8200, host: str = "127.0.0.1") -> Shown:
     with _listening(host, port) as listener:
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listener.getsockname()[1]}/"
-        _say(f"next: open {url} (Ctrl-C stops)")
-        _serve(ctx, listener)
+        secret = secrets.token_urlsafe(24)
+        _say(f"next: open {url.rstrip('/')}{ENTER}{secret} (Ctrl-C stops)")
+        _serve(ctx, listener, secret)
     return Shown(url=url)
 
 
@@ -76,11 +79,15 @@ def _listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(ctx: Context, listener: socket.socket) -> None:
+def _serve(ctx: Context, listener: socket.socket, secret: str) -> None:
     import uvicorn
 
     config = uvicorn.Config(
-        pages_app(ctx), log_level="warning", access_log=False, lifespan="off", server_header=False
+        pages_app(ctx, secret),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
     )
     with contextlib.suppress(
         KeyboardInterrupt

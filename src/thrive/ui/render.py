@@ -5,13 +5,16 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import msgspec
 
 from thrive.domain.clock import ClockMode
 from thrive.gates.formats.wording import settles, worst_first
 from thrive.operations import Context
-from thrive.ui import charts, gate_charts, words
+from thrive.ui import acts, charts, drawings, gate_charts, words
+from thrive.ui.forms import form_key
+from thrive.ui.pages import runs
 from thrive.version import __version__
 
 if TYPE_CHECKING:
@@ -46,22 +49,45 @@ ICONS = {
     "staging": "△",
     "dev": "·",
     "retired": "■",
+    "cached": "≡",
+    "waiting": "…",
+    "cancelled": "■",
+    "muted": "∅",
 }
 """A sign for each state, so that colour never speaks alone."""
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """What every page shows around its own content."""
+    """What every page shows around its own content.
+
+    Attributes:
+        viewer: who looks at it.
+        may: the operations that this viewer may do from pages; none without a session.
+        key: what forms carry, "" without a session.
+        done: what was just done, in words, "" for nothing.
+    """
 
     project: str
     now: int
     replay: bool
     path: str
     json_path: str
+    viewer: str
+    may: frozenset[str]
+    key: str
+    done: str
 
 
-def frame_of(ctx: Context, path: str, json_path: str) -> Frame:
-    """Return the frame of a page at a path."""
+def frame_of(ctx: Context, path: str, json_path: str, *, secret: str = "", done: str = "") -> Frame:
+    """Return the frame of a page at a path.
+
+    Args:
+        ctx: the project, and who looks at it.
+        path: where the page is.
+        json_path: where its model is.
+        secret: of the viewer's session, "" without one.
+        done: the act that led here, "" for none.
+    """
     clock = ctx.home.clock()
     return Frame(
         project=ctx.home.project.name,
@@ -69,6 +95,10 @@ def frame_of(ctx: Context, path: str, json_path: str) -> Frame:
         replay=clock.mode is ClockMode.REPLAY,
         path=path,
         json_path=json_path,
+        viewer=ctx.actor.name,
+        may=acts.permitted(ctx.actor.roles) if secret else frozenset(),
+        key=form_key(secret),
+        done=acts.said(done),
     )
 
 
@@ -97,15 +127,32 @@ def _environment() -> "Environment":
     )
     made.filters.update(_FILTERS)
     names: Any = made.globals
-    names.update(_GLOBALS, stylesheet=_stylesheet())
+    names.update(_GLOBALS, stylesheet=_static("thrive.css"), script=_static("app.js"))
     return made
 
 
-@cache
-def _stylesheet() -> str:
-    """Return the address of the stylesheet, new whenever its content is."""
-    name = "thrive.css"
-    return f"/static/{name}?v={blake2b((STATIC / name).read_bytes(), digest_size=6).hexdigest()}"
+def _static(name: str) -> str:
+    """Return the address of a file, new whenever its content is; "" where it was not built."""
+    try:
+        content = (STATIC / name).read_bytes()
+    except FileNotFoundError:
+        return ""
+    return f"/static/{name}?v={blake2b(content, digest_size=6).hexdigest()}"
+
+
+def runs_link(page: runs.RunsPage, **changes: str) -> str:
+    """Return the address of the table of runs as it is shown, but for what changes."""
+    state = {
+        "experiment": page.experiment,
+        "q": page.filter,
+        "order": page.order,
+        "columns": page.chosen,
+        "group": page.group,
+        "view": "" if page.view == "active" else page.view,
+        **changes,
+    }
+    query = urlencode({name: value for name, value in state.items() if value})
+    return f"/runs?{query}" if query else "/runs"
 
 
 def kind_of(value: Any) -> str:
@@ -135,6 +182,10 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "heat": charts.heat,
     "slug": words.slug,
     "kind": kind_of,
+    "masked": words.masked,
+    "short_id": words.short_id,
+    "field": runs.written,
+    "series": drawings.series_class,
 }
 _GLOBALS: dict[str, Any] = {
     "icons": ICONS,
@@ -144,6 +195,12 @@ _GLOBALS: dict[str, Any] = {
     "settles": settles,
     "worst_first": worst_first,
     "bars": charts.bars,
+    "act": acts.address,
+    "link": runs_link,
+    "graph": drawings.graph,
+    "overlay": drawings.overlay,
+    "parallel": drawings.parallel,
+    "histogram_pair": drawings.histogram_pair,
     "share_bar": charts.share_bar,
     "version": __version__,
 }

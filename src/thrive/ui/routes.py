@@ -1,25 +1,38 @@
-"""The addresses of the pages: each as HTML and, under the same name, as `.json`."""
+"""The addresses of the pages: each as HTML and, under its name, as `.json`; and their forms."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import msgspec
 
-from thrive.domain.errors import NotFound, Refused, ThriveError, UsageError
+from thrive.domain.errors import Conflict, NotFound, Refused, ThriveError, UsageError
 from thrive.operations import Context
+from thrive.ui import acts
+from thrive.ui.forms import check_key, local_target, read_form
 from thrive.ui.pages import (
+    admin,
     alert,
     alerts,
+    artifact,
     audit,
+    compare,
     dataset,
+    dataset_diff,
     datasets,
+    drift,
+    gates,
+    kit,
+    lineage,
     model,
+    model_card,
     models,
     release,
     releases,
     run,
     runs,
+    search,
+    series,
     today,
     verdict,
 )
@@ -32,6 +45,8 @@ if TYPE_CHECKING:
 
 ContextFor = Callable[["Request"], Context]
 """Returns the context of a request: whose project, and who asks."""
+SecretOf = Callable[["Request"], str]
+"""Returns what only the viewer of a request has; "" for one who only reads."""
 Words = Mapping[str, str]
 
 
@@ -49,32 +64,45 @@ def _page(path: str, template: str, load: Callable[[Context, Words], Any]) -> Pa
     return PageRoute(path=path, json_path=json_path, template=template, load=load)
 
 
+def _of_model(tab: str) -> Callable[[Context, Words], Any]:
+    return lambda ctx, q: model.load(ctx, q["name"], tab)
+
+
 PAGES: tuple[PageRoute, ...] = (
     _page("/", "today.html", lambda ctx, _: today.load(ctx)),
+    _page("/search", "search.html", lambda ctx, q: search.load(ctx, q.get("q", ""))),
     _page("/models", "models.html", lambda ctx, _: models.load(ctx)),
-    _page("/models/{name}", "model.html", lambda ctx, q: model.load(ctx, q["name"])),
+    _page("/models/{name}", "model.html", _of_model("health")),
+    _page("/models/{name}/versions", "model.html", _of_model("versions")),
+    _page("/models/{name}/release", "model.html", _of_model("release")),
+    _page("/models/{name}/feedback", "model.html", _of_model("feedback")),
+    _page("/models/{name}/drift", "drift.html", drift.load),
+    _page("/models/{name}/card", "model_card.html", model_card.load),
     _page(
         "/alerts",
         "alerts.html",
-        lambda ctx, q: alerts.load(ctx, q.get("state", ""), q.get("model", "")),
+        lambda ctx, q: alerts.load(ctx, q.get("state", ""), q.get("model", ""), q.get("owner", "")),
     ),
     _page("/alerts/{id}", "alert.html", lambda ctx, q: alert.load(ctx, q["id"])),
     _page("/releases", "releases.html", lambda ctx, _: releases.load(ctx)),
     _page("/releases/{id}", "release.html", lambda ctx, q: release.load(ctx, q["id"])),
-    _page(
-        "/runs",
-        "runs.html",
-        lambda ctx, q: runs.load(ctx, q.get("experiment", ""), q.get("after", "")),
-    ),
+    _page("/runs", "runs.html", runs.load),
+    _page("/compare", "compare.html", compare.load),
     _page("/runs/{id}", "run.html", lambda ctx, q: run.load(ctx, q["id"])),
+    _page("/gates", "gates.html", gates.load),
+    _page("/gates/{id}", "verdict.html", lambda ctx, q: verdict.load(ctx, q["id"])),
     _page("/data", "datasets.html", lambda ctx, _: datasets.load(ctx)),
     _page(
         "/data/{name}",
         "dataset.html",
         lambda ctx, q: dataset.load(ctx, q["name"], q.get("version", "")),
     ),
-    _page("/gates/{id}", "verdict.html", lambda ctx, q: verdict.load(ctx, q["id"])),
+    _page("/data/{name}/diff", "dataset_diff.html", dataset_diff.load),
+    _page("/lineage", "lineage.html", lineage.load),
     _page("/audit", "audit.html", lambda ctx, q: audit.load(ctx, q.get("before", ""))),
+    _page("/admin", "admin.html", lambda ctx, _: admin.load(ctx)),
+    _page("/kit", "kit.html", lambda ctx, _: kit.load(ctx)),
+    _page("/act/{act}", "act.html", acts.load),
 )
 """Every page; navigation, tests and the browser walk this table."""
 
@@ -82,37 +110,54 @@ _STATUS: tuple[tuple[type[ThriveError], int], ...] = (
     (NotFound, 404),
     (Refused, 403),
     (UsageError, 400),
+    (Conflict, 409),
 )
 
 
-def routes(context_for: ContextFor) -> "list[BaseRoute]":
-    """Return the routes of all pages and of the stylesheet, for any server to mount at its root.
+def routes(context_for: ContextFor, secret_of: SecretOf) -> "list[BaseRoute]":
+    """Return the routes of all pages and of what they load, for any server to mount at its root.
 
     Args:
         context_for: returns the context of a request.
+        secret_of: returns the secret of its session.
     """
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
     made: list[BaseRoute] = [Mount("/static", StaticFiles(directory=STATIC), name="static")]
+    made.append(Route("/artifacts/{run}", _artifact_endpoint(context_for), methods=["GET"]))
+    made.append(Route("/series/{run}", _series_endpoint(context_for), methods=["GET"]))
     for page in PAGES:  # the .json first: `{name}` would take its dot for a part of the name
         made.append(Route(page.json_path, _json_endpoint(page, context_for), methods=["GET"]))
-        made.append(Route(page.path, _html_endpoint(page, context_for), methods=["GET"]))
+        made.append(Route(page.path, _html_endpoint(page, context_for, secret_of), methods=["GET"]))
+    made.append(Route("/act/{act}", _form_endpoint(context_for, secret_of), methods=["POST"]))
     return made
 
 
 def _words(request: "Request") -> dict[str, str]:
-    return {**request.query_params, **request.path_params}
+    """Return the words of an address; one that stands several times is joined by commas."""
+    found: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return {**found, **request.path_params}
 
 
-def _html_endpoint(page: PageRoute, context_for: ContextFor) -> "Callable[[Request], Response]":
+def _html_endpoint(
+    page: PageRoute, context_for: ContextFor, secret_of: SecretOf
+) -> "Callable[[Request], Response]":
     from starlette.responses import HTMLResponse
 
     def answer(request: "Request") -> "Response":
         frame = None
         try:
             context = context_for(request)
-            frame = frame_of(context, request.url.path, _json_address(request))
+            frame = frame_of(
+                context,
+                request.url.path,
+                _json_address(request),
+                secret=secret_of(request),
+                done=request.query_params.get("done", ""),
+            )
             loaded = page.load(context, _words(request))
         except ThriveError as error:
             return told(error, frame)
@@ -132,6 +177,65 @@ def _json_endpoint(page: PageRoute, context_for: ContextFor) -> "Callable[[Reque
             body = {"error": error.code, "what": error.what, "next": error.hint}
             status = _status(error)
         return Response(msgspec.json.encode(body), status, media_type="application/json")
+
+    return answer
+
+
+def _series_endpoint(context_for: ContextFor) -> "Callable[[Request], Response]":
+    from starlette.responses import Response
+
+    def answer(request: "Request") -> "Response":
+        try:
+            data = series.load(context_for(request), _words(request))
+        except ThriveError as error:
+            return Response(error.what, _status(error), media_type="text/plain")
+        return Response(data, media_type="application/octet-stream")
+
+    return answer
+
+
+def _artifact_endpoint(context_for: ContextFor) -> "Callable[[Request], Response]":
+    from starlette.responses import Response
+
+    def answer(request: "Request") -> "Response":
+        try:
+            found = artifact.load(context_for(request), _words(request))
+        except ThriveError as error:
+            return Response(error.what, _status(error), media_type="text/plain")
+        return Response(found.data, media_type=found.media_type, headers=found.headers)
+
+    return answer
+
+
+def _form_endpoint(
+    context_for: ContextFor, secret_of: SecretOf
+) -> "Callable[[Request], Coroutine[Any, Any, Response]]":
+    from starlette.concurrency import run_in_threadpool
+
+    async def answer(request: "Request") -> "Response":
+        try:
+            form = await read_form(request)
+        except ThriveError as error:
+            return told(error, None)
+        words = {**form, "act": request.path_params["act"]}
+        return await run_in_threadpool(_acted, request, words)
+
+    def _acted(request: "Request", words: dict[str, str]) -> "Response":
+        from starlette.responses import RedirectResponse
+
+        frame = None
+        try:
+            context = context_for(request)
+            secret = secret_of(request)
+            frame = frame_of(context, request.url.path, "", secret=secret)
+            check_key(words.get("key", ""), secret)
+            target = local_target(acts.perform(context, words))
+        except ThriveError as error:
+            return told(error, frame)
+        path, _, query = target.partition("?")
+        kept = "&".join(each for each in query.split("&") if each and not each.startswith("done="))
+        again = f"{path}?{kept}&done={words['act']}" if kept else f"{path}?done={words['act']}"
+        return RedirectResponse(again, 303)
 
     return answer
 

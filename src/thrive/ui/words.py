@@ -82,6 +82,22 @@ def duration(microseconds: int | None) -> str:
     return DASH if microseconds is None else format_duration(microseconds)
 
 
+def masked(channel: str) -> str:
+    """Return where messages go without what may be a secret: the path of an address."""
+    scheme, mark, rest = channel.partition("://")
+    if not mark:
+        return channel
+    host, slash, path = rest.rpartition("@")[2].partition("/")
+    return f"{scheme}://{host}{slash}{'…' if path else ''}"
+
+
+def short_id(text: str) -> str:
+    """Return a name as it is, and an id by its last eight digits, which tell ids apart."""
+    return (
+        text[-8:] if len(text) == 32 and all(each in "0123456789abcdef" for each in text) else text
+    )
+
+
 def slug(state: object) -> str:
     """Return a state as the name of a style."""
     return str(state).replace(" ", "-")

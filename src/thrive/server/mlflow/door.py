@@ -20,7 +20,7 @@ from thrive.server.mlflow.problems import MlflowError, refusal, refusal_of
 from thrive.server.mlflow.routes import ROUTES, RouteTable
 from thrive.server.problems import Problem, json_response
 from thrive.server.projects import Homes
-from thrive.tracking.search import RunIndex
+from thrive.tracking.search import RunIndex, index_of
 from thrive.version import __version__
 
 _logger = logging.getLogger("thrive.server")
@@ -68,7 +68,6 @@ class MlflowDoor:
         self._table = RouteTable(ROUTES)
         self._artifacts = ArtifactDoor(self._run)
         self._logbook = Logbook(self._run)
-        self._indexes: dict[str, RunIndex] = {}
 
     async def answer(self, request: Request) -> Response:
         """Return the answer to a request; every error is in the protocol's words."""
@@ -150,7 +149,4 @@ class MlflowDoor:
         return _NOTHING
 
     def _index(self, identity: Identity) -> RunIndex:
-        known = self._indexes.get(identity.project_id)
-        if known is None:
-            known = self._indexes.setdefault(identity.project_id, RunIndex(identity.project_id))
-        return known
+        return index_of(self._homes.of(identity.project_id))

@@ -10,6 +10,7 @@ from thrive.flows.contracts import find_contract
 from thrive.monitoring.findings import Findings, findings_of
 from thrive.operations import Context
 from thrive.store import models, monitoring
+from thrive.ui.pages.today import may_decide
 from thrive.ui.words import quoted
 
 MEANINGS = {
@@ -48,6 +49,7 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
         options: what can be done, the recommended first; empty once it is decided.
         decisions: what was decided, newest first.
         windows: the windows from the first bad one to the last, oldest first.
+        may_decide: whoever looks may decide.
         findings: what was found in the last of them.
     """
 
@@ -59,6 +61,7 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     options: list[Option]
     decisions: list[Decision]
     windows: list[Window]
+    may_decide: bool
     findings: Findings | None
 
 
@@ -88,6 +91,7 @@ def load(ctx: Context, alert_id: str) -> AlertPage:
         options=_options(alert) if alert.state is AlertState.OPEN else [],
         decisions=decisions,
         windows=windows,
+        may_decide=may_decide(ctx, alert),
         findings=findings_of(windows[-1]) if windows else None,
     )
 

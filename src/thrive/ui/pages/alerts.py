@@ -12,17 +12,27 @@ MOST = 200
 
 
 class AlertsPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Alerts and notices, newest first; `state` and `model` are the filters in force."""
+    """Alerts and notices, newest first; `state`, `model` and `owner` are the filters in force.
+
+    Attributes:
+        alerts: all of them, newest first.
+        by_cause: the same, those of one cause together; the causes with most first.
+        owners: who owns any of those of this state and model.
+        cut: there are more than the page shows.
+    """
 
     now: int
     state: str
     model: str
+    owner: str
     alerts: list[Alert]
+    by_cause: dict[str, list[Alert]]
+    owners: list[str]
     cut: bool
 
 
-def load(ctx: Context, state: str = "", model: str = "") -> AlertsPage:
-    """Return the alerts of a state (all without one) and of a model (all without one).
+def load(ctx: Context, state: str = "", model: str = "", owner: str = "") -> AlertsPage:
+    """Return the alerts of a state, of a model and of an owner (all without one).
 
     Raises:
         UsageError: there is no such state.
@@ -32,8 +42,19 @@ def load(ctx: Context, state: str = "", model: str = "") -> AlertsPage:
         found = monitoring.find_alerts(
             tx, ctx.project_id, model=model or None, states=states, limit=MOST + 1
         )
+    shown = [each for each in found[:MOST] if not owner or each.owner == owner]
+    by_cause: dict[str, list[Alert]] = {}
+    for each in shown:
+        by_cause.setdefault(each.cause.value, []).append(each)
     return AlertsPage(
-        now=ctx.now(), state=state, model=model, alerts=found[:MOST], cut=len(found) > MOST
+        now=ctx.now(),
+        state=state,
+        model=model,
+        owner=owner,
+        alerts=shown,
+        by_cause=dict(sorted(by_cause.items(), key=lambda pair: -len(pair[1]))),
+        owners=sorted({each.owner for each in found if each.owner}),
+        cut=len(found) > MOST,
     )
 
 

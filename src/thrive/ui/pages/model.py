@@ -4,16 +4,18 @@ from enum import StrEnum
 
 import msgspec
 
+from thrive.domain.clock import DAY
 from thrive.domain.errors import Damaged, NotFound
 from thrive.domain.gate import Answer, Approval, CheckResult, Verdict
 from thrive.domain.model import ModelVersion, Stage
 from thrive.domain.monitoring import Alert, Decision
 from thrive.domain.reference import format_reference
 from thrive.domain.release import Release, RoutingTable
+from thrive.feedback.coverage import LabelCoverage, label_coverage
 from thrive.flows.facts import ModelFacts, one_model
 from thrive.flows.health import Health, Part, assess, worst
 from thrive.monitoring.baseline import load_baseline
-from thrive.monitoring.findings import findings_of
+from thrive.monitoring.findings import Measured, Segment, findings_of
 from thrive.operations import Context
 from thrive.registry.lineage import ReadData, read_data
 from thrive.registry.stages import stage_of
@@ -23,6 +25,7 @@ from thrive.ui.series import Performance, Point, performance_of
 
 DRIFT_WINDOWS = 14
 DRIFT_COLUMNS = 40
+FEEDBACK_DAYS, FEEDBACK_WINDOWS = 30, 30
 ANSWER_ORDER = {Answer.FAIL: 0, Answer.CANNOT_TELL: 1, Answer.PASS: 2}
 
 
@@ -95,10 +98,30 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     left_out: int
 
 
+class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One window with the outcomes that came for it; `revision` counts its corrections."""
+
+    start: int
+    version: int
+    revision: int
+    rows: int
+    outcomes: int
+    performance: dict[str, Measured]
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """What really happened: how much of it is known, by window, and by segment in the newest."""
+
+    coverage: LabelCoverage | None
+    windows: list[FeedbackRow]
+    segments: list[Segment]
+
+
 class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about one model."""
 
     now: int
+    tab: str
     name: str
     owner: str
     purpose: str
@@ -117,10 +140,11 @@ class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
     routing: list[RoutingTable]
     releases: list[Release]
     alerts: list[Alert]
+    feedback: Feedback | None
 
 
-def load(ctx: Context, name: str) -> ModelPage:
-    """Return the page of a model.
+def load(ctx: Context, name: str, tab: str = "health") -> ModelPage:
+    """Return the page of a model, on one of its tabs.
 
     Raises:
         NotFound: there is none of that name.
@@ -134,6 +158,7 @@ def load(ctx: Context, name: str) -> ModelPage:
         verdicts = gates.find_verdicts(tx, ctx.project_id, name)
     return ModelPage(
         now=facts.now,
+        tab=tab,
         name=name,
         owner=facts.model.owner,
         purpose=facts.model.purpose,
@@ -148,11 +173,31 @@ def load(ctx: Context, name: str) -> ModelPage:
         timeline=_timeline(ctx, facts, alerts, decisions),
         versions=_versions(ctx, facts, verdicts),
         gate=_gate(ctx, facts, verdicts),
-        drift=_drift(facts),
+        drift=drift_of(facts),
         routing=facts.history,
         releases=facts.releases,
         alerts=alerts,
+        feedback=_feedback(ctx, facts) if tab == "feedback" else None,
     )
+
+
+def _feedback(ctx: Context, facts: ModelFacts) -> Feedback:
+    """Return how much of the last month's predictions has its outcome, and what windows say."""
+    found = label_coverage(ctx.home, facts.now - FEEDBACK_DAYS * DAY, facts.now, facts.model.name)
+    rows = [
+        FeedbackRow(
+            start=window.start,
+            version=window.version,
+            revision=window.revision,
+            rows=window.rows,
+            outcomes=window.outcomes,
+            performance=findings_of(window).performance,
+        )
+        for window in reversed(facts.windows[-FEEDBACK_WINDOWS:])
+    ]
+    newest = facts.newest_window()
+    segments = findings_of(newest).segments if newest is not None else []
+    return Feedback(coverage=found[0] if found else None, windows=rows, segments=segments)
 
 
 def _timeline(
@@ -261,7 +306,7 @@ def _gate(ctx: Context, facts: ModelFacts, verdicts: list[Verdict]) -> Gate | No
     )
 
 
-def _drift(facts: ModelFacts) -> Drift:
+def drift_of(facts: ModelFacts) -> Drift:
     """Return the newest windows by column, what matters and moved most first."""
     windows = facts.main_windows()[-DRIFT_WINDOWS:]
     measured = [{each.name: each for each in findings_of(item).columns} for item in windows]

@@ -26,6 +26,7 @@ class ReleasePage(msgspec.Struct, frozen=True, kw_only=True):
     approvals: list[Approval]
     moves: list[RoutingTable]
     commands: list[str]
+    verbs: list[str]
 
 
 def load(ctx: Context, release_id: str) -> ReleasePage:
@@ -47,18 +48,18 @@ def load(ctx: Context, release_id: str) -> ReleasePage:
         verdict=verdict,
         approvals=approvals,
         moves=[table for table in history if table.release_id == release.release_id],
-        commands=_commands(release),
+        commands=[
+            f'thrive releases {verb} {release.model} --reason "..."' for verb in verbs_of(release)
+        ],
+        verbs=verbs_of(release),
     )
 
 
-def _commands(release: Release) -> list[str]:
-    """Return what can be typed about a release that is on its way."""
-    verbs = {ReleaseState.HELD: ("resume", "promote", "rollback")}
-    verbs[ReleaseState.RUNNING] = ("hold", "promote", "rollback")
-    return [
-        f'thrive releases {verb} {release.release_id} --reason "..."'
-        for verb in verbs.get(release.state, ())
-    ]
+def verbs_of(release: Release) -> list[str]:
+    """Return what can be done about a release that is on its way, what it waits for first."""
+    verbs = {ReleaseState.HELD: ["resume", "promote", "rollback"]}
+    verbs[ReleaseState.RUNNING] = ["promote", "hold", "rollback"]
+    return verbs.get(release.state, [])
 
 
 def _phase(release: Release, position: int) -> PhaseRow:

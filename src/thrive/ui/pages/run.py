@@ -10,8 +10,11 @@ from thrive.domain.run import Artifact, MetricPoint, Run, StepRecord, Use
 from thrive.operations import Context
 from thrive.store import runs
 from thrive.store.database import Tx
+from thrive.store.points import Points
+from thrive.tracking.curation import NOTE_TAG
 from thrive.tracking.operations import show_logs
 from thrive.tracking.recovery import as_seen
+from thrive.ui.pages import series
 
 CURVES = 12
 """Metrics whose history is drawn."""
@@ -50,6 +53,8 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, Any]
     libraries: list[str]
     reproduce: list[str]
+    note: str
+    note_tag: str
 
 
 def load(ctx: Context, run_id: str) -> RunPage:
@@ -79,32 +84,27 @@ def load(ctx: Context, run_id: str) -> RunPage:
         environment={key: run.environment[key] for key in run.environment if key != "libraries"},
         libraries=libraries,
         reproduce=_reproduce(run, uses),
+        note=run.tags.get(NOTE_TAG, ""),
+        note_tag=NOTE_TAG,
     )
 
 
 def _curves(ctx: Context, tx: Tx, run: Run) -> list[Curve]:
     made: list[Curve] = []
     for key in sorted(run.metrics)[:CURVES]:
-        history = runs.metric_history(tx, ctx.project_id, run.run_id, key)
-        if len(history) > 1:
-            made.append(Curve(key=key, points=len(history), history=thinned(history)))
+        found = runs.metric_columns(tx, ctx.project_id, run.run_id, key)
+        if len(found) > 1:
+            made.append(Curve(key=key, points=len(found), history=thinned(found)))
     return made
 
 
-def thinned(history: list[MetricPoint], most: int = CURVE_POINTS) -> list[MetricPoint]:
+def thinned(found: Points, most: int = CURVE_POINTS) -> list[MetricPoint]:
     """Return at most `most` points: the lowest and the highest of each stretch, in order."""
-    if len(history) <= most:
-        return history
-    stretches = most // 2
-    kept: list[MetricPoint] = []
-    for index in range(stretches):
-        first, last = (len(history) * edge // stretches for edge in (index, index + 1))
-        stretch = [point for point in history[first:last] if point.value is not None]
-        if stretch:
-            low = min(stretch, key=lambda point: point.value or 0.0)
-            high = max(stretch, key=lambda point: point.value or 0.0)
-            kept += [low] if low is high else sorted((low, high), key=lambda point: point.step)
-    return kept
+    steps, values = series.thinned(found, most)
+    return [
+        MetricPoint(key="", value=None if value != value else value, step=step, at=0)  # noqa: PLR0124 - NaN alone differs from itself
+        for step, value in zip(steps.tolist(), values.tolist(), strict=True)
+    ]
 
 
 def _log(ctx: Context, run_id: str) -> LogTail:

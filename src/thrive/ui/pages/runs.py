@@ -1,16 +1,35 @@
-"""Runs: what was tried, newest first."""
+"""Runs: what was tried. The address holds the whole state of the table, so a view is a link."""
+
+from collections.abc import Mapping
 
 import msgspec
 
-from thrive.domain.run import Run
+from thrive.domain.errors import UsageError
+from thrive.domain.run import Run, RunState
 from thrive.operations import Context
 from thrive.store import runs
+from thrive.tracking.filters import Fields, Kind, parse_filter, parse_order
 from thrive.tracking.recovery import as_seen
+from thrive.tracking.search import RUN_FIELDS, Query, View, index_of
 
 ROWS = 50
 """Runs on one page."""
-METRICS = 6
-"""Metric columns; those that most of the page's runs have."""
+METRICS, PARAMS = 6, 3
+"""Columns shown where none are chosen: the metrics and parameters that most runs have."""
+MOST_COLUMNS, MOST_GROUPS = 30, 50
+FIELDS = Fields(
+    attributes=RUN_FIELDS.attributes,
+    aliases={
+        **RUN_FIELDS.aliases,
+        "state": "status",
+        "by": "user_id",
+        "experiment": "experiment_id",
+        "began": "start_time",
+        "ended": "end_time",
+    },
+)
+"""What a filter line may ask: MLflow's words, and our own."""
+_KINDS = {"metrics": Kind.METRIC, "params": Kind.PARAM, "tags": Kind.TAG}
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,38 +39,184 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     runs: int
 
 
+class RunLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One run in the table; `metrics` and `params` are those of the columns."""
+
+    run_id: str
+    name: str
+    experiment: str
+    pipeline: str
+    state: RunState
+    actor: str
+    started_at: int
+    ended_at: int | None
+    cells: list[float | str | None]
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One chosen column: `field` is `metrics.auc`; `sorted` is "", "asc" or "desc"."""
+
+    field: str
+    kind: str
+    key: str
+    sorted: str
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """The runs of one value, and the filter line that leaves them alone."""
+
+    value: str
+    runs: int
+    filter: str
+
+
 class RunsPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of runs; `next` is the id to ask the next page with, None at the end."""
+    """One page of runs.
+
+    Attributes:
+        experiment: the one looked in, "" for all.
+        filter: the filter line in force.
+        order: the field sorted by, with DESC or ASC; "" for the newest first.
+        view: active or deleted.
+        group: the field that runs are grouped by, "" for none.
+        groups: its values, the most frequent first.
+        problem: what is wrong with the filter line, "" for nothing.
+        matched: how many runs there are.
+        columns: the chosen ones.
+        offered: the fields that could be chosen.
+        chosen: the choice as it stands in the address, "" for none.
+        next: what to ask the next page with, None at the end.
+    """
 
     now: int
     experiment: str
     experiments: list[Experiment]
-    metrics: list[str]
-    runs: list[Run]
+    filter: str
+    order: str
+    view: str
+    group: str
+    groups: list[Group]
+    problem: str
+    matched: int
+    columns: list[Column]
+    offered: list[str]
+    chosen: str
+    runs: list[RunLine]
     next: str | None
 
 
-def load(ctx: Context, experiment: str = "", after: str = "") -> RunsPage:
-    """Return the runs of an experiment (of all without one) that are older than the id `after`."""
+def load(ctx: Context, words: Mapping[str, str]) -> RunsPage:
+    """Return one page of the table.
+
+    Args:
+        ctx: the project.
+        words: `experiment`, `q` (the filter line), `order`, `columns` (fields with commas between
+            them), `group`, `view`, `after`.
+    """
+    experiment, asked = words.get("experiment", ""), words.get("q", "").strip()
+    view = View.DELETED if words.get("view") == View.DELETED else View.ACTIVE
     with ctx.read() as tx:
-        found = runs.find(
-            tx, ctx.project_id, experiment=experiment or None, limit=ROWS + 1, after=after or None
-        )
         counted = runs.experiments(tx, ctx.project_id)
-    shown = [as_seen(run) for run in found[:ROWS]]
+    problem = ""
+    try:
+        query = Query(
+            experiments=[experiment] if experiment else None,
+            conditions=parse_filter(asked, FIELDS),
+            order=parse_order([words["order"]] if words.get("order") else [], FIELDS),
+            view=view,
+            limit=ROWS,
+            after=words.get("after", ""),
+        )
+    except UsageError as error:
+        problem = f"{error.what} {error.hint}".strip()
+        query = Query(experiments=[], limit=ROWS)
+    index = index_of(ctx.home)
+    with ctx.read() as tx:
+        found, after = index.search(tx, query)
+        survey = index.survey(tx, query)
+        groups = _groups(index.grouped(tx, query, *_field(words.get("group", ""))), words)
+    columns = _columns(words, survey.metrics, survey.params)
     return RunsPage(
         now=ctx.now(),
         experiment=experiment,
         experiments=[Experiment(name=name, runs=count) for name, count in counted],
-        metrics=_metrics(shown),
-        runs=shown,
-        next=shown[-1].run_id if len(found) > ROWS else None,
+        filter=asked,
+        order=words.get("order", ""),
+        view=view.value,
+        group=words.get("group", ""),
+        groups=groups,
+        problem=problem,
+        matched=survey.matched,
+        columns=columns,
+        offered=[
+            *(f"metrics.{key}" for key in survey.metrics),
+            *(f"params.{key}" for key in survey.params),
+        ],
+        chosen=words.get("columns", ""),
+        runs=[line_of(as_seen(run), columns) for run in found],
+        next=after or None,
     )
 
 
-def _metrics(shown: list[Run]) -> list[str]:
-    counts: dict[str, int] = {}
-    for run in shown:
-        for name in run.metrics:
-            counts[name] = counts.get(name, 0) + 1
-    return sorted(counts, key=lambda name: (-counts[name], name))[:METRICS]
+def line_of(run: Run, columns: list[Column]) -> RunLine:
+    """Return a run as a line of a table."""
+    return RunLine(
+        run_id=run.run_id,
+        name=run.name,
+        experiment=run.experiment,
+        pipeline=run.pipeline,
+        state=run.state,
+        actor=run.actor,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        cells=[_cell(run, column) for column in columns],
+    )
+
+
+def _cell(run: Run, column: Column) -> float | str | None:
+    if column.kind == "metrics":
+        return run.metrics.get(column.key)
+    value = (run.params if column.kind == "params" else run.tags).get(column.key)
+    return value if value is None or isinstance(value, int | float) else str(value)
+
+
+def _columns(words: Mapping[str, str], metrics: list[str], params: list[str]) -> list[Column]:
+    field, _, way = words.get("order", "").rpartition(" ")
+    chosen = [each for each in words.get("columns", "").split(",") if each.partition(".")[2]]
+    if not chosen:
+        chosen = [f"metrics.{key}" for key in metrics[:METRICS]]
+        chosen += [f"params.{key}" for key in params[:PARAMS]]
+    return [
+        Column(
+            field=each,
+            kind=each.partition(".")[0],
+            key=each.partition(".")[2],
+            sorted=way.lower() if field == written(each) else "",
+        )
+        for each in dict.fromkeys(chosen)
+        if each.partition(".")[0] in _KINDS
+    ][:MOST_COLUMNS]
+
+
+def written(field: str) -> str:
+    """Return a field as a filter line takes it, its key in quotes where it needs them."""
+    kind, mark, key = field.partition(".")
+    plain = key.replace("_", "").replace("-", "").isalnum()
+    return field if not mark or plain else f"{kind}.`{key}`"
+
+
+def _field(field: str) -> tuple[Kind, str]:
+    kind, _, key = field.partition(".")
+    return _KINDS.get(kind, Kind.PARAM), key
+
+
+def _groups(counted: list[tuple[str, int]], words: Mapping[str, str]) -> list[Group]:
+    before = words.get("q", "").strip()
+    field = written(words.get("group", ""))
+    made: list[Group] = []
+    for value, count in counted[:MOST_GROUPS]:
+        said = value.replace("'", "''")
+        condition = f"{field} = '{said}'"
+        narrowed = f"{before} AND {condition}" if before else condition
+        made.append(Group(value=value, runs=count, filter=narrowed))
+    return made

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from thrive.domain.actor import PEOPLE, RELEASERS
 from thrive.domain.clock import ClockMode
 from thrive.domain.gate import Answer, Verdict
 from thrive.domain.model import ModelVersion, Stage
@@ -19,6 +20,7 @@ from thrive.operations import Context
 from thrive.registry.stages import stage_of
 from thrive.store import gates, monitoring
 from thrive.store.database import Tx
+from thrive.ui.acts import address
 from thrive.ui.series import Performance, performance_of
 from thrive.ui.words import quoted
 
@@ -35,6 +37,15 @@ class Waiting(StrEnum):
     APPROVAL = "approval"
 
 
+class Button(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that can be done from here: the operation, its words, and its page."""
+
+    operation: str
+    label: str
+    link: str
+    careful: bool = False
+
+
 class Decide(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that somebody must decide.
 
@@ -49,6 +60,8 @@ class Decide(msgspec.Struct, frozen=True, kw_only=True):
         default: what happens if nobody decides.
         command: what to type.
         link: the page with the evidence.
+        mine: whoever looks may decide it.
+        acts: the buttons: what is recommended first.
     """
 
     kind: Waiting
@@ -61,6 +74,8 @@ class Decide(msgspec.Struct, frozen=True, kw_only=True):
     default: str
     command: str
     link: str
+    mine: bool = True
+    acts: list[Button] = []
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,11 +195,12 @@ def _decide(ctx: Context, known: list[ModelFacts]) -> list[Decide]:
     with ctx.read() as tx:
         states = (AlertState.OPEN.value,)
         found = [
-            _of_alert(alert) for alert in monitoring.find_alerts(tx, ctx.project_id, states=states)
+            _of_alert(ctx, alert)
+            for alert in monitoring.find_alerts(tx, ctx.project_id, states=states)
         ]
         for facts in known:
             found += [
-                _of_release(facts, each)
+                _of_release(ctx, facts, each)
                 for each in facts.releases
                 if each.state is ReleaseState.HELD
             ]
@@ -192,12 +208,13 @@ def _decide(ctx: Context, known: list[ModelFacts]) -> list[Decide]:
     return sorted(found, key=_urgency)
 
 
-def _urgency(item: Decide) -> tuple[bool, int, int]:
+def _urgency(item: Decide) -> tuple[bool, bool, int, int]:
+    """Return what is sorted by: what the viewer may decide first, then by deadline."""
     forever = 1 << 62
-    return item.kind is Waiting.NOTICE, item.deadline or forever, item.since
+    return not item.mine, item.kind is Waiting.NOTICE, item.deadline or forever, item.since
 
 
-def _of_alert(alert: Alert) -> Decide:
+def _of_alert(ctx: Context, alert: Alert) -> Decide:
     action = alert.recommended if alert.recommended in alert.proposed else ""
     word = quoted(action) if action else "ACTION"
     return Decide(
@@ -211,10 +228,32 @@ def _of_alert(alert: Alert) -> Decide:
         default=alert.default_action or "",
         command=f'thrive alerts decide {alert.alert_id} {word} --reason "..."',
         link=f"/alerts/{alert.alert_id}",
+        mine=may_decide(ctx, alert),
+        acts=_alert_buttons(alert, action),
     )
 
 
-def _of_release(facts: ModelFacts, release: Release) -> Decide:
+def may_decide(ctx: Context, alert: Alert) -> bool:
+    """Tell whether somebody may decide about an alert: its owner, its deputy, a releaser."""
+    named = ctx.actor.name in {alert.owner, alert.deputy}
+    return bool(ctx.actor.roles & (PEOPLE if named else RELEASERS))
+
+
+def _alert_buttons(alert: Alert, action: str) -> list[Button]:
+    others = [each for each in alert.proposed if each != action]
+    chosen = [action] if action else []
+    return [
+        Button(
+            operation="alerts decide",
+            label=each.capitalize(),
+            link=address("alerts decide", alert=alert.alert_id, action=each, back="/"),
+            careful=each == "rollback",
+        )
+        for each in (chosen + others)[:2]
+    ]
+
+
+def _of_release(ctx: Context, facts: ModelFacts, release: Release) -> Decide:
     label = format_reference(release.model, release.candidate)
     why = f": {release.reason}" if release.reason else ""
     return Decide(
@@ -226,8 +265,18 @@ def _of_release(facts: ModelFacts, release: Release) -> Decide:
         deadline=None,
         recommended="",
         default="",
-        command=f'thrive releases resume {release.release_id} --reason "..."',
+        command=f'thrive releases resume {release.model} --reason "..."',
         link=f"/releases/{release.release_id}",
+        mine=bool(ctx.actor.roles & RELEASERS),
+        acts=[
+            Button(
+                operation=f"releases {verb}",
+                label=label_of,
+                link=address(f"releases {verb}", model=release.model, back="/"),
+                careful=verb == "rollback",
+            )
+            for verb, label_of in (("resume", "Resume"), ("rollback", "Roll back"))
+        ],
     )
 
 
@@ -242,12 +291,16 @@ def _approvals(ctx: Context, tx: Tx, facts: ModelFacts) -> list[Decide]:
     if contract is None or not known or not verdicts or verdicts[0].answer is not Answer.PASS:
         return []
     return [
-        _of_approval(facts, newest, each, verdicts[0].created_at)
+        _of_approval(ctx, facts, newest, each, verdicts[0].created_at)
         for each in missing_approvals(tx, ctx, newest, contract)
     ]
 
 
-def _of_approval(facts: ModelFacts, version: ModelVersion, missing: Missing, since: int) -> Decide:
+def _of_approval(
+    ctx: Context, facts: ModelFacts, version: ModelVersion, missing: Missing, since: int
+) -> Decide:
+    label = format_reference(version.model, version.version)
+    step = "contract" if "--step contract" in missing.command else "production"
     return Decide(
         kind=Waiting.APPROVAL,
         model=version.model,
@@ -258,7 +311,15 @@ def _of_approval(facts: ModelFacts, version: ModelVersion, missing: Missing, sin
         recommended="",
         default="",
         command=missing.command,
-        link=f"/models/{version.model}#gates",
+        link=f"/models/{version.model}/versions#gates",
+        mine=bool(ctx.actor.roles & PEOPLE),
+        acts=[
+            Button(
+                operation="approvals give",
+                label="Approve",
+                link=address("approvals give", version=label, step=step, back="/"),
+            )
+        ],
     )
 
 

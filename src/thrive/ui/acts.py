@@ -1,0 +1,440 @@
+"""What people do from pages: each act is an operation, asked once more before it is done.
+
+A button leads to a page that says what will happen, asks for the reason, and has one button of
+its own: so every act works without JavaScript, by keyboard, and never by a mere link. The page
+remembers what it saw; if somebody moved it meanwhile, the act is refused. Permissions are those
+of the operation: pages hide what a role may not do, and the operation refuses it.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import cache
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from thrive.domain.actor import Actor
+from thrive.domain.errors import Conflict, NotFound, UsageError
+from thrive.domain.reference import parse_reference
+from thrive.flows.catalogue import Catalogue
+from thrive.operations import Context, Operation, Parameter, convert_arguments, invoke
+from thrive.store import datasets, gates, jobs, models, monitoring, releases, runs, tokens
+from thrive.store.database import Tx
+from thrive.ui.words import quoted
+
+Given = Mapping[str, str]
+Seen = Callable[[Tx, str, Given], Any]
+"""Returns what an act is about, as it stands now."""
+UNSPENT = frozenset({"act", "back", "seen", "key"})
+"""Words of the form that are no arguments."""
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation that pages offer.
+
+    Attributes:
+        operation: its name.
+        title: what is done, as a heading.
+        button: what the button says.
+        meaning: what will happen, in a sentence.
+        done: what is said once it is done.
+        back: where to go on, with the arguments filled in.
+        seen: what it is about, as it stands.
+        careful: it takes something away.
+        ask: optional parameters that are asked for.
+    """
+
+    operation: str
+    title: str
+    button: str
+    meaning: str
+    done: str
+    back: str
+    seen: Seen
+    careful: bool = False
+    ask: tuple[str, ...] = ("reason",)
+
+    @property
+    def slug(self) -> str:
+        """Its name in addresses."""
+        return self.operation.replace(" ", "-")
+
+
+def _alert(tx: Tx, project: str, given: Given) -> Any:
+    alert = monitoring.get_alert(tx, project, given.get("alert", ""))
+    made = monitoring.find_decisions(tx, project, alert.alert_id)
+    return [msgspec.to_builtins(alert), [each.decision_id for each in made]]
+
+
+def _model(tx: Tx, project: str, given: Given) -> Any:
+    name, number = parse_reference(given.get("model") or given.get("version") or "")
+    models.get_version(tx, project, name, number)
+    table = releases.current_routing(tx, project, name)
+    newest = releases.find(tx, project, name, limit=1)
+    approved = gates.find_approvals(tx, project, name, number) if number else []
+    return [
+        table.revision if table else 0,
+        [[each.release_id, each.state, each.position, each.phase_started_at] for each in newest],
+        [each.approval_id for each in approved],
+    ]
+
+
+def _run(tx: Tx, project: str, given: Given) -> Any:
+    run = runs.get(tx, project, given.get("run", ""))
+    return [run.run_id, run.tags, run.deleted_at]
+
+
+def _data(tx: Tx, project: str, given: Given) -> Any:
+    name, number = parse_reference(given.get("name", ""))
+    version = datasets.get_version(tx, project, name, number)
+    return [version.version, version.trainable]
+
+
+def _job(tx: Tx, project: str, given: Given) -> Any:
+    return jobs.get(tx, project, given.get("job_id", "")).state
+
+
+def _token(tx: Tx, project: str, given: Given) -> Any:
+    found = tokens.find(tx, given.get("token_id", ""))
+    if found is None or found.project_id != project:
+        raise NotFound("There is no such token.", "thrive tokens list")
+    return found.revoked_at
+
+
+ACTS: tuple[Act, ...] = (
+    Act(
+        operation="alerts decide",
+        title="Decide about an alert",
+        button="Decide",
+        meaning="The decision is recorded under your name and carried out at once.",
+        done="The decision is recorded.",
+        back="/alerts/{alert}",
+        seen=_alert,
+    ),
+    Act(
+        operation="alerts mute",
+        title="Mute an alert",
+        button="Mute",
+        meaning="Nobody is paged for it until then; it stays in sight.",
+        done="The alert is muted.",
+        back="/alerts/{alert}",
+        seen=_alert,
+        ask=("until", "reason"),
+    ),
+    Act(
+        operation="alerts acknowledge",
+        title="Take an alert",
+        button="I take it",
+        meaning="Others see that you are at it; its deadline stays.",
+        done="The alert is yours.",
+        back="/alerts/{alert}",
+        seen=_alert,
+        ask=("note",),
+    ),
+    Act(
+        operation="approvals give",
+        title="Approve a version",
+        button="Approve",
+        meaning="Your consent is recorded; with enough of them a releaser may start its release.",
+        done="The approval is recorded.",
+        back="/models/{name}/versions",
+        seen=_model,
+        ask=("reason", "step"),
+    ),
+    Act(
+        operation="releases start",
+        title="Start a release",
+        button="Start",
+        meaning="The version sets out on the phases of its contract; gates and approvals are "
+        "checked first.",
+        done="The release has begun.",
+        back="/models/{name}/release",
+        seen=_model,
+    ),
+    Act(
+        operation="releases promote",
+        title="Take a release to its next phase",
+        button="Promote",
+        meaning="The candidate gets the traffic of its next phase now, whatever its evidence says.",
+        done="The release went on.",
+        back="/models/{name}/release",
+        seen=_model,
+    ),
+    Act(
+        operation="releases hold",
+        title="Hold a release",
+        button="Hold",
+        meaning="It stays in its phase until somebody decides; its guards go on watching.",
+        done="The release is held.",
+        back="/models/{name}/release",
+        seen=_model,
+    ),
+    Act(
+        operation="releases resume",
+        title="Resume a release",
+        button="Resume",
+        meaning="Its present phase begins again.",
+        done="The release goes on.",
+        back="/models/{name}/release",
+        seen=_model,
+    ),
+    Act(
+        operation="releases rollback",
+        title="Roll back",
+        button="Roll back",
+        meaning="The version that served before gets all the traffic, at once.",
+        done="The traffic was moved back.",
+        back="/models/{name}/release",
+        seen=_model,
+        careful=True,
+    ),
+    Act(
+        operation="models retire",
+        title="Retire a version",
+        button="Retire",
+        meaning="It can still be read, and is never released again.",
+        done="The version is retired.",
+        back="/models/{name}/versions",
+        seen=_model,
+        careful=True,
+    ),
+    Act(
+        operation="data decide",
+        title="Decide about a version of data",
+        button="Decide",
+        meaning="Runs may train on it, or not, whatever its checks said.",
+        done="The decision is recorded.",
+        back="/data/{dataset}",
+        seen=_data,
+    ),
+    Act(
+        operation="runs tag",
+        title="Tag a run",
+        button="Save",
+        meaning="The tag is set; an empty value takes it away.",
+        done="The tag is saved.",
+        back="/runs/{run}",
+        seen=_run,
+        ask=("value",),
+    ),
+    Act(
+        operation="runs note",
+        title="Edit the notes of a run",
+        button="Save",
+        meaning="What is known of the run, for those who read it later.",
+        done="The notes are saved.",
+        back="/runs/{run}",
+        seen=_run,
+    ),
+    Act(
+        operation="runs delete",
+        title="Delete a run",
+        button="Delete",
+        meaning="It leaves lists and comparisons, and can be restored.",
+        done="The run is deleted.",
+        back="/runs/{run}",
+        seen=_run,
+        careful=True,
+    ),
+    Act(
+        operation="runs restore",
+        title="Restore a run",
+        button="Restore",
+        meaning="It is in lists and comparisons again.",
+        done="The run is back.",
+        back="/runs/{run}",
+        seen=_run,
+    ),
+    Act(
+        operation="jobs cancel",
+        title="Cancel a job",
+        button="Cancel it",
+        meaning="Its worker stops at its next report.",
+        done="The job is cancelled.",
+        back="/admin",
+        seen=_job,
+        careful=True,
+    ),
+    Act(
+        operation="tokens revoke",
+        title="Revoke a token",
+        button="Revoke",
+        meaning="Whoever holds it is refused from now on.",
+        done="The token is revoked.",
+        back="/admin",
+        seen=_token,
+        careful=True,
+    ),
+)
+"""Every act that pages offer; an operation that this version of Thrive does not have is none."""
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to fill in: `kind` is text, long, choice or yes."""
+
+    name: str
+    kind: str
+    required: bool
+    options: list[str]
+    value: str
+
+
+class ActPage(msgspec.Struct, frozen=True, kw_only=True):
+    """What is about to be done.
+
+    Attributes:
+        given: the arguments that the button brought, by name.
+        fields: what is still to be filled in.
+        seen: stands for what the page saw; sent back with the form.
+        back: where to go without doing it.
+        command: the same from a terminal.
+    """
+
+    now: int
+    act: str
+    operation: str
+    title: str
+    button: str
+    meaning: str
+    careful: bool
+    allowed: bool
+    given: dict[str, str]
+    fields: list[Field]
+    seen: str
+    back: str
+    command: str
+
+
+@cache
+def acts() -> dict[str, tuple[Act, Operation]]:
+    """Return the acts by the name they have in addresses."""
+    known = Catalogue()
+    return {act.slug: (act, known[act.operation]) for act in ACTS if act.operation in known}
+
+
+@cache
+def permitted(roles: frozenset[str]) -> frozenset[str]:
+    """Return the operations among the acts that one of some roles may call."""
+    return frozenset(operation.name for _, operation in acts().values() if operation.role & roles)
+
+
+def address(operation: str, /, **given: object) -> str:
+    """Return the address of the page that asks once more before an operation is done."""
+    return f"/act/{operation.replace(' ', '-')}?{urlencode(given)}"
+
+
+def load(ctx: Context, words: Given) -> ActPage:
+    """Return the page that asks once more.
+
+    Raises:
+        NotFound: there is no such act, or nothing of that name.
+        UsageError: an argument is unknown to the operation.
+    """
+    act, operation = _known(words)
+    given = {name: value for name, value in words.items() if name not in UNSPENT}
+    parameters = {each.name: each for each in operation.parameters}
+    unknown = sorted(set(given) - set(parameters))
+    if unknown:
+        raise UsageError(f"`{operation.name}` knows no {unknown[0][:40]!r}.", "go back")
+    fields = [
+        _field(each, "")
+        for each in operation.parameters
+        if each.name not in given and (each.required or each.name in act.ask)
+    ]
+    return ActPage(
+        now=ctx.now(),
+        act=act.slug,
+        operation=operation.name,
+        title=act.title,
+        button=act.button,
+        meaning=act.meaning,
+        careful=act.careful,
+        allowed=may(ctx.actor, operation.name),
+        given=given,
+        fields=fields,
+        seen=_fingerprint(ctx, act, given),
+        back=words.get("back") or back_of(act, given),
+        command=_command(operation, given, fields),
+    )
+
+
+def perform(ctx: Context, words: Given) -> str:
+    """Do what a form asks for, and return where to go on.
+
+    Raises:
+        Conflict: it is not any more as the page saw it.
+        Refused: the actor may not.
+        UsageError: something is missing or wrong.
+    """
+    act, operation = _known(words)
+    given = {name: value for name, value in words.items() if name not in UNSPENT and value}
+    arguments = convert_arguments(operation, given)
+    if words.get("seen") != _fingerprint(ctx, act, given):
+        raise Conflict("Somebody moved this first: it is not as you saw it.", back_of(act, given))
+    invoke(operation, ctx, arguments)
+    return f"{words.get('back') or back_of(act, given)}"
+
+
+def may(actor: Actor, operation: str) -> bool:
+    """Tell whether one of an actor's roles may call an operation of the acts."""
+    return operation in permitted(actor.roles)
+
+
+def back_of(act: Act, given: Given) -> str:
+    """Return the page that an act belongs to."""
+    name = (given.get("model") or given.get("version") or "").partition("@")[0]
+    dataset = given.get("name", "").partition("@")[0]
+    return act.back.format_map({"alert": "", "run": "", **given, "name": name, "dataset": dataset})
+
+
+def said(slug: str) -> str:
+    """Return what is said once an act is done, "" for no act."""
+    found = acts().get(slug)
+    return found[0].done if found else ""
+
+
+def _known(words: Given) -> tuple[Act, Operation]:
+    found = acts().get(words.get("act", ""))
+    if found is None:
+        raise NotFound(f"There is no act {words.get('act', '')[:40]!r}.", "/")
+    return found
+
+
+def _fingerprint(ctx: Context, act: Act, given: Given) -> str:
+    with ctx.read() as tx:
+        found = act.seen(tx, ctx.project_id, given)
+    return blake2b(msgspec.json.encode(found, order="sorted"), digest_size=12).hexdigest()
+
+
+def _field(parameter: Parameter, value: str) -> Field:
+    options: list[str] = []
+    kind = "long" if parameter.name in {"reason", "note", "text"} else "text"
+    if parameter.annotation is bool:
+        kind, options = "choice", ["yes", "no"]
+    elif isinstance(parameter.annotation, type) and issubclass(parameter.annotation, StrEnum):
+        kind, options = "choice", [each.value for each in parameter.annotation]
+    default = parameter.default
+    chosen = value or (str(default) if isinstance(default, StrEnum | str) else "")
+    needed = parameter.required or parameter.name == "reason"
+    return Field(name=parameter.name, kind=kind, required=needed, options=options, value=chosen)
+
+
+def _command(operation: Operation, given: Given, fields: list[Field]) -> str:
+    """Return what to type for the same."""
+    asked = {each.name: '"..."' for each in fields if each.required}
+    line = ["thrive", operation.name]
+    for parameter in operation.parameters:
+        value = quoted(given[parameter.name]) if parameter.name in given else None
+        value = value or asked.get(parameter.name)
+        if value is None:
+            continue
+        option = f"--{parameter.name.replace('_', '-')}"
+        if parameter.annotation is bool:
+            line.append(option)
+        elif parameter.positional:
+            line.append(value)
+        else:
+            line += [option, value]
+    return " ".join(line)

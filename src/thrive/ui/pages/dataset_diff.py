@@ -1,0 +1,65 @@
+"""Two versions of a dataset: what came, what went, and what is distributed differently."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from thrive.data.diff import VersionDiff
+from thrive.data.operations import diff
+from thrive.domain.dataset import DatasetVersion
+from thrive.domain.errors import NotFound, ThriveError, UsageError
+from thrive.operations import Context
+from thrive.store import datasets
+
+
+class DatasetDiffPage(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs; `diff` is None where the files cannot be read, and `why_not` says why."""
+
+    now: int
+    name: str
+    before: DatasetVersion
+    after: DatasetVersion
+    numbers: list[int]
+    diff: VersionDiff | None
+    why_not: str
+
+
+def load(ctx: Context, words: Mapping[str, str]) -> DatasetDiffPage:
+    """Return what differs from version `before` to `after`; the two newest without numbers.
+
+    Raises:
+        NotFound: there is no such dataset, or it has fewer than two versions.
+        UsageError: a version is no number.
+    """
+    name = words["name"]
+    with ctx.read() as tx:
+        datasets.get(tx, ctx.project_id, name)
+        versions = {each.version: each for each in datasets.versions(tx, ctx.project_id, name)}
+    if len(versions) < 2:
+        raise NotFound(f"{name} has no two versions to compare.", f"thrive data log {name}")
+    newest = sorted(versions, reverse=True)
+    before = _chosen(versions, words.get("before", ""), newest[1])
+    after = _chosen(versions, words.get("after", ""), newest[0])
+    found, why_not = None, ""
+    try:
+        found = diff(ctx, name, before.version, after.version)
+    except ThriveError as error:
+        why_not = error.what
+    return DatasetDiffPage(
+        now=ctx.now(),
+        name=name,
+        before=before,
+        after=after,
+        numbers=newest,
+        diff=found,
+        why_not=why_not,
+    )
+
+
+def _chosen(versions: dict[int, DatasetVersion], asked: str, default: int) -> DatasetVersion:
+    if asked and not (asked.isascii() and asked.isdigit() and len(asked) < 10):
+        raise UsageError(f"{asked[:40]!r} is no version.", "write a number, e.g. ?before=1&after=2")
+    found = versions.get(int(asked) if asked else default)
+    if found is None:
+        raise NotFound(f"There is no version {asked}.", "thrive data log NAME")
+    return found

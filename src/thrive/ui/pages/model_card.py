@@ -1,0 +1,64 @@
+"""The card of a model: what an auditor reads, each statement with its record."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from thrive.contract.gaps import Gap
+from thrive.domain.errors import ThriveError
+from thrive.domain.gate import Approval
+from thrive.domain.reference import format_reference
+from thrive.governance.card import Card, make_card
+from thrive.governance.operations import duties
+from thrive.governance.records import read_records
+from thrive.operations import Context
+from thrive.registry.stages import champion
+from thrive.store import gates, models, releases
+
+
+class CardPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The card of a version, the duties that nobody answered, and the approvals it has."""
+
+    now: int
+    tab: str
+    name: str
+    version: int
+    card: Card | None
+    why_not: str
+    duties: list[Gap]
+    contract: bool
+    approvals: list[Approval]
+
+
+def load(ctx: Context, words: Mapping[str, str]) -> CardPage:
+    """Return the card of the live version, of the newest without one, or of `version`.
+
+    Raises:
+        NotFound: there is no such model or version.
+    """
+    name, asked = words["name"], words.get("version", "")
+    with ctx.read() as tx:
+        history = releases.routing_history(tx, ctx.project_id, name)
+        number = int(asked) if asked.isdecimal() and len(asked) < 10 else champion(history)
+        version = models.get_version(tx, ctx.project_id, name, number).version
+        given = gates.find_approvals(tx, ctx.project_id, name, version)
+    card, why_not = None, ""
+    try:
+        card = make_card(read_records(ctx, format_reference(name, version)))
+    except ThriveError as error:  # its package is gone; the page shows the rest
+        why_not = error.what
+    try:
+        owed, known = duties(ctx, format_reference(name, version)), True
+    except ThriveError:  # no contract was stored with it
+        owed, known = [], False
+    return CardPage(
+        now=ctx.now(),
+        tab="card",
+        name=name,
+        version=version,
+        card=card,
+        why_not=why_not,
+        duties=owed,
+        contract=known,
+        approvals=given,
+    )
