@@ -1,31 +1,36 @@
-"""Every page in a real Chromium, served by `thrive ui`'s own code: wide and narrow, light and dark."""
+"""Every page in a real Chromium: both sizes and themes, axe, no other host; and what people do.
 
-import json
-import os
+The pages are served by `thrive ui`'s own code and, for roles and sign-in, by `thrive server`'s.
+"""
+
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import urllib.request
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.unit.ui.filled_home import MODEL, FilledHome
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from tests.rest import LOCAL_TOKEN, make_app, new_token
+from tests.unit.ui.filled_home import CANDIDATE, MODEL, OTHER, FilledHome
 
 from thrive.domain.actor import local_actor
 from thrive.operations import Context
-from thrive.store.home import create_home
+from thrive.store.home import create_home, open_home
+from thrive.ui.render import STATIC
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.full,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
 ]
-FLAGS = (
-    "--headless",
+FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -33,8 +38,8 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--hide-scrollbars",
-)
+]
+SIZES = {1280: 900, 390: 844}
 SERVER = """
 import sys
 from pathlib import Path
@@ -45,115 +50,288 @@ from thrive.ui.operations import ui
 folder = Path(sys.argv[1])
 ui(Context(open_home(folder), local_actor("ana"), folder=folder, operation="ui"), port=0)
 """
+ISLANDS = (STATIC / "app.js").is_file()
+islands = pytest.mark.skipif(not ISLANDS, reason="the islands were built without Node")
+
+
+class Served:
+    """A filled home, the address of its pages, and the link that lets a browser act."""
+
+    def __init__(self, folder: Path) -> None:
+        home = create_home(folder, "flights")
+        made = FilledHome(Context(home, local_actor("ana"), folder=folder, operation="test"))
+        self.held, self.other = made.hold_release(), made.add_run()
+        self.alert, self.notice, self.run = made.alert_id, made.notice_id, made.run_id
+        self.verdict = made.verdict_id
+        home.close()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVER, str(folder)], stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stderr is not None
+        line = self.process.stderr.readline()
+        self.enter = line.removeprefix("next: open ").partition(" (")[0]
+        self.base = self.enter.partition("/enter/")[0]
+
+    @property
+    def paths(self) -> list[str]:
+        of_model = [f"/models/{MODEL}{tab}" for tab in ("", "/versions", "/release", "/drift")]
+        return [
+            "/", "/search?q=flight", "/models", *of_model, f"/models/{MODEL}/feedback",
+            f"/models/{MODEL}/card", "/alerts", f"/alerts/{self.alert}", "/releases",
+            f"/releases/{self.held}", "/runs", f"/runs/{self.run}",
+            f"/compare?run={self.run},{self.other}&smooth=0.6", "/gates", f"/gates/{self.verdict}",
+            "/data", "/data/flights", "/data/flights/diff", "/lineage",
+            f"/lineage?of=model:{MODEL}", "/audit", "/admin", "/kit",
+            f"/act/alerts-decide?alert={self.alert}&action=retrain", "/nowhere",
+        ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str]]]:
-    """The address of a server over a filled home, and the paths of its pages."""
-    folder = tmp_path_factory.mktemp("served")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    made = Served(tmp_path_factory.mktemp("served"))
+    yield made
+    made.process.send_signal(signal.SIGINT)
+    assert made.process.wait(30) == 0
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A page, with what the browser complained of and where it asked."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(60_000)
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+
+@pytest.fixture
+def watched(served: Served, chromium: Browser) -> Iterator[Watched]:
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    made = Watched(context)
+    made.page.goto(served.enter)
+    yield made
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", list(SIZES))
+def test_every_page_is_drawn_for_everybody(
+    served: Served, chromium: Browser, width: int, scheme: Any
+) -> None:
+    """No complaint, no other host, nothing wider than the screen, and axe finds nothing."""
+    context = chromium.new_context(
+        viewport={"width": width, "height": SIZES[width]}, color_scheme=scheme, bypass_csp=True
+    )
+    made = Watched(context)
+    made.page.goto(served.enter)
+    for path in served.paths:
+        made.complaints.clear()
+        made.page.goto(served.base + path)
+        wider = made.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wider <= 0, path
+        found = Axe().run(made.page).response["violations"]
+        assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == [], path
+        expected = ["404"] if path == "/nowhere" else []
+        said = [line for line in made.complaints if not any(word in line for word in expected)]
+        assert said == [], path
+    outside = {url for url in made.asked if not url.startswith((served.base, "data:"))}
+    assert outside == set()
+    context.close()
+
+
+def test_every_page_stands_without_scripts(served: Served, chromium: Browser) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(served.enter)
+    for path in served.paths:
+        page.goto(served.base + path)
+        assert page.locator("h1").count() == 1, path
+    context.close()
+
+
+def test_colours_follow_the_viewer_and_nothing_shifts(served: Served, chromium: Browser) -> None:
+    grounds = set()
+    for scheme in ("light", "dark"):
+        context = chromium.new_context(color_scheme=scheme)
+        page = context.new_page()
+        page.add_init_script(
+            "window.shift = 0; new PerformanceObserver((list) => list.getEntries().forEach("
+            "(e) => { if (!e.hadRecentInput) window.shift += e.value; }))"
+            ".observe({type: 'layout-shift', buffered: true});"
+        )
+        page.goto(f"{served.base}/runs/{served.run}")
+        page.wait_for_load_state("networkidle") if not ISLANDS else page.wait_for_timeout(500)
+        grounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert page.evaluate("window.shift") < 0.1
+        context.close()
+    assert len(grounds) == 2
+
+
+def test_an_alert_is_decided_from_today(served: Served, watched: Watched) -> None:
+    page = watched.page
+    page.goto(served.base)
+    card = page.locator("article.card", has_text="columns drift").first
+    card.get_by_role("link", name="Evidence").click()
+    expect(page).to_have_url(f"{served.base}/alerts/{served.notice}")
+    page.get_by_role("link", name="Accept").click()
+    page.get_by_label("Reason").fill("the summer is like that")
+    page.get_by_role("button", name="Decide").click()
+    expect(page.get_by_role("status")).to_contain_text("The decision is recorded.")
+    expect(page.locator("main")).to_contain_text("the summer is like that")
+    page.goto(f"{served.base}/audit")
+    expect(page.locator("tbody tr").first).to_contain_text("alerts decide")
+
+
+def test_a_release_is_rolled_back(served: Served, watched: Watched) -> None:
+    page = watched.page
+    page.goto(f"{served.base}/releases/{served.held}")
+    page.get_by_role("link", name="Roll back").click()
+    page.get_by_label("Reason").fill("wrong warnings")
+    page.get_by_role("button", name="Roll back").click()
+    expect(page.get_by_role("status")).to_contain_text("moved back")
+    expect(page.locator("h1")).to_contain_text("rolled back")
+    page.goto(f"{served.base}/models/{OTHER}/release")
+    expect(page.locator("main")).to_contain_text("wrong warnings")
+
+
+def test_runs_are_filtered_chosen_and_compared(served: Served, watched: Watched) -> None:
+    page = watched.page
+    page.goto(f"{served.base}/runs")
+    page.get_by_label("Filter").fill("params.learning_rate = '0.03'")
+    page.get_by_role("button", name="Show").first.click()
+    expect(page.locator("table.runs tbody tr")).to_have_count(1)
+    assert "learning_rate" in page.url  # the view is its address
+    page.reload()
+    expect(page.locator("table.runs tbody tr")).to_have_count(1)
+    page.goto(f"{served.base}/runs")
+    for box in page.locator("table.runs input[type=checkbox]").all():
+        box.check()
+    page.get_by_role("button", name="Compare the chosen").click()
+    expect(page.locator("h1")).to_contain_text("Compare")
+    differing = page.locator("section[aria-labelledby=params] tbody tr")
+    expect(differing).to_have_count(1)
+    expect(differing.first).to_contain_text("learning_rate")
+    assert page.locator("svg.chart polyline").count() >= 4
+
+
+@islands
+def test_keys_copies_and_charts(served: Served, watched: Watched) -> None:
+    page = watched.page
+    page.goto(f"{served.base}/runs/{served.run}")
+    expect(page.locator("line-chart canvas")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("gate-change")
+    page.keyboard.press("Enter")
+    expect(page.locator("main tbody th").first).to_contain_text("gate-change")
+    page.goto(f"{served.base}/models")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{served.base}/models/{OTHER}")
+
+
+@islands
+def test_an_open_page_follows_what_others_do(served: Served, chromium: Browser) -> None:
+    context = chromium.new_context()
+    page, other = context.new_page(), context.new_page()
+    page.goto(served.enter)
+    page.goto(f"{served.base}/runs/{served.other}")
+    with page.expect_response(lambda answer: answer.url.endswith("/live")):
+        page.reload()
+    other.goto(f"{served.base}/act/runs-note?run={served.other}")
+    other.get_by_label("Text").fill("seen by everybody at once")
+    other.get_by_role("button", name="Save").click()
+    page.bring_to_front()
+    expect(page.locator("main")).to_contain_text("seen by everybody at once", timeout=30_000)
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Context, FilledHome]]:
+    """The application of `thrive server` over a filled home."""
+    folder = tmp_path_factory.mktemp("team")
     home = create_home(folder, "flights")
-    made = FilledHome(Context(home, local_actor("ana"), folder=folder, operation="test"))
-    held = made.hold_release()
+    context = Context(home, local_actor("ana"), folder=folder, operation="test")
+    made = FilledHome(context)
+    made.held = made.hold_release()
+    app = make_app(home)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        thread.join(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}", context, made
+    app.drain()
+    server.should_exit = True
+    thread.join(30)
+    app.close()
     home.close()
-    paths = ["/", "/models", "/alerts", "/releases", "/runs", "/data", "/audit", "/nowhere"]
-    paths += [f"/models/{MODEL}", f"/alerts/{made.alert_id}", f"/releases/{held}"]
-    paths += [f"/runs/{made.run_id}", "/data/flights"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(folder)], stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    try:
-        yield line.removeprefix("next: open ").partition("/ (")[0], paths
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
 
 
-def run_chromium(folder: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
-    assert CHROMIUM is not None
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *words, url]
-    environment = {**os.environ, "HOME": str(folder)}
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=True, env=environment
-    )
+def signed_in(chromium: Browser, base: str, token: str) -> Page:
+    page = chromium.new_context().new_page()
+    page.set_default_timeout(60_000)
+    page.goto(base)
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("h1")).to_contain_text("Today")
+    return page
 
 
-def size_of(picture: Path) -> tuple[int, int]:
-    data = picture.read_bytes()
-    assert data.startswith(b"\x89PNG")
-    return struct.unpack(">II", data[16:24])
+def test_a_colleague_signs_in_approves_and_another_starts_the_release(team, chromium) -> None:
+    base, context, _ = team
+    scientist = signed_in(chromium, base, new_token(context, "ben", "data-scientist"))
+    scientist.goto(f"{base}/models/{CANDIDATE}/versions")
+    assert scientist.get_by_role("link", name="Release", exact=True).count() == 1  # the tab alone
+    scientist.get_by_role("link", name="Approve").click()
+    scientist.get_by_label("Reason").fill("read the evidence")
+    scientist.get_by_role("button", name="Approve").click()
+    expect(scientist.get_by_role("status")).to_contain_text("The approval is recorded.")
+    expect(scientist.locator("main")).to_contain_text("read the evidence")
+    engineer = signed_in(chromium, base, new_token(context, "cleo", "ml-engineer"))
+    engineer.goto(f"{base}/releases/{team[2].held}")
+    engineer.get_by_role("link", name="Promote").click()
+    engineer.get_by_label("Reason").fill("two days without a fault")
+    engineer.get_by_role("button", name="Promote").click()
+    expect(engineer.get_by_role("status")).to_contain_text("The release went on.")
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("scheme", [0, 1], ids=["dark", "light"])
-def test_every_page_is_drawn(served, tmp_path: Path, width: int, scheme: int) -> None:
-    base, paths = served
-    pictures: set[bytes] = set()
-    for number, path in enumerate(paths):
-        picture = tmp_path / f"{number}.png"
-        run_chromium(
-            tmp_path,
-            base + path,
-            f"--screenshot={picture}",
-            f"--window-size={width},1000",
-            f"--blink-settings=preferredColorScheme={scheme}",
-        )
-        assert size_of(picture) == (width, 1000), path
-        pictures.add(picture.read_bytes())
-    assert len(pictures) == len(paths)
+@pytest.mark.parametrize("role", ["auditor", "data-engineer", "serve"])
+def test_a_role_sees_no_button_it_may_not_use_and_is_refused(team, chromium, role: str) -> None:
+    base, context, _ = team
+    page = signed_in(chromium, base, new_token(context, f"{role}-one", role))
+    page.goto(f"{base}/models/{MODEL}/release")
+    assert page.get_by_role("link", name="Roll back").count() == 0
+    answer = page.goto(f"{base}/act/releases-rollback?model={MODEL}")
+    assert answer is not None
+    expect(page.locator("main")).to_contain_text("may not do this")
+    page.goto(f"{base}/admin")
+    expect(page.locator("main")).to_contain_text("Tokens are shown to the platform role alone.")
 
 
-def test_light_and_dark_differ(served, tmp_path: Path) -> None:
-    base, _ = served
-    drawn = []
-    for scheme in (0, 1):
-        picture = tmp_path / f"{scheme}.png"
-        run_chromium(
-            tmp_path,
-            base + "/",
-            f"--screenshot={picture}",
-            "--window-size=800,600",
-            f"--blink-settings=preferredColorScheme={scheme}",
-        )
-        drawn.append(picture.read_bytes())
-    assert drawn[0] != drawn[1]
+def test_the_owner_signs_in_with_the_servers_own_token(team, chromium) -> None:
+    page = signed_in(chromium, team[0], LOCAL_TOKEN)
+    page.goto(f"{team[0]}/admin")
+    expect(page.locator("main")).to_contain_text("People and tokens")
 
 
-def test_the_browser_complains_of_nothing_and_asks_no_other_host(served, tmp_path: Path) -> None:
-    base, paths = served
-    for path in paths:
-        log = tmp_path / "net.json"
-        answer = run_chromium(
-            tmp_path, base + path, "--dump-dom", "--enable-logging=stderr", f"--log-net-log={log}"
-        )
-        complaints = [line for line in answer.stderr.splitlines() if "CONSOLE" in line]
-        expected = ["status of 404"] if path == "/nowhere" else []
-        assert [line for line in complaints if not any(e in line for e in expected)] == [], path
-        assert "Content Security Policy" not in answer.stderr
-        assert f"{base}/static/thrive.css" in _addresses(log), path
-        outside = {url for url in _addresses(log) if not url.startswith((base, "data:"))}
-        assert outside == set(), path
+def test_a_home_that_was_acted_on_is_whole(served: Served, tmp_path: Path) -> None:
+    del tmp_path
+    from thrive.store import audit
 
-
-def _addresses(log: Path) -> set[str]:
-    """Return the addresses of the requests that a page made, without their queries."""
-    text = log.read_text()
-    try:
-        events = json.loads(text)["events"]
-    except ValueError:  # a browser that was ended leaves the list open
-        events = json.loads(text.rstrip().rstrip(",") + "]}")["events"]
-    asked = (event.get("params", {}) for event in events)
-    return {
-        params["url"].partition("?")[0]
-        for params in asked
-        if isinstance(params, dict)
-        and params.get("url", "").startswith(("http", "ws"))
-        and params.get("initiator", "") not in {"", "not an origin"}
-    }
-
-
-def test_the_server_answers_json_beside_html(served) -> None:
-    base, _ = served
-    with urllib.request.urlopen(f"{base}/today.json") as answer:
-        assert json.load(answer)["unhealthy"][0]["name"] == MODEL
+    home = open_home(Path(served.process.args[-1]))  # type: ignore[index]
+    with home.read() as tx:
+        assert audit.first_broken(tx, home.project_id) is None
+    home.close()

@@ -83,7 +83,7 @@ class App:
         self._keys = keys
         self._sessions = Sessions(home, keys, run)
         self._sign_in = SignIn(keys, self._sessions)
-        self._pages = Starlette(routes=page_routes(self._context_of, _secret_of))
+        self._pages = Starlette(routes=page_routes(self._context_of, _secret_of, self._live))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -164,6 +164,15 @@ class App:
             return await self._keys.identify(header, address)
         except Problem:
             return None
+
+    async def _live(self, request: Request) -> Response:
+        """Tell an open page of changes; it asks for those that come, not for those that were."""
+        identity: Identity = request.scope["thrive.identity"]
+        after = await self.api.feed.head(identity.project_id)
+        try:
+            return await self.api.feed.answer(request, identity.project_id, after)
+        except Problem as problem:
+            return problem.response()
 
     def _context_of(self, request: Request) -> Context:
         identity: Identity = request.scope["thrive.identity"]

@@ -131,9 +131,10 @@ class SignIn:
 def sign_in_for(request: Request) -> Response:
     """Send a browser to the form, and back afterwards."""
     path = request.url.path
+    target = f"{path}?{request.url.query}" if request.url.query else path
     if path.endswith(".json"):
         return Problem(401, "Refused", "This page needs a session or a token.", SIGN_IN).response()
-    return RedirectResponse(f"{SIGN_IN}?next={quote(path)}", 303)
+    return RedirectResponse(f"{SIGN_IN}?next={quote(target)}", 303)
 
 
 def _form(target: str, words: str, status: int) -> Response:

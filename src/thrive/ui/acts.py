@@ -27,7 +27,7 @@ from thrive.ui.words import quoted
 Given = Mapping[str, str]
 Seen = Callable[[Tx, str, Given], Any]
 """Returns what an act is about, as it stands now."""
-UNSPENT = frozenset({"act", "back", "seen", "key"})
+UNSPENT = frozenset({"act", "back", "seen", "form"})
 """Words of the form that are no arguments."""
 
 

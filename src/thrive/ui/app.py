@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from thrive.operations import Context
 from thrive.ui.guard import Guard
+from thrive.ui.live import Follower
 from thrive.ui.render import Frame, frame_of, render
 from thrive.ui.routes import routes
 
@@ -55,7 +56,11 @@ def pages_app(context: Context, secret: str = "") -> "ASGIApp":
     application = Starlette(
         routes=[
             Route(ENTER + "{secret}", functools.partial(_enter, secret), methods=["GET"]),
-            *routes(lambda _request: context, functools.partial(_secret_of, secret)),
+            *routes(
+                lambda _request: context,
+                functools.partial(_secret_of, secret),
+                Follower(context).answer,
+            ),
         ],
         exception_handlers={404: failed, 405: failed, 500: failed},
     )

@@ -88,6 +88,7 @@ def _serve(ctx: Context, listener: socket.socket, secret: str) -> None:
         access_log=False,
         lifespan="off",
         server_header=False,
+        timeout_graceful_shutdown=1,  # pages that are told of changes would hold it for ever
     )
     with contextlib.suppress(
         KeyboardInterrupt

@@ -127,7 +127,12 @@ def _environment() -> "Environment":
     )
     made.filters.update(_FILTERS)
     names: Any = made.globals
-    names.update(_GLOBALS, stylesheet=_static("thrive.css"), script=_static("app.js"))
+    names.update(
+        _GLOBALS,
+        stylesheet=_static("thrive.css"),
+        script=_static("app.js"),
+        drawn=_static("app.css"),
+    )
     return made
 
 

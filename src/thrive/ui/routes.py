@@ -10,6 +10,7 @@ from thrive.domain.errors import Conflict, NotFound, Refused, ThriveError, Usage
 from thrive.operations import Context
 from thrive.ui import acts
 from thrive.ui.forms import check_key, local_target, read_form
+from thrive.ui.live import Live
 from thrive.ui.pages import (
     admin,
     alert,
@@ -114,17 +115,19 @@ _STATUS: tuple[tuple[type[ThriveError], int], ...] = (
 )
 
 
-def routes(context_for: ContextFor, secret_of: SecretOf) -> "list[BaseRoute]":
+def routes(context_for: ContextFor, secret_of: SecretOf, live: Live) -> "list[BaseRoute]":
     """Return the routes of all pages and of what they load, for any server to mount at its root.
 
     Args:
         context_for: returns the context of a request.
         secret_of: returns the secret of its session.
+        live: tells an open page of changes.
     """
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
     made: list[BaseRoute] = [Mount("/static", StaticFiles(directory=STATIC), name="static")]
+    made.append(Route("/live", live, methods=["GET"]))
     made.append(Route("/artifacts/{run}", _artifact_endpoint(context_for), methods=["GET"]))
     made.append(Route("/series/{run}", _series_endpoint(context_for), methods=["GET"]))
     for page in PAGES:  # the .json first: `{name}` would take its dot for a part of the name
@@ -228,7 +231,7 @@ def _form_endpoint(
             context = context_for(request)
             secret = secret_of(request)
             frame = frame_of(context, request.url.path, "", secret=secret)
-            check_key(words.get("key", ""), secret)
+            check_key(words.get("form", ""), secret)
             target = local_target(acts.perform(context, words))
         except ThriveError as error:
             return told(error, frame)

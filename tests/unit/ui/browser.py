@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -15,9 +16,16 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def ask(
-    app: Any, target: str, *, method: str = "GET", headers: dict[str, str] | None = None
+    app: Any,
+    target: str,
+    *,
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    form: dict[str, str] | None = None,
 ) -> Answer:
-    """Send one request and return the answer."""
+    """Send one request, or a form, and return the answer."""
+    content = urlencode(form).encode() if form is not None else b""
+    method = "POST" if form is not None else method
     path, _, query = target.partition("?")
     sent = {"host": "127.0.0.1:8200", **(headers or {})}
     scope = {
@@ -42,7 +50,7 @@ def ask(
         if asked:
             await asyncio.Event().wait()
         asked = True
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": content, "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
         messages.append(message)

@@ -17,5 +17,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilledHome]:
     home = create_home(folder, "flights")
     made = FilledHome(Context(home, local_actor("ana"), folder=folder, operation="test"))
     made.held = made.hold_release()
+    made.other_run_id = made.add_run()
     yield made
     home.close()

@@ -30,7 +30,16 @@ from thrive.domain.release import (
     RoutingTable,
     Variant,
 )
-from thrive.domain.run import Artifact, CodeRecord, MetricPoint, Run, RunState, StepRecord, Use
+from thrive.domain.run import (
+    Artifact,
+    CodeRecord,
+    MetricPoint,
+    MetricSummary,
+    Run,
+    RunState,
+    StepRecord,
+    Use,
+)
 from thrive.monitoring.baseline import build
 from thrive.monitoring.findings import Breach, Fault, Findings, Measured, Segment
 from thrive.monitoring.findings import Column as Drifting
@@ -118,6 +127,7 @@ class FilledHome:
         self.run_id = self._run()
         self.alert_id, self.notice_id = self._troubled()
         self.held = ""
+        self.other_run_id = ""
         self._well()
         self._waiting()
 
@@ -207,6 +217,7 @@ class FilledHome:
             params={"learning_rate": 0.08, "max_iter": 300, "columns": ["a", "b"], EVIL: EVIL},
             metrics={"roc_auc": 0.7412, "log_loss": 0.4321, "broken": None},
             tags={"season": "spring"},
+            summaries={"log_loss": MetricSummary(1199, began, 0.43, 0.73, 1200)},
             code=CodeRecord(
                 entry="train.py", commit="c" * 40, branch="main", dirty=True,
                 diff="-old\n+new <b>", bundle=DIGEST,
@@ -253,6 +264,29 @@ class FilledHome:
                     created_at=began,
                 ),
             )
+        return run_id
+
+    def add_run(self, learning_rate: float = 0.03) -> str:
+        """Add a run to compare with the first: another parameter, another curve, no lineage."""
+        run_id = new_id()
+        with self.context.home.write() as tx:
+            first = runs.get(tx, self.project, self.run_id)
+            runs.save(
+                tx,
+                self.project,
+                msgspec.structs.replace(
+                    first,
+                    run_id=run_id,
+                    name="boosting, slower",
+                    params={**first.params, "learning_rate": learning_rate},
+                    metrics={"roc_auc": 0.7301, "log_loss": 0.4400},
+                ),
+            )
+            points = [
+                MetricPoint(key="log_loss", value=0.44 + 0.3 * math.exp(-i / 90), step=i, at=START)
+                for i in range(1200)
+            ]
+            append_points(tx, self.project, {run_id: points})
         return run_id
 
     def _version(self, name: str, number: int, at: int) -> ModelVersion:

@@ -16,6 +16,8 @@ from thrive.ui.operations import ui
 from thrive.ui.pages import today
 from thrive.ui.routes import PAGES
 
+SECRET = "only this browser knows it"
+SIGNED_IN = {"cookie": f"thrive_ui_8200={SECRET.replace(' ', '%20')}"}
 VOID = {"meta", "link", "br", "img", "input", "hr", "rect", "line", "circle", "polyline", "path"}
 
 
@@ -48,6 +50,10 @@ class Reader(HTMLParser):
 
 def addresses(filled: FilledHome) -> list[str]:
     values = {
+        "/search": "?q=flight",
+        "/lineage": f"?of=model:{MODEL}@2",
+        "/act/{act}": f"alerts-decide?alert={filled.alert_id}&action=retrain",
+        "/compare": f"?run={filled.run_id},{filled.other_run_id}",
         "/models/{name}": MODEL,
         "/alerts/{id}": filled.alert_id,
         "/gates/{id}": filled.verdict_id,
@@ -55,12 +61,19 @@ def addresses(filled: FilledHome) -> list[str]:
         "/runs/{id}": filled.run_id,
         "/data/{name}": "flights",
     }
-    return [re.sub(r"\{.*\}", values.get(page.path, ""), page.path) for page in PAGES]
+    known = {"{name}": "flights", "{id}": "", "{act}": ""}
+    found: list[str] = []
+    for page in PAGES:
+        value = values.get(page.path, "")
+        path = page.path if "{" in page.path else page.path + value
+        own = MODEL if path.startswith("/models/") else known["{name}"]
+        found.append(re.sub(r"\{(id|act)\}", value, path).replace("{name}", own))
+    return found
 
 
 @pytest.fixture(scope="module")
 def app(filled: FilledHome):
-    return pages_app(filled.context)
+    return pages_app(filled.context, SECRET)
 
 
 def test_every_page_is_well_formed_and_safe(app, filled: FilledHome) -> None:
@@ -69,7 +82,11 @@ def test_every_page_is_well_formed_and_safe(app, filled: FilledHome) -> None:
         assert answer.status == 200, path
         reader = Reader(answer.text)
         tags = {tag for tag, _ in reader.tags}
-        assert not tags & {"script", "img", "iframe", "form", "object", "base"}, path
+        assert not tags & {"iframe", "object", "base", "style"}, path
+        scripts = [attrs for tag, attrs in reader.tags if tag == "script"]
+        assert all((each["src"] or "").startswith("/static/app.js?v=") for each in scripts), path
+        forms = [attrs for tag, attrs in reader.tags if tag == "form"]
+        assert all((each["action"] or "").startswith("/") for each in forms), path
         assert reader.all("style") == [], path
         assert not [key for _, attrs in reader.tags for key in attrs if key.startswith("on")], path
         outside = [
@@ -94,7 +111,8 @@ def test_names_that_would_run_are_shown_as_text(app, filled: FilledHome) -> None
 
 def test_every_page_is_also_json(app, filled: FilledHome) -> None:
     for path in addresses(filled):
-        target = "/today.json" if path == "/" else f"{path}.json"
+        bare, mark, query = path.partition("?")
+        target = "/today.json" if path == "/" else f"{bare}.json{mark}{query}"
         answer = ask(app, target)
         assert answer.status == 200, target
         assert answer.headers["content-type"] == "application/json"
@@ -109,7 +127,8 @@ def test_every_link_of_every_page_leads_somewhere(app, filled: FilledHome) -> No
     while waiting:
         target = waiting.pop()
         path, _, anchor = target.partition("#")
-        if path in seen:
+        path = path.replace("&amp;", "&")
+        if path in seen or path.startswith("/runs?"):  # the table's links are endless
             continue
         seen.add(path)
         answer = ask(app, path)
@@ -117,6 +136,8 @@ def test_every_link_of_every_page_leads_somewhere(app, filled: FilledHome) -> No
         if answer.headers["content-type"].startswith("text/html"):
             for link in Reader(answer.text).all("href"):
                 absolute = path.partition("?")[0] + link if link.startswith("?") else link
+                if absolute.startswith(("/artifacts/", "/series/")):
+                    continue  # the filled home holds no bytes of them
                 if absolute.startswith("/"):
                     waiting.append(absolute)
         assert not anchor or f'id="{anchor}"' in answer.text, target
@@ -128,10 +149,11 @@ def test_every_answer_carries_the_security_headers(app) -> None:
         headers = ask(app, target).headers
         policy = headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; style-src 'self'; img-src 'self' data:")
+        assert "script-src 'self';" in policy
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
     assert ask(app, "/").headers["cache-control"] == "no-store"
 
 
@@ -159,7 +181,7 @@ def test_pages_are_only_read(app) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         answer = ask(app, "/", method=method)
         assert answer.status == 405
-        assert "Pages are only read." in answer.text
+        assert "This is only read." in answer.text
     assert ask(app, "/", method="HEAD").status == 200
 
 

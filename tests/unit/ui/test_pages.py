@@ -1,7 +1,6 @@
 """Each page's model: what it says of the filled home, and of an empty one."""
 
-import math
-
+import numpy as np
 import pytest
 from tests.unit.ui.filled_home import CANDIDATE, EVIL, MODEL, NOW, OTHER, START, FilledHome
 
@@ -9,9 +8,9 @@ from thrive.domain.clock import DAY
 from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.gate import Answer
 from thrive.domain.model import Stage
-from thrive.domain.run import MetricPoint
 from thrive.flows.health import Health
 from thrive.operations import Context
+from thrive.store.points import Points
 from thrive.ui.pages import (
     alert,
     alerts,
@@ -113,10 +112,10 @@ def test_run_says_how_to_make_it_again(filled: FilledHome) -> None:
 
 
 def test_a_thinned_history_keeps_the_extremes() -> None:
-    points = [MetricPoint(key="loss", value=math.sin(i / 50), step=i, at=i) for i in range(100_000)]
-    points[777] = MetricPoint(key="loss", value=9.0, step=777, at=777)
-    points[778] = MetricPoint(key="loss", value=None, step=778, at=778)
-    kept = run.thinned(points)
+    steps = np.arange(100_000)
+    values = np.sin(steps / 50)
+    values[777], values[778] = 9.0, np.nan
+    kept = run.thinned(Points(steps, steps, values))
     assert len(kept) <= run.CURVE_POINTS
     assert max(point.value or 0 for point in kept) == 9.0
     assert [point.step for point in kept] == sorted(point.step for point in kept)
@@ -130,14 +129,14 @@ def test_runs_are_paged_by_key(context: Context, filled: FilledHome, monkeypatch
     seen: list[str] = []
     after = ""
     while True:
-        page = runs.load(context, "flight-delay", after)
+        page = runs.load(context, {"experiment": "flight-delay", "after": after})
         seen += [each.run_id for each in page.runs]
         if page.next is None:
             break
         after = page.next
     assert len(seen) == len(set(seen)) == 7
     assert seen == sorted(seen, reverse=True)
-    assert runs.load(context, "another").runs == []
+    assert runs.load(context, {"experiment": "another"}).runs == []
     assert page.experiments[0].runs == 7
 
 

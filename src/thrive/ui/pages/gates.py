@@ -71,12 +71,13 @@ def load(ctx: Context, words: Mapping[str, str]) -> GatesPage:
 
 
 def _matrix(name: str, verdicts: list[Verdict]) -> Matrix:
-    by_check = [{each.check: each for each in verdict.results} for verdict in verdicts]
+    by_check = [
+        {(each.check, each.group): each for each in verdict.results} for verdict in verdicts
+    ]
     checks = dict.fromkeys(check for results in by_check for check in results)
     rows: list[CheckRow] = []
-    for check in checks:
-        cells = [results.get(check) for results in by_check]
-        group = next(cell.group for cell in cells if cell is not None)
+    for check, group in checks:
+        cells = [results.get((check, group)) for results in by_check]
         rows.append(
             CheckRow(
                 check=check,
@@ -97,5 +98,5 @@ def _matrix(name: str, verdicts: list[Verdict]) -> Matrix:
             )
             for each in verdicts
         ],
-        rows=sorted(rows, key=lambda row: row.group),
+        rows=sorted(rows, key=lambda row: (row.check, row.group)),
     )

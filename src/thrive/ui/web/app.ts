@@ -1,0 +1,13 @@
+// The islands: what pages gain where JavaScript runs. Each page is whole without them.
+import "uplot/dist/uPlot.min.css";
+import { copyOnClick } from "./copy";
+import { filterAsTyped } from "./filter";
+import { keys } from "./keys";
+import { LineChart } from "./line_chart";
+import { follow } from "./live";
+
+customElements.define("line-chart", LineChart);
+copyOnClick();
+filterAsTyped();
+keys();
+follow();

@@ -1,0 +1,36 @@
+// The table of runs follows its filter line as it is typed, and the address follows the table.
+import { fetchPage, swap } from "./swap";
+
+const PAUSE_MS = 120;
+
+export function filterAsTyped(): void {
+  const form = document.querySelector<HTMLFormElement>("form[data-filter]");
+  if (!form) return;
+  let timer = 0;
+  let running: AbortController | null = null;
+  const show = async () => {
+    running?.abort();
+    running = new AbortController();
+    const words = new URLSearchParams(new FormData(form) as unknown as Record<string, string>);
+    for (const [name, value] of [...words]) if (!value) words.delete(name);
+    const address = `${form.getAttribute("action")}?${words}`;
+    try {
+      const fresh = await fetchPage(address, running.signal);
+      if (!fresh) return;
+      swap(fresh, "#results");
+      swap(fresh, "#matched");
+      history.replaceState(null, "", address);
+    } catch (error) {
+      if (!(error instanceof DOMException)) throw error; // a newer word overtook this one
+    }
+  };
+  form.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = window.setTimeout(show, PAUSE_MS);
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    clearTimeout(timer);
+    void show();
+  });
+}
