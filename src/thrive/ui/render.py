@@ -53,6 +53,9 @@ ICONS = {
     "waiting": "…",
     "cancelled": "■",
     "muted": "∅",
+    "missing": "?",
+    "excepted": "◇",
+    "met": "✓",
 }
 """A sign for each state, so that colour never speaks alone."""
 

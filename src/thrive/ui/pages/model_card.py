@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from thrive.contract.gaps import Gap
 from thrive.domain.errors import ThriveError
 from thrive.domain.gate import Approval
 from thrive.domain.reference import format_reference
 from thrive.governance.card import Card, make_card
-from thrive.governance.operations import duties
+from thrive.governance.evaluate import DutyState
+from thrive.governance.operations import duties_list
 from thrive.governance.records import read_records
 from thrive.operations import Context
 from thrive.registry.stages import champion
@@ -25,8 +25,7 @@ class CardPage(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     card: Card | None
     why_not: str
-    duties: list[Gap]
-    contract: bool
+    duties: list[DutyState]
     approvals: list[Approval]
 
 
@@ -42,15 +41,13 @@ def load(ctx: Context, words: Mapping[str, str]) -> CardPage:
         number = int(asked) if asked.isdecimal() and len(asked) < 10 else champion(history)
         version = models.get_version(tx, ctx.project_id, name, number).version
         given = gates.find_approvals(tx, ctx.project_id, name, version)
-    card, why_not = None, ""
+    label = format_reference(name, version)
+    card, owed, why_not = None, [], ""
     try:
-        card = make_card(read_records(ctx, format_reference(name, version)))
+        card = make_card(read_records(ctx, label))
+        owed = duties_list(ctx, label)
     except ThriveError as error:  # its package is gone; the page shows the rest
         why_not = error.what
-    try:
-        owed, known = duties(ctx, format_reference(name, version)), True
-    except ThriveError:  # no contract was stored with it
-        owed, known = [], False
     return CardPage(
         now=ctx.now(),
         tab="card",
@@ -59,6 +56,5 @@ def load(ctx: Context, words: Mapping[str, str]) -> CardPage:
         card=card,
         why_not=why_not,
         duties=owed,
-        contract=known,
         approvals=given,
     )
