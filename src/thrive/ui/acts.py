@@ -131,7 +131,6 @@ ACTS: tuple[Act, ...] = (
         done="The alert is yours.",
         back="/alerts/{alert}",
         seen=_alert,
-        ask=("note",),
     ),
     Act(
         operation="approvals give",
