@@ -226,6 +226,7 @@ ACTS: tuple[Act, ...] = (
         done="The notes are saved.",
         back="/runs/{run}",
         seen=_run,
+        ask=("text",),
     ),
     Act(
         operation="runs delete",
