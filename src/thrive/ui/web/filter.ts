@@ -1,7 +1,7 @@
 // The table of runs follows its filter line as it is typed, and the address follows the table.
 import { fetchPage, swap } from "./swap";
 
-const PAUSE_MS = 120;
+const PAUSE_MS = 60;
 
 export function filterAsTyped(): void {
   const form = document.querySelector<HTMLFormElement>("form[data-filter]");
