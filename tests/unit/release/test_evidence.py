@@ -230,6 +230,7 @@ def test_the_road_from_the_log_to_the_routing_table(home, tmp_path):
     with home.write() as tx:
         clock = ClockState(mode=ClockMode.REPLAY, replay_now=START + 2 * DAY)
         projects.set_clock(tx, home.project_id, clock)
+    promote.approvals_give(context, f"{MODEL}@2", reason="the verdict was read")
     (seen,) = promote.releases_advance(context)
     assert seen.release.state is ReleaseState.DONE
     assert "not worse" in seen.words
