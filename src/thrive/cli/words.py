@@ -91,7 +91,7 @@ def _folder(option: str, value: str) -> Path:
         raise UsageError(f"{option} needs a folder.", "thrive --home FOLDER status")
     folder = Path(value)
     if not folder.is_dir():
-        raise UsageError(f"{value!r} is not a folder.", "give a project's folder to --home")
+        raise UsageError(f"{value!r} is not a folder.", "give a project's folder, or https://...")
     return folder.resolve()
 
 

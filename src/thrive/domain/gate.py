@@ -82,7 +82,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         """What to type next: one that passed needs consent; of another, what to mend."""
         if self.answer is Answer.PASS:
             return f'thrive approvals give {self.model}@{self.version} --reason "..."'
-        missed = ", ".join(one.check for one in self.results if one.answer is not Answer.PASS)
+        missed = ", ".join(
+            one.check for one in self.results if one.answer is not Answer.PASS and not one.advisory
+        )
         return f"mend what did not pass ({missed}), then thrive run and thrive gates run again"
 
 

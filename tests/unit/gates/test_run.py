@@ -165,3 +165,6 @@ def test_what_to_type_next_follows_the_answer(context, registry, trained, sound)
     lost = msgspec.structs.replace(verdict.results[0], answer=Answer.FAIL)
     failed = msgspec.structs.replace(verdict, answer=Answer.FAIL, results=[lost])
     assert "(quality)" in failed.next_hint
+    advice = msgspec.structs.replace(lost, check="licence", advisory=True)
+    advised = msgspec.structs.replace(failed, results=[lost, advice])
+    assert "(quality)" in advised.next_hint
