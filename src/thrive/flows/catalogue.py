@@ -43,6 +43,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.mlflow.importing",
     "thrive.flows.notify",
     "thrive.flows.outcome_data",
+    "thrive.flows.oversight",
     "thrive.flows.plan",
     "thrive.flows.project",
     "thrive.flows.promote",

@@ -267,6 +267,18 @@ def roll_back(ctx: Context, model: str, reason: str) -> RoutingTable:
         return _move(tx, ctx, table, _before(tx, ctx, table), now=now, reason=reason)
 
 
+def move_traffic(
+    ctx: Context, table: RoutingTable, variants: list[Variant], *, reason: str
+) -> RoutingTable:
+    """Move a model's traffic from a known routing table to what served before, or to nobody.
+
+    Raises:
+        Conflict: somebody else moved it since.
+    """
+    with ctx.write(f"model:{table.model}", reason=reason) as tx:
+        return _move(tx, ctx, table, variants, now=ctx.now(), reason=reason)
+
+
 def _advance(ctx: Context, release: Release) -> Advanced:
     now = ctx.now()
     try:

@@ -97,7 +97,7 @@ def reads_within_purpose(records: Records, _duty: Duty) -> Iterator[Problem]:
         if allowed and read.purpose.casefold() not in allowed:
             yield Problem(
                 what=f"{read.reader} read {read.dataset} for {read.purpose}, which is not allowed",
-                fix=f"thrive grants list {read.dataset}",
+                fix=f"add the purpose to allowed in [{path_of('data', read.dataset)}], or stop it",
                 path=("data", read.dataset, "allowed"),
             )
 

@@ -216,9 +216,9 @@ def labels(records: Records) -> Iterator[Fact]:
 
 @query("access")
 def access(records: Records) -> Iterator[Fact]:
-    """Yield how access to labelled columns is given, and how often it was used."""
-    words = "pseudonymised unless a grant for the purpose holds; each read is logged"
-    yield stated("Labelled columns", f"{words}: {len(records.reads)} so far", "data_reads:project")
+    """Yield how often labelled columns were read, as far as reads are logged."""
+    words = str(len(records.reads)) if records.reads else None
+    yield stated("Logged reads of labelled columns", words, "data_reads:project")
 
 
 @query("places")

@@ -1,0 +1,35 @@
+"""The stop button on a real serving process: measured, and everything as before afterwards."""
+
+import pytest
+from tests.serving_home import MODEL, Server, add_version, constant_package, live, make_home, route
+
+from thrive.domain.actor import local_actor
+from thrive.domain.errors import Conflict, Refused
+from thrive.flows.oversight import drills_stop
+from thrive.operations import Context
+from thrive.store import oversight, releases
+
+pytestmark = pytest.mark.full
+
+
+def test_the_stop_is_measured_and_the_traffic_comes_back(tmp_path):
+    home = make_home(tmp_path)
+    ctx = Context(home, local_actor("grace"), folder=tmp_path, operation="drills stop")
+    with pytest.raises(Conflict, match="Nothing of delay is live"):
+        drills_stop(ctx, MODEL)
+    version = add_version(home, constant_package(0.7))
+    before = route(home, live(version))
+    with pytest.raises(Refused, match="No host serves"):
+        drills_stop(ctx, MODEL)
+    with Server(tmp_path):
+        drill = drills_stop(ctx, MODEL)
+    assert drill.hosts == 1
+    assert drill.took is not None
+    assert drill.took > 0
+    with home.read() as tx:
+        history = releases.routing_history(tx, home.project_id, MODEL)
+        assert oversight.find_drills(tx, home.project_id, MODEL) == [drill]
+    assert [each.revision for each in history][:2] == [before + 2, before + 1]
+    assert history[1].variants == []
+    assert [each.version for each in history[0].variants] == [1]
+    home.close()

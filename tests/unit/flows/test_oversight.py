@@ -1,0 +1,64 @@
+"""Incidents with their clock, and holds that deletion respects."""
+
+import pytest
+from tests.serving_home import MODEL, add_version, constant_package, make_home
+
+from thrive.data.cleaning import gc
+from thrive.domain.actor import local_actor
+from thrive.domain.clock import DAY, HOUR
+from thrive.domain.duty import IncidentKind
+from thrive.domain.errors import Conflict, Refused, UsageError
+from thrive.flows import oversight as flow
+from thrive.governance.records import read_records
+from thrive.operations import Context
+
+
+@pytest.fixture
+def ctx(tmp_path):
+    home = make_home(tmp_path)
+    add_version(home, constant_package(0.7))
+    yield Context(home, local_actor("grace"), folder=tmp_path, operation="test")
+    home.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "time"),
+    [
+        (IncidentKind.SERIOUS, 15 * DAY),
+        (IncidentKind.DEATH, 10 * DAY),
+        (IncidentKind.WIDESPREAD, 2 * DAY),
+        (IncidentKind.BREACH, 72 * HOUR),
+    ],
+)
+def test_the_clock_runs_from_when_somebody_was_aware(ctx, kind, time):
+    made = flow.incidents_open(ctx, MODEL, what="w", kind=kind, aware="2026-11-01T06:00Z")
+    assert made.due_at - made.aware_at == time
+    assert read_records(ctx, MODEL).incidents == [made]
+
+
+def test_an_open_incident_holds_deletion_until_it_is_reported(ctx):
+    made = flow.incidents_open(ctx, MODEL, what="crew was sent home")
+    with pytest.raises(Refused, match="incident"):
+        gc(ctx)
+    assert gc(ctx, dry_run=True).removed == 0
+    with pytest.raises(UsageError):
+        flow.incidents_report(ctx, made.incident_id, authority="DPC", cause=" ")
+    done = flow.incidents_report(ctx, made.incident_id, authority="DPC", cause="stale feed")
+    assert (done.authority, done.reported_by) == ("DPC", "grace")
+    assert flow.holds_list(ctx) == []
+    gc(ctx)
+    with pytest.raises(Conflict, match="DPC"):
+        flow.incidents_report(ctx, made.incident_id, authority="DPC", cause="again")
+
+
+def test_a_hold_stays_until_somebody_lifts_it_with_a_reason(ctx):
+    hold = flow.holds_place(ctx, "project", reason="order 17")
+    with pytest.raises(Refused, match="order 17"):
+        gc(ctx)
+    lifted = flow.holds_lift(ctx, hold.hold_id, reason="order 17 ended")
+    assert lifted.lifted_by == "grace"
+    gc(ctx)
+    assert flow.holds_list(ctx, lifted=True) == [lifted]
+    for wrong in ("flights", "dataset:", "everything"):
+        with pytest.raises(UsageError):
+            flow.holds_place(ctx, wrong, reason="r")
