@@ -325,7 +325,7 @@ from thrive.domain.prediction import SealedLog
 from thrive.domain.release import RoutingTable, Variant
 from thrive.flows.controller import tick
 from thrive.operations import Context
-from thrive.store import models, predictions, releases
+from thrive.store import models, monitoring, predictions, releases
 from thrive.store.eventlog import PredictionId
 from thrive.store.home import create_home, made
 folder, count, rows = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -333,14 +333,18 @@ home = create_home(made(folder), "many")
 ctx = Context(home, local_actor("tester"), operation="bench")
 stream = Stream(ctx, rows=rows)
 names = [f"m{n}" for n in range(1, count)]
+stream.live_day()
+tick(ctx)  # the first window of one model: its baseline is what all of them are compared with
 with home.write() as tx:
     first = models.get_version(tx, ctx.project_id, "m", 1)
+    window = monitoring.find_windows(tx, ctx.project_id, "m")[0]
     for name in names:
         models.save(tx, ctx.project_id, Model(name=name, owner="ml", purpose="tell", created_at=START))
         models.insert_version(tx, ctx.project_id, msgspec.structs.replace(first, model=name), [])
+        monitoring.insert_window(tx, ctx.project_id, msgspec.structs.replace(window, model=name))
         releases.move_routing(tx, ctx.project_id, RoutingTable(
             model=name, revision=1, variants=[Variant(version=1, package="a" * 64, share=1.0)],
-            fallback=0.2, salt=new_id(), at=START, reason="t", actor="t"), 0)
+            fallback=0.2, salt=new_id(), at=START + DAY, reason="t", actor="t"), 0)
 def serve(day):
     frames = []
     for name in ["m", *names]:
@@ -365,18 +369,13 @@ def serve(day):
                 worker=0, segment=stream.segment, from_offset=64, to_offset=64 + 8 * len(ids),
                 digest=home.blobs.put(buffer.getvalue()), rows=len(ids), min_time=min(times),
                 max_time=max(times), host="h", sealed_at=0))
-serve(START // DAY)
-stream.advance()
-began = time.perf_counter()
-report = tick(ctx)
-warm = time.perf_counter() - began
 serve(START // DAY + 1)
 stream.advance()
 began = time.perf_counter()
 report = tick(ctx)
 took = time.perf_counter() - began
 assert report.windows == count and not report.problems, report
-print(json.dumps({"s": took, "first_s": warm, "windows": report.windows}))
+print(json.dumps({"s": took, "windows": report.windows}))
 """  # noqa: E501
 
 

@@ -30,8 +30,8 @@ GRACE = 2 * MINUTE
 """How long after its end a window waits for sealed logs; a replay seals before it looks."""
 REMEMBERED, REMEMBERED_TIME = 60, 45 * DAY
 """Windows back, and time back, in which late rows and outcomes still correct what was found."""
-MATERIAL = 0.05
-"""Change of coverage, or of rows, from which a window is corrected."""
+MATERIAL, SETTLED = 0.05, 7
+"""Change of coverage that corrects a window at once; smaller ones wait so many windows."""
 _MOST = 500
 """New windows a call, so that a tick stays short after a long silence."""
 
@@ -125,7 +125,11 @@ def _evidence(ctx: Context, log: LogReader, stretches: list[tuple[int, int]]) ->
     with ctx.read() as tx:
         told = [
             predictions.count_outcomes(
-                tx, ctx.project_id, first_id=_first_id(start), last_id=_first_id(end)
+                tx,
+                ctx.project_id,
+                first_id=_first_id(start),
+                last_id=_first_id(end),
+                known_at=ctx.now(),
             )
             for start, end in stretches
         ]
@@ -145,7 +149,7 @@ def _stale(ctx: Context, log: LogReader, windows: list[Window]) -> list[Window]:
     return [
         window
         for window, present in zip(windows, now, strict=True)
-        if _is_stale(window, findings_of(window).evidence, present)
+        if _is_stale(window, findings_of(window).evidence, present, ctx.now())
     ]
 
 
@@ -155,7 +159,11 @@ def _is_unchanged(ctx: Context, log: LogReader, windows: list[Window]) -> bool:
     first, last = min(start for start, _ in seen), max(end for _, end in seen)
     with ctx.read() as tx:
         told = predictions.count_outcomes(
-            tx, ctx.project_id, first_id=_first_id(first), last_id=_first_id(last)
+            tx,
+            ctx.project_id,
+            first_id=_first_id(first),
+            last_id=_first_id(last),
+            known_at=ctx.now(),
         )
     if told != sum(count for count, _, _ in seen.values()):
         return False
@@ -178,8 +186,15 @@ def _with_followers(stale: list[Window], known: list[Window], length: int) -> li
     return [window for window in known if (window.version, window.start) in touched]
 
 
-def _is_stale(window: Window, seen: Evidence, now: Evidence) -> bool:
-    return now[1:] != seen[1:] or abs(now[0] - seen[0]) >= max(1.0, MATERIAL * window.rows)
+def _is_stale(window: Window, seen: Evidence, present: Evidence, now: int) -> bool:
+    return present[1:] != seen[1:] or _is_told(window, seen, present, now)
+
+
+def _is_told(window: Window, seen: Evidence, present: Evidence, now: int) -> bool:
+    """Tell whether outcomes enough came, or some and the window has stood for a while."""
+    came = abs(present[0] - seen[0])
+    settled = now - window.closed_at >= SETTLED * (window.end - window.start)
+    return came >= max(1.0, MATERIAL * window.rows) or (came > 0 and settled)
 
 
 def _close(
@@ -244,7 +259,7 @@ def load_sketches(
 def _differs(before: Window, now: Window) -> bool:
     """Tell whether the rows changed, or enough outcomes came or were corrected."""
     had, has = findings_of(before), findings_of(now)
-    told = abs(has.evidence[0] - had.evidence[0]) >= max(1.0, MATERIAL * now.rows)
+    told = _is_told(before, had.evidence, has.evidence, now.closed_at)
     changed = (before.outcomes, had.performance) != (now.outcomes, has.performance)
     if had.quality != has.quality:
         return True

@@ -176,7 +176,7 @@ def _since(found: Sequence[tuple[Window, Findings]], cause: Cause) -> int:
 def _outcomes(past: Past, found: list[tuple[Window, Findings]], now: int) -> Verdict | None:
     """Outcomes say the opposite of what they said, or stop coming."""
     turned = [(window, item) for window, item in found[-AMONG:] if item.labels]
-    if turned:
+    if len(turned) >= NEEDED:
         return _turned(turned)
     return _silent_outcomes(past, found, now)
 

@@ -166,10 +166,13 @@ def newest_outcomes(
     return many(tx, Outcome, ordered.limit(limit))
 
 
-def count_outcomes(tx: Tx, project_id: str, *, first_id: str, last_id: str) -> int:
+def count_outcomes(
+    tx: Tx, project_id: str, *, first_id: str, last_id: str, known_at: int | None = None
+) -> int:
     """Return how many outcomes, corrections counted too, answer ids from `first_id` to `last_id`.
 
-    Ids lead with their time, so a range of ids is a range of prediction times.
+    Ids lead with their time, so a range of ids is a range of prediction times. With `known_at`
+    only those recorded by then count.
     """
     query = (
         sa.select(sa.func.count())
@@ -180,6 +183,8 @@ def count_outcomes(tx: Tx, project_id: str, *, first_id: str, last_id: str) -> i
             outcomes.c.prediction_id < last_id,
         )
     )
+    if known_at is not None:
+        query = query.where(outcomes.c.recorded_at <= known_at)
     return tx.execute(query).scalar() or 0
 
 
