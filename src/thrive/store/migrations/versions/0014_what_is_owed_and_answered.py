@@ -16,6 +16,12 @@ def _text(length: int) -> sa.types.TypeEngine[str]:
 
 def upgrade() -> None:
     """Bring the database one step forward."""
+    _seals_and_grants()
+    _documents_and_answers()
+    _incidents_holds_and_reviews()
+
+
+def _seals_and_grants() -> None:
     op.create_table(
         "audit_seals",
         sa.Column("project_id", _text(32), nullable=False),
@@ -66,6 +72,8 @@ def upgrade() -> None:
             "ix_data_reads_project_id_dataset", ["project_id", "dataset"], unique=False
         )
 
+
+def _documents_and_answers() -> None:
     op.create_table(
         "documents",
         sa.Column("project_id", _text(32), nullable=False),
@@ -130,6 +138,8 @@ def upgrade() -> None:
             "ix_duty_exceptions_project_id_model", ["project_id", "model"], unique=False
         )
 
+
+def _incidents_holds_and_reviews() -> None:
     op.create_table(
         "incidents",
         sa.Column("project_id", _text(32), nullable=False),
