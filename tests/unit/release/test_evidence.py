@@ -221,6 +221,7 @@ def test_the_road_from_the_log_to_the_routing_table(home, tmp_path):
             actor="grace",
         )
         releases.move_routing(tx, home.project_id, table, 0)
+    promote.approvals_give(context, f"{MODEL}@2", reason="the evidence was read")
     traffic = Traffic(home)
     with SegmentWriter(home.log_folder, 0) as writer:
         for n in range(150):
