@@ -1,5 +1,7 @@
 """The stop button on a real serving process: measured, and everything as before afterwards."""
 
+import time
+
 import pytest
 from tests.serving_home import MODEL, Server, add_version, constant_package, live, make_home, route
 
@@ -12,6 +14,17 @@ from thrive.store import oversight, releases
 pytestmark = pytest.mark.full
 
 
+def wait_for_first_word(home):
+    """Wait until the host has said where it is; it does so once its workers are ready."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with home.read() as tx:
+            if any(each.url for each in releases.find_hosts(tx, home.project_id)):
+                return
+        time.sleep(0.05)
+    raise AssertionError("the host never spoke")
+
+
 def test_the_stop_is_measured_and_the_traffic_comes_back(tmp_path):
     home = make_home(tmp_path)
     ctx = Context(home, local_actor("grace"), folder=tmp_path, operation="drills stop")
@@ -22,6 +35,7 @@ def test_the_stop_is_measured_and_the_traffic_comes_back(tmp_path):
     with pytest.raises(Refused, match="No host serves"):
         drills_stop(ctx, MODEL)
     with Server(tmp_path):
+        wait_for_first_word(home)
         drill = drills_stop(ctx, MODEL)
     assert drill.hosts == 1
     assert drill.took is not None
