@@ -10,13 +10,15 @@ from typing import Any
 import msgspec
 
 from thrive.domain.actor import ANYONE, PEOPLE
+from thrive.domain.duty import Review
 from thrive.domain.errors import UsageError
 from thrive.domain.monitoring import ActionKind, Alert, AlertState
 from thrive.domain.prediction import Outcome
 from thrive.feedback.outcomes import OutcomesAdded, add_outcomes, orphans
 from thrive.monitoring.terms import terms_of
 from thrive.operations import Context, PageSize, operation
-from thrive.store import models, monitoring, predictions
+from thrive.serving.lookup import PredictionRecord, find_prediction
+from thrive.store import models, monitoring, oversight
 from thrive.store.prediction_frames import predictions_between, with_outcomes
 
 SOURCE = "review"
@@ -118,8 +120,8 @@ def reviews_answer(
     """
     if orphans(ctx.home, [prediction_id]):
         raise UsageError(f"There is no prediction {prediction_id}.", "thrive reviews list MODEL")
-    with ctx.read() as tx:
-        known = predictions.outcomes_of(tx, ctx.project_id, prediction_id)
+    answered = find_prediction(ctx.home, prediction_id)
+    known = answered.outcomes
     outcome = Outcome(
         prediction_id=prediction_id,
         value=value,
@@ -129,4 +131,32 @@ def reviews_answer(
         revision=max((item.revision for item in known), default=-1) + 1,
         reason=f"{ctx.actor.name}: {reason}".rstrip(": "),
     )
-    return add_outcomes(ctx, [outcome])
+    added = add_outcomes(ctx, [outcome])
+    with ctx.write(f"prediction:{prediction_id}", reason=reason) as tx:
+        oversight.save_review(tx, ctx.project_id, _review(ctx, answered, value, reason))
+    return added
+
+
+def _review(ctx: Context, answered: PredictionRecord, value: float, reason: str) -> Review:
+    """Return the record of a review: whether a person kept the answer or overrode it."""
+    alert = _under_review(ctx, answered.model)
+    with ctx.read() as tx:
+        version = models.get_version(tx, ctx.project_id, answered.model, answered.version)
+    target = terms_of(ctx, version).model.target
+    if target.positive is not None and answered.score is not None:
+        kept = (answered.score >= target.threshold) == (value > 0.5)
+    else:
+        kept = answered.score == value
+    return Review(
+        prediction_id=answered.prediction_id,
+        model=answered.model,
+        version=answered.version,
+        why=alert.title if alert else "",
+        asked_by=alert.owner if alert else ctx.actor.name,
+        asked_at=alert.opened_at if alert else ctx.now(),
+        decision="keep" if kept else "override",
+        value=value,
+        reason=reason,
+        reviewer=ctx.actor.name,
+        decided_at=ctx.now(),
+    )

@@ -16,7 +16,7 @@ from thrive.domain.duty import (
 )
 from thrive.domain.errors import NotFound
 from thrive.store.database import Tx
-from thrive.store.rows import insert, insert_missing, many, mine, one, replace, to_row
+from thrive.store.rows import insert, insert_missing, many, mine, one, replace, to_row, upsert
 from thrive.store.tables import (
     audit_seals,
     data_grants,
@@ -153,36 +153,9 @@ def find_reads(
     return many(tx, DataRead, query.limit(limit))
 
 
-def ask_review(tx: Tx, project_id: str, review: Review) -> bool:
-    """Put an answer before people; tell whether it was not there before."""
-    return insert_missing(tx, reviews, [to_row(project_id, review, reviews)]) == 1
-
-
 def save_review(tx: Tx, project_id: str, review: Review) -> None:
-    """Write a review anew."""
-    replace(tx, project_id, reviews, review)
-
-
-def get_review(tx: Tx, project_id: str, prediction_id: str) -> Review:
-    """Return the review of a prediction.
-
-    Raises:
-        NotFound: nobody asked for one.
-    """
-    query = _newest(reviews, project_id, "prediction_id", prediction_id=prediction_id)
-    return _named(one(tx, Review, query), f"review of {prediction_id}", "thrive reviews list MODEL")
-
-
-def find_reviews(
-    tx: Tx, project_id: str, model: str | None = None, *, waiting: bool = False
-) -> list[Review]:
-    """Return reviews (of a model), the longest waiting first."""
-    query = mine(reviews, project_id)
-    if model is not None:
-        query = query.where(reviews.c.model == model)
-    if waiting:
-        query = query.where(reviews.c.decided_at.is_(None))
-    return many(tx, Review, query.order_by(reviews.c.asked_at, reviews.c.prediction_id))
+    """Write what a person said of an answer; what was said before of the same one is replaced."""
+    upsert(tx, project_id, reviews, review)
 
 
 def count_reviews(tx: Tx, project_id: str, model: str) -> dict[str, int]:

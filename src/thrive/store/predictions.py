@@ -11,7 +11,7 @@ from thrive.store.eventlog.layout import HEADER_SIZE
 from thrive.store.postgresql import lock_log
 from thrive.store.references import MOST_ASKED
 from thrive.store.rows import insert_missing, many, mine, replace, to_row
-from thrive.store.tables import outcomes, sealed_logs
+from thrive.store.tables import outcomes, reviews, sealed_logs
 
 
 def insert_sealed(tx: Tx, project_id: str, sealed: SealedLog) -> bool:
@@ -106,14 +106,20 @@ def replace_sealed(tx: Tx, project_id: str, sealed: SealedLog) -> None:
 
 
 def delete_outcomes(tx: Tx, project_id: str, prediction_ids: Sequence[str]) -> int:
-    """Delete all revisions of what happened after these predictions; return rows deleted."""
+    """Delete what happened after these predictions, all revisions, and what people said of them.
+
+    Returns:
+        Rows of outcomes that were deleted.
+    """
     deleted = 0
     for first in range(0, len(prediction_ids), MOST_ASKED):
-        gone = sa.delete(outcomes).where(
-            outcomes.c.project_id == project_id,
-            outcomes.c.prediction_id.in_(prediction_ids[first : first + MOST_ASKED]),
-        )
-        deleted += tx.execute(gone).rowcount
+        some = prediction_ids[first : first + MOST_ASKED]
+        for table in (reviews, outcomes):
+            gone = sa.delete(table).where(
+                table.c.project_id == project_id, table.c.prediction_id.in_(some)
+            )
+            rows = tx.execute(gone).rowcount
+            deleted += rows if table is outcomes else 0
     return deleted
 
 

@@ -16,7 +16,7 @@ from thrive.flows import act
 from thrive.flows.outcome_data import outcomes_performance
 from thrive.flows.review import reviews_answer, reviews_list
 from thrive.operations import Context
-from thrive.store import predictions
+from thrive.store import oversight, predictions
 
 
 def test_groups_intervals_and_revisions_are_those_of_a_plain_count(tmp_path: Path) -> None:
@@ -94,11 +94,16 @@ def test_performance_by_column_and_the_review_queue_of_a_stream(context: Context
     reviews_answer(context, first.prediction_id, 0.0)
     with context.read() as tx:
         said = predictions.outcomes_of(tx, context.project_id, first.prediction_id)
+        counted = oversight.count_reviews(tx, context.project_id, "m")
     assert [(each.source, each.revision, each.value) for each in said] == [
         ("review", 0, 1.0),
         ("review", 1, 0.0),
     ]
+    assert counted == {"override" if (first.score or 0) >= 0.5 else "keep": 1}
     assert said[0].reason == "tester: seen on the camera"
     assert first.prediction_id not in {item.prediction_id for item in reviews_list(context, "m")}
     with pytest.raises(UsageError, match="no prediction"):
         reviews_answer(context, "f" * 32, 1.0)
+    with context.home.write() as tx:
+        assert predictions.delete_outcomes(tx, context.project_id, [first.prediction_id]) == 2
+        assert oversight.count_reviews(tx, context.project_id, "m") == {}
