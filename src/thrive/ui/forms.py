@@ -25,7 +25,7 @@ def form_key(secret: str) -> str:
 
 
 def check_key(sent: str, secret: str) -> None:
-    """Let a form pass that a page of this session made.
+    """Let a form pass that a page made for the same signed-in browser.
 
     Raises:
         Refused: it carries another key.

@@ -1,4 +1,4 @@
-"""Acts from pages: asked once more, of this session only, with the permissions of the operation."""
+"""Acts from pages: asked once more, by the browser that signed in, as the operation permits."""
 
 import re
 from html import unescape
