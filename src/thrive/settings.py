@@ -72,6 +72,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="The mail server: `smtp://user:password@host:587`, or `smtps://...`."),
     ] = ""
     token: Annotated[str, Meta(description="The token that clients send to a server.")] = ""
+    webhook_hosts: Annotated[
+        str,
+        Meta(
+            description="Hosts of your own network that webhooks may be sent to, also without TLS, "
+            "separated by spaces; public hosts are reached by https alone."
+        ),
+    ] = ""
 
     @property
     def seal_age(self) -> int:

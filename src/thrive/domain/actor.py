@@ -88,6 +88,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         project_id: the project it shows.
         session: BLAKE3 of the secret.
         token_id: the token it was begun with, which may be revoked; empty for a server's own.
+        actor: whom an identity provider named, with the roles given by its groups then.
         server: BLAKE3 of the server's own token, if it was begun with that: no other takes it.
         until: machine time from which it is refused.
     """
@@ -97,3 +98,4 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     token_id: str
     server: str
     until: int
+    actor: Actor | None = None

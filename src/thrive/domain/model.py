@@ -24,7 +24,8 @@ class Stage(StrEnum):
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A registered model: a name that somebody answers for.
 
-    `aliases` are names for versions that are free to move; none of them moves traffic.
+    `aliases` are names for versions; none of them moves traffic. Those that are `protected` are
+    moved by whoever may release, the others by whoever may register.
     `last_version` is the highest number that was ever given: none is given twice.
     """
 
@@ -36,6 +37,21 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] | None = None
     aliases: dict[str, int] | None = None
     last_version: int | None = None
+    protected: list[str] | None = None
+
+
+class VersionSeal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who vouches for a version: an Ed25519 signature over its statement.
+
+    Attributes:
+        key: the public key, in hex.
+        signature: in hex.
+        at: machine time of the signing, part of what is signed.
+    """
+
+    key: str
+    signature: str
+    at: int
 
 
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +91,7 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     logged_model: str = ""
     tags: dict[str, str] | None = None
     updated_at: int | None = None
+    seal: VersionSeal | None = None
 
     def packaged(self) -> str:
         """Return the digest of the package.

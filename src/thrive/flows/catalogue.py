@@ -61,6 +61,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.sweeps",
     "thrive.flows.teams",
     "thrive.flows.tokens",
+    "thrive.flows.webhooks",
     "thrive.flows.worker",
     "thrive.gates.operations",
     "thrive.governance.operations",

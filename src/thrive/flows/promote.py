@@ -28,6 +28,8 @@ from thrive.flows.permission import (
 from thrive.governance.keeping import keep_all
 from thrive.operations import Context, operation
 from thrive.packaging.signature import Signature
+from thrive.registry.stages import CHAMPION
+from thrive.registry.telling import tell_alias
 from thrive.release import machine
 from thrive.release.evidence import Evidence, collect
 from thrive.release.machine import Place, Step
@@ -392,7 +394,17 @@ def _move(
     )
     releases.move_routing(tx, ctx.project_id, table, before.revision)
     changes.append(tx, ctx.project_id, "routing", before.model)
+    _tell_champion(tx, ctx, before, table)
     return table
+
+
+def _tell_champion(tx: Tx, ctx: Context, before: RoutingTable, after: RoutingTable) -> None:
+    """Tell webhooks where the version in production is another one now."""
+    was, is_now = before.production(), after.production()
+    if (was and was.version) == (is_now and is_now.version):
+        return
+    model = models.get(tx, ctx.project_id, after.model)
+    tell_alias(tx, ctx.project_id, model, CHAMPION, is_now.version if is_now else None)
 
 
 def _nothing_live(model: str, terms: ModelTerms) -> RoutingTable:

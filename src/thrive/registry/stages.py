@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from thrive.domain.model import ModelVersion, Stage
 from thrive.domain.release import RoutingTable
 
+CHAMPION = "champion"
+"""The alias of the version in production: of a released model it follows the traffic."""
+
 
 def stage_of(version: ModelVersion, history: Sequence[RoutingTable]) -> Stage:
     """Return what a version does at present.

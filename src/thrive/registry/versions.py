@@ -13,6 +13,7 @@ from thrive.domain.release import RoutingTable
 from thrive.domain.run import CodeRecord, Run, Use
 from thrive.operations import Context
 from thrive.packaging.manifest import PackageManifest, read_manifest
+from thrive.registry import telling
 from thrive.store import models, projects, releases, runs
 from thrive.store.database import Tx
 
@@ -83,6 +84,7 @@ def register(
         )
         files = [entry.digest for entry in manifest.files.values()]
         models.insert_version(tx, ctx.project_id, version, files)
+        telling.tell_version(tx, ctx.project_id, version)
         runs.add_use(tx, ctx.project_id, run.run_id, _written(version))
     return version
 
@@ -108,16 +110,14 @@ def _manifest(ctx: Context, candidate: Candidate) -> PackageManifest:
 
 def _save_model(tx: Tx, ctx: Context, name: str, contract: ParsedContract, now: int) -> None:
     terms = contract.contract.model.get(name)
+    owner, purpose = (terms.owner, terms.purpose) if terms else ("", "")
     try:
-        created = models.get(tx, ctx.project_id, name).created_at
+        known = models.get(tx, ctx.project_id, name)
     except NotFound:
-        created = now
-    model = Model(
-        name=name,
-        owner=terms.owner if terms else "",
-        purpose=terms.purpose if terms else "",
-        created_at=created,
-    )
+        model = Model(name=name, owner=owner, purpose=purpose, created_at=now)
+        telling.tell_model(tx, ctx.project_id, model)
+    else:
+        model = msgspec.structs.replace(known, owner=owner, purpose=purpose)
     models.save(tx, ctx.project_id, model)
 
 

@@ -1,6 +1,6 @@
 """Routes of model versions: registered by a client, numbered, tagged, and sent on their way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -9,6 +9,8 @@ from thrive.domain.actor import ANYONE, BUILDERS
 from thrive.domain.clock import ClockMode
 from thrive.domain.errors import Refused
 from thrive.domain.model import ModelVersion
+from thrive.registry import telling
+from thrive.registry.telling import PROMPT_TAG
 from thrive.registry.versions import retire
 from thrive.server.mlflow import pages
 from thrive.server.mlflow.calls import Call, Route
@@ -16,7 +18,6 @@ from thrive.server.mlflow.logged_keys import LONGEST_KEY
 from thrive.server.mlflow.problems import invalid
 from thrive.server.mlflow.registered_models import (
     LONGEST_MODEL_TAG,
-    PROMPT_TAG,
     found_model,
     found_name,
     found_version,
@@ -88,6 +89,7 @@ def _create(call: Call) -> dict[str, Any]:
         models.insert_version(tx, ctx.project_id, version, [])
         noted = msgspec.structs.replace(model, last_version=version.version, updated_at=now)
         models.save(tx, ctx.project_id, noted)
+        telling.tell_version(tx, ctx.project_id, version)
     return {"model_version": version_shape(Registered(noted, (), ()), version)}
 
 
@@ -174,7 +176,9 @@ def _value(version: ModelVersion, kind: Kind, key: str) -> pages.Value:
 Change = Callable[[ModelVersion], ModelVersion]
 
 
-def _change(call: Call, what: str, change: Change) -> dict[str, Any]:
+def _change(
+    call: Call, what: str, change: Change, tags: Sequence[tuple[str, str | None]] = ()
+) -> dict[str, Any]:
     ctx, name = call.ctx, model_name(call.given)
     number = version_number(call.given)
     with ctx.write(f"model:{name}", version=number, what=what) as tx:
@@ -182,6 +186,8 @@ def _change(call: Call, what: str, change: Change) -> dict[str, Any]:
         changed = change(found_version(found, number))
         after = msgspec.structs.replace(changed, updated_at=ctx.now())
         models.replace_version(tx, ctx.project_id, after)
+        for key, value in tags:
+            telling.tell_version_tag(tx, ctx.project_id, after, key, value)
     return {"model_version": version_shape(found, after)}
 
 
@@ -231,7 +237,8 @@ def _retag(call: Call, added: dict[str, str], removed: str) -> None:
         kept = {key: text for key, text in (version.tags or {}).items() if key != removed}
         return msgspec.structs.replace(version, tags={**kept, **added} or None)
 
-    _change(call, "tagged", tagged)
+    changed = [*added.items(), *([(removed, None)] if removed else [])]
+    _change(call, "tagged", tagged, changed)
 
 
 def _transition(call: Call) -> dict[str, Any]:

@@ -8,13 +8,15 @@ from thrive.domain.actor import ANYONE, BUILDERS, RELEASERS
 from thrive.domain.errors import NotFound, Refused
 from thrive.domain.model import Model, ModelVersion
 from thrive.flows.promote import start_release
+from thrive.registry import telling
+from thrive.registry.stages import CHAMPION
+from thrive.registry.telling import PROMPT_TAG
 from thrive.server.mlflow import pages
 from thrive.server.mlflow.calls import Call, Route
 from thrive.server.mlflow.given import Given
 from thrive.server.mlflow.logged_keys import LONGEST_KEY
 from thrive.server.mlflow.problems import MlflowError, invalid
 from thrive.server.mlflow.registry_shapes import (
-    PROTECTED,
     Registered,
     checked_stage,
     latest_versions,
@@ -30,8 +32,6 @@ from thrive.tracking.filters import Comparison, Fields, Kind, parse_filter, pars
 LONGEST_NAME = 256
 LONGEST_MODEL_TAG = 100_000
 LONGEST_ALIAS = 255
-PROMPT_TAG = "mlflow.prompt.is_prompt"
-"""Marks prompts; a model without it is none, so it differs from 'true' even where it is missing."""
 _FIELDS = Fields(
     attributes={
         "name": "text",
@@ -78,6 +78,7 @@ def _create(call: Call) -> dict[str, Any]:
                 "RESOURCE_ALREADY_EXISTS", f"Registered Model (name={name}) already exists."
             )
         models.save(tx, ctx.project_id, model)
+        telling.tell_model(tx, ctx.project_id, model)
     return {"registered_model": model_shape(Registered(model, (), ()))}
 
 
@@ -195,6 +196,8 @@ def _retag(call: Call, added: dict[str, str], removed: str) -> None:
         kept = {key: text for key, text in (model.tags or {}).items() if key != removed}
         after = msgspec.structs.replace(model, tags={**kept, **added} or None, updated_at=ctx.now())
         models.save(tx, ctx.project_id, after)
+        for key, value in [*added.items(), *([(removed, None)] if removed else [])]:
+            telling.tell_model_tag(tx, ctx.project_id, after, key, value)
 
 
 def _latest(call: Call) -> dict[str, Any]:
@@ -241,7 +244,7 @@ def _set_alias(call: Call) -> dict[str, Any]:
     with ctx.read() as tx:
         found = found_model(tx, ctx.project_id, name)
     version = found_version(found, number)
-    if alias == PROTECTED and (version.package or found.history):
+    if alias == CHAMPION and (version.package or found.history):
         release(call, name, number, found)
         return {}
     _set_aliases(call, name, {alias: number}, "")
@@ -261,7 +264,7 @@ def release(call: Call, name: str, number: int, found: Registered) -> None:
             "PERMISSION_DENIED",
             f"{call.ctx.actor.name} may not move the traffic of {name}; ask one of: {allowed}",
         )
-    if found.aliases().get(PROTECTED) == number and found.history:
+    if found.aliases().get(CHAMPION) == number and found.history:
         return
     start_release(call.ctx, name, number)
 
@@ -270,9 +273,9 @@ def _delete_alias(call: Call) -> dict[str, Any]:
     name, alias = model_name(call.given), _alias(call)
     with call.ctx.read() as tx:
         found = found_model(tx, call.ctx.project_id, name)
-    if alias == PROTECTED and found.history:
+    if alias == CHAMPION and found.history:
         raise Refused(
-            f"{PROTECTED!r} of {name} is what serves: it goes when the traffic goes.",
+            f"{CHAMPION!r} of {name} is what serves: it goes when the traffic goes.",
             f'thrive releases rollback {name} --reason "..."',
         )
     _set_aliases(call, name, {}, alias)
@@ -288,6 +291,8 @@ def _set_aliases(call: Call, name: str, added: dict[str, int], removed: str) -> 
         kept = {key: at for key, at in (found.model.aliases or {}).items() if key != removed}
         after = msgspec.structs.replace(found.model, aliases={**kept, **added} or None)
         models.save(tx, ctx.project_id, after)
+        for alias, number in [*added.items(), *([(removed, None)] if removed else [])]:
+            telling.tell_alias(tx, ctx.project_id, after, alias, number)
 
 
 def _get_alias(call: Call) -> dict[str, Any]:

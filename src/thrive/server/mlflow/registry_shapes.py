@@ -7,7 +7,7 @@ import msgspec
 
 from thrive.domain.model import Model, ModelVersion, Stage
 from thrive.domain.release import RoutingTable
-from thrive.registry.stages import champion, stage_of
+from thrive.registry.stages import CHAMPION, champion, stage_of
 from thrive.server.mlflow.problems import invalid
 from thrive.server.mlflow.shapes import MILLISECOND, pairs
 from thrive.store import models, releases
@@ -15,8 +15,6 @@ from thrive.store.database import Tx
 
 STAGE_TAG = "thrive.stage"
 """Holds the stage of a version without a package: a label, as it can have no traffic."""
-PROTECTED = "champion"
-"""The alias that names the version in production: of a released model it follows the traffic."""
 STAGES = {
     Stage.DEV: "None",
     Stage.STAGING: "Staging",
@@ -35,7 +33,7 @@ class Registered(msgspec.Struct, frozen=True):
     def aliases(self) -> dict[str, int]:
         """Return the aliases; `champion` of a model with traffic is what serves."""
         live = champion(self.history)
-        return {**(self.model.aliases or {}), **({PROTECTED: live} if live else {})}
+        return {**(self.model.aliases or {}), **({CHAMPION: live} if live else {})}
 
     def find(self, number: int) -> ModelVersion | None:
         """Return a version, or None."""

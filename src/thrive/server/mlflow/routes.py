@@ -10,6 +10,7 @@ from thrive.server.mlflow import (
     model_versions,
     registered_models,
     runs,
+    webhooks,
 )
 from thrive.server.mlflow.calls import Route
 
@@ -21,6 +22,7 @@ ROUTES: tuple[Route, ...] = (
     *logged_models.ROUTES,
     *registered_models.ROUTES,
     *model_versions.ROUTES,
+    *webhooks.ROUTES,
 )
 
 

@@ -442,7 +442,7 @@ CREATE TABLE "model_versions" (
 	source TEXT DEFAULT '' NOT NULL, 
 	logged_model VARCHAR(34) DEFAULT '' NOT NULL, 
 	tags JSON, 
-	updated_at BIGINT, 
+	updated_at BIGINT, seal JSON, 
 	CONSTRAINT pk_model_versions PRIMARY KEY (project_id, model, version)
 );
 
@@ -455,7 +455,7 @@ CREATE TABLE "models" (
 	updated_at BIGINT, 
 	tags JSON, 
 	aliases JSON, 
-	last_version BIGINT, 
+	last_version BIGINT, protected JSON, 
 	CONSTRAINT pk_models PRIMARY KEY (project_id, name)
 );
 
@@ -618,7 +618,7 @@ CREATE TABLE sessions (
 	session VARCHAR(64) NOT NULL, 
 	token_id VARCHAR(32) DEFAULT '' NOT NULL, 
 	server VARCHAR(64) DEFAULT '' NOT NULL, 
-	until BIGINT NOT NULL, 
+	until BIGINT NOT NULL, actor JSON, 
 	CONSTRAINT pk_sessions PRIMARY KEY (project_id, session)
 );
 
@@ -734,6 +734,20 @@ CREATE TABLE verdicts (
 	actor VARCHAR(200) NOT NULL, 
 	replay BOOLEAN NOT NULL, measured VARCHAR(64) DEFAULT '' NOT NULL, signed_by VARCHAR(64) DEFAULT '' NOT NULL, signature TEXT DEFAULT '' NOT NULL, 
 	CONSTRAINT pk_verdicts PRIMARY KEY (project_id, verdict_id)
+);
+
+CREATE TABLE webhooks (
+	project_id VARCHAR(32) NOT NULL, 
+	webhook_id VARCHAR(32) NOT NULL, 
+	name VARCHAR(200) NOT NULL, 
+	description TEXT DEFAULT '' NOT NULL, 
+	url TEXT DEFAULT '' NOT NULL, 
+	events JSON NOT NULL, 
+	secret TEXT DEFAULT '' NOT NULL, 
+	active BOOLEAN NOT NULL, 
+	created_at BIGINT NOT NULL, 
+	updated_at BIGINT NOT NULL, 
+	CONSTRAINT pk_webhooks PRIMARY KEY (project_id, webhook_id)
 );
 
 CREATE TABLE windows (

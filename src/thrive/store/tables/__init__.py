@@ -45,6 +45,7 @@ from thrive.store.tables.project import (
     tokens,
     transcripts,
     upload_parts,
+    webhooks,
 )
 from thrive.store.tables.releases import releases, routing, serving_hosts
 from thrive.store.tables.runs import (
@@ -114,5 +115,6 @@ __all__ = [
     "upload_parts",
     "uses",
     "verdicts",
+    "webhooks",
     "windows",
 ]

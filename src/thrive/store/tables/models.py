@@ -28,6 +28,7 @@ models = Table(
     value("tags", null=True),
     value("aliases", null=True),
     number("last_version", null=True),
+    value("protected", null=True),
 )
 
 model_versions = Table(
@@ -57,4 +58,5 @@ model_versions = Table(
     Column("logged_model", short_text(34), nullable=False, default="", server_default=""),
     value("tags", null=True),
     number("updated_at", null=True),
+    value("seal", null=True),
 )

@@ -5,6 +5,7 @@ from sqlalchemy import Column, Float, Index, Table, UniqueConstraint
 from thrive.store.tables.columns import (
     COUNTER,
     digest,
+    flag,
     key,
     key_number,
     metadata,
@@ -141,7 +142,23 @@ sessions = Table(
     Column("token_id", short_text(32), nullable=False, default="", server_default=""),
     digest("server"),
     number("until"),
+    value("actor", null=True),
     Index("ix_sessions_session", "session"),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    project(),
+    key("webhook_id"),
+    name("name"),
+    text("description"),
+    text("url"),
+    value("events"),
+    text("secret"),
+    flag("active"),
+    number("created_at"),
+    number("updated_at"),
 )
 
 upload_parts = Table(
