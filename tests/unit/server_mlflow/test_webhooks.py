@@ -164,7 +164,9 @@ def test_the_test_shows_what_the_address_says(client, receiver):
 
 def test_the_secret_is_never_shown(client, home, receiver):
     webhook_id = hook(client, receiver.url, secret="very-secret")
-    shown = client.reply("GET", "webhooks").body + client.reply("GET", f"webhooks/{webhook_id}").body
+    shown = (
+        client.reply("GET", "webhooks").body + client.reply("GET", f"webhooks/{webhook_id}").body
+    )
     assert b"very-secret" not in shown
     client.post("registered-models/create", name="m")
     client.post("model-versions/create", name="m", source="s3://bucket/m")
