@@ -90,6 +90,8 @@ def _with_choices(annotation: Any) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return Literal[tuple(member.value for member in annotation)]
     arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is list:
+        return list[_with_choices(arguments[0])]
     if any(isinstance(each, type) and issubclass(each, Enum) for each in arguments):
         return typing.Union[tuple(_with_choices(each) for each in arguments)]  # noqa: UP007 - built at run time
     return annotation

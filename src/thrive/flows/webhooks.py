@@ -168,7 +168,7 @@ def webhooks_test(
 
 @operation(webhooks.SENDING, role=KEEPERS, kind=Kind.JOB)
 def webhooks_send(
-    ctx: Context, webhook_id: str, delivery: str, event: WebhookEvent, at: int, data: dict[str, Any]
+    ctx: Context, webhook_id: str, delivery: str, event: WebhookEvent, at: int, data: str
 ) -> None:
     """Send one event to one address, and return once it was taken.
 
@@ -177,7 +177,7 @@ def webhooks_send(
         delivery: names this event to this address: a receiver takes it once.
         event: what happened.
         at: when, in UTC microseconds.
-        data: the facts of it.
+        data: the facts of it, as JSON.
 
     Raises:
         StoreUnavailable: the other side did not take it; it is tried again.
@@ -191,7 +191,7 @@ def webhooks_send(
     webhook = known.get(webhook_id)
     if webhook is None or not webhook.active:
         return
-    answer = _send(webhook, delivery, event, at, data)
+    answer = _send(webhook, delivery, event, at, msgspec.json.decode(data))
     if answer.status >= 500 or answer.status in _TRIED_AGAIN:
         raise StoreUnavailable(
             f"{webhook.name} answered {answer.status}.", "it is tried again by itself"

@@ -7,6 +7,7 @@ and only if it happened, and told again until it was taken.
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from thrive.domain.clock import machine_now
@@ -87,7 +88,7 @@ def _job(webhook: Webhook, event: WebhookEvent, data: Mapping[str, Any]) -> Job:
             "delivery": delivery,
             "event": event.value,
             "at": now,
-            "data": dict(data),
+            "data": msgspec.json.encode(data).decode(),
         },
         state=JobState.WAITING,
         actor="thrive-controller",
