@@ -44,6 +44,8 @@ _YARDSTICK = 20_000
 """Rows of the first batch that centre and scale the cells of a numeric sketch."""
 _MOST_COUNTED = 500_000
 """Different texts of a column that are counted at a time; the rarest beyond them are dropped."""
+_REPEATED = 0.5
+"""A text column with at most this share of different values at its head is counted by text."""
 _NEARLY_UNIQUE = 0.9
 """A text column with so many different values among its rows is a key: nothing is frequent."""
 
@@ -151,21 +153,32 @@ class _Column:
         if not self._flat:
             return
         present = present.drop_nulls()
+        words = self._words(present) if self._is_text or self._is_flag else None
         first, self._whole = self._whole, None
         if self._rows == len(values) <= EXACT_ROWS:
             self._whole = present
         else:
-            self._count_distinct(present if first is None else first.append(present))
+            different = present if words is None else words["value"]
+            self._count_distinct(different if first is None else first.append(present))
         if self._is_number or self._kind.is_temporal():
             self._widen(present)
         if self._is_number or self._is_flag or self._is_moment:
             self._count_numbers(as_floats(values))
         if self._is_text or self._is_flag:
-            self._count_words(present)
+            self._count_words(present, words)
         if self._is_text or self._kind.is_integer():
             self._look_at(present)
 
+    def _words(self, present: "pl.Series") -> "pl.DataFrame | None":
+        """Count texts at once where few differ: what differs is then counted among few."""
+        head = present.head(_YARDSTICK)
+        return word_counts(present) if head.n_unique() <= _REPEATED * head.len() else None
+
     def _count_distinct(self, present: "pl.Series") -> None:
+        import polars as pl
+
+        if self._is_text or self._is_flag:
+            present = present.cast(pl.String)  # a category's hash is not that of its text
         counted = sketch_distinct(present.hash().to_numpy())
         self._distinct = counted if self._distinct is None else self._distinct + counted
 
@@ -184,13 +197,13 @@ class _Column:
             more = sketch_numeric(values, self._numbers)
             self._numbers = merge_numeric([self._numbers, more])
 
-    def _count_words(self, present: "pl.Series") -> None:
+    def _count_words(self, present: "pl.Series", words: "pl.DataFrame | None") -> None:
         import polars as pl
 
         if self._is_key():
             self._unique_like, self._counts = True, None
             return
-        words = word_counts(present)
+        words = word_counts(present) if words is None else words
         if self._counts is not None:
             both = pl.concat([self._counts, words])
             words = both.group_by("value").agg(pl.col("count").sum())
