@@ -3,6 +3,7 @@
 It knows formats, not the house: it is independent of the product's own searching.
 """
 
+import base64
 import gzip
 import io
 import struct
@@ -11,17 +12,25 @@ import zlib
 from collections.abc import Iterator
 
 import polars as pl
+import pyarrow as pa
 
 
 def needles(value: str) -> list[bytes]:
     """Return the value as bytes in every spelling that a store may use."""
     found = [value.encode(), value.encode("utf-16-le"), value.encode("utf-16-be")]
+    found += in_base64(value.encode())
     if value.isdecimal():
         number = int(value)
         found += [struct.pack("<q", number), struct.pack(">q", number)]
         found += [struct.pack("<d", number), struct.pack(">d", number)]
         found.append(number.to_bytes(6, "big").lstrip(b"\0"))  # SQLite's integers of 48 bits
     return found
+
+
+def in_base64(data: bytes) -> list[bytes]:
+    """Return what base64 makes of bytes wherever they begin in a group of three."""
+    whole = (base64.b64encode(bytes(shift) + data) for shift in range(3))
+    return [each.rstrip(b"=")[-(-4 * shift // 3) : -1] for shift, each in enumerate(whole)]
 
 
 def decoded(data: bytes, depth: int = 0) -> Iterator[bytes]:
@@ -36,6 +45,9 @@ def decoded(data: bytes, depth: int = 0) -> Iterator[bytes]:
             yield "\n".join(map(str, column.to_list())).encode()
     elif data[:2] == b"\x1f\x8b":
         yield from decoded(gzip.decompress(data), depth + 1)
+    elif data[:4] == b"\x28\xb5\x2f\xfd":
+        with pa.input_stream(io.BytesIO(data), compression="zstd") as stream:
+            yield from decoded(stream.read(), depth + 1)
     elif data[:4] == b"PK\x03\x04":
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for name in archive.namelist():

@@ -3,8 +3,10 @@
 The searching here is independent of the product's own: it knows the formats, not the house.
 """
 
+import base64
 import io
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -14,19 +16,21 @@ from pathlib import Path
 
 import msgspec
 import polars as pl
+import pyarrow as pa
 import pytest
 from tests.decoding import decoded, needles
 from tests.planted import NUMBER, OTHERS, PERSON, answer, plant_data, plant_model, tell_outcomes
 
 from thrive.data.operations import add
 from thrive.domain.actor import local_actor
-from thrive.domain.run import Artifact
+from thrive.domain.run import Artifact, RunState, StepRecord
 from thrive.flows.erasure.erasing import STEPS, erase
 from thrive.operations import Context
 from thrive.serving.sealing import seal_logs
 from thrive.store import audit, erasures, runs
 from thrive.store.eventlog import SegmentWriter
 from thrive.store.home import create_home, open_home
+from thrive.training.artifacts import encode
 
 pytestmark = pytest.mark.full
 WHY = "request 17"
@@ -70,6 +74,7 @@ def plant_everything(ctx: Context, folder: Path) -> None:
         "arrow": ("rows", arrow.getvalue()),
         "text": ("log", f"read {PERSON}\nread others\n".encode()),
         "json": ("params", f'{{"who": "{PERSON}"}}'.encode()),
+        "pickle": ("load", b"".join(encode([PERSON, *OTHERS], "a result")[1])),
     }
     with ctx.observe("run") as tx:
         for kind, (name, data) in kept.items():
@@ -82,6 +87,20 @@ def plant_everything(ctx: Context, folder: Path) -> None:
                 created_at=1,
             )
             runs.save_artifact(tx, ctx.project_id, artifact)
+    ctx.home.blobs.put(zstd(f"nobody uses {PERSON}".encode() * 9))
+    small = b"".join(encode({"who": PERSON}, "a result")[1])
+    result = {"kind": "pickle", "digest": "0" * 64, "size": 1}
+    step = StepRecord(
+        run_id=run_id,
+        position=0,
+        name="each",
+        state=RunState.DONE,
+        started_at=1,
+        index=0,
+        result={**result, "data": base64.b64encode(small).decode()},
+    )
+    with ctx.observe("run") as tx:
+        runs.save_step(tx, ctx.project_id, step)
     with SegmentWriter(ctx.home.log_folder, 0) as writer:
         ids = [answer(writer, [OTHERS[0], PERSON]), answer(writer, [PERSON])]
     seal_logs(ctx.home, force=True)
@@ -93,14 +112,26 @@ def plant_everything(ctx: Context, folder: Path) -> None:
             runs.save(tx, ctx.project_id, msgspec.structs.replace(run, error=text))
 
 
-@pytest.fixture
-def planted(tmp_path: Path) -> Iterator[Context]:
-    project = tmp_path / "project"
-    project.mkdir()
+def zstd(data: bytes) -> bytes:
+    return pa.Codec("zstd").compress(data).to_pybytes()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project, made once: each test gets a copy."""
+    project = tmp_path_factory.mktemp("planted")
     home = create_home(project, "shop")
-    ctx = Context(home, local_actor("ann"), folder=project, operation="test")
-    plant_everything(ctx, project)
-    yield ctx
+    plant_everything(Context(home, local_actor("ann"), folder=project, operation="test"), project)
+    home.close()
+    return project
+
+
+@pytest.fixture
+def planted(template: Path, tmp_path: Path) -> Iterator[Context]:
+    project = tmp_path / "project"
+    shutil.copytree(template, project)
+    home = open_home(project)
+    yield Context(home, local_actor("ann"), folder=project, operation="test")
     home.close()
 
 

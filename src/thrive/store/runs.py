@@ -1,5 +1,6 @@
 """Runs, their steps, artifacts, lineage and metric points."""
 
+import base64
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -194,6 +195,23 @@ def find_results(
     else:
         query = query.where(steps.c.run_id == run_id)
     return many(tx, StepRecord, query.order_by(steps.c.started_at.desc()).limit(limit))
+
+
+def values_in_rows(tx: Tx, project_id: str) -> Iterator[tuple[str, int, bytes]]:
+    """Yield run, position and encoded value of every result that stands in the row of its step."""
+    query = sa.select(steps.c.run_id, steps.c.position, steps.c.result).where(
+        steps.c.project_id == project_id,
+        sa.cast(steps.c.result, sa.Text).contains('"data"', autoescape=True),
+    )
+    for run_id, position, result in tx.execute(query):
+        yield run_id, position, base64.b64decode(result["data"])
+
+
+def forget_result(tx: Tx, project_id: str, run_id: str, position: int) -> None:
+    """Take the result of a step out of its row: it is executed when it is wanted again."""
+    chosen = (steps.c.project_id == project_id, steps.c.run_id == run_id)
+    gone = sa.update(steps).where(*chosen, steps.c.position == position)
+    tx.execute(gone.values(result=sa.null()))
 
 
 def save_step_code(tx: Tx, project_id: str, code: StepCode) -> None:

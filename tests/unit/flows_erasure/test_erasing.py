@@ -1,11 +1,12 @@
 """Erasing a person: nothing before yes, everything after it, and answers in the place of it."""
 
+import base64
 from pathlib import Path
 
 import msgspec
 import polars as pl
 import pytest
-from tests.planted import AT, NUMBER, OTHERS, PERSON, answer
+from tests.planted import AT, NUMBER, OTHERS, PERSON, answer, plant_model
 
 from thrive.data.lineage import lineage
 from thrive.data.moving import pull, push
@@ -15,6 +16,7 @@ from thrive.domain.erasure import Erasure, ErasureState
 from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.domain.features import FeatureColumn
 from thrive.domain.identifiers import new_id
+from thrive.domain.run import Artifact, RunState, StepRecord
 from thrive.flows.doctor import doctor
 from thrive.flows.erasure.erasing import erase
 from thrive.flows.erasure.finding import find_subject
@@ -29,6 +31,7 @@ from thrive.store.eventlog import SegmentWriter, segments
 from thrive.store.online import OnlineTable, open_online
 from thrive.store.prediction_frames import predictions_between
 from thrive.store.snapshots.manifest import read_snapshot
+from thrive.training.artifacts import encode
 
 WHY = "request 17"
 
@@ -68,6 +71,45 @@ def test_a_pinned_digest_answers_with_date_reason_and_what_replaced_it(
     with pytest.raises(NotFound, match=f"erased on .* for: {WHY}, replaced by") as refused:
         find_version(planted, "orders")
     assert present.digest in refused.value.hint
+
+
+def keep_results(ctx: Context) -> str:
+    """Record a run whose steps kept values about the person: as an artifact, and in a row."""
+    run_id = plant_model(ctx, "orders@1")
+    values = [[PERSON, *OTHERS], {"who": PERSON}, {"who": OTHERS[0]}]
+    parts = [b"".join(encode(each, "a result")[1]) for each in values]
+    digests = [ctx.home.blobs.put(part) for part in parts]
+    done = StepRecord(
+        run_id=run_id, position=0, name="load", state=RunState.DONE, started_at=1, key="k"
+    )
+    results = [{"kind": "pickle", "digest": digest, "size": 1} for digest in digests]
+    for result, part in zip(results[1:], parts[1:], strict=True):
+        result["data"] = base64.b64encode(part).decode()
+    with ctx.observe("run") as tx:
+        kept = Artifact(
+            run_id=run_id, name="load", kind="pickle", digest=digests[0], size=1, created_at=1
+        )
+        runs.save_artifact(tx, ctx.project_id, kept)
+        for position, result in enumerate(results):
+            step = msgspec.structs.replace(done, position=position, result=result)
+            runs.save_step(tx, ctx.project_id, step)
+    return run_id
+
+
+def test_results_that_steps_kept_are_forgotten_and_made_again(planted: Context) -> None:
+    run_id = keep_results(planted)
+    artifacts = [each for each in erase(planted, PERSON, reason=WHY).items if each.rows is None]
+    assert ("artifact", "drop") in {(each.kind, each.fate.value) for each in artifacts}
+    report = erase(planted, PERSON, reason=WHY, yes=True)
+    assert (report.state, report.left, report.counts["results"]) == ("done", [], 1)
+    with planted.read() as tx:
+        left = {
+            step.position: step.result for step in runs.find_steps(tx, planted.project_id, run_id)
+        }
+    assert left[1] is None
+    assert left[2]
+    assert left[0]
+    assert not planted.home.blobs.has(left[0]["digest"])
 
 
 def test_the_source_cannot_bring_the_person_back(planted: Context) -> None:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from thrive.domain.identifiers import is_digest
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.serving.records import decode_payload
@@ -16,8 +17,8 @@ from thrive.store.online import SqliteOnline, open_online
 from thrive.store.postgresql import lock_blobs
 from thrive.store.snapshots.bring import ASSEMBLED
 
-STORES = ("blobs", "log", "thrive.db", "thrive.db-wal", "thrive.db-shm", "lock")
-"""What lies in a home's folder and is searched in a way of its own."""
+STORES = ("thrive.db", "thrive.db-wal", "thrive.db-shm", "lock")
+"""What lies in a home's folder and is searched in a way of its own, beside the blobs."""
 TOGETHER = 100
 """Blobs that are deleted while others wait who want to refer to some."""
 COPIES = ("cache", "tmp")
@@ -101,8 +102,12 @@ def _copies(home: Home) -> Iterator[Path]:
 
 
 def other_files(home: Home) -> Iterator[Path]:
-    """Yield the files of a home's folder that no store of its own reads: old copies, notes."""
+    """Yield the files of a home's folder that are no blobs and no database.
+
+    Segments of the prediction log, old copies, files that were put together from pieces, notes.
+    """
     for path in sorted(home.folder.rglob("*")):
-        first = path.relative_to(home.folder).parts[0]
-        if path.is_file() and first not in STORES:
+        first, *more = path.relative_to(home.folder).parts
+        is_blob = first == "blobs" and len(more) == 2 and is_digest("".join(more))
+        if path.is_file() and first not in STORES and not is_blob:
             yield path

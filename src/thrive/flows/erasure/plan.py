@@ -10,6 +10,7 @@ from thrive.data.rewriting import is_table
 from thrive.data.subjects import Searched, files_once, rows_in_files, searched_versions
 from thrive.flows.erasure.finding import prediction_ids, subject_columns
 from thrive.flows.erasure.redacting import redact
+from thrive.flows.erasure.results import is_kept_result
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.store import datasets, references
@@ -24,7 +25,8 @@ class Fate(StrEnum):
     """What becomes of content that names the person.
 
     rewrite: its rows go, the rest stays. renew: made again from what is left. redact: the value
-    is taken out of a text. drop: the whole of it goes. keep: nobody said so, so it stays.
+    is taken out of a text. drop: the whole of it goes, because somebody said so or because it is
+    made again when it is wanted. keep: nobody said so, so it stays.
     """
 
     REWRITE = "rewrite"
@@ -96,7 +98,7 @@ def make_plan(ctx: Context, sought: Sought, column: str, drop: Sequence[str]) ->
     orphans = [
         each
         for each in ctx.home.blobs.digests()
-        if each not in known and sought.distinctive and looking.names(each)
+        if each not in known and sought.distinctive and looking.names_inside(each)
     ]
     return Plan(
         columns=columns,
@@ -147,9 +149,16 @@ class _Looking:
         data = self._ctx.home.blobs.get(digest)
         if kind in TABLE_KINDS and is_table(data):
             return Fate.REWRITE
+        if kind == "artifact" and is_kept_result(data):
+            return Fate.DROP
         if kind == "model_version" or redact(data, self._sought) is None:
             return Fate.KEEP
         return Fate.REDACT
+
+    def names_inside(self, digest: str) -> bool:
+        """Tell the same of content of which nobody says what it is: it may be a pack."""
+        blobs = self._ctx.home.blobs
+        return blobs.has(digest) and self._sought.named_inside(blobs.get(digest))
 
     def names(self, digest: str) -> bool:
         """Tell whether a stored content names the person; one that is gone does not."""

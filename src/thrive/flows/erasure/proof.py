@@ -9,6 +9,7 @@ from thrive.domain.erasure import Erasure
 from thrive.flows.erasure.cleaning import other_files
 from thrive.flows.erasure.plan import Plan, make_plan
 from thrive.flows.erasure.remotes import left_at_remotes
+from thrive.flows.erasure.results import results_naming
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.settings import read_settings
@@ -92,10 +93,13 @@ def _left_in_database(ctx: Context, sought: Sought) -> Iterator[str]:
         return
     with ctx.read() as tx:
         places = personal_text.places_of(tx, ctx.project_id, sought.value)
+        kept = results_naming(tx, ctx, sought)
     for table, column, rows in places:
         why = ": its links cannot be changed" if table == audit.TABLE else ""
         yield f"the column {table}.{column} of the database ({rows} rows){why}"
-    if places:
+    for run_id, position in kept:
+        yield f"the result of step {position} of run {run_id}, in its row: erase again"
+    if places or kept:
         return
     for path in ctx.home.database.files():
         if sought.in_raw(path.read_bytes()):

@@ -1,21 +1,20 @@
 """Whom an erasure is about, and whether bytes name that person.
 
-Bytes are decoded before they are searched: columns of Parquet and Arrow, gzip and zip, then the
-raw bytes in UTF-8, UTF-16 and as JSON spells it; numbers also as numpy and pickle lay them out.
+Bytes are decoded before they are searched: columns of Parquet and Arrow, compressed streams and
+archives; then in UTF-8, UTF-16 and as JSON spells it; numbers also as numpy and pickle lay them
+out.
 """
 
-import gzip
 import hashlib
 import io
 import json
 import os
 import struct
-import zipfile
-import zlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from thrive.data.rewriting import GZIP, PARQUET, is_table
+from thrive.data.rewriting import PARQUET, is_table
+from thrive.flows.erasure.unpacking import pieces_inside, unpacked
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,7 +23,8 @@ MARK = "[erased]"
 """What stands in a text where the person's value stood."""
 _SHORTEST_TEXT, _SHORTEST_NUMBER = 6, 9
 _SCRYPT = {"n": 1 << 14, "r": 8, "p": 1, "dklen": 32}
-_ZIP = b"PK\x03\x04"
+_DEEPEST = 4
+"""So often packed bytes are opened; deeper lies nothing but a bomb."""
 
 
 class Sought:
@@ -73,15 +73,20 @@ class Sought:
         """Tell whether bytes as they are hold the value."""
         return any(needle in data for needle in self.needles)
 
-    def named_in(self, data: bytes) -> bool:
-        """Tell whether bytes hold the value, decoded if they are of a known format."""
-        if is_table(data):
-            return self._in_table(data) or self.in_raw(data)
-        if data[:2] == GZIP:
-            return self._in_gzip(data)
-        if data[:4] == _ZIP:
-            return self._in_zip(data)
-        return self.in_raw(data)
+    def named_in(self, data: bytes, depth: int = 0) -> bool:
+        """Tell whether bytes hold the value, decoded if they are of a known format.
+
+        Args:
+            data: a whole file, or files end to end.
+            depth: how often what is searched was packed.
+        """
+        if self.in_raw(data) or (is_table(data) and self._in_table(data)):
+            return True
+        return depth < _DEEPEST and any(self.named_in(each, depth + 1) for each in unpacked(data))
+
+    def named_inside(self, pack: bytes) -> bool:
+        """Tell whether one of the files hold the value that lie end to end in a pack."""
+        return self.named_in(pack) or any(self.named_in(each) for each in pieces_inside(pack))
 
     def rows_naming(self, frame: "pl.DataFrame | pl.LazyFrame") -> "pl.Expr":
         """Return which rows of a table hold the value in any column."""
@@ -119,19 +124,6 @@ class Sought:
         except (pl.exceptions.PolarsError, OSError):
             return False
         return bool(frame.select(self.rows_naming(frame).any()).item())
-
-    def _in_gzip(self, data: bytes) -> bool:
-        try:
-            return self.named_in(gzip.decompress(data))
-        except (OSError, EOFError, zlib.error):
-            return self.in_raw(data)
-
-    def _in_zip(self, data: bytes) -> bool:
-        try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                return any(self.named_in(archive.read(name)) for name in archive.namelist())
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error):
-            return self.in_raw(data)
 
     def redacted(self, value: Any) -> Any:
         """Return a JSON value with MARK where the person's value stood; equal numbers are None."""

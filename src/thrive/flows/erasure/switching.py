@@ -10,6 +10,7 @@ from thrive.domain.erasure import Erasure, ErasureState, Tombstone
 from thrive.domain.errors import Conflict
 from thrive.flows.erasure.plan import Plan
 from thrive.flows.erasure.replacing import NewData, NewVersion, Replaced
+from thrive.flows.erasure.results import forget_results
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.store import datasets, erasures, personal_text, predictions, references
@@ -52,6 +53,7 @@ def switch(
         _recount_logs(tx, ctx, plan)
         outcomes = predictions.delete_outcomes(tx, ctx.project_id, plan.answers)
         texts = _redact_texts(tx, ctx, sought)
+        known["results"] = forget_results(tx, ctx, sought)
         erasures.bury(tx, ctx.project_id, stones)
         switched = msgspec.structs.replace(
             erasure,
