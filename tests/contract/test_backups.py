@@ -27,7 +27,7 @@ from thrive.store import audit, changes, projects, runs
 from thrive.store.blobs import ObjectBlobs
 from thrive.store.home import Home, connect_home, create_home, open_home
 from thrive.store.place import FOLDER
-from thrive.store.tables import metadata
+from thrive.store.tables.schema import metadata
 
 
 def context_in(home: Home | None, folder: Path) -> Context:

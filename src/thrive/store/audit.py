@@ -12,7 +12,7 @@ from thrive.store.database import Tx
 from thrive.store.group_commit import at_end
 from thrive.store.json_text import finite
 from thrive.store.rows import insert, many, mine
-from thrive.store.tables import audit, audit_heads
+from thrive.store.tables.project import audit, audit_heads
 
 _canonical = msgspec.json.Encoder(order="deterministic")
 GENESIS = "0" * 64

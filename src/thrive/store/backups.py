@@ -37,7 +37,8 @@ from thrive.store.json_text import json_text
 from thrive.store.migrations import HEAD
 from thrive.store.postgresql import count_from
 from thrive.store.rows import insert_missing
-from thrive.store.tables import blob_references, changes, metadata, projects
+from thrive.store.tables.project import blob_references, changes, projects
+from thrive.store.tables.schema import metadata
 
 FORMAT = 1
 PART_ROWS = 20_000

@@ -9,7 +9,7 @@ from thrive.store.database import Tx
 from thrive.store.group_commit import at_end
 from thrive.store.postgresql import lock_changes
 from thrive.store.rows import many
-from thrive.store.tables import changes
+from thrive.store.tables.project import changes
 
 _append = changes.insert().inline()
 

@@ -3,7 +3,7 @@
 from thrive.domain.dataset import ColumnLabel, SourceState
 from thrive.store.database import Tx
 from thrive.store.rows import many, mine, one, upsert
-from thrive.store.tables import column_labels, source_states
+from thrive.store.tables.data import column_labels, source_states
 
 
 def save_label(tx: Tx, project_id: str, label: ColumnLabel) -> None:

@@ -9,7 +9,7 @@ from thrive.domain.errors import NotFound
 from thrive.store import erasures, references
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, one, replace, upsert
-from thrive.store.tables import dataset_tags, dataset_versions, datasets
+from thrive.store.tables.data import dataset_tags, dataset_versions, datasets
 
 KIND = "dataset_version"
 """As what a version refers to blobs."""

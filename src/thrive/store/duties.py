@@ -7,7 +7,7 @@ from thrive.domain.errors import NotFound
 from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, one, replace, upsert
-from thrive.store.tables import documents, duty_answers, duty_exceptions
+from thrive.store.tables.governance import documents, duty_answers, duty_exceptions
 
 
 def find_answers(tx: Tx, project_id: str, model: str) -> DutyAnswers:

@@ -9,7 +9,7 @@ from thrive.domain.erasure import Erasure, ErasureState, Tombstone
 from thrive.domain.errors import NotFound, UsageError
 from thrive.store.database import Tx
 from thrive.store.rows import begins_with, insert_missing, many, mine, one, to_row, upsert
-from thrive.store.tables import erasures, tombstones
+from thrive.store.tables.erasures import erasures, tombstones
 
 
 def save(tx: Tx, project_id: str, erasure: Erasure) -> None:

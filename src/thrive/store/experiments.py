@@ -7,7 +7,7 @@ from thrive.domain.errors import Conflict, NotFound
 from thrive.domain.experiment import Experiment
 from thrive.store.database import Tx
 from thrive.store.rows import insert_missing, many, mine, one, replace, to_row
-from thrive.store.tables import experiments, runs
+from thrive.store.tables.runs import experiments, runs
 
 DEFAULT = Experiment(experiment_id=0, name="Default", created_at=0, updated_at=0)
 """What a run of an MLflow client belongs to that names no experiment."""

@@ -4,7 +4,7 @@ from thrive.domain.errors import NotFound
 from thrive.domain.features import FeatureView, Materialization
 from thrive.store.database import Tx
 from thrive.store.rows import many, mine, one, upsert
-from thrive.store.tables import feature_views, materializations
+from thrive.store.tables.features import feature_views, materializations
 
 
 def save_view(tx: Tx, project_id: str, view: FeatureView) -> None:

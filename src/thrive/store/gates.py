@@ -6,7 +6,7 @@ from thrive.domain.gate import Approval, Verdict
 from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, one
-from thrive.store.tables import approvals, verdicts
+from thrive.store.tables.gates import approvals, verdicts
 
 
 def insert_verdict(tx: Tx, project_id: str, verdict: Verdict) -> None:

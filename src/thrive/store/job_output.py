@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from thrive.domain.project import JobText
 from thrive.store.database import Tx
 from thrive.store.rows import insert_missing, many, mine, to_row
-from thrive.store.tables import transcripts
+from thrive.store.tables.project import transcripts
 
 MOST_READ = 500
 """Texts of one answer."""

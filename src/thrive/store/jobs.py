@@ -15,7 +15,7 @@ from thrive.domain.errors import Conflict, NotFound
 from thrive.domain.project import Job, JobState
 from thrive.store.database import Tx
 from thrive.store.rows import from_row, insert_missing, many, mine, one, to_row
-from thrive.store.tables import jobs, leases, projects
+from thrive.store.tables.project import jobs, leases, projects
 
 LONGEST_LEASE_S = 600
 """No lease is given for longer."""

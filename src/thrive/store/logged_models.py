@@ -4,7 +4,7 @@ from thrive.domain.errors import NotFound
 from thrive.domain.experiment import LoggedModel
 from thrive.store.database import Tx
 from thrive.store.rows import many, mine, one, upsert
-from thrive.store.tables import logged_models
+from thrive.store.tables.runs import logged_models
 
 
 def save(tx: Tx, project_id: str, model: LoggedModel) -> None:

@@ -9,7 +9,7 @@ from thrive.domain.model import Model, ModelVersion
 from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.rows import from_row, insert, many, mine, one, replace, upsert
-from thrive.store.tables import model_versions, models
+from thrive.store.tables.models import model_versions, models
 
 _model = sa.select(models).where(
     models.c.project_id == sa.bindparam("project"), models.c.name == sa.bindparam("name")

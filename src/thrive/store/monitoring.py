@@ -7,7 +7,7 @@ from thrive.domain.monitoring import Alert, Decision, Window
 from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.rows import begins_with, insert, many, mine, one, upsert
-from thrive.store.tables import alerts, decisions, windows
+from thrive.store.tables.monitoring import alerts, decisions, windows
 
 
 def insert_window(tx: Tx, project_id: str, window: Window) -> None:

@@ -16,7 +16,7 @@ from thrive.domain.errors import Conflict, NotFound, ThriveError, UsageError
 from thrive.domain.run import MetricPoint, MetricSummary
 from thrive.store.database import Tx
 from thrive.store.rows import insert_missing
-from thrive.store.tables import metric_chunks, runs
+from thrive.store.tables.runs import metric_chunks, runs
 
 if TYPE_CHECKING:
     from thrive.store.points import Points

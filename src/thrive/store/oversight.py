@@ -17,7 +17,7 @@ from thrive.domain.duty import (
 from thrive.domain.errors import NotFound
 from thrive.store.database import Tx
 from thrive.store.rows import insert, insert_missing, many, mine, one, replace, to_row, upsert
-from thrive.store.tables import (
+from thrive.store.tables.governance import (
     audit_seals,
     data_grants,
     data_reads,

@@ -12,15 +12,10 @@ import sqlalchemy as sa
 
 from thrive.store.database import Tx
 from thrive.store.json_text import json_text
-from thrive.store.tables import (
-    audit,
-    blob_references,
-    changes,
-    erasures,
-    metadata,
-    tombstones,
-    uses,
-)
+from thrive.store.tables.erasures import erasures, tombstones
+from thrive.store.tables.project import audit, blob_references, changes
+from thrive.store.tables.runs import uses
+from thrive.store.tables.schema import metadata
 
 _OWN = {erasures.name, tombstones.name}
 _FIXED = {audit.name, changes.name}

@@ -19,7 +19,6 @@ from thrive.domain.errors import (
     UsageError,
 )
 from thrive.store.json_text import json_text
-from thrive.store.tables import metadata
 
 if TYPE_CHECKING:
     from thrive.store.silence import Pulse
@@ -110,6 +109,8 @@ def reading(engine: sa.Engine) -> sa.Engine:
 
 def vacuum(engine: sa.Engine) -> None:
     """Write every table of ours anew, without the rows that were deleted or replaced."""
+    from thrive.store.tables.schema import metadata
+
     preparer = engine.dialect.identifier_preparer
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for table in metadata.sorted_tables:

@@ -16,7 +16,7 @@ from thrive.domain.prediction import SealedLog
 from thrive.store import predictions
 from thrive.store.eventlog.prediction_id import PredictionId
 from thrive.store.home import Home
-from thrive.store.tables import outcomes
+from thrive.store.tables.predictions import outcomes
 
 if TYPE_CHECKING:
     import polars as pl

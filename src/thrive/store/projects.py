@@ -9,7 +9,7 @@ from thrive.domain.project import Project, StoredContract, TeamContact
 from thrive.store import audit, changes
 from thrive.store.database import Tx
 from thrive.store.rows import insert_missing, many, mine, one, to_row, upsert
-from thrive.store.tables import contracts, projects, team_contacts
+from thrive.store.tables.project import contracts, projects, team_contacts
 
 _clock = sa.select(projects.c.clock_mode, projects.c.replay_now).where(
     projects.c.project_id == sa.bindparam("project")

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from thrive.store.database import Tx
 from thrive.store.rows import insert_missing
-from thrive.store.tables import blob_references
+from thrive.store.tables.project import blob_references
 
 MOST_ASKED = 500
 """Digests in one query: databases limit how many values a statement takes."""

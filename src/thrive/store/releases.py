@@ -4,7 +4,7 @@ from thrive.domain.errors import Conflict, NotFound
 from thrive.domain.release import Release, RoutingTable, ServingHost
 from thrive.store.database import Tx
 from thrive.store.rows import insert_missing, many, mine, one, to_row, upsert
-from thrive.store.tables import releases, routing, serving_hosts
+from thrive.store.tables.releases import releases, routing, serving_hosts
 
 
 def save(tx: Tx, project_id: str, release: Release) -> None:

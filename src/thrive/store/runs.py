@@ -20,8 +20,8 @@ from thrive.domain.run import (
 from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.rows import begins_with, insert_missing, many, mine, one, to_row, upsert
-from thrive.store.tables import artifacts, metric_chunks, runs, step_codes, steps, uses
 from thrive.store.tables.columns import JSON_VALUE
+from thrive.store.tables.runs import artifacts, metric_chunks, runs, step_codes, steps, uses
 
 if TYPE_CHECKING:
     from thrive.store.points import Points

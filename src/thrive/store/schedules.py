@@ -7,7 +7,7 @@ from thrive.domain.schedule import Firing, Schedule
 from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.rows import insert_missing, many, mine, one, to_row, upsert
-from thrive.store.tables import firings, schedules
+from thrive.store.tables.schedules import firings, schedules
 
 
 def add(tx: Tx, project_id: str, schedule: Schedule) -> None:

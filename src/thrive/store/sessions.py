@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from thrive.domain.actor import Session
 from thrive.store.database import Tx
 from thrive.store.rows import insert, one
-from thrive.store.tables import sessions
+from thrive.store.tables.project import sessions
 
 
 def begin(tx: Tx, session: Session, now: int) -> None:

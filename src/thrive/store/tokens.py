@@ -7,7 +7,7 @@ from thrive.domain.actor import Token
 from thrive.domain.errors import NotFound
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, one, replace
-from thrive.store.tables import tokens
+from thrive.store.tables.project import tokens
 
 
 def add(tx: Tx, token: Token) -> None:

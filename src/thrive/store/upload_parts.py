@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from thrive.store import references
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, upsert
-from thrive.store.tables import upload_parts
+from thrive.store.tables.project import upload_parts
 
 PART = "upload_part"
 """The kind of reference that keeps a part until its blob is whole: no use of the part by itself."""

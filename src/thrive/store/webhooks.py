@@ -18,7 +18,7 @@ from thrive.domain.webhook import Webhook, WebhookEvent
 from thrive.store import jobs
 from thrive.store.database import Tx
 from thrive.store.rows import from_row, many, mine, one, upsert
-from thrive.store.tables import webhooks
+from thrive.store.tables.project import webhooks
 
 SENDING = "webhooks send"
 """The operation that a worker executes to tell one address of one event."""

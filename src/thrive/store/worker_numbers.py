@@ -11,7 +11,7 @@ from thrive.domain.errors import Refused
 from thrive.store.database import Tx
 from thrive.store.eventlog.prediction_id import MAX_WORKER
 from thrive.store.rows import begins_with, insert_missing
-from thrive.store.tables import leases
+from thrive.store.tables.project import leases
 
 _PREFIX = "serving-worker/"
 

@@ -14,7 +14,7 @@ from tests.serving_home import RemoteHost
 from thrive.client.remote import connect
 from thrive.domain.project import JobState
 from thrive.store import audit, jobs, releases
-from thrive.store.tables import leases
+from thrive.store.tables.project import leases
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(400)]
 

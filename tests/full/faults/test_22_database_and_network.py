@@ -18,7 +18,7 @@ from tests.serving_home import MODEL, RemoteHost
 
 from thrive.store import audit, silence
 from thrive.store.database import Database
-from thrive.store.tables import leases
+from thrive.store.tables.project import leases
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(400)]
 GONE_S = 30.0

@@ -9,8 +9,9 @@ from tests.rest import ask, make_app
 from tests.serving_home import MODEL, add_version, constant_package, live, route
 
 from thrive.store import monitoring, runs
-from thrive.store.tables import alerts, model_versions
-from thrive.store.tables import runs as runs_table
+from thrive.store.tables.models import model_versions
+from thrive.store.tables.monitoring import alerts
+from thrive.store.tables.runs import runs as runs_table
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 RUNS, ALERTS, VERSIONS = 10_000, 1_000_000, 100_000

@@ -10,8 +10,9 @@ from thrive.domain.errors import NotRight
 from thrive.domain.project import AuditEntry
 from thrive.flows.auditing import audit_export, audit_seal, audit_verify, seal_daily
 from thrive.store import audit, oversight
-from thrive.store.tables import audit as rows
-from thrive.store.tables import audit_heads, audit_seals
+from thrive.store.tables.governance import audit_seals
+from thrive.store.tables.project import audit as rows
+from thrive.store.tables.project import audit_heads
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from thrive.domain.release import RoutingTable, Variant
 from thrive.flows.promote import start_release
 from thrive.store import models, releases
 from thrive.store.rows import insert
-from thrive.store.tables import model_versions
+from thrive.store.tables.models import model_versions
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from thrive.store.database import Database
 from thrive.store.home import create_home, open_home
 from thrive.store.lock import FileLock
 from thrive.store.migrations import HEAD, SCHEMA, schema_of, statements_of, upgrade
-from thrive.store.tables import metadata
+from thrive.store.tables.schema import metadata
 
 
 def test_a_migrated_database_has_exactly_the_declared_tables(home):

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from thrive.store.tables import metadata
+from thrive.store.tables.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,0 +1,35 @@
+"""All tables together: what migrations, backups and cleaning go through."""
+
+from thrive.store.tables import (
+    data,
+    erasures,
+    features,
+    gates,
+    governance,
+    models,
+    monitoring,
+    predictions,
+    project,
+    releases,
+    runs,
+    schedules,
+)
+from thrive.store.tables.columns import metadata
+
+__all__ = ["NOUNS", "metadata"]
+
+NOUNS = (
+    data,
+    erasures,
+    features,
+    gates,
+    governance,
+    models,
+    monitoring,
+    predictions,
+    project,
+    releases,
+    runs,
+    schedules,
+)
+"""The modules whose import declares the tables that `metadata` has."""
