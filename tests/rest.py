@@ -88,7 +88,10 @@ async def _exchange(app, scope, content) -> Reply:
 
     await app(scope, receive, send)
     begin = messages[0]
-    headers = {k.decode().lower(): v.decode("latin-1") for k, v in begin["headers"]}
+    headers: dict[str, str] = {}
+    for key, value in begin["headers"]:  # one that comes twice: a line each
+        name = key.decode().lower()
+        headers[name] = "\n".join(filter(None, (headers.get(name), value.decode("latin-1"))))
     return Reply(begin["status"], headers, b"".join(m.get("body", b"") for m in messages[1:]))
 
 

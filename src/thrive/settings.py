@@ -47,6 +47,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mail_from: Annotated[
         str, Meta(description="The address that messages to teams are sent from.")
     ] = "thrive@localhost"
+    oidc_client: Annotated[
+        str, Meta(description="The name by which the identity provider knows this server.")
+    ] = ""
+    oidc_issuer: Annotated[
+        str,
+        Meta(
+            description="The identity provider that people sign in with (OpenID Connect), as it "
+            "names itself: `https://accounts.example.org`; empty for tokens alone."
+        ),
+    ] = ""
+    oidc_roles: Annotated[
+        str,
+        Meta(
+            description="What groups of the identity provider may do, separated by spaces: "
+            "`GROUP=ROLE` in the server's own project, `GROUP=PROJECT/ROLE` in another; the group "
+            "`*` is everybody who signs in."
+        ),
+    ] = ""
+    oidc_secret: Annotated[
+        str,
+        Meta(
+            description="The secret shared with the identity provider; empty for a public client."
+        ),
+    ] = ""
     online_store: Annotated[
         str,
         Meta(
@@ -59,6 +83,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="Where OpenLineage events go when no place is named: a file, or the "
             "`http(s)://` address of a catalogue."
+        ),
+    ] = ""
+    public_url: Annotated[
+        str,
+        Meta(
+            description="The address of this server as browsers see it, if a gateway stands before "
+            "it: `https://thrive.example.org`."
         ),
     ] = ""
     seal_seconds: Annotated[

@@ -5,7 +5,7 @@ import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -20,14 +20,27 @@ from thrive.operations import Context, Operation
 from thrive.server.api import THREADS, Api, run_in
 from thrive.server.guard import Guard
 from thrive.server.health import Health
-from thrive.server.keys import Identity, Keys
+from thrive.server.keys import Identity, Keys, Run
 from thrive.server.metrics import Metrics
 from thrive.server.mlflow.door import MlflowDoor, is_mlflow
 from thrive.server.problems import Problem, problem_of
 from thrive.server.projects import Homes
-from thrive.server.sign_in import COOKIE, SIGN_IN, SIGN_OUT, Sessions, SignIn, sign_in_for
+from thrive.server.sign_in import (
+    COOKIE,
+    PROVIDER,
+    RETURN,
+    SIGN_IN,
+    SIGN_OUT,
+    Sessions,
+    SignIn,
+    sign_in_for,
+)
+from thrive.settings import read_settings
 from thrive.store.home import Home
 from thrive.ui.routes import routes as page_routes
+
+if TYPE_CHECKING:
+    from thrive.server.provider_sign_in import ProviderSignIn
 
 _logger = logging.getLogger("thrive.server")
 
@@ -82,7 +95,8 @@ class App:
         self._homes = homes
         self._keys = keys
         self._sessions = Sessions(home, keys, run)
-        self._sign_in = SignIn(keys, self._sessions)
+        self._provider = _provider(home, self._sessions, run)
+        self._sign_in = SignIn(keys, self._sessions, PROVIDER if self._provider else "")
         self._pages = Starlette(routes=page_routes(self._context_of, _secret_of, self._live))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,6 +122,8 @@ class App:
             answer = await self.api.answer(request)
         elif path in {SIGN_IN, SIGN_OUT}:
             answer = await self._problems_told(self._sign_in.answer, request)
+        elif self._provider is not None and path in {PROVIDER, RETURN}:
+            answer = await self._problems_told(self._provider.answer, request)
         elif path in {"/health", "/ready", "/metrics"}:
             answer = await self._problems_told(self._probe, request)
         else:
@@ -177,6 +193,16 @@ class App:
     def _context_of(self, request: Request) -> Context:
         identity: Identity = request.scope["thrive.identity"]
         return Context(self._homes.of(identity.project_id), identity.actor, operation="page")
+
+
+def _provider(home: Home, sessions: Sessions, run: Run) -> "ProviderSignIn | None":
+    """Return the sign-in with an identity provider, if the settings name one."""
+    settings = read_settings()
+    if not settings.oidc_issuer:
+        return None
+    from thrive.server.provider_sign_in import ProviderSignIn  # who has none does not pay for it
+
+    return ProviderSignIn(home, settings, sessions, run)
 
 
 def _secret_of(request: Request) -> str:

