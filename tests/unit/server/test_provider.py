@@ -147,7 +147,7 @@ def test_whoever_the_provider_names_gets_the_roles_of_its_groups(app, home, prov
 
 
 def sessions_of(tx):
-    from thrive.store.tables import sessions
+    from thrive.store.tables.project import sessions
 
     return tx.execute(sessions.select()).all()
 
