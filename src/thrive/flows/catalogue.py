@@ -13,6 +13,7 @@ from thrive.operations import Operation, find_operation, registered
 
 OPERATION_MODULES: tuple[str, ...] = (
     "thrive.data.cleaning",
+    "thrive.data.comparing",
     "thrive.data.confirming",
     "thrive.data.lineage",
     "thrive.data.moving",

@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from thrive.data.operations import add, diff
+from thrive.data.comparing import diff
+from thrive.data.operations import add
 from thrive.data.rowdiff import diff_rows
 from thrive.domain.errors import UsageError
 

@@ -6,7 +6,8 @@ import pytest
 from tests.unit.data.contents import file_digests
 
 import thrive
-from thrive.data.operations import add, checkout, diff
+from thrive.data.comparing import diff
+from thrive.data.operations import add, checkout
 from thrive.data.reading import find_version, split_name
 from thrive.domain.errors import Conflict, Damaged, NotFound, Refused, UsageError
 from thrive.engines import channel

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from thrive.data.comparing import diff
 from thrive.data.diff import VersionDiff
-from thrive.data.operations import diff
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotFound, ThriveError, UsageError
 from thrive.operations import Context
