@@ -119,9 +119,8 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
     sketches = blobs.put(reading.sketches) if reading.sketches else ""
     ctx.progress(1.0, "writing the version")
     needed = written.blobs | parts_of(blobs, delivery.snapshot)
-    shared = needed - delivery.snapshot.own_blobs()
     with ctx.write(f"dataset:{wanted.name}", digest=written.name, source=wanted.source) as tx:
-        _refuse_removed(tx, blobs, shared)
+        _refuse_removed(tx, blobs, {*needed, sketches} - {""})
         _save_dataset(tx, ctx, wanted)
         save_source(tx, ctx, wanted, delivery.mark)
         same = _known(tx, ctx, wanted.name, written.name)
@@ -134,13 +133,13 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
     return version, True
 
 
-def _refuse_removed(tx: Tx, blobs: BlobStore, shared: Collection[str]) -> None:
+def _refuse_removed(tx: Tx, blobs: BlobStore, needed: Collection[str]) -> None:
     """Refuse to refer to what a clean-up removed since it was found here.
 
     From here to the end of the transaction no clean-up removes anything.
     """
     postgresql.lock_blobs(tx)
-    if absent(blobs, shared):
+    if absent(blobs, needed):
         raise Conflict("A clean-up removed parts of these files meanwhile.", "try again")
 
 

@@ -9,13 +9,13 @@ from thrive.data.reading import find_version
 from thrive.domain.actor import BUILDERS, KEEPERS
 from thrive.domain.clock import machine_now, parse_duration
 from thrive.domain.dataset import DatasetVersion
-from thrive.domain.errors import NotFound, Refused, UsageError
+from thrive.domain.errors import Conflict, NotFound, Refused, UsageError
 from thrive.operations import Context, Kind, operation
 from thrive.store import datasets, oversight, references
 from thrive.store.owner import claim
 from thrive.store.pins import read_lock
 from thrive.store.postgresql import lock_blobs
-from thrive.store.snapshots.bring import ASSEMBLED, parts_of
+from thrive.store.snapshots.bring import ASSEMBLED, absent, parts_of
 from thrive.store.snapshots.manifest import read_snapshot, write_manifest
 from thrive.store.snapshots.repack import dying_packs, repacked
 from thrive.store.snapshots.snapshot import Snapshot
@@ -23,6 +23,8 @@ from thrive.store.uploads import forget_expired
 
 TOGETHER = 256
 """Blobs that are removed in one transaction."""
+TRIES = 5
+"""How often a clean-up begins again when others change what it rewrites."""
 
 
 class RemovedVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,7 +179,19 @@ def _remove(ctx: Context, digests: list[str]) -> list[str]:
 
 
 def _repack(ctx: Context) -> int:
-    """Rewrite packs that are mostly dead; return how many."""
+    """Rewrite packs that are mostly dead; return how many.
+
+    Versions may go, and other clean-ups may come in between: then it begins again.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return _rewrite(ctx)
+        except (NotFound, Conflict):
+            continue
+    return _rewrite(ctx)
+
+
+def _rewrite(ctx: Context) -> int:
     blobs = ctx.home.blobs
     with ctx.read() as tx:
         versions = [
@@ -201,6 +215,7 @@ def move(ctx: Context, version: DatasetVersion, snapshot: Snapshot) -> DatasetVe
     """Write that the files of a version lie elsewhere now; its name and its content stay.
 
     Raises:
+        Conflict: a clean-up removed some of the new blobs before the version referred to them.
         NotFound: the version went meanwhile.
     """
     written = write_manifest(snapshot, ctx.home.blobs)
@@ -211,6 +226,8 @@ def move(ctx: Context, version: DatasetVersion, snapshot: Snapshot) -> DatasetVe
         present = datasets.get_version(tx, ctx.project_id, version.dataset, version.version)
         if present.digest != written.name:
             raise NotFound(f"{label} is not what it was.", f"thrive data log {version.dataset}")
+        if absent(ctx.home.blobs, needed):
+            raise Conflict("A clean-up removed parts of these files meanwhile.", "try again")
         manifest = "" if written.manifest == written.name else written.manifest
         moved = msgspec.structs.replace(present, manifest=manifest)
         datasets.move_version(tx, ctx.project_id, moved, needed)

@@ -134,7 +134,7 @@ def _facts(ctx: Context, tx: Tx, model: Model, servers: _Servers) -> ModelFacts:
         now=clock.now(),
         replay=clock.mode is ClockMode.REPLAY,
         versions=versions,
-        version_count=models.count_versions(tx, project, name),
+        version_count=_count(tx, project, name, len(versions)),
         history=history,
         production=production,
         terms=terms,
@@ -148,6 +148,11 @@ def _facts(ctx: Context, tx: Tx, model: Model, servers: _Servers) -> ModelFacts:
         servers=servers.known,
         servers_up=servers.up,
     )
+
+
+def _count(tx: Tx, project_id: str, name: str, shown: int) -> int:
+    """Return how many versions a model has; only of very many are they counted."""
+    return shown if shown < models.MOST_SHOWN else models.count_versions(tx, project_id, name)
 
 
 def _terms(contract: ParsedContract | None, name: str) -> TermsInForce:

@@ -1,5 +1,7 @@
 """Where a model version came from, and what came from it: data, code, releases, answers."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from thrive.domain.actor import ANYONE
@@ -69,7 +71,7 @@ def lineage(ctx: Context, model: str) -> ModelLineage:
     name, number = parse_reference(model)
     with ctx.read() as tx:
         version = models.get_version(tx, ctx.project_id, name, number)
-        data = read_data(tx, ctx, version)
+        data = read_data(tx, ctx, [version])[version.version]
         history = releases.routing_history(tx, ctx.project_id, name)
     answered = counts_by_version(ctx.home).get((name, version.version), 0)
     return ModelLineage(
@@ -84,9 +86,17 @@ def lineage(ctx: Context, model: str) -> ModelLineage:
     )
 
 
-def read_data(tx: Tx, ctx: Context, version: ModelVersion) -> list[ReadData]:
-    """Return the dataset versions that a model version's run read, by name."""
-    uses = runs.find_uses(tx, ctx.project_id, version.run_id) if version.run_id else []
+def read_data(
+    tx: Tx, ctx: Context, versions: Sequence[ModelVersion]
+) -> dict[int, list[ReadData]]:
+    """Return the dataset versions that the run of each version of a model read, by number."""
+    made_by = {version.run_id for version in versions if version.run_id}
+    uses = runs.uses_by_run(tx, ctx.project_id, made_by) if made_by else {}
+    return {version.version: _read(uses.get(version.run_id, [])) for version in versions}
+
+
+def _read(uses: list[Use]) -> list[ReadData]:
+    """Return the dataset versions among what a run used, by name."""
     read = [use for use in uses if use.kind == "dataset" and use.direction == "in"]
     return [_data(use) for use in sorted(read, key=lambda use: (use.name, use.version or 0))]
 

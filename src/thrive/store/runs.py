@@ -1,7 +1,7 @@
 """Runs, their steps, artifacts, lineage and metric points."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +19,7 @@ from thrive.domain.run import (
 )
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import begins_with, insert_missing, many, mine, one, to_row, upsert
+from thrive.store.rows import begins_with, from_row, insert_missing, many, mine, one, to_row, upsert
 from thrive.store.tables.columns import JSON_VALUE
 from thrive.store.tables.runs import artifacts, metric_chunks, runs, step_codes, steps, uses
 
@@ -291,6 +291,15 @@ def save_use(tx: Tx, project_id: str, run_id: str, use: Use) -> None:
 def find_uses(tx: Tx, project_id: str, run_id: str) -> list[Use]:
     """Return what a run read and wrote."""
     return many(tx, Use, mine(uses, project_id).where(uses.c.run_id == run_id))
+
+
+def uses_by_run(tx: Tx, project_id: str, run_ids: Iterable[str]) -> dict[str, list[Use]]:
+    """Return what each of many runs read and wrote; a run without a use is left out."""
+    found: dict[str, list[Use]] = {}
+    query = mine(uses, project_id).where(uses.c.run_id.in_(sorted(run_ids)))
+    for row in tx.execute(query).mappings():
+        found.setdefault(row["run_id"], []).append(from_row(Use, row))
+    return found
 
 
 def runs_using(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:

@@ -56,6 +56,7 @@ def team(tmp_path, database):
     folder = tmp_path / "server"
     folder.mkdir()
     home = connect_home(address, str(objects), "flights", tmp_path / "own" / FOLDER, create=True)
+    (tmp_path / "own" / "thrive.toml").write_text("contract = 1\n")
     words = ["--database", address, "--objects", str(objects), "--project", "flights"]
     made = House(with_model(home), folder, [*words, "--no-worker"])
     yield made

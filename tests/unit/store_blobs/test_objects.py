@@ -83,6 +83,15 @@ def bucket() -> Iterator[Bucket]:
         thread.join()
 
 
+def test_what_is_put_again_much_later_is_written_again(bucket, tmp_path):
+    """A clean-up goes by age: what lay there unused must stay for whoever puts it now."""
+    bucket.blobs(tmp_path / "a").put(b"unused")
+    (name,) = bucket.objects
+    bucket.objects[name] = b"marked"
+    bucket.blobs(tmp_path / "b").put(b"unused")
+    assert bucket.objects[name] == b"unused"
+
+
 def test_a_busy_store_is_asked_again(bucket, tmp_path):
     bucket.failures = 3
     assert bucket.blobs(tmp_path / "a").put(DATA) == DIGEST

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _ONE_REQUEST = 16 << 20
 """Up to this many bytes a blob is created in one conditional request; above it, in parts."""
+
+_RENEWED_S = 1800
+"""Seconds after which a small blob that is put again is written again: a clean-up goes by age."""
 
 _STREAMS = 8
 """Blobs that are brought or uploaded at the same time."""
@@ -289,23 +293,30 @@ class ObjectBlobs:
         size = self.cache.size(digest)
         name = relative_name(digest)
         with self._answering(digest):
-            if self._has_whole(digest, size):
+            found = self._found(digest)
+            if found is not None and found[0] == size and not _is_due(*found):
                 return
             # Checked again as it leaves: a damaged cache must not reach the bucket.
             with self.cache.open(digest) as stream:
                 if size <= _ONE_REQUEST:
+                    mode = "create" if found is None else "overwrite"
                     try:
-                        obstore.put(self._store, name, stream.read(), mode="create")
+                        obstore.put(self._store, name, stream.read(), mode=mode)
                     except AlreadyExistsError:
                         pass  # another writer was first, with the same bytes
                 else:
                     obstore.put(self._store, name, stream, use_multipart=True)
 
-    def _has_whole(self, digest: str, size: int) -> bool:
+    def _found(self, digest: str) -> tuple[int, float] | None:
+        """Return the bytes of a blob and the seconds since it was put; None if it is not there."""
+        import obstore
+
         try:
-            return self.size(digest) == size
+            with self._answering(digest):
+                said = obstore.head(self._store, relative_name(digest))
         except NotFound:
-            return False
+            return None
+        return said["size"], time.time() - said["last_modified"].timestamp()
 
     def _download(self, digest: str) -> None:
         import obstore
@@ -359,3 +370,11 @@ def _side_by_side(step: Callable[[str], None], digests: Sequence[str]) -> None:
     with ThreadPoolExecutor(_STREAMS) as pool:
         for _ in pool.map(step, wanted):
             pass
+
+
+def _is_due(size: int, age: float) -> bool:
+    """Tell whether a blob that is put again must be young again, and is small enough for that.
+
+    Whoever refers to a large one looks whether it is there still as it does so.
+    """
+    return size <= _ONE_REQUEST and age > _RENEWED_S

@@ -279,7 +279,7 @@ def _versions(ctx: Context, facts: ModelFacts, verdicts: list[Verdict]) -> list[
     for verdict in verdicts:
         newest.setdefault(verdict.version, verdict.answer)
     with ctx.read() as tx:
-        data = {each.version: read_data(tx, ctx, each) for each in facts.versions}
+        data = read_data(tx, ctx, facts.versions)
     return [
         VersionRow(
             version=version,
