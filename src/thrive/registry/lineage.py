@@ -86,9 +86,7 @@ def lineage(ctx: Context, model: str) -> ModelLineage:
     )
 
 
-def read_data(
-    tx: Tx, ctx: Context, versions: Sequence[ModelVersion]
-) -> dict[int, list[ReadData]]:
+def read_data(tx: Tx, ctx: Context, versions: Sequence[ModelVersion]) -> dict[int, list[ReadData]]:
     """Return the dataset versions that the run of each version of a model read, by number."""
     made_by = {version.run_id for version in versions if version.run_id}
     uses = runs.uses_by_run(tx, ctx.project_id, made_by) if made_by else {}
