@@ -19,7 +19,7 @@ from thrive.serving.counters import WorkerState
 from thrive.serving.isolation import CandidateFailed
 from thrive.serving.live import Beside, LiveModel, Production
 from thrive.serving.quick import QuickRows
-from thrive.serving.records import Logged
+from thrive.serving.records import Logged, RowsEncoder
 from thrive.store.eventlog.prediction_id import row_ids
 from thrive.store.eventlog.writer import SegmentWriter
 
@@ -29,6 +29,7 @@ SHADOW_QUEUE = 256
 _NOTHING = Assembled(rows=0, columns={}, keys={})
 _ALONE: list[int] = []
 """The places of a part that is the whole answer: nobody looks at them."""
+_NO_VIEWS: dict[str, list[str]] = {}
 Raw = NDArray[Any]
 Request = Assembled | QuickRows
 """The rows of a request, in either way of reading them."""
@@ -116,9 +117,13 @@ class Answerer:
         """
         production = live.production
         assert production is not None
+        quick = production.quick
+        assert quick is not None
         try:
             raw = await production.asking.rows(rows.read.rows)
-            return [_whole(asked, self._answered(live, asked, production, rows, raw))]
+            answer = _answer_of(live, production, raw)
+            self._keep_rows(live, asked, answer, rows, quick.encoder)
+            return [_whole(asked, answer)]
         except Exception as error:  # noqa: BLE001 - whatever a model raises, callers get an answer
             return [_whole(asked, self._production_failed(live, asked, production, rows, error))]
 
@@ -256,16 +261,7 @@ class Answerer:
         Raises:
             NotANumber: it is none.
         """
-        output = production.predictor.signature.output
-        scores, decisions = read_answer(output, live.served.threshold, raw)
-        answer = Answer(
-            model=live.served.model,
-            version=production.variant.version,
-            variant=variant,
-            scores=scores,
-            decisions=decisions,
-            features=read.status,
-        )
+        answer = _answer_of(live, production, raw, variant, read.status)
         self._keep(live, asked, answer, read)
         return answer
 
@@ -321,6 +317,7 @@ class Answerer:
         except CandidateFailed as failure:
             error = failure.reason
         self._write(
+            asked,
             Logged(
                 m=live.served.model,
                 v=shadow.variant.version,
@@ -335,7 +332,7 @@ class Answerer:
                 e=error,
                 p=live_id,
                 c=asked.trace,
-            )
+            ),
         )
 
     def _log_failure(
@@ -345,6 +342,7 @@ class Answerer:
         if not live_id:
             return
         self._write(
+            asked,
             Logged(
                 m=live.served.model,
                 v=chosen.variant.version,
@@ -355,7 +353,7 @@ class Answerer:
                 e=reason,
                 p=live_id,
                 c=asked.trace,
-            )
+            ),
         )
 
     def _fall_back(
@@ -384,37 +382,69 @@ class Answerer:
         self, live: LiveModel, asked: Asked, answer: Answer, read: Request, error: str = ""
     ) -> None:
         """Log an answer, unless the sample leaves it out; the answer gets the record's id."""
+        micros = asked.micros()
+        self._state.count(
+            answer.model,
+            answer.version,
+            answer.variant,
+            rows=asked.count,
+            micros=micros,
+            failed=bool(error),
+        )
         if live.served.sample < 1 and random.random() >= live.served.sample:  # noqa: S311 - no secret
             return
-        answer.record_id = self._write(
-            Logged(
-                m=answer.model,
-                v=answer.version,
-                a=answer.variant,
-                t=asked.at,
-                n=asked.count,
-                x=read.logged(live.mask),
-                k=_unmasked(read.keys, live.mask),
-                y=answer.scores,
-                d=answer.decisions,
-                us=asked.micros(),
-                e=error,
-                c=asked.trace,
-            )
+        logged = Logged(
+            m=answer.model,
+            v=answer.version,
+            a=answer.variant,
+            t=asked.at,
+            n=asked.count,
+            x=read.logged(live.mask),
+            k=_unmasked(read.keys, live.mask),
+            y=answer.scores,
+            d=answer.decisions,
+            us=micros,
+            e=error,
+            c=asked.trace,
         )
+        answer.record_id = self._append(records.KIND, asked, records.encode(logged))
 
-    def _write(self, logged: Logged) -> str:
-        """Append a record and return its id, "" when the log has no room: never an error."""
-        state = self._state
-        state.count(
+    def _keep_rows(
+        self, live: LiveModel, asked: Asked, answer: Answer, rows: QuickRows, encoder: RowsEncoder
+    ) -> None:
+        """Log production's answer to plain rows; as `_keep`, at a quarter of its cost."""
+        micros = asked.micros()
+        self._state.count(
+            answer.model,
+            answer.version,
+            answer.variant,
+            rows=asked.count,
+            micros=micros,
+            failed=False,
+        )
+        if live.served.sample < 1 and random.random() >= live.served.sample:  # noqa: S311 - no secret
+            return
+        read = rows.read
+        payload = encoder.encode(
+            asked.at, micros, read.rows, read.keys, answer.scores, answer.decisions, asked.trace
+        )
+        answer.record_id = self._append(records.ROWS, asked, payload)
+
+    def _write(self, asked: Asked, logged: Logged) -> None:
+        """Count and log what a version beside production did."""
+        self._state.count(
             logged.m, logged.v, logged.a, rows=logged.n, micros=logged.us, failed=bool(logged.e)
         )
+        self._append(records.KIND, asked, records.encode(logged))
+
+    def _append(self, kind: int, asked: Asked, payload: bytes) -> str:
+        """Append a record and return its id, "" when the log has no room: never an error."""
         try:
-            return self._writer.append(records.KIND, logged.t, records.encode(logged), logged.n)
+            return self._writer.append(kind, asked.at, payload, asked.count)
         except (ThriveError, OSError) as error:
-            if not state.dropped:
+            if not self._state.dropped:
                 _logger.error("predictions are answered and not logged: %s", error)  # noqa: TRY400
-            state.dropped += logged.n
+            self._state.dropped += asked.count
             return ""
 
 
@@ -422,6 +452,30 @@ def prediction_ids(answer: Answer) -> list[str | None]:
     """Return the id of each row of an answer; None for one that was not logged."""
     rows = len(answer.decisions)
     return [*row_ids(answer.record_id, rows)] if answer.record_id else [None] * rows
+
+
+def _answer_of(
+    live: LiveModel,
+    production: Production,
+    raw: Raw,
+    variant: str = records.PRODUCTION,
+    features: dict[str, list[str]] = _NO_VIEWS,
+) -> Answer:
+    """Return what production says in its raw answer.
+
+    Raises:
+        NotANumber: a score is none.
+    """
+    output = production.predictor.signature.output
+    scores, decisions = read_answer(output, live.served.threshold, raw)
+    return Answer(
+        model=live.served.model,
+        version=production.variant.version,
+        variant=variant,
+        scores=scores,
+        decisions=decisions,
+        features=features,
+    )
 
 
 def _whole(asked: Asked, answer: Answer) -> Part:

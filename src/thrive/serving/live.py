@@ -18,6 +18,7 @@ from thrive.serving.assignment import drawn
 from thrive.serving.isolation import Isolated
 from thrive.serving.packages import PackageCache
 from thrive.serving.quick import Asking, QuickPath
+from thrive.serving.records import PRODUCTION, RowsEncoder
 from thrive.serving.routes import Routes, ServedModel
 from thrive.serving.views import ViewReader
 
@@ -180,7 +181,7 @@ class LiveModels:
             predictor=predictor,
             assembler=assembler,
             asking=self._asking[name],
-            quick=_quick(assembler),
+            quick=_quick(served, variant, assembler),
         )
 
     def _beside(
@@ -234,12 +235,15 @@ class LiveModels:
             await self._isolated.pop(name).close()
 
 
-def _quick(assembler: RowAssembler) -> QuickPath | None:
+def _quick(served: ServedModel, variant: Variant, assembler: RowAssembler) -> QuickPath | None:
     signature, keys = assembler.signature, assembler.keys
     if not assembler.plain or not CompiledReader.fits(signature, keys):
         return None
     reader = CompiledReader(signature, keys, frozenset(assembler.foreign))
-    return QuickPath(reader, signature.names, keys)
+    encoder = RowsEncoder(
+        served.model, variant.version, PRODUCTION, signature.names, keys, frozenset(served.mask)
+    )
+    return QuickPath(reader, signature.names, keys, encoder)
 
 
 def _asked_for(served: ServedModel) -> frozenset[str]:

@@ -22,6 +22,7 @@ from thrive.packaging.compiled import (
 from thrive.packaging.formats.predictor import Predictor
 from thrive.packaging.signature import Columns
 from thrive.serving.batches import Batcher
+from thrive.serving.records import RowsEncoder
 
 
 class QuickRows(msgspec.Struct, frozen=True, gc=False):
@@ -95,11 +96,17 @@ class QuickPath:
         reader: reads the version's rows.
         names: its inputs.
         key_names: the request fields kept beside them.
+        encoder: writes its answers for the log.
     """
 
     def __init__(
-        self, reader: CompiledReader, names: tuple[str, ...], key_names: list[str]
+        self,
+        reader: CompiledReader,
+        names: tuple[str, ...],
+        key_names: list[str],
+        encoder: RowsEncoder,
     ) -> None:
+        self.encoder = encoder
         self._reader = reader
         self._names = names
         self._key_names = tuple(key_names)

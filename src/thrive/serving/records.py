@@ -6,6 +6,7 @@ latency_us, live_id, trace_id`, the inputs as `x.<name>` and the request's keys 
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 KIND = 1
-"""The kind of a record of the prediction log: format 1 of this payload."""
+"""The kind of a record of the prediction log: its payload is a `Logged`."""
+ROWS = 2
+"""The kind of a record whose rows are tuples: its payload is what a `RowsEncoder` writes."""
 
 PRODUCTION, CANDIDATE, SHADOW, FALLBACK = "production", "candidate", "shadow", "fallback"
 BATCH = "batch"
@@ -61,12 +64,122 @@ class Logged(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     c: str = ""
 
 
+class _Head(msgspec.Struct, array_like=True, frozen=True):
+    """What all records of one version's plain answers have in common, as `Logged` names it."""
+
+    m: str
+    v: int
+    a: str
+    x: list[str]
+    k: list[str]
+
+
+class _Rows(msgspec.Struct, array_like=True, gc=False):
+    """A version's answer to rows that are tuples: the head, then as `Logged` names it."""
+
+    head: msgspec.Raw
+    t: int
+    us: int
+    rows: list[Sequence[Any]]
+    keys: list[Sequence[Any]]
+    y: list[float | None]
+    d: list[Any]
+    c: str
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Logged)
+_rows_decoder = msgspec.msgpack.Decoder(_Rows)
+_head_decoder = msgspec.msgpack.Decoder(_Head)
 encode = _encoder.encode
-"""Return a record's payload."""
-decode_payload = _decoder.decode
-"""Return the record in a payload."""
+"""Return the payload of a record of `KIND`."""
+
+
+class RowsEncoder:
+    """Writes the answers of one version to plain rows: what each has in common is encoded once.
+
+    A record is smaller than a `Logged` and takes a quarter of its time, as no value is moved.
+
+    Args:
+        model: the model's name.
+        version: who answers.
+        variant: as what.
+        names: the inputs in the order of the rows' values.
+        key_names: the request fields in the order of the keys' values.
+        mask: names that are not logged.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        version: int,
+        variant: str,
+        names: Sequence[str],
+        key_names: Sequence[str],
+        mask: frozenset[str] = frozenset(),
+    ) -> None:
+        self._rows = _kept_places(names, mask)
+        self._keys = _kept_places(key_names, mask)
+        head = _Head(
+            model,
+            version,
+            variant,
+            [name for name in names if name not in mask],
+            [name for name in key_names if name not in mask],
+        )
+        self._head = msgspec.Raw(_encoder.encode(head))
+
+    def encode(
+        self,
+        t: int,
+        us: int,
+        rows: list[tuple[Any, ...]],
+        keys: list[tuple[Any, ...]],
+        y: list[float | None],
+        d: list[Any],
+        c: str = "",
+    ) -> bytes:
+        """Return the payload of a record of `ROWS`; the arguments are as `Logged` names them."""
+        if self._rows is not None:
+            rows = [tuple([row[place] for place in self._rows]) for row in rows]
+        if self._keys is not None:
+            keys = [tuple([key[place] for place in self._keys]) for key in keys]
+        return encode(_Rows(self._head, t, us, rows, keys, y, d, c))
+
+
+def _kept_places(names: Sequence[str], mask: frozenset[str]) -> list[int] | None:
+    """Return the places of the names that are logged, None for all of them."""
+    kept = [place for place, name in enumerate(names) if name not in mask]
+    return None if len(kept) == len(names) else kept
+
+
+def read(record: Record) -> Logged:
+    """Return what a record of either kind says.
+
+    Raises:
+        msgspec.MsgspecError: the payload is of neither.
+    """
+    if record.kind != ROWS:
+        return _decoder.decode(record.payload)
+    found = _rows_decoder.decode(record.payload)
+    head = _head_decoder.decode(found.head)
+    return Logged(
+        m=head.m,
+        v=head.v,
+        a=head.a,
+        t=found.t,
+        n=record.rows,
+        x=_by_name(head.x, found.rows),
+        k=_by_name(head.k, found.keys),
+        y=found.y,
+        d=found.d,
+        us=found.us,
+        c=found.c,
+    )
+
+
+def _by_name(names: list[str], rows: list[Sequence[Any]]) -> dict[str, list[Any]]:
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
 def decode(records: Iterable[Record]) -> "pl.DataFrame":
@@ -74,18 +187,27 @@ def decode(records: Iterable[Record]) -> "pl.DataFrame":
     import polars as pl
 
     groups: dict[tuple[Any, ...], _Columns] = {}
+    plain: dict[bytes, _PlainColumns] = {}
     for record in records:
         if record.kind == ERASED:
             continue
-        logged = decode_payload(record.payload)
+        if record.kind == ROWS:
+            found = _rows_decoder.decode(record.payload)
+            head = bytes(found.head)
+            rows = plain.get(head)
+            if rows is None:
+                rows = plain[head] = _PlainColumns(_head_decoder.decode(head))
+            rows.add(record, found)
+            continue
+        logged = _decoder.decode(record.payload)
         shape = (logged.m, *logged.x, "|", *logged.k)
         group = groups.get(shape)
         if group is None:
             group = groups[shape] = _Columns(logged)
         group.add(record.id, logged)
-    if not groups:
+    frames = [group.frame() for group in (*groups.values(), *plain.values())]
+    if not frames:
         return pl.DataFrame(schema=_fixed_schema())
-    frames = [group.frame() for group in groups.values()]
     return pl.concat(frames, how="diagonal_relaxed").sort("time", maintain_order=True)
 
 
@@ -169,6 +291,63 @@ class _Columns:
         inputs = {f"x.{name}": _series(values) for name, values in self._inputs}
         keys = {f"k.{name}": _series(values) for name, values in self._keys}
         return pl.DataFrame(fixed | inputs | keys)
+
+
+class _PlainColumns:
+    """The values of records of `ROWS` with one head; values lie row after row until the end."""
+
+    def __init__(self, head: _Head) -> None:
+        self._head = head
+        self._ids: list[str] = []
+        self._heads: tuple[list[int], list[int], list[int], list[str]] = ([], [], [], [])
+        self._scores: list[float | None] = []
+        self._decisions: list[Any] = []
+        self._inputs: list[Any] = []
+        self._keys: list[Any] = []
+
+    def add(self, record: Record, found: _Rows) -> None:
+        self._ids += row_ids(record.id, record.rows)
+        counts, times, latencies, traces = self._heads
+        counts.append(record.rows)
+        times.append(found.t)
+        latencies.append(found.us)
+        traces.append(found.c)
+        self._scores += found.y
+        self._decisions += found.d
+        self._inputs.extend(chain.from_iterable(found.rows))
+        self._keys.extend(chain.from_iterable(found.keys))
+
+    def frame(self) -> "pl.DataFrame":
+        import numpy as np
+        import polars as pl
+
+        counts, times, latencies, traces = self._heads
+        index = np.repeat(np.arange(len(counts)), counts)
+
+        def spread(values: Sequence[Any], dtype: Any) -> "pl.Series":
+            return pl.Series(values, dtype=dtype).gather(index)
+
+        def same(value: Any, dtype: Any) -> "pl.Series":
+            return pl.repeat(value, len(index), dtype=dtype, eager=True)
+
+        head = self._head
+        fixed = {
+            "prediction_id": pl.Series(self._ids, dtype=pl.String),
+            "time": spread(times, pl.Int64),
+            "model": same(head.m, pl.String),
+            "version": same(head.v, pl.Int64),
+            "variant": same(head.a, pl.String),
+            "score": pl.Series(self._scores, dtype=pl.Float64).fill_nan(None),
+            "decision": pl.Series(_texts(self._decisions), dtype=pl.String),
+            "error": same("", pl.String),
+            "latency_us": spread(latencies, pl.Int64),
+            "live_id": same(None, pl.String),
+            "trace_id": spread(traces, pl.String),
+        }
+        inputs, keys = len(head.x), len(head.k)
+        named = {f"x.{name}": self._inputs[at::inputs] for at, name in enumerate(head.x)}
+        named |= {f"k.{name}": self._keys[at::keys] for at, name in enumerate(head.k)}
+        return pl.DataFrame(fixed | {name: _series(values) for name, values in named.items()})
 
 
 def _texts(decisions: list[Any]) -> list[str | None]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from thrive.domain.identifiers import is_digest
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
-from thrive.serving.records import decode_payload
+from thrive.serving import records
 from thrive.serving.sealing import seal_logs
 from thrive.store import references
 from thrive.store.blobs import FolderBlobs
-from thrive.store.eventlog import blank_records, segments
+from thrive.store.eventlog import Record, blank_records, segments
 from thrive.store.home import Home
 from thrive.store.online import SqliteOnline, open_online
 from thrive.store.postgresql import lock_blobs
@@ -28,18 +28,18 @@ COPIES = ("cache", "tmp")
 def blank_logs(ctx: Context, sought: Sought, columns: set[str]) -> int:
     """Blank what is sealed of this host's prediction log and names the person; return records."""
 
-    def names(payload: bytes) -> bool:
-        return _record_names(payload, sought, columns)
+    def names(record: Record) -> bool:
+        return _record_names(record, sought, columns)
 
     blanked = sum(blank_records(each.path, names) for each in segments(ctx.home.log_folder))
     seal_logs(ctx.home, force=True)
     return blanked
 
 
-def _record_names(payload: bytes, sought: Sought, columns: set[str]) -> bool:
-    if sought.distinctive and sought.in_raw(payload):
+def _record_names(record: Record, sought: Sought, columns: set[str]) -> bool:
+    if sought.distinctive and sought.in_raw(record.payload):
         return True
-    logged = decode_payload(payload)
+    logged = records.read(record)
     named = (
         value
         for values in (logged.x, logged.k)

@@ -14,21 +14,21 @@ ERASED = 0
 """The kind of a record that was blanked: its place and rows stand, what it said is zeros."""
 
 
-def blank_records(path: Path, names: Callable[[bytes], bool]) -> int:
-    """Blank the sealed records whose payload `names` picks; return how many.
+def blank_records(path: Path, names: Callable[[Record], bool]) -> int:
+    """Blank the sealed records that `names` picks; return how many.
 
     Only what a committed manifest row holds is touched, so nothing is lost: readers of the log go
     on behind it, and its writer never returns to it. Blanking twice changes nothing.
 
     Args:
         path: the segment, open or closed.
-        names: tells whether a payload is to go.
+        names: tells whether a record is to go.
     """
     handle = os.open(path, os.O_RDWR)
     try:
         sealed_to = layout.read_header(handle, path).sealed_to
         records = read_segment(path, to_offset=sealed_to) if sealed_to else ()
-        chosen = [each for each in records if each.kind != ERASED and names(each.payload)]
+        chosen = [each for each in records if each.kind != ERASED and names(each)]
         for record in chosen:
             _blank(handle, record)
         if chosen:

@@ -88,5 +88,7 @@ def parse_prediction_id(text: str) -> PredictionId:
 
 def row_ids(record_id: str, rows: int) -> list[str]:
     """Return the ids of the `rows` rows of one record, in order, from the id of the record."""
+    if rows == 1:
+        return [record_id]
     stem = record_id[:28]
     return [f"{stem}{row:04x}" for row in range(rows)]

@@ -170,12 +170,10 @@ class SegmentWriter:
                 tail = layout.RECORD_TAIL.pack(kind, layout.MARK, rows, self._number, time_us)
             except struct.error:
                 raise UsageError(f"{kind} is not a kind.", "use 0 to 255") from None
-            body = start + layout.RECORD_SIZE
-            view = mapping.view
-            view[start + 8 : body] = tail
-            view[body : body + length] = payload
+            record = tail + payload
+            mapping.view[start + 8 : start + layout.RECORD_SIZE + length] = record
             words = mapping.words
-            words[(start >> 2) + 1] = crc32(payload, crc32(tail))
+            words[(start >> 2) + 1] = crc32(record)
             # The commit: one aligned store. Before it a reader sees no record here.
             words[start >> 2] = length + 1
             self._end = end
