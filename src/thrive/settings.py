@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from thrive.domain.clock import SECOND
 from thrive.domain.errors import UsageError
+from thrive.domain.identifiers import is_digest
 
 PREFIX = "THRIVE_"
 
@@ -20,6 +21,13 @@ PREFIX = "THRIVE_"
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting with its type, its default and one line of help."""
 
+    allow_pickles: Annotated[
+        str,
+        Meta(
+            description="The packages that may run code when they are loaded, separated by spaces: "
+            "`MODEL=DIGEST`, with all 64 digits of the package. `thrive models show` tells them."
+        ),
+    ] = ""
     connections: Annotated[
         str,
         Meta(
@@ -118,6 +126,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         One that could not be closed by then is sealed while open.
         """
         return round(self.seal_seconds * SECOND)
+
+    def allowed_pickles(self) -> dict[str, frozenset[str]]:
+        """Return `allow_pickles` as the digests of each model.
+
+        Raises:
+            UsageError: a part is not MODEL=DIGEST.
+        """
+        found: dict[str, frozenset[str]] = {}
+        for part in self.allow_pickles.split():
+            model, mark, digest = part.partition("=")
+            if not mark or not model or not is_digest(digest):
+                raise UsageError(
+                    f"{variable('allow_pickles')} holds {part[:100]!r}, which is no MODEL=DIGEST.",
+                    f"{variable('allow_pickles')}='flight-delay=<the 64 digits of the package>'",
+                )
+            found[model] = found.get(model, frozenset()) | {digest}
+        return found
 
     def trusted_keys(self) -> frozenset[str]:
         """Return `gate_keys` one by one; none where every key is trusted."""

@@ -157,6 +157,22 @@ def test_bad_input_is_told_precisely_and_never_a_500(served):
     assert server.predict([ROW])["predictions"][0]["score"] == 0.7
 
 
+def test_an_answer_is_on_the_disk_first_where_the_caller_asks(served):
+    status, answer = served.server.ask(f"/predict/{MODEL}?logged=sync", {"rows": [ROW]})
+    assert status == 200
+    assert answer["predictions"][0]["id"]
+
+
+def test_a_name_that_points_here_by_itself_is_not_answered(served):
+    """DNS rebinding: a page calls this machine by a name of its own."""
+    for path in ("/", f"/predict/{MODEL}", "/metrics", "/explain/x"):
+        status, said = served.server.ask(path, Host="evil.example")
+        assert (status, said["error"]["code"]) == (403, "ForeignHost")
+    assert served.server.ask("/ping", Host="evil.example")[0] == 200
+    for name in ("localhost", f"LOCALHOST:{served.server.port}", "[::1]:9"):
+        assert served.server.ask("/", Host=name)[0] == 200
+
+
 def test_a_body_that_is_too_large_is_not_read(served):
     with socket.create_connection(("127.0.0.1", served.server.port), timeout=5) as stream:
         head = f"POST /predict/{MODEL} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"

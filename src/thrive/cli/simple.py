@@ -1,6 +1,6 @@
 """Plain words of a command line, read without a library: most commands are no more than this.
 
-What is not plain (numbers, lists, choices, `--option=value`, anything unknown or missing) is left
+What is not plain (fractions, lists, choices, `--option=value`, anything unknown or missing) is left
 to `parse`, which knows all forms and says what is wrong.
 """
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from thrive.operations import Operation, Parameter
+
+_DIGITS = 16
 
 
 def parse_simply(operation: Operation, words: list[str]) -> dict[str, Any] | None:
@@ -29,10 +31,16 @@ def parse_simply(operation: Operation, words: list[str]) -> dict[str, Any] | Non
             found[parameter.name] = True
         elif parameter.annotation in {str, Path} and upcoming and not upcoming[0].startswith("-"):
             found[parameter.name] = upcoming.popleft()
+        elif parameter.annotation is int and upcoming and _is_number(upcoming[0]):
+            found[parameter.name] = int(upcoming.popleft())
         else:
             return None
     missing = [each for each in operation.parameters if each.required and each.name not in found]
     return None if missing else found
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < _DIGITS
 
 
 def _option(parameter: Parameter) -> str:

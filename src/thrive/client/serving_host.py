@@ -194,7 +194,7 @@ def serve_remote(server: HostServer, arguments: Mapping[str, Any]) -> Served:
         StoreUnavailable: the server is gone, and nothing of it is known here.
     """
     asked = (arguments[name] for name in ("host", "port", "workers", "callers"))
-    options = serving_options(*asked)
+    options = serving_options(*asked, arguments["allow_host"] or (), arguments["models"])
     folder = HostFolder(Path.cwd() / FOLDER)
     plane = RemoteControlPlane(server.within(SILENT_S), folder)
     agent = Agent(plane, folder.cache, folder.log, options)

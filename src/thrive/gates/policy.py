@@ -12,8 +12,9 @@ from thrive.domain.dataset import DatasetVersion
 from thrive.domain.gate import Answer, CheckResult
 from thrive.domain.model import ModelVersion
 from thrive.packaging.formats import pickle
-from thrive.packaging.loader import FORMATS
+from thrive.packaging.loader import FORMATS, allowed_here
 from thrive.packaging.manifest import PackageManifest
+from thrive.settings import variable
 
 GROUP = "policy"
 
@@ -84,10 +85,14 @@ def check_package(version: ModelVersion, manifest: PackageManifest) -> CheckResu
     """Judge the package's format, and note code that was not committed."""
     name = manifest.model_format
     evidence = {"format": name, "commit": version.commit, "dirty": str(version.dirty).lower()}
-    if name == pickle.NAME or name not in FORMATS:
+    allowed = name == pickle.NAME and allowed_here().allows(version.model, manifest.digest)
+    if not allowed and (name == pickle.NAME or name not in FORMATS):
         words = f"The format {name!r} runs code when loaded: pack the model in a safe one."
         return _result("package", Answer.FAIL, words, evidence)
     words = f"The format {name!r} is safe to load."
+    if allowed:
+        words = f"This package runs code when loaded: {variable('allow_pickles')} names its digest."
+        evidence["allowed"] = manifest.digest
     if version.dirty:
         words += " Its code was not committed: it may be released to dev alone."
     elif not version.commit:

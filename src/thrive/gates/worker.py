@@ -24,7 +24,7 @@ from thrive.engines import wire
 from thrive.gates import strain
 from thrive.packaging.formats.predictor import Predictor
 from thrive.packaging.inference import columns_of
-from thrive.packaging.loader import load_folder
+from thrive.packaging.loader import allowed_here, load_folder
 from thrive.packaging.signature import Columns, Scalar
 
 CHUNK_ROWS = 16_384
@@ -52,7 +52,9 @@ class Session:
     def load(self, folder: str, digest: str, name: str) -> dict[str, Any]:
         """Load the package in a folder; answers how long it took and the memory it needs."""
         before, started = _peak_memory(), time.perf_counter()
-        self._predictor = load_folder(Path(folder), digest=digest, name=name)
+        self._predictor = load_folder(
+            Path(folder), digest=digest, name=name, allow=allowed_here()
+        )
         seconds = time.perf_counter() - started
         return {"seconds": seconds, "memory": _peak_memory(), "memory_before": before}
 

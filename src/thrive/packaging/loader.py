@@ -24,6 +24,7 @@ from thrive.packaging.manifest import (
     read_manifest,
 )
 from thrive.packaging.signature import Signature
+from thrive.settings import read_settings, variable
 
 MAX_FILE_BYTES = 2 << 30
 
@@ -76,6 +77,15 @@ class AllowList(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING_ALLOWED = AllowList()
 
 
+def allowed_here() -> AllowList:
+    """Return what the settings of this machine allow; whoever runs it sets them, no package can.
+
+    Raises:
+        UsageError: the setting cannot be read.
+    """
+    return AllowList(pickles=read_settings().allowed_pickles())
+
+
 def load(
     manifest: PackageManifest,
     files: Mapping[str, Path] | Mapping[str, bytes] | Path,
@@ -111,7 +121,8 @@ def load(
     if model_format is pickle and not allow.allows(name, manifest.digest):
         raise UnsafeModel(
             f"The model {name!r} is a pickle, which runs code when loaded.",
-            f"use a safe format, or allow this package: {name or 'NAME'} {manifest.digest}",
+            f"use a safe format, or set {variable('allow_pickles')} to "
+            f"{name or 'NAME'}={manifest.digest} where it is loaded",
         )
     return model_format.load(_verified(manifest, files), manifest.signature)
 

@@ -64,12 +64,13 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a host listens and with how many workers."""
+    """Where a host listens, with how many workers, and which models it serves (none: all)."""
 
     host: str = "127.0.0.1"
     port: int = 8100
     workers: int = 1
     limits: Limits = Limits()
+    models: frozenset[str] = frozenset()
 
 
 class Agent:
@@ -110,6 +111,7 @@ class Agent:
         Raises:
             Refused: the address is not of this machine alone, and callers need no token; or a
                 model of high risk would answer without a log.
+            NotFound: a model that was named is not registered.
             Conflict: another agent serves this home, or the port is taken.
             StoreUnavailable: the control plane is gone, and nothing of it is known here.
         """
@@ -158,7 +160,7 @@ class Agent:
             for name, served in known.models.items()
             if all(self._packages.has(each.package) for each in served.variants)
         }
-        return msgspec.structs.replace(known, models=whole)
+        return msgspec.structs.replace(known, models=whole).only(self._options.models)
 
     def _begin(self, known: Routes | None) -> None:
         """Write the first routing file: the control plane's, or what is known from last time."""
@@ -167,6 +169,7 @@ class Agent:
         if known is not None and self._routes is known:
             write_routes(self._cache, known)
         if self._routes is not None:
+            self._routes.refuse_unknown(self._options.models)
             self._routes.refuse_unlogged()
             self._packages.drop_all_but(self._routes.packages())
 
@@ -227,7 +230,7 @@ class Agent:
             return False
         self._contact.made()
         if routes is not None:
-            self._wanted, self._retry_at = routes, 0.0
+            self._wanted, self._retry_at = routes.only(self._options.models), 0.0
         if self._wanted is not None and time.monotonic() >= self._retry_at:
             self._use(self._wanted)
         mark_checked(self._cache)

@@ -26,6 +26,11 @@ from thrive.store.eventlog.writer import SegmentWriter
 _logger = logging.getLogger(__name__)
 
 SHADOW_QUEUE = 256
+"""Requests that wait for the shadows of a worker; those that find no room are left out."""
+SHADOW_ROWS = 20_000
+"""Rows that wait for them: what the copies of large requests may take of the memory."""
+SHADOW_DEADLINE_S = 2.0
+"""How long a shadow may take for an answer before it counts as failed."""
 _NOTHING = Assembled(rows=0, columns={}, keys={})
 _ALONE: list[int] = []
 """The places of a part that is the whole answer: nobody looks at them."""
@@ -39,12 +44,17 @@ class NobodyAnswers(InfrastructureError):
     """No version could answer and the contract has no fallback."""
 
 
+class NotLogged(InfrastructureError):
+    """The log has no room for an answer that was asked to be logged before it is sent."""
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request: the rows, the key of its assignment, its event time, and when it came.
 
     `rows` are the row objects, none where the rows were read another way; `count` says how many
     there are. `key` is None when the caller named none: then each row's entity is used, or
     chance. `variant` is the one that the caller chose, `trace` its trace id, if it sent one;
+    `sync` asks that the answer is logged whatever the sample, and on the disk before it is sent.
     `began` is `time.perf_counter_ns()`.
     """
 
@@ -54,6 +64,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: str | None = None
     variant: str | None = None
     trace: str = ""
+    sync: bool = False
     began: int = msgspec.field(default_factory=time.perf_counter_ns)
 
     def micros(self) -> int:
@@ -72,6 +83,7 @@ class Answerer:
     def __init__(self, writer: SegmentWriter, state: WorkerState) -> None:
         self._writer = writer
         self._state = state
+        self._shadow_rows = 0
         self._shadow_queue: asyncio.Queue[tuple[Beside, LiveModel, Asked, str]] = asyncio.Queue(
             SHADOW_QUEUE
         )
@@ -164,6 +176,23 @@ class Answerer:
                 "leave out X-Variant",
             ) from None
 
+    async def make_durable(self, parts: list[Part]) -> None:
+        """Bring the records of an answer to the disk: they survive a loss of power afterwards.
+
+        Raises:
+            NotLogged: one has no record, or the disk refuses.
+        """
+        cause: OSError | None = None
+        if all(part.answer.record_id for part in parts):
+            try:
+                return await asyncio.to_thread(self._writer.sync)
+            except OSError as error:
+                cause = error
+        raise NotLogged(
+            "The answer could not be logged on this host.",
+            "free some space on its disk, or ask without logged=sync",
+        ) from cause
+
     def _without_version(self, live: LiveModel, asked: Asked) -> Answer:
         return self._fall_back(live, asked, 0, _read_without_model(live, asked), "")
 
@@ -210,10 +239,11 @@ class Answerer:
             place = answer.record_id
             if itself or not place or not drawn("shadow", place, shadow.variant.share):
                 continue
-            try:
-                self._shadow_queue.put_nowait((shadow, live, asked, answer.record_id))
-            except asyncio.QueueFull:
+            if self._shadow_queue.full() or self._shadow_rows + asked.count > SHADOW_ROWS:
                 self._state.shadow_dropped += 1
+                continue
+            self._shadow_rows += asked.count
+            self._shadow_queue.put_nowait((shadow, live, asked, answer.record_id))
 
     async def run_shadows(self) -> None:
         """Answer queued requests by their shadows, one at a time, for ever."""
@@ -224,6 +254,7 @@ class Answerer:
             except Exception:
                 _logger.exception("a shadow request of %s was lost", live.served.model)
             finally:
+                self._shadow_rows -= asked.count
                 self._shadow_queue.task_done()
 
     async def finish_shadows(self, timeout_s: float) -> None:
@@ -310,7 +341,9 @@ class Answerer:
         micros, error, assembled = 0, "", _NOTHING
         try:
             assembled = shadow.assembler.read(asked.rows, asked.at)
-            reply = await shadow.process.ask(_own_rows(shadow, assembled.inputs))
+            reply = await shadow.process.ask(
+                _own_rows(shadow, assembled.inputs), SHADOW_DEADLINE_S
+            )
             scores, decisions, micros = reply.scores, reply.decisions, reply.micros
         except (InvalidRows, FeaturesMissing) as problem:
             error = f"input: {problem.what}"[:200]
@@ -391,7 +424,7 @@ class Answerer:
             micros=micros,
             failed=bool(error),
         )
-        if live.served.sample < 1 and random.random() >= live.served.sample:  # noqa: S311 - no secret
+        if live.served.sample < 1 and not _is_drawn(live, asked):
             return
         logged = Logged(
             m=answer.model,
@@ -422,7 +455,7 @@ class Answerer:
             micros=micros,
             failed=False,
         )
-        if live.served.sample < 1 and random.random() >= live.served.sample:  # noqa: S311 - no secret
+        if live.served.sample < 1 and not _is_drawn(live, asked):
             return
         read = rows.read
         payload = encoder.encode(
@@ -480,6 +513,10 @@ def _answer_of(
 
 def _whole(asked: Asked, answer: Answer) -> Part:
     return Part(places=_ALONE, rows=asked.rows, answer=answer)
+
+
+def _is_drawn(live: LiveModel, asked: Asked) -> bool:
+    return asked.sync or random.random() < live.served.sample  # noqa: S311 - no secret
 
 
 def _keys(live: LiveModel, asked: Asked, assembled: Assembled) -> list[str]:

@@ -13,7 +13,7 @@ from thrive.domain.clock import machine_now, parse_time
 from thrive.domain.errors import Refused, UsageError
 from thrive.packaging.rows import InvalidRows
 from thrive.serving import bodies, counters, inference_v2, openapi
-from thrive.serving.answering import Answerer, Asked, NobodyAnswers
+from thrive.serving.answering import Answerer, Asked, NobodyAnswers, NotLogged
 from thrive.serving.answers import Part
 from thrive.serving.asgi import (
     JSON,
@@ -30,8 +30,9 @@ from thrive.serving.asgi import (
     respond,
 )
 from thrive.serving.bodies import Form
-from thrive.serving.callers import may_ask
+from thrive.serving.callers import OPEN, may_ask, name_of_host
 from thrive.serving.counters import WorkerState
+from thrive.serving.explainer import Explainer
 from thrive.serving.limits import Limits
 from thrive.serving.live import LiveModel, LiveModels
 from thrive.serving.routes import Routes, checked_at
@@ -39,8 +40,11 @@ from thrive.store.eventlog.prediction_id import MAX_ROWS, MAX_TIME
 
 _logger = logging.getLogger(__name__)
 _CLOSE = (b"connection", b"close")
+_MOST_SPELLINGS = 64
+"""Spellings of known hosts, with their ports, that are remembered as good."""
 _PREDICT = "/predict/"
 _V2 = "/v2"
+_EXPLAIN = "/explain/"
 _TENSORS = (JSON, inference_v2.OCTETS)
 _TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
 _SPAN = (1 << 64) - 1
@@ -55,6 +59,7 @@ class App:
         answerer: how they answer.
         state: what is counted.
         cache: the cache folder of the home.
+        log: the folder of the prediction log.
         limits: what is taken.
     """
 
@@ -64,6 +69,7 @@ class App:
         answerer: Answerer,
         state: WorkerState,
         cache: Path,
+        log: Path,
         limits: Limits,
     ) -> None:
         self.routes: Routes | None = None
@@ -74,6 +80,9 @@ class App:
         self._cache = cache
         self._limits = limits
         self._in_flight = 0
+        self._explainer = Explainer(cache, log)
+        self._hosts = frozenset(limits.hosts)
+        self._hosts_sent: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the lifespan belongs to the worker."""
@@ -81,6 +90,8 @@ class App:
             return
         self._in_flight += 1
         try:
+            if self._hosts:
+                self._require_known_host(scope)
             if self._limits.callers:
                 self._require_caller(scope)
             await self._route(scope, receive, send)
@@ -92,6 +103,20 @@ class App:
             await self._send(send, 500, error.body())
         finally:
             self._in_flight -= 1
+
+    def _require_known_host(self, scope: Scope) -> None:
+        sent = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        if sent in self._hosts_sent or scope["path"] in OPEN:
+            return
+        if name_of_host(sent) not in self._hosts:
+            raise HttpError(
+                403,
+                "ForeignHost",
+                "This server is not reached by that host name.",
+                "start it with --allow-host NAME",
+            )
+        if len(self._hosts_sent) < _MOST_SPELLINGS:
+            self._hosts_sent.add(sent)
 
     def _require_caller(self, scope: Scope) -> None:
         sent = headers_of(scope).get(b"authorization", b"")
@@ -111,6 +136,9 @@ class App:
             await self._predict(scope, receive, send, path[len(_PREDICT) :], bodies.NATIVE)
         elif path.startswith(_V2):
             await self._inference(scope, receive, send, path)
+        elif path.startswith(_EXPLAIN):
+            _require(scope, "GET")
+            await self._send(send, 200, await self._explainer.explain(path[len(_EXPLAIN) :]))
         else:
             name = _mlflow_model(path)
             if name is None:
@@ -156,7 +184,9 @@ class App:
         body = await read_body(headers, receive, self._limits, content_types=_TENSORS)
         began = time.perf_counter_ns()
         request, rows = inference_v2.read_request(body, headers, live)
-        asked, parts = await self._answer_objects(live, rows, headers, began)
+        asked, parts = await self._answer_objects(scope, live, rows, headers, began)
+        if asked.sync:
+            await self._make_durable(parts)
         found, kind, more = inference_v2.write_answer(request, parts, live)
         more += _said(parts, asked)
         await self._send(send, 200, found, content_type=kind, headers=more)
@@ -191,12 +221,15 @@ class App:
                 count=read.rows,
                 at=self._event_time(headers),
                 trace=_trace(headers),
+                sync=_sync(scope),
                 began=began,
             )
             parts = await self._answer(self._answerer.answer_rows(live, asked, read))
         else:
             rows = form.rows(form.decode(body, headers))
-            asked, parts = await self._answer_objects(live, rows, headers, began)
+            asked, parts = await self._answer_objects(scope, live, rows, headers, began)
+        if asked.sync:
+            await self._make_durable(parts)
         await self._send(send, 200, form.render(parts), headers=_said(parts, asked))
         if live.shadows and asked.variant is None:
             if not asked.rows:
@@ -205,7 +238,12 @@ class App:
             self._answerer.copy_to_shadows(live, asked, parts)
 
     async def _answer_objects(
-        self, live: LiveModel, rows: list[dict[str, Any]], headers: Headers, began: int
+        self,
+        scope: Scope,
+        live: LiveModel,
+        rows: list[dict[str, Any]],
+        headers: Headers,
+        began: int,
     ) -> tuple[Asked, list[Part]]:
         """Answer rows that are objects, in any of the forms of requests."""
         self._check_rows(len(rows))
@@ -216,6 +254,7 @@ class App:
             key=_text(headers, b"x-route-key"),
             variant=_text(headers, b"x-variant"),
             trace=_trace(headers),
+            sync=_sync(scope),
             began=began,
         )
         return asked, await self._answer(self._answerer.answer(live, asked))
@@ -233,6 +272,12 @@ class App:
             raise from_error(error, 503) from None
         self._state.answered += 1
         return parts
+
+    async def _make_durable(self, parts: list[Part]) -> None:
+        try:
+            await self._answerer.make_durable(parts)
+        except NotLogged as error:
+            raise from_error(error, 503) from None
 
     def _check_rows(self, rows: int) -> None:
         most = min(self._limits.rows, MAX_ROWS)
@@ -393,6 +438,12 @@ def _mlflow_model(path: str) -> str | None:
         return ""
     match = _MLFLOW.fullmatch(path)
     return match and (match[1] or match[2])
+
+
+def _sync(scope: Scope) -> bool:
+    """Tell whether the caller asked by `?logged=sync` that the answer is on the disk first."""
+    query: bytes = scope["query_string"]
+    return query != b"" and b"logged=sync" in query.split(b"&")
 
 
 def _text(headers: Headers, name: bytes) -> str | None:

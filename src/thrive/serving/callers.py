@@ -1,10 +1,12 @@
-"""Who may ask a model server that other machines reach: holders of one of its tokens.
+"""Who may ask a model server: holders of one of its tokens, by a name that it was told.
 
 A worker knows the digests of the tokens alone, and looks a caller's up by digest, which tells
-nothing by the time it takes.
+nothing by the time it takes. Without tokens the server is of its own machine, and a page elsewhere
+could call it there by a name that it lets point to this machine (DNS rebinding): so only known
+names are answered. A token is nothing that such a page has.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from blake3 import blake3
@@ -40,6 +42,31 @@ def read_callers(file: Path) -> list[str]:
 def digest_of_token(token: bytes) -> str:
     """Return what a worker knows of a token."""
     return blake3(token).hexdigest()
+
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+def known_hosts(host: str, allowed: Iterable[str], *, tokens: bool) -> list[str]:
+    """Return the names that requests may be sent to, lower-case; none where every name will do.
+
+    Args:
+        host: the address that is bound.
+        allowed: further names, of a gateway before this server for instance.
+        tokens: whether callers show tokens.
+    """
+    named = [each.lower() for each in allowed]
+    if tokens and not named:
+        return []
+    bound = f"[{host}]" if ":" in host else host
+    return [*LOOPBACK_NAMES, bound.lower(), *named]
+
+
+def name_of_host(sent: bytes) -> str:
+    """Return the name in a `Host` header, without its port, lower-case."""
+    host = sent.decode("latin-1").lower()
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdecimal() else host
 
 
 def may_ask(path: str, authorization: bytes, callers: Collection[str]) -> bool:

@@ -6,6 +6,7 @@ kernel ends this process when its worker ends.
 
 import contextlib
 import ctypes
+import os
 import resource
 import signal
 import socket
@@ -25,17 +26,24 @@ from thrive.serving.packages import PackageCache
 MEMORY_LIMIT = 4 << 30
 GROWTH = 1 << 30
 """Bytes of addresses that answering may take beyond those of the loaded model."""
+SHADOW_NICE = 10
 _END_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 class CandidateSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a candidate's process is started with."""
+    """What a candidate's process is started with.
+
+    Attributes:
+        shadow: nobody waits for its answers: it leaves the processors to those who answer.
+        memory: limit of its addresses in bytes.
+    """
 
     socket: int
     packages: str
     package: str
     model: str
     threshold: float
+    shadow: bool = False
     memory: int = MEMORY_LIMIT
 
 
@@ -43,6 +51,8 @@ def main() -> None:
     """Serve one socket until it is closed."""
     settings = msgspec.json.decode(sys.argv[1], type=CandidateSettings)
     _bind_to_parent()
+    if settings.shadow:
+        os.nice(SHADOW_NICE)
     resource.setrlimit(resource.RLIMIT_AS, (settings.memory, settings.memory))
     with socket.socket(fileno=settings.socket) as stream:
         try:

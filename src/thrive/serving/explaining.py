@@ -9,7 +9,8 @@ used, not what causes the outcome.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -18,16 +19,22 @@ from numpy.typing import NDArray
 from thrive.contract.parse import parse
 from thrive.domain.actor import ANYONE
 from thrive.domain.clock import DAY
-from thrive.domain.errors import CannotTell, UsageError
+from thrive.domain.errors import CannotTell, NotFound, UsageError
 from thrive.operations import Context, Kind, operation
 from thrive.packaging.formats.predictor import Predictor
 from thrive.packaging.rows import RowReader
 from thrive.packaging.signature import OutputKind
 from thrive.serving.lookup import find_row
-from thrive.serving.packages import load_stored
+from thrive.serving.packages import PackageCache, load_stored
+from thrive.serving.records import decode
+from thrive.serving.routes import read_routes
 from thrive.store import models, projects
+from thrive.store.eventlog import EventLog, read_segment, segments
 from thrive.store.home import Home
 from thrive.store.prediction_frames import predictions_between
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PAIRS = 48
 """Pairs of permutations: twice as many halve the standard error's square."""
@@ -220,15 +227,65 @@ def explain_prediction(home: Home, prediction_id: str) -> Explanation:
     return explain_record(predictor, row, _background(home, row, predictor), mask)
 
 
+def explain_on_host(cache: Path, log: Path, prediction_id: str) -> Explanation:
+    """Return the explanation of a prediction that waits in the log of a host without a home.
+
+    The background is what the same version was asked there lately.
+
+    Args:
+        cache: the host's folder of routing file and packages.
+        log: the folder of its prediction log.
+        prediction_id: as it came back with the prediction.
+
+    Raises:
+        NotFound: it is not in this log, or its version is no longer live here.
+        CannotTell: it cannot be reproduced.
+    """
+    import polars as pl
+
+    try:
+        frame = decode([EventLog(log).find(prediction_id)])
+    except NotFound as error:
+        raise NotFound(
+            f"{error.what} What was shipped is explained where the home is.",
+            f"thrive predictions explain {prediction_id}",
+        ) from None
+    row = frame.row(by_predicate=pl.col("prediction_id") == prediction_id, named=True)
+    served = read_routes(cache).models.get(row["model"])
+    live = {each.version: each.package for each in served.variants} if served else {}
+    if served is None or row["version"] not in live:
+        raise NotFound(
+            f"{row['model']}@{row['version']} does not answer here any more.",
+            f"thrive predictions explain {prediction_id}",
+        )
+    predictor = PackageCache(cache / "packages").load(live[row["version"]], row["model"])
+    known = decode(record for each in segments(log) for record in read_segment(each.path))
+    names = [f"x.{name}" for name in predictor.signature.names]
+    mine = known.filter(
+        (pl.col("model") == row["model"])
+        & (pl.col("version") == row["version"])
+        & (pl.col("error") == "")
+    )
+    mask = frozenset(served.mask)
+    return explain_record(predictor, row, _rows_of(mine, names, predictor), mask)
+
+
 def _background(home: Home, row: Mapping[str, Any], predictor: Predictor) -> list[RowValues]:
     names = [f"x.{name}" for name in predictor.signature.names]
     start, end = row["time"] - 6 * DAY, row["time"] + DAY
     known = predictions_between(
         home, start, end, row["model"], row["version"], columns=[*names, "time", "error"]
     )
-    if known.width < len(names) + 2 or known.height < 2:
+    if "error" in known.columns:
+        known = known.filter(known["error"] == "")
+    return _rows_of(known, names, predictor)
+
+
+def _rows_of(known: "pl.DataFrame", names: list[str], predictor: Predictor) -> list[RowValues]:
+    """Return some rows of what was asked; the signature's example where that is too little."""
+    if known.height < 2 or not set(names) <= set(known.columns):
         return [*predictor.signature.example]
-    rows = known.filter(known["error"] == "").select(names)
+    rows = known.select(names)
     few = rows.gather_every(max(1, -(-rows.height // MOST_BACKGROUND)))
     return [{name[2:]: value for name, value in each.items()} for each in few.to_dicts()]
 

@@ -48,6 +48,7 @@ class Isolated:
         signature: the package's signature.
         threshold: score from which the decision is positive.
         program: the command that answers; it gets the settings as its last argument.
+        shadow: whether nobody waits for its answers: then it works when nothing else does.
     """
 
     def __init__(
@@ -58,13 +59,20 @@ class Isolated:
         signature: Signature,
         threshold: float,
         program: tuple[str, ...] = PROGRAM,
+        *,
+        shadow: bool = False,
     ) -> None:
         self.package = package
         self.signature = signature
         self.restarts = 0
         self._program = program
         self._settings = CandidateSettings(
-            socket=-1, packages=str(packages), package=package, model=model, threshold=threshold
+            socket=-1,
+            packages=str(packages),
+            package=package,
+            model=model,
+            threshold=threshold,
+            shadow=shadow,
         )
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._number = 0
@@ -79,8 +87,12 @@ class Isolated:
             await asyncio.wait_for(self._started.wait(), timeout_s)
         return self._writer is not None
 
-    async def ask(self, rows: list[dict[str, Any]]) -> Reply:
+    async def ask(self, rows: list[dict[str, Any]], deadline_s: float | None = None) -> Reply:
         """Return the version's answer to rows that fit its signature.
+
+        Args:
+            rows: as its signature wants them.
+            deadline_s: how long an answer to one row is waited for; `DEADLINE_S` if not said.
 
         Raises:
             CandidateFailed: it is not running, is too slow, or failed.
@@ -95,7 +107,8 @@ class Isolated:
         writer.write(frame(Question(number, rows)))
         try:
             # an answer that lay in the socket while this loop was busy is not late
-            await asyncio.wait([reply], timeout=DEADLINE_S + ROW_DEADLINE_S * len(rows))
+            patience = DEADLINE_S if deadline_s is None else deadline_s
+            await asyncio.wait([reply], timeout=patience + ROW_DEADLINE_S * len(rows))
         finally:
             self._waiting.pop(number, None)
         if not reply.done():

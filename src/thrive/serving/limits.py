@@ -12,6 +12,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         body_seconds: how long a body may take to arrive.
         in_flight: requests at work at a time; more are told to come back (429).
         callers: digests of the tokens that callers show; none are asked for if there are none.
+        hosts: names that the `Host` of a request may have, lower-case; empty for any.
     """
 
     body_bytes: int = 16 << 20
@@ -19,6 +20,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_seconds: float = 10.0
     in_flight: int = 512
     callers: list[str] = []
+    hosts: list[str] = []
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -96,7 +96,8 @@ class LiveModels:
     """All models of a worker.
 
     Predictors and processes are kept by package: a rollback finds the version it goes back to
-    loaded already.
+    loaded already. A version that answers and is in the shadow too has a process for each, as
+    nobody who waits for an answer is to wait for a shadow's.
 
     Args:
         cache: the cache folder of the home, with the routing file and the packages.
@@ -109,7 +110,7 @@ class LiveModels:
         self._folder = cache / "packages"
         self._predictors: dict[tuple[str, str], Predictor] = {}
         self._asking: dict[tuple[str, str], Asking] = {}
-        self._isolated: dict[tuple[str, str], Isolated] = {}
+        self._isolated: dict[tuple[str, str, bool], Isolated] = {}
         self._host = cache.parent
         self._online: OnlineStore | None = None
         self._views: dict[bytes, ViewReader] = {}
@@ -187,11 +188,16 @@ class LiveModels:
     def _beside(
         self, served: ServedModel, variant: Variant, signature: Signature, fields: frozenset[str]
     ) -> Beside:
-        name = (served.model, variant.package)
+        name = (served.model, variant.package, variant.shadow)
         process = self._isolated.get(name)
         if process is None:
             process = Isolated(
-                self._folder, variant.package, served.model, signature, served.threshold
+                self._folder,
+                variant.package,
+                served.model,
+                signature,
+                served.threshold,
+                shadow=variant.shadow,
             )
             self._isolated[name] = process
         assembler = self._assembler(served, variant, signature, fields)
@@ -227,7 +233,7 @@ class LiveModels:
 
     async def _close_unused(self) -> None:
         used = {
-            (live.served.model, each.variant.package)
+            (live.served.model, each.variant.package, each.variant.shadow)
             for live in self.models.values()
             for each in (*live.candidates, *live.shadows)
         }

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ from thrive.domain.clock import machine_now
 from thrive.domain.errors import UsageError
 from thrive.operations import Context, Kind, Progress, operation
 from thrive.serving.agent import Agent, AgentOptions
-from thrive.serving.callers import read_callers
+from thrive.serving.callers import known_hosts, read_callers
 from thrive.serving.control_plane import LocalControlPlane
 from thrive.serving.hosts import HostStatus, seen
 from thrive.serving.limits import Limits
@@ -21,6 +21,7 @@ from thrive.serving.lookup import PredictionRecord, find_prediction
 from thrive.store import releases
 
 MAX_WORKERS = 64
+EVERY_MODEL: list[str] = []
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,11 +36,13 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 @operation("serve", kind=Kind.CLIENT, role=RELEASERS, next_hint="thrive status")
 def serve(
     ctx: Context,
+    models: list[str] = EVERY_MODEL,
     *,
     host: str = "127.0.0.1",
     port: int = 8100,
     workers: int = 1,
     callers: Path | None = None,
+    allow_host: list[str] | None = None,
 ) -> Served:
     """Answer predictions over HTTP until stopped.
 
@@ -47,16 +50,18 @@ def serve(
     every answer. Ctrl-C or SIGTERM finishes what has come, then stops.
 
     Args:
+        models: only these; every model of the project if none is named.
         host: the address to listen on; one that other machines reach needs `callers`.
         port: the port; 0 takes a free one.
         workers: how many processes answer; one a core is enough.
         callers: a file with a token a line: who shows none of them is not answered.
+        allow_host: a name that requests may carry, beside those of this machine; repeat for more.
 
     Examples:
         thrive serve
-        thrive serve --port 8100 --workers 2
+        thrive serve flight-delay --port 8100 --workers 2
     """
-    options = serving_options(host, port, workers, callers)
+    options = serving_options(host, port, workers, callers, allow_host or (), models)
     agent = Agent(LocalControlPlane(ctx.home), ctx.home.cache_folder, ctx.home.log_folder, options)
     return serve_until_stopped(agent, ctx.progress)
 
@@ -87,7 +92,12 @@ def predictions_show(ctx: Context, prediction_id: str) -> PredictionRecord:
 
 
 def serving_options(
-    host: str, port: int, workers: int, callers: Path | None = None
+    host: str,
+    port: int,
+    workers: int,
+    callers: Path | None = None,
+    allow_host: Iterable[str] = (),
+    models: Iterable[str] = (),
 ) -> AgentOptions:
     """Return the options of an agent.
 
@@ -98,8 +108,15 @@ def serving_options(
         raise UsageError(
             f"{workers} workers on port {port} cannot be.", f"use 1 to {MAX_WORKERS} workers"
         )
-    limits = Limits(callers=read_callers(callers) if callers else [])
-    return AgentOptions(host=host, port=port, workers=workers, limits=limits)
+    tokens = read_callers(callers) if callers else []
+    hosts = known_hosts(host, allow_host, tokens=bool(tokens))
+    return AgentOptions(
+        host=host,
+        port=port,
+        workers=workers,
+        limits=Limits(callers=tokens, hosts=hosts),
+        models=frozenset(models),
+    )
 
 
 def serve_until_stopped(agent: Agent, progress: Progress) -> Served:

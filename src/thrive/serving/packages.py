@@ -24,11 +24,11 @@ def load_stored(blobs: "BlobReader", digest: str, model: str) -> "Predictor":
     Raises:
         NotFound, Damaged, UnsafeModel: as `thrive.packaging.loader.load`.
     """
-    from thrive.packaging.loader import load  # an agent fetches packages and loads none: start-up
+    from thrive.packaging.loader import allowed_here, load  # an agent fetches packages and loads none: start-up
 
     manifest = read_manifest(blobs.get(digest), digest=digest)
     files = {name: blobs.get(entry.digest) for name, entry in manifest.files.items()}
-    return load(manifest, files, name=model)
+    return load(manifest, files, name=model, allow=allowed_here())
 
 
 class PackageCache:
@@ -87,9 +87,9 @@ class PackageCache:
 
     def load(self, digest: str, model: str) -> "Predictor":
         """Return the predictor of a package; raises as `thrive.packaging.loader.load`."""
-        from thrive.packaging.loader import load_folder
+        from thrive.packaging.loader import allowed_here, load_folder
 
-        return load_folder(self._folder / digest, digest=digest, name=model)
+        return load_folder(self._folder / digest, digest=digest, name=model, allow=allowed_here())
 
     def load_warm(self, digest: str, model: str) -> "Predictor":
         """Load a package and answer its example once, so that no caller pays for first times.

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from thrive.domain.errors import Refused, SchemaTooNew
+from thrive.domain.errors import NotFound, Refused, SchemaTooNew
 from thrive.domain.features import FeatureSpec
 from thrive.domain.release import Variant
 
@@ -69,6 +69,23 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True):
     replay: bool = False
     now: int = 0
     format: int = FORMAT
+
+    def only(self, models: frozenset[str]) -> "Routes":
+        """Return the routes of some models, of every one if none is named."""
+        if not models:
+            return self
+        chosen = {name: each for name, each in self.models.items() if name in models}
+        return msgspec.structs.replace(self, models=chosen)
+
+    def refuse_unknown(self, models: frozenset[str]) -> None:
+        """Refuse to serve a model that there is not.
+
+        Raises:
+            NotFound: one of `models` has no route.
+        """
+        unknown = sorted(models - self.models.keys())
+        if unknown:
+            raise NotFound(f"There is no model {unknown[0][:80]!r}.", "thrive models list")
 
     def refuse_unlogged(self) -> None:
         """Refuse to serve a high-risk model of which not every answer is logged (AI Act, art. 12).

@@ -54,7 +54,14 @@ class Worker:
             Path(settings.log), settings.worker, max_age=read_settings().seal_age
         )
         self.answerer = Answerer(self.writer, self.state)
-        self.app = App(self.live, self.answerer, self.state, self.cache, settings.limits)
+        self.app = App(
+            self.live,
+            self.answerer,
+            self.state,
+            self.cache,
+            Path(settings.log),
+            settings.limits,
+        )
         self.drain = asyncio.Event()
         self._seen: tuple[int, int] | None = None
         self._retry_at = 0.0

@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from thrive.domain.errors import Damaged, NotFound, SchemaTooNew, UnsafeModel
+from thrive.domain.errors import Damaged, NotFound, SchemaTooNew, UnsafeModel, UsageError
 from thrive.packaging.inference import columns_of
-from thrive.packaging.loader import FORMATS, AllowList, load, load_folder
+from thrive.packaging.loader import FORMATS, AllowList, allowed_here, load, load_folder
 from thrive.packaging.manifest import PackageManifest, describe_files, read_manifest
 from thrive.packaging.package import Package, pack
 
@@ -168,6 +168,18 @@ def test_a_pickle_in_the_place_of_another_format_never_runs(trees_package, tmp_p
         with pytest.raises(UnsafeModel):
             load(manifest, files)
     assert not canary.exists()
+
+
+def test_a_machine_allows_a_pickle_by_model_and_digest(trees_package, monkeypatch):
+    package = pickled(trees_package.manifest.signature, pickle.dumps(len))
+    assert not allowed_here().allows("flights", package.digest)
+    monkeypatch.setenv("THRIVE_ALLOW_PICKLES", f"flights={package.digest} other={'0' * 64}")
+    assert allowed_here().allows("flights", package.digest)
+    assert not allowed_here().allows("other", package.digest)
+    for wrong in ("flights", "flights=abc", f"={package.digest}"):
+        monkeypatch.setenv("THRIVE_ALLOW_PICKLES", wrong)
+        with pytest.raises(UsageError, match="no MODEL=DIGEST"):
+            allowed_here()
 
 
 def test_an_allowed_pickle_answers(trees_model, categorical):

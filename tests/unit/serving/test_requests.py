@@ -16,7 +16,7 @@ from thrive.serving.assemble import RowAssembler
 from thrive.serving.assignment import drawn, position
 from thrive.serving.bodies import decode_rows, mlflow_rows, native_rows
 from thrive.serving.inference_v2 import read_request
-from thrive.serving.records import Logged, decode, encode
+from thrive.serving.records import ROWS, Logged, RowsEncoder, decode, encode, read
 from thrive.serving.routes import ServedModel
 from thrive.serving.tensors import to_bytes
 from thrive.store.eventlog.reader import Record
@@ -145,6 +145,32 @@ def test_records_of_many_shapes_become_one_table():
     assert frame["prediction_id"][2:4].to_list() == ["0" * 32, "0" * 31 + "1"]
     assert frame.schema["version"] == pl.Int64
     assert decode([]).columns == frame.columns[:11]
+
+
+def test_a_record_of_plain_rows_says_what_the_record_by_names_says():
+    rows, keys = [(1.5, "EWR"), (None, "JFK")], [("f1", True), ("f2", None)]
+    names, key_names = ("wind", "origin"), ("flight_id", "cargo")
+    named = Logged(
+        m="delay",
+        v=3,
+        a="production",
+        t=20,
+        n=2,
+        x={"wind": [1.5, None]},
+        k={"flight_id": ["f1", "f2"]},
+        y=[0.1, float("nan")],
+        d=[False, True],
+        us=5,
+        c="ab",
+    )
+    mask = frozenset({"origin", "cargo"})
+    encoder = RowsEncoder("delay", 3, "production", names, key_names, mask)
+    payload = encoder.encode(20, 5, rows, keys, named.y, named.d, "ab")
+    plain = Record(kind=ROWS, time_us=20, id=f"{0:032x}", payload=payload, rows=2)
+    assert str(read(plain)) == str(named)
+    assert decode([plain]).equals(decode([record(0, named)]))
+    assert b"EWR" not in payload
+    assert decode([plain, record(1, named)])["version"].to_list() == [3, 3, 3, 3]
 
 
 def test_mixed_values_of_one_field_become_text():
