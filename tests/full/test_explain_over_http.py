@@ -65,11 +65,10 @@ def test_a_host_without_the_home_explains_what_it_has(tmp_path):
 
 
 def test_a_pickle_answers_where_its_digest_is_allowed_and_nowhere_else(tmp_path, monkeypatch):
+    import polars as pl
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
-
-    import polars as pl
 
     from thrive.packaging.package import pack
 

@@ -52,9 +52,7 @@ class Session:
     def load(self, folder: str, digest: str, name: str) -> dict[str, Any]:
         """Load the package in a folder; answers how long it took and the memory it needs."""
         before, started = _peak_memory(), time.perf_counter()
-        self._predictor = load_folder(
-            Path(folder), digest=digest, name=name, allow=allowed_here()
-        )
+        self._predictor = load_folder(Path(folder), digest=digest, name=name, allow=allowed_here())
         seconds = time.perf_counter() - started
         return {"seconds": seconds, "memory": _peak_memory(), "memory_before": before}
 

@@ -341,9 +341,7 @@ class Answerer:
         micros, error, assembled = 0, "", _NOTHING
         try:
             assembled = shadow.assembler.read(asked.rows, asked.at)
-            reply = await shadow.process.ask(
-                _own_rows(shadow, assembled.inputs), SHADOW_DEADLINE_S
-            )
+            reply = await shadow.process.ask(_own_rows(shadow, assembled.inputs), SHADOW_DEADLINE_S)
             scores, decisions, micros = reply.scores, reply.decisions, reply.micros
         except (InvalidRows, FeaturesMissing) as problem:
             error = f"input: {problem.what}"[:200]

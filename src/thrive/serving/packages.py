@@ -24,7 +24,10 @@ def load_stored(blobs: "BlobReader", digest: str, model: str) -> "Predictor":
     Raises:
         NotFound, Damaged, UnsafeModel: as `thrive.packaging.loader.load`.
     """
-    from thrive.packaging.loader import allowed_here, load  # an agent fetches packages and loads none: start-up
+    from thrive.packaging.loader import (
+        allowed_here,
+        load,
+    )  # an agent fetches packages and loads none: start-up
 
     manifest = read_manifest(blobs.get(digest), digest=digest)
     files = {name: blobs.get(entry.digest) for name, entry in manifest.files.items()}
