@@ -193,8 +193,9 @@ def serve_remote(server: HostServer, arguments: Mapping[str, Any]) -> Served:
         Conflict: the folder is that of another project, or is served already.
         StoreUnavailable: the server is gone, and nothing of it is known here.
     """
-    asked = (arguments[name] for name in ("host", "port", "workers", "callers"))
-    options = serving_options(*asked, arguments["allow_host"] or (), arguments["models"])
+    names = ("host", "port", "workers", "callers", "models")
+    asked = {name: arguments[name] for name in names}
+    options = serving_options(**asked, allow_host=arguments["allow_host"] or ())
     folder = HostFolder(Path.cwd() / FOLDER)
     plane = RemoteControlPlane(server.within(SILENT_S), folder)
     agent = Agent(plane, folder.cache, folder.log, options)

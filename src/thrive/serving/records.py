@@ -80,8 +80,8 @@ class _Rows(msgspec.Struct, array_like=True, gc=False):
     head: msgspec.Raw
     t: int
     us: int
-    rows: list[Sequence[Any]]
-    keys: list[Sequence[Any]]
+    rows: Sequence[Sequence[Any]]
+    keys: Sequence[Sequence[Any]]
     y: list[float | None]
     d: list[Any]
     c: str
@@ -178,7 +178,7 @@ def read(record: Record) -> Logged:
     )
 
 
-def _by_name(names: list[str], rows: list[Sequence[Any]]) -> dict[str, list[Any]]:
+def _by_name(names: list[str], rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
     return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
