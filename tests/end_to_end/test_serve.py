@@ -175,7 +175,9 @@ def test_a_name_that_points_here_by_itself_is_not_answered(served):
 
 def test_a_body_that_is_too_large_is_not_read(served):
     with socket.create_connection(("127.0.0.1", served.server.port), timeout=5) as stream:
-        head = f"POST /predict/{MODEL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n"
+        head = (
+            f"POST /predict/{MODEL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n"
+        )
         stream.sendall(head.encode())
         assert b"413" in stream.recv(200)
 
