@@ -346,6 +346,9 @@ class Answerer:
         except (InvalidRows, FeaturesMissing) as problem:
             error = f"input: {problem.what}"[:200]
         except CandidateFailed as failure:
+            if shadow.process.closed:  # the routing moved on: that is no failure of the version
+                self._state.shadow_dropped += 1
+                return
             error = failure.reason
         self._write(
             asked,

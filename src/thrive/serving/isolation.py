@@ -65,6 +65,7 @@ class Isolated:
         self.package = package
         self.signature = signature
         self.restarts = 0
+        self.closed = False
         self._program = program
         self._settings = CandidateSettings(
             socket=-1,
@@ -120,7 +121,8 @@ class Isolated:
         return found
 
     async def close(self) -> None:
-        """End the process."""
+        """End the process; what waits for it from now on says nothing about the version."""
+        self.closed = True
         self._keeper.cancel()
         self._kill()
         with contextlib.suppress(asyncio.CancelledError):
