@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -28,7 +28,7 @@ from thrive.domain.clock import MINUTE, machine_now
 from thrive.domain.identifiers import new_id
 from thrive.domain.run import MetricSummary, Run, RunState
 from thrive.operations import Context
-from thrive.store import models, releases, runs
+from thrive.store import gates, models, monitoring, releases, runs
 from thrive.store.home import create_home, open_home
 from thrive.store.observations import Observation, observe_one
 from thrive.store.points import Points
@@ -51,6 +51,7 @@ ui(Context(open_home(folder), local_actor("ana"), folder=folder, operation="ui")
 PAINTED = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(
     () => done(performance.now()))))"""
 LOADS = 5
+WINDOWS = 30
 
 
 def fill_runs(context: Context, count: int) -> None:
@@ -90,21 +91,31 @@ def fill_points(context: Context, run_id: str, count: int) -> None:
 
 
 def fill_models(context: Context, count: int) -> None:
-    """Put many more models into production, copies of the one in trouble without its alerts."""
-    with context.home.write() as tx:
-        project = context.project_id
+    """Put many more models into production: each as the one in trouble, without its alerts."""
+    project = context.project_id
+    with context.read() as tx:
         model = models.get(tx, project, MODEL)
         version = models.get_version(tx, project, MODEL)
         table = releases.current_routing(tx, project, MODEL)
-        assert table is not None
-        for place in range(count):
-            name = f"model-{place:04d}"
-            models.save(tx, project, msgspec.structs.replace(model, name=name))
-            copy = msgspec.structs.replace(version, model=name, version=1)
-            models.insert_version(tx, project, copy, [])
-            live = msgspec.structs.replace(table.variants[0], version=1, share=1.0, shadow=False)
-            moved = msgspec.structs.replace(table, model=name, revision=1, variants=[live])
-            releases.move_routing(tx, project, moved, 0)
+        verdict = gates.find_verdicts(tx, project, MODEL, version.version, limit=1)[0]
+        release = releases.find(tx, project, MODEL, limit=1)[0]
+        windows = monitoring.find_windows(tx, project, MODEL)[-WINDOWS:]
+    assert table is not None
+    live = replace(table.variants[0], version=1, share=1.0, shadow=False)
+    for first in range(0, count, 50):
+        with context.observe("model:many") as tx:
+            for name in (f"model-{place:04d}" for place in range(first, min(first + 50, count))):
+                its = {"model": name}
+                models.save(tx, project, replace(model, name=name))
+                models.insert_version(tx, project, replace(version, **its, version=1), [])
+                routed = replace(table, **its, revision=1, variants=[live])
+                releases.move_routing(tx, project, routed, 0)
+                judged = replace(verdict, **its, version=1, verdict_id=new_id())
+                gates.insert_verdict(tx, project, judged)
+                releases.save(tx, project, replace(release, **its, release_id=new_id()))
+                for window in windows:
+                    closed = replace(window, **its, version=1)
+                    monitoring.insert_window(tx, project, closed)
 
 
 def ready(browser, address: str, selector: str = "h1") -> float:

@@ -13,9 +13,9 @@ import msgspec
 from thrive.contract.schema import Where
 from thrive.domain.clock import format_duration, parse_duration
 from thrive.domain.gate import Answer
-from thrive.domain.monitoring import Alert, AlertState, Cause, Level, Window
+from thrive.domain.monitoring import Alert, AlertState, Cause, Level
 from thrive.flows.facts import ModelFacts
-from thrive.monitoring.findings import Findings, findings_of
+from thrive.monitoring.findings import Findings
 from thrive.monitoring.verdicts import fault_words
 
 
@@ -48,9 +48,7 @@ def worst(parts: list[Part]) -> Part | None:
 
 def assess(facts: ModelFacts) -> list[Part]:
     """Return the parts of the health of a model in production, in the order of causes."""
-    seen = facts.newest_window()
-    findings = findings_of(seen) if seen is not None else None
-    made = [_part(facts, name, cause, judge, findings) for name, cause, judge in _BY_CAUSE]
+    made = [_part(facts, name, cause, judge, facts.found) for name, cause, judge in _BY_CAUSE]
     return [*(part for part in made if part is not None), _gates(facts), _contract(facts)]
 
 
@@ -115,8 +113,8 @@ def _data_quality(_facts: ModelFacts, findings: Findings | None) -> _Said:
 def _outcomes(facts: ModelFacts, _findings: Findings | None) -> _Said:
     within = facts.terms.model.sla.outcomes_within
     delay = parse_duration(within) if within else 0
-    due = [window for window in facts.production_windows() if window.end + delay <= facts.now]
-    rated = [window for window in due if window.rows]
+    until = facts.now - delay
+    rated = [each for each in facts.production_counts() if each.end <= until and each.rows]
     if not rated:
         return Health.UNKNOWN, "No outcome is due yet."
     last = rated[-1]
@@ -213,8 +211,7 @@ def live_rows(findings: Findings) -> int:
     return sum(rows for variant, rows in findings.variants.items() if variant != "shadow")
 
 
-def error_share(window: Window) -> float | None:
+def error_share(findings: Findings) -> float | None:
     """Return the share of a window's live rows without an answer of the version."""
-    findings = findings_of(window)
     live = live_rows(findings)
     return findings.errors / live if live else None

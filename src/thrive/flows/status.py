@@ -9,7 +9,8 @@ from thrive.domain.clock import ClockMode, machine_now
 from thrive.domain.monitoring import Alert, AlertState, Level
 from thrive.domain.release import Release, RoutingTable
 from thrive.domain.run import Run
-from thrive.flows.facts import ModelFacts, every_model
+from thrive.flows.facts import ModelFacts
+from thrive.flows.fleet import every_model
 from thrive.flows.health import assess, worst
 from thrive.operations import Context, operation
 from thrive.serving.hosts import seen

@@ -60,6 +60,12 @@ def subjects_after(
     return found
 
 
+def kinds_after(tx: Tx, project_id: str, seq: int) -> set[str]:
+    """Return of what kinds something changed after `seq`."""
+    query = sa.select(changes.c.kind).where(changes.c.project_id == project_id, changes.c.seq > seq)
+    return set(tx.execute(query.distinct()).scalars())
+
+
 def head(tx: Tx, project_id: str) -> int:
     """Return the newest seq of a project, 0 when nothing has happened yet."""
     query = sa.select(sa.func.max(changes.c.seq)).where(changes.c.project_id == project_id)

@@ -1,11 +1,13 @@
 """Verdicts and approvals."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from thrive.domain.gate import Approval, Verdict
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, one
+from thrive.store.rows import batched, insert, many, mine, one
 from thrive.store.tables.gates import approvals, verdicts
 
 
@@ -24,6 +26,33 @@ def find_verdicts(
     if version is not None:
         query = query.where(verdicts.c.version == version)
     return many(tx, Verdict, query.order_by(verdicts.c.verdict_id.desc()).limit(limit))
+
+
+def newest_ids(
+    tx: Tx, project_id: str, labels: Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], str]:
+    """Return the id of the newest verdict on each of some versions, by (model, number)."""
+    label = sa.tuple_(verdicts.c.model, verdicts.c.version)
+    found: dict[tuple[str, int], str] = {}
+    for some in batched(labels):
+        query = (
+            sa.select(verdicts.c.model, verdicts.c.version, sa.func.max(verdicts.c.verdict_id))
+            .where(verdicts.c.project_id == project_id, label.in_(some))
+            .group_by(verdicts.c.model, verdicts.c.version)
+        )
+        found |= {(model, number): newest for model, number, newest in tx.execute(query)}
+    return found
+
+
+def some(tx: Tx, project_id: str, verdict_ids: Sequence[str]) -> dict[str, Verdict]:
+    """Return verdicts by their ids."""
+    return {
+        each.verdict_id: each
+        for part in batched(verdict_ids)
+        for each in many(
+            tx, Verdict, mine(verdicts, project_id).where(verdicts.c.verdict_id.in_(part))
+        )
+    }
 
 
 def get_verdict(tx: Tx, project_id: str, verdict_id: str) -> Verdict | None:

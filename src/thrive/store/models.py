@@ -8,7 +8,7 @@ from thrive.domain.errors import NotFound
 from thrive.domain.model import Model, ModelVersion
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import from_row, insert, many, mine, one, replace, upsert
+from thrive.store.rows import batched, from_row, insert, many, mine, one, replace, upsert
 from thrive.store.tables.models import model_versions, models
 
 _model = sa.select(models).where(
@@ -106,6 +106,29 @@ def count_versions(tx: Tx, project_id: str, name: str) -> int:
         model_versions.c.project_id == project_id, model_versions.c.model == name
     )
     return tx.execute(query).scalar_one()
+
+
+def numbers(tx: Tx, project_id: str) -> dict[str, tuple[int, int]]:
+    """Return how many versions each model has, and the number of its newest."""
+    columns = (sa.func.count(), sa.func.max(model_versions.c.version))
+    query = (
+        sa.select(model_versions.c.model, *columns)
+        .where(model_versions.c.project_id == project_id)
+        .group_by(model_versions.c.model)
+    )
+    return {model: (count, newest) for model, count, newest in tx.execute(query)}
+
+
+def versions_at(
+    tx: Tx, project_id: str, labels: Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], ModelVersion]:
+    """Return versions of many models by (model, number)."""
+    label = sa.tuple_(model_versions.c.model, model_versions.c.version)
+    return {
+        (each.model, each.version): each
+        for some in batched(labels)
+        for each in many(tx, ModelVersion, mine(model_versions, project_id).where(label.in_(some)))
+    }
 
 
 def get_version(tx: Tx, project_id: str, name: str, version: int | None = None) -> ModelVersion:

@@ -1,13 +1,17 @@
 """Windows, alerts and decisions."""
 
+from collections.abc import Iterator, Sequence
+
 import sqlalchemy as sa
 
 from thrive.domain.errors import NotFound
 from thrive.domain.monitoring import Alert, Decision, Window
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import begins_with, insert, many, mine, one, upsert
+from thrive.store.rows import batched, begins_with, insert, many, mine, one, upsert
 from thrive.store.tables.monitoring import alerts, decisions, windows
+
+_KEPT = [each.name for each in windows.c if each.name not in {"project_id", "findings"}]
 
 
 def insert_window(tx: Tx, project_id: str, window: Window) -> None:
@@ -52,6 +56,41 @@ def newest_windows(tx: Tx, project_id: str, since: int) -> list[Window]:
     return list(latest.values())
 
 
+def performance_windows(
+    tx: Tx, project_id: str, of: Sequence[str], *, since: int
+) -> dict[str, list[Window]]:
+    """Return the windows of many models since a moment, in their newest revision, oldest first.
+
+    Of what was found they hold `performance` alone: all of it, of a thousand models, is too much.
+
+    Args:
+        tx: a transaction.
+        project_id: the project.
+        of: the models.
+        since: the earliest start.
+    """
+    performance = windows.c.findings["performance"].label("performance")
+    query = sa.select(*(windows.c[name] for name in _KEPT), performance)
+    query = query.where(windows.c.project_id == project_id, windows.c.start >= since)
+    query = query.order_by(windows.c.start, windows.c.version, windows.c.revision)
+    found: dict[str, dict[tuple[int, int], Window]] = {}
+    for some in batched(of):
+        for *values, measured in tx.execute(query.where(windows.c.model.in_(some))):
+            known = dict(zip(_KEPT, values, strict=True))
+            window = Window(**known, findings={"performance": measured or {}})
+            found.setdefault(window.model, {})[window.start, window.version] = window
+    return {model: list(latest.values()) for model, latest in found.items()}
+
+
+def windows_at(
+    tx: Tx, project_id: str, keys: Sequence[tuple[str, int, int, int]]
+) -> Iterator[Window]:
+    """Yield whole windows by (model, version, start, revision)."""
+    key = sa.tuple_(windows.c.model, windows.c.version, windows.c.start, windows.c.revision)
+    for some in batched(keys):
+        yield from many(tx, Window, mine(windows, project_id).where(key.in_(some)))
+
+
 def find_window(tx: Tx, project_id: str, model: str, version: int, start: int) -> Window | None:
     """Return the newest revision of one window, None if it is not closed."""
     query = mine(windows, project_id).where(
@@ -93,7 +132,7 @@ def find_alerts(
     *,
     model: str | None = None,
     states: tuple[str, ...] = (),
-    limit: int = 200,
+    limit: int | None = 200,
 ) -> list[Alert]:
     """Return alerts and notices, newest first."""
     query = mine(alerts, project_id).order_by(alerts.c.alert_id.desc()).limit(limit)
@@ -107,6 +146,16 @@ def find_alerts(
 def save_decision(tx: Tx, project_id: str, decision: Decision) -> None:
     """Insert a decision, or write what came of it."""
     upsert(tx, project_id, decisions, decision)
+
+
+def newest_decisions(tx: Tx, project_id: str, alert_ids: Sequence[str]) -> dict[str, Decision]:
+    """Return the newest decision about each of some alerts, by alert."""
+    found: dict[str, Decision] = {}
+    for some in batched(alert_ids):
+        query = mine(decisions, project_id).where(decisions.c.alert_id.in_(some))
+        for each in many(tx, Decision, query.order_by(decisions.c.decision_id)):
+            found[each.alert_id] = each
+    return found
 
 
 def find_decisions(tx: Tx, project_id: str, alert_id: str | None = None) -> list[Decision]:

@@ -1,9 +1,13 @@
 """Releases, the routing table with its history, and the serving hosts."""
 
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
 from thrive.domain.errors import Conflict, NotFound
 from thrive.domain.release import Release, RoutingTable, ServingHost
 from thrive.store.database import Tx
-from thrive.store.rows import insert_missing, many, mine, one, to_row, upsert
+from thrive.store.rows import batched, insert_missing, many, mine, one, to_row, upsert
 from thrive.store.tables.releases import releases, routing, serving_hosts
 
 
@@ -32,6 +36,30 @@ def find(tx: Tx, project_id: str, model: str | None = None, limit: int = 50) -> 
     return many(tx, Release, query.where(releases.c.model == model) if model else query)
 
 
+def newest_ids(tx: Tx, project_id: str) -> list[str]:
+    """Return the ids of the newest release of each model, and of all that are on their way."""
+    newest = (
+        sa.select(sa.func.max(releases.c.release_id))
+        .where(releases.c.project_id == project_id)
+        .group_by(releases.c.model)
+    )
+    running = sa.select(releases.c.release_id).where(
+        releases.c.project_id == project_id, releases.c.state.in_(("running", "held"))
+    )
+    return list(tx.execute(newest.union(running)).scalars())
+
+
+def some(tx: Tx, project_id: str, release_ids: Sequence[str]) -> dict[str, Release]:
+    """Return releases by their ids."""
+    return {
+        each.release_id: each
+        for part in batched(release_ids)
+        for each in many(
+            tx, Release, mine(releases, project_id).where(releases.c.release_id.in_(part))
+        )
+    }
+
+
 def find_running(tx: Tx, project_id: str) -> list[Release]:
     """Return the releases that are on their way, held ones included."""
     query = mine(releases, project_id).where(releases.c.state.in_(("running", "held")))
@@ -42,6 +70,28 @@ def current_routing(tx: Tx, project_id: str, model: str) -> RoutingTable | None:
     """Return what is live for a model now, None when nothing ever was."""
     query = mine(routing, project_id).where(routing.c.model == model)
     return one(tx, RoutingTable, query.order_by(routing.c.revision.desc()))
+
+
+def revisions(tx: Tx, project_id: str) -> dict[str, int]:
+    """Return the revision in force of each model that ever had anything live."""
+    query = (
+        sa.select(routing.c.model, sa.func.max(routing.c.revision))
+        .where(routing.c.project_id == project_id)
+        .group_by(routing.c.model)
+    )
+    return {model: revision for model, revision in tx.execute(query)}  # noqa: C416 - a result is no pair sequence
+
+
+def routing_at(
+    tx: Tx, project_id: str, revised: Sequence[tuple[str, int]]
+) -> dict[str, RoutingTable]:
+    """Return routing tables of many models by their (model, revision), by model."""
+    key = sa.tuple_(routing.c.model, routing.c.revision)
+    return {
+        table.model: table
+        for some in batched(revised)
+        for table in many(tx, RoutingTable, mine(routing, project_id).where(key.in_(some)))
+    }
 
 
 def routing_history(tx: Tx, project_id: str, model: str) -> list[RoutingTable]:

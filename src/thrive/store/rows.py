@@ -4,7 +4,7 @@ Texts and numbers are checked here, so that a value has a home on every database
 SQLite takes what PostgreSQL refuses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from thrive.domain.errors import UsageError
 from thrive.store.database import Tx
 
 S = TypeVar("S", bound=msgspec.Struct)
+V = TypeVar("V")
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
@@ -139,6 +140,16 @@ def many(tx: Tx, kind: type[S], query: sa.Select[Any]) -> list[S]:
 def mine(table: sa.Table, project_id: str) -> sa.Select[Any]:
     """Return a query over the rows of one project."""
     return sa.select(table).where(table.c.project_id == project_id)
+
+
+_AT_ONCE = 400
+"""Values that one query names: a database takes some thousands of them."""
+
+
+def batched(values: Sequence[V]) -> Iterator[Sequence[V]]:
+    """Yield values in as many at once as a query may name."""
+    for first in range(0, len(values), _AT_ONCE):
+        yield values[first : first + _AT_ONCE]
 
 
 def begins_with(column: sa.Column[Any], beginning: str) -> sa.ColumnElement[bool]:

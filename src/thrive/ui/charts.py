@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from markupsafe import Markup, escape
 
 from thrive.domain.run import MetricPoint, StepRecord
+from thrive.flows.performance import Performance, Point
 from thrive.ui.pages.model import MarkKind, Timeline
-from thrive.ui.series import Performance, Point
 from thrive.ui.words import day, exact, known, number
 
 Pair = tuple[float, float | None]

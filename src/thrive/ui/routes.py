@@ -70,7 +70,7 @@ def _of_model(tab: str) -> Callable[[Context, Words], Any]:
 
 
 PAGES: tuple[PageRoute, ...] = (
-    _page("/", "today.html", lambda ctx, _: today.load(ctx)),
+    _page("/", "today.html", lambda ctx, q: today.load(ctx, everything=bool(q.get("all")))),
     _page("/search", "search.html", lambda ctx, q: search.load(ctx, q.get("q", ""))),
     _page("/models", "models.html", lambda ctx, _: models.load(ctx)),
     _page("/models/{name}", "model.html", _of_model("health")),

@@ -23,7 +23,7 @@ def test_after_a_rollback_to_nothing_it_says_what_answers(context: Context) -> N
             reason="wrong warnings",
             actor="tester",
         )
-        with home.write() as tx:
+        with context.observe("routing:m") as tx:
             releases.move_routing(tx, home.project_id, table, revision)
     shown = status(context).models[0]
     assert (shown.live, shown.health) == ("", "not live")

@@ -45,7 +45,7 @@ from thrive.monitoring.findings import Breach, Fault, Findings, Measured, Segmen
 from thrive.monitoring.findings import Column as Drifting
 from thrive.monitoring.terms import TermsInForce
 from thrive.operations import Context
-from thrive.store import datasets, gates, models, monitoring, projects, releases, runs
+from thrive.store import changes, datasets, gates, models, monitoring, projects, releases, runs
 from thrive.store.observations import append_points
 from thrive.tracking.recorder import LOG_ARTIFACT
 
@@ -163,7 +163,7 @@ class FilledHome:
                 EVIL: {"missing": 12, "distinct": 3, "top": [[EVIL, 4]]},
             },
         }  # fmt: skip
-        with self.context.home.write() as tx:
+        with self.context.observe("model:filled") as tx:
             datasets.save(
                 tx,
                 self.project,
@@ -229,7 +229,7 @@ class FilledHome:
             seed=42,
             replay=True,
         )  # fmt: skip
-        with self.context.home.write() as tx:
+        with self.context.observe("model:filled") as tx:
             runs.save(tx, self.project, run)
             at = began
             for position, (name, minutes) in enumerate(
@@ -269,7 +269,7 @@ class FilledHome:
     def add_run(self, learning_rate: float = 0.03) -> str:
         """Add a run to compare with the first: another parameter, another curve, no lineage."""
         run_id = new_id()
-        with self.context.home.write() as tx:
+        with self.context.observe("model:filled") as tx:
             first = runs.get(tx, self.project, self.run_id)
             runs.save(
                 tx,
@@ -307,14 +307,14 @@ class FilledHome:
             note="newer weather" if number > 1 else "",
             replay=True,
         )
-        with self.context.home.write() as tx:
+        with self.context.observe("model:filled") as tx:
             models.insert_version(tx, self.project, version, [])
         return version
 
     def _model(self, name: str, owner: str) -> None:
         purpose = self.contract.contract.model[name].purpose
         model = Model(name=name, owner=owner, purpose=purpose, created_at=START - 40 * DAY)
-        with self.context.home.write() as tx:
+        with self.context.observe("model:filled") as tx:
             models.save(tx, self.project, model)
 
     def _verdict(self, name: str, number: int, at: int, answer: Answer, against: int | None) -> str:
@@ -355,7 +355,7 @@ class FilledHome:
             actor="ci",
             replay=True,
         )
-        with self.context.home.write() as tx:
+        with self.context.observe("model:filled") as tx:
             gates.insert_verdict(tx, self.project, verdict)
         return verdict.verdict_id
 
@@ -364,13 +364,13 @@ class FilledHome:
             approval_id=new_id(), model=name, version=number, step="production",
             actor="ben", reason="the gate passed; the evidence was read", given_at=at,
         )  # fmt: skip
-        with self.context.home.write() as tx:
+        with self.context.observe("model:filled") as tx:
             gates.insert_approval(tx, self.project, approval)
 
     def _route(
         self, name: str, shares: list[tuple[int, float]], at: int, why: str, release: str | None
     ) -> None:
-        with self.context.home.write() as tx:
+        with self.context.observe("model:filled") as tx:
             before = releases.current_routing(tx, self.project, name)
             revision = before.revision if before else 0
             table = RoutingTable(
@@ -420,7 +420,7 @@ class FilledHome:
             ended_at=at + 7 * HOUR if done else None,
             replay=True,
         )
-        with self.context.home.write() as tx:
+        with self.context.observe("model:filled") as tx:
             releases.save(tx, self.project, release)
         return release.release_id
 
@@ -433,9 +433,11 @@ class FilledHome:
         return made
 
     def _keep(self, windows: list[Window]) -> None:
-        with self.context.home.write() as tx:
+        with self.context.observe("model:filled") as tx:
             for window in windows:
                 monitoring.insert_window(tx, self.project, window)
+                label = f"{window.model}@{window.version}/{window.start}/{window.revision}"
+                changes.append(tx, self.project, "window", label)
 
     def _window(
         self, name: str, number: int, start: int, *, level: float, drift: float, due: bool
@@ -577,7 +579,7 @@ class FilledHome:
             closing="Three windows in a row were within the limit." if closed else "",
             replay=True,
         )  # fmt: skip
-        with self.context.home.write() as tx:
+        with self.context.observe("model:filled") as tx:
             monitoring.save_alert(tx, self.project, alert)
         return alert.alert_id
 
@@ -593,7 +595,7 @@ class FilledHome:
             result={"run": self.run_id, "version": 2},
             worked=worked,
         )
-        with self.context.home.write() as tx:
+        with self.context.observe("model:filled") as tx:
             monitoring.save_decision(tx, self.project, decision)
 
     def _well(self) -> None:

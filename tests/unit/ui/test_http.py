@@ -200,7 +200,7 @@ def test_errors_are_pages_that_say_what_to_type(app) -> None:
 
 
 def test_a_failure_shows_no_traceback(app, monkeypatch) -> None:
-    def broken(*_words):
+    def broken(*_words, **_named):
         raise RuntimeError("the secret reason")
 
     async def logging_server(scope, receive, send) -> None:

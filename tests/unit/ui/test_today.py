@@ -10,6 +10,7 @@ from tests.unit.ui.filled_home import CANDIDATE, MODEL, NOW, OTHER, FilledHome
 
 from thrive.domain.clock import DAY
 from thrive.domain.monitoring import AlertState
+from thrive.flows.facts import SPARK
 from thrive.flows.health import Health
 from thrive.flows.status import status
 from thrive.operations import Context
@@ -76,9 +77,7 @@ def test_every_number_of_every_model_row_is_that_of_the_raw_rows(page, raw) -> N
 
 def test_each_point_of_a_sparkline_is_a_window(page, raw) -> None:
     for row in [*page.unhealthy, *page.well]:
-        windows = raw("select * from windows where model = ? order by start", row.name)[
-            -today.SPARK :
-        ]
+        windows = raw("select * from windows where model = ? order by start", row.name)[-SPARK:]
         assert [point.at for point in row.performance.estimated] == [w["start"] for w in windows]
         for kind in ("estimated", "realised"):
             expected = [
@@ -146,7 +145,7 @@ def test_health_follows_an_alert_through_its_states(context: Context) -> None:
         (AlertState.DECIDED, Health.BAD, "being carried out"),
         (AlertState.DONE, Health.WATCH, "whether it helped"),
     ):
-        with context.home.write() as tx:
+        with context.observe("alert:moved") as tx:
             alert = monitoring.get_alert(tx, context.project_id, made.alert_id)
             changed = msgspec.structs.replace(alert, state=state)
             monitoring.save_alert(tx, context.project_id, changed)

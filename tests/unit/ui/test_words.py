@@ -6,8 +6,8 @@ import pytest
 
 from thrive.domain.clock import DAY, HOUR, MINUTE, SECOND
 from thrive.domain.run import MetricPoint
+from thrive.flows.performance import Performance, Point
 from thrive.ui import charts, words
-from thrive.ui.series import Performance, Point
 
 NOW = 20_000 * DAY
 

@@ -3,8 +3,8 @@
 import msgspec
 
 from thrive.domain.clock import DAY, HOUR, SECOND
+from thrive.flows.performance import Performance, Point
 from thrive.operations import Context
-from thrive.ui.series import Performance, Point
 
 STATES = (
     "ok", "watch", "unhealthy", "cannot tell", "pass", "fail", "done", "failed", "running",

@@ -14,6 +14,7 @@ from thrive.domain.release import Release, RoutingTable
 from thrive.feedback.coverage import LabelCoverage, label_coverage
 from thrive.flows.facts import ModelFacts, one_model
 from thrive.flows.health import Health, Part, assess, worst
+from thrive.flows.performance import Performance, Point, performance_of
 from thrive.monitoring.baseline import load_baseline
 from thrive.monitoring.findings import Measured, Segment, findings_of
 from thrive.operations import Context
@@ -21,7 +22,6 @@ from thrive.registry.lineage import ReadData, read_data
 from thrive.registry.stages import stage_of
 from thrive.store import gates, monitoring
 from thrive.ui.pages.today import LastWindow, Share, last_window, traffic_of
-from thrive.ui.series import Performance, Point, performance_of
 
 DRIFT_WINDOWS = 14
 DRIFT_COLUMNS = 40

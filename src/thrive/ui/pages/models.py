@@ -2,7 +2,8 @@
 
 import msgspec
 
-from thrive.flows.facts import ModelFacts, every_model
+from thrive.flows.facts import ModelFacts
+from thrive.flows.fleet import every_model
 from thrive.flows.health import Health, assess, worst
 from thrive.operations import Context
 

@@ -6,26 +6,26 @@ import msgspec
 
 from thrive.domain.actor import PEOPLE, RELEASERS
 from thrive.domain.clock import ClockMode
-from thrive.domain.gate import Answer, Verdict
+from thrive.domain.gate import Answer
 from thrive.domain.model import ModelVersion, Stage
-from thrive.domain.monitoring import Alert, AlertState, Level
+from thrive.domain.monitoring import Alert, AlertState, Decision, Level
 from thrive.domain.reference import format_reference
 from thrive.domain.release import Release, ReleaseState
 from thrive.flows.contracts import find_contract
-from thrive.flows.facts import ModelFacts, every_model
+from thrive.flows.facts import ModelFacts
+from thrive.flows.fleet import every_model
 from thrive.flows.health import ORDER, Health, Part, assess, error_share, worst
+from thrive.flows.performance import Performance
 from thrive.flows.permission import Missing, missing_approvals
-from thrive.monitoring.findings import findings_of
 from thrive.operations import Context
 from thrive.registry.stages import stage_of
-from thrive.store import gates, monitoring
+from thrive.store import monitoring, releases
 from thrive.store.database import Tx
 from thrive.ui.acts import address
-from thrive.ui.series import Performance, performance_of
 from thrive.ui.words import quoted
 
-SPARK = 30
-"""Windows in a sparkline."""
+SHOWN = 50
+"""Models of a band that the page shows before it is asked for all; the model has them all."""
 
 
 class Waiting(StrEnum):
@@ -144,8 +144,9 @@ class Idle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TodayPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The three bands of the morning."""
+    """The three bands of the morning; `shown` is how many of a band the page draws."""
 
+    shown: int
     now: int
     replay: bool
     decide: list[Decide]
@@ -154,28 +155,30 @@ class TodayPage(msgspec.Struct, frozen=True, kw_only=True):
     idle: list[Idle]
 
 
-def load(ctx: Context) -> TodayPage:
-    """Return what Today says."""
+def load(ctx: Context, *, everything: bool = False) -> TodayPage:
+    """Return what Today says; `everything` asks the page to draw every model."""
     known = every_model(ctx)
-    rows = [_row(ctx, facts) for facts in known if facts.production is not None]
+    decisions = _decisions(ctx, known)
+    rows = [_row(facts, decisions) for facts in known if facts.production is not None]
     rows.sort(key=lambda row: (-ORDER[row.health], row.name))
     clock = ctx.home.clock()
     return TodayPage(
+        shown=len(known) if everything else SHOWN,
         now=clock.now(),
         replay=clock.mode is ClockMode.REPLAY,
         decide=_decide(ctx, known),
         unhealthy=[row for row in rows if row.health is not Health.OK],
         well=[row for row in rows if row.health is Health.OK],
-        idle=[_idle(ctx, facts) for facts in known if facts.production is None],
+        idle=[_idle(facts) for facts in known if facts.production is None],
     )
 
 
-def _idle(ctx: Context, facts: ModelFacts) -> Idle:
+def _idle(facts: ModelFacts) -> Idle:
     newest = facts.versions[0] if facts.versions else None
     command = "thrive run train.py"
     if newest is not None:
         label = format_reference(newest.model, newest.version)
-        judged = _verdict(ctx, newest) is not None
+        judged = facts.newest_verdict is not None
         command = f"thrive releases start {label}" if judged else f"thrive gates run {label}"
     return Idle(
         name=facts.model.name,
@@ -185,25 +188,17 @@ def _idle(ctx: Context, facts: ModelFacts) -> Idle:
     )
 
 
-def _verdict(ctx: Context, version: ModelVersion) -> Verdict | None:
-    with ctx.read() as tx:
-        found = gates.find_verdicts(tx, ctx.project_id, version.model, version.version, limit=1)
-    return found[0] if found else None
-
-
 def _decide(ctx: Context, known: list[ModelFacts]) -> list[Decide]:
-    with ctx.read() as tx:
-        states = (AlertState.OPEN.value,)
-        found = [
-            _of_alert(ctx, alert)
-            for alert in monitoring.find_alerts(tx, ctx.project_id, states=states)
+    found: list[Decide] = []
+    for facts in known:
+        found += [_of_alert(ctx, each) for each in facts.alerts if each.state is AlertState.OPEN]
+        found += [
+            _of_release(ctx, facts, each)
+            for each in facts.releases
+            if each.state is ReleaseState.HELD
         ]
+    with ctx.read() as tx:
         for facts in known:
-            found += [
-                _of_release(ctx, facts, each)
-                for each in facts.releases
-                if each.state is ReleaseState.HELD
-            ]
             found += _approvals(ctx, tx, facts)
     return sorted(found, key=_urgency)
 
@@ -283,15 +278,21 @@ def _of_release(ctx: Context, facts: ModelFacts, release: Release) -> Decide:
 def _approvals(ctx: Context, tx: Tx, facts: ModelFacts) -> list[Decide]:
     """Return the approvals that the newest version lacks, if its gates let it through."""
     newest = facts.versions[0] if facts.versions else None
-    if newest is None or stage_of(newest, facts.history) is not Stage.DEV:
+    verdict = facts.newest_verdict
+    if newest is None or verdict is None or verdict.answer is not Answer.PASS:
         return []
-    verdicts = gates.find_verdicts(tx, ctx.project_id, newest.model, newest.version, limit=1)
+    if stage_of(newest, facts.history) is not Stage.DEV:
+        return []
+    if (
+        stage_of(newest, releases.routing_history(tx, ctx.project_id, newest.model))
+        is Stage.RETIRED
+    ):
+        return []
     contract = find_contract(tx, ctx.project_id, newest)
-    known = contract is not None and newest.model in contract.contract.model
-    if contract is None or not known or not verdicts or verdicts[0].answer is not Answer.PASS:
+    if contract is None or newest.model not in contract.contract.model:
         return []
     return [
-        _of_approval(ctx, facts, newest, each, verdicts[0].created_at)
+        _of_approval(ctx, facts, newest, each, verdict.created_at)
         for each in missing_approvals(tx, ctx, newest, contract)
     ]
 
@@ -323,7 +324,7 @@ def _of_approval(
     )
 
 
-def _row(ctx: Context, facts: ModelFacts) -> ModelRow:
+def _row(facts: ModelFacts, decisions: dict[str, Decision]) -> ModelRow:
     assert facts.production is not None
     parts = assess(facts)
     decisive = worst(parts)
@@ -340,29 +341,38 @@ def _row(ctx: Context, facts: ModelFacts) -> ModelRow:
         part=decisive.name,
         why=decisive.why,
         not_ok=not_ok,
-        under_way=_under_way(ctx, facts),
+        under_way=_under_way(facts, decisions),
         traffic=traffic_of(facts),
         last=last_window(facts),
-        performance=performance_of(facts.main_windows()[-SPARK:]),
+        performance=facts.performance,
         release=_last_release(facts),
         outcomes_until=_outcomes_until(facts),
     )
 
 
-def _under_way(ctx: Context, facts: ModelFacts) -> str:
+def _decisions(ctx: Context, known: list[ModelFacts]) -> dict[str, Decision]:
+    """Return the newest decision about each alert that is being acted on, by alert."""
+    acted = [
+        alert.alert_id
+        for facts in known
+        for alert in facts.alerts
+        if alert.state is AlertState.DECIDED
+    ]
+    with ctx.read() as tx:
+        return monitoring.newest_decisions(tx, ctx.project_id, acted)
+
+
+def _under_way(facts: ModelFacts, decisions: dict[str, Decision]) -> str:
     release = facts.under_way()
     if release is not None:
         phase = release.phases[release.position]
         label = format_reference(release.model, release.candidate)
         return f"release of {label}: {phase.kind} {phase.share:.0%} ({release.state})"
-    decided = [alert for alert in facts.alerts if alert.state is AlertState.DECIDED]
-    if not decided:
+    acted = (alert for alert in facts.alerts if alert.state is AlertState.DECIDED)
+    decided = next((decisions[each.alert_id] for each in acted if each.alert_id in decisions), None)
+    if decided is None:
         return ""
-    with ctx.read() as tx:
-        decisions = monitoring.find_decisions(tx, ctx.project_id, decided[0].alert_id)
-    if not decisions:
-        return ""
-    return f"{decisions[0].action}, decided by {decisions[0].actor} ({decisions[0].state})"
+    return f"{decided.action}, decided by {decided.actor} ({decided.state})"
 
 
 def traffic_of(facts: ModelFacts) -> list[Share]:
@@ -378,15 +388,15 @@ def traffic_of(facts: ModelFacts) -> list[Share]:
 def last_window(facts: ModelFacts) -> LastWindow | None:
     """Return the newest closed window of the version in production."""
     window = facts.newest_window()
-    if window is None:
+    if window is None or facts.found is None:
         return None
-    p50, p99 = findings_of(window).latency_us
+    p50, p99 = facts.found.latency_us
     return LastWindow(
         start=window.start,
         end=window.end,
         rows=window.rows,
         outcomes=window.outcomes,
-        error_share=error_share(window),
+        error_share=error_share(facts.found),
         p50_us=p50,
         p99_us=p99,
     )
@@ -405,4 +415,4 @@ def _last_release(facts: ModelFacts) -> LastRelease | None:
 
 
 def _outcomes_until(facts: ModelFacts) -> int | None:
-    return max((window.end for window in facts.windows if window.outcomes), default=None)
+    return max((window.end for window in facts.counts if window.outcomes), default=None)

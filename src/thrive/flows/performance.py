@@ -10,7 +10,7 @@ from thrive.monitoring.findings import findings_of
 _PREFERRED = ("accuracy", "mae", "roc_auc")
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True):
+class Point(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One window's value of a signal; None where it could not be known."""
 
     at: int
