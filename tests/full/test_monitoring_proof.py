@@ -1,15 +1,21 @@
 """What monitoring promises, on windows without drift, with drift, and on two real streams."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
-from tests.real_streams import census_file, scored_flights, terms
+from tests.real_streams import RealStream, census_file, scored_flights, terms
 
+from thrive.domain.actor import local_actor
 from thrive.domain.clock import DAY
+from thrive.domain.monitoring import Cause
 from thrive.monitoring import judge
 from thrive.monitoring.baseline import Baseline, build
 from thrive.monitoring.measure import sketches
 from thrive.monitoring.performance import performance
+from thrive.operations import Context
+from thrive.store.home import create_home
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
@@ -113,6 +119,51 @@ def test_the_estimate_follows_the_real_flights_and_finds_the_bad_days() -> None:
     assert correlation >= 0.8
     assert recall >= 0.8
     assert precision >= 4 * bad.mean()
+
+
+def test_alerts_before_any_outcome_find_the_bad_days_within_the_default_budget(
+    tmp_path: Path,
+) -> None:
+    past, live = (frame.rename({"flight_id": "id"}) for frame in scored_flights())
+    inputs = [name for name in past.columns if name not in {"id", "_score", "_label", "_time"}]
+    parts = days(live)
+    home = create_home(tmp_path, "flights")
+    stream = RealStream(
+        Context(home, local_actor("tester"), operation="test"),
+        past,
+        inputs,
+        int(parts[0]["_time"][0]) // DAY * DAY,  # type: ignore[arg-type]
+    )
+    alerted: set[int] = set()
+    for part in parts:
+        stream.day = int(part["_time"][0]) // DAY  # type: ignore[arg-type]
+        stream.pass_day(part, labelled=False)
+        alerted |= {
+            alert.last_bad // DAY
+            for alert in stream.alerts()
+            if alert.cause is Cause.PERFORMANCE and alert.last_bad is not None
+        }
+    baseline = build(past, terms(threshold=0.3))
+    history = {item.signal: np.array(item.values) for item in baseline.histories}
+    usual = history["realised accuracy"]
+    real = {
+        int(part["_time"][0]) // DAY: performance(part, baseline.yardstick)[  # type: ignore[arg-type]
+            "realised accuracy"
+        ].value
+        for part in parts
+    }
+    bad = {day for day, value in real.items() if value < usual.mean() - 2 * usual.std(ddof=1)}
+    error = float(np.median(baseline.histories[0].real_errors))
+    false = {day for day in alerted if real[day] > usual.mean() - error}
+    raised = [alert for alert in stream.alerts() if alert.cause is Cause.PERFORMANCE]
+    home.close()
+    recall, precision = len(alerted & bad) / len(bad), len(alerted & bad) / len(alerted)
+    base = len(bad) / len(parts)
+    print(f"{len(raised)} alerts on {len(alerted)} of {len(parts)} days: recall {recall:.2f},")
+    print(f"precision {precision:.2f}, base rate {base:.3f}, {len(false)} days as good as usual")
+    assert recall >= 0.8
+    assert precision >= 4 * base
+    assert len(false) <= 4 * len(parts) / 365
 
 
 def test_drift_alone_says_nothing_of_the_bad_days() -> None:

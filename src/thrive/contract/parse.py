@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,12 @@ def parse(text: str, filename: str = CONTRACT_FILE) -> ParsedContract:
     return ParsedContract(
         contract=contract, lines=lines, digest=digest_of(contract), filename=filename, text=text
     )
+
+
+@lru_cache(maxsize=64)
+def parse_stored(text: str) -> ParsedContract:
+    """Parse the text of a contract that was stored: the same one again costs nothing."""
+    return parse(text)
 
 
 def _decoded(content: bytes) -> str:

@@ -1,8 +1,6 @@
 """The stored contract that a version was registered under; its text is parsed once a process."""
 
-from functools import lru_cache
-
-from thrive.contract.parse import ParsedContract, parse
+from thrive.contract.parse import ParsedContract, parse_stored
 from thrive.domain.errors import NotFound
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
@@ -13,7 +11,7 @@ from thrive.store.database import Tx
 def find_contract(tx: Tx, project_id: str, version: ModelVersion) -> ParsedContract | None:
     """Return the contract a version was registered under, None if it is not stored."""
     stored = projects.find_contract(tx, project_id, version.contract)
-    return _parsed(stored.text) if stored is not None else None
+    return parse_stored(stored.text) if stored is not None else None
 
 
 def contract_of(tx: Tx, project_id: str, version: ModelVersion) -> ParsedContract:
@@ -29,8 +27,3 @@ def contract_of(tx: Tx, project_id: str, version: ModelVersion) -> ParsedContrac
             "thrive doctor",
         )
     return found
-
-
-@lru_cache(maxsize=64)
-def _parsed(text: str) -> ParsedContract:
-    return parse(text)

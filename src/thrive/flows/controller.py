@@ -22,7 +22,7 @@ from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.job_output import forget_output
 from thrive.flows.promote import advance_releases
 from thrive.flows.schedules import fire_due
-from thrive.governance.keeping import keep_nightly
+from thrive.governance.keeping import queue_nightly
 from thrive.monitoring.alerts import raise_alerts
 from thrive.monitoring.closing import close_windows
 from thrive.operations import Context, Kind, operation
@@ -165,7 +165,7 @@ def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     enforced = _each(leader, "deadlines", act.enforce_deadlines, ctx)
     moved = leader.step("releases", lambda: sum(each.moved for each in advance_releases(ctx)), 0)
     verified = _each(leader, "verification", act.verify_decisions, ctx)
-    _each(leader, "record of processing", keep_nightly, ctx)
+    _each(leader, "record of processing", queue_nightly, ctx)
     _each(leader, "audit chain", seal_daily, ctx)
     return TickReport(
         led=True,

@@ -1,7 +1,10 @@
 """Keeping rendered documents: three forms by digest, and the row that says of what they are."""
 
-from thrive.domain.clock import DAY
+from thrive.domain.actor import CONTROLLER
+from thrive.domain.clock import DAY, machine_now
 from thrive.domain.duty import StoredDocument
+from thrive.domain.identifiers import new_id
+from thrive.domain.project import Job, JobState
 from thrive.governance.document import (
     Document,
     DocumentKind,
@@ -11,7 +14,7 @@ from thrive.governance.document import (
 from thrive.governance.records import Records, collect
 from thrive.governance.render import Paper, as_html, as_json, as_markdown
 from thrive.operations import Context
-from thrive.store import duties, models, releases
+from thrive.store import duties, jobs, models, releases
 from thrive.store.database import Tx
 
 
@@ -74,12 +77,41 @@ def _live(ctx: Context, tx: Tx) -> list[Records]:
     return found
 
 
-def keep_nightly(ctx: Context) -> list[StoredDocument]:
-    """Render the record of processing of what is live, once a day; the same one is kept once."""
-    kind, name, now = DocumentKind.PROCESSING_RECORD, ctx.home.project.name, ctx.now()
+KEEP = "documents keep"
+"""The operation that a worker executes once a day."""
+
+
+def queue_nightly(ctx: Context) -> list[Job]:
+    """Queue the rendering of the record of processing, once a day where something is live.
+
+    With many models it is long work, and a tick is short.
+    """
+    kind, name = DocumentKind.PROCESSING_RECORD, ctx.home.project.name
     with ctx.read() as tx:
         newest = duties.find_documents(tx, ctx.project_id, name, kind.value)
-        live = [] if newest and newest[0].at + DAY > now else _live(ctx, tx)
+        due = not newest or newest[0].at + DAY <= ctx.now()
+        if not due or not releases.revisions(tx, ctx.project_id):
+            return []
+    job = Job(
+        job_id=new_id(),
+        operation=KEEP,
+        arguments={},
+        state=JobState.WAITING,
+        actor=CONTROLLER.name,
+        run_at=machine_now(),
+        created_at=machine_now(),
+        dedupe_key=KEEP,
+        max_attempts=3,
+    )
+    with ctx.home.write() as tx:
+        return [jobs.add(tx, ctx.project_id, job)]
+
+
+def keep_nightly(ctx: Context) -> list[StoredDocument]:
+    """Render and keep the record of processing of what is live; the same one is kept once."""
+    kind, name = DocumentKind.PROCESSING_RECORD, ctx.home.project.name
+    with ctx.read() as tx:
+        live = _live(ctx, tx)
     if not live:
         return []
     document = make_project_record(name, live)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from thrive.domain.actor import ANYONE, BUILDERS, RELEASERS, Role
+from thrive.domain.actor import ANYONE, BUILDERS, KEEPERS, RELEASERS, Role
 from thrive.domain.clock import parse_duration
 from thrive.domain.duty import DutyException, StoredDocument
 from thrive.domain.errors import NotFound, UsageError
@@ -20,10 +20,10 @@ from thrive.governance.document import (
     read_document,
 )
 from thrive.governance.evaluate import DutyState, Standing, judge
-from thrive.governance.keeping import keep, project_record, rendered
+from thrive.governance.keeping import KEEP, keep, keep_nightly, project_record, rendered
 from thrive.governance.law import Blocks, find_duty
 from thrive.governance.records import read_records
-from thrive.operations import Context, operation
+from thrive.operations import Context, Kind, operation
 from thrive.store import duties, models, references
 
 
@@ -236,6 +236,16 @@ def documents_render(
         ],
         text="" if to else forms["md"].decode(),
     )
+
+
+@operation(KEEP, role=KEEPERS, kind=Kind.JOB, writes=True)
+def documents_keep(ctx: Context) -> list[StoredDocument]:
+    """Keep the record of processing of what is live; the tick asks a worker for it once a day.
+
+    Examples:
+        thrive documents keep
+    """
+    return keep_nightly(ctx)
 
 
 @operation("documents list", role=ANYONE)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from thrive.contract.gaps import reached_teams
-from thrive.contract.parse import ParsedContract, parse
+from thrive.contract.parse import ParsedContract, parse_stored
 from thrive.contract.schema import Contract, DataTerms, ModelTerms, Risk
 from thrive.domain.dataset import ColumnLabel, DatasetVersion
 from thrive.domain.duty import (
@@ -223,7 +223,7 @@ def _version(
 
 def _contract(tx: Tx, project: str, version: ModelVersion) -> ParsedContract | None:
     stored = projects.find_contract(tx, project, version.contract)
-    return parse(stored.text) if stored else None
+    return parse_stored(stored.text) if stored else None
 
 
 def _manifest(ctx: Context, version: ModelVersion) -> PackageManifest | None:

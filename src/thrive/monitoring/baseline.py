@@ -1,6 +1,6 @@
 """The baseline of a version: what its reference table says, made once and kept by content."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,15 @@ import numpy as np
 from thrive.contract.schema import ModelTerms
 from thrive.domain.errors import Damaged
 from thrive.domain.model import SCORE, TIME, ModelVersion
+from thrive.monitoring.findings import Measured
 from thrive.monitoring.floors import WEEK, Effects, drift_floors, weekday
 from thrive.monitoring.frames import NUMERIC, answered, inputs_of
 from thrive.monitoring.habits import Habits, habits_of, repeated_rows
 from thrive.monitoring.limits import History, Limit, limit_of
 from thrive.monitoring.measure import Sketch, sketches
 from thrive.monitoring.performance import (
+    ESTIMATED,
+    REALISED,
     Yardstick,
     higher_is_better,
     performance,
@@ -166,7 +169,6 @@ def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str]
         name: [counted.missing / max(1, counted.rows)] for name, counted in whole.items()
     }
     effects = Effects(names=list(whole))
-    values: dict[str, list[tuple[float, float]]] = {name: [] for name in yardstick.signals}
     counters = [sketches(part, kinds, whole) for part in parts]
     for part, counted_here in zip(parts, counters, strict=True):
         for name, counted in counted_here.items():
@@ -174,18 +176,8 @@ def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str]
             found = psi(whole[name], counted, held_out=True).effect
             effects.by_name[name].append(float(np.nan_to_num(found)))
         effects.starts.append(int(part[TIME][0]) // terms.window * terms.window)
-        for name, measured in performance(part, yardstick).items():
-            if name in values and measured.value is not None:
-                values[name].append((measured.value, measured.error or 0.0))
-    histories = [
-        History(
-            signal=name,
-            higher_is_better=higher_is_better(name),
-            values=[value for value, _ in pairs],
-            errors=[error for _, error in pairs],
-        )
-        for name, pairs in values.items()
-    ]
+    measured = [performance(part, yardstick) for part in parts]
+    histories = [_history(name, measured) for name in yardstick.signals]
     return Baseline(
         kinds=kinds,
         counters={name: counted.to_bytes() for name, counted in whole.items()},
@@ -209,6 +201,23 @@ def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str]
     )
 
 
+def _history(name: str, measured: Sequence[Mapping[str, Measured]]) -> History:
+    """Return a signal in each window; that of an estimate with the real value beside it."""
+    told = [found for found in measured if name in found and found[name].value is not None]
+    _, _, metric = name.partition(" ")
+    real = [found.get(f"{REALISED} {metric}") for found in told]
+    known = [item for item in real if item is not None and item.value is not None]
+    paired = name.startswith(ESTIMATED) and len(known) == len(told)
+    return History(
+        signal=name,
+        higher_is_better=higher_is_better(name),
+        values=[found[name].value or 0.0 for found in told],
+        errors=[found[name].error or 0.0 for found in told],
+        real=[item.value or 0.0 for item in known] if paired else [],
+        real_errors=[item.error or 0.0 for item in known] if paired else [],
+    )
+
+
 def _missing_limit(shares: list[float]) -> float:
     """Return the share of missing values that no window of the reference explains.
 
@@ -220,9 +229,17 @@ def _missing_limit(shares: list[float]) -> float:
 
 
 def limits_of(histories: list[History], terms: ModelTerms, windows_a_year: float) -> list[Limit]:
-    """Return the limit of every signal; the alert budget is shared among them."""
-    budget = terms.monitor.false_alarms_per_year / max(1, len(histories))
-    return [limit_of(history, budget, windows_a_year) for history in histories]
+    """Return the limit of every signal.
+
+    Half of the alert budget is for the warnings before outcomes come, half for real performance;
+    what one kind has no signal for, the other gets.
+    """
+    kinds = [history.signal.startswith(ESTIMATED) for history in histories]
+    share = terms.monitor.false_alarms_per_year / max(1, len(set(kinds)))
+    return [
+        limit_of(history, share / kinds.count(kind), windows_a_year)
+        for history, kind in zip(histories, kinds, strict=True)
+    ]
 
 
 def _windows(reference: "pl.DataFrame", length: int) -> "list[pl.DataFrame]":

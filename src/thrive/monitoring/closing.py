@@ -20,6 +20,7 @@ from thrive.monitoring.performance import estimated_only, performance
 from thrive.monitoring.terms import TermsInForce, terms_of
 from thrive.operations import Context
 from thrive.store import models, monitoring, predictions, releases
+from thrive.store.database import Tx
 from thrive.store.eventlog import PredictionId
 from thrive.store.prediction_frames import LogReader, with_outcomes
 
@@ -46,6 +47,15 @@ class _Watched(msgspec.Struct, frozen=True, kw_only=True):
     known: Mapping[str, Sketch]
 
 
+class _Look(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at a model: the log, and the moment that all of it is seen at."""
+
+    ctx: Context
+    log: LogReader
+    now: int
+    replay: bool
+
+
 def close_windows(ctx: Context, model: str, log: LogReader | None = None) -> list[Window]:
     """Close every window that has ended, and correct closed ones that look different now.
 
@@ -60,7 +70,9 @@ def close_windows(ctx: Context, model: str, log: LogReader | None = None) -> lis
     Returns:
         The windows that were closed or corrected, oldest first.
     """
-    now, log = ctx.now(), log or LogReader(ctx.home)
+    clock = ctx.home.clock()
+    now, replay = clock.now(), clock.mode is ClockMode.REPLAY
+    look = _Look(ctx=ctx, log=log or LogReader(ctx.home), now=now, replay=replay)
     with ctx.read() as tx:
         history = releases.routing_history(tx, ctx.project_id, model)
         answered = spans(history, now)
@@ -72,7 +84,7 @@ def close_windows(ctx: Context, model: str, log: LogReader | None = None) -> lis
     if not live:
         return []
     length = terms_of(ctx, versions[live[-1].version]).window
-    until = now if ctx.home.clock().mode is ClockMode.REPLAY else now - GRACE
+    until = now if replay else now - GRACE
     with ctx.read() as tx:
         closed = monitoring.closed_windows(tx, ctx.project_id, model)
         recent = monitoring.find_windows(
@@ -83,16 +95,14 @@ def close_windows(ctx: Context, model: str, log: LogReader | None = None) -> lis
         )
     fresh = [key for key in ended_windows(live, length, until) if key not in closed][:_MOST]
     looked_at = recent if fresh else recent[-3:]
-    stale = _with_followers(_stale(ctx, log, looked_at), looked_at, length)
+    stale = _with_followers(_stale(look, looked_at), looked_at, length)
     named = {window.version: str(window.findings.get("baseline", "")) for window in recent}
     watched = {
         number: _watch(ctx, versions[number], named.get(number, ""))
         for number in {key[0] for key in fresh} | {window.version for window in stale}
     }
-    made = [
-        _close(ctx, log, watched[window.version], live, window.start, window) for window in stale
-    ]
-    made += [_close(ctx, log, watched[version], live, start, None) for version, start in fresh]
+    made = [_close(look, watched[each.version], live, each.start, each) for each in stale]
+    made += [_close(look, watched[version], live, start, None) for version, start in fresh]
     return sorted((item for item in made if item is not None), key=lambda item: item.start)
 
 
@@ -112,62 +122,57 @@ def _watch(ctx: Context, version: ModelVersion, known: str) -> _Watched:
 Evidence = tuple[int, int, int]
 
 
-def _evidence(ctx: Context, log: LogReader, stretches: list[tuple[int, int]]) -> list[Evidence]:
+def _evidence(look: _Look, stretches: list[tuple[int, int]]) -> list[Evidence]:
     """Return how many outcomes, sealed files and sealed rows each stretch of time has: it is cheap.
 
     Args:
-        ctx: the project.
-        log: whose sealed files.
+        look: the project and the moment.
         stretches: (start, end) in UTC microseconds.
     """
     if not stretches:
         return []
-    with ctx.read() as tx:
-        told = [
-            predictions.count_outcomes(
-                tx,
-                ctx.project_id,
-                first_id=_first_id(start),
-                last_id=_first_id(end),
-                known_at=ctx.now(),
-            )
-            for start, end in stretches
-        ]
-    files = _files(log, stretches)
+    with look.ctx.read() as tx:
+        told = [_told(look, tx, start, end) for start, end in stretches]
+    files = _files(look.log, stretches)
     return [(count, *files[stretch][1:]) for count, stretch in zip(told, stretches, strict=True)]
+
+
+def _told(look: _Look, tx: Tx, start: int, end: int) -> int:
+    return predictions.count_outcomes(
+        tx,
+        look.ctx.project_id,
+        first_id=_first_id(start),
+        last_id=_first_id(end),
+        known_at=look.now,
+    )
 
 
 def _first_id(moment: int) -> str:
     return str(PredictionId(time=moment, worker=0, segment=0, offset=0))
 
 
-def _stale(ctx: Context, log: LogReader, windows: list[Window]) -> list[Window]:
+def _stale(look: _Look, windows: list[Window]) -> list[Window]:
     """Return the windows for which late rows came, or outcomes enough to matter."""
-    if not windows or _is_unchanged(ctx, log, windows):
+    if not windows or _is_unchanged(look, windows):
         return []
-    now = _evidence(ctx, log, [(window.start, window.end) for window in windows])
+    now = _evidence(look, [(window.start, window.end) for window in windows])
     return [
         window
         for window, present in zip(windows, now, strict=True)
-        if _is_stale(window, findings_of(window).evidence, present, ctx.now())
+        if _is_stale(window, findings_of(window).evidence, present, look.now)
     ]
 
 
-def _is_unchanged(ctx: Context, log: LogReader, windows: list[Window]) -> bool:
+def _is_unchanged(look: _Look, windows: list[Window]) -> bool:
     """Tell by one count whether no outcome and no sealed file came since the windows were made."""
     seen = {(window.start, window.end): findings_of(window).evidence for window in windows}
     first, last = min(start for start, _ in seen), max(end for _, end in seen)
-    with ctx.read() as tx:
-        told = predictions.count_outcomes(
-            tx,
-            ctx.project_id,
-            first_id=_first_id(first),
-            last_id=_first_id(last),
-            known_at=ctx.now(),
-        )
+    with look.ctx.read() as tx:
+        told = _told(look, tx, first, last)
     if told != sum(count for count, _, _ in seen.values()):
         return False
-    return all(held[1:] == seen[stretch][1:] for stretch, held in _files(log, list(seen)).items())
+    files = _files(look.log, list(seen))
+    return all(held[1:] == seen[stretch][1:] for stretch, held in files.items())
 
 
 def _files(log: LogReader, stretches: list[tuple[int, int]]) -> dict[tuple[int, int], Evidence]:
@@ -198,18 +203,13 @@ def _is_told(window: Window, seen: Evidence, present: Evidence, now: int) -> boo
 
 
 def _close(
-    ctx: Context,
-    log: LogReader,
-    watched: _Watched,
-    live: list[Span],
-    start: int,
-    before: Window | None,
+    look: _Look, watched: _Watched, live: list[Span], start: int, before: Window | None
 ) -> Window | None:
     end = start + watched.terms.window
-    (evidence,) = _evidence(ctx, log, [(start, end)])
-    frame = _rows(ctx, log, watched, live, start, end)
+    (evidence,) = _evidence(look, [(start, end)])
+    frame = _rows(look, watched, live, start, end)
     counted = frame.filter((frame["error"] == "") & ~frame["variant"].is_in(["shadow", "fallback"]))
-    findings, sketched = _find(watched, frame, start, _window_before(ctx, watched, start))
+    findings, sketched = _find(watched, frame, start, _window_before(look.ctx, watched, start))
     window = Window(
         model=watched.version.model,
         version=watched.version.version,
@@ -220,12 +220,12 @@ def _close(
         outcomes=counted.height - counted[LABEL].null_count(),
         findings=msgspec.structs.replace(findings, evidence=evidence).to_json(),
         sketches="",
-        closed_at=ctx.now(),
-        replay=ctx.home.clock().mode is ClockMode.REPLAY,
+        closed_at=look.now,
+        replay=look.replay,
     )
     if before is not None and not _differs(before, window):
         return None
-    return _keep(ctx, window, sketched)
+    return _keep(look.ctx, window, sketched)
 
 
 def _window_before(ctx: Context, watched: _Watched, start: int) -> Mapping[str, Sketch]:
@@ -276,18 +276,16 @@ def _keep(ctx: Context, window: Window, sketched: Mapping[str, Sketch]) -> Windo
     return kept
 
 
-def _rows(
-    ctx: Context, log: LogReader, watched: _Watched, live: list[Span], start: int, end: int
-) -> "pl.DataFrame":
+def _rows(look: _Look, watched: _Watched, live: list[Span], start: int, end: int) -> "pl.DataFrame":
     """Return the version's rows of a window; answers without a version count as the main one's."""
     import polars as pl
 
     number = watched.version.version
-    frame = log.rows(start, end, watched.version.model)
+    frame = look.log.rows(start, end, watched.version.model)
     mine = pl.col("version") == number
     if main_version(live, start) == number:
         mine |= (pl.col("version") == 0) | (pl.col("variant") == "fallback")
-    return natural(with_outcomes(ctx.home, frame.filter(mine), ctx.now()))
+    return natural(with_outcomes(look.ctx.home, frame.filter(mine), look.now))
 
 
 def _find(

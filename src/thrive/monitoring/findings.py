@@ -77,7 +77,8 @@ class Breach(msgspec.Struct, frozen=True, kw_only=True):
 
     `per_year` is the number of false alarms that all limits together let through in a year,
     `explained` the share of a fall of real performance that the estimate saw as well: the rows
-    became harder, as far as it goes. None where there is no estimate.
+    became harder, as far as it goes. None where there is no estimate. `needed` is how many of the
+    last three windows must be beyond for an alert.
     """
 
     signal: str
@@ -85,6 +86,7 @@ class Breach(msgspec.Struct, frozen=True, kw_only=True):
     limit: float
     per_year: float = 0.0
     explained: float | None = None
+    needed: int = 2
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import numpy as np
 
 from thrive.domain.errors import CannotTell
 from thrive.monitoring.findings import Breach, Measured
+from thrive.statistics.early_warning import warning_limit
 from thrive.statistics.thresholds import AlarmRule, alarm_limit
 
 NEEDED, AMONG = 2, 3
@@ -14,12 +15,17 @@ NEEDED, AMONG = 2, 3
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
-    """A signal in each window of the reference, in order of time, with its standard errors."""
+    """A signal in each window of the reference, in order of time, with its standard errors.
+
+    That of an estimate has the real value of the same windows beside it, where all are known.
+    """
 
     signal: str
     higher_is_better: bool
     values: list[float] = []
     errors: list[float] = []
+    real: list[float] = []
+    real_errors: list[float] = []
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +43,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
         supported: the smallest budget that the history can show.
         expected: false alarms a year to be expected: the budget, or what is supported.
         windows_needed: how long the history would have to be for the budget.
+        needed: windows of the last three that must be beyond; one where the history shows that
+            the estimate follows the real value so surely that one low window is news.
     """
 
     signal: str
@@ -50,6 +58,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     supported: float | None = None
     expected: float | None = None
     windows_needed: int | None = None
+    needed: int = NEEDED
 
     @property
     def provisional(self) -> bool:
@@ -70,7 +79,9 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
             return None
         limit = self.for_error(measured.error)
         beyond = measured.value < limit if self.higher_is_better else measured.value > limit
-        return Breach(signal=self.signal, value=measured.value, limit=limit) if beyond else None
+        if not beyond:
+            return None
+        return Breach(signal=self.signal, value=measured.value, limit=limit, needed=self.needed)
 
 
 def limit_of(history: History, budget: float, windows_a_year: float) -> Limit:
@@ -102,11 +113,13 @@ def limit_of(history: History, budget: float, windows_a_year: float) -> Limit:
         )
     except CannotTell:
         return limit
-    value = found.lower if history.higher_is_better else found.upper
+    far = abs((found.lower if history.higher_is_better else found.upper) - found.mean)
+    warned = _warning(history, budget, windows_a_year, found.mean)
     seen = limit.error if history.signal.startswith("estimated") else 0.0
-    least = max(abs(value - found.mean), seen)
+    least = max(min(far, warned), seen)
     return msgspec.structs.replace(
         limit,
+        needed=1 if warned < far else NEEDED,
         value=found.mean - least if history.higher_is_better else found.mean + least,
         mean=found.mean,
         spread=found.standard_deviation,
@@ -114,3 +127,18 @@ def limit_of(history: History, budget: float, windows_a_year: float) -> Limit:
         expected=found.expected_per_year,
         windows_needed=found.windows_needed,
     )
+
+
+def _warning(history: History, budget: float, windows_a_year: float, mean: float) -> float:
+    """Return how far one window of an estimate must lie from the mean to be worth an alert."""
+    if not history.real:
+        return math.inf
+    sign = 1.0 if history.higher_is_better else -1.0
+    limit = warning_limit(
+        sign * np.array(history.values),
+        sign * np.array(history.real),
+        float(np.median(history.real_errors)),
+        windows_a_year,
+        budget,
+    )
+    return math.inf if limit is None else abs(sign * limit - mean)

@@ -112,6 +112,13 @@ def _note(limit: Limit) -> str:
         )
     side = "below" if limit.higher_is_better else "above"
     words = f"{limit.signal}: an alert when 2 of 3 windows are {side} {limit.value:.4f}"
+    if limit.needed == 1:
+        return (
+            f"{limit.signal}: an alert when one window is {side} {limit.value:.4f}; in "
+            f"{limit.windows} windows it followed real performance, and in about "
+            f"{limit.budget:.2g} windows a year it will be {side} though real performance is as "
+            "usual"
+        )
     if not limit.provisional:
         return f"{words}; {limit.windows} windows support {limit.supported:.2g} false alarms a year"
     return (

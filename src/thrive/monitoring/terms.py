@@ -1,10 +1,8 @@
 """The contract a model version was registered under."""
 
-from functools import lru_cache
-
 import msgspec
 
-from thrive.contract.parse import parse
+from thrive.contract.parse import parse_stored
 from thrive.contract.schema import ACTION_DEFAULTS, Contract, ModelTerms
 from thrive.domain.clock import DAY, parse_duration
 from thrive.domain.model import ModelVersion
@@ -35,11 +33,6 @@ def terms_of(ctx: Context, version: ModelVersion) -> TermsInForce:
     """Return the terms of a version; the defaults where its contract says nothing of it."""
     with ctx.read() as tx:
         stored = projects.find_contract(tx, ctx.project_id, version.contract)
-    contract = _parsed(stored.text) if stored is not None else Contract()
+    contract = parse_stored(stored.text).contract if stored is not None else Contract()
     model = contract.model.get(version.model) or ModelTerms(actions=ACTION_DEFAULTS)
     return TermsInForce(contract=contract, model=model)
-
-
-@lru_cache(maxsize=32)
-def _parsed(text: str) -> Contract:
-    return parse(text).contract

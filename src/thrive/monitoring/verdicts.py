@@ -238,7 +238,7 @@ def _performance(found: list[tuple[Window, Findings]]) -> Verdict | None:
             for breach in item.breaches
             if breach.signal == signal
         ]
-        if len(bad) < NEEDED or bad[-1][0] is not judged[-1][0]:
+        if not bad or bad[-1][0] is not judged[-1][0] or len(bad) < bad[-1][1].needed:
             continue
         window, breach = bad[-1]
         side = "below" if breach.value < breach.limit else "above"
