@@ -270,9 +270,14 @@ class Context:
             _announce(tx, self.project_id, subject)
 
     @contextmanager
-    def observe(self, subject: str) -> "Generator[Tx]":
-        """Open a transaction for an observation (metrics, outcomes): a change row, no audit row."""
-        with self.home.write() as tx:
+    def observe(self, subject: str, *, durable: bool = True) -> "Generator[Tx]":
+        """Open a transaction for an observation (metrics, outcomes): a change row, no audit row.
+
+        Args:
+            subject: what was observed, as `kind:id`.
+            durable: False where a second may be lost to a power cut, as of metrics.
+        """
+        with self.home.write(durable=durable) as tx:
             yield tx
             _announce(tx, self.project_id, subject)
 

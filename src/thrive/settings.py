@@ -38,6 +38,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     debug: Annotated[
         bool, Meta(description="Show the Python traceback of an unexpected error.")
     ] = False
+    durability: Annotated[
+        Literal["normal", "full"],
+        Meta(
+            description="What a logged metric survives: `normal`, the end of any process at once "
+            "and a power cut a second later; `full`, both at once. State changes are `full`."
+        ),
+    ] = "normal"
     gate_keys: Annotated[
         str,
         Meta(

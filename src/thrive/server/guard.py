@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from thrive.client.wire import BLOBS
 from thrive.domain.identifiers import new_id
 from thrive.server.api import BODY_BYTES, too_large
+from thrive.server.logs import log_request
 from thrive.server.metrics import Metrics
 from thrive.server.mlflow.door import is_artifact, is_mlflow
 from thrive.server.problems import Problem, unexpected
@@ -143,9 +144,9 @@ class Guard:
         method = scope["method"] if scope["method"] in METHODS else "other"
         route = scope.get("thrive.route", "none")
         self._metrics.record(method, route, status, seconds)
-        _logger.info(
-            "request",
-            extra={
+        log_request(
+            _logger,
+            {
                 "id": scope["thrive.id"],
                 "method": method,
                 "route": route,

@@ -170,6 +170,7 @@ class BoundedHttp(HttpToolsProtocol):
     """
 
     _head: int | None = None
+    _since: float | None = None
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn's
@@ -180,6 +181,8 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._stop_waiting()
+        if self._patience is not None:
+            self._patience.cancel()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -195,13 +198,23 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _await_head(self) -> None:
-        self._stop_waiting()
-        self._patience = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        self._since = self.loop.time()
+        if self._patience is None:
+            self._patience = self.loop.call_later(HEAD_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Hang up if a head is awaited for too long; one timer does for all of a connection."""
+        self._patience = None
+        if self._since is None:
+            return
+        left = self._since + HEAD_SECONDS - self.loop.time()
+        if left > 0:
+            self._patience = self.loop.call_later(left, self._look)
+        else:
+            self.transport.close()
 
     def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        self._since = None
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and hang up on a head that does not end."""

@@ -4,7 +4,8 @@ SQLite: one writer at a time, and one commit for writers of a process that wait 
 Every write takes the home lock (an flock that all processes of the home share) and
 `BEGIN IMMEDIATE`; the write-ahead log is checkpointed only under that lock, and so is the closing
 of the last connection, because the SQLite that Python links may carry the WAL-reset bug.
-`synchronous=FULL`: what is acknowledged survives a power cut. No connection crosses a fork.
+`synchronous=FULL`: what is acknowledged survives a power cut; an observation (`durable=False`) at
+once only the end of every process, and a power cut a second later. No connection crosses a fork.
 
 PostgreSQL: readers see one state (repeatable read) and cannot write; writers run side by side, and
 what must be one at a time takes a lock of its own (the head of the audit chain, the change feed).
@@ -14,6 +15,7 @@ Those of a process that would wait for such a lock share one commit, as on SQLit
 import functools
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -34,6 +36,7 @@ from thrive.domain.errors import (
     ThriveError,
     UsageError,
 )
+from thrive.settings import read_settings
 from thrive.store import postgresql
 from thrive.store.group_commit import GroupCommit
 from thrive.store.json_text import json_text
@@ -48,6 +51,8 @@ Tx = sa.Connection
 CHECKPOINT_BYTES = 4 << 20
 PATIENCE_S = 30.0
 """How long a writer waits for the others of its process."""
+RELAXED_S = 1.0
+"""How much of the time before a power cut observations may be lost of, while more of them come."""
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -71,12 +76,18 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         self._lock = lock
         self._writing = threading.local()
-        self._turns = GroupCommit(self._write_sqlite, PATIENCE_S)
-        self._turns_by_key: dict[str, GroupCommit] = {}
+        self._synced_at = float("-inf")
+        self._relaxes = read_settings().durability == "normal"
+        self._begin_turns()
         self._pulse: Pulse | None = None
         self.engine = self._create_engine(url)
         self._reading = self.engine if self.is_sqlite else postgresql.reading(self.engine)
         _register_fork(self)
+
+    def _begin_turns(self) -> None:
+        self._turns = GroupCommit(self._write_sqlite, PATIENCE_S)
+        self._relaxed_turns = GroupCommit(self._write_relaxed, PATIENCE_S)
+        self._turns_by_key: dict[str, GroupCommit] = {}
 
     def _create_engine(self, url: str) -> sa.Engine:
         if not self.is_sqlite:
@@ -131,16 +142,26 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Generator[Tx]:
+    def write(self, *, durable: bool = True) -> Generator[Tx]:
         """Open a writing transaction; it commits at the end or rolls back on an error.
+
+        Args:
+            durable: False for observations: their commit does not wait for the disk, unless the
+                last one that did is more than `RELAXED_S` ago.
 
         Raises:
             StoreBusy: another writer held the home for too long.
             DiskFull: there is no space; nothing was written.
             StoreUnavailable: the database does not answer.
         """
-        turn = self._turns.turn() if self.is_sqlite else self.engine.begin()
+        relaxed = self._relaxes and not durable
+        if self.is_sqlite:
+            turn = (self._relaxed_turns if relaxed else self._turns).turn()
+        else:
+            turn = self.engine.begin()
         with self._written(turn) as tx:
+            if relaxed and not self.is_sqlite:
+                tx.exec_driver_sql("SET LOCAL synchronous_commit TO off")
             yield tx
 
     @contextmanager
@@ -161,12 +182,34 @@ class Database:
 
     @contextmanager
     def _write_sqlite(self) -> Generator[Tx]:
+        with self._written_sqlite() as tx:
+            yield tx
+        self._synced_at = time.monotonic()
+
+    @contextmanager
+    def _write_relaxed(self) -> Generator[Tx]:
+        if time.monotonic() - self._synced_at < RELAXED_S:
+            with self._written_sqlite("NORMAL") as tx:
+                yield tx
+        else:
+            with self._write_sqlite() as tx:
+                yield tx
+
+    @contextmanager
+    def _written_sqlite(self, synchronous: str = "") -> Generator[Tx]:
         assert self._lock is not None
         with self._lock.held():
             with self.engine.connect() as plain:
-                connection = plain.execution_options(thrive_write=True)
-                with connection.begin():
-                    yield connection
+                raw: Any = plain.connection.driver_connection
+                if synchronous:
+                    raw.execute(f"PRAGMA synchronous={synchronous}")
+                try:
+                    connection = plain.execution_options(thrive_write=True)
+                    with connection.begin():
+                        yield connection
+                finally:
+                    if synchronous:
+                        raw.execute("PRAGMA synchronous=FULL")
             self._checkpoint_if_large()
 
     def _checkpoint_if_large(self) -> None:
@@ -227,8 +270,7 @@ class Database:
         if self._pulse is not None:
             self._pulse.forget()
         self._writing = threading.local()
-        self._turns = GroupCommit(self._write_sqlite, PATIENCE_S)
-        self._turns_by_key: dict[str, GroupCommit] = {}
+        self._begin_turns()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

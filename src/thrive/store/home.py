@@ -94,9 +94,13 @@ class Home:
             yield tx
 
     @contextmanager
-    def write(self) -> Generator[Tx]:
-        """Open a writing transaction without an audit row: for observations and leases."""
-        with self.database.write() as tx:
+    def write(self, *, durable: bool = True) -> Generator[Tx]:
+        """Open a writing transaction without an audit row: for observations and leases.
+
+        Args:
+            durable: False where a second may be lost to a power cut; see `Database.write`.
+        """
+        with self.database.write(durable=durable) as tx:
             yield tx
 
     @contextmanager

@@ -190,8 +190,11 @@ class ActiveRun:
         Raises:
             ThriveError: of the store; what waits is kept for the next try.
         """
+        self._flush(durable=True)
+
+    def _flush(self, *, durable: bool) -> None:
         with self._writing:
-            self._write()
+            self._write(durable=durable)
             self._failure = None
 
     def finish(self, state: RunState = RunState.DONE, error: str = "") -> None:
@@ -230,11 +233,11 @@ class ActiveRun:
             if self._vitals is not None and (seen := self._vitals.look()):
                 self.log(seen, step=self._vitals.looks)
             try:
-                self.flush()
+                self._flush(durable=False)
             except Exception as error:  # noqa: BLE001 - told to whoever logs next
                 self._failure = error
 
-    def _write(self) -> None:
+    def _write(self, *, durable: bool) -> None:
         with self._lock:
             waiting, self._waiting, self._count = self._waiting, {}, 0
             params, self._params = self._params, {}
@@ -247,7 +250,7 @@ class ActiveRun:
             tags=tags,
         )
         try:
-            with self._ctx.observe(f"run:{self.id}") as tx:
+            with self._ctx.observe(f"run:{self.id}", durable=durable) as tx:
                 observe_one(tx, self._ctx.project_id, self.id, seen)
         except UsageError:
             raise

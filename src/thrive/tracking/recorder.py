@@ -174,7 +174,7 @@ class RunRecorder:
             return
         points, self._points = self._points, []
         seen = observations.Observation(points=points)
-        with self._ctx.observe(self._subject) as tx:
+        with self._ctx.observe(self._subject, durable=False) as tx:
             now = observations.observe_one(tx, self._ctx.project_id, self.run.run_id, seen)
         self.run = msgspec.structs.replace(
             self.run,

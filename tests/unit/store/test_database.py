@@ -18,7 +18,7 @@ from thrive.domain.errors import (
     SchemaTooNew,
     StoreBusy,
 )
-from thrive.store import audit, changes, projects
+from thrive.store import audit, changes, database, projects
 from thrive.store.database import Database
 from thrive.store.home import create_home, open_home
 from thrive.store.lock import FileLock
@@ -90,6 +90,43 @@ def test_every_connection_waits_for_the_disk(home):
         assert tx.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert tx.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert tx.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar() == 0
+
+
+def synchronous(tx):
+    return tx.exec_driver_sql("PRAGMA synchronous").scalar()
+
+
+def test_observations_wait_for_the_disk_once_a_second_and_state_changes_always(home, monkeypatch):
+    with home.write() as tx:
+        assert synchronous(tx) == 2
+    with home.write(durable=False) as tx:
+        assert synchronous(tx) == 1
+    with home.change() as tx:
+        assert synchronous(tx) == 2
+    with home.read() as tx:
+        assert synchronous(tx) == 2
+    monkeypatch.setattr(database, "RELAXED_S", 0.0)
+    with home.write(durable=False) as tx:
+        assert synchronous(tx) == 2
+
+
+def test_where_metrics_are_as_durable_as_all_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("THRIVE_DURABILITY", "full")
+    home = create_home(tmp_path, "careful")
+    for _ in range(2):
+        with home.write(durable=False) as tx:
+            assert synchronous(tx) == 2
+    home.close()
+
+
+def test_an_observation_that_fails_leaves_its_connection_as_it_was(home):
+    with home.write():
+        pass
+    with pytest.raises(ZeroDivisionError), home.write(durable=False):
+        raise ZeroDivisionError
+    for _ in range(20):
+        with home.change() as tx:
+            assert synchronous(tx) == 2
 
 
 def test_an_error_inside_a_write_leaves_nothing(context):

@@ -46,7 +46,7 @@ class Logbook:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def write(self, ctx: Context, entry: Entry) -> None:
-        """Return when an entry is durable.
+        """Return when an entry is written: it survives the end of this process.
 
         Raises:
             ThriveError: of this entry, or of the store.
@@ -83,7 +83,7 @@ class Logbook:
 def write_together(ctx: Context, entries: Sequence[Entry]) -> list[ThriveError | None]:
     """Write entries in one transaction; return the error of each, None for those that stand."""
     project_id = ctx.project_id
-    with ctx.home.write() as tx:
+    with ctx.home.write(durable=False) as tx:
         errors = [_unknown_model(tx, project_id, entry) for entry in entries]
         good = [entry for entry, error in zip(entries, errors, strict=True) if error is None]
         results = iter(observe(tx, project_id, [(entry.run_id, entry.seen) for entry in good]))
