@@ -31,8 +31,6 @@ def execute(line: Line) -> int:
 
     The code is 0 unless the result has an `exit_code` of its own.
     """
-    if line.command == "serve" and not {"-h", "--help"} & set(line.rest):
-        import_module("thrive.serving.prestart").begin()  # it imports while this process does
     import_module(COMMANDS[line.command].module)
     operation = find_operation(line.command)
     arguments = convert_arguments(operation, _arguments(operation, line.rest))

@@ -48,6 +48,8 @@ def _answer(words: list[str]) -> int:
     line = _part("words").read_line(words)
     if line.help or not line.command or line.command not in _part("table").COMMANDS:
         return _part("manual").show(line)
+    if line.command == "serve" and not {"-h", "--help"} & set(line.rest):
+        import_module("thrive.serving.prestart").begin()  # it imports while this process does
     return _part("execute").execute(line)
 
 

@@ -24,7 +24,7 @@ from thrive.client.wire import (
 from thrive.domain.errors import Conflict, Damaged, StoreUnavailable, ThriveError
 from thrive.operations import Progress
 from thrive.store.blobs import FolderBlobs
-from thrive.store.blobs.disk import write_all
+from thrive.store.disk import write_all
 
 STREAMS = 4
 """Connections that send, or read, at the same time."""

@@ -12,7 +12,7 @@ import msgspec
 from thrive.domain.clock import machine_now, parse_time
 from thrive.domain.errors import Refused, UsageError
 from thrive.packaging.rows import InvalidRows
-from thrive.serving import bodies, counters, inference_v2, openapi
+from thrive.serving import bodies, counters, inference_v2
 from thrive.serving.answering import Answerer, Asked, NobodyAnswers, NotLogged
 from thrive.serving.answers import Part
 from thrive.serving.asgi import (
@@ -388,6 +388,8 @@ class App:
 
     def _openapi(self) -> tuple[int, bytes, bytes]:
         """Describe the models' requests and answers as OpenAPI 3.1."""
+        from thrive.serving import openapi  # few ask
+
         document = openapi.describe(self._live.models)
         return 200, b"application/json", msgspec.json.encode(document)
 

@@ -1,6 +1,5 @@
 """What request bodies mean: rows in our own form and in that of MLflow, and the answers' forms."""
 
-import csv
 import io
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
@@ -175,6 +174,8 @@ def decode_rows(body: bytes, headers: Headers) -> Any:
     """
     if not headers.get(b"content-type", b"").startswith(CSV):
         return decode_json(body)
+    import csv
+
     try:
         lines = csv.reader(io.StringIO(body.decode()), strict=True)
         names = next(lines, [])

@@ -9,12 +9,15 @@ import os
 import socket
 import subprocess
 import sys
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from thrive.packaging.threads import THREAD_SETTINGS
-from thrive.serving.limits import WorkerSettings
 
+if TYPE_CHECKING:
+    from thrive.serving.limits import WorkerSettings
+
+PROGRAM = (sys.executable, "-m", "thrive.serving.process")
+"""What a worker is started with, before its settings or `WAIT`."""
 WAIT = "--wait"
 _MOST_BYTES = 1 << 20
 
@@ -26,7 +29,7 @@ def begin() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "thrive.serving.worker", WAIT, str(theirs.fileno())],
+            [*PROGRAM, WAIT, str(theirs.fileno())],
             stdin=subprocess.PIPE,
             pass_fds=(theirs.fileno(),),
             env={**os.environ, **THREAD_SETTINGS},
@@ -35,18 +38,24 @@ def begin() -> None:
     _waiting.append((process, ours))
 
 
-def take(settings: WorkerSettings, listening: socket.socket) -> "subprocess.Popen[bytes] | None":
+def take(settings: "WorkerSettings", listening: socket.socket) -> "subprocess.Popen[bytes] | None":
     """Give a waiting worker its settings; None if none waits."""
     if not _waiting:
         return None
+    import msgspec
+
     process, line = _waiting.pop()
     with line, contextlib.suppress(OSError):
         socket.send_fds(line, [msgspec.json.encode(settings)], [listening.fileno()])
     return process
 
 
-def settings_from(line: socket.socket) -> WorkerSettings | None:
+def settings_from(line: socket.socket) -> "WorkerSettings | None":
     """Return the settings that come over a line, with the socket of this process; None for none."""
+    import msgspec
+
+    from thrive.serving.limits import WorkerSettings
+
     with line:
         data, handles, _, _ = socket.recv_fds(line, _MOST_BYTES, 1)
         while data and (more := line.recv(_MOST_BYTES)):

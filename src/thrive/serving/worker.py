@@ -35,12 +35,23 @@ _logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.1
 """How often the routing file is looked at."""
+FIRST_LOOK_EVERY_S = 0.005
+"""How often it is looked for until it is there: callers wait."""
 RETRY_EVERY_S = 2.0
 """How long a model that could not be loaded is left alone before it is tried again."""
 STATE_EVERY_S = 1.0
 DRAIN_S = 0.3
 """How long a draining worker still takes connections, telling callers to close theirs."""
 LAST_REQUESTS_S = 10.0
+
+
+_NEEDED = (
+    "uvicorn",
+    "uvicorn.lifespan.off",
+    "uvicorn.protocols.http.httptools_impl",
+    "thrive.packaging.loader",
+)
+"""What `serve` asks for later than its settings."""
 
 
 class Worker:
@@ -72,7 +83,7 @@ class Worker:
             with contextlib.suppress(FileNotFoundError):
                 await self._look()
             if self.app.routes is None:
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(FIRST_LOOK_EVERY_S)
 
     async def follow_routing(self) -> None:
         """Load what the routing file names whenever it was replaced, for ever."""
@@ -93,8 +104,10 @@ class Worker:
             self._seen = seen
             return
         await self.live.apply(routes)
-        gc.collect()
+        if gc.isenabled():
+            gc.collect()  # what was answered with before
         gc.freeze()  # what is loaded stays: collections while answering need not look at it
+        gc.enable()
         self.app.routes = routes
         self._seen = seen
         self.publish()
@@ -210,8 +223,8 @@ def _settings() -> WorkerSettings | None:
     """Return the settings in the arguments, or those that come once the agent knows them."""
     if sys.argv[1] != prestart.WAIT:
         return msgspec.json.decode(sys.argv[1], type=WorkerSettings)
-    for name in ("uvicorn", "uvicorn.lifespan.off", "uvicorn.protocols.http.httptools_impl"):
-        import_module(name)  # all that `serve` will ask for, while there is time
+    for name in _NEEDED:
+        import_module(name)  # while there is time
     _loop_factory()
     return prestart.settings_from(socket.socket(fileno=int(sys.argv[2])))
 

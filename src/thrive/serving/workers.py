@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -105,12 +104,7 @@ class WorkerPool:
         if waiting is not None:
             return waiting
         return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "thrive.serving.worker",
-                msgspec.json.encode(settings).decode(),
-            ],
+            [*prestart.PROGRAM, msgspec.json.encode(settings).decode()],
             stdin=subprocess.PIPE,
             pass_fds=(self._socket.fileno(),),
             env={**os.environ, **THREAD_SETTINGS},

@@ -30,8 +30,8 @@ from thrive.domain.identifiers import is_digest
 from thrive.domain.project import Project
 from thrive.store import audit
 from thrive.store.blobs import FolderBlobs
-from thrive.store.blobs.disk import full_disk, write_all
 from thrive.store.database import Tx
+from thrive.store.disk import full_disk, write_all
 from thrive.store.home import Home
 from thrive.store.json_text import json_text
 from thrive.store.migrations import HEAD

@@ -22,9 +22,9 @@ from thrive.domain.clock import machine_now
 from thrive.domain.errors import Conflict, Damaged, NotFound, UsageError
 from thrive.domain.identifiers import is_digest
 from thrive.store import references, upload_parts
-from thrive.store.blobs.disk import full_disk, write_all
 from thrive.store.blobs.port import relative_name
 from thrive.store.database import Tx
+from thrive.store.disk import full_disk, write_all
 from thrive.store.home import Home, made
 
 KIND = "upload"

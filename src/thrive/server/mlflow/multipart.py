@@ -21,7 +21,7 @@ from thrive.operations import Context
 from thrive.server.mlflow.given import Given
 from thrive.server.mlflow.problems import invalid
 from thrive.store import runs, upload_parts
-from thrive.store.blobs.disk import full_disk
+from thrive.store.disk import full_disk
 
 MOST_PARTS = 10_000
 PART_ROUTE = "mpu/part"

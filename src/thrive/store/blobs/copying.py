@@ -16,8 +16,8 @@ from typing import NamedTuple, Self
 
 from blake3 import blake3
 
-from thrive.store.blobs.disk import sync_data, write_all
 from thrive.store.blobs.port import Watch
+from thrive.store.disk import sync_data, write_all
 
 BESIDE = 16 << 20
 """Files up to this size are copied by one thread."""

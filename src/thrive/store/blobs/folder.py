@@ -13,7 +13,6 @@ from thrive.domain.clock import machine_now
 from thrive.domain.errors import NotFound
 from thrive.domain.identifiers import is_digest, new_id
 from thrive.store.blobs.copying import BESIDE, copy_beside
-from thrive.store.blobs.disk import clone, full_disk, sync_folder, write_all
 from thrive.store.blobs.port import (
     READ_SIZE,
     Guarantees,
@@ -23,6 +22,7 @@ from thrive.store.blobs.port import (
     missing,
     relative_name,
 )
+from thrive.store.disk import clone, full_disk, sync_folder, write_all
 
 _TOGETHER = 128
 """Files that are open at a time while several blobs are kept."""

@@ -18,9 +18,9 @@ from thrive.domain.errors import (
     StoreUnavailable,
 )
 from thrive.domain.identifiers import is_digest, new_id
-from thrive.store.blobs.disk import write_all
 from thrive.store.blobs.folder import FolderBlobs
 from thrive.store.blobs.port import Guarantees, Listed, Watch, missing, relative_name
+from thrive.store.disk import write_all
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
 
-from thrive.store.blobs.disk import sync_data
+from thrive.store.disk import sync_data
 from thrive.store.eventlog import layout
 from thrive.store.eventlog.prediction_id import parse_prediction_id
 from thrive.store.eventlog.reader import Record, read_segment

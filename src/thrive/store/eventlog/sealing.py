@@ -17,14 +17,15 @@ import msgspec
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import Refused
 from thrive.domain.prediction import SealedLog
-from thrive.store.blobs.disk import sync_folder
-from thrive.store.blobs.port import BlobWriter
+from thrive.store.disk import sync_folder
 from thrive.store.eventlog import layout, sequence
 from thrive.store.eventlog.prediction_id import row_ids
 from thrive.store.eventlog.reader import Reading, Record, read_stretch
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from thrive.store.blobs.port import BlobWriter
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +45,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
 def seal(
     stretches: Sequence[Stretch],
     decode: Callable[[list[Record]], "pl.DataFrame"],
-    blobs: BlobWriter,
+    blobs: "BlobWriter",
     *,
     host: str = "",
 ) -> list[SealedLog]:
@@ -131,7 +132,7 @@ def _is_final(found: Reading) -> bool:
     return 0 < found.header.end <= found.end
 
 
-def _put_parquet(frames: list["pl.DataFrame"], blobs: BlobWriter) -> str:
+def _put_parquet(frames: list["pl.DataFrame"], blobs: "BlobWriter") -> str:
     import polars as pl
 
     whole = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")

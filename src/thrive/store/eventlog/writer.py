@@ -15,7 +15,7 @@ from zlib import crc32
 
 from thrive.domain.clock import SECOND, machine_now
 from thrive.domain.errors import DiskFull, UsageError
-from thrive.store.blobs.disk import full_disk, sync_data, sync_folder, write_all
+from thrive.store.disk import full_disk, sync_data, sync_folder, write_all
 from thrive.store.eventlog import layout, sequence
 from thrive.store.eventlog.prediction_id import (
     HALVES,

@@ -9,8 +9,8 @@ from blake3 import blake3
 
 from thrive.domain.errors import Damaged, NotFound
 from thrive.store.blobs import BlobReader, BlobStore, FolderBlobs
-from thrive.store.blobs.disk import write_all
 from thrive.store.blobs.port import READ_SIZE
+from thrive.store.disk import write_all
 from thrive.store.snapshots.manifest import SnapshotReader, manifest_blobs
 from thrive.store.snapshots.recipes import read_recipe
 from thrive.store.snapshots.snapshot import PIECES, Place, Snapshot

@@ -19,7 +19,7 @@ from blake3 import blake3
 from thrive.domain.errors import Conflict, Damaged, NotFound
 from thrive.domain.identifiers import new_id
 from thrive.store.blobs import BlobReader
-from thrive.store.blobs.disk import full_disk, write_all
+from thrive.store.disk import full_disk, write_all
 from thrive.store.snapshots.bring import PackReader, extents_of, read_extents
 from thrive.store.snapshots.snapshot import PIECES, Snapshot
 from thrive.store.snapshots.states import StateCache
