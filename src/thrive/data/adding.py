@@ -5,10 +5,11 @@ The row comes last: whoever reads it finds every blob it names, durably stored.
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from thrive.data.ahead import ReadAhead, reading_ahead
 from thrive.data.checks import FAIL
 from thrive.data.files import profile_of_files
 from thrive.data.findings import Known, Reading, Terms
@@ -29,6 +30,9 @@ from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import remember_source
 from thrive.store.sources import Found, Reach, brought, found_files
 
+if TYPE_CHECKING:
+    import polars as pl
+
 STORING = 0.5
 """The share of the work that copying takes, for the progress bar."""
 
@@ -43,6 +47,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         source: the source, with the version that was found there if it has versions.
         mark: what the source said of its content; empty if nothing.
         originals: the source's own files, where they are still there to be read.
+        ahead: reads their table meanwhile.
     """
 
     snapshot: Snapshot
@@ -51,6 +56,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     mark: str = ""
     originals: Found | None = None
+    ahead: ReadAhead | None = None
 
 
 def add_version(ctx: Context, wanted: Wanted) -> tuple[DatasetVersion, bool]:
@@ -62,13 +68,17 @@ def add_version(ctx: Context, wanted: Wanted) -> tuple[DatasetVersion, bool]:
         DiskFull: there is no space; no version was made.
     """
     kept: list[Keeping] = []
+    with reading_ahead() as ahead:
 
-    def keep(found: Found) -> Snapshot:
-        kept.append(keep_found(ctx, wanted.name, found, STORING))
-        return kept[0].snapshot
+        def keep(found: Found) -> Snapshot:
+            if found.is_table and found.lasting:
+                ahead.begin(found)
+            kept.append(keep_found(ctx, wanted.name, found, STORING))
+            return kept[0].snapshot
 
-    delivery = deliver(wanted, reach_of(ctx), keep)
-    version, is_new = make_version(ctx, wanted, delivery)
+        delivery = deliver(wanted, reach_of(ctx), keep)
+        delivery = msgspec.structs.replace(delivery, ahead=ahead)
+        version, is_new = make_version(ctx, wanted, delivery)
     kept[0].remember(version.digest)
     if wanted.asked != MEMORY:
         remember_source(ctx.home.folder, wanted.name, wanted.asked)
@@ -348,22 +358,30 @@ def _read(ctx: Context, delivery: Delivery, wanted: Wanted, digest: str) -> Read
         typed=suffix_of(snapshot.paths[0]) == "parquet",
     )
     originals = delivery.originals
-    if originals is not None and any(snapshot.places) and originals.is_unchanged():
-        found = _measured(
-            snapshot, [Path(originals.locate(each)) for each in snapshot.paths], wanted, terms
-        )
+    table = delivery.ahead.table() if delivery.ahead else None
+    direct = table is not None or any(snapshot.places)
+    if originals is not None and direct and originals.is_unchanged():
+        paths = [Path(originals.locate(each)) for each in snapshot.paths]
+        found = _measured(snapshot, paths, wanted, terms, table)
         if originals.is_unchanged():  # else it may have read what is not stored
             return found
     return _measured(snapshot, local_files(ctx.home.blobs, snapshot), wanted, terms)
 
 
-def _measured(snapshot: Snapshot, paths: Sequence[Path], wanted: Wanted, terms: Terms) -> Reading:
+def _measured(
+    snapshot: Snapshot,
+    paths: Sequence[Path],
+    wanted: Wanted,
+    terms: Terms,
+    table: "pl.DataFrame | None" = None,
+) -> Reading:
     from thrive.data.measuring import read_table
 
     entries = list(snapshot.entries())
-    return read_table(
-        lambda whole: scan_files(entries, paths, sample=None if whole else SAMPLE_ROWS),
-        wanted.source,
-        snapshot.size,
-        terms,
-    )
+
+    def scan(whole: bool) -> "pl.LazyFrame":
+        if table is not None and not whole:
+            return table.lazy()
+        return scan_files(entries, paths, sample=None if whole else SAMPLE_ROWS)
+
+    return read_table(scan, wanted.source, snapshot.size, terms)

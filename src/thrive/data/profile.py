@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -46,6 +46,8 @@ _MOST_COUNTED = 500_000
 """Different texts of a column that are counted at a time; the rarest beyond them are dropped."""
 _REPEATED = 0.5
 """A text column with at most this share of different values at its head is counted by text."""
+_FAR = 1 << 62
+"""Whole numbers up to here have differences in 64 bits."""
 _NEARLY_UNIQUE = 0.9
 """A text column with so many different values among its rows is a key: nothing is frequent."""
 
@@ -122,6 +124,18 @@ def _profiled(schema: "pl.Schema", batches: "Iterator[pl.DataFrame]") -> Profile
     )
 
 
+def _each_once(numbers: "pl.Series") -> "pl.Series":
+    """Return whole numbers without repetitions, where they lie close together."""
+    import numpy as np
+    import polars as pl
+
+    low, high = cast("int", numbers.min()), cast("int", numbers.max())
+    if not -_FAR < low <= high < _FAR or high - low >= len(numbers):
+        return numbers
+    seen = np.bincount(numbers.cast(pl.Int64).to_numpy() - low)
+    return pl.Series(np.flatnonzero(seen) + low, dtype=numbers.dtype)
+
+
 class _Column:
     """The counters of one column, filled batch by batch."""
 
@@ -179,6 +193,8 @@ class _Column:
 
         if self._is_text or self._is_flag:
             present = present.cast(pl.String)  # a category's hash is not that of its text
+        elif self._kind.is_integer() and present.len():
+            present = _each_once(present)
         counted = sketch_distinct(present.hash().to_numpy())
         self._distinct = counted if self._distinct is None else self._distinct + counted
 

@@ -14,6 +14,7 @@ from thrive.statistics.arrays import Floats, Integers
 
 CELLS = 65_536
 _BLOCK = 131_072  # values at a time, so that the work stays in the cache
+_SUMMED = 32_768  # the same for sums, which need no more room
 _SPARSE_BELOW = 4_000  # values under which sorting is cheaper than counting into all cells
 
 
@@ -67,8 +68,8 @@ def sum_of_squares(values: Floats, centre: float) -> float:
     """Sum of squared distances of finite values from the centre."""
     total = 0.0
     with np.errstate(over="ignore"):
-        for start in range(0, len(values), _BLOCK):
-            off = values[start : start + _BLOCK] - centre
+        for start in range(0, len(values), _SUMMED):
+            off = values[start : start + _SUMMED] - centre
             total += float(np.einsum("i,i->", off, off))  # one thread, unlike off @ off
     return total
 
