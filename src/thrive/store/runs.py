@@ -19,7 +19,17 @@ from thrive.domain.run import (
 )
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import begins_with, from_row, insert_missing, many, mine, one, to_row, upsert
+from thrive.store.rows import (
+    batched,
+    begins_with,
+    from_row,
+    insert_missing,
+    many,
+    mine,
+    one,
+    to_row,
+    upsert,
+)
 from thrive.store.tables.columns import JSON_VALUE
 from thrive.store.tables.runs import artifacts, metric_chunks, runs, step_codes, steps, uses
 
@@ -383,16 +393,41 @@ def metric_columns(tx: Tx, project_id: str, run_id: str, key: str) -> "Points":
     """Return the distinct points of a metric as columns, in the order they were logged."""
     from thrive.store.points import unpack
 
-    query = (
-        sa.select(metric_chunks.c.data)
-        .where(
-            metric_chunks.c.project_id == project_id,
-            metric_chunks.c.run_id == run_id,
-            metric_chunks.c.key == key,
-        )
-        .order_by(metric_chunks.c.seq)
-    )
+    of_key = _of_metric(project_id, run_id, key)
+    query = sa.select(metric_chunks.c.data).where(*of_key).order_by(metric_chunks.c.seq)
     return unpack(tx.execute(query).scalars()).distinct()
+
+
+ChunkKey = tuple[int, int, int]
+"""A chunk of a metric: its place, its points, its bytes; another content has another one."""
+
+
+def metric_chunk_keys(tx: Tx, project_id: str, run_id: str, key: str) -> list[ChunkKey]:
+    """Return which chunks a metric has, in the order they were logged, without their points."""
+    of_key = _of_metric(project_id, run_id, key)
+    size = sa.func.length(metric_chunks.c.data)
+    query = sa.select(metric_chunks.c.seq, metric_chunks.c.points, size).where(*of_key)
+    return [tuple(row) for row in tx.execute(query.order_by(metric_chunks.c.seq))]
+
+
+def metric_chunks_at(
+    tx: Tx, project_id: str, run_id: str, key: str, places: Sequence[int]
+) -> list[tuple[int, bytes]]:
+    """Return some chunks of a metric with their places, in the order they were logged."""
+    found: list[tuple[int, bytes]] = []
+    query = sa.select(metric_chunks.c.seq, metric_chunks.c.data)
+    query = query.where(*_of_metric(project_id, run_id, key)).order_by(metric_chunks.c.seq)
+    for part in batched(places):
+        found += [tuple(row) for row in tx.execute(query.where(metric_chunks.c.seq.in_(part)))]
+    return found
+
+
+def _of_metric(project_id: str, run_id: str, key: str) -> list[sa.ColumnElement[bool]]:
+    return [
+        metric_chunks.c.project_id == project_id,
+        metric_chunks.c.run_id == run_id,
+        metric_chunks.c.key == key,
+    ]
 
 
 def experiments(tx: Tx, project_id: str) -> list[tuple[str, int]]:

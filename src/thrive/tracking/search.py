@@ -163,6 +163,14 @@ class RunIndex:
                 return []
             return column.counted(np.flatnonzero(self._mask(query)))
 
+    def experiments(self, tx: Tx) -> list[tuple[str, int]]:
+        """Return the experiments that have runs which are not deleted, with their number."""
+        with self._lock:
+            self._catch_up(tx)
+            names = self._attributes["experiment_id"]
+            assert isinstance(names, Texts)
+            return sorted(names.counted(np.flatnonzero(~self._deleted[: len(self._ids)])))
+
     def _catch_up(self, tx: Tx) -> None:
         head = changes.head(tx, self._project_id)
         if head == self._seq:

@@ -10,7 +10,7 @@ from thrive.domain.gate import Answer
 from thrive.domain.model import Stage
 from thrive.flows.health import Health
 from thrive.operations import Context
-from thrive.store.points import Points
+from thrive.tracking.curves import thinned
 from thrive.ui.pages import (
     alert,
     alerts,
@@ -115,7 +115,7 @@ def test_a_thinned_history_keeps_the_extremes() -> None:
     steps = np.arange(100_000)
     values = np.sin(steps / 50)
     values[777], values[778] = 9.0, np.nan
-    kept = run.thinned(Points(steps, steps, values))
+    kept = run.points_of(*thinned(steps, values, run.CURVE_POINTS))
     assert len(kept) <= run.CURVE_POINTS
     assert max(point.value or 0 for point in kept) == 9.0
     assert [point.step for point in kept] == sorted(point.step for point in kept)

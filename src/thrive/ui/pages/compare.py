@@ -11,8 +11,8 @@ from thrive.domain.run import Artifact, Run, RunState
 from thrive.operations import Context
 from thrive.store import runs
 from thrive.store.database import Tx
+from thrive.tracking.curves import curves_of
 from thrive.tracking.recovery import as_seen
-from thrive.ui.pages.series import thinned
 
 MOST = 200
 """Runs that are compared at most."""
@@ -118,9 +118,7 @@ def load(ctx: Context, words: Mapping[str, str]) -> ComparePage:
         metric = words.get("metric", "")
         metric = metric if metric in charted else next(iter(charted), "")
         curves = [
-            _curve(tx, ctx.project_id, run, metric, smooth)
-            for run in found
-            if metric in (run.summaries or {})
+            _curve(ctx, tx, run, metric, smooth) for run in found if metric in (run.summaries or {})
         ]
         files = _files(tx, ctx.project_id, found)
     params = _rows([run.params for run in found])
@@ -190,8 +188,8 @@ def _charted(found: list[Run]) -> list[str]:
     return sorted(counts, key=lambda key: (-counts[key], key))
 
 
-def _curve(tx: Tx, project: str, run: Run, metric: str, smooth: float) -> CurveOf:
-    steps, values = thinned(runs.metric_columns(tx, project, run.run_id, metric), POINTS)
+def _curve(ctx: Context, tx: Tx, run: Run, metric: str, smooth: float) -> CurveOf:
+    steps, values = curves_of(ctx.home).curve(tx, run.run_id, metric, POINTS)
     return CurveOf(
         run_id=run.run_id,
         steps=steps.tolist(),

@@ -10,11 +10,10 @@ from thrive.domain.run import Artifact, MetricPoint, Run, StepRecord, Use
 from thrive.operations import Context
 from thrive.store import runs
 from thrive.store.database import Tx
-from thrive.store.points import Points
 from thrive.tracking.curation import NOTE_TAG
+from thrive.tracking.curves import Steps, Values, curves_of
 from thrive.tracking.operations import show_logs
 from thrive.tracking.recovery import as_seen
-from thrive.ui.pages import series
 
 CURVES = 12
 """Metrics whose history is drawn."""
@@ -92,15 +91,18 @@ def load(ctx: Context, run_id: str) -> RunPage:
 def _curves(ctx: Context, tx: Tx, run: Run) -> list[Curve]:
     made: list[Curve] = []
     for key in sorted(run.metrics)[:CURVES]:
-        found = runs.metric_columns(tx, ctx.project_id, run.run_id, key)
-        if len(found) > 1:
-            made.append(Curve(key=key, points=len(found), history=thinned(found)))
+        counted = (run.summaries or {}).get(key)
+        if counted is not None and counted.points < 2:
+            continue
+        steps, values = curves_of(ctx.home).curve(tx, run.run_id, key, CURVE_POINTS)
+        if len(steps) > 1:
+            points = counted.points if counted is not None else len(steps)
+            made.append(Curve(key=key, points=points, history=points_of(steps, values)))
     return made
 
 
-def thinned(found: Points, most: int = CURVE_POINTS) -> list[MetricPoint]:
-    """Return at most `most` points: the lowest and the highest of each stretch, in order."""
-    steps, values = series.thinned(found, most)
+def points_of(steps: Steps, values: Values) -> list[MetricPoint]:
+    """Return a curve as points; a value that is NaN is None."""
     return [
         MetricPoint(key="", value=None if value != value else value, step=step, at=0)  # noqa: PLR0124 - NaN alone differs from itself
         for step, value in zip(steps.tolist(), values.tolist(), strict=True)

@@ -7,7 +7,6 @@ import msgspec
 from thrive.domain.errors import UsageError
 from thrive.domain.run import Run, RunState
 from thrive.operations import Context
-from thrive.store import runs
 from thrive.tracking.filters import Fields, Kind, parse_filter, parse_order
 from thrive.tracking.recovery import as_seen
 from thrive.tracking.search import RUN_FIELDS, Query, View, index_of
@@ -115,8 +114,6 @@ def load(ctx: Context, words: Mapping[str, str]) -> RunsPage:
     """
     experiment, asked = words.get("experiment", ""), words.get("q", "").strip()
     view = View.DELETED if words.get("view") == View.DELETED else View.ACTIVE
-    with ctx.read() as tx:
-        counted = runs.experiments(tx, ctx.project_id)
     problem = ""
     try:
         query = Query(
@@ -132,6 +129,7 @@ def load(ctx: Context, words: Mapping[str, str]) -> RunsPage:
         query = Query(experiments=[], limit=ROWS)
     index = index_of(ctx.home)
     with ctx.read() as tx:
+        counted = index.experiments(tx)
         found, after = index.search(tx, query)
         survey = index.survey(tx, query)
         groups = _groups(index.grouped(tx, query, *_field(words.get("group", ""))), words)
