@@ -22,6 +22,7 @@ class FaultProxy:
         busy: share of connections that are answered with 503.
         cut_after: bytes after which a connection is cut, in either direction; 0 for never.
         delay_s: pause before each piece.
+        passed: bytes that went through so far, in both directions.
     """
 
     def __init__(self, target: int, seed: int = 1) -> None:
@@ -32,6 +33,7 @@ class FaultProxy:
         self.cut_after = 0
         self.delay_s = 0.0
         self.faults = 0
+        self.passed = 0
         self._random = random.Random(seed)
         self._alive: set[socket.socket] = set()
         self._stop = threading.Event()
@@ -94,6 +96,7 @@ class FaultProxy:
                         return
                     time.sleep(self.delay_s)
                     passed += len(data)
+                    self.passed += len(data)
                     if self.cut_after and passed > self.cut_after:
                         self.faults += 1
                         key.data.sendall(data[: len(data) // 2])

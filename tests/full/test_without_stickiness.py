@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlencode
@@ -12,10 +13,13 @@ from urllib.parse import urlencode
 import pytest
 from blake3 import blake3
 from tests.end_to_end.test_server import served
+from tests.fault_proxy import fault_proxy
 from tests.rest import new_token
 from tests.servers import postgresql_server, s3_server
 
+from thrive.client.blobs import STREAMS
 from thrive.client.wire import PART_BYTES
+from thrive.data.operations import checkout
 from thrive.domain.actor import local_actor
 from thrive.operations import Context, find_operation, invoke
 from thrive.store.home import FOLDER, connect_home
@@ -137,6 +141,47 @@ def test_the_token_of_one_server_signs_in_at_that_one_alone(team):
     cookie = headers["Set-Cookie"].partition(";")[0]
     assert first.ask("GET", "/", Cookie=cookie)[0] == 200
     assert second.ask("GET", "/", Cookie=cookie)[0] == 303
+
+
+FILES, FILE_BYTES = 16, 8 << 20
+
+
+def adding(folder, url, token):
+    words = ["data", "add", "large", "--name", "large", "--why", "A test's.", "--owner", "desk", "--json"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "thrive", *words, "--home", url],
+        cwd=folder,
+        env=os.environ | {"THRIVE_TOKEN": token},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_an_upload_that_was_killed_twice_goes_on_at_the_other_server(team, tmp_path):
+    _, urls, context, token = team
+    (tmp_path / "large").mkdir()
+    for number in range(FILES):
+        (tmp_path / "large" / f"{number}.bin").write_bytes(os.urandom(FILE_BYTES))
+    with ExitStack() as stack:
+        ports = [int(url.rpartition(":")[2]) for url in urls]
+        ways = [stack.enter_context(fault_proxy(port)) for port in (*ports, ports[0])]
+        for way in ways[:2]:
+            way.delay_s = 0.002
+            process = adding(tmp_path, f"http://127.0.0.1:{way.port}", token)
+            while way.passed < FILES * FILE_BYTES // 4:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.kill()
+            process.communicate()
+        said, _ = adding(tmp_path, f"http://127.0.0.1:{ways[2].port}", token).communicate()
+        sent = [way.passed for way in ways]
+    assert json.loads(said)["files"] == FILES
+    on_the_way = 2 * STREAMS * PART_BYTES
+    assert sum(sent) < FILES * FILE_BYTES + on_the_way + (1 << 20), sent
+    scoped = Context(context.home, context.actor, folder=tmp_path, operation="t")
+    checkout(scoped, "large", to=tmp_path / "out")
+    for path in (tmp_path / "large").iterdir():
+        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_what_the_command_line_adds_at_one_server_is_seen_at_the_other(team, tmp_path):

@@ -126,7 +126,7 @@ def post(url, token, path, **body):
 
 
 def test_01_every_batch_a_killed_server_took_is_there_once(kept):
-    token = new_token(context_of(kept.home), "reporter", "scientist")
+    token = new_token(context_of(kept.home), "reporter", "data-scientist")
     stop = threading.Event()
     with ExitStack() as stack:
         process, known = stack.enter_context(served(kept.folder, *kept.words))
