@@ -147,7 +147,18 @@ FILES, FILE_BYTES = 16, 8 << 20
 
 
 def adding(folder, url, token):
-    words = ["data", "add", "large", "--name", "large", "--why", "A test's.", "--owner", "desk", "--json"]
+    words = [
+        "data",
+        "add",
+        "large",
+        "--name",
+        "large",
+        "--why",
+        "A test's.",
+        "--owner",
+        "desk",
+        "--json",
+    ]
     return subprocess.Popen(
         [sys.executable, "-m", "thrive", *words, "--home", url],
         cwd=folder,
