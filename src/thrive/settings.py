@@ -28,6 +28,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "`MODEL=DIGEST`, with all 64 digits of the package. `thrive models show` tells them."
         ),
     ] = ""
+    channels: Annotated[
+        str,
+        Meta(
+            description="The addresses behind `apprise:NAME` channels, separated by spaces: "
+            "`desk=slack://TokenA/TokenB/TokenC ops=msteams://...`."
+        ),
+    ] = ""
     connections: Annotated[
         str,
         Meta(
@@ -155,22 +162,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Return `gate_keys` one by one; none where every key is trusted."""
         return frozenset(self.gate_keys.lower().split())
 
+    def own_hosts(self) -> frozenset[str]:
+        """Return `webhook_hosts` one by one."""
+        return frozenset(self.webhook_hosts.lower().split())
+
     def named_connections(self) -> dict[str, str]:
         """Return `connections` by name; the password of an address may stand in PGPASSWORD.
 
         Raises:
             UsageError: a part is not NAME=ADDRESS.
         """
-        found: dict[str, str] = {}
-        for part in self.connections.split():
-            name, mark, address = part.partition("=")
-            if not mark or "://" not in address:
-                raise UsageError(
-                    f"{variable('connections')} names {name!r} without an address.",
-                    f"{variable('connections')}='warehouse=postgresql://user@host/db'",
-                )
-            found[name] = address
-        return found
+        return _named("connections", self.connections, "warehouse=postgresql://user@host/db")
+
+    def named_channels(self) -> dict[str, str]:
+        """Return `channels` by name.
+
+        Raises:
+            UsageError: a part is not NAME=ADDRESS.
+        """
+        return _named("channels", self.channels, "desk=slack://TokenA/TokenB/TokenC")
+
+
+def _named(setting: str, text: str, example: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for part in text.split():
+        name, mark, address = part.partition("=")
+        if not mark or "://" not in address:
+            raise UsageError(
+                f"{variable(setting)} names {name!r} without an address.",
+                f"{variable(setting)}='{example}'",
+            )
+        found[name] = address
+    return found
 
 
 def variable(name: str) -> str:

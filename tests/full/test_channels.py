@@ -5,24 +5,27 @@ from collections.abc import Iterator
 from email import message_from_bytes
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from socket import socket
 from threading import Thread
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 from tests.streams import CONTRACT, Stream
 
-from thrive.domain.errors import StoreUnavailable
+from thrive.domain.errors import NotFound, Refused, StoreUnavailable
 from thrive.domain.monitoring import Cause
 from thrive.flows import worker
 from thrive.flows.catalogue import load_all
 from thrive.flows.messages import send
+from thrive.flows.teams import teams_confirm, teams_test
 from thrive.monitoring.alerts import raise_alerts
 from thrive.monitoring.closing import close_windows
 from thrive.operations import Context
-from thrive.store import monitoring
+from thrive.store import monitoring, projects
 
 pytestmark = pytest.mark.full
 load_all()
@@ -51,14 +54,19 @@ def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
 
 
 @pytest.fixture
-def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     taken: list[dict[str, Any]] = []
+    monkeypatch.setenv("THRIVE_WEBHOOK_HOSTS", "127.0.0.1")
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             taken.append(json.loads(body))
-            self.send_response(204 if self.path == "/team" else 503)
+            if self.path == "/moved":
+                self.send_response(302)
+                self.send_header("Location", "/team")
+            else:
+                self.send_response(204 if self.path == "/team" else 503)
             self.end_headers()
 
         def log_message(self, *args: Any) -> None: ...
@@ -73,8 +81,10 @@ def test_an_alert_reaches_its_owner_by_mail_and_the_owner_of_the_data_by_web_hoo
     context: Context, inbox: Inbox, hook: tuple[str, list[dict[str, Any]]]
 ) -> None:
     address, taken = hook
-    contract = CONTRACT.replace("file:ml.txt", f"{address}/team").replace(
-        "file:data.txt", "mailto:data@example.org"
+    contract = (
+        CONTRACT.replace("file:ml.txt", f"{address}/team")
+        .replace("file:data.txt", "mailto:data@example.org")
+        .replace('within = "4h"', 'within = "4h", runbook = "https://wiki.example.org/weather"')
     )
     stream = Stream(context, contract=contract)
     frame = stream.frame(stream.day).with_columns(weather_wind=None)
@@ -88,8 +98,13 @@ def test_an_alert_reaches_its_owner_by_mail_and_the_owner_of_the_data_by_web_hoo
     (mail,) = inbox.mails
     assert mail["To"] == "data@example.org"
     assert "weather_wind is missing" in mail["Subject"]
-    body = mail.get_content()
+    body = mail.get_body(("plain",)).get_content()
     assert "Do not retrain" in body
+    assert "Runbook: https://wiki.example.org/weather" in body
+    (picture,) = [part for part in mail.walk() if part.get_content_type() == "image/svg+xml"]
+    drawing = picture.get_payload(decode=True).decode()
+    assert ET.fromstring(drawing).tag.endswith("svg")
+    assert "weather_wind: missing" in drawing
     assert alert.alert_id in body
     for _ in range(3):
         stream.live_day(noise=0.4)
@@ -108,3 +123,51 @@ def test_a_hook_that_refuses_is_tried_again(tmp_path, hook) -> None:
         send(f"{address}/broken", "subject", "body", tmp_path)
     assert caught.value.transient
     assert len(taken) == 1
+
+
+def test_apprise_takes_a_message_to_whatever_the_settings_name(
+    tmp_path: Path, hook: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, taken = hook
+    place = address.removeprefix("http://")
+    monkeypatch.setenv(
+        "THRIVE_CHANNELS",
+        f"desk=json://{place}/team broken=json://{place}/broken moved=json://{place}/moved",
+    )
+    send("apprise:desk", "[m] accuracy fell", "Decide by noon.", tmp_path)
+    assert (taken[0]["title"], taken[0]["message"]) == ("[m] accuracy fell", "Decide by noon.")
+    for name in ("broken", "moved"):
+        with pytest.raises(StoreUnavailable, match=name):
+            send(f"apprise:{name}", "subject", "body", tmp_path)
+    with pytest.raises(NotFound, match="name no channel"):
+        send("apprise:nobody", "subject", "body", tmp_path)
+
+
+def test_no_channel_leads_into_our_own_network_unless_its_host_is_named(
+    tmp_path: Path, hook: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, taken = hook
+    place = address.removeprefix("http://")
+    monkeypatch.setenv("THRIVE_CHANNELS", f"desk=json://{place}/team")
+    monkeypatch.setenv("THRIVE_WEBHOOK_HOSTS", "hooks.example.org")
+    for channel in (f"{address}/team", "https://169.254.169.254/latest", "apprise:desk"):
+        with pytest.raises(Refused):
+            send(channel, "subject", "body", tmp_path)
+    assert taken == []
+
+
+def test_a_team_counts_once_it_answered_what_came_by_mail(
+    context: Context, tmp_path: Path, inbox: Inbox
+) -> None:
+    (tmp_path / "thrive.toml").write_text(
+        'contract = 1\n[project]\nname = "flights"\n[team.desk]\nchannel = "mailto:desk@example.org"\n'
+    )
+    here = context.inside(tmp_path)
+    sent = teams_test(here, "desk")
+    assert not sent.answered
+    with here.read() as tx:
+        assert projects.contacts(tx, here.project_id) == []
+    words = inbox.mails[0].get_content().split()
+    with pytest.raises(Refused, match="not the code"):
+        teams_confirm(here, "desk", "AAAAAAAA")
+    assert teams_confirm(here, "desk", words[-1]).channel == "mailto:desk@example.org"

@@ -102,8 +102,7 @@ def days(live: pl.DataFrame) -> "list[pl.DataFrame]":
 
 def test_the_estimate_follows_the_real_flights_and_finds_the_bad_days() -> None:
     past, live = scored_flights()
-    watch_each_day = terms(budget=30, threshold=0.3)
-    baseline = build(past, watch_each_day)
+    baseline = build(past, terms(threshold=0.3))
     history = {item.signal: np.array(item.values) for item in baseline.histories}
     limit = next(item for item in baseline.limits if item.signal == "estimated accuracy")
     found = [performance(part, baseline.yardstick) for part in days(live)]

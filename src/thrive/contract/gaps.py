@@ -223,7 +223,7 @@ def _team_findings(
         elif not terms.channel:
             yield _missing("team", team, "channel", '"mailto:..."', blocks="production")
         elif team not in reachable:
-            what = f"no test message has arrived at the channel of team {team!r}."
+            what = f"team {team!r} has not answered a test message at its channel."
             yield _Finding(("team", team, "channel"), what, f"write `thrive teams test {team}`")
 
 

@@ -52,6 +52,12 @@ def _channel(text: str) -> str:
     return text
 
 
+def _page(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s<>\"']+", text):
+        raise UsageError(f"{text!r} is no page.", 'write "https://wiki.example.org/late-flights"')
+    return text
+
+
 def _lasting(text: str) -> int:
     duration = parse_duration(text)
     if not duration:
@@ -148,7 +154,8 @@ class Team(Terms, frozen=True, kw_only=True):
     """Who a name reaches.
 
     Attributes:
-        channel: `mailto:...` or `https://...` (a web hook); for trials `file:...`.
+        channel: `mailto:...`, `https://...` (a web hook of Slack, Teams or your own) or
+            `apprise:NAME`, an address among the machine's settings; for trials `file:...`.
     """
 
     channel: Annotated[str, _form(_unless_empty(_channel))] = ""
@@ -370,12 +377,14 @@ class ActionTerms(Terms, frozen=True, kw_only=True):
         decide: the team that decides; for every cause the model's owner if not said.
         within: until when.
         default: what is done when nobody decides in time; nothing if not said.
+        runbook: the page that says what to do; its alerts link to it.
     """
 
     do: Do
     decide: str
     within: Duration
     default: ActionKind | None = None
+    runbook: Annotated[str, _form(_unless_empty(_page))] = ""
 
 
 APPROVAL_DEFAULTS: dict[str, int] = {Stage.PRODUCTION.value: 1}

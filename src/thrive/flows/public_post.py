@@ -114,6 +114,22 @@ def post(
         ) from error
 
 
+def checked_host(host: str, port: int, private: Collection[str] = ()) -> None:
+    """Look at where a host leads that somebody else will connect to.
+
+    Raises:
+        Refused: it leads into our own network.
+        StoreUnavailable: the name is not known.
+    """
+    name = host.lower()
+    try:
+        found = _looked_up(name, port)
+    except OSError as error:
+        raise StoreUnavailable(f"{name[:80]}: {error}.", "check its address") from error
+    if name not in private and not all(is_public(each) for each, _ in found):
+        raise _private(name)
+
+
 def _looked_up(host: str, port: int) -> list[tuple[Address, int]]:
     """Return all addresses of a name."""
     try:

@@ -241,7 +241,7 @@ def checked(webhook: Webhook) -> Webhook:
 
 def private_hosts() -> Collection[str]:
     """Return the hosts of our own network that events may be sent to."""
-    return read_settings().webhook_hosts.lower().split()
+    return read_settings().own_hosts()
 
 
 def line_of(webhook: Webhook) -> WebhookLine:

@@ -14,6 +14,7 @@ from thrive.monitoring.frames import natural
 from thrive.monitoring.grid import spans
 from thrive.monitoring.learnable import Learnable, learnable
 from thrive.monitoring.outbox import enqueue
+from thrive.monitoring.pictures import picture, series
 from thrive.monitoring.policy import Policy, policy_of, ranked, upstream
 from thrive.monitoring.terms import terms_of
 from thrive.monitoring.verdicts import Past, Verdict, is_bad, is_judged, verdicts
@@ -170,6 +171,7 @@ def _open(ctx: Context, verdict: Verdict, past: Past, now: int) -> Alert:
                     team=team,
                     subject=f"[{alert.model}] {alert.title}",
                     body=message(alert),
+                    picture=picture(alert.evidence),
                 )
     return alert
 
@@ -193,6 +195,8 @@ def message(alert: Alert) -> str:
         )
     if alert.default_action:
         lines.append(f"If nobody decides: {alert.default_action}.")
+    if alert.evidence.get("runbook"):
+        lines.append(f"Runbook: {alert.evidence['runbook']}")
     lines.append(f"thrive alerts show {alert.alert_id}")
     return "\n".join(lines)
 
@@ -203,9 +207,13 @@ def _evidence(ctx: Context, verdict: Verdict, past: Past, policy: Policy) -> dic
     explained = _explanation(window, past.version) if window is not None else {}
     faults = findings_of(window).quality if window is not None else []
     source = upstream(past.terms, faults, _columns(ctx, past)) if faults else {}
+    runbook = past.terms.model.actions[verdict.cause].runbook
+    shown = series(past.found(), verdict.cause, verdict.numbers)
     return {
         "numbers": verdict.numbers,
         "advice": policy.advice,
+        **({"runbook": runbook} if runbook else {}),
+        **({"series": shown} if shown else {}),
         **explained,
         **({"upstream": source} if source else {}),
     }

@@ -12,7 +12,14 @@ OPERATION = "messages send"
 
 
 def enqueue(
-    tx: Tx, project_id: str, contract: Contract, *, team: str, subject: str, body: str
+    tx: Tx,
+    project_id: str,
+    contract: Contract,
+    *,
+    team: str,
+    subject: str,
+    body: str,
+    picture: str = "",
 ) -> bool:
     """Put a message to a team into the outbox, in the transaction that makes it worth telling.
 
@@ -23,6 +30,7 @@ def enqueue(
         team: who is told.
         subject: one line.
         body: plain text.
+        picture: SVG that a mail shows below it.
 
     Returns:
         Whether the team has a channel.
@@ -33,7 +41,7 @@ def enqueue(
     job = Job(
         job_id=new_id(),
         operation=OPERATION,
-        arguments={"channel": channel, "subject": subject, "body": body},
+        arguments={"channel": channel, "subject": subject, "body": body, "picture": picture},
         state=JobState.WAITING,
         actor="thrive-controller",
         run_at=machine_now(),
