@@ -21,7 +21,7 @@ def test_teams_nobody_reached_yet_are_the_only_gaps_of_the_whole_contract():
         (7, "team.data-platform.channel", "production"),
         (9, "team.flights-ml.channel", "production"),
     ]
-    assert "no test message" in found[0].what
+    assert "has not answered a test message" in found[0].what
     assert "thrive teams test data-platform" in found[0].fix
 
 
