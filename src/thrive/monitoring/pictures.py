@@ -104,7 +104,7 @@ def _bars_of(evidence: Mapping[str, Any]) -> tuple[str, list[tuple[str, float, f
         return "Faulty rows, and the share that is usual", rows[:_MOST_BARS]
     drift = [each for each in evidence.get("drift", []) if each.get("psi") is not None]
     if drift:
-        moved = [(str(each["name"]), each["psi"], each["usual"]) for each in drift]
+        moved = [(str(each["name"]), each["psi"], each.get("usual") or 0.0) for each in drift]
         return "How far the inputs moved (PSI), and what is usual", moved[:_MOST_BARS]
     return None
 

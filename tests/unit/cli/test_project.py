@@ -32,12 +32,12 @@ def with_channel(folder: Path, channel: str) -> None:
 
 def test_a_test_message_closes_the_gap(cli, project):
     with_channel(project, "file:messages.txt")
-    assert "no test message has arrived" in cli("check").out
+    assert "has not answered a test message" in cli("check").out
     assert cli("teams", "test", "riders").code == 0
     assert "Thrive test message to riders" in (project / "messages.txt").read_text()
-    assert "no test message" not in cli("check").out
+    assert "test message" not in cli("check").out
     with_channel(project, "file:other.txt")
-    assert "no test message has arrived" in cli("check").out
+    assert "has not answered a test message" in cli("check").out
 
 
 def test_a_web_hook_gets_the_message(cli, project):

@@ -36,7 +36,7 @@ def monitored(records: Records, _duty: Duty) -> Iterator[Problem]:
         what = f"{records.label} was registered without rows to compare live traffic with"
         yield Problem(what=what, fix="register(..., reference=rows) in the pipeline")
     if terms.owner not in records.reachable:
-        what = f"no test message has reached the owner of {model}"
+        what = f"no test message was answered by the owner of {model}"
         fix = f"thrive teams test {terms.owner or 'TEAM'}"
         yield Problem(what=what, fix=fix, path=("model", model, "owner"))
     if not terms.sla.outcomes_within and not records.answers.fields.get("monitoring_plan"):
