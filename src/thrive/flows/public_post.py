@@ -65,7 +65,10 @@ def checked_url(url: str, private: Collection[str] = ()) -> SplitResult:
 
 def _refuse_private(parts: SplitResult, host: str) -> None:
     if parts.scheme != "https":
-        raise Refused("Events leave by https alone.", "give https://HOST/PATH")
+        raise Refused(
+            "What is sent to the public network leaves by https alone.",
+            "give https://HOST/PATH; name a host of your own network in THRIVE_WEBHOOK_HOSTS",
+        )
     literal = _literal(host)
     if literal is None and (
         _NUMERIC.fullmatch(host) or not _HOST.fullmatch(host) or "." not in host
