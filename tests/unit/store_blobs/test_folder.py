@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from thrive.domain.errors import DiskFull, UsageError
-from thrive.store.blobs import FolderBlobs, ObjectBlobs, disk, folder, open_blobs
+from thrive.store import disk
+from thrive.store.blobs import FolderBlobs, ObjectBlobs, folder, open_blobs
 
 
 def files(root: Path) -> list[Path]:

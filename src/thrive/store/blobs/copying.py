@@ -118,7 +118,7 @@ def copy_beside(source: int, target: int, watch: Watch | None, *, durable: bool)
         durable: have the disk take the bytes already while others are read.
     """
     if durable and os.fstat(source).st_size >= DIRECT:
-        with _PastCache(target) as past:
+        with PastCache(target) as past:
             return read_beside(source, watch, past.write)
     syncing = _Syncing(target) if durable else None
     try:
@@ -132,8 +132,12 @@ def _writing_to(target: int) -> Callable[[memoryview], object]:
     return lambda data: write_all(target, data)
 
 
-class _PastCache:
-    """Writes past the page cache as long as the file system and the lengths allow it."""
+class PastCache:
+    """Writes past the page cache as long as the file system, lengths and addresses allow it.
+
+    Args:
+        target: the open file to write.
+    """
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -147,12 +151,14 @@ class _PastCache:
         self._set(0)
 
     def write(self, data: memoryview) -> None:
-        """Write all of `data`."""
+        """Write all of `data`; what is left of the last block goes through the cache."""
         while data:
-            if self._is_direct and len(data) % _ALIGNED:
+            part = data[: len(data) - len(data) % _ALIGNED] if self._is_direct else data
+            if not part:
                 self._set(0)
+                continue
             try:
-                data = data[os.write(self._target, data) :]
+                data = data[os.write(self._target, part) :]
             except OSError as error:
                 if error.errno != errno.EINVAL or not self._is_direct:
                     raise

@@ -12,7 +12,7 @@ from blake3 import blake3
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import NotFound
 from thrive.domain.identifiers import is_digest, new_id
-from thrive.store.blobs.copying import BESIDE, copy_beside
+from thrive.store.blobs.copying import BESIDE, PastCache, copy_beside
 from thrive.store.blobs.port import (
     READ_SIZE,
     Guarantees,
@@ -75,7 +75,11 @@ class FolderBlobs:
         digest = blake3(data).hexdigest()
         if not self._present(digest, len(data)):
             with self._writing() as (handle, temporary):
-                write_all(handle, data)
+                if self._durable and len(data) >= BESIDE:
+                    with PastCache(handle) as past:
+                        past.write(memoryview(data))
+                else:
+                    write_all(handle, data)
                 self._keep(handle, temporary, digest)
         return digest
 

@@ -15,14 +15,14 @@ from thrive.domain.errors import Conflict, NotFound
 from thrive.store.blobs import BlobStore
 from thrive.store.snapshots.chunker import CHUNKER
 from thrive.store.snapshots.journal import Journal
-from thrive.store.snapshots.packs import Packer
+from thrive.store.snapshots.packs import LARGEST, Packer
 from thrive.store.snapshots.recipes import MOST_BLOBS, keep_pieces, keep_whole, read_recipe
 from thrive.store.snapshots.snapshot import PIECES, Place, Snapshot
 from thrive.store.snapshots.walk import State, state_of
 
 SMALL_TABLE = 256 << 10
 """Tables up to this size may go into packs; larger ones stay files that others read directly."""
-SMALL = 4 << 20
+SMALL = LARGEST
 """The same for all other files."""
 LOOSE = 32
 """Up to so many new small files are kept one by one."""
@@ -173,14 +173,13 @@ class _Keeping:
         known: list[int] = []
         with Packer(self._blobs, self._settle) as packer:
             for number in self._small:
-                data = self._read(number)
+                size = self._read_to(packer.room, number)
                 digest = digests[number]
                 if digest in stored:
-                    places[number] = stored[digest]
                     known.append(number)
                 elif digest not in packed:
                     packed.add(digest)
-                    packer.add(number, data)
+                    packer.take(number, size)
         self._note(known)
         for number in self._small:
             places[number] = stored[digests[number]]
@@ -224,17 +223,29 @@ class _Keeping:
 
     def _read(self, number: int) -> bytes:
         """Return the bytes of a small file and note their digest and size."""
+        room = memoryview(bytearray(LARGEST + 1))
+        size = self._read_to(lambda size: room[:size], number)
+        return bytes(room[:size])
+
+    def _read_to(self, room: Callable[[int], memoryview], number: int) -> int:
+        """Read a small file into the room there is; note its digest and return its size."""
         path = self.snapshot.paths[number]
+        where = self._locate(path)
         for _ in range(_TRIES):
+            state = self.states[number]
+            size = state[1]
+            if size > LARGEST:
+                break
+            target = room(size + 1)
             try:
-                data = _read_file(self._locate(path), self.states[number])
+                whole = _read_file(where, state, target)
             except FileNotFoundError:
                 break
-            if data is not None:
-                self.snapshot.digests[number] = blake3(data, max_threads=1).digest()
-                return data
+            if whole:
+                self.snapshot.digests[number] = blake3(target[:size], max_threads=1).digest()
+                return size
             self._look_again(number)
-        raise _restless(self._locate(path))
+        raise _restless(where)
 
     def _is_unchanged(self, number: int) -> bool:
         before = self.states[number]
@@ -267,16 +278,22 @@ class _Keeping:
         self._journal.append([(self.states[n], digests[n], places[n]) for n in numbers])
 
 
-def _read_file(path: str, state: State) -> bytes | None:
-    """Return a file's bytes; None if it is not what its state says, before and after."""
+def _read_file(path: str, state: State, target: memoryview) -> bool:
+    """Read a file; tell whether it is what its state says, before and after.
+
+    Args:
+        path: the file.
+        state: as it was seen.
+        target: takes its bytes; one longer than them, to see a file that grew.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
-        data = os.read(handle, state[1] + 1)
+        count = os.readv(handle, [target])
         seen = os.fstat(handle)
     finally:
         os.close(handle)
     same = (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino) == state[1:]
-    return data if same and len(data) == state[1] else None
+    return same and count == state[1]
 
 
 def _restless(path: str) -> Conflict:

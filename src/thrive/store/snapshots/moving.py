@@ -13,7 +13,7 @@ from blake3 import blake3
 
 from thrive.store.blobs import BlobStore
 from thrive.store.snapshots.bring import local_files
-from thrive.store.snapshots.packs import Packer
+from thrive.store.snapshots.packs import LARGEST, Packer
 from thrive.store.snapshots.recipes import Recipe, keep_pieces, keep_whole, read_recipe
 from thrive.store.snapshots.snapshot import PIECES, Place, Snapshot
 
@@ -123,7 +123,7 @@ class Mover:
 
     def _lay(self, packer: Packer, number: int, part: Snapshot, data: bytes) -> None:
         digest, place = part.digests[number], part.places[number]
-        if place is None:
+        if place is None or (place[1] != PIECES and len(data) > LARGEST):
             self._blobs.put(data)
         elif place[1] == PIECES:
             pieces = self._in_pieces(part.paths[number], data)
