@@ -62,7 +62,7 @@ def test_a_changed_file_is_all_that_is_stored_and_read(keep, folder, blobs, monk
     read: list[str] = []
     plain = keeping._read_file
     monkeypatch.setattr(
-        keeping, "_read_file", lambda path, state: read.append(path) or plain(path, state)
+        keeping, "_read_file", lambda path, *more: read.append(path) or plain(path, *more)
     )
     after = keep(before.snapshot, remembered=remembered).snapshot
     assert read == [f"{folder}/3/003.bin"]
