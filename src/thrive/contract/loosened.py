@@ -97,6 +97,10 @@ def _release(before: ReleaseTerms, after: ReleaseTerms) -> Iterator[str]:
     yield from _raised("release.guard.error_rate", before.guard.error_rate, after.guard.error_rate)
     if before.guard.p99_ms is not None:
         yield from _raised("release.guard.p99_ms", before.guard.p99_ms, after.guard.p99_ms)
+    if before.guard.disagreement is not None:
+        old, new = before.guard.disagreement, after.guard.disagreement
+        yield from _raised("release.guard.disagreement", old, new)
+    yield from _raised("release.guard.margin", before.guard.margin, after.guard.margin)
 
 
 def _baked(terms: ReleaseTerms, kind: PhaseKind) -> int:

@@ -327,12 +327,18 @@ class Guard(Terms, frozen=True, kw_only=True):
     """What ends a release at once.
 
     Attributes:
-        error_rate: the highest share of failed answers.
+        error_rate: the highest share of failed answers; NaN is always one.
         p99_ms: the highest 99% latency in ms; that of the SLA if not said.
+        disagreement: the highest share of rows that are decided otherwise than by production, where
+            both answer them; not guarded if not said.
+        margin: by how much more failed or late answers than production's there may be, at the
+            worst, before a canary ends.
     """
 
     error_rate: Share = 0.01
     p99_ms: Positive | None = None
+    disagreement: Gap | None = None
+    margin: Gap = 0.02
 
 
 PhaseText = Annotated[str, _form(parse_phase, examples=["shadow 1h"])]

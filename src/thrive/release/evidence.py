@@ -30,6 +30,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
         slow: requests it answered later than the guard's latency.
         rows: predictions it made.
         longest_run: most errors in a row.
+        nan: requests that it answered NaN; they are errors too.
     """
 
     requests: int = 0
@@ -37,6 +38,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     slow: int = 0
     rows: int = 0
     longest_run: int = 0
+    nan: int = 0
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,10 +49,14 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
         other_decisions: share of rows decided otherwise.
         score_shift: mean of shadow minus live score, None without scores.
         far: share of rows whose scores differ by more than 0.1, None without scores.
+        requests: that the rows came with: those of one request are alike.
+        requests_otherwise: sum over them of their share of rows that were decided otherwise.
     """
 
     rows: int
     other_decisions: float
+    requests: int = 0
+    requests_otherwise: float = 0.0
     score_shift: float | None = None
     far: float | None = None
 
@@ -97,7 +103,7 @@ def collect(home: Home, release: Release, now: int, terms: ModelTerms, output: O
     return Evidence(
         production=_count(production, limit_us),
         candidate=_count(own, limit_us),
-        assigned=None if shadow else _assigned(frame, release, terms),
+        assigned=None if shadow else _assigned(frame, release),
         agreement=_agreement(candidate, frame),
         quality=quality,
         groups=groups,
@@ -113,7 +119,8 @@ def _frame(home: Home, release: Release, now: int, terms: ModelTerms) -> "pl.Dat
         home, release.phase_started_at, now + 1, release.model, columns=columns
     )
     frame = frame.filter(pl.col("variant") != "chosen")  # the caller's choice is no draw
-    return frame.with_columns(pl.col("prediction_id").str.slice(0, RECORD_DIGITS).alias("record"))
+    record = pl.col("prediction_id").str.slice(0, RECORD_DIGITS).alias("record")
+    return frame.with_columns(record).with_columns(_key(_entity(frame, terms)).alias("key"))
 
 
 def _of(frame: "pl.DataFrame", version: int | None) -> "pl.DataFrame":
@@ -130,7 +137,9 @@ def _count(frame: "pl.DataFrame", limit_us: float) -> Counts:
     if frame.is_empty():
         return Counts()
     requests = frame.group_by("record", maintain_order=True).agg(
-        (pl.col("error").first() != "").alias("failed"), pl.col("latency_us").first()
+        (pl.col("error").first() != "").alias("failed"),
+        (pl.col("error").first() == "nan").alias("nan"),
+        pl.col("latency_us").first(),
     )
     failed = requests["failed"]
     slow = (requests["latency_us"] > limit_us) if limit_us else failed.clear(len(failed))
@@ -141,10 +150,11 @@ def _count(frame: "pl.DataFrame", limit_us: float) -> Counts:
         slow=int(slow.sum() or 0),
         rows=frame.filter(pl.col("error") == "").height,
         longest_run=int(str(runs.max() or 0)),
+        nan=int(requests["nan"].sum()),
     )
 
 
-def _assigned(frame: "pl.DataFrame", release: Release, terms: ModelTerms) -> tuple[int, int] | None:
+def _assigned(frame: "pl.DataFrame", release: Release) -> tuple[int, int] | None:
     """Return how many keys were drawn for production and for the candidate.
 
     A request that the candidate failed was answered by production, and still drawn for the
@@ -156,19 +166,21 @@ def _assigned(frame: "pl.DataFrame", release: Release, terms: ModelTerms) -> tup
         return None
     failed = frame.filter((pl.col("variant") == "candidate") & (pl.col("error") != ""))
     rescued = failed["live_id"].str.slice(0, RECORD_DIGITS).unique().to_list()
-    entity = [f"k.{name}" for name in terms.entity if f"k.{name}" in frame.columns]
     drawn = (
         frame.unique("record", keep="first", maintain_order=True)
         .filter(pl.col("variant").is_in(["production", "candidate", "fallback"]))
         .with_columns(
-            ((pl.col("variant") == "candidate") | pl.col("record").is_in(rescued)).alias("other"),
-            _key(entity).alias("key"),
+            ((pl.col("variant") == "candidate") | pl.col("record").is_in(rescued)).alias("other")
         )
         .filter(~((pl.col("variant") == "candidate") & (pl.col("error") != "")))
         .unique("key", keep="first")
     )
     others = int(drawn["other"].sum())
     return drawn.height - others, others
+
+
+def _entity(frame: "pl.DataFrame", terms: ModelTerms) -> list[str]:
+    return [f"k.{name}" for name in terms.entity if f"k.{name}" in frame.columns]
 
 
 def _key(entity: list[str]) -> "pl.Expr":
@@ -191,10 +203,16 @@ def _agreement(candidate: "pl.DataFrame", frame: "pl.DataFrame") -> Agreement | 
     both = candidate.filter(pl.col("error") == "").join(live, on="live_id")
     if both.is_empty():
         return None
+    otherwise = both["decision"].ne_missing(both["live_decision"])
+    shares = both.group_by("record").agg(
+        pl.col("decision").ne_missing(pl.col("live_decision")).mean().alias("share")
+    )
     apart = (both["score"] - both["live_score"]).drop_nulls()
     return Agreement(
         rows=both.height,
-        other_decisions=int(both["decision"].ne_missing(both["live_decision"]).sum()) / both.height,
+        other_decisions=int(otherwise.sum()) / both.height,
+        requests=shares.height,
+        requests_otherwise=float(shares["share"].sum()),
         score_shift=float(apart.to_numpy().mean()) if len(apart) else None,
         far=int((apart.abs() > FAR).sum()) / len(apart) if len(apart) else None,
     )

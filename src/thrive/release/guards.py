@@ -1,23 +1,26 @@
-"""What ends a release at once: a candidate that errs or is slow more often than production.
+"""What ends a release at once: a candidate that fails, is slow, or decides otherwise too often.
 
-Both differences are tested by always-valid sequential tests, as they are looked at all the time
-(a z-test looked at every 100 requests aborts a third of all equal candidates); a circuit breaker
-stands before them for failures that need no test.
+Errors, answers of NaN and late answers are compared with production's over the same minutes, other
+decisions with the contract's limit. All are tested by always-valid sequential tests, as they are
+looked at all the time (a z-test looked at every 100 requests aborts a third of all equal
+candidates); a circuit breaker stands before them for failures that need no test.
 """
 
 import msgspec
 
+from thrive.contract.schema import Guard
 from thrive.release.evidence import Counts, Evidence
 from thrive.statistics.intervals import wilson
 from thrive.statistics.sequential import (
+    AlwaysValid,
     Side,
     difference_of_proportions,
     sample_ratio_mismatch,
+    share_beyond,
 )
 
 ALPHA = 0.05
-"""Chance that an equal candidate is ended over its whole release, shared by the guards."""
-GUARDS = 2
+"""Chance that an equal candidate is ended in a phase, shared by the guards in force."""
 FIRST_LOOK = 100
 """Requests of the candidate from which on the sequential tests are read."""
 RUN_LIMIT = 5
@@ -34,50 +37,141 @@ class Harm(msgspec.Struct, frozen=True, kw_only=True):
     words: str
 
 
-def find_harm(evidence: Evidence, error_rate: float, p99_ms: float | None) -> Harm | None:
+def find_harm(evidence: Evidence, guard: Guard) -> Harm | None:
     """Return what a candidate did that ends its release, or None.
 
     Args:
         evidence: of the present phase.
-        error_rate: share of errors that the contract tolerates (0..1).
-        p99_ms: latency that one request in a hundred may exceed; None: not guarded.
+        guard: what the contract tolerates.
     """
-    candidate, production = evidence.candidate, evidence.production
+    candidate = evidence.candidate
     if candidate.longest_run >= RUN_LIMIT:
         return Harm(guard="breaker", words=f"{candidate.longest_run} errors in a row")
     if candidate.requests >= HALF_OF and candidate.errors * 2 >= candidate.requests:
         words = f"{candidate.errors} of {candidate.requests} requests failed"
         return Harm(guard="breaker", words=words)
-    found = _worse(
-        "error_rate", "failed", candidate.errors, production.errors, evidence, error_rate
+    alpha = _alpha(guard)
+    watched = (_worse(each, evidence, alpha) for each in _watched(evidence, guard))
+    harm = next(filter(None, watched), None)
+    return harm or _otherwise(evidence, guard, alpha)
+
+
+def find_unproven(evidence: Evidence, guard: Guard) -> str:
+    """Return in words what may still be worse than production by the margin, "" for nothing.
+
+    A phase that ends because no harm was seen would end the sooner the less was seen: so the upper
+    bound of the harm counts (non-inferiority), which holds at every look.
+    """
+    alpha = _alpha(guard)
+    open_still = [
+        f"requests that {each.verb} may be {high:.1%} more than production's, "
+        f"{guard.margin:.1%} are tolerated"
+        for each in _watched(evidence, guard)
+        if each.bounded and (high := _difference(each, evidence, alpha).high) >= guard.margin
+    ]
+    return "; ".join(open_still)
+
+
+class _Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """A share of requests that is compared with production's.
+
+    Attributes:
+        limit: up to here it is no harm beside production.
+        alone: up to here it is none where production answers nothing.
+        bounded: whether it is to be shown not worse before a phase ends.
+    """
+
+    guard: str
+    verb: str
+    bad: int
+    before: int
+    limit: float
+    alone: float
+    bounded: bool = True
+
+
+def _watched(evidence: Evidence, guard: Guard) -> list[_Watched]:
+    candidate, production = evidence.candidate, evidence.production
+    errors = _Watched(
+        guard="error_rate",
+        verb="failed",
+        bad=candidate.errors,
+        before=production.errors,
+        limit=guard.error_rate,
+        alone=guard.error_rate,
     )
-    if found is None and p99_ms is not None:
-        name = f"took over {p99_ms:g} ms"
-        found = _worse("p99_ms", name, candidate.slow, production.slow, evidence, SLOW_SHARE)
-    return found
+    nan = _Watched(
+        guard="nan",
+        verb="were answered NaN",
+        bad=candidate.nan,
+        before=production.nan,
+        limit=0.0,
+        alone=guard.error_rate,
+        bounded=False,  # they are errors too
+    )
+    if guard.p99_ms is None:
+        return [errors, nan]
+    slow = _Watched(
+        guard="p99_ms",
+        verb=f"took over {guard.p99_ms:g} ms",
+        bad=candidate.slow,
+        before=production.slow,
+        limit=SLOW_SHARE,
+        alone=SLOW_SHARE,
+    )
+    return [errors, nan, slow]
 
 
-def _worse(
-    guard: str, verb: str, bad: int, bad_before: int, evidence: Evidence, limit: float
-) -> Harm | None:
+def _alpha(guard: Guard) -> float:
+    """Return the share of each guard in force of the chance of a false end."""
+    return ALPHA / (2 + (guard.p99_ms is not None) + (guard.disagreement is not None))
+
+
+def _difference(each: _Watched, evidence: Evidence, alpha: float) -> AlwaysValid:
+    return difference_of_proportions(
+        each.before,
+        evidence.production.requests,
+        each.bad,
+        evidence.candidate.requests,
+        alpha=alpha,
+        side=Side.GREATER,
+    )
+
+
+def _worse(each: _Watched, evidence: Evidence, alpha: float) -> Harm | None:
     """Compare a share with production's; without production, with the limit alone."""
-    rows, before = evidence.candidate.requests, evidence.production.requests
-    if rows < FIRST_LOOK or bad / rows <= limit:
+    rows, before, bad = evidence.candidate.requests, evidence.production.requests, each.bad
+    if rows < FIRST_LOOK or bad / rows <= (each.limit if before else each.alone):
         return None
     if before == 0:
         low = wilson(bad, rows, 0.999).low
-        words = f"{bad} of {rows} requests {verb}; at most {limit:.1%} may"
-        return Harm(guard=guard, words=words) if low > limit else None
-    look = difference_of_proportions(
-        bad_before, before, bad, rows, alpha=ALPHA / GUARDS, side=Side.GREATER
-    )
-    if look.p_value > ALPHA / GUARDS:
+        words = f"{bad} of {rows} requests {each.verb}; at most {each.alone:.1%} may"
+        return Harm(guard=each.guard, words=words) if low > each.alone else None
+    look = _difference(each, evidence, alpha)
+    if look.p_value > alpha:
         return None
     words = (
-        f"{bad} of {rows} requests {verb} ({bad / rows:.1%}), against {bad_before} of {before} "
-        f"in production ({bad_before / before:.1%}); always-valid p = {look.p_value:.2g}"
+        f"{bad} of {rows} requests {each.verb} ({bad / rows:.1%}), against {each.before} of "
+        f"{before} in production ({each.before / before:.1%}); "
+        f"always-valid p = {look.p_value:.2g}"
     )
-    return Harm(guard=guard, words=words)
+    return Harm(guard=each.guard, words=words)
+
+
+def _otherwise(evidence: Evidence, guard: Guard, alpha: float) -> Harm | None:
+    """Compare how often the candidate decides otherwise than production, on the same rows."""
+    found, limit = evidence.agreement, guard.disagreement
+    if found is None or limit is None or not 0.0 < limit < 1.0 or found.requests < FIRST_LOOK:
+        return None
+    p_value = share_beyond(found.requests_otherwise, found.requests, limit)
+    if p_value > alpha:
+        return None
+    share = found.requests_otherwise / found.requests
+    words = (
+        f"{share:.1%} of the rows of {found.requests} requests are decided otherwise than in "
+        f"production, {limit:.1%} may; always-valid p = {p_value:.2g}"
+    )
+    return Harm(guard="disagreement", words=words)
 
 
 def find_mismatch(evidence: Evidence, share: float) -> str | None:

@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from thrive.contract.schema import ModelTerms
+from thrive.contract.schema import Guard, ModelTerms
 from thrive.domain.clock import DAY, format_duration, parse_duration
 from thrive.domain.errors import Conflict
 from thrive.domain.release import Phase, PhaseKind, Release, ReleaseState
 from thrive.release.evidence import Evidence
-from thrive.release.guards import enough, find_harm, find_mismatch
+from thrive.release.guards import enough, find_harm, find_mismatch, find_unproven
 from thrive.release.quality import Quality, Word
 
 FEWEST_ROWS = 100
@@ -30,14 +30,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What the contract says about judging a release.
 
     Attributes:
-        error_rate: tolerated share of errors (0..1).
-        p99_ms: latency one request in a hundred may exceed, None for no limit.
+        guard: what the candidate may do and how sure one is to be of it.
         outcomes_within: microseconds after which an outcome is known.
         fewest_rows: predictions each side needs before a phase ends.
     """
 
-    error_rate: float = 0.01
-    p99_ms: float | None = None
+    guard: Guard = Guard()
     outcomes_within: int = 0
     fewest_rows: int = FEWEST_ROWS
 
@@ -62,8 +60,7 @@ def terms_of(model: ModelTerms) -> Terms:
     """Return the terms of a release from the contract's words about the model."""
     within = model.sla.outcomes_within
     return Terms(
-        error_rate=model.release.guard.error_rate,
-        p99_ms=model.release.guard.p99_ms,
+        guard=model.release.guard,
         outcomes_within=parse_duration(within) if within else 0,
     )
 
@@ -111,7 +108,7 @@ def advance(release: Release, evidence: Evidence, now: int, terms: Terms) -> Ste
     """
     if release.state in (ReleaseState.DONE, ReleaseState.ROLLED_BACK):
         return _stay(release, "it has ended")
-    harm = find_harm(evidence, terms.error_rate, terms.p99_ms)
+    harm = find_harm(evidence, terms.guard)
     if harm is not None:
         return roll_back(release, now, f"guard {harm.guard}: {harm.words}")
     if release.state is ReleaseState.HELD:
@@ -165,6 +162,8 @@ def _judge(release: Release, phase: Phase, evidence: Evidence, now: int, terms: 
     if mismatch is not None:
         return hold(release, now, f"{phase.kind}: {mismatch}; find out why before going on")
     few = _too_few(release, phase, evidence, terms)
+    if not few and phase.kind is PhaseKind.CANARY:
+        few = find_unproven(evidence, terms.guard)
     if few:
         patience = max(PATIENCE * phase.bake, DAY)
         if now - release.phase_started_at < patience:

@@ -95,7 +95,9 @@ def metric_of(terms: ModelTerms, output: Output) -> Metric:
 def compare_unpaired(
     production: "pl.DataFrame", candidate: "pl.DataFrame", terms: ModelTerms, output: Output
 ) -> Quality | None:
-    """Compare two groups of rows; requests count as units, as their rows resemble each other.
+    """Compare two groups of rows; keys count as units, as rows of the same key resemble each other.
+
+    The key is what was drawn for a version: the contract's entity, else the request.
 
     Returns:
         None when a side has too few labelled rows, or the metric has no value on them.
@@ -192,7 +194,7 @@ def _side(frame: "pl.DataFrame", metric: Metric, target: Target, output: Output)
     else:
         truth, prediction = known["outcome"].cast(pl.Float64, strict=False), known["score"]
     usable = truth.is_not_null() & prediction.is_not_null()
-    clusters = known["record"].filter(usable).rank("dense").cast(pl.Int64)
+    clusters = known["key"].filter(usable).rank("dense").cast(pl.Int64)
     return _Side(
         truth.filter(usable).to_numpy(), prediction.filter(usable).to_numpy(), clusters.to_numpy()
     )

@@ -224,7 +224,7 @@ def _rare_p_value(
     return more if side is Side.GREATER else less
 
 
-def _beta_mixture_p_value(events_a: int, events_b: int, share: float) -> float:
+def _beta_mixture_p_value(events_a: float, events_b: float, share: float) -> float:
     """One over the likelihood ratio of "b takes more than its share", mixed over a beta prior."""
     a, b = _PRIOR_EVENTS * share, _PRIOR_EVENTS * (1.0 - share)
     above = 1.0 - beta_cdf(share, a + events_b, b + events_a)
@@ -242,6 +242,28 @@ def _beta_mixture_p_value(events_a: int, events_b: int, share: float) -> float:
 
 def _log_beta(a: float, b: float) -> float:
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def share_beyond(events: float, units: int, limit: float) -> float:
+    """Always-valid p-value that a share is at most `limit`; read it at any moment.
+
+    One over the beta-binomial mixture likelihood ratio over larger shares (Robbins 1970). A unit
+    may count as a fraction of an event, the mean of the rows of a request for instance: the ratio
+    is convex in it, so the test keeps its level for any values from 0 to 1.
+
+    Args:
+        events: units with the event, fractions included.
+        units: all of them, independent of each other.
+        limit: the largest share that is no alarm, above 0 and below 1.
+
+    Raises:
+        UsageError: the numbers are out of their range.
+    """
+    if not (0.0 <= events <= units and 0.0 < limit < 1.0):
+        raise UsageError(
+            f"{events} of {units} against a limit of {limit}", "pass 0 <= events <= units"
+        )
+    return _beta_mixture_p_value(units - events, events, limit) if units else 1.0
 
 
 def difference_of_means(

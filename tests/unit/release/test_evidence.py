@@ -130,8 +130,8 @@ def test_counts_know_requests_rows_errors_and_runs(home):
         traffic.send(writer, 2, "candidate", 2, at=START + DAY)
     traffic.settle()
     found = collect(home, a_release("canary 10% 1h", "full"), START + HOUR, TERMS, OUTPUT)
-    assert msgspec.structs.astuple(found.production) == (13, 0, 2, 36, 0)
-    assert msgspec.structs.astuple(found.candidate) == (6, 3, 0, 6, 2)
+    assert msgspec.structs.astuple(found.production) == (13, 0, 2, 36, 0, 0)
+    assert msgspec.structs.astuple(found.candidate) == (6, 3, 0, 6, 2, 0)
     assert found.assigned == (10, 6)
 
 

@@ -6,16 +6,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from thrive.contract.phases import parse_road
+from thrive.contract.schema import Guard
 from thrive.domain.clock import DAY, HOUR
 from thrive.domain.errors import Conflict
 from thrive.domain.release import PhaseKind, Release, ReleaseState
 from thrive.release import machine
-from thrive.release.evidence import Counts, Evidence
+from thrive.release.evidence import Agreement, Counts, Evidence
 from thrive.release.guards import find_harm, find_mismatch
 from thrive.release.machine import Terms
 from thrive.release.quality import Quality
 
-TERMS = Terms(error_rate=0.01, p99_ms=25)
+GUARD = Guard(error_rate=0.01, p99_ms=25, disagreement=0.05)
+TERMS = Terms(guard=GUARD)
 START = 1000 * DAY
 
 
@@ -36,9 +38,21 @@ def release(*phases: str, production: int | None = 1) -> Release:
     )
 
 
-def counts(requests=1000, errors=0, slow=0, run=0):
+def counts(requests=1000, errors=0, slow=0, run=0, nan=0):
     return Counts(
-        requests=requests, errors=errors, slow=slow, rows=requests - errors, longest_run=run
+        requests=requests,
+        errors=errors,
+        slow=slow,
+        rows=requests - errors,
+        longest_run=run,
+        nan=nan,
+    )
+
+
+def agreement(requests, otherwise):
+    share = otherwise / requests
+    return Agreement(
+        rows=requests, other_decisions=share, requests=requests, requests_otherwise=otherwise
     )
 
 
@@ -92,6 +106,13 @@ def test_a_good_shadow_goes_on_when_it_is_baked():
         (Evidence(production=counts(2000, 40), candidate=counts(2000, 120, run=2)), "error_rate"),
         (Evidence(production=counts(2000), candidate=counts(2000, slow=200)), "p99_ms"),
         (Evidence(candidate=counts(2000, 200, run=2)), "error_rate"),
+        (Evidence(production=counts(2000, 15), candidate=counts(2000, 15, nan=15)), "nan"),
+        (
+            Evidence(
+                production=counts(), candidate=counts(), agreement=agreement(1000, otherwise=90)
+            ),
+            "disagreement",
+        ),
     ],
 )
 def test_harm_rolls_back_at_once_also_while_held(evidence, guard):
@@ -111,10 +132,13 @@ def test_harm_rolls_back_at_once_also_while_held(evidence, guard):
         Evidence(production=counts(1000), candidate=counts(1000, 5, run=1)),
         Evidence(production=counts(10), candidate=counts(19, 9, run=4)),
         Evidence(production=counts(1000, slow=300), candidate=counts(1000, slow=310)),
+        Evidence(production=counts(1000, 9, nan=9), candidate=counts(1000, 10, nan=10)),
+        Evidence(candidate=counts(), agreement=agreement(1000, otherwise=55)),
+        Evidence(candidate=counts(), agreement=agreement(50, otherwise=40)),
     ],
 )
 def test_equal_or_tolerated_is_no_harm(evidence):
-    assert find_harm(evidence, 0.01, 25) is None
+    assert find_harm(evidence, GUARD) is None
 
 
 def test_outcomes_decide_an_ab_phase_in_three_ways():
@@ -157,6 +181,23 @@ def test_groups_that_were_not_drawn_as_planned_stop_the_comparison():
     assert step.release.state is ReleaseState.HELD
     assert "40.00% of the keys" in step.words
     assert find_mismatch(with_quality(None), 0.5) is None
+
+
+def test_a_canary_ends_when_it_is_shown_not_worse_and_not_because_little_was_seen():
+    state = start("canary 10% 1h", "full")
+    few = Evidence(production=counts(2700), candidate=counts(300))
+    step = look(state, few)
+    assert not step.moved
+    assert (
+        "requests that failed may be 2.3% more than production's, 2.0% are tolerated" in step.words
+    )
+    held = look(state, few, DAY)
+    assert held.release.state is ReleaseState.HELD
+    assert "inconclusive" in held.words
+    enough = Evidence(production=counts(9000), candidate=counts(1000))
+    assert look(state, enough).release.state is ReleaseState.DONE
+    slower = Evidence(production=counts(9000, slow=90), candidate=counts(1000, slow=16))
+    assert "took over 25 ms may be" in look(state, slower).words
 
 
 @pytest.mark.parametrize("phases", [("shadow 1h", "full"), ("canary 10% 1h", "full")])
@@ -223,7 +264,7 @@ class ReleaseMachine(RuleBasedStateMachine):
         moved_up = step.release.position > before.position
         if evidence is not None and moved_up:
             assert evidence.candidate.rows >= machine.FEWEST_ROWS
-            assert find_harm(evidence, TERMS.error_rate, TERMS.p99_ms) is None
+            assert find_harm(evidence, TERMS.guard) is None
         if self.state.state in (ReleaseState.DONE, ReleaseState.ROLLED_BACK):
             self.ended = self.state
 
@@ -277,7 +318,7 @@ def looks(rng, rate, before, requests, every=100):
         evidence = Evidence(
             production=counts(9 * n, int(theirs[9 * n - 1])), candidate=counts(n, int(mine[n - 1]))
         )
-        if find_harm(evidence, 0.01, None):
+        if find_harm(evidence, Guard(error_rate=0.01)):
             return n
     return None
 
