@@ -114,6 +114,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "it: `https://thrive.example.org`."
         ),
     ] = ""
+    ray_address: Annotated[
+        str,
+        Meta(
+            description="The Ray cluster of `--engine ray` when no address is given: "
+            "`ray://host:10001`, `host:6379`; that of this machine if empty."
+        ),
+    ] = ""
     seal_seconds: Annotated[
         float,
         Meta(

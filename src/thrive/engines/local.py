@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,6 +49,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
         timed_out: it was killed because its time was over.
         cpu: seconds of CPU it used.
         peak: bytes of memory it held at most.
+        lost: it did not end by itself: the machine it ran on is gone.
     """
 
     task: str
@@ -56,6 +57,32 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     timed_out: bool
     cpu: float
     peak: int
+    lost: bool = False
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task asks for.
+
+    Attributes:
+        timeout: seconds after which it is killed, None for no limit.
+        memory: bytes it may add to what it starts with; more is refused to it.
+        fresh: in a new interpreter that imports the program again, instead of a fork.
+        cpu: processors it counts for; a cluster finds it a place that has them.
+        gpu: graphics processors; only a cluster looks at them.
+        here: on the machine of the engine, whatever the engine.
+        small: one of many of its kind, which may travel together.
+    """
+
+    timeout: float | None = None
+    memory: int | None = None
+    fresh: bool = False
+    cpu: float = 1.0
+    gpu: float = 0.0
+    here: bool = False
+    small: bool = False
+
+
+NOTHING_SPECIAL = Needs()
 
 
 Event = Message | Output | Exit
@@ -85,6 +112,9 @@ class LocalEngine:
         python: the interpreter; this process's own if empty.
     """
 
+    depth = 1
+    """How many small tasks of a fan-out it takes for each processor."""
+
     def __init__(
         self,
         program: str,
@@ -95,6 +125,8 @@ class LocalEngine:
         python: str = "",
     ) -> None:
         self._closed = False
+        self._processors = float(_processors())
+        self._others: list[int] = []
         self._selector = selectors.DefaultSelector()
         self._tasks: dict[str, _Task] = {}
         self._control, theirs = socket.socketpair()
@@ -134,6 +166,8 @@ class LocalEngine:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        for handle in self._others:
+            self._selector.unregister(handle)
         for key in list(self._selector.get_map().values()):
             self._selector.unregister(key.fileobj)
             _close(key.fileobj)
@@ -158,10 +192,7 @@ class LocalEngine:
         task: str,
         work: dict[str, Any],
         facts: dict[str, Any],
-        *,
-        timeout: float | None = None,
-        memory: int | None = None,
-        fresh: bool = False,
+        needs: Needs = NOTHING_SPECIAL,
     ) -> None:
         """Start a task.
 
@@ -169,13 +200,25 @@ class LocalEngine:
             task: a name for it, unique in this engine.
             work: what `perform` gets.
             facts: what its channel tells it at the start.
-            timeout: seconds after which it is killed.
-            memory: bytes it may add to what it starts with; more is refused to it.
-            fresh: in a new interpreter that imports the program again, instead of a fork.
+            needs: its limits, and where it runs.
         """
-        self._tasks[task] = _Task(task, timeout)
-        begun = {"work": work, "facts": facts, "memory": memory}
-        self._order({"kind": "fork", "task": task, "fresh": fresh, "begun": begun})
+        self._tasks[task] = _Task(task, needs.timeout)
+        begun = {"work": work, "facts": facts, "memory": needs.memory}
+        self._order({"kind": "fork", "task": task, "fresh": needs.fresh, "begun": begun})
+
+    def capacity(self) -> float:
+        """Return how many processors its tasks have."""
+        return self._processors
+
+    def listen(self, handle: int, take: Callable[[], list[Any]]) -> None:
+        """Have `events` wait for another source too.
+
+        Args:
+            handle: a descriptor that becomes readable when there is something.
+            take: called then; returns events.
+        """
+        self._selector.register(handle, selectors.EVENT_READ, take)
+        self._others.append(handle)
 
     def reply(self, message: Message, body: Any = None, failure: Failure | None = None) -> None:
         """Answer a request; a task that is gone meanwhile needs no answer."""
@@ -302,6 +345,12 @@ class LocalEngine:
                 peak=task.exit["peak"],
             )
         ]
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _variables(changed: Mapping[str, str | None]) -> dict[str, str]:

@@ -21,7 +21,8 @@ POOLS = {
     "MKL_NUM_THREADS": "mkl",
 }
 INSTALL_SECONDS = 1800
-_PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[1]
+"""The folder of this Thrive."""
 
 
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
@@ -131,7 +132,7 @@ def _build(version: str, libraries: list[str], folder: Path) -> None:
 def _lend_own(folder: Path) -> None:
     """Let the environment import this Thrive, and nothing else that stands beside it."""
     for packages in folder.glob("lib/python*/site-packages"):
-        (packages / OWN).symlink_to(_PACKAGE, target_is_directory=True)
+        (packages / OWN).symlink_to(PACKAGE, target_is_directory=True)
 
 
 def _interpreter(version: str) -> str:

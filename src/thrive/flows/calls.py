@@ -45,6 +45,7 @@ class StepCall(msgspec.Struct):
     record: StepRecord | None = None
     expected: StepRecord | None = None
     attempts: int = 0
+    losses: int = 0
     due: float = 0.0
     reads: dict[str, dict[str, Any]] = {}
     columns: list[dict[str, Any]] = []

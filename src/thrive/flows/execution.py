@@ -12,7 +12,8 @@ from thrive.domain.errors import NotRight, ThriveError
 from thrive.domain.model import ModelVersion
 from thrive.domain.run import RunState, Use
 from thrive.engines.failures import Failure, describe
-from thrive.engines.local import Exit, LocalEngine, Message, Output, describe_exit
+from thrive.engines.local import Exit, Message, Needs, Output, describe_exit
+from thrive.engines.port import Engine
 from thrive.flows.order import CachePolicy
 from thrive.flows.steps import Steps
 from thrive.flows.tracked import Tracked
@@ -68,7 +69,7 @@ class Execution:
     def __init__(
         self,
         ctx: Context,
-        engine: LocalEngine,
+        engine: Engine,
         recorder: RunRecorder,
         contract: ParsedContract,
         facts: dict[str, Any],
@@ -143,7 +144,7 @@ class Execution:
             PIPELINE,
             {"role": role, "name": "", "seed": seed},
             {**self.facts, "role": role},
-            fresh=self._form is not Form.PIPELINE,
+            Needs(fresh=self._form is not Form.PIPELINE, here=True),
         )
         while self._exit is None and not self._steps.reached and not self.stopped:
             for event in self._engine.events(FLUSH_SECONDS):

@@ -4,6 +4,7 @@ The process is begun before the rest of the house is imported: both take their t
 """
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,13 @@ PROGRAMS = {
     Form.SCRIPT: "thrive.training.tracked",
     Form.NOTEBOOK: "thrive.training.tracked",
 }
+
+
+class EngineName(StrEnum):
+    """Where the steps of a run are executed."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +89,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         recorded: the run that this one repeats, to compare.
         python: the interpreter of its processes; this one if empty.
         until: the step after which it ends, with which call of that name it is (from 0).
+        engine: where its steps run.
+        address: of the cluster, for engines that have one.
     """
 
     target: str
@@ -96,6 +106,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     recorded: "Recorded | None" = None
     python: str = ""
     until: tuple[str, int] | None = None
+    engine: EngineName = EngineName.LOCAL
+    address: str = ""
 
 
 class Launched(NamedTuple):
@@ -116,15 +128,15 @@ def launch(order: Order, folder: Path) -> Launched:
     form = form_of(file, split_target(order.target)[1])
     engine = LocalEngine(
         PROGRAMS[form],
-        _arguments(order, file),
+        arguments_of(order, file),
         folder=folder,
-        environment=_environment(order, folder),
+        environment={**variables_of(order), "PYTHONPATH": _python_path(folder)},
         python=order.python,
     )
     return Launched(engine, form)
 
 
-def _arguments(order: Order, file: Path) -> dict[str, Any]:
+def arguments_of(order: Order, file: Path) -> dict[str, Any]:
     """Return what the program of the run's processes is told."""
     return {
         "file": str(file),
@@ -136,8 +148,9 @@ def _arguments(order: Order, file: Path) -> dict[str, Any]:
     }
 
 
-def _environment(order: Order, folder: Path) -> dict[str, str | None]:
-    return {**order.environment, "PYTHONHASHSEED": "0", "PYTHONPATH": _python_path(folder)}
+def variables_of(order: Order) -> dict[str, str | None]:
+    """Return the variables of a run's processes; None takes one away."""
+    return {**order.environment, "PYTHONHASHSEED": "0"}
 
 
 def _python_path(folder: Path) -> str:

@@ -14,7 +14,7 @@ from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.run import Run, RunState, StepRecord, Use
 from thrive.engines.environment import record_environment
-from thrive.engines.local import Exit, Message
+from thrive.engines.local import Exit, Message, Needs
 from thrive.engines.rebuild import differences, must_rebuild, rebuild, thread_variables
 from thrive.flows.execution import Recorded
 from thrive.flows.order import CachePolicy, Order
@@ -372,7 +372,7 @@ def _ask(started: Started, pairs: list[Any], tolerance: float) -> list[dict[str,
     """Have values compared in a process of the run: this one unpickles nothing."""
     engine, facts = started.engine, started.execution.facts
     work = {"role": COMPARE, "name": COMPARE, "seed": 0, "pairs": pairs, "tolerance": tolerance}
-    engine.fork(COMPARE, work, {**facts, "role": COMPARE}, timeout=COMPARE_SECONDS)
+    engine.fork(COMPARE, work, {**facts, "role": COMPARE}, Needs(timeout=COMPARE_SECONDS))
     found: list[dict[str, Any]] | None = None
     while True:
         for event in engine.events(1.0):

@@ -5,7 +5,7 @@ import shlex
 from thrive.domain.actor import BUILDERS
 from thrive.domain.errors import Refused
 from thrive.domain.run import Run, RunState
-from thrive.flows.order import CachePolicy, Order, RunResult
+from thrive.flows.order import CachePolicy, EngineName, Order, RunResult
 from thrive.flows.terminal import show_on_terminal
 from thrive.flows.train import execute_and_tell
 from thrive.operations import Context, Kind, operation
@@ -18,7 +18,9 @@ RESUMED = "resumed"
 
 
 @operation("runs resume", role=BUILDERS, kind=Kind.CLIENT, writes=True)
-def resume(ctx: Context, run: str) -> RunResult:
+def resume(
+    ctx: Context, run: str, *, engine: EngineName = EngineName.LOCAL, address: str = ""
+) -> RunResult:
     """Go on with a run that was stopped or failed: what it had finished is not done again.
 
     The code is that of the folder as it is now, so that a mistake can be mended first: steps that
@@ -27,6 +29,8 @@ def resume(ctx: Context, run: str) -> RunResult:
     Args:
         ctx: the context of the call.
         run: the run's id, or the beginning of it.
+        engine: where steps run now: local, or ray.
+        address: the Ray cluster; that of the settings if not given.
 
     Raises:
         Refused: the run still runs, or is done.
@@ -44,6 +48,8 @@ def resume(ctx: Context, run: str) -> RunResult:
         policy=CachePolicy(resume=found.run_id),
         seed=found.seed,
         tags={**found.tags, RESUMED: found.run_id},
+        engine=engine,
+        address=address,
     )
     return execute_and_tell(ctx, order, show_on_terminal)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from thrive.domain.actor import BUILDERS
 from thrive.domain.errors import UsageError
-from thrive.flows.order import CachePolicy, Order, RunResult, launch
+from thrive.flows.order import CachePolicy, EngineName, Order, RunResult, launch
 from thrive.flows.terminal import show_on_terminal
 from thrive.operations import Context, Kind, operation
 
@@ -21,6 +21,8 @@ def run(
     set_: list[str] | None = None,
     no_cache: bool = False,
     verify_cache: str = "",
+    engine: EngineName = EngineName.LOCAL,
+    address: str = "",
 ) -> RunResult:
     """Run a pipeline, a script or a notebook: code, data, parameters, metrics are recorded.
 
@@ -37,12 +39,15 @@ def run(
         set_: an option of a step, e.g. --set fit.cpu=4.
         no_cache: execute every step.
         verify_cache: the share of known results to execute again and compare, e.g. 5%.
+        engine: where steps run: local, or ray (an extra: the nodes of a Ray cluster).
+        address: the cluster: ray://HOST:10001, HOST:6379; of the settings if not given.
 
     Examples:
         thrive run train.py
         thrive run train.py --until 2013-05-01 --experiment proxies
         thrive run train.py --config night.toml --set fit.memory=4G
         thrive run train.py --verify-cache 5%
+        thrive run train.py --engine ray --address ray://cluster:10001
         thrive run explore.ipynb --rate 0.05
     """
     values, options = settings_of(config, set_ or [])
@@ -53,6 +58,8 @@ def run(
         options=options,
         experiment=experiment,
         policy=CachePolicy(use=not no_cache, verify=parse_share(verify_cache)),
+        engine=engine,
+        address=address,
     )
     launched = launch(order, ctx.local_folder())
     with launched.engine:

@@ -6,7 +6,6 @@ Steps run side by side as far as the processors go; one that fails for a reason 
 tried again.
 """
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +15,8 @@ import msgspec
 
 from thrive.domain.run import RunState, StepCode, StepRecord
 from thrive.engines.failures import Failure
-from thrive.engines.local import Exit, LocalEngine, Message, describe_exit
+from thrive.engines.local import Exit, Message, Needs, describe_exit
+from thrive.engines.port import Engine
 from thrive.flows.calls import Calls, Group, StepCall
 from thrive.flows.order import CachePolicy
 from thrive.flows.reuse import Reuse
@@ -27,6 +27,8 @@ from thrive.training.options import Isolation
 
 FIRST_PAUSE_SECONDS = 0.5
 """Pause before a step is tried again; it doubles each time."""
+MOST_LOSSES = 3
+"""How often a step is sent again because its machine is gone; then it may be what kills them."""
 MISTAKES = frozenset(
     {"AssertionError", "AttributeError", "ImportError", "NameError", "SyntaxError", "TypeError"}
 )
@@ -49,7 +51,7 @@ class Steps:
     def __init__(
         self,
         ctx: Context,
-        engine: LocalEngine,
+        engine: Engine,
         recorder: RunRecorder,
         codes: dict[str, Any],
         policy: CachePolicy,
@@ -69,7 +71,6 @@ class Steps:
         self._running: dict[str, StepCall] = {}
         self._inline: dict[int, StepCall] = {}
         self._inline_ended = 0
-        self._processors = float(_processors())
         self.done = 0
         self.until: tuple[str, int] | None = None
         """The step, and which call of that name, after which nothing more is wanted."""
@@ -164,7 +165,8 @@ class Steps:
         else:
             body = call.failed or {"failure": _death(call, end), "exception": b""}
             failure = msgspec.convert(body["failure"], Failure)
-            if not self._try_again(call, failure):
+            again = self._send_again(call) if end.lost else self._try_again(call, failure)
+            if not again:
                 self._fail(call, end, body, failure)
         self.advance()
 
@@ -194,8 +196,11 @@ class Steps:
         self._queue.extendleft(reversed(waiting))
 
     def _has_room(self, call: StepCall) -> bool:
+        if not self._running:
+            return True
         busy = sum(each.options.cpu for each in self._running.values())
-        return not self._running or busy + call.options.cpu <= self._processors
+        depth = self._engine.depth if call.group is not None else 1
+        return busy + call.options.cpu <= self._engine.capacity() * depth
 
     def _known(self, call: StepCall) -> StepRecord | None:
         return self._reuse.find(call.key, shared=not call.note) if call.key else None
@@ -247,7 +252,7 @@ class Steps:
             self._begin(call)
         assert call.record is not None
         call.attempts += 1
-        task = f"step-{call.record.position}-{call.attempts}"
+        task = f"step-{call.record.position}-{call.attempts}-{call.losses}"
         self._running[task] = call
         work = {
             "role": "step",
@@ -257,14 +262,20 @@ class Steps:
             "in_row": call.index is not None,
             "args": call.args,
             "kwargs": call.kwargs,
+            "files": (call.inputs or {}).get("files", {}),
         }
         self._engine.fork(
             task,
             work,
             {**self._facts, "role": "step"},
-            timeout=call.options.timeout,
-            memory=call.options.memory,
-            fresh=call.options.isolation is Isolation.SPAWN,
+            Needs(
+                timeout=call.options.timeout,
+                memory=call.options.memory,
+                fresh=call.options.isolation is Isolation.SPAWN,
+                cpu=call.options.cpu,
+                gpu=call.options.gpu,
+                small=call.group is not None,
+            ),
         )
 
     def _ended(self, call: StepCall, end: Exit | None = None) -> None:
@@ -309,12 +320,28 @@ class Steps:
             self.reached |= call.is_last_with(self.until[1])
         return ended
 
+    def _send_again(self, call: StepCall) -> bool:
+        """Have a step whose machine is gone executed on another one; that is no try of its own."""
+        call.losses += 1
+        if call.losses > MOST_LOSSES:
+            return False
+        call.attempts -= 1
+        self._forget(call)
+        self._queue.appendleft(call)
+        self._say(f"step {call.label} is executed again: the machine that it ran on is gone")
+        return True
+
+    @staticmethod
+    def _forget(call: StepCall) -> None:
+        """Forget what a try said that came to no end."""
+        call.failed, call.reads, call.columns, call.points = None, {}, [], []
+
     def _try_again(self, call: StepCall, failure: Failure) -> bool:
         if call.attempts > call.options.retries or not _may_pass(failure, call.options.retry_on):
             return False
         pause = FIRST_PAUSE_SECONDS * 2 ** (call.attempts - 1)
         call.due = time.monotonic() + pause
-        call.failed, call.reads, call.columns, call.points = None, {}, [], []
+        self._forget(call)
         self._queue.append(call)
         self._say(
             f"step {call.label} failed ({failure.sentence()}); it is tried again in {pause:g} s, "
@@ -387,12 +414,6 @@ def _may_pass(failure: Failure, named: tuple[str, ...]) -> bool:
     if named:
         return bool({failure.kind, *failure.kinds} & set(named))
     return not MISTAKES & {failure.kind, *failure.kinds} and "MemoryError" not in failure.kinds
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _death(call: StepCall, end: Exit) -> dict[str, Any]:

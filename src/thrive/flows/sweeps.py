@@ -16,7 +16,7 @@ from thrive.domain.errors import NotRight, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.reference import format_reference
 from thrive.domain.run import RunState
-from thrive.flows.order import Order
+from thrive.flows.order import EngineName, Order
 from thrive.flows.terminal import show_on_terminal
 from thrive.flows.train import finish, start
 from thrive.operations import Context, Kind, operation
@@ -96,6 +96,8 @@ def start_sweep(
     prune: bool = False,
     experiment: str = "",
     seed: int = 0,
+    engine: EngineName = EngineName.LOCAL,
+    address: str = "",
 ) -> Sweep:
     """Run a pipeline with many parameters and say which were best; each trial is a run.
 
@@ -114,6 +116,8 @@ def start_sweep(
         prune: stop a trial that is worse than the median of the others at the same step.
         experiment: the name to compare the runs under; that of the pipeline if not given.
         seed: of the choice, and of each trial.
+        engine: where the steps of trials run: local, or ray.
+        address: the Ray cluster; that of the settings if not given.
 
     Raises:
         UsageError: a space cannot be read, or no trial logged the metric.
@@ -127,7 +131,14 @@ def start_sweep(
         raise UsageError(f"{trials} trials cannot be run.", f"give 1 to {MOST_TRIALS}")
     largest = better is Better.LARGER
     rule = MedianRule(largest=largest) if prune else None
-    order = Order(target=target, params=params or [], experiment=experiment, seed=seed)
+    order = Order(
+        target=target,
+        params=params or [],
+        experiment=experiment,
+        seed=seed,
+        engine=engine,
+        address=address,
+    )
     sweep = _Sweep(ctx, order, metric, rule)
     spaces = [read_space(text) for text in over]
     for chosen, tell in islice(choices(by, spaces, largest=largest, seed=seed), trials):

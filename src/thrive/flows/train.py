@@ -11,14 +11,14 @@ import msgspec
 
 from thrive.contract.gaps import gaps
 from thrive.contract.parse import ParsedContract, load
-from thrive.domain.errors import ContractGap, Interrupted, ThriveError
+from thrive.domain.errors import ContractGap, Interrupted, ThriveError, UsageError
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.run import Run, RunState
 from thrive.engines.failures import restore
-from thrive.engines.local import LocalEngine
+from thrive.engines.port import Engine
 from thrive.flows.execution import Execution, Show
-from thrive.flows.order import Launched, Order, RunResult, launch
+from thrive.flows.order import EngineName, Launched, Order, RunResult, launch
 from thrive.operations import Context
 from thrive.tracking.code import CodeFacts, record_code
 from thrive.tracking.recorder import Beginning, RunRecorder, start_run
@@ -70,7 +70,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     """A run on its way: its record is written, its pipeline is imported."""
 
     ctx: Context
-    engine: LocalEngine
+    engine: Engine
     recorder: RunRecorder
     execution: Execution
     code: CodeFacts
@@ -100,11 +100,13 @@ def start(
         facts = facts_of(ctx, contract)
         code = order.code or record_code(folder, order.target, ctx.home.blobs)
         early, ready = await_ready(engine, show)
+        _refuse_afar(order, ready)
         recorder = start_run(ctx, _beginning(ready, code, order))
     except BaseException:
         engine.close()
         raise
     recorder.write_log(early)
+    engine = _placed(ctx, order, launched, code, recorder)
     codes, policy, form = ready["codes"], order.policy, launched.form
     return Started(
         ctx=ctx,
@@ -126,6 +128,32 @@ def start(
         code=code,
         contract=contract,
     )
+
+
+def _placed(
+    ctx: Context, order: Order, launched: Launched, code: CodeFacts, recorder: RunRecorder
+) -> Engine:
+    """Return the engine of the run's steps: that of the launched process, or one of a cluster."""
+    if order.engine is EngineName.LOCAL:
+        return launched.engine
+    from thrive.flows.cluster import on_ray
+
+    try:
+        found = on_ray(ctx, order, launched, code.record, recorder)
+    except BaseException as error:
+        launched.engine.close()
+        recorder.finish(RunState.FAILED, str(error))
+        raise
+    recorder.amend(engine={"name": order.engine.value, "nodes": found.nodes})
+    return found
+
+
+def _refuse_afar(order: Order, ready: dict[str, Any]) -> None:
+    for name in ready.get("afar", ()) if order.engine is EngineName.LOCAL else ():
+        raise UsageError(
+            f"Step {name!r} runs only on Ray.",
+            f"thrive run {order.target} --engine ray --address ray://HOST:10001",
+        )
 
 
 def _accepted(contract: ParsedContract) -> ParsedContract:
@@ -156,7 +184,7 @@ def facts_of(ctx: Context, contract: ParsedContract) -> dict[str, Any]:
     }
 
 
-def await_ready(engine: LocalEngine, show: Show | None) -> tuple[bytes, dict[str, Any]]:
+def await_ready(engine: Engine, show: Show | None) -> tuple[bytes, dict[str, Any]]:
     """Wait for the import of the user's file; return its output and what it said of itself."""
     output = b""
     waiting = engine.ready()

@@ -138,6 +138,7 @@ def step(
     timeout: str = "",
     memory: str = "",
     cpu: float = 1,
+    gpu: float = 0,
     retries: int = 0,
     retry_on: type[BaseException] | Sequence[type[BaseException] | str] = (),
     cache: bool = True,
@@ -151,11 +152,12 @@ def step(function: Callable[..., Any] | None = None, /, **given: Any) -> Any:
     Args:
         function: the function, when used as `@step` alone.
         given: the options:
-            isolation: "fork" (a process of its own), "spawn" (a fresh interpreter) or "inline" (the
-            pipeline's process, without limits);
+            isolation: "fork" (a process of its own), "spawn" (a fresh interpreter), "inline" (the
+            pipeline's process, without limits) or "ray" (only on a cluster: `--engine ray`);
             timeout: e.g. "10m"; the step is killed after it;
             memory: e.g. "2G"; more than this is refused to it;
             cpu: how many processors it counts for when steps run side by side;
+            gpu: how many graphics processors it needs, on a cluster;
             retries: how often it is tried again;
             retry_on: the errors that are tried again; all but plain mistakes if not given;
             cache: whether later runs use its result again while nothing it follows from changed;

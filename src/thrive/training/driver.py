@@ -18,6 +18,7 @@ from thrive.training.calls import plain, watch_of
 from thrive.training.closure import closure_of
 from thrive.training.declare import Pipeline, declared_steps, find_step, set_options
 from thrive.training.discover import load_pipeline
+from thrive.training.options import Isolation
 from thrive.training.parameters import parse_parameters
 from thrive.training.sameness import compare
 from thrive.training.seeds import sow
@@ -39,7 +40,7 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
             (parameters as values), `options` (of steps, by step), `seed` (of the run, or None).
 
     Returns:
-        codes: what each declared step stands on; pipeline: its name; params: plain values;
+        codes: what each declared step stands on; afar: the steps that only a cluster runs; pipeline: its name; params: plain values;
         seed: that of the run; environment: the record.
     """
     file = Path(arguments["file"])
@@ -53,6 +54,7 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
     wrap_readers()
     return {
         "codes": _codes(),
+        "afar": _afar(),
         "pipeline": _Prepared.pipeline.name,
         "params": {name: _plain(value) for name, value in _Prepared.params.items()},
         "seed": seed if isinstance(seed, int) else 0,
@@ -64,6 +66,11 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
 def _codes() -> dict[str, Any]:
     """Return what each step stands on, as imported: nothing that happens later changes it."""
     return {key: msgspec.to_builtins(closure_of(step)) for key, step in declared_steps().items()}
+
+
+def _afar() -> list[str]:
+    declared = declared_steps().values()
+    return sorted(step.name for step in declared if step.options.isolation is Isolation.RAY)
 
 
 def _refuse_computing(name: str) -> None:

@@ -22,6 +22,8 @@ class Isolation(StrEnum):
     """In a fresh interpreter."""
     INLINE = "inline"
     """In the process of the pipeline function."""
+    RAY = "ray"
+    """On a node of a Ray cluster; elsewhere there is no place for it."""
 
 
 class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +34,7 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
         timeout: seconds after which it is killed, None for no limit.
         memory: bytes it may add to what it starts with, None for no limit.
         cpu: how many processors it counts for when steps run side by side.
+        gpu: how many graphics processors it needs; on a cluster it goes where they are.
         retries: how often it is tried again.
         retry_on: class names of the errors that are tried again; empty: all but plain mistakes.
         cache: whether its result is used again by later runs.
@@ -44,6 +47,7 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     memory: int | None = None
     cpu: float = 1.0
+    gpu: float = 0.0
     retries: int = 0
     retry_on: tuple[str, ...] = ()
     cache: bool = True
@@ -64,10 +68,11 @@ def read_options(given: dict[str, Any], known: StepOptions | None = None) -> Ste
         options = msgspec.convert(body, StepOptions, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(f"An option of a step is wrong: {error}.", "see @step") from None
-    if options.cpu <= 0 or options.retries < 0:
+    if options.cpu <= 0 or options.gpu < 0 or options.retries < 0:
         raise UsageError(
-            f"cpu={options.cpu:g}, retries={options.retries}: a step cannot have that.",
-            "cpu above 0, retries 0 or more",
+            f"cpu={options.cpu:g}, gpu={options.gpu:g}, retries={options.retries}: "
+            "a step cannot have that.",
+            "cpu above 0, gpu and retries 0 or more",
         )
     return options
 

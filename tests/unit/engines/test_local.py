@@ -7,7 +7,7 @@ import pytest
 
 from thrive.domain.errors import InfrastructureError, NotFound, NotRight, UsageError
 from thrive.engines.failures import describe
-from thrive.engines.local import Exit, LocalEngine, Message, Output
+from thrive.engines.local import Exit, LocalEngine, Message, Needs, Output
 
 PROGRAM = """
 import os, signal, sys, threading, time
@@ -174,7 +174,7 @@ def test_a_crash_is_an_exit_with_its_signal_and_the_next_task_runs(engine):
 def test_a_late_task_is_killed_with_all_it_started(engine):
     engine = engine()
     ready(engine)
-    engine.fork("t", {"do": "sleep"}, {}, timeout=0.3)
+    engine.fork("t", {"do": "sleep"}, {}, Needs(timeout=0.3))
     began = time.monotonic()
     events = until_exit(engine)
     assert events[-1].timed_out
