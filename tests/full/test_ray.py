@@ -200,5 +200,5 @@ def test_a_lost_node_costs_only_what_was_on_it(ctx, cluster, tmp_path, capsys):
 
 
 def test_a_cluster_that_is_not_there_is_said(ctx):
-    with pytest.raises(InfrastructureError, match="no Ray cluster at 127.0.0.1:1"):
+    with pytest.raises(InfrastructureError, match=r"no Ray cluster at 127\.0\.0\.1:1"):
         run(ctx, "train.py:fails", engine=EngineName.RAY, address="127.0.0.1:1")

@@ -40,8 +40,8 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
             (parameters as values), `options` (of steps, by step), `seed` (of the run, or None).
 
     Returns:
-        codes: what each declared step stands on; afar: the steps that only a cluster runs; pipeline: its name; params: plain values;
-        seed: that of the run; environment: the record.
+        codes: what each declared step stands on; afar: the steps that only a cluster runs;
+        pipeline: its name; params: plain values; seed: that of the run; environment: the record.
     """
     file = Path(arguments["file"])
     _Prepared.pipeline = load_pipeline(file, arguments["pipeline"])

@@ -14,18 +14,36 @@ class Desk:
         self._arrived: asyncio.Queue[Item] = asyncio.Queue()
         self._open: dict[int, asyncio.Future[Any]] = {}
         self._number = 0
+        self._early: dict[str, dict[int, list[Item]]] = {}
+        self._next: dict[str, int] = {}
 
-    async def say(self, items: list[Item]) -> None:
-        """Leave items for the run, in their order."""
-        for item in items:
-            self._arrived.put_nowait({**item, "asked": 0})
+    async def say(self, source: str, place: int, items: list[Item]) -> None:
+        """Leave items for the run.
 
-    async def ask(self, item: Item) -> Any:
-        """Leave an item and wait for what the run answers."""
+        Args:
+            source: the process that says it.
+            place: the number of this call among those of the process, from 1: calls may come in
+                another order than they were made, and leave in their own.
+            items: what is said.
+        """
+        self._in_turn(source, place, [{**item, "asked": 0} for item in items])
+
+    def _in_turn(self, source: str, place: int, items: list[Item]) -> None:
+        early = self._early.setdefault(source, {})
+        early[place] = items
+        due = self._next.get(source, 1)
+        while due in early:
+            for item in early.pop(due):
+                self._arrived.put_nowait(item)
+            due += 1
+        self._next[source] = due
+
+    async def ask(self, source: str, place: int, item: Item) -> Any:
+        """Leave an item in its turn and wait for what the run answers; arguments as of `say`."""
         self._number += 1
         number = self._number
         self._open[number] = asyncio.get_running_loop().create_future()
-        self._arrived.put_nowait({**item, "asked": number})
+        self._in_turn(source, place, [{**item, "asked": number}])
         try:
             return await self._open[number]
         finally:

@@ -1,6 +1,7 @@
 """The calling side: tasks of a run as tasks of a Ray cluster, beside the local engine."""
 
 import contextlib
+import importlib
 import itertools
 import os
 import queue
@@ -14,6 +15,7 @@ from typing import Any, Self
 import msgspec
 
 from thrive.domain.errors import InfrastructureError, Refused, UsageError
+from thrive.domain.identifiers import new_id
 from thrive.engines.environment import record_environment
 from thrive.engines.failures import Failure
 from thrive.engines.local import NOTHING_SPECIAL, Event, Exit, LocalEngine, Message, Needs, Output
@@ -26,6 +28,7 @@ LARGEST_PARCEL = 64
 PARCELS_PER_PROCESSOR = 2
 """One is performed, one waits beside it."""
 KILLED = -9
+CONNECT_SECONDS = 10.0
 _WAIT = 0.5
 _RESOURCES_SECONDS = 5.0
 _KINDS = {"message": Message, "output": Output, "exit": Exit}
@@ -90,7 +93,6 @@ class RayEngine:
         self._parcels: dict[Any, _Parcel] = {}
         self._there: set[str] = set()
         self._asked: dict[tuple[str, int], int] = {}
-        self._numbers = itertools.count(1)
         self._laid: dict[str, Any] = {}
         self._closed = threading.Event()
         self._found: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
@@ -202,8 +204,7 @@ class RayEngine:
 
     def _open_desk(self) -> Any:
         here = self._ray.get_runtime_context().get_node_id()
-        strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        options = {"num_cpus": 0, "scheduling_strategy": strategy(here, soft=False)}
+        options = {"num_cpus": 0, "scheduling_strategy": _at(here, soft=False)}
         return self._ray.remote(Desk).options(**options, runtime_env=self._surroundings).remote()
 
     def _receive(self) -> None:
@@ -269,7 +270,7 @@ class RayEngine:
         for digest, name in item["blobs"].items():
             self._depot.keep(digest, lift(self._ray, name))
             self._laid.setdefault(digest, name)  # the next node takes it from where it was made
-        self._desk.answer.remote(item["asked"], True)  # noqa: FBT003 - any answer will do
+        self._desk.answer.remote(item["asked"], True)
 
     def _end(self, ref: Any) -> None:
         """See how a parcel ended; tasks of it that did not are lost with their node."""
@@ -309,9 +310,8 @@ def _perform(desk: Any, setup: dict[str, Any], tasks: list[dict[str, Any]]) -> l
     Returns:
         What is to be told of tasks that could not begin.
     """
-    line = _Line(desk)
     try:
-        node = _Here.of(msgspec.convert(setup, nodes.Setup), line)
+        node, line = _Here.of(msgspec.convert(setup, nodes.Setup), desk)
     except Exception as error:  # noqa: BLE001 - the user's module may raise anything
         return [nodes.refused(task["task"], error) for task in tasks]
     for task in tasks:
@@ -324,16 +324,18 @@ class _Here:
     """The node of this process: Ray keeps it for the next tasks of the same environment."""
 
     node: nodes.Node | None = None
+    line: "_Line | None" = None
 
     @classmethod
-    def of(cls, setup: nodes.Setup, line: "_Line") -> nodes.Node:
+    def of(cls, setup: nodes.Setup, desk: Any) -> tuple[nodes.Node, "_Line"]:
         if cls.node is not None and cls.node.run != setup.run:
             cls.node.close()
             cls.node = None
-        if cls.node is None:
+        if cls.node is None or cls.line is None:
             name = _ray().get_runtime_context().get_node_id()
-            cls.node = nodes.Node(setup, f"{name}-{os.getuid()}", line)
-        return cls.node
+            cls.line = _Line(desk)
+            cls.node = nodes.Node(setup, f"{name}-{os.getuid()}", cls.line)
+        return cls.node, cls.line
 
 
 class _Line:
@@ -342,18 +344,20 @@ class _Line:
     def __init__(self, desk: Any) -> None:
         self._ray = _ray()
         self._desk = desk
-        self._last: Any = None
+        self._source = new_id()
+        self._places = itertools.count(1)
+        self._said: list[Any] = []
 
     def say(self, items: list[dict[str, Any]]) -> None:
-        self._last = self._desk.say.remote(items)
+        self._said.append(self._desk.say.remote(self._source, next(self._places), items))
 
     def flush(self) -> None:
         """Wait until all that was said has arrived."""
-        if self._last is not None:
-            self._ray.get(self._last)
+        said, self._said = self._said, []
+        self._ray.get(said)
 
     def ask(self, item: dict[str, Any]) -> Any:
-        return self._ray.get(self._desk.ask.remote(item))
+        return self._ray.get(self._desk.ask.remote(self._source, next(self._places), item))
 
     def lay(self, data: memoryview) -> Any:
         return lay(self._ray, data)
@@ -376,11 +380,15 @@ def lift(ray: Any, name: Any) -> memoryview:
 
 def _ray() -> Any:
     try:
-        import ray
-        import ray.util.scheduling_strategies
+        return importlib.import_module("ray")
     except ImportError:
         raise UsageError("Ray is not installed.", "pip install 'thrive[ray]'") from None
-    return ray
+
+
+def _at(node: str, *, soft: bool) -> Any:
+    """Return Ray's word for: on this node; `soft`: or elsewhere if it is gone."""
+    strategies = importlib.import_module("ray.util.scheduling_strategies")
+    return strategies.NodeAffinitySchedulingStrategy(node, soft=soft)
 
 
 def _connect(ray: Any, address: str) -> bool:
@@ -388,17 +396,21 @@ def _connect(ray: Any, address: str) -> bool:
     if ray.is_initialized():
         return False
     try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
-    except Exception as error:
+        _reach(address)
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except Exception as error:  # noqa: BLE001 - Ray raises many kinds
         raise InfrastructureError(
             f"There is no Ray cluster at {address}: {error}",
             "start one with `ray start --head`, or name it: --address ray://HOST:10001",
         ) from None
     return True
+
+
+def _reach(address: str) -> None:
+    """Open a connection and close it: Ray itself tries for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
 
 
 def _look(ray: Any) -> list[dict[str, Any]]:
@@ -419,12 +431,9 @@ def _look(ray: Any) -> list[dict[str, Any]]:
             "thrive": own,
         }
 
-    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
     alive = [each["NodeID"] for each in ray.nodes() if each["Alive"]]
     asked = [
-        ray.remote(look)
-        .options(num_cpus=0, scheduling_strategy=strategy(name, soft=True))
-        .remote()
+        ray.remote(look).options(num_cpus=0, scheduling_strategy=_at(name, soft=True)).remote()
         for name in alive
     ]
     return ray.get(asked)
