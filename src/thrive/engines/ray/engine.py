@@ -56,7 +56,7 @@ class _Parcel:
 
 
 class RayEngine:
-    """Runs tasks on a Ray cluster, and those that say so here; made after the local engine is ready.
+    """Runs tasks on a Ray cluster, and those that say so here; the local engine is ready already.
 
     Use as a context manager: leaving it kills whatever still runs, here and there.
 
