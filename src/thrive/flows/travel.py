@@ -16,7 +16,7 @@ from thrive.domain.run import CodeRecord
 from thrive.engines.ray.node import Arrived, Fetch
 from thrive.packaging.manifest import read_manifest
 from thrive.store.blobs import FolderBlobs
-from thrive.store.blobs.disk import write_all
+from thrive.store.disk import write_all
 from thrive.store.snapshots.bring import fetch_all
 from thrive.tracking.code import unpack_code
 from thrive.training.artifacts import Ref
