@@ -300,9 +300,14 @@ def permit(operation: Operation, actor: Actor) -> None:
     Raises:
         Refused: none of the actor's roles may call the operation.
     """
-    if not operation.role & actor.roles:
-        allowed = ", ".join(sorted(operation.role))
-        raise Refused(f"{actor.name} may not `{operation.name}`.", f"ask one of: {allowed}")
+    permit_roles(operation.name, operation.role, actor)
+
+
+def permit_roles(name: str, role: frozenset[Role], actor: Actor) -> None:
+    """Let an actor do what the operation `name` does, or not; raises as `permit`."""
+    if not role & actor.roles:
+        allowed = ", ".join(sorted(role))
+        raise Refused(f"{actor.name} may not `{name}`.", f"ask one of: {allowed}")
 
 
 def convert_arguments(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from thrive.domain.clock import SECOND
+from thrive.domain.clock import SECOND, parse_time
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import is_digest
 
@@ -69,6 +69,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mail_from: Annotated[
         str, Meta(description="The address that messages to teams are sent from.")
     ] = "thrive@localhost"
+    model_keys: Annotated[
+        str,
+        Meta(
+            description="The public keys that must have sealed a version before it is loaded here, "
+            "separated by spaces; `KEY@2027-01-01` for one whose later seals are not trusted; "
+            "empty for any. `thrive models verify` names the key of a version."
+        ),
+    ] = ""
     oidc_client: Annotated[
         str, Meta(description="The name by which the identity provider knows this server.")
     ] = ""
@@ -163,6 +171,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                     f"{variable('allow_pickles')}='flight-delay=<the 64 digits of the package>'",
                 )
             found[model] = found.get(model, frozenset()) | {digest}
+        return found
+
+    def trusted_model_keys(self) -> dict[str, int | None]:
+        """Return `model_keys`, each with the moment at which it ends.
+
+        Raises:
+            UsageError: a part is no key, or no moment.
+        """
+        found: dict[str, int | None] = {}
+        for part in self.model_keys.lower().split():
+            key, mark, end = part.partition("@")
+            if not is_digest(key):
+                raise UsageError(
+                    f"{variable('model_keys')} holds {part[:100]!r}, which is no public key.",
+                    "give the 64 digits that `thrive models verify` names",
+                )
+            found[key] = parse_time(end.upper()) if mark else None
         return found
 
     def trusted_keys(self) -> frozenset[str]:

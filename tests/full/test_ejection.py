@@ -74,7 +74,12 @@ def test_a_bad_candidate_is_ejected_and_callers_are_answered(tmp_path, kind, rea
     async def main() -> list[tuple[str, float]]:
         program = (sys.executable, "-c", BAD, kind)
         process = Isolated(
-            tmp_path / "packages", package.digest, MODEL, predictor.signature, 0.5, program=program
+            tmp_path / "packages",
+            live(versions[1]),
+            MODEL,
+            predictor.signature,
+            0.5,
+            program=program,
         )
         assert await process.ready(60)
         assembler = RowAssembler(predictor.signature, ["flight_id"])

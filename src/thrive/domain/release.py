@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from thrive.domain.model import VersionSeal
+
 
 class ReleaseState(StrEnum):
     """Where a release stands as a whole."""
@@ -54,12 +56,16 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """A version with its share of live traffic (0..1), or answering in the shadow."""
+    """A version with its share of live traffic (0..1), or answering in the shadow.
+
+    `seal` says who vouches for the package as that version, None if nobody did.
+    """
 
     version: int
     package: str
     share: float
     shadow: bool = False
+    seal: VersionSeal | None = None
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -423,7 +423,11 @@ def _nothing_live(model: str, terms: ModelTerms) -> RoutingTable:
 def _variant(tx: Tx, ctx: Context, model: str, place: Place) -> Variant:
     version = models.get_version(tx, ctx.project_id, model, place.version)
     return Variant(
-        version=place.version, package=version.package, share=place.share, shadow=place.shadow
+        version=place.version,
+        package=version.package,
+        share=place.share,
+        shadow=place.shadow,
+        seal=version.seal,
     )
 
 

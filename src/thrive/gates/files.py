@@ -5,6 +5,7 @@ from pathlib import Path
 from thrive.domain.errors import UsageError
 from thrive.domain.model import ModelVersion
 from thrive.packaging.manifest import MANIFEST_NAME, PackageManifest, digest_of, read_manifest
+from thrive.packaging.seal import check_here
 from thrive.store.blobs import BlobStore
 
 
@@ -14,7 +15,12 @@ def manifest_of(blobs: BlobStore, version: ModelVersion) -> PackageManifest:
 
 
 def lay_out(blobs: BlobStore, version: ModelVersion, manifest: PackageManifest, to: Path) -> Path:
-    """Write a version's package into a new folder under `to` and return it."""
+    """Write a version's package into a new folder under `to` and return it.
+
+    Raises:
+        UnsafeModel: nobody who is trusted here vouches for it.
+    """
+    check_here(version.seal, version.model, version.version, version.packaged())
     folder = to / f"v{version.version}"
     folder.mkdir()
     for name, entry in manifest.files.items():

@@ -14,6 +14,7 @@ from thrive.domain.run import CodeRecord, Run, Use
 from thrive.operations import Context
 from thrive.packaging.manifest import PackageManifest, read_manifest
 from thrive.registry import telling
+from thrive.registry.sealing import new_seal
 from thrive.store import models, projects, releases, runs
 from thrive.store.database import Tx
 
@@ -69,8 +70,10 @@ def register(
                 digest=contract.digest, text=contract.text, commit=code.commit, stored_at=now
             ),
         )
+        number = models.next_version(tx, ctx.project_id, candidate.model)
         version = ModelVersion(
-            version=models.next_version(tx, ctx.project_id, candidate.model),
+            version=number,
+            seal=new_seal(ctx, candidate.model, number, candidate.package),
             signature=msgspec.to_builtins(manifest.signature),
             metrics=run.metrics,
             run_id=run.run_id,

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from thrive.domain.errors import ThriveError, UsageError
+from thrive.domain.model import VersionSeal
 from thrive.packaging.formats.predictor import Predictor
 from thrive.serving.answers import NotANumber, read_answer
 from thrive.serving.assemble import RowAssembler
@@ -42,7 +43,9 @@ class CandidateSettings(msgspec.Struct, frozen=True, kw_only=True):
     packages: str
     package: str
     model: str
+    version: int
     threshold: float
+    seal: VersionSeal | None = None
     shadow: bool = False
     memory: int = MEMORY_LIMIT
 
@@ -57,7 +60,9 @@ def main() -> None:
     with socket.socket(fileno=settings.socket) as stream:
         try:
             packages = PackageCache(Path(settings.packages))
-            predictor = packages.load_warm(settings.package, settings.model)
+            predictor = packages.load_warm(
+                settings.package, settings.model, settings.version, settings.seal
+            )
         except (ThriveError, OSError) as error:
             stream.sendall(frame(Reply(number=0, error=f"load: {error}"[:500])))
             return

@@ -221,7 +221,7 @@ def explain_prediction(home: Home, prediction_id: str) -> Explanation:
     with home.read() as tx:
         version = models.get_version(tx, home.project_id, row["model"], row["version"])
         stored = projects.find_contract(tx, home.project_id, version.contract)
-    predictor = load_stored(home.blobs, version.packaged(), version.model)
+    predictor = load_stored(home.blobs, version)
     terms = parse(stored.text).contract.model.get(version.model) if stored else None
     mask = frozenset(terms.log.mask) if terms else frozenset[str]()
     return explain_record(predictor, row, _background(home, row, predictor), mask)
@@ -252,13 +252,16 @@ def explain_on_host(cache: Path, log: Path, prediction_id: str) -> Explanation:
         ) from None
     row = frame.row(by_predicate=pl.col("prediction_id") == prediction_id, named=True)
     served = read_routes(cache).models.get(row["model"])
-    live = {each.version: each.package for each in served.variants} if served else {}
+    live = {each.version: each for each in served.variants} if served else {}
     if served is None or row["version"] not in live:
         raise NotFound(
             f"{row['model']}@{row['version']} does not answer here any more.",
             f"thrive predictions explain {prediction_id}",
         )
-    predictor = PackageCache(cache / "packages").load(live[row["version"]], row["model"])
+    variant = live[row["version"]]
+    predictor = PackageCache(cache / "packages").load(
+        variant.package, row["model"], variant.version, variant.seal
+    )
     known = decode(record for each in segments(log) for record in read_segment(each.path))
     names = [f"x.{name}" for name in predictor.signature.names]
     mine = known.filter(

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from thrive.domain.release import Variant
 from thrive.packaging.signature import Signature
 from thrive.packaging.threads import THREAD_SETTINGS
 from thrive.serving.candidate import CandidateSettings
@@ -43,7 +44,7 @@ class Isolated:
 
     Args:
         packages: folder of the package cache.
-        package: digest of the package.
+        variant: the version, with its package and who vouches for it.
         model: the model's name.
         signature: the package's signature.
         threshold: score from which the decision is positive.
@@ -54,7 +55,7 @@ class Isolated:
     def __init__(
         self,
         packages: Path,
-        package: str,
+        variant: Variant,
         model: str,
         signature: Signature,
         threshold: float,
@@ -62,7 +63,7 @@ class Isolated:
         *,
         shadow: bool = False,
     ) -> None:
-        self.package = package
+        self.package = variant.package
         self.signature = signature
         self.restarts = 0
         self.closed = False
@@ -70,8 +71,10 @@ class Isolated:
         self._settings = CandidateSettings(
             socket=-1,
             packages=str(packages),
-            package=package,
+            package=variant.package,
             model=model,
+            version=variant.version,
+            seal=variant.seal,
             threshold=threshold,
             shadow=shadow,
         )

@@ -172,7 +172,11 @@ class LiveModels:
         predictor = self._predictors.get(name)
         if predictor is None:
             predictor = await asyncio.to_thread(
-                self._packages.load_warm, variant.package, served.model
+                self._packages.load_warm,
+                variant.package,
+                served.model,
+                variant.version,
+                variant.seal,
             )
             self._predictors[name] = predictor
             self._asking[name] = Asking(predictor)
@@ -193,7 +197,7 @@ class LiveModels:
         if process is None:
             process = Isolated(
                 self._folder,
-                variant.package,
+                variant,
                 served.model,
                 signature,
                 served.threshold,

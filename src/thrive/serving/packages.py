@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thrive.domain.errors import Damaged, ThriveError
+from thrive.domain.model import ModelVersion, VersionSeal
 from thrive.packaging.manifest import MANIFEST_NAME, digest_of, read_manifest
+from thrive.packaging.seal import check_here
 from thrive.packaging.signature import Signature
 
 if TYPE_CHECKING:
@@ -18,12 +20,14 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def load_stored(blobs: "BlobReader", digest: str, model: str) -> "Predictor":
-    """Return the predictor of a package in a home's own store.
+def load_stored(blobs: "BlobReader", version: ModelVersion) -> "Predictor":
+    """Return the predictor of a version whose package is in a home's own store.
 
     Raises:
-        NotFound, Damaged, UnsafeModel: as `thrive.packaging.loader.load`.
+        NotFound, Damaged, UnsafeModel: as `thrive.packaging.loader.load`, or its seal is none.
     """
+    digest, model = version.packaged(), version.model
+    check_here(version.seal, model, version.version, digest)
     from thrive.packaging.loader import (
         allowed_here,
         load,
@@ -88,20 +92,30 @@ class PackageCache:
         data = (self._folder / digest / MANIFEST_NAME).read_bytes()
         return read_manifest(data, digest=digest).signature
 
-    def load(self, digest: str, model: str) -> "Predictor":
-        """Return the predictor of a package; raises as `thrive.packaging.loader.load`."""
+    def load(self, digest: str, model: str, version: int, seal: VersionSeal | None) -> "Predictor":
+        """Return the predictor of a package that is a version of a model; raises as `load_stored`.
+
+        Args:
+            digest: the package.
+            model: the model's name.
+            version: its number.
+            seal: who vouches for that.
+        """
+        check_here(seal, model, version, digest)
         from thrive.packaging.loader import allowed_here, load_folder
 
         return load_folder(self._folder / digest, digest=digest, name=model, allow=allowed_here())
 
-    def load_warm(self, digest: str, model: str) -> "Predictor":
+    def load_warm(
+        self, digest: str, model: str, version: int, seal: VersionSeal | None
+    ) -> "Predictor":
         """Load a package and answer its example once, so that no caller pays for first times.
 
         Raises as `load`; an example that it cannot answer is only logged.
         """
         from thrive.packaging.rows import RowReader
 
-        predictor = self.load(digest, model)
+        predictor = self.load(digest, model, version, seal)
         example = list(predictor.signature.example)
         if example:
             try:

@@ -178,7 +178,7 @@ def _claim(output: Path, state: State) -> None:
 
 @contextmanager
 def _scorer(ctx: Context, version: ModelVersion) -> Generator[Scorer]:
-    predictor = load_stored(ctx.home.blobs, version.package, version.model)
+    predictor = load_stored(ctx.home.blobs, version)
     with ctx.read() as tx:
         stored = projects.find_contract(tx, ctx.project_id, version.contract)
     contract = parse(stored.text).contract if stored else None

@@ -173,7 +173,9 @@ def delete(tx: Tx, project_id: str, name: str) -> None:
 
 
 def delete_version(tx: Tx, project_id: str, version: ModelVersion) -> None:
-    """Delete a version that has no package; its number is not given again."""
+    """Delete a version, and let go of the blobs it kept; its number is not given again."""
+    label = f"{version.model}@{version.version}"
+    references.remove_all(tx, project_id, "model_version", label)
     tx.execute(
         sa.delete(model_versions).where(
             model_versions.c.project_id == project_id,

@@ -36,6 +36,14 @@ def find(tx: Tx, project_id: str, model: str | None = None, limit: int = 50) -> 
     return many(tx, Release, query.where(releases.c.model == model) if model else query)
 
 
+def was_candidate(tx: Tx, project_id: str, model: str, version: int) -> bool:
+    """Tell whether a version was ever sent on its way to users."""
+    query = mine(releases, project_id).where(
+        releases.c.model == model, releases.c.candidate == version
+    )
+    return tx.execute(query.limit(1)).first() is not None
+
+
 def newest_ids(tx: Tx, project_id: str) -> list[str]:
     """Return the ids of the newest release of each model, and of all that are on their way."""
     newest = (

@@ -75,7 +75,7 @@ def package(tmp_path):
 def isolated(tmp_path, package):
     return Isolated(
         tmp_path / "packages",
-        package.digest,
+        Variant(version=1, package=package.digest, share=1.0),
         MODEL,
         package.manifest.signature,
         0.5,

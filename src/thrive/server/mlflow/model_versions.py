@@ -10,6 +10,7 @@ from thrive.domain.clock import ClockMode
 from thrive.domain.errors import Refused
 from thrive.domain.model import ModelVersion
 from thrive.registry import telling
+from thrive.registry.removal import delete_version
 from thrive.registry.telling import PROMPT_TAG
 from thrive.registry.versions import retire
 from thrive.server.mlflow import pages
@@ -199,14 +200,14 @@ def _update(call: Call) -> dict[str, Any]:
 def _delete(call: Call) -> dict[str, Any]:
     ctx, name = call.ctx, model_name(call.given)
     number = version_number(call.given)
+    with ctx.read() as tx:
+        packaged = found_version(found_model(tx, ctx.project_id, name), number).package
+    if packaged:
+        delete_version(ctx, name, number, "deleted by a client")
+        return {}
     with ctx.write(f"model:{name}", version=number, deleted=True) as tx:
         found = found_model(tx, ctx.project_id, name)
         version = found_version(found, number)
-        if version.package:
-            raise Refused(
-                f"{name}@{number} was packaged by Thrive: its record is kept.",
-                f"thrive models retire {name}@{number}",
-            )
         models.delete_version(tx, ctx.project_id, version)
         kept = {key: at for key, at in (found.model.aliases or {}).items() if at != number}
         models.save(

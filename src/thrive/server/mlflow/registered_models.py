@@ -9,6 +9,8 @@ from thrive.domain.errors import NotFound, Refused
 from thrive.domain.model import Model, ModelVersion
 from thrive.flows.promote import start_release
 from thrive.registry import telling
+from thrive.registry.aliases import LONGEST as LONGEST_ALIAS
+from thrive.registry.aliases import checked_alias, move_alias
 from thrive.registry.stages import CHAMPION
 from thrive.registry.telling import PROMPT_TAG
 from thrive.server.mlflow import pages
@@ -31,7 +33,6 @@ from thrive.tracking.filters import Comparison, Fields, Kind, parse_filter, pars
 
 LONGEST_NAME = 256
 LONGEST_MODEL_TAG = 100_000
-LONGEST_ALIAS = 255
 _FIELDS = Fields(
     attributes={
         "name": "text",
@@ -209,10 +210,7 @@ def _latest(call: Call) -> dict[str, Any]:
 
 
 def _alias(call: Call) -> str:
-    alias = call.given.text("alias", most=LONGEST_ALIAS)
-    if alias.lower() == "latest" or (alias[:1].lower() == "v" and alias[1:].isdecimal()):
-        raise invalid(f"Invalid alias name: '{alias}' is reserved.")
-    return alias
+    return checked_alias(call.given.text("alias", most=LONGEST_ALIAS))
 
 
 def version_number(given: Given, field: str = "version") -> int:
@@ -247,7 +245,8 @@ def _set_alias(call: Call) -> dict[str, Any]:
     if alias == CHAMPION and (version.package or found.history):
         release(call, name, number, found)
         return {}
-    _set_aliases(call, name, {alias: number}, "")
+    with ctx.write(f"model:{name}", alias=alias, version=number) as tx:
+        move_alias(tx, ctx, name, alias, number)
     return {}
 
 
@@ -270,29 +269,12 @@ def release(call: Call, name: str, number: int, found: Registered) -> None:
 
 
 def _delete_alias(call: Call) -> dict[str, Any]:
-    name, alias = model_name(call.given), _alias(call)
-    with call.ctx.read() as tx:
-        found = found_model(tx, call.ctx.project_id, name)
-    if alias == CHAMPION and found.history:
-        raise Refused(
-            f"{CHAMPION!r} of {name} is what serves: it goes when the traffic goes.",
-            f'thrive releases rollback {name} --reason "..."',
-        )
-    _set_aliases(call, name, {}, alias)
-    return {}
-
-
-def _set_aliases(call: Call, name: str, added: dict[str, int], removed: str) -> None:
-    ctx = call.ctx
-    with ctx.write(f"model:{name}", aliases=added, removed=removed) as tx:
+    ctx, name, alias = call.ctx, model_name(call.given), _alias(call)
+    with ctx.write(f"model:{name}", alias=alias, version=None) as tx:
         found = found_model(tx, ctx.project_id, name)
-        for number in added.values():
-            found_version(found, number)
-        kept = {key: at for key, at in (found.model.aliases or {}).items() if key != removed}
-        after = msgspec.structs.replace(found.model, aliases={**kept, **added} or None)
-        models.save(tx, ctx.project_id, after)
-        for alias, number in [*added.items(), *([(removed, None)] if removed else [])]:
-            telling.tell_alias(tx, ctx.project_id, after, alias, number)
+        if alias in (found.model.aliases or {}) or alias in found.aliases():
+            move_alias(tx, ctx, name, alias, None)
+    return {}
 
 
 def _get_alias(call: Call) -> dict[str, Any]:
