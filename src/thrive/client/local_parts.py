@@ -28,7 +28,7 @@ from thrive.domain.dataset import FileEntry
 from thrive.domain.errors import NotFound
 from thrive.domain.identifiers import is_id
 from thrive.domain.project import AuditEntry
-from thrive.feedback.files import read_outcomes
+from thrive.feedback.files import read_told
 from thrive.flows.auditing import exported, verify_file, write_export
 from thrive.gates.files_out import Wanted, write_outputs
 from thrive.gates.gate_file import problems, read_gate_file
@@ -211,11 +211,18 @@ def answer_duties(server: Server, arguments: Arguments) -> Any:
 
 
 def add_outcomes(server: Server, arguments: Arguments) -> Any:
-    """Read outcomes from a file here and send them."""
-    outcomes = read_outcomes(arguments["file"], machine_now())
+    """Read outcomes from a source that is reached from here and send them."""
+    model, within = arguments.get("model") or "", arguments.get("within") or ""
     with _scratch() as scratch:
-        batch = server.blobs(scratch / "blobs").put(msgspec.msgpack.encode(outcomes))
-    return server("outcomes commit", {"batch": batch})
+        reach = Reach(
+            base=Path.cwd(),
+            temporary=scratch,
+            endpoint=object_endpoint(),
+            connections=read_settings().named_connections(),
+        )
+        told = read_told(arguments["file"], reach, machine_now(), keyed=bool(model))
+        batch = server.blobs(scratch / "blobs").put(msgspec.msgpack.encode(told))
+    return server("outcomes commit", {"batch": batch, "model": model, "within": within})
 
 
 def run(server: Server, arguments: Arguments) -> Any:

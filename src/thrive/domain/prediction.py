@@ -63,3 +63,24 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "default"
     revision: int = 0
     reason: str = ""
+
+
+class ParkedOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What really happened to something that is named by its keys, while no prediction is known.
+
+    `entity` holds its keys; it answers the predictions made of them in the `within` microseconds
+    up to `at`.
+    """
+
+    entity: dict[str, str]
+    at: int
+    value: Any
+    observed_at: int
+    model: str = ""
+    parked_id: str = ""
+    within: int = 0
+    recorded_at: int = 0
+    tried_at: int = 0
+    source: str = "default"
+    revision: int = 0
+    reason: str = ""

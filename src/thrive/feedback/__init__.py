@@ -7,6 +7,7 @@ performance (monitoring) and datasets as such (data).
 """
 
 from thrive.feedback.coverage import LabelCoverage, label_coverage
+from thrive.feedback.entities import retry_parked
 from thrive.feedback.files import read_outcomes
 from thrive.feedback.outcomes import OutcomesAdded, add_outcomes
 from thrive.feedback.training_rows import joined
@@ -18,4 +19,5 @@ __all__ = [
     "joined",
     "label_coverage",
     "read_outcomes",
+    "retry_parked",
 ]

@@ -7,13 +7,16 @@ import msgspec
 from thrive.domain.actor import ANYONE, REPORTERS
 from thrive.domain.clock import parse_duration
 from thrive.domain.errors import UsageError
-from thrive.domain.prediction import Outcome
+from thrive.domain.prediction import Outcome, ParkedOutcome
 from thrive.domain.project import Page
 from thrive.feedback.coverage import LabelCoverage, label_coverage
-from thrive.feedback.files import read_outcomes
-from thrive.feedback.outcomes import OutcomesAdded, add_outcomes
+from thrive.feedback.entities import add_by_entity, retry_parked
+from thrive.feedback.files import read_told
+from thrive.feedback.outcomes import OutcomesAdded, add_outcomes, orphans
 from thrive.operations import Context, Kind, PageSize, operation
-from thrive.store import predictions, uploads
+from thrive.settings import read_settings
+from thrive.store import parked, predictions, uploads
+from thrive.store.sources import Reach
 
 
 @operation(
@@ -22,27 +25,63 @@ from thrive.store import predictions, uploads
     kind=Kind.CLIENT,
     writes=True,
 )
-def add(ctx: Context, file: Path) -> OutcomesAdded:
-    """Tell what really happened after predictions.
+def add(ctx: Context, file: str, *, model: str = "", within: str = "") -> OutcomesAdded:
+    """Tell what really happened after predictions: from a file, a table or a query.
 
-    The file has the columns prediction_id, value, observed_at and, optionally, source, revision
-    and reason. Sending it twice changes nothing; a correction is a higher revision.
+    The rows have the columns prediction_id, value, observed_at and, optionally, source, revision
+    and reason. Sending them twice changes nothing; a correction is a higher revision.
+
+    With a model, rows may name its keys (`entity` in its contract) in place of prediction_id: an
+    outcome then answers the predictions made of them before the moment `at` (observed_at, if left
+    out). One that finds none is parked and tried again: see `outcomes parked`.
 
     Args:
-        file: a .csv, .parquet or .jsonl file.
+        file: a .csv, .parquet or .jsonl file, an object-store URL, a Delta table, or a query as
+            "CONNECTION: select ...".
+        model: whose keys the rows name.
+        within: how long before `at` its predictions were made; as long as the contract says
+            (`outcomes_within`), else 30 days.
+
+    Raises:
+        NotFound: nothing is there, or no such model.
+        UsageError: a column is missing, or a value has the wrong form.
+        StoreUnavailable: the source does not answer.
 
     Examples:
         thrive outcomes add outcomes.csv
-    """
-    return add_outcomes(ctx, read_outcomes(file, ctx.now()))
+        thrive outcomes add "warehouse: select flight_id, late as value, landed as observed_at from arrivals" --model flight-delay
+    """  # noqa: E501 - a command is one line
+    told = read_told(file, _reach(ctx), ctx.now(), keyed=bool(model))
+    return take_in(ctx, told, model, within)
+
+
+def _reach(ctx: Context) -> Reach:
+    return Reach(
+        base=ctx.folder or Path.cwd(),
+        temporary=ctx.home.temporary_folder,
+        endpoint=ctx.home.object_endpoint(),
+        connections=read_settings().named_connections(),
+    )
+
+
+def take_in(
+    ctx: Context, told: list[Outcome] | list[ParkedOutcome], model: str, within: str
+) -> OutcomesAdded:
+    """Record outcomes, those that name keys by the predictions of these keys."""
+    by_key = [each for each in told if isinstance(each, ParkedOutcome)]
+    if by_key:
+        return add_by_entity(ctx, model, by_key, within)
+    return add_outcomes(ctx, [each for each in told if isinstance(each, Outcome)])
 
 
 @operation("outcomes commit", role=REPORTERS, kind=Kind.JOB, writes=True)
-def commit(ctx: Context, batch: str) -> OutcomesAdded:
+def commit(ctx: Context, batch: str, *, model: str = "", within: str = "") -> OutcomesAdded:
     """Take in outcomes that were sent by digest: the second half of `outcomes add` from afar.
 
     Args:
         batch: the digest of a msgpack list of outcomes, as it was sent.
+        model: whose keys they name; "" where they name predictions.
+        within: as for `outcomes add`.
 
     Raises:
         NotFound: it was not sent, or a day has passed since.
@@ -52,11 +91,59 @@ def commit(ctx: Context, batch: str) -> OutcomesAdded:
         thrive outcomes commit DIGEST
     """
     data = uploads.sent_blob(ctx.home, batch)
+    kind = list[ParkedOutcome] if model else list[Outcome]
     try:
-        outcomes = msgspec.msgpack.decode(data, type=list[Outcome])
+        outcomes = msgspec.msgpack.decode(data, type=kind)
     except msgspec.MsgspecError as error:
         raise UsageError(f"The outcomes cannot be read: {error}.", "send them anew") from None
-    return add_outcomes(ctx, outcomes)
+    return take_in(ctx, outcomes, model, within)
+
+
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """Outcomes whose prediction is not known.
+
+    Attributes:
+        by_key: those that name keys; they are tried again for 90 days.
+        unknown_ids: ids of predictions nobody has seen, among the last 10,000 outcomes; they join
+            by themselves once the prediction is shipped.
+    """
+
+    by_key: list[ParkedOutcome]
+    unknown_ids: list[str]
+
+
+@operation("outcomes parked", role=ANYONE, next_hint="thrive outcomes retry")
+def list_parked(ctx: Context, *, model: str | None = None, limit: PageSize = 50) -> Parked:
+    """List outcomes that wait for their prediction: unknown ids, and keys nobody was asked about.
+
+    Args:
+        model: only this model's keys.
+        limit: how many of each.
+
+    Examples:
+        thrive outcomes parked --model flight-delay
+    """
+    with ctx.read() as tx:
+        waiting = parked.find(tx, ctx.project_id, model, limit)
+        newest = predictions.newest_outcomes(tx, ctx.project_id, limit=_LOOKED_AT)
+    ids = list(dict.fromkeys(each.prediction_id for each in newest))
+    return Parked(by_key=waiting, unknown_ids=orphans(ctx.home, ids)[:limit])
+
+
+_LOOKED_AT = 10_000
+
+
+@operation("outcomes retry", role=REPORTERS, kind=Kind.JOB, writes=True)
+def retry(ctx: Context) -> OutcomesAdded:
+    """Look for the predictions of parked outcomes now; the tick does it by itself.
+
+    Examples:
+        thrive outcomes retry
+    """
+    found = retry_parked(ctx, force=True)
+    with ctx.read() as tx:
+        left = len(parked.find(tx, ctx.project_id))
+    return OutcomesAdded(received=len(found), added=len(found), known=0, orphans=0, parked=left)
 
 
 @operation("outcomes report", role=REPORTERS, writes=True)

@@ -26,6 +26,7 @@ class OutcomesAdded(msgspec.Struct, frozen=True, kw_only=True):
         orphans: their prediction is not in the log that this home can see; kept, they join as
             soon as it is.
         empty: rows without a value, left out.
+        parked: outcomes by keys nobody was asked about yet; they are tried again.
     """
 
     received: int
@@ -33,6 +34,7 @@ class OutcomesAdded(msgspec.Struct, frozen=True, kw_only=True):
     known: int
     orphans: int
     empty: int = 0
+    parked: int = 0
 
     @property
     def next_hint(self) -> str:
@@ -40,6 +42,8 @@ class OutcomesAdded(msgspec.Struct, frozen=True, kw_only=True):
         if self.known:
             left = f"{self.known} known before and left as they were"
             return f"thrive outcomes status ({left}: a correction needs a higher revision)"
+        if self.parked or self.orphans:
+            return "thrive outcomes parked"
         return "thrive outcomes status"
 
 

@@ -16,6 +16,7 @@ from thrive.data.refreshing import queue_refreshes
 from thrive.domain.actor import CONTROLLER, KEEPERS
 from thrive.domain.clock import ClockMode
 from thrive.domain.errors import ThriveError
+from thrive.feedback import retry_parked
 from thrive.flows import act
 from thrive.flows.auditing import seal_daily
 from thrive.flows.feature_freshness import tell_late_views
@@ -154,6 +155,7 @@ def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     fired = _each(leader, "schedules", fire_due, ctx)
     _each(leader, "feature views", tell_late_views, ctx)
     sealed = leader.step("logs", lambda: seal_logs(ctx.home, force=replayed), 0)
+    _each(leader, "parked outcomes", retry_parked, ctx)
     with ctx.read() as tx:
         names = [model.name for model in models.find(tx, ctx.project_id)]
     log = LogReader(ctx.home)

@@ -13,7 +13,7 @@ from thrive.flows.erasure.replacing import NewData, NewVersion, Replaced
 from thrive.flows.erasure.results import forget_results
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
-from thrive.store import datasets, erasures, personal_text, predictions, references
+from thrive.store import datasets, erasures, parked, personal_text, predictions, references
 from thrive.store.database import Tx
 from thrive.store.eventlog import covering
 from thrive.store.postgresql import lock_blobs
@@ -52,6 +52,7 @@ def switch(
             _switch_content(tx, ctx, each)
         _recount_logs(tx, ctx, plan)
         outcomes = predictions.delete_outcomes(tx, ctx.project_id, plan.answers)
+        outcomes += parked.delete_of(tx, ctx.project_id, sought.value)
         texts = _redact_texts(tx, ctx, sought)
         known["results"] = forget_results(tx, ctx, sought)
         erasures.bury(tx, ctx.project_id, stones)

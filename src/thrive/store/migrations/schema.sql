@@ -471,6 +471,23 @@ CREATE TABLE outcomes (
 	CONSTRAINT pk_outcomes PRIMARY KEY (project_id, prediction_id, source, revision)
 );
 
+CREATE TABLE parked_outcomes (
+	project_id VARCHAR(32) NOT NULL, 
+	parked_id VARCHAR(32) NOT NULL, 
+	model VARCHAR(200) NOT NULL, 
+	entity JSON NOT NULL, 
+	at BIGINT NOT NULL, 
+	within BIGINT NOT NULL, 
+	value JSON, 
+	observed_at BIGINT NOT NULL, 
+	recorded_at BIGINT NOT NULL, 
+	tried_at BIGINT NOT NULL, 
+	source VARCHAR(200) NOT NULL, 
+	revision BIGINT NOT NULL, 
+	reason TEXT DEFAULT '' NOT NULL, 
+	CONSTRAINT pk_parked_outcomes PRIMARY KEY (project_id, parked_id)
+);
+
 CREATE TABLE projects (
 	project_id VARCHAR(32) NOT NULL, 
 	name VARCHAR(200) NOT NULL, 
@@ -801,6 +818,8 @@ CREATE INDEX ix_legal_holds_project_id_subject ON legal_holds (project_id, subje
 CREATE INDEX ix_logged_models_project_id_experiment_id ON logged_models (project_id, experiment_id);
 
 CREATE INDEX ix_outcomes_project_id_recorded_at ON outcomes (project_id, recorded_at);
+
+CREATE INDEX ix_parked_outcomes_project_id_recorded_at ON parked_outcomes (project_id, recorded_at);
 
 CREATE INDEX ix_releases_project_id_model_started_at ON releases (project_id, model, started_at);
 

@@ -36,6 +36,25 @@ sealed_logs = Table(
     Index("ix_sealed_logs_project_id_max_time", "project_id", "max_time"),
 )
 
+parked_outcomes = Table(
+    "parked_outcomes",
+    metadata,
+    project(),
+    key("parked_id"),
+    name("model"),
+    value("entity"),
+    number("at"),
+    number("within"),
+    value("value", null=True),
+    number("observed_at"),
+    number("recorded_at"),
+    number("tried_at"),
+    name("source"),
+    number("revision"),
+    text("reason"),
+    Index("ix_parked_outcomes_project_id_recorded_at", "project_id", "recorded_at"),
+)
+
 outcomes = Table(
     "outcomes",
     metadata,
