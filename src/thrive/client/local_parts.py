@@ -220,7 +220,7 @@ def add_outcomes(server: Server, arguments: Arguments) -> Any:
             endpoint=object_endpoint(),
             connections=read_settings().named_connections(),
         )
-        told = read_told(arguments["file"], reach, machine_now(), keyed=bool(model))
+        told = read_told(str(arguments["file"]), reach, machine_now(), keyed=bool(model))
         batch = server.blobs(scratch / "blobs").put(msgspec.msgpack.encode(told))
     return server("outcomes commit", {"batch": batch, "model": model, "within": within})
 

@@ -99,6 +99,7 @@ def _by_key(frame: "pl.DataFrame", source: str) -> list[ParkedOutcome]:
     observed = _times(frame["observed_at"], source)
     at = _times(frame["at"], source) if "at" in frame.columns else observed
     keys = frame.select(pl.exclude(_RESERVED)).cast(pl.String)
+    entities = keys.to_dicts() if keys.width else [{}] * frame.height
     return [
         ParkedOutcome(
             entity={name: text for name, text in entity.items() if text is not None},
@@ -110,7 +111,7 @@ def _by_key(frame: "pl.DataFrame", source: str) -> list[ParkedOutcome]:
             reason=str(reason),
         )
         for entity, moment, value, observed_at, origin, revision, reason in zip(
-            keys.to_dicts(), at, frame["value"].to_list(), observed, *_optionals(frame), strict=True
+            entities, at, frame["value"].to_list(), observed, *_optionals(frame), strict=True
         )
     ]
 

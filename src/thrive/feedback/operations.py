@@ -51,7 +51,7 @@ def add(ctx: Context, file: str, *, model: str = "", within: str = "") -> Outcom
         thrive outcomes add outcomes.csv
         thrive outcomes add "warehouse: select flight_id, late as value, landed as observed_at from arrivals" --model flight-delay
     """  # noqa: E501 - a command is one line
-    told = read_told(file, _reach(ctx), ctx.now(), keyed=bool(model))
+    told = read_told(str(file), _reach(ctx), ctx.now(), keyed=bool(model))
     return take_in(ctx, told, model, within)
 
 

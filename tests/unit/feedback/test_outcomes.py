@@ -154,7 +154,7 @@ def test_a_file_is_added_by_command(stream: Stream, tmp_path: Path) -> None:
     path = tmp_path / "o.csv"
     lines = [f"{name},1,2011-01-26" for name in ids]
     path.write_text("\n".join(["prediction_id,value,observed_at", *lines]))
-    assert operations.add(stream.context, path).added == 50
+    assert operations.add(stream.context, str(path)).added == 50
     assert operations.report(stream.context, ids[0], 0.0, revision=1).added == 1
     revisions = operations.list_outcomes(stream.context, prediction=ids[0]).items
     assert [item.value for item in revisions] == [1, 0.0]
