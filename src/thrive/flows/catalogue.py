@@ -82,6 +82,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.serving.operations",
     "thrive.tracking.curation",
     "thrive.tracking.operations",
+    "thrive.tracking.views",
     "thrive.tracking.why",
     "thrive.ui.operations",
     "thrive.ui.report",

@@ -20,7 +20,7 @@ from thrive.domain.errors import Conflict, NotFound, UsageError
 from thrive.domain.reference import parse_reference
 from thrive.flows.catalogue import Catalogue
 from thrive.operations import Context, Operation, Parameter, convert_arguments, invoke
-from thrive.store import datasets, gates, jobs, models, monitoring, releases, runs, tokens
+from thrive.store import datasets, gates, jobs, models, monitoring, releases, runs, tokens, views
 from thrive.store.database import Tx
 from thrive.ui.words import quoted
 
@@ -101,6 +101,11 @@ def _token(tx: Tx, project: str, given: Given) -> Any:
     if found is None or found.project_id != project:
         raise NotFound("There is no such token.", "thrive tokens list")
     return found.revoked_at
+
+
+def _view(tx: Tx, project: str, given: Given) -> Any:
+    found = (each for each in views.find(tx, project) if each.name == given.get("name"))
+    return [[each.query, each.saved_at] for each in found]
 
 
 ACTS: tuple[Act, ...] = (
@@ -246,6 +251,26 @@ ACTS: tuple[Act, ...] = (
         done="The run is back.",
         back="/runs/{run}",
         seen=_run,
+    ),
+    Act(
+        operation="views save",
+        title="Save this view",
+        button="Save",
+        meaning="It is found under its name by everybody in the project.",
+        done="The view is saved.",
+        back="/{page}",
+        seen=lambda _tx, _project, _given: None,
+        ask=("name",),
+    ),
+    Act(
+        operation="views remove",
+        title="Remove a saved view",
+        button="Remove",
+        meaning="Its name goes; what it showed stays.",
+        done="The view is removed.",
+        back="/runs",
+        seen=_view,
+        careful=True,
     ),
     Act(
         operation="jobs cancel",

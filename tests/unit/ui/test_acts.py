@@ -203,3 +203,22 @@ def test_every_act_is_an_operation_that_writes() -> None:
         assert operation.writes, act.operation
         assert act.meaning.endswith(".")
         assert set(act.ask) <= {each.name for each in operation.parameters} | {"reason"}
+
+
+def test_a_view_is_saved_found_by_all_and_removed(own: FilledHome, app) -> None:
+    shown = ask(app, "/runs?q=metrics.roc_auc+%3E+0.5&columns=params.max_iter", headers=COOKIE)
+    (address,) = re.findall(r'href="(/act/views-save[^"]+)"', shown.text)
+    saved = do(app, unescape(address), name="good ones")
+    assert saved.status == 303
+    back = saved.headers["location"]
+    assert back.startswith("/runs?q=metrics.roc_auc+%3E+0.5&columns=params.max_iter")
+    reader = as_role(own, Role.AUDITOR)
+    found = ask(reader, "/runs", headers=COOKIE).text
+    (link,) = re.findall(r'<a href="(/runs\?[^"]+)" title="saved by ana"', found)
+    assert ask(reader, unescape(link), headers=COOKIE).status == 200
+    assert "views-remove" not in ask(reader, unescape(link), headers=COOKIE).text
+    here = ask(app, unescape(link), headers=COOKIE).text
+    assert "views-save" not in here
+    (gone,) = re.findall(r'href="(/act/views-remove[^"]+)"', here)
+    assert do(app, unescape(gone)).status == 303
+    assert "good ones" not in ask(app, "/runs", headers=COOKIE).text

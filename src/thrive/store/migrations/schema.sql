@@ -575,6 +575,16 @@ CREATE TABLE "runs" (
 	CONSTRAINT pk_runs PRIMARY KEY (project_id, run_id)
 );
 
+CREATE TABLE saved_views (
+	project_id VARCHAR(32) NOT NULL, 
+	name VARCHAR(80) NOT NULL, 
+	page VARCHAR(12) NOT NULL, 
+	"query" TEXT DEFAULT '' NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	saved_at BIGINT NOT NULL, 
+	CONSTRAINT pk_saved_views PRIMARY KEY (project_id, name)
+);
+
 CREATE TABLE schedules (
 	project_id VARCHAR(32) NOT NULL, 
 	name VARCHAR(200) NOT NULL, 

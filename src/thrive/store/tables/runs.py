@@ -92,6 +92,17 @@ metric_chunks = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
+saved_views = Table(
+    "saved_views",
+    metadata,
+    project(),
+    key("name", 80),
+    Column("page", short_text(12), nullable=False),
+    text("query"),
+    name("actor"),
+    number("saved_at"),
+)
+
 artifacts = Table(
     "artifacts",
     metadata,

@@ -4,8 +4,10 @@ import msgspec
 
 from thrive.domain.errors import UsageError
 from thrive.domain.monitoring import Alert, AlertState
+from thrive.domain.view import ViewPage
 from thrive.operations import Context
 from thrive.store import monitoring
+from thrive.ui.saved import Views, views_of
 
 MOST = 200
 """Alerts that a page shows, newest first."""
@@ -18,6 +20,7 @@ class AlertsPage(msgspec.Struct, frozen=True, kw_only=True):
         alerts: all of them, newest first.
         by_cause: the same, those of one cause together; the causes with most first.
         owners: who owns any of those of this state and model.
+        views: the saved views, and the address of this one.
         cut: there are more than the page shows.
     """
 
@@ -28,6 +31,7 @@ class AlertsPage(msgspec.Struct, frozen=True, kw_only=True):
     alerts: list[Alert]
     by_cause: dict[str, list[Alert]]
     owners: list[str]
+    views: Views
     cut: bool
 
 
@@ -54,6 +58,7 @@ def load(ctx: Context, state: str = "", model: str = "", owner: str = "") -> Ale
         alerts=shown,
         by_cause=dict(sorted(by_cause.items(), key=lambda pair: -len(pair[1]))),
         owners=sorted({each.owner for each in found if each.owner}),
+        views=views_of(ctx, ViewPage.ALERTS, {"state": state, "model": model, "owner": owner}),
         cut=len(found) > MOST,
     )
 

@@ -8,11 +8,13 @@ import numpy as np
 
 from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.run import Artifact, Run, RunState
+from thrive.domain.view import ViewPage
 from thrive.operations import Context
 from thrive.store import runs
 from thrive.store.database import Tx
 from thrive.tracking.curves import curves_of
 from thrive.tracking.recovery import as_seen
+from thrive.ui.saved import Views, views_of
 
 MOST = 200
 """Runs that are compared at most."""
@@ -79,6 +81,7 @@ class ComparePage(msgspec.Struct, frozen=True, kw_only=True):
         charted: the metrics that have one.
         smooth: weight of what came before, 0..0.99.
         log: whether the scale of values is logarithmic.
+        views: the saved views, and the address of this one.
         files: artifacts side by side; empty for many runs.
     """
 
@@ -92,6 +95,7 @@ class ComparePage(msgspec.Struct, frozen=True, kw_only=True):
     smooth: float
     log: bool
     axes: list[Axis]
+    views: Views
     files: list[FileRow]
 
 
@@ -134,6 +138,7 @@ def load(ctx: Context, words: Mapping[str, str]) -> ComparePage:
         smooth=smooth,
         log=words.get("log", "") == "1",
         axes=_axes(params, metrics, metric),
+        views=views_of(ctx, ViewPage.COMPARE, words),
         files=files,
     )
 

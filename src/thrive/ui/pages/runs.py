@@ -6,10 +6,12 @@ import msgspec
 
 from thrive.domain.errors import UsageError
 from thrive.domain.run import Run, RunState
+from thrive.domain.view import ViewPage
 from thrive.operations import Context
 from thrive.tracking.filters import Fields, Kind, parse_filter, parse_order
 from thrive.tracking.recovery import as_seen
 from thrive.tracking.search import RUN_FIELDS, Query, View, index_of
+from thrive.ui.saved import Views, views_of
 
 ROWS = 50
 """Runs on one page."""
@@ -84,6 +86,7 @@ class RunsPage(msgspec.Struct, frozen=True, kw_only=True):
         columns: the chosen ones.
         offered: the fields that could be chosen.
         chosen: the choice as it stands in the address, "" for none.
+        views: the saved views, and the address of this one.
         next: what to ask the next page with, None at the end.
     """
 
@@ -101,6 +104,7 @@ class RunsPage(msgspec.Struct, frozen=True, kw_only=True):
     offered: list[str]
     chosen: str
     runs: list[RunLine]
+    views: Views
     next: str | None
 
 
@@ -152,6 +156,7 @@ def load(ctx: Context, words: Mapping[str, str]) -> RunsPage:
         ],
         chosen=words.get("columns", ""),
         runs=[line_of(as_seen(run), columns) for run in found],
+        views=views_of(ctx, ViewPage.RUNS, words),
         next=after or None,
     )
 
