@@ -39,6 +39,8 @@ PageSize = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 """How many items a list returns at most: the size of a page."""
 PrivateText = Annotated[str, msgspec.Meta(extra_json_schema={"format": "password"})]
 """A text that nobody should see: a command line asks for it, `-` reads it from standard input."""
+PathText = Annotated[str, msgspec.Meta(extra_json_schema={"format": "path"})]
+"""A text that may name a local file, as `train.py:main` and `data/*.csv` do."""
 
 
 class Kind(StrEnum):
@@ -292,6 +294,11 @@ def _announce(tx: "Tx", project_id: str, subject: str) -> None:
 def is_private(parameter: Parameter) -> bool:
     """Tell whether a parameter is a text that nobody should see."""
     return parameter.annotation == PrivateText
+
+
+def is_path(parameter: Parameter) -> bool:
+    """Tell whether a parameter is a path and nothing else."""
+    return parameter.annotation is Path or Path in typing.get_args(parameter.annotation)
 
 
 def permit(operation: Operation, actor: Actor) -> None:

@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from thrive.cli.here import from_here
 from thrive.cli.progress import ProgressLine
 from thrive.cli.render import Style, render
 from thrive.cli.safe import printable
@@ -33,10 +34,12 @@ def execute(line: Line) -> int:
     """
     import_module(COMMANDS[line.command].module)
     operation = find_operation(line.command)
-    arguments = convert_arguments(operation, _arguments(operation, line.rest))
+    typed = _arguments(operation, line.rest)
     with ProgressLine() as progress:
         context = local_context(line.home or Path.cwd(), progress)
         try:
+            here = from_here(operation, typed, Path.cwd(), context.local_folder())
+            arguments = convert_arguments(operation, here)
             server = _server(line, context, operation, arguments)
             result = (
                 server(operation.name, arguments)

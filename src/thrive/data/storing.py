@@ -22,7 +22,7 @@ from thrive.data.wanted import MEMORY, Wanted, terms_of, wanted_in
 from thrive.domain.actor import ANYONE, BUILDERS
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.identifiers import checked_name
-from thrive.operations import Context, Kind, operation
+from thrive.operations import Context, Kind, PathText, operation
 from thrive.store import uploads
 from thrive.store.snapshots.checkout import Target, check_out
 from thrive.store.snapshots.manifest import read_snapshot
@@ -66,7 +66,7 @@ class CheckedOut(msgspec.Struct, frozen=True, kw_only=True):
     next_hint="thrive data show {dataset}@{version}",
 )
 def add(
-    ctx: Context, path: str = "", *, name: str = "", owner: str = "", why: str = ""
+    ctx: Context, path: PathText = "", *, name: str = "", owner: str = "", why: str = ""
 ) -> AddedVersion:
     """Add a version of a dataset: copy it in, profile it, run the contract's checks.
 

@@ -21,7 +21,7 @@ from thrive.flows.order import ALWAYS, Order, launch
 from thrive.flows.reuse import Reuse
 from thrive.flows.run import settings_of
 from thrive.flows.train import await_ready, facts_of
-from thrive.operations import Context, Kind, operation
+from thrive.operations import Context, Kind, PathText, operation
 from thrive.store import runs
 from thrive.store.snapshots.bring import fetch_all
 from thrive.tracking.why import by_place, changes_between
@@ -49,7 +49,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 @operation("pipelines plan", role=BUILDERS, kind=Kind.CLIENT)
 def plan(
     ctx: Context,
-    target: str,
+    target: PathText,
     params: list[str] | None = None,
     *,
     set_: list[str] | None = None,

@@ -7,13 +7,13 @@ from thrive.domain.actor import BUILDERS
 from thrive.domain.errors import UsageError
 from thrive.flows.order import CachePolicy, EngineName, Order, RunResult, launch
 from thrive.flows.terminal import show_on_terminal
-from thrive.operations import Context, Kind, operation
+from thrive.operations import Context, Kind, PathText, operation
 
 
 @operation("run", role=BUILDERS, kind=Kind.CLIENT, writes=True)
 def run(
     ctx: Context,
-    target: str,
+    target: PathText,
     params: list[str] | None = None,
     *,
     experiment: str = "",

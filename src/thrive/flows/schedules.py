@@ -17,7 +17,7 @@ from thrive.domain.schedule import Firing, Missed, Schedule
 from thrive.flows.order import Order, RunResult
 from thrive.flows.train import execute_and_tell
 from thrive.flows.triggers import CRON, KINDS, considered, markers_of
-from thrive.operations import Context, Kind, operation
+from thrive.operations import Context, Kind, PathText, operation
 from thrive.store import jobs, schedules
 from thrive.store.database import Tx
 from thrive.store.uploads import refuse_unsent
@@ -61,7 +61,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 def schedules_add(
     ctx: Context,
     name: str,
-    target: str,
+    target: PathText,
     params: list[str] | None = None,
     *,
     cron: str = "",

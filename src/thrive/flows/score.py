@@ -7,7 +7,7 @@ import msgspec
 
 from thrive.data.adding import reach_of
 from thrive.domain.actor import RELEASERS
-from thrive.operations import Context, Kind, operation
+from thrive.operations import Context, Kind, PathText, operation
 from thrive.serving.scoring import Scored, score_table
 from thrive.store.eventlog.prediction_id import MAX_ROWS
 
@@ -16,7 +16,7 @@ RowsPerPart = Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)]
 
 @operation("predictions score", kind=Kind.CLIENT, role=RELEASERS, writes=True)
 def predictions_score(
-    ctx: Context, model: str, source: str, output: Path, *, rows: RowsPerPart = 20_000
+    ctx: Context, model: str, source: PathText, output: Path, *, rows: RowsPerPart = 20_000
 ) -> Scored:
     """Score a table into a folder of Parquet files, part by part; the same command goes on.
 

@@ -19,7 +19,7 @@ from thrive.domain.run import RunState
 from thrive.flows.order import EngineName, Order
 from thrive.flows.terminal import show_on_terminal
 from thrive.flows.train import finish, start
-from thrive.operations import Context, Kind, operation
+from thrive.operations import Context, Kind, PathText, operation
 from thrive.training.spaces import MedianRule, Space, draws, grid, read_space
 
 SWEEP = "sweep"
@@ -85,7 +85,7 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
 @operation("sweeps start", role=BUILDERS, kind=Kind.CLIENT, writes=True)
 def start_sweep(
     ctx: Context,
-    target: str,
+    target: PathText,
     params: list[str] | None = None,
     *,
     over: list[str],
