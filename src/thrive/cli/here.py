@@ -35,7 +35,7 @@ def _text_from_here(text: str, here: Path, folder: Path) -> str:
     """Return a text that names something here as one of the project's folder, if it does."""
     file, colon, _ = text.partition(":")
     nowhere = not colon and not _is_in(folder, file)
-    if os.path.isabs(file) or not file or not (_is_in(here, file) or nowhere):
+    if not file or Path(file).is_absolute() or not (_is_in(here, file) or nowhere):
         return text
     place = Path(os.path.normpath(here / file))
     named = place.relative_to(folder) if place.is_relative_to(folder) else place

@@ -29,7 +29,11 @@ def parse_simply(operation: Operation, words: list[str]) -> dict[str, Any] | Non
             return None
         if parameter.annotation is bool and parameter.default is False:
             found[parameter.name] = True
-        elif parameter.annotation in (str, Path, PathText) and upcoming and not upcoming[0].startswith("-"):
+        elif (
+            parameter.annotation in (str, Path, PathText)
+            and upcoming
+            and not upcoming[0].startswith("-")
+        ):
             found[parameter.name] = upcoming.popleft()
         elif parameter.annotation is int and upcoming and _is_number(upcoming[0]):
             found[parameter.name] = int(upcoming.popleft())

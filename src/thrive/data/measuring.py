@@ -21,6 +21,9 @@ from thrive.domain.errors import UsageError
 if TYPE_CHECKING:
     import polars as pl
 
+ROWS = "rows"
+"""The check that a table has any."""
+_NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffd]")
 IN_MEMORY_BYTES = 512 << 20
 """Sources up to this size are read into memory once; larger ones are streamed."""
 
@@ -43,13 +46,24 @@ def read_table(
 
     try:
         try:
-            return measure(_held(scan(False), size), terms)
+            first = scan(False)
+            _refuse_no_text(source, first.collect_schema().names())
+            return measure(_held(first, size), terms)
         except pl.exceptions.ComputeError:  # types guessed from the first rows did not hold
             return measure(_held(scan(True), size), terms)
     except pl.exceptions.PolarsError as error:
         raise UsageError(
             f"{source} cannot be read as a table: {_without_values(error)}.", "correct the file"
         ) from None
+
+
+def _refuse_no_text(source: str, names: Sequence[str]) -> None:
+    """Refuse a file whose first line is no line of text: what follows would be read as anything."""
+    if any(_NO_TEXT.search(name) for name in names):
+        raise UsageError(
+            f"{source} cannot be read as a table: its first line is not text.",
+            "give the file the ending of what it is, or put it into a folder and add that",
+        )
 
 
 def _held(frame: "pl.LazyFrame", size: int) -> "pl.LazyFrame | pl.DataFrame":
@@ -75,7 +89,11 @@ def measure(table: "pl.LazyFrame | pl.DataFrame", terms: Terms) -> Reading:
     return Reading(
         columns=columns,
         profile=found.closed(hidden),
-        checks=[*_schema_checks(columns, terms.known), *_checks(frame, schema, terms)],
+        checks=[
+            *_rows_check(found.rows),
+            *_schema_checks(columns, terms.known),
+            *_checks(frame, schema, terms),
+        ],
         sketches=pack_sketches(open_sketches) if open_sketches else b"",
     )
 
@@ -87,6 +105,10 @@ def _checks(frame: "pl.LazyFrame", schema: Mapping[str, Any], terms: Terms) -> l
     query = check_query(frame, schema, [check for _, check in checks])
     measured = query.collect(engine="streaming").row(0, named=True)
     return judge(checks, schema, measured, now=terms.now, modified_at=terms.modified_at)
+
+
+def _rows_check(rows: int) -> list[dict[str, Any]]:
+    return [] if rows else [{"check": ROWS, "state": FAIL, "found": "there is none"}]
 
 
 def _schema_checks(columns: Sequence[Column], known: Known) -> list[dict[str, Any]]:

@@ -174,7 +174,13 @@ def test_a_source_that_is_not_there(project):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "empty"), (b"a,b\n1,2,3\n", "cannot be read"), (b"PAR0", "cannot be read|Parquet")],
+    [
+        (b"", "empty"),
+        (b"a,b\n1,2,3\n", "cannot be read"),
+        (b"PAR0", "cannot be read|Parquet"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "not text"),
+        (bytes(3000), "not text"),
+    ],
 )
 def test_a_file_that_is_no_table_makes_no_version(project, tmp_path, content, words):
     name = "bad.parquet" if content.startswith(b"PAR") else "bad.csv"
@@ -182,6 +188,13 @@ def test_a_file_that_is_no_table_makes_no_version(project, tmp_path, content, wo
     with pytest.raises(UsageError, match=words):
         add(project, name, name="bad")
     assert list_datasets(project) == []
+
+
+def test_a_table_without_a_row_is_kept_and_not_trained_on(project, tmp_path):
+    (tmp_path / "header.csv").write_text("a,b\n")
+    added = add(project, "header.csv", name="header")
+    assert (added.rows, added.trainable) == (0, False)
+    assert added.failed == ["rows: there is none"]
 
 
 def test_a_full_disk_makes_no_version(project, monkeypatch):
