@@ -6,6 +6,7 @@ fields alone, so that no operation needs a view of its own.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TextIO
 
@@ -16,6 +17,7 @@ from thrive.cli.values import cell, plain, scalar
 from thrive.domain.project import Page
 
 Row = dict[str, Any]
+_MARK = re.compile("[0-9a-f]{32,}")
 NARROW = 24
 """Words up to this length are never broken: times, short ids, names."""
 PADDING = 3
@@ -135,7 +137,10 @@ def _least_width(name: str, column: tuple[str, ...]) -> int:
 
 
 def _record(row: Row, style: Style, stream: TextIO, *, one_line: bool) -> None:
-    """Print scalars as lines of key and value, then each list of records as a table."""
+    """Print scalars as lines of key and value, then each list of records as a table.
+
+    People read ids and digests below the tables: they are looked up, what is said is read.
+    """
     flat = {name: value for name, value in _flat(row) if value not in (None, "", [], {})}
     flat.pop("next_hint", None)  # it is printed after the result, on standard error
     lines = {name: value for name, value in flat.items() if scalar(value)}
@@ -143,14 +148,27 @@ def _record(row: Row, style: Style, stream: TextIO, *, one_line: bool) -> None:
     if one_line:
         stream.write("\t".join(texts.values()) + "\n")
         return
+    tables = {name: value for name, value in flat.items() if name not in lines}
+    marks = {name for name, value in lines.items() if tables and style.for_people and _mark(value)}
+    _lines({name: text for name, text in texts.items() if name not in marks}, style, stream)
+    for name, value in tables.items():
+        stream.write(f"\n{printable(name.replace('_', ' '))}:\n")
+        _rows(value, style, stream)
+    if marks:
+        stream.write("\n")
+        _lines({name: text for name, text in texts.items() if name in marks}, style, stream)
+
+
+def _lines(texts: dict[str, str], style: Style, stream: TextIO) -> None:
     width = max((len(name) for name in texts), default=0)
     for name, text in texts.items():
         shown = printable(name.replace("_", " ") if style.for_people else name)
         stream.write(f"{shown:<{width}}  {text}\n" if style.for_people else f"{shown}\t{text}\n")
-    for name, value in flat.items():
-        if name not in lines:
-            stream.write(f"\n{printable(name.replace('_', ' '))}:\n")
-            _rows(value, style, stream)
+
+
+def _mark(value: Any) -> bool:
+    """Tell whether a value is an id, a digest or a signature."""
+    return isinstance(value, str) and _MARK.fullmatch(value) is not None
 
 
 def _flat(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,7 +14,7 @@ from thrive.contract.schema import ModelTerms
 from thrive.domain.actor import PEOPLE, RELEASERS
 from thrive.domain.clock import ClockMode
 from thrive.domain.errors import Conflict, NotFound, Refused, ThriveError, UsageError
-from thrive.domain.gate import Approval
+from thrive.domain.gate import Answer, Approval
 from thrive.domain.identifiers import new_id
 from thrive.domain.reference import format_reference, parse_reference
 from thrive.domain.release import Release, ReleaseState, RoutingTable, Variant
@@ -150,6 +150,9 @@ def approvals_give(
         reason: what you looked at and why it is good enough.
         step: what you consent to: production, or contract when a gate was loosened.
 
+    Raises:
+        Refused: the version failed its newest gate.
+
     Examples:
         thrive approvals give flight-delay@2 --reason "the gate passed; slices and bias were read"
         thrive approvals give flight-delay@2 --step contract --reason "JFK has too few rows"
@@ -157,6 +160,13 @@ def approvals_give(
     name, number = parse_reference(version)
     with ctx.read() as tx:
         found = models.get_version(tx, ctx.project_id, name, number)
+        judged = gates.find_verdicts(tx, ctx.project_id, name, found.version, limit=1)
+    if step is ApprovalStep.PRODUCTION and judged and judged[0].answer is Answer.FAIL:
+        label = format_reference(name, found.version)
+        raise Refused(
+            f"The newest verdict on {label} is a failure: there is nothing to consent to.",
+            f"thrive gates show {label}",
+        )
     approval = Approval(
         approval_id=new_id(),
         model=name,

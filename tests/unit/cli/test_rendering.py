@@ -82,6 +82,13 @@ def test_a_record_shows_its_lists_as_tables():
     assert out == "name\tx\nwords\ta, b\n\nparts:\npart\n1\n2\n"
 
 
+def test_people_read_what_was_found_before_the_digests():
+    verdict = {"record": DIGEST, "answer": "fail", "results": [{"check": "quality"}]}
+    said = shown(verdict, PEOPLE)
+    assert said.index("answer") < said.index("quality") < said.index("record")
+    assert shown(verdict, PIPE).startswith("record\t")
+
+
 def test_a_stream_is_printed_as_it_comes():
     assert shown(iter([{"a": 1}, {"a": 2}]), JSON) == '{"a":1}\n{"a":2}\n'
     assert shown(iter([{"a": 1, "b": "x"}]), PIPE) == "1\tx\n"

@@ -454,3 +454,12 @@ def test_on_a_server_revoked_people_and_ones_own_work_do_not_count(ctx):
     with pytest.raises(Refused, match="0 of 1 approvals"):
         promote.releases_promote(keeper, MODEL, reason="it looks well")
     assert shares(ctx) == [(1, 1.0, True)]
+
+
+def test_nobody_consents_to_what_failed(ctx):
+    version = add_version(ctx.home, constant_package(0.9))
+    judge(ctx, version, Answer.FAIL)
+    with pytest.raises(Refused, match="newest verdict on delay@1 is a failure"):
+        promote.approvals_give(ctx, "delay@1", reason="it looks well")
+    judge(ctx, version)
+    assert promote.approvals_give(ctx, "delay@1", reason="it is mended").version == 1
