@@ -193,7 +193,7 @@ def serve_remote(server: HostServer, arguments: Mapping[str, Any]) -> Served:
         Conflict: the folder is that of another project, or is served already.
         StoreUnavailable: the server is gone, and nothing of it is known here.
     """
-    names = ("host", "port", "workers", "callers", "models")
+    names = ("host", "port", "workers", "callers", "models", "grpc_port")
     asked = {name: arguments[name] for name in names}
     options = serving_options(**asked, allow_host=arguments["allow_host"] or ())
     folder = HostFolder(Path.cwd() / FOLDER)

@@ -64,13 +64,23 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a host listens, with how many workers, and which models it serves (none: all)."""
+    """Where a host listens, with how many workers, and which models it serves (none: all).
+
+    `grpc_port` is the port of gRPC, 0 for none.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8100
     workers: int = 1
     limits: Limits = Limits()
     models: frozenset[str] = frozenset()
+    grpc_port: int = 0
+
+    @property
+    def grpc(self) -> str:
+        """Where gRPC is answered, "" for nowhere."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.grpc_port}" if self.grpc_port else ""
 
 
 class Agent:
@@ -122,7 +132,14 @@ class Agent:
             shutil.rmtree(self._cache / STATES, ignore_errors=True)
             known = self._take_known()
             numbers = own_numbers(self._plane, self._log, self._options.workers)
-            pool = WorkerPool(listening, numbers, self._cache, self._log, self._options.limits)
+            pool = WorkerPool(
+                listening,
+                numbers,
+                self._cache,
+                self._log,
+                self._options.limits,
+                self._options.grpc,
+            )
             pool.keep()  # workers wait for their first routes: both start at once
             try:
                 self._begin(known)

@@ -93,7 +93,7 @@ class App:
             if self._hosts:
                 self._require_known_host(scope)
             if self._limits.callers:
-                self._require_caller(scope)
+                self.require_caller(scope["path"], headers_of(scope))
             await self._route(scope, receive, send)
         except HttpError as error:
             await self._send(send, error.status, error.body(), headers=error.headers)
@@ -118,9 +118,14 @@ class App:
         if len(self._hosts_sent) < _MOST_SPELLINGS:
             self._hosts_sent.add(sent)
 
-    def _require_caller(self, scope: Scope) -> None:
-        sent = headers_of(scope).get(b"authorization", b"")
-        if not may_ask(scope["path"], sent, self._limits.callers):
+    def require_caller(self, path: str, headers: Headers) -> None:
+        """Refuse a caller who shows no token, where one is asked for.
+
+        Raises:
+            HttpError: 401.
+        """
+        sent = headers.get(b"authorization", b"")
+        if not may_ask(path, sent, self._limits.callers):
             raise HttpError(
                 401,
                 "NoToken",
@@ -158,7 +163,7 @@ class App:
 
     async def _v2(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         place = inference_v2.find_place(path)
-        live = self._model(place.model) if place.model else None
+        live = self.model(place.model) if place.model else None
         if live is not None:
             inference_v2.check_version(live, place.version)
         if live is not None and place.action == "infer":
@@ -174,19 +179,16 @@ class App:
         elif live is not None and place.action == "metadata":
             found = inference_v2.model_metadata(place.model, live)
         elif place.action == "ready":
-            status = 200 if self._ready() and (live is None or live.production) else 503
+            status = 200 if self.ready and (live is None or live.production) else 503
         await self._send(send, status, b"" if found is None else msgspec.json.encode(found))
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send, live: LiveModel) -> None:
-        if self._in_flight > self._limits.in_flight:
-            raise _too_many(self._limits)
+        self._refuse_too_many()
         headers = headers_of(scope)
         body = await read_body(headers, receive, self._limits, content_types=_TENSORS)
         began = time.perf_counter_ns()
         request, rows = inference_v2.read_request(body, headers, live)
-        asked, parts = await self._answer_objects(scope, live, rows, headers, began)
-        if asked.sync:
-            await self._make_durable(parts)
+        asked, parts = await self._answer_objects(live, rows, headers, began, sync=_sync(scope))
         found, kind, more = inference_v2.write_answer(request, parts, live)
         more += _said(parts, asked)
         await self._send(send, 200, found, content_type=kind, headers=more)
@@ -206,9 +208,8 @@ class App:
     async def _predict(
         self, scope: Scope, receive: Receive, send: Send, name: str, form: Form
     ) -> None:
-        live = self._model(name)
-        if self._in_flight > self._limits.in_flight:
-            raise _too_many(self._limits)
+        live = self.model(name)
+        self._refuse_too_many()
         headers = headers_of(scope)
         body = await read_body(headers, receive, self._limits, content_types=form.content_types)
         began = time.perf_counter_ns()
@@ -224,12 +225,10 @@ class App:
                 sync=_sync(scope),
                 began=began,
             )
-            parts = await self._answer(self._answerer.answer_rows(live, asked, read))
+            parts = await self._answer(self._answerer.answer_rows(live, asked, read), asked)
         else:
             rows = form.rows(form.decode(body, headers))
-            asked, parts = await self._answer_objects(scope, live, rows, headers, began)
-        if asked.sync:
-            await self._make_durable(parts)
+            asked, parts = await self._answer_objects(live, rows, headers, began, sync=_sync(scope))
         await self._send(send, 200, form.render(parts), headers=_said(parts, asked))
         if live.shadows and asked.variant is None:
             if not asked.rows:
@@ -237,13 +236,49 @@ class App:
                 parts = [msgspec.structs.replace(parts[0], rows=rows)]
             self._answerer.copy_to_shadows(live, asked, parts)
 
+    async def answer(
+        self, live: LiveModel, rows: list[dict[str, Any]], headers: Headers, *, sync: bool
+    ) -> list[Part]:
+        """Return the answer to rows that came otherwise than over HTTP; shadows get a copy.
+
+        Args:
+            live: the model.
+            rows: row objects.
+            headers: what HTTP would have sent as headers, by lower-case name.
+            sync: whether the answer is to be on the disk first.
+
+        Raises:
+            HttpError: as the same rows over HTTP are refused.
+        """
+        self._in_flight += 1
+        try:
+            self._refuse_too_many()
+            began = time.perf_counter_ns()
+            asked, parts = await self._answer_objects(live, rows, headers, began, sync=sync)
+        finally:
+            self._in_flight -= 1
+        if asked.variant is None:
+            self._answerer.copy_to_shadows(live, asked, parts)
+        return parts
+
+    def _refuse_too_many(self) -> None:
+        if self._in_flight > self._limits.in_flight:
+            raise HttpError(
+                429,
+                "TooManyRequests",
+                f"{self._limits.in_flight} requests are at work.",
+                "come back in a second",
+                headers=[(b"retry-after", b"1")],
+            )
+
     async def _answer_objects(
         self,
-        scope: Scope,
         live: LiveModel,
         rows: list[dict[str, Any]],
         headers: Headers,
         began: int,
+        *,
+        sync: bool,
     ) -> tuple[Asked, list[Part]]:
         """Answer rows that are objects, in any of the forms of requests."""
         self._check_rows(len(rows))
@@ -254,30 +289,26 @@ class App:
             key=_text(headers, b"x-route-key"),
             variant=_text(headers, b"x-variant"),
             trace=_trace(headers),
-            sync=_sync(scope),
+            sync=sync,
             began=began,
         )
-        return asked, await self._answer(self._answerer.answer(live, asked))
+        return asked, await self._answer(self._answerer.answer(live, asked), asked)
 
-    async def _answer(self, answers: Awaitable[list[Part]]) -> list[Part]:
+    async def _answer(self, answers: Awaitable[list[Part]], asked: Asked) -> list[Part]:
         try:
             parts = await answers
+            if asked.sync:
+                await self._answerer.make_durable(parts)
         except InvalidRows as error:
             raise from_error(error, 422, error.details) from None
         except UsageError as error:
             raise from_error(error, 422) from None
         except Refused as error:
             raise from_error(error, 403) from None
-        except NobodyAnswers as error:
+        except (NobodyAnswers, NotLogged) as error:
             raise from_error(error, 503) from None
         self._state.answered += 1
         return parts
-
-    async def _make_durable(self, parts: list[Part]) -> None:
-        try:
-            await self._answerer.make_durable(parts)
-        except NotLogged as error:
-            raise from_error(error, 503) from None
 
     def _check_rows(self, rows: int) -> None:
         most = min(self._limits.rows, MAX_ROWS)
@@ -308,7 +339,17 @@ class App:
             raise HttpError(400, "BadTime", f"{said[:40]} is no time.", "send UTC microseconds")
         return at
 
-    def _model(self, name: str) -> LiveModel:
+    @property
+    def models(self) -> dict[str, LiveModel]:
+        """The models by name."""
+        return self._live.models
+
+    def model(self, name: str) -> LiveModel:
+        """Return a model.
+
+        Raises:
+            HttpError: 404, there is none of that name.
+        """
         live = self._live.models.get(name)
         if live is None:
             known = ", ".join(sorted(self._live.models)) or "none yet"
@@ -354,7 +395,7 @@ class App:
 
     def _health(self) -> tuple[int, bytes, bytes]:
         """Tell whether it is ready, what each model serves, and how old its routing is."""
-        ready = self._ready()
+        ready = self.ready
         errors = self._live.errors
         states = self._states()
         body = {
@@ -373,12 +414,14 @@ class App:
         }
         return 200 if ready else 503, b"application/json", msgspec.json.encode(body)
 
-    def _ready(self) -> bool:
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be answered."""
         return self.routes is not None and not self.draining
 
     def _ping(self) -> tuple[int, bytes, bytes]:
         """Answer 200 once requests can be answered, else 503."""
-        ready = self._ready()
+        ready = self.ready
         return 200 if ready else 503, b"text/plain", b"\n"
 
     def _metrics(self) -> tuple[int, bytes, bytes]:
@@ -410,16 +453,6 @@ class App:
         "/ping": _ping,
     }
     """What is answered to GET, by path."""
-
-
-def _too_many(limits: Limits) -> HttpError:
-    return HttpError(
-        429,
-        "TooManyRequests",
-        f"{limits.in_flight} requests are at work.",
-        "come back in a second",
-        headers=[(b"retry-after", b"1")],
-    )
 
 
 def _require(scope: Scope, method: str) -> None:

@@ -120,7 +120,20 @@ def read_request(body: bytes, headers: Headers, live: LiveModel) -> tuple[Asked,
         asked = msgspec.json.decode(body[:end], type=Asked)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise HttpError(400, "BadJson", f"The request cannot be read: {error}.") from None
-    raw = memoryview(body)[end:]
+    return asked, rows_of(asked, memoryview(body)[end:], live)
+
+
+def rows_of(asked: Asked, raw: memoryview, live: LiveModel) -> list[dict[str, Any]]:
+    """Return the rows of a request.
+
+    Args:
+        asked: the tensors.
+        raw: the bytes of those that have none in JSON, one after the other.
+        live: the model.
+
+    Raises:
+        HttpError: 422, the tensors are no rows of the model.
+    """
     if not asked.inputs:
         raise HttpError(422, "InvalidTensor", "The request has no input.")
     columns: dict[str, list[Any]] = {}
@@ -134,7 +147,29 @@ def read_request(body: bytes, headers: Headers, live: LiveModel) -> tuple[Asked,
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     if not rows:
         raise HttpError(422, "InvalidTensor", "The inputs have no row.")
-    return asked, rows
+    return rows
+
+
+def outputs_of(
+    asked: Asked, parts: list[Part], live: LiveModel
+) -> list[tuple[str, str, list[Any]]]:
+    """Return name, datatype and values of each tensor that a request asks for.
+
+    Raises:
+        HttpError: 422, an output was asked for that the model does not have.
+    """
+    known = _outputs(live.signature.output) if live.signature else {"decision": BYTES}
+    wanted = [each.name for each in asked.outputs] or [*known]
+    unknown = set(wanted) - known.keys()
+    if unknown:
+        raise HttpError(
+            422, "InvalidTensor", f"There is no output {min(unknown)[:80]!r}: {', '.join(known)}."
+        )
+    found = {
+        "score": in_order(parts, [part.answer.scores for part in parts]),
+        "decision": in_order(parts, [part.answer.decisions for part in parts]),
+    }
+    return [(name, known[name], found[name]) for name in wanted]
 
 
 def write_answer(
@@ -146,27 +181,17 @@ def write_answer(
         HttpError: 422, an output was asked for that the model does not have.
     """
     first = parts[0].answer
-    known = _outputs(live.signature.output) if live.signature else {"decision": BYTES}
-    wanted = {each.name: each.parameters for each in asked.outputs} or {name: {} for name in known}
-    unknown = wanted.keys() - known.keys()
-    if unknown:
-        raise HttpError(
-            422, "InvalidTensor", f"There is no output {min(unknown)[:80]!r}: {', '.join(known)}."
-        )
-    found = {
-        "score": in_order(parts, [part.answer.scores for part in parts]),
-        "decision": in_order(parts, [part.answer.decisions for part in parts]),
-    }
+    wanted = {each.name: each.parameters for each in asked.outputs}
     default = asked.parameters.get("binary_data_output", False)
     outputs: list[Tensor] = []
     tail: list[bytes] = []
-    for name, parameters in wanted.items():
-        tensor = Tensor(name=name, shape=[len(found[name])], datatype=known[name])
-        if parameters.get("binary_data", default):
-            tail.append(to_bytes(known[name], found[name]))
+    for name, datatype, values in outputs_of(asked, parts, live):
+        tensor = Tensor(name=name, shape=[len(values)], datatype=datatype)
+        if wanted.get(name, {}).get("binary_data", default):
+            tail.append(to_bytes(datatype, values))
             tensor.parameters = {BINARY_SIZE: len(tail[-1])}
         else:
-            tensor.data = found[name]
+            tensor.data = values
         outputs.append(tensor)
     head: dict[str, Any] = {"model_name": first.model, "model_version": str(first.version)}
     if asked.id:

@@ -24,10 +24,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent starts a worker with: number, socket, folders, limits."""
+    """What an agent starts a worker with: number, socket, folders, limits.
+
+    `grpc` is the HOST:PORT where it answers gRPC too, "" for nowhere.
+    """
 
     worker: int
     socket: int
     cache: str
     log: str
+    grpc: str = ""
     limits: Limits = Limits()

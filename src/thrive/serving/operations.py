@@ -4,6 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Generator, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -43,6 +44,7 @@ def serve(
     workers: int = 1,
     callers: Path | None = None,
     allow_host: list[str] | None = None,
+    grpc_port: int = 0,
 ) -> Served:
     """Answer predictions over HTTP until stopped.
 
@@ -56,12 +58,13 @@ def serve(
         workers: how many processes answer; one a core is enough.
         callers: a file with a token a line: who shows none of them is not answered.
         allow_host: a name that requests may carry, beside those of this machine; repeat for more.
+        grpc_port: a port for the Open Inference Protocol over gRPC (the extra `grpc`); 0 for none.
 
     Examples:
         thrive serve
         thrive serve flight-delay --port 8100 --workers 2
     """
-    options = serving_options(host, port, workers, callers, allow_host or (), models)
+    options = serving_options(host, port, workers, callers, allow_host or (), models, grpc_port)
     agent = Agent(LocalControlPlane(ctx.home), ctx.home.cache_folder, ctx.home.log_folder, options)
     return serve_until_stopped(agent, ctx.progress)
 
@@ -98,13 +101,19 @@ def serving_options(
     callers: Path | None = None,
     allow_host: Iterable[str] = (),
     models: Iterable[str] = (),
+    grpc_port: int = 0,
 ) -> AgentOptions:
     """Return the options of an agent.
 
     Raises:
-        UsageError: there are no such ports, too many workers, or no tokens in the file.
+        UsageError: there are no such ports, too many workers, no tokens in the file, or gRPC is
+            asked for and not installed.
     """
-    if not 1 <= workers <= MAX_WORKERS or not 0 <= port < 1 << 16:
+    if grpc_port and not all(map(_is_installed, ("grpc", "google.protobuf"))):
+        raise UsageError("gRPC is not installed.", 'pip install "thrive[grpc]"')
+    if not 1 <= workers <= MAX_WORKERS or not all(
+        0 <= each < 1 << 16 for each in (port, grpc_port)
+    ):
         raise UsageError(
             f"{workers} workers on port {port} cannot be.", f"use 1 to {MAX_WORKERS} workers"
         )
@@ -116,7 +125,15 @@ def serving_options(
         workers=workers,
         limits=Limits(callers=tokens, hosts=hosts),
         models=frozenset(models),
+        grpc_port=grpc_port,
     )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def serve_until_stopped(agent: Agent, progress: Progress) -> Served:

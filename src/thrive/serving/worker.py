@@ -171,12 +171,23 @@ async def serve(settings: WorkerSettings) -> None:
             _drain_when_told(worker, server),
         )
     ]
+    beside = await _grpc_server(worker, settings)
     try:
         await server.serve(sockets=[listening])
     finally:
+        if beside is not None:
+            await beside.stop(LAST_REQUESTS_S)
         await worker.close()
         for task in tasks:
             task.cancel()
+
+
+async def _grpc_server(worker: Worker, settings: WorkerSettings) -> Any:
+    if not settings.grpc:
+        return None
+    from thrive.serving import grpc_service  # an extra
+
+    return await grpc_service.start(worker.app, settings.grpc, settings.limits.body_bytes)
 
 
 def _server(config: Any) -> Any:

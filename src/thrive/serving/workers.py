@@ -43,16 +43,24 @@ class WorkerPool:
         cache: the cache folder of the home.
         log: the folder of the prediction log.
         limits: what each worker takes.
+        grpc: HOST:PORT where they answer gRPC too, "" for nowhere.
     """
 
     def __init__(
-        self, listening: socket.socket, numbers: list[int], cache: Path, log: Path, limits: Limits
+        self,
+        listening: socket.socket,
+        numbers: list[int],
+        cache: Path,
+        log: Path,
+        limits: Limits,
+        grpc: str = "",
     ) -> None:
         self.restarts = 0
         self._socket = listening
         self._cache = cache
         self._log = log
         self._limits = limits
+        self._grpc = grpc
         self._slots = [_Slot(number) for number in numbers]
 
     def pids(self) -> dict[int, int]:
@@ -98,6 +106,7 @@ class WorkerPool:
             socket=self._socket.fileno(),
             cache=str(self._cache),
             log=str(self._log),
+            grpc=self._grpc,
             limits=self._limits,
         )
         waiting = prestart.take(settings, self._socket)
