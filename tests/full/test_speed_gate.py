@@ -16,7 +16,7 @@ from thrive.gates import process
 from thrive.gates.process import LOAD_S, Worker
 from thrive.gates.speed import compare_speed
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(1500)]
+pytestmark = pytest.mark.full
 
 TRIALS = 60
 MOST_ALARMS = 7

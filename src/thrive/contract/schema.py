@@ -248,7 +248,8 @@ class QualityGate(Terms, frozen=True, kw_only=True):
         margin: how much worse a version may be and still pass.
         slices: columns whose groups are judged one by one as well.
         baseline: what a version is compared with while production is empty: `prior`, the share
-            (or mean) of the labels.
+            (or mean) of the labels, or a column of the evaluation table: the answers of what
+            decides today, a rule for example.
         query: for rankings (metric "ndcg"), the column that says which rows are ranked together.
     """
 
@@ -268,10 +269,16 @@ class BiasGate(Terms, frozen=True, kw_only=True):
         equalized_odds: the larger of the gaps of true and false positive rate.
         demographic_parity: gap of the selection rate.
         selection_ratio: the least ratio of selection rates, 0.8 for the four-fifths rule.
-        calibration: gap of the expected calibration error.
+        predictive_parity: gap of the precision.
+        accuracy: gap of the share of right answers; of many classes as well.
+        auc: gap of the area under the ROC curve.
+        calibration: gap of the mean of outcome minus score.
+        mean_error: for numbers, gap of the mean of answer minus outcome, in the target's unit.
+        mean_absolute_error: for numbers, gap of the mean absolute error, in the target's unit.
         change: by how much the share of right decisions of a group may fall against production.
-        source: a dataset with the group columns, joined when a gate is run and never before.
-        key: the columns that the join is by.
+        source: a dataset with the group columns, joined when a gate is run and never before; its
+            `allowed` must say "bias-check".
+        key: the columns that the join is by; the model's entity if not given.
     """
 
     groups: list[str] = []
@@ -279,7 +286,12 @@ class BiasGate(Terms, frozen=True, kw_only=True):
     equalized_odds: Gap | None = None
     demographic_parity: Gap | None = None
     selection_ratio: Gap | None = None
+    predictive_parity: Gap | None = None
+    accuracy: Gap | None = None
+    auc: Gap | None = None
     calibration: Gap | None = None
+    mean_error: Positive | None = None
+    mean_absolute_error: Positive | None = None
     change: Gap | None = None
     source: str = ""
     key: list[str] = []
@@ -291,7 +303,12 @@ class BiasGate(Terms, frozen=True, kw_only=True):
             "equalized_odds": self.equalized_odds,
             "demographic_parity": self.demographic_parity,
             "selection_ratio": self.selection_ratio,
+            "predictive_parity": self.predictive_parity,
+            "accuracy": self.accuracy,
+            "auc": self.auc,
             "calibration": self.calibration,
+            "mean_error": self.mean_error,
+            "mean_absolute_error": self.mean_absolute_error,
             "change": self.change,
         }
         return {measure: limit for measure, limit in every.items() if limit is not None}

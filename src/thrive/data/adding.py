@@ -14,7 +14,6 @@ from thrive.data.checks import FAIL
 from thrive.data.files import profile_of_files
 from thrive.data.findings import Known, Reading, Terms
 from thrive.data.keeping import Keeping, is_whole, keep_found
-from thrive.data.tables import SAMPLE_ROWS, scan_files, suffix_of
 from thrive.data.wanted import MEMORY, Wanted, terms_of
 from thrive.domain.clock import ClockMode, format_time
 from thrive.domain.dataset import Dataset, DatasetVersion, SourceState
@@ -28,6 +27,7 @@ from thrive.store.snapshots.bring import absent, local_files, parts_of
 from thrive.store.snapshots.manifest import Written, write_manifest
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import remember_source
+from thrive.store.snapshots.tables import SAMPLE_ROWS, scan_files, suffix_of
 from thrive.store.sources import Found, Reach, brought, found_files
 
 if TYPE_CHECKING:

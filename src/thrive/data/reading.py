@@ -9,7 +9,6 @@ import msgspec
 
 from thrive.data.frames import Form, given
 from thrive.data.projection import watched
-from thrive.data.tables import scan_files
 from thrive.domain.actor import local_actor
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotFound, Refused, UsageError
@@ -25,6 +24,7 @@ from thrive.store.place import FOLDER, find_project_folder
 from thrive.store.snapshots.bring import local_files
 from thrive.store.snapshots.checkout import Target, check_out
 from thrive.store.snapshots.manifest import read_snapshot
+from thrive.store.snapshots.tables import scan_files
 
 if TYPE_CHECKING:
     import polars as pl

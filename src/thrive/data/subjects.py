@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from thrive.contract.parse import load
-from thrive.data.tables import scan_files
 from thrive.domain.dataset import DatasetVersion, FileEntry
 from thrive.domain.errors import NotFound
 from thrive.operations import Context
@@ -20,6 +19,7 @@ from thrive.store.home import Home
 from thrive.store.snapshots.bring import local_files
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.snapshot import Snapshot
+from thrive.store.snapshots.tables import scan_files
 
 if TYPE_CHECKING:
     import polars as pl

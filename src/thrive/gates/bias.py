@@ -5,15 +5,20 @@ large by chance alone. Groups with few rows or few positives are never green. In
 declared columns can fail a version; what lets it pass is that its groups are shown to be alike.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from thrive.domain.gate import Answer, CheckResult
-from thrive.gates.case import GateCase
+from thrive.gates.case import Floats, GateCase
 from thrive.gates.counting import Cells, count_cells
+from thrive.gates.group_report import report_groups
 from thrive.gates.group_tests import (
     Tested,
-    calibration_tests,
+    auc_tests,
     change_tests,
+    mean_tests,
     rate_tests,
     ratio_tests,
 )
@@ -29,12 +34,21 @@ RATES: dict[str, tuple[Rate, ...]] = {
     "equal_opportunity": (Rate.TRUE_POSITIVE,),
     "equalized_odds": (Rate.TRUE_POSITIVE, Rate.FALSE_POSITIVE),
     "demographic_parity": (Rate.SELECTION,),
+    "predictive_parity": (Rate.PRECISION,),
+    "accuracy": (Rate.ACCURACY,),
 }
 """The rates whose gap each measure limits."""
+_OF_ANSWERS = frozenset({"accuracy", "change"})
+_OF_NUMBERS = frozenset({"mean_error", "mean_absolute_error"})
 
 
-def check_bias(case: GateCase) -> list[CheckResult]:
-    """Judge every measure the contract limits; nothing when it names no groups."""
+def check_bias(case: GateCase, reason: str = "") -> list[CheckResult]:
+    """Judge every measure the contract limits; nothing when it names no groups.
+
+    Args:
+        case: what is judged; its frame has the group columns.
+        reason: why the columns could not be joined, if so.
+    """
     terms = case.terms.gates.bias
     if terms is None or not terms.groups:
         return []
@@ -42,7 +56,7 @@ def check_bias(case: GateCase) -> list[CheckResult]:
     if not limits:
         why = "The contract names groups and no limit: write equal_opportunity = 0.10."
         return [_result("bias", Answer.CANNOT_TELL, why, {})]
-    reason = _not_judged(case, terms.groups)
+    reason = reason or _not_judged(case, terms.groups)
     if reason:
         return [
             _result(measure.replace("_", " "), Answer.CANNOT_TELL, reason, {"limit": limit})
@@ -50,21 +64,38 @@ def check_bias(case: GateCase) -> list[CheckResult]:
         ]
     cells = count_cells(case, terms.groups)
     judged = [_judged(case, cells, measure, limit) for measure, limit in limits.items()]
-    return [one for one in judged if one is not None]
+    return [one for one in [*judged, report_groups(case, cells)] if one is not None]
 
 
 def _not_judged(case: GateCase, groups: list[str]) -> str:
-    if case.kind is not OutputKind.PROBABILITY:
-        return "The measure is one of decisions between two classes; this model makes none."
     if case.candidate is None or not case.rows:
         return "The candidate answers no labelled row."
     absent = [name for name in groups if name not in case.frame.columns]
     return f"The evaluation table has no column {', '.join(absent)}." if absent else ""
 
 
+def _fitting(case: GateCase, measure: str) -> str:
+    """Return why a measure does not fit what the model answers, or nothing."""
+    fits = {
+        OutputKind.PROBABILITY: measure not in _OF_NUMBERS,
+        OutputKind.NUMBER: measure in _OF_NUMBERS,
+    }
+    if fits.get(case.kind, measure in _OF_ANSWERS):
+        return ""
+    known = {
+        OutputKind.NUMBER: "mean_error, mean_absolute_error",
+        OutputKind.PROBABILITY: "equal_opportunity, accuracy and others",
+    }
+    others = known.get(case.kind, "accuracy, change")
+    return f"The measure does not fit a model that answers a {case.kind.value}: {others} do."
+
+
 def _judged(case: GateCase, cells: Cells, measure: str, limit: float) -> CheckResult | None:
     if measure == "change" and (case.against is None or case.other is None):
         return None
+    name = measure.replace("_", " ")
+    if misfit := _fitting(case, measure):
+        return _result(name, Answer.CANNOT_TELL, misfit, {"limit": limit})
     rows = _corrected(_tests(case, cells, measure, limit))
     single = [row for row in rows if not row.crossed]
     answer, words = _answer(rows, single, limit, measure)
@@ -73,13 +104,13 @@ def _judged(case: GateCase, cells: Cells, measure: str, limit: float) -> CheckRe
         "threshold": case.threshold,
         "groups": [row.shown() for row in single],
         "intersections": [row.shown() for row in rows if row.crossed and not row.small][:50],
-        "counts": _counts(cells),
+        "counts": _counts(cells) if case.kind is OutputKind.PROBABILITY else {},
         "largest_gap_between_groups": _range(single),
     }
     unclear = [row for row in single if row.answer is Answer.CANNOT_TELL]
     visible = [row.visible for row in single if row.visible is not None and not row.small]
     return CheckResult(
-        check=measure.replace("_", " "),
+        check=name,
         group=GROUP,
         answer=answer,
         summary=words,
@@ -90,8 +121,14 @@ def _judged(case: GateCase, cells: Cells, measure: str, limit: float) -> CheckRe
 
 
 def _tests(case: GateCase, cells: Cells, measure: str, limit: float) -> list[Tested]:
-    if measure == "calibration":
-        return [row for name in cells.columns for row in calibration_tests(case, name, limit)]
+    if measure == "auc":
+        return [row for name in cells.columns for row in auc_tests(case, name, limit)]
+    if measure in _VALUES:
+        words, value = _VALUES[measure]
+        values = value(case)
+        return [
+            row for name in cells.columns for row in mean_tests(case, name, words, values, limit)
+        ]
     sets = [*((name,) for name in cells.columns), *cells.crossings()]
     if measure == "change":
         return [row for columns in sets for row in change_tests(cells, columns, limit)]
@@ -104,6 +141,17 @@ def _tests(case: GateCase, cells: Cells, measure: str, limit: float) -> list[Tes
         for rate in RATES[measure]
         for row in rate_tests(cells, columns, rate, limit, before=before)
     ]
+
+
+_VALUES: dict[str, tuple[str, Callable[[GateCase], Floats]]] = {
+    "calibration": ("outcome minus score", lambda case: case.labels - case.candidate),
+    "mean_error": ("mean error", lambda case: case.candidate - case.labels),
+    "mean_absolute_error": (
+        "mean absolute error",
+        lambda case: np.abs(case.candidate - case.labels),
+    ),
+}
+"""The measures that are a mean of a value of each row."""
 
 
 def _corrected(rows: list[Tested]) -> list[Tested]:

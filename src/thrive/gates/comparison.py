@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from thrive.domain.errors import UsageError
 from thrive.domain.gate import Answer
+from thrive.statistics.arrays import codes
 from thrive.statistics.distributions import student_survival
+from thrive.statistics.influence import by_unit, influence, moments
+from thrive.statistics.intervals import Estimate, skewed_bounds, without_skew
 from thrive.statistics.metrics import Metric, ndcg_by_query, row_values
 from thrive.statistics.paired import (
     mcnemar,
@@ -33,7 +36,8 @@ MIN_ROWS, MIN_CLASS = 30, 10
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Candidate against rival: `gain` is positive when the candidate is better.
 
-    `units` counts what was independent (rows or clusters); `variance` is that of one row.
+    `units` counts what was independent (rows or clusters); `variance` is that of one row,
+    `skewness` that of a unit's part in the gain.
     """
 
     metric: str
@@ -47,6 +51,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     variance: float
     rows: int
     units: int
+    skewness: float = 0.0
 
     def answer(self, margin: float) -> Answer:
         """Tell whether the candidate is not worse by more than the margin."""
@@ -65,7 +70,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         distance = self.gain + margin
         if not self.standard_error > 0.0:
             return 0.0 if distance < 0.0 else 1.0
-        return 1.0 - student_survival(distance / self.standard_error, max(1, self.units - 1))
+        statistic = without_skew(distance / self.standard_error, self.skewness, self.units)
+        return 1.0 - student_survival(statistic, max(1, self.units - 1))
 
     def needed(self, margin: float) -> int | None:
         """Rows that would settle it for two equal models; for a baseline, at the gain seen."""
@@ -107,8 +113,9 @@ def compare(
 ) -> Comparison:
     """Compare two models' predictions (in the form the metric needs) on the same rows.
 
-    The area under the ROC curve takes DeLong's closed form, a mean over rows its own, accuracy
-    without clusters McNemar's, everything else a paired bootstrap by count weights.
+    The area under the ROC curve takes DeLong's closed form, a mean over rows its own, without the
+    skew of its rows, accuracy without clusters McNemar's, everything else a paired bootstrap by
+    count weights.
 
     Raises:
         UsageError: the rows hold one class only.
@@ -129,12 +136,30 @@ def compare(
     if metric.task == "own":
         found = _bootstrapped(metric.function, truth, rival, candidate, clusters)
         return _told(metric, "paired bootstrap", values, found.difference, found)
+    skewness = _skewness(influence(metric, truth, rival, candidate), clusters)
     if metric.mean_type:
         first, second = row_values(metric, truth, rival), row_values(metric, truth, candidate)
-        found = paired_mean(first, second, CONFIDENCE, clusters)
-        return _told(metric, "paired mean", values, found.estimate, found)
+        plain = paired_mean(first, second, CONFIDENCE, clusters)
+        found = unskewed(plain, skewness)
+        return _told(metric, "paired mean", values, found.estimate, found, skewness)
     found = _bootstrapped(metric, truth, rival, candidate, clusters)
-    return _told(metric, "paired bootstrap", values, found.difference, found)
+    return _told(metric, "paired bootstrap", values, found.difference, found, skewness)
+
+
+def unskewed(found: Estimate, skewness: float) -> Estimate:
+    """Return an estimate with bounds that keep their level when its units are skewed."""
+    low, high = skewed_bounds(
+        found.estimate, found.standard_error, skewness, found.units, found.confidence
+    )
+    return msgspec.structs.replace(found, low=low, high=high)
+
+
+def _skewness(moved: Floats | None, clusters: NDArray[Any] | None) -> float:
+    """Return the skewness of the units' parts in a difference."""
+    if moved is None:
+        return 0.0
+    code, units = (None, len(moved)) if clusters is None else codes(clusters)
+    return moments(by_unit(moved, code, units))[1]
 
 
 def compare_rankings(
@@ -150,7 +175,9 @@ def compare_rankings(
     second, _ = ndcg_by_query(relevance, candidate, code)
     if int(known.sum()) < LEAST_QUERIES:
         raise UsageError(f"{int(known.sum())} queries have anything relevant.", "judge on more")
-    found = paired_mean(first[known], second[known], CONFIDENCE)
+    gained = second[known] - first[known]
+    skewness = moments(gained - gained.mean())[1]
+    found = unskewed(paired_mean(first[known], second[known], CONFIDENCE), skewness)
     values = float(first[known].mean()), float(second[known].mean())
     rows = len(relevance)
     return Comparison(
@@ -165,6 +192,7 @@ def compare_rankings(
         variance=found.standard_error**2 * rows,
         rows=rows,
         units=int(known.sum()),
+        skewness=skewness,
     )
 
 
@@ -184,7 +212,12 @@ def _bootstrapped(
 
 
 def _told(
-    metric: Metric, method: str, values: tuple[float, float], difference: float, found: Any
+    metric: Metric,
+    method: str,
+    values: tuple[float, float],
+    difference: float,
+    found: Any,
+    skewness: float = 0.0,
 ) -> Comparison:
     sign = 1.0 if metric.greater_is_better else -1.0
     low, high = sorted((sign * found.low, sign * found.high))
@@ -200,4 +233,5 @@ def _told(
         variance=found.variance,
         rows=found.rows,
         units=getattr(found, "units", found.rows),
+        skewness=sign * skewness,
     )

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from thrive.gates.case import GateCase
+from thrive.gates.case import Floats, GateCase
+from thrive.packaging.signature import OutputKind
 from thrive.statistics.fairness import CountTable
 
 if TYPE_CHECKING:
@@ -89,20 +91,35 @@ def _named(columns: list[str]) -> "pl.Expr":
 
 
 def count_cells(case: GateCase, columns: list[str]) -> Cells:
-    """Return the joint table of a case's rows by group columns, label and both decisions."""
+    """Return the joint table of a case's rows by group columns, label and both decisions.
+
+    Of more than two classes a decision is whether the answer is right, and every label counts as
+    one; of numbers nothing is decided.
+    """
     import polars as pl
 
-    keys = [case.frame[name] for name in columns]
     other = case.candidate if case.other is None else case.other
+    label, own, rival = (_decided(case, scores) for scores in (case.labels, case.candidate, other))
     decided = pl.DataFrame(
         [
-            *keys,
-            pl.Series(_LABEL, (case.labels == 1).astype(np.int8)),
-            pl.Series(_OWN, (case.candidate >= case.threshold).astype(np.int8)),
-            pl.Series(_OTHER, (other >= case.threshold).astype(np.int8)),
+            *(case.frame[name] for name in columns),
+            pl.Series(_LABEL, label),
+            pl.Series(_OWN, own),
+            pl.Series(_OTHER, rival),
         ]
     )
     return cells_of(decided, columns)
+
+
+def _decided(case: GateCase, scores: Floats) -> NDArray[np.int8]:
+    if case.kind is OutputKind.PROBABILITY:
+        if scores is case.labels:
+            return (scores == 1).astype(np.int8)
+        return (scores >= case.threshold).astype(np.int8)
+    if case.kind is OutputKind.NUMBER:
+        return np.zeros(case.rows, dtype=np.int8)
+    chosen = scores if scores.ndim == 1 else scores.argmax(axis=1)
+    return (chosen == case.labels).astype(np.int8)
 
 
 def cells_of(decided: "pl.DataFrame", columns: list[str]) -> Cells:

@@ -16,9 +16,9 @@ from thrive.domain.gate import Answer, CheckResult
 from thrive.gates.case import Floats, GateCase
 from thrive.gates.comparison import SEED
 from thrive.gates.metric import metric_of
-from thrive.gates.quality import GROUP, LEVEL, judged_slice, not_judged
+from thrive.gates.quality import GROUP, not_judged
+from thrive.gates.slices import correct, judged_slice
 from thrive.packaging.signature import OutputKind
-from thrive.statistics.multiplicity import holm
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,11 +58,7 @@ def check_found_slices(case: GateCase) -> CheckResult | None:
         for each in suspects
         if (found := judged_slice(case, metric, each.name, each.rows & ~search)) is not None
     ]
-    for one, p in zip(
-        judged, holm([one["p_worse"] for one in judged]) if judged else [], strict=True
-    ):
-        one["p_adjusted"] = float(p)
-        one["answer"] = Answer.FAIL.value if p < LEVEL else one["answer"]
+    correct(case, metric, judged, {each.name: each.rows & ~search for each in suspects})
     failed = [one for one in judged if one["answer"] == Answer.FAIL.value]
     evidence = {"slices": judged, "rows_searched": int(search.sum()), "margin": case.margin}
     if failed:

@@ -8,14 +8,17 @@ import msgspec
 import numpy as np
 
 from thrive.domain.gate import Answer
-from thrive.gates.case import GateCase
-from thrive.gates.counting import MISSING, Cells, largest
-from thrive.gates.quality import MAX_SLICES
+from thrive.gates.case import Floats, GateCase
+from thrive.gates.counting import Cells, largest
+from thrive.gates.slices import MAX_SLICES, group_values, largest_groups
+from thrive.statistics.arrays import Booleans
 from thrive.statistics.distributions import normal_survival
-from thrive.statistics.fairness import CountTable, Rate, gaps, ratios
+from thrive.statistics.fairness import CountTable, Rate, area, gaps, ratios
 from thrive.statistics.intervals import critical_value
 from thrive.statistics.paired import smallest_visible_loss
 
+MOST_AREAS = 50
+"""Groups of a column whose area is tested: each needs all rows sorted."""
 MIN_ROWS, MIN_EVENTS = 30, 10
 """Groups with fewer rows, or fewer of what is counted, are never green."""
 CONFIDENCE = 0.90
@@ -181,50 +184,108 @@ def ratio_tests(cells: Cells, columns: Sequence[str], least: float) -> list[Test
     return found
 
 
-def calibration_tests(case: GateCase, column: str, limit: float) -> list[Tested]:
-    """Test the mean of outcome minus score in each group against the rest's.
+def mean_tests(
+    case: GateCase, column: str, measure: str, values: Floats, limit: float
+) -> list[Tested]:
+    """Test the mean of a value in each group against the rest's: a difference of means.
 
-    This is calibration in the large, a difference of means with a closed form. The expected
-    calibration error is no difference of means: in few rows it is large by chance alone.
+    Calibration is judged so, in the large (outcome minus score): the expected calibration error is
+    no difference of means, and in few rows large by chance alone. Errors of numbers are as well.
+
+    Args:
+        case: whose rows.
+        column: of the groups.
+        measure: what the value is called.
+        values: one a row.
+        limit: the difference that is accepted, in the value's unit.
     """
     import polars as pl
 
-    left = pl.Series("_left", case.labels - case.candidate)
-    frame = pl.DataFrame([case.frame[column].cast(pl.String).fill_null(MISSING), left])
+    left = pl.Series("_left", values)
+    frame = pl.DataFrame([group_values(case, column), left])
     lines = frame.group_by(column).agg(
         pl.len(), pl.col("_left").sum().alias("sum"), (pl.col("_left") ** 2).sum().alias("square")
     )
     kept = lines.sort(["len", column], descending=[True, False]).head(MAX_SLICES).sort(column)
-    n, total, square = len(left), float(left.sum()), float((left**2).sum())
+    n, total, square = len(left), float(values.sum()), float((values**2).sum())
     return [
-        _mean_test(f"{column}={name}", (rows, part, squares), (n, total, square), limit)
+        _mean_test(f"{column}={name}", measure, ((rows, part, squares), (n, total, square)), limit)
         for name, rows, part, squares in kept.rows()
         if rows < n
     ]
 
 
-def _mean_test(
-    group: str, own: tuple[int, float, float], whole: tuple[int, float, float], limit: float
-) -> Tested:
-    rest = tuple(every - part for every, part in zip(whole, own, strict=True))
-    (value, variance), (other, rest_variance) = _mean_of(*own), _mean_of(*rest)
-    gap, error = value - other, math.sqrt(variance + rest_variance)
-    half = critical_value(CONFIDENCE) * error
+def auc_tests(case: GateCase, column: str, limit: float) -> list[Tested]:
+    """Test the area under the ROC curve within each group against that within the rest."""
+    values = group_values(case, column)
+    found: list[Tested] = []
+    for name in largest_groups(values, column)[:MOST_AREAS]:
+        mask = (values == name).to_numpy()
+        if not mask.all():
+            found.append(_auc_test(case, f"{column}={name}", mask, limit))
+    return found
+
+
+def _auc_test(case: GateCase, group: str, mask: Booleans, limit: float) -> Tested:
+    (value, variance), (rest, rest_variance) = (
+        area(case.labels[rows], case.candidate[rows]) for rows in (mask, ~mask)
+    )
+    rarer = [min(int(part.sum()), int((1 - part).sum())) for part in _labels_of(case, mask)]
+    known = math.isfinite(value) and math.isfinite(rest)
+    gap, error = value - rest, math.sqrt(variance + rest_variance) if known else math.nan
     return Tested(
         group=group,
-        measure="outcome minus score",
+        measure="area under the ROC curve",
+        rows=int(mask.sum()),
+        trials=rarer[0],
+        value=_known(value),
+        rest=_known(rest),
+        gap=_known(gap),
+        small=_small(int(mask.sum()), min(rarer)),
+        **_two_sided(gap, error, limit),
+    )
+
+
+def _labels_of(case: GateCase, mask: Booleans) -> tuple[Floats, Floats]:
+    return case.labels[mask], case.labels[~mask]
+
+
+def _two_sided(gap: float, error: float, limit: float) -> dict[str, float]:
+    """Return the interval of a gap and both p-values of its limit, either way."""
+    if math.isnan(error):
+        unknown = {"low": -math.inf, "high": math.inf, "error": math.nan}
+        return {**unknown, "distance": limit, "p": 1.0, "p_within": 1.0}
+    half = critical_value(CONFIDENCE) * error
+    return {
+        "low": gap - half,
+        "high": gap + half,
+        "error": error,
+        "distance": limit,
+        "p": min(1.0, 2.0 * _beyond(abs(gap) - limit, error)),
+        "p_within": _beyond(limit - abs(gap), error),
+    }
+
+
+Sums = tuple[int, float, float]
+"""Rows, sum and sum of squares."""
+
+
+def _mean_test(group: str, measure: str, sums: tuple[Sums, Sums], limit: float) -> Tested:
+    """Test a group's mean against the rest's, given the sums of the group and of all rows."""
+    own, whole = sums
+    rest = tuple(every - part for every, part in zip(whole, own, strict=True))
+    (value, variance), (other, rest_variance) = _mean_of(*own), _mean_of(*rest)
+    gap = value - other
+    return Tested(
+        group=group,
+        measure=measure,
         rows=own[0],
         trials=own[0],
         value=value,
         rest=other,
         gap=gap,
-        low=gap - half,
-        high=gap + half,
-        error=error,
-        distance=limit,
         small=_small(own[0], min(own[0], int(rest[0]))),
-        p=min(1.0, 2.0 * _beyond(abs(gap) - limit, error)),
-        p_within=_beyond(limit - abs(gap), error),
+        **_two_sided(gap, math.sqrt(variance + rest_variance), limit),
     )
 
 

@@ -1,7 +1,6 @@
-"""Is the candidate as good as its rival: on all rows, in each slice, and are its scores honest?"""
+"""Is the candidate as good as its rival on all rows, and do its scores mean what they say?"""
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,15 +13,9 @@ from thrive.gates.comparison import DRAWS, SEED, Comparison, compare, compare_ra
 from thrive.gates.metric import NDCG, metric_of, pair_for
 from thrive.packaging.signature import OutputKind
 from thrive.statistics.metrics import Metric, ece, score_bins
-from thrive.statistics.multiplicity import holm
-
-if TYPE_CHECKING:
-    import polars as pl
 
 GROUP = "quality"
 LEVEL = 0.05
-MAX_SLICES = 200
-BASELINES = ("prior",)
 
 
 def check_quality(case: GateCase) -> CheckResult:
@@ -129,133 +122,6 @@ def _settled(found: Comparison, margin: float) -> str:
     if visible is not None:
         parts.append(f"These rows cannot show a loss under {visible:.4f}.")
     return " ".join(parts) or "More rows would settle it."
-
-
-def check_slices(case: GateCase) -> CheckResult | None:
-    """Judge every declared slice; fails only when one is shown worse after Holm's correction."""
-    declared = case.terms.gates.quality.slices
-    metric = metric_of(case)
-    if not declared or metric is None or not_judged(case, metric):
-        return None
-    absent = [name for name in declared if name not in case.frame.columns]
-    judged, small = _slices(case, metric, [name for name in declared if name not in absent])
-    p_values = holm([one["p_worse"] for one in judged]) if judged else []
-    for one, p in zip(judged, p_values, strict=True):
-        one["p_adjusted"] = float(p)
-        one["answer"] = Answer.FAIL.value if p < LEVEL else one["answer"]
-    judged.sort(key=lambda one: (one["p_adjusted"], one["gain"], one["slice"]))
-    evidence = {"margin": case.margin, "slices": judged, "too_small": small, "absent": absent}
-    answer, words = _slices_answer(case, judged, small, absent)
-    return CheckResult(
-        check="slices",
-        group=GROUP,
-        answer=answer,
-        summary=words,
-        evidence=evidence,
-        more_rows=more_for_slices(case.rows, judged),
-        smallest_visible=max((one["smallest_visible_loss"] or 0.0 for one in judged), default=None),
-    )
-
-
-def more_for_slices(rows: int, judged: list[dict[str, Any]]) -> int | None:
-    """Return how many more rows (of all, in the same shares) would settle every slice."""
-    wanted = [
-        rows * one["needed_rows"] / one["rows"] - rows
-        for one in judged
-        if one["needed_rows"] and one["answer"] == Answer.CANNOT_TELL.value
-    ]
-    return max(0, math.ceil(max(wanted))) if wanted else None
-
-
-def _slices(
-    case: GateCase, metric: Metric, names: list[str]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    judged: list[dict[str, Any]] = []
-    small: list[dict[str, Any]] = []
-    for name, value, mask in each_group(case, names):
-        label = f"{name}={value}"
-        found = judged_slice(case, metric, label, mask)
-        if found is None:
-            why = too_small(case.labels[mask], binary=metric.task == "binary")
-            small.append({"slice": label, "rows": int(mask.sum()), "why": why})
-        else:
-            judged.append(found)
-    return judged, small
-
-
-def judged_slice(
-    case: GateCase, metric: Metric, label: str, mask: NDArray[np.bool_]
-) -> dict[str, Any] | None:
-    """Return what the comparison on some rows gave; None if they are too few, or of one class."""
-    if too_small(case.labels[mask], binary=metric.task == "binary"):
-        return None
-    comparison, _, _ = compare_rows(case, metric, mask)
-    if comparison is None:
-        return None
-    return {
-        "slice": label,
-        "rows": comparison.rows,
-        "rival": comparison.rival,
-        "candidate": comparison.candidate,
-        "gain": comparison.gain,
-        "low": comparison.low,
-        "high": comparison.high,
-        "p_worse": comparison.p_worse(case.margin),
-        "needed_rows": comparison.needed(case.margin),
-        "smallest_visible_loss": comparison.visible(),
-        "answer": _slice_answer(comparison, case.margin),
-    }
-
-
-def _slice_answer(found: Comparison, margin: float) -> str:
-    return Answer.PASS.value if found.low >= -margin else Answer.CANNOT_TELL.value
-
-
-def each_group(case: GateCase, names: list[str]) -> list[tuple[str, str, NDArray[np.bool_]]]:
-    """Return (column, value, mask) of the `MAX_SLICES` largest groups of each column, by name."""
-    found: list[tuple[str, str, NDArray[np.bool_]]] = []
-    for name in names:
-        column = group_values(case, name)
-        found += [
-            (name, value, (column == value).to_numpy()) for value in largest_groups(column, name)
-        ]
-    return found
-
-
-def group_values(case: GateCase, name: str) -> "pl.Series":
-    """Return the group of each row by a column, in words."""
-    import polars as pl
-
-    return case.frame[name].cast(pl.String).fill_null("(missing)")
-
-
-def largest_groups(values: "pl.Series", name: str) -> list[str]:
-    """Return the `MAX_SLICES` most frequent values of a column named so, by name."""
-    counts = values.value_counts().sort(["count", name], descending=[True, False])
-    return sorted(counts[name].head(MAX_SLICES).to_list())
-
-
-def _slices_answer(
-    case: GateCase,
-    judged: list[dict[str, Any]],
-    small: list[dict[str, Any]],
-    absent: list[str],
-) -> tuple[Answer, str]:
-    if absent:
-        return Answer.CANNOT_TELL, f"The evaluation table has no column {', '.join(absent)}."
-    if not judged:
-        return Answer.CANNOT_TELL, f"All {len(small)} slices are too small to judge."
-    worst = judged[0]
-    told = f"{worst['slice']} gains {worst['gain']:+.4f} on {worst['rows']:,} rows"
-    failed = [one for one in judged if one["answer"] == Answer.FAIL.value]
-    if failed:
-        names = ", ".join(one["slice"] for one in failed[:5])
-        return Answer.FAIL, f"Worse than {case.rival_words} beyond the margin: {names} ({told})."
-    shown = sum(one["answer"] == Answer.PASS.value for one in judged)
-    return Answer.PASS, (
-        f"No slice is shown to be worse than {case.rival_words}: {shown} of {len(judged)} shown "
-        f"not worse, {len(small)} too small to judge; the weakest: {told}."
-    )
 
 
 def check_calibration(case: GateCase) -> CheckResult | None:

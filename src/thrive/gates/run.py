@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from thrive.domain.errors import UsageError
 from thrive.domain.gate import Answer, CheckResult, Verdict
 from thrive.domain.model import ModelVersion
-from thrive.gates import bias, found_slices, policy, quality, robustness, speed
+from thrive.gates import bias, found_slices, policy, quality, robustness, sensitive, slices, speed
 from thrive.gates.case import Floats, GateCase, Rival, labels_of
 from thrive.gates.files import lay_out, manifest_of, rows_digest, table_path
 from thrive.gates.inputs import REUSE, Inputs, candidates_on, read_inputs
@@ -21,6 +21,11 @@ from thrive.gates.process import LOAD_S, PREDICT_S, STRAIN_S, Worker, WorkerFail
 from thrive.operations import Context
 from thrive.packaging.signature import OutputKind, Scalar
 
+if TYPE_CHECKING:
+    import polars as pl
+
+PRIOR = "prior"
+"""The baseline that answers every row alike, and as well as that can be done."""
 REUSE_WARNED, REUSE_WORN = 20, 100
 """Candidates judged on one table from which a verdict warns, and from which it cannot tell."""
 
@@ -116,7 +121,7 @@ class _Run:
         classes = self._classes()
         labels = labels_of(frame, self._inputs.terms.target.positive, classes)
         candidate = _of(own["scores"], keep, len(classes))
-        rival = _of(other["scores"], keep, len(classes)) if other else self._baseline(labels)
+        rival = _of(other["scores"], keep, len(classes)) if other else self._baseline(frame, labels)
         return GateCase(
             version=self._inputs.version,
             manifest=self._manifest,
@@ -130,10 +135,13 @@ class _Run:
             facts={**facts, **_reproduced(frame, candidate)},
         )
 
-    def _baseline(self, labels: Floats) -> Floats | None:
-        """Return the constant that answers these rows best: the mean of their labels."""
+    def _baseline(self, frame: "pl.DataFrame", labels: Floats) -> Floats | None:
+        """Return what the baseline answers: the mean of the labels, or a column of the rows."""
         named = self._inputs.terms.gates.quality.baseline
-        if named not in quality.BASELINES or not len(labels):
+        if named in frame.columns and frame.schema[named].is_numeric():
+            answers = frame[named].cast(float).to_numpy().astype(np.float64)
+            return answers if np.all(np.isfinite(answers)) else None
+        if named != PRIOR or not len(labels):
             return None
         kind, classes = self._manifest.signature.output.kind, len(self._classes())
         if not classes:
@@ -185,10 +193,10 @@ class _Run:
         self._ctx.progress(0.4, "comparing")
         results = [
             quality.check_quality(case),
-            quality.check_slices(case),
+            slices.check_slices(case),
             found_slices.check_found_slices(case),
             quality.check_calibration(case),
-            *bias.check_bias(case),
+            *self._bias(case),
         ]
         self._ctx.progress(0.6, "odd rows")
         results += [robustness.answers_result(own["reason"], case.facts["rows_given"])]
@@ -203,6 +211,10 @@ class _Run:
             _reuse(inputs, rows_digest(self._table)),
         ]
         return [one for one in results if one is not None]
+
+    def _bias(self, case: GateCase) -> list[CheckResult]:
+        join = sensitive.joined(self._ctx, self._inputs, case)
+        return sensitive.bound(bias.check_bias(join.case, join.reason), join)
 
     def _strained(self, worker: Worker, reason: str) -> list[CheckResult]:
         if reason:

@@ -21,6 +21,7 @@ from thrive.statistics.distributions import chi2_survival, normal_survival
 from thrive.statistics.intervals import Interval, difference_of_proportions, wilson
 from thrive.statistics.metrics import score_bins
 from thrive.statistics.multiplicity import holm
+from thrive.statistics.paired import placements
 
 
 class Rate(StrEnum):
@@ -34,6 +35,8 @@ class Rate(StrEnum):
     """predicted positive among negatives; with the one above: equalized odds"""
     PRECISION = "precision"
     """positive among those predicted positive: predictive parity"""
+    FALSE_OMISSION = "false_omission_rate"
+    """positive among those predicted negative"""
     ACCURACY = "accuracy"
     """predicted rightly among all"""
 
@@ -62,6 +65,8 @@ class CountTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             return c[:, 0, 1], c[:, 0, :].sum(axis=1)
         if rate is Rate.PRECISION:
             return c[:, 1, 1], c[:, :, 1].sum(axis=1)
+        if rate is Rate.FALSE_OMISSION:
+            return c[:, 1, 0], c[:, :, 0].sum(axis=1)
         return c[:, 0, 0] + c[:, 1, 1], c.sum(axis=(1, 2))
 
 
@@ -295,3 +300,22 @@ def _calibration(
         rate=float(hits.sum() / n),
         p_value=chi2_survival(statistic, int(judged.sum())),
     )
+
+
+def area(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
+    """Area under the ROC curve of one set of rows, and its variance (DeLong 1988, ties by half).
+
+    Args:
+        labels: 0 or 1 a row.
+        scores: any score a row.
+
+    Returns:
+        (NaN, NaN) where a class has fewer than two rows.
+    """
+    y, s = binary(labels), floats(scores, "scores")
+    same_length(labels=y, scores=s)
+    if min(int(y.sum()), int((~y).sum())) < 2:
+        return math.nan, math.nan
+    positive, negative = placements(s[y], s[~y])
+    variance = positive.var(ddof=1) / len(positive) + negative.var(ddof=1) / len(negative)
+    return float(positive.mean()), float(variance)

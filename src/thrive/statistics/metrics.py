@@ -37,7 +37,11 @@ class Needs(StrEnum):
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric: how to compute it and how to read it."""
+    """One metric: how to compute it and how to read it.
+
+    `smooth` tells whether its formula has a slope everywhere, so that small changes of the weights
+    add up.
+    """
 
     name: str
     function: Callable[..., float]
@@ -47,6 +51,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     mean_type: bool = False
     terms: Terms | None = None
     finish: Finish | None = None
+    smooth: bool = True
 
 
 def _safe_ratio(above: Floats, below: Floats, empty: float = 0.0) -> Floats:
@@ -249,6 +254,7 @@ def _metric(
         mean_type=finish is _mean,
         terms=terms,
         finish=finish,
+        smooth=finish is not _calibration_gap,
     )
 
 

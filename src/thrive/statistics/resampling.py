@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from thrive.domain.errors import UsageError
 from thrive.statistics.arrays import Floats, Integers, binary, codes, column, floats, same_length
+from thrive.statistics.influence import slope, with_weight
 from thrive.statistics.metrics import Metric, metric_named
 
 Statistic: TypeAlias = Callable[[NDArray[Any], NDArray[Any], Floats], float]
@@ -29,7 +30,11 @@ _BATCH_CELLS = 2_000_000
 
 
 class Bootstrap(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Resampled difference b - a of two models on the same rows (percentile interval)."""
+    """Resampled difference b - a of two models on the same rows.
+
+    The interval is studentized where the metric is a smooth formula over sums, else that of
+    percentiles.
+    """
 
     value_a: float
     value_b: float
@@ -91,24 +96,73 @@ def _exact(rng: np.random.Generator, draws: int, units: int) -> Counts:
     return np.minimum(counts, 255).astype(np.uint8).reshape(draws, units)
 
 
-def _summed(
-    metric: Metric, truth: ArrayLike, prediction: ArrayLike, code: Integers | None, units: int
-) -> _Batched:
-    assert metric.terms is not None
-    assert metric.finish is not None
-    finish = metric.finish
-    terms = metric.terms(truth, prediction)
-    ones = np.ones((len(terms), 1))
-    table = np.concatenate([terms, ones], axis=1)
-    if code is not None:
-        columns = [np.bincount(code, weights=each, minlength=units) for each in table.T]
-        table = np.stack(columns, axis=1)
+class _Summed:
+    """The difference of a formula over sums of two models' terms, and its error, draw by draw.
 
-    def batched(counts: Counts) -> Floats:
-        sums = counts.astype(np.float64) @ table
-        return finish(sums[:, :-1], sums[:, -1])
+    The sums of a draw, and of the products of terms, are one matrix product. Rows whose terms are
+    counts fall into few cells: from many rows the cells are drawn, not the rows.
+    """
 
-    return batched
+    def __init__(
+        self, metric: Metric, tables: tuple[Floats, Floats], code: Integers | None, units: int
+    ) -> None:
+        assert metric.finish is not None
+        self._finish = metric.finish
+        self._smooth = metric.smooth
+        self._width = tables[0].shape[1]
+        joint = _by_unit(with_weight(np.concatenate(tables, axis=1)), code, units)
+        self._sizes: Integers | None = None
+        if code is None and units >= POISSON_FROM and not np.any(joint % 1.0):
+            joint, self._sizes = np.unique(joint, axis=0, return_counts=True)
+        self._pairs = np.triu_indices(joint.shape[1])
+        products = [joint[:, i] * joint[:, j] for i, j in zip(*self._pairs, strict=True)]
+        self._table = np.concatenate(
+            [joint, np.stack(products, axis=1)] if self._smooth else [joint], axis=1
+        )
+        self._columns = joint.shape[1]
+
+    def counts(self, units: int, draws: int, seed: int) -> Iterator[NDArray[Any]]:
+        """Yield batches of draws: how often each unit, or each cell, is drawn."""
+        if self._sizes is None:
+            return count_weights(units, draws, seed)
+        rng = np.random.Generator(np.random.SFC64(seed))
+        return iter([rng.multinomial(units, self._sizes / units, size=draws)])
+
+    def whole(self, units: int) -> NDArray[Any]:
+        """Return the counts of all rows, each once."""
+        return np.ones((1, units), dtype=np.uint8) if self._sizes is None else self._sizes[None]
+
+    def __call__(self, counts: NDArray[Any]) -> tuple[Floats, Floats, Floats | None]:
+        """Return of each draw the two values, and the standard error of their difference."""
+        sums = counts.astype(np.float64) @ self._table
+        first, second = self._parts(sums[:, : self._columns])
+        values = tuple(self._finish(each[:, :-1], each[:, -1]) for each in (first, second))
+        if not self._smooth:
+            return values[0], values[1], None
+        slopes = self._slopes(first, second)
+        spread = np.zeros(len(sums))
+        for place, (i, j) in enumerate(zip(*self._pairs, strict=True)):
+            times = 1.0 if i == j else 2.0
+            spread += times * slopes[:, i] * slopes[:, j] * sums[:, self._columns + place]
+        return values[0], values[1], np.sqrt(np.maximum(spread, 0.0))
+
+    def _parts(self, sums: Floats) -> tuple[Floats, Floats]:
+        weight, width = sums[:, -1:], self._width
+        return (
+            np.concatenate([sums[:, :width], weight], axis=1),
+            np.concatenate([sums[:, width:-1], weight], axis=1),
+        )
+
+    def _slopes(self, first: Floats, second: Floats) -> Floats:
+        """Return the slope of the difference in each joint sum."""
+        a, b = slope(self._finish, first), slope(self._finish, second)
+        return np.concatenate([-a[:, :-1], b[:, :-1], b[:, -1:] - a[:, -1:]], axis=1)
+
+
+def _by_unit(table: Floats, code: Integers | None, units: int) -> Floats:
+    if code is None:
+        return table
+    return np.stack([np.bincount(code, weights=each, minlength=units) for each in table.T], axis=1)
 
 
 def _ranked(truth: ArrayLike, score: ArrayLike, code: Integers | None) -> _Batched:
@@ -134,6 +188,25 @@ def _ranked(truth: ArrayLike, score: ArrayLike, code: Integers | None) -> _Batch
     return lambda counts: np.array([one(row) for row in counts])
 
 
+class _Apart:
+    """The values of two models, each computed for itself, draw by draw."""
+
+    def __init__(self, first: _Batched, second: _Batched) -> None:
+        self._first, self._second = first, second
+
+    def counts(self, units: int, draws: int, seed: int) -> Iterator[NDArray[Any]]:
+        """Yield batches of draws: how often each unit is drawn."""
+        return count_weights(units, draws, seed)
+
+    def whole(self, units: int) -> NDArray[Any]:
+        """Return the counts of all rows, each once."""
+        return np.ones((1, units), dtype=np.uint8)
+
+    def __call__(self, counts: NDArray[Any]) -> tuple[Floats, Floats, None]:
+        """Return of each draw the two values; there is no formula to take a slope of."""
+        return self._first(counts), self._second(counts), None
+
+
 def _any_statistic(
     statistic: Statistic, truth: ArrayLike, prediction: ArrayLike, code: Integers | None
 ) -> _Batched:
@@ -146,18 +219,19 @@ def _any_statistic(
     return lambda counts: np.array([one(row) for row in counts])
 
 
-def _batched(
+def _prepared(
     metric: Metric | Statistic,
     truth: ArrayLike,
-    prediction: ArrayLike,
+    predictions: tuple[ArrayLike, ArrayLike],
     code: Integers | None,
     units: int,
-) -> _Batched:
-    if not isinstance(metric, Metric):
-        return _any_statistic(metric, truth, prediction, code)
-    if metric.terms is None:
-        return _ranked(truth, prediction, code)
-    return _summed(metric, truth, prediction, code, units)
+) -> _Summed | _Apart:
+    if isinstance(metric, Metric):
+        if metric.terms is not None:
+            first, second = (metric.terms(truth, each) for each in predictions)
+            return _Summed(metric, (first, second), code, units)
+        return _Apart(*(_ranked(truth, each, code) for each in predictions))
+    return _Apart(*(_any_statistic(metric, truth, each, code) for each in predictions))
 
 
 def paired_bootstrap(
@@ -192,12 +266,36 @@ def paired_bootstrap(
     code, units = (None, rows) if clusters is None else codes(clusters)
     if code is not None:
         same_length(clusters=code, truth=y)
-    first, second = (_batched(known, y, prediction, code, units) for prediction in (a, b))
-    whole = np.ones((1, units), dtype=np.uint8)
-    value_a, value_b = float(first(whole)[0]), float(second(whole)[0])
-    batches = count_weights(units, draws, seed)
-    differences = np.concatenate([second(counts) - first(counts) for counts in batches])
-    return _summarised((value_a, value_b), _finite(differences), confidence, rows, units)
+    prepared = _prepared(known, y, (a, b), code, units)
+    first, second, error = prepared(prepared.whole(units))
+    values = float(first[0]), float(second[0])
+    parts = [prepared(counts) for counts in prepared.counts(units, draws, seed)]
+    drawn = np.concatenate([after - before for before, after, _ in parts])
+    plain = _summarised(values, _finite(drawn), confidence, rows, units)
+    errors = [each for _, _, each in parts if each is not None]
+    if error is None or units < 2:
+        return plain
+    low, high = _studentized(
+        plain.difference, float(error[0]), drawn, np.concatenate(errors), confidence
+    )
+    return msgspec.structs.replace(plain, low=low, high=high)
+
+
+def _studentized(
+    difference: float, error: float, drawn: Floats, errors: Floats, confidence: float
+) -> tuple[float, float]:
+    """Return the bounds of the studentized bootstrap (bootstrap-t, Efron 1981; Hall 1988).
+
+    Each draw is measured in its own standard error, so that skewed data keep the level: where a
+    percentile interval lets 7.9 % through for 5 % meant (squares of Laplace noise), it lets 5.6 %.
+    """
+    known = np.isfinite(drawn) & np.isfinite(errors) & (errors > 0.0)
+    if int(known.sum()) < max(2, len(drawn) // 2):
+        return difference, difference
+    t = (drawn[known] - difference) / errors[known]
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(t, [1.0 - tail, tail])
+    return difference - float(low) * error, difference - float(high) * error
 
 
 def _finite(differences: Floats) -> Floats:
