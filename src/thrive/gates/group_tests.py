@@ -250,7 +250,7 @@ def _labels_of(case: GateCase, mask: Booleans) -> tuple[Floats, Floats]:
     return case.labels[mask], case.labels[~mask]
 
 
-def _two_sided(gap: float, error: float, limit: float) -> dict[str, float]:
+def _two_sided(gap: float, error: float, limit: float) -> dict[str, Any]:
     """Return the interval of a gap and both p-values of its limit, either way."""
     if math.isnan(error):
         unknown = {"low": -math.inf, "high": math.inf, "error": math.nan}

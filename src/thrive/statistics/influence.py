@@ -84,7 +84,9 @@ def _of_ranks(truth: ArrayLike, score: Floats) -> Floats:
 
 def by_unit(values: Floats, code: Integers | None, units: int) -> Floats:
     """Return the influence of each unit: of a row, or the sum over a cluster's rows."""
-    return values if code is None else np.bincount(code, weights=values, minlength=units)
+    if code is None:
+        return values
+    return np.bincount(code, weights=values, minlength=units).astype(np.float64)
 
 
 def moments(values: Floats) -> Moments:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from thrive.domain.errors import UsageError
 from thrive.statistics.arrays import Floats, Integers, binary, codes, column, floats, same_length
-from thrive.statistics.influence import slope, with_weight
+from thrive.statistics.influence import by_unit, slope, with_weight
 from thrive.statistics.metrics import Metric, metric_named
 
 Statistic: TypeAlias = Callable[[NDArray[Any], NDArray[Any], Floats], float]
@@ -162,7 +162,7 @@ class _Summed:
 def _by_unit(table: Floats, code: Integers | None, units: int) -> Floats:
     if code is None:
         return table
-    return np.stack([np.bincount(code, weights=each, minlength=units) for each in table.T], axis=1)
+    return np.stack([by_unit(each, code, units) for each in table.T], axis=1)
 
 
 def _ranked(truth: ArrayLike, score: ArrayLike, code: Integers | None) -> _Batched:

@@ -35,6 +35,7 @@ def test_rates_are_counted_by_hand():
         Rate.TRUE_POSITIVE: 2 / 3,
         Rate.FALSE_POSITIVE: 1 / 2,
         Rate.PRECISION: 2 / 3,
+        Rate.FALSE_OMISSION: 1 / 2,
         Rate.ACCURACY: 3 / 5,
     }
     assert {r: i.estimate for r, i in a.rates.items()} == pytest.approx(expected)
