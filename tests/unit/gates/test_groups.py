@@ -136,7 +136,9 @@ def test_a_lower_ratio_loosens_the_contract_and_a_higher_one_does_not():
 def test_without_a_version_before_there_is_no_change_to_judge(rows):
     s = rows["chance"].to_numpy()
     found = case(rows, s, s, terms=terms('groups = ["carrier"], change = 0.05'))
-    assert [one.check for one in check_bias(msgspec.structs.replace(found, against=None))] == ["groups"]
+    assert [one.check for one in check_bias(msgspec.structs.replace(found, against=None))] == [
+        "groups"
+    ]
 
 
 def of_kind(found, kind, classes=()):
