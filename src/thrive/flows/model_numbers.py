@@ -44,7 +44,7 @@ def _of_window(window: Window, now: int) -> Iterator[tuple[str, float]]:
             named = f'{labels},signal="{_safe(signal)}"'
             yield f"thrive_model_performance{{{named}}}", measured.value
     for column in findings.columns:
-        if column.psi is not None:
+        if column.psi is not None and column.measure != "relation":
             yield f'thrive_model_drift_psi{{{labels},input="{_safe(column.name)}"}}', column.psi
 
 

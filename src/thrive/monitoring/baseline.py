@@ -9,10 +9,11 @@ import numpy as np
 
 from thrive.contract.schema import ModelTerms
 from thrive.domain.errors import Damaged
-from thrive.domain.model import SCORE, TIME, ModelVersion
+from thrive.domain.model import TIME, ModelVersion
+from thrive.monitoring.encoding import RELATION, Relations, relations_of
 from thrive.monitoring.findings import Measured
 from thrive.monitoring.floors import WEEK, Effects, drift_floors, weekday
-from thrive.monitoring.frames import NUMERIC, answered, inputs_of
+from thrive.monitoring.frames import CATEGORY, TEXT, answered, inputs_of
 from thrive.monitoring.habits import Habits, habits_of, repeated_rows
 from thrive.monitoring.limits import History, Limit, limit_of
 from thrive.monitoring.measure import Sketch, sketches
@@ -44,7 +45,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """What a version's reference table says of its inputs, its score and its performance.
 
     Attributes:
-        kinds: inputs, numeric or category.
+        kinds: inputs: numeric, category, text or vector.
         counters: the counters of each input and the score, as bytes.
         yardstick: how answers are judged.
         length: microseconds of a window; the reference was cut into such.
@@ -57,6 +58,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         drift_per_year: false notices a year that all floors together let through.
         habits: what the windows of each input have in common.
         keys: the columns that say what a row is about.
+        relations: how the inputs hang together; None for fewer than two.
         histories: each signal of performance in the reference's windows.
         limits: of each signal; the contract's budget is shared among them.
     """
@@ -76,6 +78,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     drift_per_year: float | None = None
     habits: Habits = Habits()
     keys: list[str] = []
+    relations: Relations | None = None
 
     def floor(self, name: str, start: int) -> float:
         """Return the effect that an input's history explains in a window that starts then."""
@@ -88,7 +91,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         """Return the counters of each input and of the score."""
         return {
             name: (
-                NumericSketch if name == SCORE or self.kinds[name] == NUMERIC else CategorySketch
+                CategorySketch if self.kinds.get(name) == CATEGORY else NumericSketch
             ).from_bytes(data)
             for name, data in self.counters.items()
         }
@@ -119,7 +122,8 @@ def make_baseline(ctx: Context, version: ModelVersion, terms: TermsInForce) -> B
     if not table:
         return None
     classes = version.signature.get("output", {}).get("classes", [])
-    return build(answered(_read_table(ctx, table), classes), terms, _input_names(version))
+    reference = answered(_read_table(ctx, table), classes)
+    return build(reference, terms, _input_names(version), _texts(version))
 
 
 def _read_table(ctx: Context, digest: str) -> "pl.DataFrame":
@@ -152,29 +156,44 @@ def _input_names(version: ModelVersion) -> set[str]:
     return {str(field["name"]) for field in version.signature.get("inputs", [])}
 
 
-def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str] = ()) -> Baseline:
+def _texts(version: ModelVersion) -> set[str]:
+    fields = version.signature.get("inputs", [])
+    return {str(field["name"]) for field in fields if field.get("kind") == TEXT}
+
+
+def build(
+    reference: "pl.DataFrame",
+    terms: TermsInForce,
+    names: Collection[str] = (),
+    texts: Collection[str] = (),
+) -> Baseline:
     """Measure a reference table, as a whole and cut into windows by its `_time`.
 
     Args:
         reference: out-of-sample rows with `_label`, `_score` and `_time`.
         terms: the contract of the version.
         names: the columns that are inputs; empty for all but the reserved and the entity's.
+        texts: those that hold words to read, not names of categories.
     """
     names = names or set(reference.columns) - set(terms.model.entity)
-    kinds = inputs_of(reference, names)
+    kinds = inputs_of(reference, names, texts)
     whole = sketches(reference, kinds)
     yardstick = yardstick_of(reference, terms.model.target, kinds)
     parts = _windows(reference, terms.window)
     missing: dict[str, list[float]] = {
         name: [counted.missing / max(1, counted.rows)] for name, counted in whole.items()
     }
-    effects = Effects(names=list(whole))
+    relations = relations_of(reference, kinds)
+    effects = Effects(names=[*whole, *([RELATION] if relations is not None else [])])
     counters = [sketches(part, kinds, whole) for part in parts]
     for part, counted_here in zip(parts, counters, strict=True):
         for name, counted in counted_here.items():
             missing[name].append(counted.missing / counted.rows)
             found = psi(whole[name], counted, held_out=True).effect
             effects.by_name[name].append(float(np.nan_to_num(found)))
+        if relations is not None:
+            change = relations.change(part)
+            effects.by_name[RELATION].append(change.effect if change is not None else 0.0)
         effects.starts.append(int(part[TIME][0]) // terms.window * terms.window)
     measured = [performance(part, yardstick) for part in parts]
     histories = [_history(name, measured) for name in yardstick.signals]
@@ -198,6 +217,7 @@ def build(reference: "pl.DataFrame", terms: TermsInForce, names: Collection[str]
             [repeated_rows(part, {*kinds, *terms.model.entity}) for part in parts],
         ),
         keys=list(terms.model.entity),
+        relations=relations,
     )
 
 

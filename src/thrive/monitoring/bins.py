@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from thrive.domain.model import SCORE
-from thrive.monitoring.frames import NUMERIC, numbers
+from thrive.monitoring.frames import CATEGORY, NUMERIC, measured
 from thrive.statistics.arrays import Integers
 from thrive.statistics.difficulty import BINS
 
@@ -22,6 +22,7 @@ class Binned(msgspec.Struct, frozen=True, kw_only=True):
     """The bins of one input: borders of numbers, or names of categories."""
 
     name: str
+    kind: str = NUMERIC
     borders: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
 
@@ -34,7 +35,7 @@ class Binned(msgspec.Struct, frozen=True, kw_only=True):
         """Return the bin of each row; the last is for what is missing."""
         if self.names:
             return _category_codes(frame, self)
-        values = numbers(frame, self.name)
+        values = measured(frame, self.name, self.kind)
         code = np.searchsorted(np.array(self.borders), values, "right").astype(np.int64)
         return np.where(np.isnan(values), self.size - 1, code)
 
@@ -55,11 +56,11 @@ def bins_of(frame: "pl.DataFrame", kinds: Mapping[str, str]) -> list[Binned]:
     """Return the bins of each input and the score: quantiles, or the most frequent names."""
     made: list[Binned] = []
     for name, kind in {**kinds, SCORE: NUMERIC}.items():
-        if kind == NUMERIC:
-            values = numbers(frame, name)
+        if kind != CATEGORY:
+            values = measured(frame, name, kind)
             finite = values[np.isfinite(values)]
             cuts = np.quantile(finite, np.arange(1, BINS) / BINS) if len(finite) else np.empty(0)
-            made.append(Binned(name=name, borders=tuple(np.unique(cuts).tolist())))
+            made.append(Binned(name=name, kind=kind, borders=tuple(np.unique(cuts).tolist())))
         else:
             made.append(Binned(name=name, names=_frequent(frame, name)))
     return made

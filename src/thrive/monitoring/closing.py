@@ -330,6 +330,7 @@ def _compare(
     seen = sketches(answered, baseline.kinds, watched.known)
     measured = performance(answered, baseline.yardstick)
     coverage = 1.0 - answered[LABEL].null_count() / answered.height
+    relation = baseline.relations.change(answered) if baseline.relations is not None else None
     quality = faults(answered, baseline, watched.known, seen, before)
     labels = label_faults(measured, baseline, coverage)
     left_out = "the service failed" if found.failing else "faults of the data" if quality else ""
@@ -337,7 +338,7 @@ def _compare(
     judged = estimated_only(measured) if labels else measured
     made = msgspec.structs.replace(
         found,
-        columns=judge.columns(baseline, watched.known, seen, start),
+        columns=judge.columns(baseline, watched.known, seen, start, relation),
         performance=measured,
         coverage=coverage,
         segments=segments(answered, terms.segments, baseline.yardstick),

@@ -10,7 +10,7 @@ import numpy as np
 
 from thrive.monitoring.baseline import Baseline
 from thrive.monitoring.findings import Fault, Measured
-from thrive.monitoring.frames import numbers
+from thrive.monitoring.frames import measured
 from thrive.monitoring.habits import (
     Habit,
     quantiles,
@@ -71,7 +71,7 @@ def faults(
         if isinstance(then, CategorySketch) and isinstance(now, CategorySketch):
             found += _unseen(name, then, now)
         elif isinstance(then, NumericSketch):
-            found += _outside(name, then, numbers(frame, name))
+            found += _outside(name, then, measured(frame, name, baseline.kinds[name]))
     broken = {fault.column for fault in found}
     if frame.height >= LEAST_ROWS:
         found += _against_habit(baseline, known, seen, broken)

@@ -18,15 +18,18 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
-    """One input (or the score) against the reference.
+    """One input (or the score, or a pair of inputs) against the reference.
 
     Attributes:
-        name: of the input; `_score` for the score.
-        psi: corrected population stability index: the effect.
+        name: of the input; `_score` for the score, `a and b` for the relation of two.
+        psi: corrected population stability index: the effect; of a relation how much the
+            correlation changed.
         p_value: of the same distribution (KS or chi-square), corrected for the number of inputs.
         usual: the effect that the reference's own windows explain.
         missing: share of missing values.
         drifted: significant, not negligible, and beyond what the reference's windows did.
+        measure: what is watched: `value`, the `length` of a text, the `norm` of a vector, or the
+            `relation` of two inputs.
     """
 
     name: str
@@ -35,6 +38,12 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     usual: float
     missing: float
     drifted: bool
+    measure: str = "value"
+
+    @property
+    def words(self) -> str:
+        """The column in words: what of it moved."""
+        return self.name if self.measure == "value" else f"the {self.measure} of {self.name}"
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

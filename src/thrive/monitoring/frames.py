@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 DECISION = "_decision"
 """Reserved column of rows whose answer is a class: the class that was chosen."""
 _FIXED = {"score": SCORE, "outcome": LABEL, "time": TIME, "decision": DECISION}
-NUMERIC, CATEGORY = "numeric", "category"
+NUMERIC, CATEGORY, TEXT, VECTOR = "numeric", "category", "text", "vector"
+"""The kinds of inputs: of a text its length is watched, of a vector (an embedding) its norm."""
 
 
 def natural(frame: "pl.DataFrame") -> "pl.DataFrame":
@@ -29,21 +30,34 @@ def natural(frame: "pl.DataFrame") -> "pl.DataFrame":
     )
 
 
-def inputs_of(reference: "pl.DataFrame", names: Collection[str]) -> dict[str, str]:
-    """Return the inputs of a reference table with their kind; times and nested ones are left out.
+def inputs_of(
+    reference: "pl.DataFrame", names: Collection[str], texts: Collection[str] = ()
+) -> dict[str, str]:
+    """Return the inputs of a reference table with their kind; times and structs are left out.
 
     Args:
         reference: the table.
         names: the columns that are inputs; empty for all but the reserved.
+        texts: those that hold words to read, not names of categories.
     """
     kinds: dict[str, str] = {}
     for name, dtype in reference.schema.items():
         reserved = name in {LABEL, SCORE, TIME, DECISION} or bool(names and name not in names)
-        if reserved or dtype.is_temporal() or dtype.is_nested():
-            continue
-        numeric = dtype.is_numeric() or str(dtype) == "Boolean"
-        kinds[name] = NUMERIC if numeric else CATEGORY
+        kind = None if reserved else _kind(dtype)
+        if kind is not None:
+            kinds[name] = TEXT if kind == CATEGORY and name in texts else kind
     return kinds
+
+
+def _kind(dtype: "pl.DataType") -> str | None:
+    import polars as pl
+
+    if isinstance(dtype, pl.List | pl.Array):
+        inner = dtype.inner
+        return VECTOR if isinstance(inner, pl.DataType) and inner.is_numeric() else None
+    if dtype.is_temporal() or dtype.is_nested():
+        return None
+    return NUMERIC if dtype.is_numeric() or dtype == pl.Boolean else CATEGORY
 
 
 def answered(reference: "pl.DataFrame", classes: Sequence[str]) -> "pl.DataFrame":
@@ -80,6 +94,29 @@ def numbers(frame: "pl.DataFrame", name: str) -> Any:
     if name not in frame.columns:
         return np.full(frame.height, np.nan)
     return frame[name].cast(pl.Float64, strict=False).to_numpy().astype(np.float64)
+
+
+def measured(frame: "pl.DataFrame", name: str, kind: str) -> Any:
+    """Return what is watched of an input that is no category, as float64 with NaN.
+
+    Numbers as they are, texts by their characters, vectors by their Euclidean norm.
+    """
+    import numpy as np
+    import polars as pl
+
+    if kind == NUMERIC or name not in frame.columns:
+        return numbers(frame, name)
+    column = frame[name]
+    if kind == TEXT:
+        lengths = column.cast(pl.String).str.len_chars()
+        return lengths.cast(pl.Float64).to_numpy().astype(np.float64)
+    if column.dtype == pl.String:
+        column = column.str.json_decode(pl.List(pl.Float64))
+    elif isinstance(column.dtype, pl.Array):
+        column = column.arr.to_list()
+    squares = column.cast(pl.List(pl.Float64)).list.eval(pl.element() ** 2).list.sum()
+    known = squares.set(column.is_null(), None)
+    return known.sqrt().to_numpy().astype(np.float64)
 
 
 def value_counts(frame: "pl.DataFrame", name: str) -> dict[Any, int]:

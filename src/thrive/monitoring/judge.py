@@ -12,8 +12,9 @@ import numpy as np
 from thrive.contract.schema import ModelTerms
 from thrive.domain.model import LABEL, SCORE
 from thrive.monitoring.baseline import Baseline, limits_of
+from thrive.monitoring.encoding import RELATION
 from thrive.monitoring.findings import Breach, Column, Gap, Measured, finite
-from thrive.monitoring.frames import truth
+from thrive.monitoring.frames import NUMERIC, TEXT, VECTOR, truth
 from thrive.monitoring.limits import Limit
 from thrive.monitoring.measure import Sketch
 from thrive.monitoring.performance import Yardstick
@@ -21,6 +22,7 @@ from thrive.statistics.distributions import binomial_survival
 from thrive.statistics.drift import chi2, ks, psi
 from thrive.statistics.intervals import difference_of_proportions, quantile_interval
 from thrive.statistics.multiplicity import benjamini_hochberg
+from thrive.statistics.relations import RelationChange
 from thrive.statistics.sketch import NumericSketch
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 MOST_DRIFT_P = 0.01
 LEAST_DRIFT_PSI = 0.01
+LEAST_RELATION = 0.1
+"""Change of a correlation below which it is negligible."""
 LEAST_GROUP = 50
 LEAST_COVERAGE = 0.5
 """Share of answered rows with an outcome from which real performance is judged."""
@@ -43,7 +47,11 @@ def limits(baseline: Baseline, terms: ModelTerms, windows_a_year: float) -> list
 
 
 def columns(
-    baseline: Baseline, known: Mapping[str, Sketch], seen: Mapping[str, Sketch], start: int
+    baseline: Baseline,
+    known: Mapping[str, Sketch],
+    seen: Mapping[str, Sketch],
+    start: int,
+    relation: RelationChange | None = None,
 ) -> list[Column]:
     """Compare each input and the score with the reference (Benjamini-Hochberg over all).
 
@@ -52,25 +60,47 @@ def columns(
         known: the counters of the reference.
         seen: those of the window.
         start: of the window, UTC microseconds.
+        relation: the pair of inputs whose relation changed most surely in the window.
     """
     names = list(known)
-    effects = {name: psi(known[name], seen[name]).effect for name in names}
-    adjusted = benjamini_hochberg([_p_value(known[name], seen[name]) for name in names])
-    made: list[Column] = []
-    for name, p_value in zip(names, adjusted.tolist(), strict=True):
-        effect, usual = effects[name], baseline.floor(name, start)
-        beyond = effect > max(LEAST_DRIFT_PSI, usual)
+    effects = [psi(known[name], seen[name]).effect for name in names]
+    chances = [_p_value(known[name], seen[name]) for name in names]
+    adjusted = benjamini_hochberg(
+        [*chances, *([] if relation is None else [relation.p_value])]
+    ).tolist()
+    made = [
+        Column(
+            name=name,
+            psi=finite(effect),
+            p_value=p_value,
+            usual=baseline.floor(name, start),
+            missing=seen[name].missing / max(1, seen[name].rows),
+            drifted=_drifted(effect, LEAST_DRIFT_PSI, baseline.floor(name, start), p_value),
+            measure=_MEASURES.get(baseline.kinds.get(name, NUMERIC), "value"),
+        )
+        for name, effect, p_value in zip(names, effects, adjusted, strict=False)
+    ]
+    if relation is not None and baseline.relations is not None:
+        usual = baseline.floor(RELATION, start)
         made.append(
             Column(
-                name=name,
-                psi=finite(effect),
-                p_value=p_value,
+                name=baseline.relations.names(relation),
+                psi=relation.effect,
+                p_value=adjusted[-1],
                 usual=usual,
-                missing=seen[name].missing / max(1, seen[name].rows),
-                drifted=bool(beyond and p_value < MOST_DRIFT_P),
+                missing=0.0,
+                drifted=_drifted(relation.effect, LEAST_RELATION, usual, adjusted[-1]),
+                measure="relation",
             )
         )
     return made
+
+
+_MEASURES = {TEXT: "length", VECTOR: "norm"}
+
+
+def _drifted(effect: float, least: float, usual: float, p_value: float) -> bool:
+    return bool(effect > max(least, usual) and p_value < MOST_DRIFT_P)
 
 
 def _p_value(known: Sketch, seen: Sketch) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 
 from thrive.domain.model import LABEL, SCORE
 from thrive.monitoring.findings import Segment
-from thrive.monitoring.frames import NUMERIC, numbers, value_counts
+from thrive.monitoring.frames import CATEGORY, NUMERIC, measured, value_counts
 from thrive.monitoring.performance import Yardstick
 from thrive.statistics.sketch import (
     CategorySketch,
@@ -32,18 +32,18 @@ def sketches(
 
     Args:
         frame: rows in the shape of a reference table.
-        kinds: the inputs, numeric or category.
+        kinds: the inputs with their kind.
         baseline: the counters that fix cells and names; None to make such.
     """
     made: dict[str, Sketch] = {}
     for name, kind in {**kinds, SCORE: NUMERIC}.items():
         fixed = baseline[name] if baseline is not None else None
-        if kind == NUMERIC:
-            assert fixed is None or isinstance(fixed, NumericSketch)
-            made[name] = sketch_numeric(numbers(frame, name), fixed)
-        else:
+        if kind == CATEGORY:
             assert fixed is None or isinstance(fixed, CategorySketch)
             made[name] = sketch_categories(value_counts(frame, name), fixed)
+        else:
+            assert fixed is None or isinstance(fixed, NumericSketch)
+            made[name] = sketch_numeric(measured(frame, name, kind), fixed)
     return made
 
 

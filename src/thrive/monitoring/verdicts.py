@@ -323,7 +323,7 @@ def _drift(found: list[tuple[Window, Findings]]) -> Verdict | None:
     counts: dict[str, int] = {}
     for _, item in judged:
         for column in item.drifted():
-            counts[column.name] = counts.get(column.name, 0) + 1
+            counts[column.words] = counts.get(column.words, 0) + 1
     lasting = sorted(name for name, times in counts.items() if times >= NEEDED)
     if not lasting:
         return None
