@@ -103,7 +103,7 @@ def relation_change(reference: RelationReference, rows: Floats) -> RelationChang
     z = _standard(rows)
     now = (z.T @ z / len(rows))[upper]
     before, variance = np.array(reference.correlations), np.array(reference.variances)
-    spread = z.any(axis=0)
+    spread = np.abs(z).max(axis=0) > 0.0
     told = (variance > 0.0) & spread[upper[0]] & spread[upper[1]]
     if not told.any():
         return None
