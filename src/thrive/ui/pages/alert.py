@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-from markupsafe import Markup
 
 from thrive.contract.schema import ActionTerms
 from thrive.domain.monitoring import Alert, AlertState, Decision, Window
@@ -12,7 +11,6 @@ from thrive.monitoring.findings import Findings, findings_of
 from thrive.monitoring.pictures import picture
 from thrive.operations import Context
 from thrive.store import models, monitoring
-from thrive.ui.charts import safe
 from thrive.ui.pages.today import may_decide
 from thrive.ui.words import quoted
 
@@ -62,7 +60,7 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     alert: Alert
     advice: str
     evidence: dict[str, Any]
-    picture: Markup
+    picture: str
     runbook: str
     decides: ActionTerms | None
     options: list[Option]
@@ -94,7 +92,7 @@ def load(ctx: Context, alert_id: str) -> AlertPage:
         alert=alert,
         advice=str(alert.evidence.get("advice", "")),
         evidence={key: alert.evidence[key] for key in alert.evidence if key not in _SHOWN_APART},
-        picture=safe(picture(alert.evidence)),
+        picture=picture(alert.evidence),
         runbook=str(alert.evidence.get("runbook", "")),
         decides=terms.actions.get(alert.cause) if terms is not None else None,
         options=_options(alert) if alert.state is AlertState.OPEN else [],
