@@ -1,11 +1,13 @@
 """Charts as SVG, drawn by the server: colours come from the stylesheet's classes alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from markupsafe import Markup, escape
 
 from thrive.domain.run import MetricPoint, StepRecord
 from thrive.flows.performance import Performance, Point
+from thrive.monitoring.pictures import picture
 from thrive.ui.pages.model import MarkKind, Timeline
 from thrive.ui.words import day, exact, known, number
 
@@ -203,6 +205,11 @@ def chart(title: str, body: str) -> Markup:
         f'<svg class="chart" role="group" aria-label="{escape(title)}" '
         f'viewBox="0 0 {WIDTH} {HEIGHT}">{body}</svg>'
     )
+
+
+def evidence(found: Mapping[str, Any]) -> Markup:
+    """Draw the evidence of an alert, as its mail shows it; nothing where there is none."""
+    return safe(picture(found))
 
 
 def safe(svg: str) -> Markup:

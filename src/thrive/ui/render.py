@@ -198,6 +198,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
 _GLOBALS: dict[str, Any] = {
     "icons": ICONS,
     "history": charts.history,
+    "evidence": charts.evidence,
     "intervals": gate_charts.intervals,
     "calibration": gate_charts.calibration,
     "settles": settles,

@@ -8,7 +8,6 @@ from thrive.contract.schema import ActionTerms
 from thrive.domain.monitoring import Alert, AlertState, Decision, Window
 from thrive.flows.contracts import find_contract
 from thrive.monitoring.findings import Findings, findings_of
-from thrive.monitoring.pictures import picture
 from thrive.operations import Context
 from thrive.store import models, monitoring
 from thrive.ui.pages.today import may_decide
@@ -46,7 +45,6 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
         alert: the alert.
         advice: why the recommended action is the right one, "" where nothing was said.
         evidence: the alert's own, without what is shown from the windows.
-        picture: the evidence drawn, as its mail shows it; empty where there is nothing to draw.
         runbook: the page that says what to do, "" where the contract names none.
         decides: what the contract in force says about its cause, None where it names nothing.
         options: what can be done, the recommended first; empty once it is decided.
@@ -60,7 +58,6 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     alert: Alert
     advice: str
     evidence: dict[str, Any]
-    picture: str
     runbook: str
     decides: ActionTerms | None
     options: list[Option]
@@ -92,7 +89,6 @@ def load(ctx: Context, alert_id: str) -> AlertPage:
         alert=alert,
         advice=str(alert.evidence.get("advice", "")),
         evidence={key: alert.evidence[key] for key in alert.evidence if key not in _SHOWN_APART},
-        picture=picture(alert.evidence),
         runbook=str(alert.evidence.get("runbook", "")),
         decides=terms.actions.get(alert.cause) if terms is not None else None,
         options=_options(alert) if alert.state is AlertState.OPEN else [],
