@@ -21,10 +21,10 @@ from thrive.data.adding import deliver
 from thrive.data.diff_page import as_html
 from thrive.data.lockfile import pin
 from thrive.data.reading import split_name
-from thrive.data.storing import AddedVersion, CheckedOut
+from thrive.data.storing import CheckedOut
 from thrive.data.wanted import wanted_in
 from thrive.domain.clock import machine_now
-from thrive.domain.dataset import FileEntry
+from thrive.domain.dataset import AddedVersion, FileEntry
 from thrive.domain.errors import NotFound
 from thrive.domain.identifiers import is_id
 from thrive.domain.project import AuditEntry

@@ -24,17 +24,16 @@ from thrive.store import column_labels, datasets, erasures, postgresql, referenc
 from thrive.store.blobs import BlobStore
 from thrive.store.database import Tx
 from thrive.store.snapshots.bring import absent, local_files, parts_of
+from thrive.store.snapshots.keep import STORING
 from thrive.store.snapshots.manifest import Written, write_manifest
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import remember_source
 from thrive.store.snapshots.tables import SAMPLE_ROWS, scan_files, suffix_of
-from thrive.store.sources import Found, Reach, brought, found_files
+from thrive.store.sources import Brought, Found, Reach, brought, found_files
+from thrive.store.sources.beside import Beside
 
 if TYPE_CHECKING:
     import polars as pl
-
-STORING = 0.5
-"""The share of the work that copying takes, for the progress bar."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +58,15 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     ahead: ReadAhead | None = None
 
 
-def add_version(ctx: Context, wanted: Wanted) -> tuple[DatasetVersion, bool]:
+def add_version(
+    ctx: Context, wanted: Wanted, beside: Beside | None = None
+) -> tuple[DatasetVersion, bool]:
     """Add a version of a dataset from its source; return it, and whether it is new.
+
+    Args:
+        ctx: the project.
+        wanted: what to add.
+        beside: looks at the source already.
 
     Raises:
         NotFound: nothing is at the source.
@@ -73,10 +79,15 @@ def add_version(ctx: Context, wanted: Wanted) -> tuple[DatasetVersion, bool]:
         def keep(found: Found) -> Snapshot:
             if found.is_table and found.lasting:
                 ahead.begin(found)
-            kept.append(keep_found(ctx, wanted.name, found, STORING))
+            kept.append(keep_found(ctx, wanted.name, found, beside))
             return kept[0].snapshot
 
-        delivery = deliver(wanted, reach_of(ctx), keep)
+        seen = beside.found() if beside is not None else None
+        delivery = (
+            _delivery(wanted, Brought(path=wanted.source, source=wanted.source), seen, keep)
+            if seen is not None
+            else deliver(wanted, reach_of(ctx), keep)
+        )
         delivery = msgspec.structs.replace(delivery, ahead=ahead)
         version, is_new = make_version(ctx, wanted, delivery)
     kept[0].remember(version.digest)
@@ -101,16 +112,22 @@ def deliver(wanted: Wanted, reach: Reach, keep: Callable[[Found], Snapshot]) -> 
         brought(wanted.source, reach) as source,
         found_files(source.path, reach.base, reach.temporary) as files,
     ):
-        local = source.path == wanted.source and wanted.asked != MEMORY and files.lasting
-        found = msgspec.structs.replace(files, lasting=local)
-        return Delivery(
-            snapshot=keep(found),
-            is_table=found.is_table,
-            modified_at=found.modified_at,
-            source=MEMORY if wanted.asked == MEMORY else source.source,
-            mark=source.mark,
-            originals=found if local else None,
-        )
+        return _delivery(wanted, source, files, keep)
+
+
+def _delivery(
+    wanted: Wanted, source: Brought, files: Found, keep: Callable[[Found], Snapshot]
+) -> Delivery:
+    local = source.path == wanted.source and wanted.asked != MEMORY and files.lasting
+    found = msgspec.structs.replace(files, lasting=local)
+    return Delivery(
+        snapshot=keep(found),
+        is_table=found.is_table,
+        modified_at=found.modified_at,
+        source=MEMORY if wanted.asked == MEMORY else source.source,
+        mark=source.mark,
+        originals=found if local else None,
+    )
 
 
 def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[DatasetVersion, bool]:

@@ -42,7 +42,7 @@ def reading_ahead() -> Generator[ReadAhead]:
 
 def _read(found: Found) -> "pl.DataFrame | None":
     from thrive.data.measuring import IN_MEMORY_BYTES
-    from thrive.data.tables import SAMPLE_ROWS, scan_files
+    from thrive.store.snapshots.tables import SAMPLE_ROWS, scan_files
 
     if sum(state[1] for state in found.states) > IN_MEMORY_BYTES:
         return None

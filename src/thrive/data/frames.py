@@ -12,7 +12,7 @@ from thrive.domain.errors import Refused, UsageError
 if TYPE_CHECKING:
     import polars as pl
 
-    from thrive.data.storing import AddedVersion
+    from thrive.domain.dataset import AddedVersion
 
 Form = Literal["polars", "arrow", "pandas", "path"]
 """What `thrive.data.load` returns: a frame, a table, or the folder of a version's files."""

@@ -11,11 +11,12 @@ from thrive.store import datasets
 from thrive.store.blobs import BlobStore
 from thrive.store.snapshots.bring import WholeReader
 from thrive.store.snapshots.journal import Journal
-from thrive.store.snapshots.keep import Earlier, Kept, Source, keep_files
+from thrive.store.snapshots.keep import Earlier, Kept, Source, keep_files, storing
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import StateCache, state_cache
 from thrive.store.sources import Found
+from thrive.store.sources.beside import Beside, journal_of
 
 LOOKED_BACK = 16
 """Versions of a dataset whose content is not stored again."""
@@ -42,24 +43,27 @@ class Keeping(msgspec.Struct, frozen=True):
         self.journal.remove()
 
 
-def keep_found(ctx: Context, name: str, found: Found, share: float) -> Keeping:
+def keep_found(ctx: Context, name: str, found: Found, beside: Beside | None = None) -> Keeping:
     """Keep the files of a dataset's source.
 
     Args:
         ctx: the project.
         name: the dataset.
         found: the files.
-        share: the share of the whole work that this is, for the progress bar.
+        beside: keeps them already; that counts if the dataset is new.
 
     Raises:
         Conflict: a file does not stop changing.
         DiskFull: there is no space.
     """
     states = state_cache(ctx.home.folder, found.place)
-    journal = Journal(states.path.with_suffix(".journal"))
-    remembered = states.load()
+    journal = journal_of(states)
     with ctx.read() as tx:
         versions = datasets.versions(tx, ctx.project_id, name)
+    kept = beside.kept() if beside is not None and not versions else None
+    if kept is not None:
+        return Keeping(kept, found, states, journal)
+    remembered = states.load()
     reader = WholeReader(ctx.home.blobs)
     same = next((each for each in versions if each.digest == remembered.name), None)
     if same is not None and remembered.is_same(found.states):
@@ -68,16 +72,13 @@ def keep_found(ctx: Context, name: str, found: Found, share: float) -> Keeping:
             kept = Kept(Snapshot.joined(leaves.values()), found.states)
             return Keeping(kept, found, states, journal)
 
-    def report(done: int, of: int, path: str) -> None:
-        ctx.progress(share * done / of, f"storing {path}")
-
     kept = keep_files(
         ctx.home.blobs,
         Source(found.states, found.locate),
         remembered.digests(),
         _earlier(reader, versions[:LOOKED_BACK]),
         journal,
-        report,
+        storing(ctx.progress),
     )
     return Keeping(kept, found, states, journal)
 

@@ -7,7 +7,7 @@ import msgspec
 from thrive.data.checks import FAIL, PASS
 from thrive.data.lineage import counted
 from thrive.data.reading import find_version
-from thrive.data.storing import AddedVersion, CheckedOut, add, add_rows, checkout, commit
+from thrive.data.storing import CheckedOut, add, add_rows, checkout, commit
 from thrive.domain.actor import ANYONE, PEOPLE
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import UsageError
@@ -15,7 +15,6 @@ from thrive.operations import Context, operation
 from thrive.store import datasets
 
 __all__ = [
-    "AddedVersion",
     "CheckedOut",
     "ColumnView",
     "DatasetLine",

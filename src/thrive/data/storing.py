@@ -20,7 +20,7 @@ from thrive.data.reading import find_version
 from thrive.data.schema import SCHEMA
 from thrive.data.wanted import MEMORY, Wanted, terms_of, wanted_in
 from thrive.domain.actor import ANYONE, BUILDERS
-from thrive.domain.dataset import DatasetVersion
+from thrive.domain.dataset import AddedVersion, DatasetVersion
 from thrive.domain.identifiers import checked_name
 from thrive.operations import Context, Kind, PathText, operation
 from thrive.store import uploads
@@ -29,22 +29,7 @@ from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import state_cache
 from thrive.store.sources import is_table
-
-
-class AddedVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """The version that holds what was added; `is_new` is False if it was there already."""
-
-    dataset: str
-    version: int
-    is_new: bool
-    digest: str
-    rows: int
-    columns: int
-    files: int
-    size: int
-    trainable: bool
-    failed: list[str]
-    note: str
+from thrive.store.sources.beside import Beside
 
 
 class CheckedOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,40 +43,27 @@ class CheckedOut(msgspec.Struct, frozen=True, kw_only=True):
     removed: int = 0
 
 
-@operation(
-    "data add",
-    kind=Kind.CLIENT,
-    role=BUILDERS,
-    writes=True,
-    next_hint="thrive data show {dataset}@{version}",
-)
 def add(
-    ctx: Context, path: PathText = "", *, name: str = "", owner: str = "", why: str = ""
+    ctx: Context,
+    path: str = "",
+    *,
+    name: str = "",
+    owner: str = "",
+    why: str = "",
+    beside: Beside | None = None,
 ) -> AddedVersion:
-    """Add a version of a dataset: copy it in, profile it, run the contract's checks.
-
-    The same content again gives the version that is there. What the contract says in [data.NAME]
-    stands in for what is not given. `thrive.lock` then names the version.
+    """Add a version of a dataset: the work of `data add`, whose arguments and errors it has.
 
     Args:
-        path: a file, a folder or a glob (CSV, also .gz and .zip, Parquet, JSON lines); an address
-            (s3://, gs://, az://, https://); CONNECTION: select ...; delta:PATH@VERSION; a .dvc.
-        name: the dataset; without one, the contract's dataset with this source, or the file's.
+        ctx: the project.
+        path: where the data is.
+        name: the dataset.
         owner: the team that answers for the data.
-        why: what the data holds, and what it is kept for.
-
-    Raises:
-        NotFound: nothing is at the path.
-        UsageError: it cannot be read as a table.
-        DiskFull: there is no space; no version was made.
-
-    Examples:
-        thrive data add data/flights.csv --name flights
-        thrive data add --name flights
-        thrive data add s3://lake/flights/ --name flights
-        thrive data add "warehouse: select * from flights order by id" --name flights
+        why: what it is kept for.
+        beside: looks at the source already.
     """
-    return _add(ctx, wanted_in(ctx.local_folder(), path, name=name, owner=owner, why=why))
+    wanted = wanted_in(ctx.local_folder(), path, name=name, owner=owner, why=why)
+    return _add(ctx, wanted, beside)
 
 
 def add_rows(
@@ -111,8 +83,9 @@ def add_rows(
     return _add(ctx, wanted)
 
 
-def _add(ctx: Context, wanted: Wanted) -> AddedVersion:
-    version, is_new = add_version(ctx, wanted)
+def _add(ctx: Context, wanted: Wanted, beside: Beside | None = None) -> AddedVersion:
+    looked = beside if beside is not None and beside.source == wanted.source else None
+    version, is_new = add_version(ctx, wanted, looked)
     pin(ctx.local_folder(), ctx.home.folder, wanted.name, version.digest)
     return _added(version, is_new=is_new)
 

@@ -115,3 +115,19 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     def is_table(self) -> bool:
         """Whether the files are read as one table."""
         return bool(self.columns)
+
+
+class AddedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """The version that holds what was added; `is_new` is False if it was there already."""
+
+    dataset: str
+    version: int
+    is_new: bool
+    digest: str
+    rows: int
+    columns: int
+    files: int
+    size: int
+    trainable: bool
+    failed: list[str]
+    note: str

@@ -29,6 +29,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.auditing",
     "thrive.flows.backups",
     "thrive.flows.controller",
+    "thrive.flows.data_add",
     "thrive.flows.data_status",
     "thrive.flows.doctor",
     "thrive.flows.erasure.erasing",

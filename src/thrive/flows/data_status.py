@@ -68,14 +68,14 @@ def status(ctx: Context, name: str = "") -> DataStatus:
     if not pins or (name and name not in pins):
         what = f"thrive.lock pins no dataset {name!r}." if name else "thrive.lock pins no dataset."
         raise NotFound(what, "thrive data add PATH --name NAME")
-    declared = _declared(folder)
+    declared = declared_data(folder)
     found = [_look(ctx, each, pins[each], declared) for each in ([name] if name else pins)]
     differs = next((each for each in found if each.state == CHANGED), None)
     hint = f"thrive data add --name {differs.dataset}" if differs else ""
     return DataStatus(datasets=found, next_hint=hint)
 
 
-def _declared(folder: Path) -> Mapping[str, Any]:
+def declared_data(folder: Path) -> Mapping[str, Any]:
     """Return the contract's tables of data; `thrive check` says what is wrong with a contract."""
     try:
         with (folder / "thrive.toml").open("rb") as file:

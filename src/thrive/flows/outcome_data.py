@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from thrive.data.reading import find_version
-from thrive.data.storing import AddedVersion, add_rows
+from thrive.data.storing import add_rows
 from thrive.domain.actor import ANYONE, BUILDERS
 from thrive.domain.clock import DAY, format_time, parse_duration, parse_time
+from thrive.domain.dataset import AddedVersion
 from thrive.domain.errors import CannotTell, UsageError
 from thrive.feedback.grouped import grouped_performance
 from thrive.feedback.training_rows import joined

@@ -25,10 +25,8 @@ from thrive.store.filesystems import refuse_network_file_system
 from thrive.store.lock import FileLock
 from thrive.store.migrations import migrate, refuse_other_schema
 from thrive.store.owner import claim, refuse_foreign
-from thrive.store.place import FOLDER
+from thrive.store.place import FOLDER, HOME_RECORD
 
-HOME_RECORD = "home.json"
-"""Says of a home's folder which project it is of, and where its stores are."""
 HOST_RECORD = "host.json"
 """Says of a serving host's folder which project of a server it is of."""
 FORMAT = 1

@@ -5,6 +5,8 @@ from pathlib import Path
 from thrive.domain.errors import NotFound
 
 FOLDER = ".thrive"
+HOME_RECORD = "home.json"
+"""Says of a home's folder which project it is of, and where its stores are."""
 
 
 def find_project_folder(start: Path) -> Path:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from thrive.data.operations import AddedVersion, add
+from thrive.data.operations import add
+from thrive.domain.dataset import AddedVersion
 from thrive.operations import Context
 
 CONTRACT = """\

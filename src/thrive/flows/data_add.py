@@ -1,0 +1,66 @@
+"""`data add`: the files of a source are looked at while the rest of the command gets ready.
+
+What reads and writes the database is imported beside that: half of a short command is imports.
+"""
+
+from thrive.domain.actor import BUILDERS
+from thrive.domain.dataset import AddedVersion
+from thrive.flows.data_status import declared_data
+from thrive.operations import Context, Kind, PathText, operation
+from thrive.store.snapshots.keep import storing
+from thrive.store.sources.beside import Beside, look_beside
+
+
+@operation(
+    "data add",
+    kind=Kind.CLIENT,
+    role=BUILDERS,
+    writes=True,
+    next_hint="thrive data show {dataset}@{version}",
+)
+def add(
+    ctx: Context, path: PathText = "", *, name: str = "", owner: str = "", why: str = ""
+) -> AddedVersion:
+    """Add a version of a dataset: copy it in, profile it, run the contract's checks.
+
+    The same content again gives the version that is there. What the contract says in [data.NAME]
+    stands in for what is not given. `thrive.lock` then names the version.
+
+    Args:
+        path: a file, a folder or a glob (CSV, also .gz and .zip, Parquet, JSON lines); an address
+            (s3://, gs://, az://, https://); CONNECTION: select ...; delta:PATH@VERSION; a .dvc.
+        name: the dataset; without one, the contract's dataset with this source, or the file's.
+        owner: the team that answers for the data.
+        why: what the data holds, and what it is kept for.
+
+    Raises:
+        NotFound: nothing is at the path.
+        UsageError: it cannot be read as a table.
+        DiskFull: there is no space; no version was made.
+
+    Examples:
+        thrive data add data/flights.csv --name flights
+        thrive data add --name flights
+        thrive data add s3://lake/flights/ --name flights
+        thrive data add "warehouse: select * from flights order by id" --name flights
+    """
+    beside = _looking(ctx, path, name)
+    try:
+        from thrive.data import storing
+
+        return storing.add(ctx, path, name=name, owner=owner, why=why, beside=beside)
+    finally:
+        if beside is not None:
+            beside.stop()
+
+
+def _looking(ctx: Context, path: str, name: str) -> Beside | None:
+    """Begin to look at the source, as far as the words of the call and the contract tell it."""
+    folder = ctx.local_folder()
+    source = path or _declared(declared_data(folder).get(name))
+    return look_beside(source, folder, storing(ctx.progress)) if source else None
+
+
+def _declared(terms: object) -> str:
+    source = terms.get("source") if isinstance(terms, dict) else None
+    return source if isinstance(source, str) else ""

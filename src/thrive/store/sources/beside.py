@@ -1,0 +1,184 @@
+"""A source looked at, and stored, by a process beside this one, which gets ready meanwhile.
+
+Half of a short command's time goes into importing what reads and writes the database. Files need
+none of it: a process that was forked before walks through them, and keeps those of a place that
+nobody remembers. Whatever stands against it, the command does the same by itself afterwards.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from thrive.store.blobs import FolderBlobs
+from thrive.store.disk import write_all
+from thrive.store.place import FOLDER, HOME_RECORD
+from thrive.store.snapshots.journal import Journal
+from thrive.store.snapshots.keep import Earlier, Kept, Report, Source, keep_files
+from thrive.store.snapshots.snapshot import Place, Snapshot, split_digests
+from thrive.store.snapshots.states import StateCache, state_cache
+from thrive.store.snapshots.walk import State
+from thrive.store.sources.bring import is_local
+from thrive.store.sources.delta import is_delta
+from thrive.store.sources.found import Found, found_files
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    states: list[State]
+    digests: bytes
+    places: list[Place]
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    states: list[State]
+    located: dict[str, str] | None
+    is_table: bool
+    place: str
+    started_ns: int
+
+
+Tell = Callable[[bytes], None]
+"""Passes bytes on to the process that waits for them, and does not wait for it."""
+
+
+class Beside:
+    """A process that looks at a source and then keeps what is there; `stop` it in the end.
+
+    What it tells lies in memory that both see; a byte in a pipe says that it does. So it never
+    waits for its parent.
+
+    Args:
+        source: what it looks at.
+        work: what it does: tells what it found, then what it kept.
+    """
+
+    def __init__(self, source: str, work: Callable[[Tell], None]) -> None:
+        self.source = source
+        self._pipe, telling = os.pipe()
+        self._memory = [os.memfd_create("found"), os.memfd_create("kept")]
+        self._process = os.fork()
+        if not self._process:
+            _be_beside(work, telling, self._memory)
+        os.close(telling)
+
+    def found(self) -> Found | None:
+        """Wait for what is at the source; None if whoever asks has to look for himself."""
+        data = self._next()
+        if data is None:
+            return None
+        seen = msgspec.msgpack.decode(data, type=_Seen)
+        located, root = seen.located, seen.place
+        return Found(
+            states=seen.states,
+            locate=located.__getitem__ if located is not None else lambda name: f"{root}/{name}",
+            is_table=seen.is_table,
+            place=seen.place,
+            started_ns=seen.started_ns,
+        )
+
+    def kept(self) -> Kept | None:
+        """Wait, after `found`, for what was stored; None if nothing was."""
+        data = self._next()
+        if data is None:
+            return None
+        stored = msgspec.msgpack.decode(data, type=_Stored)
+        columns = ([state[0] for state in stored.states], [state[1] for state in stored.states])
+        snapshot = Snapshot(*columns, split_digests(stored.digests), stored.places)
+        return Kept(snapshot, stored.states)
+
+    def _next(self) -> bytes | None:
+        if not self._process or not os.read(self._pipe, 1):
+            return None
+        with os.fdopen(self._memory.pop(0), "rb") as memory:
+            memory.seek(0)
+            return memory.read()
+
+    def stop(self) -> None:
+        """End the process if it still runs; what it stored already, others may use."""
+        if not self._process:
+            return
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+        self._process = 0
+        for handle in (self._pipe, *self._memory):
+            os.close(handle)
+
+
+def _be_beside(work: Callable[[Tell], None], telling: int, memory: list[int]) -> None:
+    """Do the work of the process beside, and end it without anything that its parent has begun."""
+    places = iter(memory)
+
+    def tell(data: bytes) -> None:
+        write_all(next(places), data)
+        os.write(telling, b".")
+
+    try:
+        work(tell)
+    finally:
+        os._exit(0)
+
+
+def look_beside(source: str, project: Path, report: Report) -> Beside | None:
+    """Begin to look at a local source in a process beside this one; None where that cannot be.
+
+    It is not begun where the database is imported already, for then nothing is won; nor beside
+    other threads, which a forked process would lack; nor for a home without a folder of blobs.
+
+    Args:
+        source: a path, a folder or a glob.
+        project: the project's folder.
+        report: told how far it is, in the process beside.
+    """
+    ready = "sqlalchemy" in sys.modules or threading.active_count() > 1
+    if ready or sys.platform != "linux" or not _is_embedded(project / FOLDER):
+        return None
+    if not is_local(source) or is_delta(source, project):
+        return None
+    return Beside(source, lambda tell: _look(source, project, report, tell))
+
+
+def _is_embedded(home: Path) -> bool:
+    try:
+        record = json.loads((home / HOME_RECORD).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return "database" not in record and not record.get("objects")
+
+
+def _look(source: str, project: Path, report: Report, tell: Tell) -> None:
+    home = project / FOLDER
+    temporary = home / "tmp"
+    temporary.mkdir(mode=0o700, exist_ok=True)
+    with found_files(source, project, temporary) as found:
+        if not found.lasting:
+            return  # copies that were made for the reading go with this process
+        located = {state[0]: found.locate(state[0]) for state in found.states}
+        seen = _Seen(
+            states=found.states,
+            located=located if found.is_table else None,
+            is_table=found.is_table,
+            place=found.place,
+            started_ns=found.started_ns,
+        )
+        tell(msgspec.msgpack.encode(seen))
+        cache = state_cache(home, found.place)
+        if not cache.path.exists():
+            tell(msgspec.msgpack.encode(_store(found, home, journal_of(cache), report)))
+
+
+def _store(found: Found, home: Path, journal: Journal, report: Report) -> _Stored:
+    blobs = FolderBlobs(home / "blobs")
+    source = Source(found.states, found.locate)
+    kept = keep_files(blobs, source, {}, Earlier(), journal, report)
+    joined = b"".join(kept.snapshot.digests)
+    return _Stored(kept.states, joined, kept.snapshot.places)
+
+
+def journal_of(cache: StateCache) -> Journal:
+    """Return the journal of reading the source that a cache remembers."""
+    return Journal(cache.path.with_suffix(".journal"))

@@ -1,0 +1,72 @@
+"""A source looked at by a process beside: the same version as without, and none where it cannot be."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from thrive.store.home import create_home
+from thrive.store.sources import beside
+from thrive.store.sources.beside import Beside, look_beside
+
+IMPORTED_FIRST = (
+    "import sqlalchemy, sys; from thrive.cli.main import run; sys.exit(run(sys.argv[1:]))"
+)
+
+
+def added(folder: Path, *how: str) -> dict:
+    words = ["data", "add", "data", "--name", "d", "--json"]
+    told = subprocess.run(
+        [sys.executable, *how, *words], cwd=folder, capture_output=True, check=True
+    )
+    return msgspec.json.decode(told.stdout)
+
+
+def project(folder: Path, name: str) -> Path:
+    made = folder / name
+    (made / "data").mkdir(parents=True)
+    (made / "thrive.toml").write_text('contract = 1\n[project]\nname = "p"\n')
+    create_home(made, "p").close()
+    for number in range(50):
+        (made / "data" / f"{number}.bin").write_bytes(b"%d" % number * 100)
+    return made
+
+
+def test_a_version_is_the_same_with_and_without_a_process_beside(tmp_path: Path) -> None:
+    with_it, without = project(tmp_path, "one"), project(tmp_path, "two")
+    first = added(with_it, "-m", "thrive")
+    assert first == added(without, "-c", IMPORTED_FIRST)
+    assert first["is_new"]
+    (with_it / "data" / "7.bin").write_bytes(b"changed")
+    again = added(with_it, "-m", "thrive")
+    assert (again["version"], again["files"]) == (2, 50)
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process look like one that has not imported the database."""
+    monkeypatch.setattr(beside, "sys", type("", (), {"modules": {}, "platform": "linux"}))
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+
+
+@pytest.mark.usefixtures("alone")
+def test_what_cannot_be_looked_at_is_left_to_the_command(tmp_path: Path) -> None:
+    folder = project(tmp_path, "one")
+    assert look_beside("s3://bucket/data", folder, lambda *_: None) is None
+    assert look_beside("data", tmp_path, lambda *_: None) is None
+    missing = look_beside("nothing", folder, lambda *_: None)
+    assert missing is not None
+    assert missing.found() is None
+    assert missing.kept() is None
+    missing.stop()
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_process_that_is_not_waited_for_ends(tmp_path: Path) -> None:
+    looking = Beside("data", lambda tell: tell(b"") or threading.Event().wait())
+    looking.stop()
+    looking.stop()
+    assert looking.found() is None
