@@ -22,7 +22,7 @@ from thrive.data.wanted import MEMORY, Wanted, terms_of, wanted_in
 from thrive.domain.actor import ANYONE, BUILDERS
 from thrive.domain.dataset import AddedVersion, DatasetVersion
 from thrive.domain.identifiers import checked_name
-from thrive.operations import Context, Kind, PathText, operation
+from thrive.operations import Context, Kind, operation
 from thrive.store import uploads
 from thrive.store.snapshots.checkout import Target, check_out
 from thrive.store.snapshots.manifest import read_snapshot

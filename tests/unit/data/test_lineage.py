@@ -14,8 +14,8 @@ import pytest
 from thrive.data.lineage import lineage
 from thrive.data.openlineage import emit
 from thrive.data.operations import add, show
-from thrive.domain.dataset import AddedVersion
 from thrive.data.reading import find_version
+from thrive.domain.dataset import AddedVersion
 from thrive.domain.errors import NotFound, StoreUnavailable, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import Model, ModelVersion
