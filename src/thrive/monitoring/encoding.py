@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RELATION = "_relation"
 """Stands for all pairs of inputs among the floors of drift."""
-MOST_COLUMNS, MOST_ROWS = 100, 50_000
+MOST_COLUMNS, MOST_ROWS = 100, 10_000
 _FARTHEST = 4.0
 _MOST_NAMES = 200
 _QUARTILES = 1.349
