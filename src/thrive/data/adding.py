@@ -4,12 +4,12 @@ The row comes last: whoever reads it finds every blob it names, durably stored.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from thrive.data.ahead import ReadAhead, reading_ahead
 from thrive.data.checks import FAIL
 from thrive.data.files import profile_of_files
 from thrive.data.findings import Known, Reading, Terms
@@ -30,6 +30,7 @@ from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import remember_source
 from thrive.store.snapshots.tables import SAMPLE_ROWS, scan_files, suffix_of
 from thrive.store.sources import Brought, Found, Reach, brought, found_files
+from thrive.store.sources.ahead import ReadAhead, reading_ahead
 from thrive.store.sources.beside import Beside
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def add_version(
         DiskFull: there is no space; no version was made.
     """
     kept: list[Keeping] = []
-    with reading_ahead() as ahead:
+    seen = beside.found() if beside is not None else None
+    begun = nullcontext(beside.ahead) if beside is not None and seen is not None else None
+    with begun or reading_ahead() as ahead:
 
         def keep(found: Found) -> Snapshot:
             if found.is_table and found.lasting:
@@ -82,7 +85,6 @@ def add_version(
             kept.append(keep_found(ctx, wanted.name, found, beside))
             return kept[0].snapshot
 
-        seen = beside.found() if beside is not None else None
         delivery = (
             _delivery(wanted, Brought(path=wanted.source, source=wanted.source), seen, keep)
             if seen is not None

@@ -17,6 +17,7 @@ from thrive.data.questions import is_closed
 from thrive.data.schema import SCHEMA, schema_changes
 from thrive.domain.dataset import Column
 from thrive.domain.errors import UsageError
+from thrive.store.sources.ahead import IN_MEMORY_BYTES
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 ROWS = "rows"
 """The check that a table has any."""
 _NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffd]")
-IN_MEMORY_BYTES = 512 << 20
-"""Sources up to this size are read into memory once; larger ones are streamed."""
 
 
 def read_table(

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,7 @@ from thrive.store.snapshots.keep import Earlier, Kept, Report, Source, keep_file
 from thrive.store.snapshots.snapshot import Place, Snapshot, split_digests
 from thrive.store.snapshots.states import StateCache, state_cache
 from thrive.store.snapshots.walk import State
+from thrive.store.sources.ahead import ReadAhead
 from thrive.store.sources.bring import is_local
 from thrive.store.sources.delta import is_delta
 from thrive.store.sources.found import Found, found_files
@@ -50,7 +52,11 @@ class Beside:
     """A process that looks at a source and then keeps what is there; `stop` it in the end.
 
     What it tells lies in memory that both see; a byte in a pipe says that it does. So it never
-    waits for its parent.
+    waits for its parent. A table is read here as soon as it is found, by a thread.
+
+    Attributes:
+        source: what is looked at.
+        ahead: reads the table.
 
     Args:
         source: what it looks at.
@@ -65,25 +71,34 @@ class Beside:
         if not self._process:
             _be_beside(work, telling, self._memory)
         os.close(telling)
+        self._pool = ThreadPoolExecutor(1)
+        self.ahead = ReadAhead(self._pool)
+        self._finding = self._pool.submit(self._find)
 
     def found(self) -> Found | None:
         """Wait for what is at the source; None if whoever asks has to look for himself."""
+        return self._finding.result()
+
+    def _find(self) -> Found | None:
         data = self._next()
         if data is None:
             return None
         seen = msgspec.msgpack.decode(data, type=_Seen)
         located, root = seen.located, seen.place
-        return Found(
+        found = Found(
             states=seen.states,
             locate=located.__getitem__ if located is not None else lambda name: f"{root}/{name}",
             is_table=seen.is_table,
             place=seen.place,
             started_ns=seen.started_ns,
         )
+        if found.is_table:
+            self.ahead.begin(found)
+        return found
 
     def kept(self) -> Kept | None:
-        """Wait, after `found`, for what was stored; None if nothing was."""
-        data = self._next()
+        """Wait for what was stored of it; None if nothing was."""
+        data = self._next() if self.found() is not None else None
         if data is None:
             return None
         stored = msgspec.msgpack.decode(data, type=_Stored)
@@ -104,6 +119,7 @@ class Beside:
             return
         os.kill(self._process, signal.SIGKILL)
         os.waitpid(self._process, 0)
+        self._pool.shutdown()
         self._process = 0
         for handle in (self._pipe, *self._memory):
             os.close(handle)

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thrive.domain.dataset import FileEntry
-from thrive.store.sources import Found
+from thrive.store.sources.found import Found
 
 if TYPE_CHECKING:
     import polars as pl
+
+IN_MEMORY_BYTES = 512 << 20
+"""Sources up to this size are read into memory once; larger ones are streamed."""
 
 
 class ReadAhead:
@@ -25,8 +28,9 @@ class ReadAhead:
         self._reading: Future[pl.DataFrame | None] | None = None
 
     def begin(self, found: Found) -> None:
-        """Begin to read the files of a source as one table."""
-        self._reading = self._pool.submit(_read, found)
+        """Begin to read the files of a source as one table, unless that has begun."""
+        if self._reading is None:
+            self._reading = self._pool.submit(_read, found)
 
     def table(self) -> "pl.DataFrame | None":
         """Return the table, None if it was too large or could not be read: others say why."""
@@ -41,12 +45,11 @@ def reading_ahead() -> Generator[ReadAhead]:
 
 
 def _read(found: Found) -> "pl.DataFrame | None":
-    from thrive.data.measuring import IN_MEMORY_BYTES
-    from thrive.store.snapshots.tables import SAMPLE_ROWS, scan_files
-
     if sum(state[1] for state in found.states) > IN_MEMORY_BYTES:
         return None
     import polars as pl
+
+    from thrive.store.snapshots.tables import SAMPLE_ROWS, scan_files
 
     entries = [FileEntry(path=state[0], digest="", size=state[1]) for state in found.states]
     paths = [Path(found.locate(entry.path)) for entry in entries]
