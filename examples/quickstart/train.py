@@ -21,4 +21,4 @@ def train(trees: int = 60) -> None:
     model = fit(past, trees)
     score = model.predict_proba(recent.select(FEATURES))[:, 1]
     log(roc_auc=roc_auc_score(recent["late"], score))
-    register(model, "late-delivery", evaluation=recent, time="ordered_at")
+    register(model, "late-delivery", evaluation=recent, trained_on=past, time="ordered_at")

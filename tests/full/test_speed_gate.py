@@ -18,11 +18,11 @@ from thrive.gates.speed import compare_speed
 
 pytestmark = pytest.mark.full
 
-TRIALS = 60
-MOST_ALARMS = 7
-"""The 99 % binomial bound of a nominal 5 %: P(more than 7 of 60) = 1.0 %."""
-LEAST_FOUND = 57
-"""95 % of 60."""
+TRIALS = 40
+MOST_ALARMS = 6
+"""The 99 % binomial bound of a nominal 5 %: P(more than 6 of 40) = 0.3 %."""
+LEAST_FOUND = 38
+"""95 % of 40."""
 LIMIT = 1.10
 
 PROGRAM = """

@@ -59,6 +59,7 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
 
     `package` is the digest of the package manifest. `evaluation` is the digest of a Parquet
     table of out-of-sample rows (features, time, label, score): the rows gates judge on.
+    `trained_rows` is the digest of the fingerprints of the rows it was fitted on, "" if not said.
     `reference` is the digest of a Parquet table of out-of-sample predictions over a longer
     past: what monitoring compares with. `training` lists the datasets by name and digest.
     `features` are the feature views it was trained on, None for none.
@@ -84,6 +85,7 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     reference: str = ""
     importance: dict[str, float] = {}
     features: FeatureSpec | None = None
+    trained_rows: str = ""
     note: str = ""
     retired_at: int | None = None
     replay: bool = False

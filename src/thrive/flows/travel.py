@@ -105,7 +105,8 @@ def carried(folder: Path, kind: str, body: dict[str, Any]) -> list[str]:
     if kind == "register":
         manifest = read_manifest(blobs.get(body["package"]), digest=body["package"])
         files = [entry.digest for entry in manifest.files.values()]
-        return [*files, body["package"], body["evaluation"], body["reference"]]
+        tables = (body["evaluation"], body["reference"], body["trained_rows"])
+        return [*files, body["package"], *filter(None, tables)]
     return []
 
 

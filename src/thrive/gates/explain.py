@@ -25,6 +25,14 @@ _ASKS: dict[str, tuple[str, str]] = {
         "Do scores mean the shares they say? Informs, and never blocks.",
         "calibrate the model on rows it was not trained on",
     ),
+    "leak": (
+        "Was it trained on the rows it is judged on? Informs while that is not recorded.",
+        "split before fitting; give register(trained_on=...) the rows it was fitted on",
+    ),
+    "groups": (
+        "Which rates has each group, and which are too small to judge? Informs, and never blocks.",
+        "collect more rows of the groups that are too small",
+    ),
     "answers": (
         "Does it load in a fresh process and answer every row with a finite number?",
         "thrive models show says what it was packed with; pack it again",

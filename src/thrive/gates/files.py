@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from thrive.domain.errors import UsageError
-from thrive.domain.model import ModelVersion
+from thrive.domain.model import SCORE, ModelVersion
 from thrive.packaging.manifest import MANIFEST_NAME, PackageManifest, digest_of, read_manifest
 from thrive.packaging.seal import check_here
+from thrive.packaging.trained_rows import row_fingerprints
 from thrive.store.blobs import BlobStore
 
 
@@ -56,5 +59,5 @@ def rows_digest(table: Path) -> str:
     import polars as pl
 
     frame = pl.read_parquet(table)
-    natural = frame.select(sorted(name for name in frame.columns if name != "_score"))
-    return digest_of(natural.hash_rows().sort().to_numpy().tobytes())
+    natural = [name for name in frame.columns if name != SCORE]
+    return digest_of(np.sort(row_fingerprints(frame, natural)).astype("<u8").tobytes())

@@ -11,7 +11,17 @@ import numpy as np
 from thrive.domain.errors import UsageError
 from thrive.domain.gate import Answer, CheckResult, Verdict
 from thrive.domain.model import ModelVersion
-from thrive.gates import bias, found_slices, policy, quality, robustness, sensitive, slices, speed
+from thrive.gates import (
+    bias,
+    found_slices,
+    leak,
+    policy,
+    quality,
+    robustness,
+    sensitive,
+    slices,
+    speed,
+)
 from thrive.gates.case import Floats, GateCase, Rival, labels_of
 from thrive.gates.files import lay_out, manifest_of, rows_digest, table_path
 from thrive.gates.inputs import REUSE, Inputs, candidates_on, read_inputs
@@ -196,6 +206,7 @@ class _Run:
             slices.check_slices(case),
             found_slices.check_found_slices(case),
             quality.check_calibration(case),
+            leak.check_leak(case, self._ctx.home.blobs),
             *self._bias(case),
         ]
         self._ctx.progress(0.6, "odd rows")

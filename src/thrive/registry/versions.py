@@ -27,6 +27,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         package: digest of the package's manifest.
         evaluation: digest of the Parquet table gates judge on.
         reference: digest of the Parquet table monitoring compares with.
+        trained_rows: digest of the fingerprints of the rows it was fitted on, "" if not said.
         training: the datasets the run read, by name and digest.
         importance: how much each feature matters.
         features: the feature views its rows were made with, None for none.
@@ -37,6 +38,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     package: str
     evaluation: str
     reference: str
+    trained_rows: str = ""
     training: dict[str, str] = {}
     importance: dict[str, float] = {}
     features: FeatureSpec | None = None
@@ -107,7 +109,8 @@ def _manifest(ctx: Context, candidate: Candidate) -> PackageManifest:
     blobs.admit(candidate.package)
     manifest = read_manifest(blobs.get(candidate.package), digest=candidate.package)
     needed = [entry.digest for entry in manifest.files.values()]
-    blobs.admit(*needed, candidate.evaluation, candidate.reference)
+    tables = (candidate.evaluation, candidate.reference, candidate.trained_rows)
+    blobs.admit(*needed, *filter(None, tables))
     return manifest
 
 

@@ -56,7 +56,8 @@ def insert_version(tx: Tx, project_id: str, version: ModelVersion, files: list[s
     """Insert a version, and the blobs it keeps alive: its package's files and its tables."""
     insert(tx, project_id, model_versions, version)
     label = f"{version.model}@{version.version}"
-    kept = (version.package, version.evaluation, version.reference, *files)
+    tables = (version.evaluation, version.reference, version.trained_rows)
+    kept = (version.package, *filter(None, tables), *files)
     references.add(tx, project_id, "model_version", label, *kept)
 
 
@@ -64,7 +65,7 @@ def is_packaged(tx: Tx, project_id: str, label: str, digest: str) -> bool:
     """Tell whether a blob that the version `model@number` keeps is of its package, not a table."""
     name, _, number = label.rpartition("@")
     version = get_version(tx, project_id, name, int(number))
-    return digest not in {version.evaluation, version.reference}
+    return digest not in {version.evaluation, version.reference, version.trained_rows}
 
 
 def replace_version(tx: Tx, project_id: str, version: ModelVersion) -> None:

@@ -15,6 +15,7 @@ from thrive.engines.channel import Channel
 from thrive.packaging.inference import columns_of
 from thrive.packaging.loader import FORMATS
 from thrive.packaging.package import Package, pack
+from thrive.packaging.trained_rows import trained_rows
 from thrive.store.blobs.folder import FolderBlobs
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     package: str
     evaluation: str
     reference: str
+    trained_rows: str
 
 
 def prepare(
@@ -46,6 +48,7 @@ def prepare(
     request: Request,
     evaluation: "pl.DataFrame",
     reference: "pl.DataFrame | None",
+    trained_on: "pl.DataFrame | None" = None,
 ) -> Prepared:
     """Pack the model, write the tables, keep the blobs, and return their digests.
 
@@ -71,6 +74,7 @@ def prepare(
     if reference is not None:
         _require(reference, "reference", [label, request.time, request.score or SCORE])
         compared = _table(_renamed(reference, request.score), columns, positive)
+    fingerprints = b"" if trained_on is None else _fingerprints(trained_on, evaluation, names)
     blobs = FolderBlobs(Path(link.facts["blobs"]))
     for data in package.files.values():
         blobs.put(data)
@@ -78,7 +82,18 @@ def prepare(
         package=blobs.put(package.manifest.to_bytes()),
         evaluation=blobs.put(_parquet(judged)),
         reference=blobs.put(_parquet(compared)),
+        trained_rows=blobs.put(fingerprints) if fingerprints else "",
     )
+
+
+def _fingerprints(
+    trained_on: "pl.DataFrame", evaluation: "pl.DataFrame", names: list[str]
+) -> bytes:
+    """Return the fingerprints of the trained rows, over all columns that the judged ones have."""
+    _require(trained_on, "trained_on", names)
+    shared = [name for name in evaluation.columns if name in trained_on.columns]
+    natural = [name for name in shared if name not in {LABEL, SCORE, TIME}]
+    return trained_rows(trained_on, natural).to_bytes()
 
 
 def _features(

@@ -40,6 +40,7 @@ def register(
     *,
     evaluation: "pl.DataFrame",
     reference: "pl.DataFrame | None" = None,
+    trained_on: "pl.DataFrame | None" = None,
     label: str = "",
     time: str = "",
     score: str = "",
@@ -59,6 +60,8 @@ def register(
         evaluation: out-of-sample rows that the model never saw; gates judge on them.
         reference: out-of-sample predictions over a longer past; monitoring compares live traffic
             with them. The evaluation rows if not given.
+        trained_on: the rows the model was fitted on, of which fingerprints are kept: gates tell
+            whether they judge on rows that it has seen.
         label: the column of the truth; the target of thrive.toml if not given.
         time: the column of the event time; a time or UTC microseconds.
         score: the column of predictions; in `evaluation` the model's own answers if not given.
@@ -82,7 +85,7 @@ def register(
         features=None if features is None else list(features),
         model_format=model_format,
     )
-    prepared = prepare(link, model, request, evaluation, reference)
+    prepared = prepare(link, model, request, evaluation, reference, trained_on)
     weights = {key: float(value) for key, value in (importance or {}).items()}
     body = {**msgspec.to_builtins(prepared), "model": name, "importance": weights, "note": note}
     return link.request("register", **body)

@@ -13,6 +13,7 @@ from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.gate import Answer
 from thrive.gates.operations import history, run, show, verify_verdict
 from thrive.packaging.package import pack
+from thrive.packaging.trained_rows import trained_rows
 from thrive.store import gates
 
 
@@ -145,6 +146,23 @@ def test_what_is_not_there_is_said(context, registry, trained, sound):
         run(context, "delay", against="7")
     with pytest.raises(UsageError, match="against itself"):
         run(context, "delay", against="1")
+
+
+def test_a_model_that_was_trained_on_the_rows_it_is_judged_on_is_caught(
+    context, registry, trained, sound
+):
+    rows = table(seed=2)
+    columns = ["wind", "hour", "origin", "carrier"]
+    keep = context.home.blobs.put
+    for seen in (rows.head(100), table(seed=5)):
+        kept = keep(trained_rows(seen, columns).to_bytes())
+        registry.add(*trained, rows, package=sound, trained_rows=kept)
+    leaking = run(context, "delay@1")
+    assert not_passed(leaking) == {"leak": "fail"}
+    assert result(leaking, "leak").evidence["seen"] == 100
+    fresh = result(run(context, "delay@2", against="1"), "leak")
+    assert (fresh.answer, fresh.advisory) == (Answer.PASS, False)
+    assert "version 1 on 3.3%" in fresh.summary
 
 
 def test_the_same_rows_are_counted_though_each_model_scored_them(context, registry, trained, sound):

@@ -442,7 +442,7 @@ CREATE TABLE "model_versions" (
 	source TEXT DEFAULT '' NOT NULL, 
 	logged_model VARCHAR(34) DEFAULT '' NOT NULL, 
 	tags JSON, 
-	updated_at BIGINT, seal JSON, 
+	updated_at BIGINT, seal JSON, trained_rows VARCHAR(64) DEFAULT '' NOT NULL, 
 	CONSTRAINT pk_model_versions PRIMARY KEY (project_id, model, version)
 );
 

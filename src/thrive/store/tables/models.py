@@ -49,6 +49,7 @@ model_versions = Table(
     value("training"),
     digest("evaluation"),
     digest("reference"),
+    digest("trained_rows"),
     value("importance"),
     value("features", null=True),
     text("note"),
