@@ -10,7 +10,7 @@ Requests that a run answers:
 * `map` {key, name, options, rows: [{args, inputs}], kwargs, inputs} -> {results} or {failure, ...}
 * `inline` {key, name, options, inputs} -> {position, seed, result: None if none is known}
 * `inline_map` {key, name, options, rows: inputs of each call} -> a list of such answers
-* `register` {model, package, evaluation, reference, trained_rows, importance, note} -> the version's number
+* `register` {model, package, evaluation, reference, trained_rows, importance, note} -> its number
 
 One-way messages: `log` {points}, `columns` {digest, columns: those of a dataset that are read, None
 for all}, `features` {views, on_demand: what a training set was made with}, `inline_done`
