@@ -15,7 +15,6 @@ CHOSEN_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY",
-    "OMP_WAIT_POLICY",
     "OPENBLAS_CORETYPE",
     "OPENBLAS_NUM_THREADS",
     "POLARS_MAX_THREADS",
@@ -27,6 +26,8 @@ CHOSEN_VARIABLES = (
 PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 """What a task gets unless the user says otherwise: OpenMP threads that spin while they wait make
 a fit on a busy machine many times slower (measured: 66 s against 4.5 s), and gain little alone."""
+
+_INSTALL_FOLDERS = {"site-packages", "dist-packages"}
 
 _HEADER = re.compile(r"^(Name|Version): *(\S+)", re.MULTILINE)
 """Two lines at the head of a distribution's metadata; to parse all of it takes ten times longer."""
@@ -52,12 +53,25 @@ def _libraries() -> list[str]:
     from importlib.metadata import distributions
 
     found: dict[str, str] = {}
-    for distribution in distributions():
+    for distribution in distributions(path=_library_paths()):
         text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
         said = dict(_HEADER.findall(text.partition("\n\n")[0]))
         if "Name" in said and "Version" in said:
             found.setdefault(said["Name"].lower(), said["Version"])
     return [f"{name}=={version}" for name, version in sorted(found.items())]
+
+
+def _library_paths() -> list[str]:
+    """Return where imports look, without what a package carries inside itself.
+
+    Ray and setuptools put copies of other libraries on the path when they are imported: those
+    are part of them, and no installer could put them there.
+    """
+    return [
+        path
+        for path in sys.path
+        if not _INSTALL_FOLDERS.intersection(p.name for p in Path(path).parents)
+    ]
 
 
 def _cpu() -> str:

@@ -115,18 +115,31 @@ def _cache() -> Path:
 
 
 def _build(version: str, libraries: list[str], folder: Path) -> None:
+    """Build beside the folder and rename: who finds the folder finds all of it.
+
+    An environment is not moved by a rename: its interpreter looks for `pyvenv.cfg` beside itself,
+    and only its scripts, which nobody starts, name the folder of the build.
+    """
     interpreter = _interpreter(version)
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
         listed = Path(place) / "requirements.txt"
         listed.write_text("\n".join(libraries) + "\n")
-        try:
-            _run([interpreter, "-m", "venv", "--clear", str(folder)])
-            pip = [str(folder / "bin" / "python"), "-m", "pip"]
-            _run([*pip, "install", "--quiet", "--no-deps", "--requirement", str(listed)])
-            _lend_own(folder)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        built = Path(place) / "environment"
+        _run([interpreter, "-m", "venv", str(built)])
+        pip = [str(built / "bin" / "python"), "-m", "pip"]
+        _run([*pip, "install", "--quiet", "--no-deps", "--requirement", str(listed)])
+        _lend_own(built)
+        _publish(built, folder)
+
+
+def _publish(built: Path, folder: Path) -> None:
+    if folder.exists() and not (folder / "bin" / "python").exists():
+        shutil.rmtree(folder)  # left by a build that was killed while it still built in place
+    try:
+        built.rename(folder)
+    except OSError:
+        if not (folder / "bin" / "python").exists():
+            raise  # else another process was first, with the same environment
 
 
 def _lend_own(folder: Path) -> None:
