@@ -20,7 +20,19 @@ from thrive.domain.errors import Conflict, NotFound, UsageError
 from thrive.domain.reference import parse_reference
 from thrive.flows.catalogue import Catalogue
 from thrive.operations import Context, Operation, Parameter, convert_arguments, invoke
-from thrive.store import datasets, gates, jobs, models, monitoring, releases, runs, tokens, views
+from thrive.store import (
+    datasets,
+    duties,
+    gates,
+    jobs,
+    models,
+    monitoring,
+    oversight,
+    releases,
+    runs,
+    tokens,
+    views,
+)
 from thrive.store.database import Tx
 from thrive.ui.words import quoted
 
@@ -101,6 +113,32 @@ def _token(tx: Tx, project: str, given: Given) -> Any:
     if found is None or found.project_id != project:
         raise NotFound("There is no such token.", "thrive tokens list")
     return found.revoked_at
+
+
+def _exception(tx: Tx, project: str, given: Given) -> Any:
+    wanted = given.get("exception_id")
+    return [
+        each.revoked_at
+        for each in duties.find_exceptions(tx, project)
+        if each.exception_id == wanted
+    ]
+
+
+def _incident(tx: Tx, project: str, given: Given) -> Any:
+    return oversight.get_incident(tx, project, given.get("incident_id", "")).reported_at
+
+
+def _hold(tx: Tx, project: str, given: Given) -> Any:
+    return [
+        each.hold_id
+        for each in oversight.find_holds(tx, project)
+        if each.hold_id == given.get("hold_id")
+    ]
+
+
+def _nothing(_tx: Tx, _project: str, _given: Given) -> Any:
+    """What is only added to is never moved by somebody else."""
+    return None
 
 
 def _view(tx: Tx, project: str, given: Given) -> Any:
@@ -253,13 +291,85 @@ ACTS: tuple[Act, ...] = (
         seen=_run,
     ),
     Act(
+        operation="exceptions grant",
+        title="Except a model from a duty",
+        button="Except it",
+        meaning="It may pass without the duty for that long; it shows wherever the duty does.",
+        done="The exception holds.",
+        back="/models/{name}/duties",
+        seen=_nothing,
+        careful=True,
+    ),
+    Act(
+        operation="exceptions revoke",
+        title="Revoke an exception",
+        button="Revoke",
+        meaning="From now on the duty is owed again.",
+        done="The exception is over.",
+        back="/governance",
+        seen=_exception,
+        careful=True,
+    ),
+    Act(
+        operation="documents render",
+        title="Render a document",
+        button="Render",
+        meaning="It is folded from the records as they stand, and kept; what nobody recorded is "
+        "shown as missing.",
+        done="The document is kept.",
+        back="/models/{name}/duties",
+        seen=_nothing,
+        ask=(),
+    ),
+    Act(
+        operation="incidents open",
+        title="Open an incident",
+        button="Open it",
+        meaning="Its clock runs from now, its evidence is gathered, and nothing of the project is "
+        "deleted until it is reported.",
+        done="The incident is open.",
+        back="/models/{name}/duties",
+        seen=_nothing,
+        careful=True,
+        ask=("what", "kind"),
+    ),
+    Act(
+        operation="incidents report",
+        title="Report an incident",
+        button="It was reported",
+        meaning="The report is recorded, and the hold that the incident placed is lifted.",
+        done="The report is recorded.",
+        back="/governance",
+        seen=_incident,
+    ),
+    Act(
+        operation="holds place",
+        title="Forbid deletion",
+        button="Forbid it",
+        meaning="Nothing of it is deleted by anybody until the hold is lifted.",
+        done="Deletion is forbidden.",
+        back="/governance",
+        seen=_nothing,
+        careful=True,
+    ),
+    Act(
+        operation="holds lift",
+        title="Lift a hold",
+        button="Lift",
+        meaning="It may be deleted again.",
+        done="The hold is lifted.",
+        back="/governance",
+        seen=_hold,
+        careful=True,
+    ),
+    Act(
         operation="views save",
         title="Save this view",
         button="Save",
         meaning="It is found under its name by everybody in the project.",
         done="The view is saved.",
         back="/{page}",
-        seen=lambda _tx, _project, _given: None,
+        seen=_nothing,
         ask=("name",),
     ),
     Act(
@@ -435,7 +545,7 @@ def _fingerprint(ctx: Context, act: Act, given: Given) -> str:
 
 def _field(parameter: Parameter, value: str) -> Field:
     options: list[str] = []
-    kind = "long" if parameter.name in {"reason", "note", "text"} else "text"
+    kind = "long" if parameter.name in {"reason", "note", "text", "what", "cause"} else "text"
     if parameter.annotation is bool:
         kind, options = "choice", ["yes", "no"]
     elif isinstance(parameter.annotation, type) and issubclass(parameter.annotation, StrEnum):
@@ -455,7 +565,7 @@ def _command(operation: Operation, given: Given, fields: list[Field]) -> str:
         value = value or asked.get(parameter.name)
         if value is None:
             continue
-        option = f"--{parameter.name.replace('_', '-')}"
+        option = f"--{parameter.name.rstrip('_').replace('_', '-')}"
         if parameter.annotation is bool:
             line.append(option)
         elif parameter.positional:

@@ -9,6 +9,18 @@ import polars as pl
 from thrive.contract.parse import parse
 from thrive.domain.clock import DAY, HOUR, MINUTE, ClockMode, ClockState, parse_time
 from thrive.domain.dataset import Column, Dataset, DatasetVersion
+from thrive.domain.duty import (
+    AuditSeal,
+    DataGrant,
+    Drill,
+    DutyAnswers,
+    DutyException,
+    Incident,
+    IncidentKind,
+    LegalHold,
+    RiskEntry,
+    StoredDocument,
+)
 from thrive.domain.gate import Answer, Approval, CheckResult, Verdict
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import Model, ModelVersion
@@ -40,12 +52,26 @@ from thrive.domain.run import (
     StepRecord,
     Use,
 )
+from thrive.governance.document import Document, DocumentKind
+from thrive.governance.facts import Section, stated
+from thrive.governance.render import as_json
 from thrive.monitoring.baseline import build
 from thrive.monitoring.findings import Breach, Fault, Findings, Measured, Segment
 from thrive.monitoring.findings import Column as Drifting
 from thrive.monitoring.terms import TermsInForce
 from thrive.operations import Context
-from thrive.store import changes, datasets, gates, models, monitoring, projects, releases, runs
+from thrive.store import (
+    changes,
+    datasets,
+    duties,
+    gates,
+    models,
+    monitoring,
+    oversight,
+    projects,
+    releases,
+    runs,
+)
 from thrive.store.observations import append_points
 from thrive.tracking.recorder import LOG_ARTIFACT
 
@@ -126,6 +152,7 @@ class FilledHome:
         self._data()
         self.run_id = self._run()
         self.alert_id, self.notice_id = self._troubled()
+        self.document = self._governed()
         self.held = ""
         self.other_run_id = ""
         self._well()
@@ -616,6 +643,64 @@ class FilledHome:
         self._model(CANDIDATE, "ground-ops")
         self._version(CANDIDATE, 1, NOW - 2 * DAY)
         self._verdict(CANDIDATE, 1, NOW - DAY, Answer.PASS, None)
+
+    def _governed(self) -> str:
+        """Keep one of each record of governance, and return the digest of a document."""
+        document = Document(
+            kind=DocumentKind.TECHNICAL_FILE,
+            subject=f"{MODEL}@2",
+            sections=[
+                Section(
+                    title="What it is",
+                    facts=[
+                        stated("Purpose", "tell the operations desk early", f"model:{MODEL}"),
+                        stated("Known limits", EVIL, f"answers:{MODEL}"),
+                        stated("Standards applied", None, ""),
+                    ],
+                ),
+                Section(title="Risks", facts=[]),
+            ],
+        )
+        digest = self.context.home.blobs.put(as_json(document))
+        kept = StoredDocument(
+            kind="technical-file", subject=document.subject, digest=digest, html=digest,
+            markdown=digest, missing=document.missing, actor="ana", at=NOW - DAY,
+        )  # fmt: skip
+        answers = DutyAnswers(
+            model=MODEL, digest="a1" * 32, fields={"known_limits": EVIL}, actor="ana", at=NOW,
+            risks={"late": RiskEntry(what="a crew waits in vain", measure="a fallback")},
+        )  # fmt: skip
+        exception = DutyException(
+            exception_id=new_id(), model=MODEL, duty="ai-iv-7-standards", role="platform",
+            actor="cleo", reason=f"in work {EVIL}", given_at=NOW - DAY, expires_at=NOW + 9 * DAY,
+        )  # fmt: skip
+        incident = Incident(
+            incident_id=new_id(), model=MODEL, version=2, kind=IncidentKind.SERIOUS,
+            what=f"a crew was sent home {EVIL}", actor="ana", aware_at=NOW - 2 * DAY,
+            opened_at=NOW - DAY, due_at=NOW + 13 * DAY,
+        )  # fmt: skip
+        hold = LegalHold(
+            hold_id=new_id(), subject="project", reason=f"incident {incident.incident_id}",
+            actor="ana", placed_at=NOW - DAY,
+        )  # fmt: skip
+        grant = DataGrant(
+            grant_id=new_id(), dataset="flights", columns=["tailnum"], reader="ben",
+            purpose="delay-warning", reason="checks of the join", actor="cleo",
+            given_at=NOW - DAY, expires_at=NOW + DAY,
+        )  # fmt: skip
+        seal = AuditSeal(seq=1, digest=DIGEST, at=NOW - DAY, signed_by="ab" * 32)
+        drill = Drill(drill_id=new_id(), model=MODEL, actor="ben", at=NOW, hosts=2, took=812_000)
+        with self.context.observe("model:filled") as tx:
+            duties.keep_document(tx, self.project, kept)
+            duties.add_answers(tx, self.project, answers)
+            duties.add_exception(tx, self.project, exception)
+            oversight.add_incident(tx, self.project, incident)
+            oversight.add_hold(tx, self.project, hold)
+            oversight.add_grant(tx, self.project, grant)
+            oversight.add_seal(tx, self.project, seal)
+            oversight.add_drill(tx, self.project, drill)
+        self.incident_id = incident.incident_id
+        return digest
 
     def hold_release(self) -> str:
         """Add a held release of the well model, and return its id."""

@@ -222,3 +222,35 @@ def test_a_view_is_saved_found_by_all_and_removed(own: FilledHome, app) -> None:
     (gone,) = re.findall(r'href="(/act/views-remove[^"]+)"', here)
     assert do(app, unescape(gone)).status == 303
     assert "good ones" not in ask(app, "/runs", headers=COOKIE).text
+
+
+def test_an_incident_is_opened_its_hold_seen_and_its_report_recorded(own: FilledHome, app) -> None:
+    address = acts.address("incidents open", model=f"{MODEL}@2")
+    done = do(app, address, what="a wrong warning", kind="serious")
+    assert done.status == 303
+    page = ask(app, f"/models/{MODEL}/duties", headers=COOKIE).text
+    assert "a wrong warning" in page
+    assert page.count("/act/holds-lift") == 2
+    report = next(
+        unescape(each)
+        for each in re.findall(r'href="(/act/incidents-report[^"]+)"', page)
+        if own.incident_id in each
+    )
+    assert do(app, report, authority="DPC", cause="the feed").status == 303
+    after = ask(app, "/governance", headers=COOKIE).text
+    assert "to DPC" in after
+    assert "/act/incidents-report" not in ask(as_role(own, Role.AUDITOR), "/governance").text
+
+
+def test_a_duty_is_excepted_for_a_while_and_owed_again(own: FilledHome, app) -> None:
+    address = acts.address("exceptions grant", model=MODEL, duty="gdpr-5-1b-purpose")
+    assert "thrive exceptions grant" in ask(app, address, headers=COOKIE).text
+    wrong = do(app, address, reason="in work", for_="soon")
+    assert wrong.status == 400
+    done = do(app, address, reason="in work", for_="30 days")
+    assert done.status == 303, done.text
+    page = ask(app, f"/models/{MODEL}/duties", headers=COOKIE).text
+    assert "gdpr-5-1b-purpose" in page
+    for each in re.findall(r'href="(/act/exceptions-revoke[^"]+)"', page):
+        assert do(app, unescape(each)).status == 303
+    assert "Revoke" not in ask(app, f"/models/{MODEL}/duties", headers=COOKIE).text

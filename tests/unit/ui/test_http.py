@@ -60,14 +60,15 @@ def addresses(filled: FilledHome) -> list[str]:
         "/releases/{id}": filled.held,
         "/runs/{id}": filled.run_id,
         "/data/{name}": "flights",
+        "/documents/{digest}": filled.document,
     }
-    known = {"{name}": "flights", "{id}": "", "{act}": ""}
+    known = {"{name}": "flights"}
     found: list[str] = []
     for page in PAGES:
         value = values.get(page.path, "")
         path = page.path if "{" in page.path else page.path + value
         own = MODEL if path.startswith("/models/") else known["{name}"]
-        found.append(re.sub(r"\{(id|act)\}", value, path).replace("{name}", own))
+        found.append(re.sub(r"\{(id|act|digest)\}", value, path).replace("{name}", own))
     return found
 
 
