@@ -5,6 +5,7 @@ to `parse`, which knows all forms and says what is wrong.
 """
 
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,24 @@ def parse_simply(operation: Operation, words: list[str]) -> dict[str, Any] | Non
             return None
         if parameter.annotation is bool and parameter.default is False:
             found[parameter.name] = True
-        elif (
-            parameter.annotation in (str, Path, PathText)
-            and upcoming
-            and not upcoming[0].startswith("-")
-        ):
-            found[parameter.name] = upcoming.popleft()
-        elif parameter.annotation is int and upcoming and _is_number(upcoming[0]):
-            found[parameter.name] = int(upcoming.popleft())
-        else:
+            continue
+        read = _reader(parameter, upcoming[0]) if upcoming else None
+        if read is None:
             return None
+        found[parameter.name] = read(upcoming.popleft())
     missing = [each for each in operation.parameters if each.required and each.name not in found]
     return None if missing else found
+
+
+def _reader(parameter: Parameter, word: str) -> Callable[[str], Any] | None:
+    """Return what reads the plain value of a parameter; None if it is not plain."""
+    if parameter.annotation is int:
+        return int if _is_number(word) else None
+    if word.startswith("-"):
+        return None
+    if parameter.annotation == Path | None:
+        return Path
+    return str if parameter.annotation in (str, Path, PathText) else None
 
 
 def _is_number(word: str) -> bool:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from thrive.data.subjects import names_person
 from thrive.domain.errors import UsageError
+from thrive.store.snapshots.matching import names_person
 from thrive.store.snapshots.tables import separator_in, suffix_of
 
 if TYPE_CHECKING:

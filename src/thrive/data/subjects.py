@@ -5,9 +5,9 @@ none (it may have been derived by a run) is searched in the columns that other d
 The value goes into comparisons alone: never into an error, a log line or a row.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from thrive.contract.parse import load
 from thrive.domain.dataset import DatasetVersion, FileEntry
@@ -18,14 +18,15 @@ from thrive.store.blobs import BlobStore
 from thrive.store.home import Home
 from thrive.store.snapshots.bring import local_files
 from thrive.store.snapshots.manifest import read_snapshot
+from thrive.store.snapshots.matching import Wanted, count_rows
 from thrive.store.snapshots.snapshot import Snapshot
-from thrive.store.snapshots.tables import scan_files
-
-if TYPE_CHECKING:
-    import polars as pl
 
 PREFIXES = ("x.", "k.")
 """What the prediction log puts before the names of inputs and of request keys."""
+
+
+Known = Mapping[str, Mapping[str, int]]
+"""Rows of the person by dataset, then by the digest of a file."""
 
 
 class Searched(NamedTuple):
@@ -83,62 +84,20 @@ def _columns_in(version: DatasetVersion, declared: Mapping[str, str]) -> list[st
     return [column.name for column in version.columns if column.name in wanted]
 
 
-def names_person(
-    schema: "Mapping[str, pl.DataType]", columns: Sequence[str], value: str
-) -> "pl.Expr | None":
-    """Return which rows have the value in one of the columns; None if none can.
-
-    Args:
-        schema: the types of the table's columns.
-        columns: where to look; those that the table lacks are passed over.
-        value: the person, as text; numbers are compared as numbers.
-    """
-    import polars as pl
-
-    parts = [
-        part
-        for name in columns
-        if name in schema and (part := _equals(pl.col(name), schema[name], value)) is not None
-    ]
-    return pl.any_horizontal(parts).fill_null(value=False) if parts else None
-
-
-def _equals(column: "pl.Expr", kind: "pl.DataType", value: str) -> "pl.Expr | None":
-    import polars as pl
-
-    if kind == pl.String:
-        return column == value
-    if kind.is_nested():
-        return None
-    if kind.is_integer() or kind.is_float() or kind.is_decimal():
-        return _equals_number(column, kind, value)
-    if kind == pl.Binary:
-        return column == value.encode()
-    return column.cast(pl.String) == value
-
-
-def _equals_number(column: "pl.Expr", kind: "pl.DataType", value: str) -> "pl.Expr | None":
-    import polars as pl
-
-    try:
-        if kind.is_integer():
-            number = int(value)
-            fits = -(1 << 63) <= number < 1 << 64
-            return column == pl.lit(number) if fits else None
-        return column == float(value)
-    except ValueError:
-        return None
-
-
 def files_once(
-    blobs: BlobStore, searched: Sequence[Searched]
+    blobs: BlobStore, searched: Sequence[Searched], done: Collection[str] = ()
 ) -> Iterator[tuple[Searched, FileEntry, Path]]:
     """Yield each stored file of some versions once, with the first version that has it.
+
+    Args:
+        blobs: where they are.
+        searched: the versions.
+        done: digests of files to leave out.
 
     Yields:
         The version, the file, and where its bytes are on this host.
     """
-    seen: set[bytes] = set()
+    seen = {bytes.fromhex(digest) for digest in done}
     for each in searched:
         whole = each.snapshot
         fresh = [number for number, digest in enumerate(whole.digests) if digest not in seen]
@@ -153,29 +112,29 @@ def files_once(
             yield each, entry, path
 
 
-def rows_in_files(home: Home, searched: Sequence[Searched], value: str) -> dict[str, int]:
+def rows_in_files(
+    home: Home, searched: Sequence[Searched], value: str, known: Known | None = None
+) -> dict[str, int]:
     """Return how many rows of the person each stored file holds; files without any are left out.
 
     A file that several versions share is read once.
+
+    Args:
+        home: the project's home.
+        searched: the versions.
+        value: the person.
+        known: what somebody counted already, by dataset and then by digest.
     """
-    import polars as pl
-
+    found: dict[str, int] = {}
     able = [each for each in searched if each.columns and each.version.is_table]
-    scans: dict[str, pl.LazyFrame] = {}
-    for each, entry, path in files_once(home.blobs, able):
-        scan = _counting(entry, each, path, value)
-        if scan is not None:
-            scans[entry.digest] = scan
-    frames = pl.collect_all(list(scans.values()))
-    counted = zip(scans, (int(frame.item()) for frame in frames), strict=True)
-    return {digest: rows for digest, rows in counted if rows}
-
-
-def _counting(
-    entry: FileEntry, searched: Searched, path: Path, value: str
-) -> "pl.LazyFrame | None":
-    import polars as pl
-
-    scan = scan_files([entry], [path], searched.version.columns)
-    wanted = names_person(scan.collect_schema(), searched.columns, value)
-    return None if wanted is None else scan.select(wanted.sum().cast(pl.Int64))
+    for each in able:
+        told = (known or {}).get(each.version.dataset, {})
+        names = {digest.hex() for digest in each.snapshot.digests}
+        found |= {name: told[name] for name in names & told.keys()}
+    lacking = [
+        Wanted(entry, path, each.version.columns, each.columns)
+        for each, entry, path in files_once(home.blobs, able, found)
+    ]
+    if lacking:
+        found |= count_rows(lacking, value)
+    return {digest: rows for digest, rows in found.items() if rows}

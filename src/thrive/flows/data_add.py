@@ -3,9 +3,9 @@
 What reads and writes the database is imported beside that: half of a short command is imports.
 """
 
+from thrive.contract.declared import declared_data
 from thrive.domain.actor import BUILDERS
 from thrive.domain.dataset import AddedVersion
-from thrive.flows.data_status import declared_data
 from thrive.operations import Context, Kind, PathText, operation
 from thrive.store.snapshots.keep import storing
 from thrive.store.sources.beside import Beside, look_beside

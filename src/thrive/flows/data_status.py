@@ -3,7 +3,6 @@
 It looks at files alone: where nothing changed, the database is not even opened.
 """
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
+from thrive.contract.declared import declared_data
 from thrive.domain.actor import ANYONE
 from thrive.domain.errors import NotFound, UsageError
 from thrive.operations import Context, Kind, operation
@@ -73,15 +73,6 @@ def status(ctx: Context, name: str = "") -> DataStatus:
     differs = next((each for each in found if each.state == CHANGED), None)
     hint = f"thrive data add --name {differs.dataset}" if differs else ""
     return DataStatus(datasets=found, next_hint=hint)
-
-
-def declared_data(folder: Path) -> Mapping[str, Any]:
-    """Return the contract's tables of data; `thrive check` says what is wrong with a contract."""
-    try:
-        with (folder / "thrive.toml").open("rb") as file:
-            return tomllib.load(file).get("data", {})
-    except (FileNotFoundError, tomllib.TOMLDecodeError):
-        return {}
 
 
 def _look(ctx: Context, name: str, pin: str, declared: Mapping[str, Any]) -> SourceChange:

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from thrive.store import forked
 from thrive.store.home import create_home
-from thrive.store.sources import beside
 from thrive.store.sources.beside import Beside, look_beside
 
 IMPORTED_FIRST = (
@@ -48,7 +48,7 @@ def test_a_version_is_the_same_with_and_without_a_process_beside(tmp_path: Path)
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process look like one that has not imported the database."""
-    monkeypatch.setattr(beside, "sys", type("", (), {"modules": {}, "platform": "linux"}))
+    monkeypatch.setattr(forked, "sys", type("", (), {"modules": {}, "platform": "linux"}))
     monkeypatch.setattr(threading, "active_count", lambda: 1)
 
 

@@ -13,11 +13,12 @@ from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.reference import format_reference
 from thrive.flows.erasure.cleaning import blank_logs, forget_online, remove_content, remove_copies
-from thrive.flows.erasure.finding import given_person, subject_columns
+from thrive.flows.erasure.finding import given_person
 from thrive.flows.erasure.plan import Plan, PlannedItem, make_plan
 from thrive.flows.erasure.proof import Proof, notes, prove
 from thrive.flows.erasure.remotes import clean_remotes
 from thrive.flows.erasure.replacing import replace_contents, replace_data
+from thrive.flows.erasure.searching import subject_columns
 from thrive.flows.erasure.sought import Sought, new_salt
 from thrive.flows.erasure.switching import switch
 from thrive.operations import Context, Kind, PrivateText, operation

@@ -8,9 +8,9 @@ import msgspec
 
 from thrive.data.rewriting import is_table
 from thrive.data.subjects import Searched, files_once, rows_in_files, searched_versions
-from thrive.flows.erasure.finding import prediction_ids, subject_columns
 from thrive.flows.erasure.redacting import redact
 from thrive.flows.erasure.results import is_kept_result
+from thrive.flows.erasure.searching import prediction_ids, subject_columns
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.store import datasets, references

@@ -9,7 +9,7 @@ import msgspec
 
 from thrive.data.adding import remeasured
 from thrive.data.rewriting import rewritten_table, without_person
-from thrive.data.subjects import PREFIXES, Searched, files_once, names_person
+from thrive.data.subjects import PREFIXES, Searched, files_once
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import Refused
 from thrive.flows.erasure.plan import FILE, Fate, Plan, PlannedItem
@@ -18,6 +18,7 @@ from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.store.snapshots.bring import all_blobs
 from thrive.store.snapshots.manifest import write_manifest
+from thrive.store.snapshots.matching import names_person
 from thrive.store.snapshots.moving import Mover, holders
 from thrive.store.snapshots.tables import scan_files
 

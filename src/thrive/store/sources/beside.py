@@ -5,11 +5,8 @@ none of it: a process that was forked before walks through them, and keeps those
 nobody remembers. Whatever stands against it, the command does the same by itself afterwards.
 """
 
-import json
 import os
 import signal
-import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +15,8 @@ import msgspec
 
 from thrive.store.blobs import FolderBlobs
 from thrive.store.disk import write_all
-from thrive.store.place import FOLDER, HOME_RECORD
+from thrive.store.forked import may_fork
+from thrive.store.place import FOLDER
 from thrive.store.snapshots.journal import Journal
 from thrive.store.snapshots.keep import Earlier, Kept, Report, Source, keep_files
 from thrive.store.snapshots.snapshot import Place, Snapshot, split_digests
@@ -142,28 +140,18 @@ def _be_beside(work: Callable[[Tell], None], telling: int, memory: list[int]) ->
 def look_beside(source: str, project: Path, report: Report) -> Beside | None:
     """Begin to look at a local source in a process beside this one; None where that cannot be.
 
-    It is not begun where the database is imported already, for then nothing is won; nor beside
-    other threads, which a forked process would lack; nor for a home without a folder of blobs.
+    Where it can: `may_fork`.
 
     Args:
         source: a path, a folder or a glob.
         project: the project's folder.
         report: told how far it is, in the process beside.
     """
-    ready = "sqlalchemy" in sys.modules or threading.active_count() > 1
-    if ready or sys.platform != "linux" or not _is_embedded(project / FOLDER):
+    if not may_fork(project / FOLDER):
         return None
     if not is_local(source) or is_delta(source, project):
         return None
     return Beside(source, lambda tell: _look(source, project, report, tell))
-
-
-def _is_embedded(home: Path) -> bool:
-    try:
-        record = json.loads((home / HOME_RECORD).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return "database" not in record and not record.get("objects")
 
 
 def _look(source: str, project: Path, report: Report, tell: Tell) -> None:

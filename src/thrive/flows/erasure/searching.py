@@ -1,0 +1,200 @@
+"""What is known of one person: rows, the runs and models trained on them, answers about them."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from thrive.data.lineage import trained_on, uses_of
+from thrive.data.subjects import (
+    PREFIXES,
+    Searched,
+    declared_columns,
+    rows_in_files,
+    searched_versions,
+)
+from thrive.domain.errors import UsageError
+from thrive.flows.erasure.ahead import Ahead
+from thrive.flows.erasure.finding import (
+    SubjectAnswers,
+    SubjectFound,
+    SubjectModel,
+    SubjectRows,
+    SubjectRun,
+    Unsearched,
+)
+from thrive.operations import Context
+from thrive.store import predictions, releases, runs
+from thrive.store.database import Tx
+from thrive.store.eventlog import segments
+from thrive.store.snapshots.matching import names_person
+
+if TYPE_CHECKING:
+    import polars as pl
+
+NO_COLUMN = "no subject column is declared, and none that other datasets declare is in it"
+
+
+def search(
+    ctx: Context, person: str, dataset: str, column: str, ahead: Ahead | None
+) -> SubjectFound:
+    """Find a person everywhere; raises as `subject_columns`, and NotFound for a missing dataset.
+
+    Args:
+        ctx: the project.
+        person: the value that names them.
+        dataset: only in this dataset; "" for all, and answers too.
+        column: the column that names a person, instead of those of the contract.
+        ahead: a process that counts rows already.
+    """
+    declared = subject_columns(ctx, dataset, column)
+    searched = searched_versions(ctx, declared, dataset)
+    known = ahead.counts() if ahead is not None else None
+    counts = rows_in_files(ctx.home, searched, person, known)
+    hit = [each for each in searched if _rows(each, counts).rows]
+    answers = [] if dataset else answers_about(ctx, set(declared.values()), person)
+    with ctx.read() as tx:
+        found_runs = [run for each in hit for run in _runs(tx, ctx, each)]
+        models = _models(tx, ctx, hit)
+    rows = [_rows(each, counts) for each in hit]
+    total = sum(each.rows for each in rows)
+    answered = sum(each.predictions for each in answers)
+    return SubjectFound(
+        rows=total,
+        predictions=answered,
+        versions=rows,
+        runs=found_runs,
+        models=models,
+        answers=answers,
+        unsearched=unsearched(searched),
+        next_hint='thrive data erase --reason "..."' if total or answered else "",
+    )
+
+
+def subject_columns(ctx: Context, dataset: str, column: str) -> dict[str, str]:
+    """Return the subject column of each dataset; `column` for all of them if it is given.
+
+    Raises:
+        UsageError: nothing says which column names a person.
+    """
+    if column:
+        return {dataset: column}
+    declared = declared_columns(ctx.folder)
+    if not declared:
+        raise UsageError(
+            "No dataset says which column names a person.",
+            'write subject = "COLUMN" into [data.NAME] of thrive.toml, or give --column',
+        )
+    return declared
+
+
+def unsearched(searched: Sequence[Searched]) -> list[Unsearched]:
+    """Return the datasets of which no version has a column that names people."""
+    able = {each.version.dataset for each in searched if each.columns}
+    names = sorted({each.version.dataset for each in searched} - able)
+    return [Unsearched(dataset=name, why=NO_COLUMN) for name in names]
+
+
+def _rows(searched: Searched, counts: Mapping[str, int]) -> SubjectRows:
+    names = (digest.hex() for digest in searched.snapshot.digests)
+    holding = [counts[name] for name in names if name in counts]
+    return SubjectRows(
+        dataset=searched.version.dataset,
+        version=searched.version.version,
+        column=", ".join(searched.columns),
+        rows=sum(holding),
+        files=len(holding),
+    )
+
+
+def _runs(tx: Tx, ctx: Context, searched: Searched) -> list[SubjectRun]:
+    version = searched.version
+    found: list[SubjectRun] = []
+    for run_id, use in uses_of(tx, ctx, version):
+        run = runs.get(tx, ctx.project_id, run_id)
+        found.append(
+            SubjectRun(
+                run_id=run_id,
+                pipeline=run.pipeline,
+                state=run.state.value,
+                direction=use.direction,
+                dataset=version.dataset,
+                version=version.version,
+                started_at=run.started_at,
+            )
+        )
+    return found
+
+
+def _models(tx: Tx, ctx: Context, hit: Sequence[Searched]) -> list[SubjectModel]:
+    found: list[SubjectModel] = []
+    for each in hit:
+        for model in trained_on(tx, ctx, each.version):
+            history = releases.routing_history(tx, ctx.project_id, model.model)
+            variants = history[0].variants if history else []
+            live = (one.share for one in variants if one.version == model.version)
+            found.append(
+                SubjectModel(
+                    model=model.model,
+                    version=model.version,
+                    trained_on=f"{each.version.dataset}@{each.version.version}",
+                    live_share=sum(live),
+                )
+            )
+    return found
+
+
+def answers_about(ctx: Context, columns: set[str], person: str) -> list[SubjectAnswers]:
+    """Return the predictions whose inputs or keys name the person, and their outcomes.
+
+    What this host has not sealed yet is sealed first.
+    """
+    ids = prediction_ids(ctx, columns, person)
+    if ids is None:
+        return []
+    grouped = ids.partition_by("model", "version", as_dict=True)
+    found: list[SubjectAnswers] = []
+    with ctx.read() as tx:
+        for (model, version), frame in sorted(grouped.items(), key=str):
+            known = predictions.count_outcomes_of(
+                tx, ctx.project_id, frame["prediction_id"].to_list()
+            )
+            found.append(
+                SubjectAnswers(
+                    model=str(model),
+                    version=int(str(version or 0)),
+                    predictions=frame.height,
+                    outcomes=known,
+                )
+            )
+    return found
+
+
+def prediction_ids(ctx: Context, columns: set[str], person: str) -> "pl.DataFrame | None":
+    """Return `prediction_id`, `model`, `version` and `digest` (of the sealed file) of each answer.
+
+    None where there are none.
+    """
+    if segments(ctx.home.log_folder):
+        from thrive.serving.sealing import seal_logs  # where nobody answers, nobody pays for it
+
+        seal_logs(ctx.home, force=True)
+    with ctx.read() as tx:
+        sealed = predictions.find_sealed(tx, ctx.project_id)
+    if not sealed:
+        return None
+    import polars as pl
+
+    from thrive.store.prediction_frames import scan_sealed
+
+    wanted = [prefix + column for prefix in PREFIXES for column in sorted(columns)]
+    scans: list[pl.LazyFrame] = []
+    for digest in dict.fromkeys(each.digest for each in sealed if each.digest):
+        scan = scan_sealed(ctx.home, digest)
+        matches = names_person(scan.collect_schema(), wanted, person)
+        if matches is not None:
+            scans.append(
+                scan.filter(matches).select(
+                    "prediction_id", "model", "version", pl.lit(digest).alias("digest")
+                )
+            )
+    found = [frame for frame in pl.collect_all(scans) if frame.height]
+    return pl.concat(found) if found else None
