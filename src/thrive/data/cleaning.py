@@ -11,7 +11,7 @@ from thrive.domain.clock import machine_now, parse_duration
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import Conflict, NotFound, Refused, UsageError
 from thrive.operations import Context, Kind, operation
-from thrive.store import datasets, oversight, references
+from thrive.store import datasets, holds, references
 from thrive.store.owner import claim
 from thrive.store.pins import read_lock
 from thrive.store.postgresql import lock_blobs
@@ -62,7 +62,8 @@ def rm(ctx: Context, name: str, *, reason: str) -> RemovedVersion:
     Raises:
         NotFound: there is no such version.
         UsageError: no version or no reason is given.
-        Refused: a model was trained on it, a tag names it, or `thrive.lock` pins it.
+        Refused: a model was trained on it, a tag names it, `thrive.lock` pins it, or a legal hold
+            is on it.
 
     Examples:
         thrive data rm flights@2 --reason "added by mistake"
@@ -72,7 +73,6 @@ def rm(ctx: Context, name: str, *, reason: str) -> RemovedVersion:
     if not reason.strip():
         raise UsageError("A removal needs a reason.", '--reason "..."')
     version = find_version(ctx, name)
-    _refuse_held(ctx, f"dataset:{version.dataset}")
     _refuse_needed(ctx, version)
     label = f"{version.dataset}@{version.version}"
     with ctx.write(f"dataset:{label}", digest=version.digest, reason=reason) as tx:
@@ -85,18 +85,6 @@ def rm(ctx: Context, name: str, *, reason: str) -> RemovedVersion:
         files=version.file_count,
         size=version.size,
     )
-
-
-def _refuse_held(ctx: Context, *subjects: str) -> None:
-    """Refuse to delete what a legal hold is on: on the project, or on one of some subjects."""
-    with ctx.read() as tx:
-        holds = oversight.find_holds(tx, ctx.project_id)
-    for hold in holds:
-        if hold.subject in {"project", *subjects}:
-            raise Refused(
-                f"{hold.actor} placed a hold on {hold.subject}: {hold.reason}.",
-                f'thrive holds lift {hold.hold_id} --reason "..."',
-            )
 
 
 def _refuse_needed(ctx: Context, version: DatasetVersion) -> None:
@@ -131,7 +119,7 @@ def gc(ctx: Context, *, older_than: str = "1 day", dry_run: bool = False) -> Rec
         Damaged: a pack that would be rewritten is damaged; nothing was removed.
         Conflict: the object store is another database's; nothing was removed.
         UsageError: the age is no duration.
-        Refused: a legal hold is on the project.
+        Refused: a legal hold is on the project, or on another one of the same store.
 
     Examples:
         thrive data gc --dry-run
@@ -139,7 +127,8 @@ def gc(ctx: Context, *, older_than: str = "1 day", dry_run: bool = False) -> Rec
     """
     before = machine_now() - parse_duration(older_than)
     if not dry_run:
-        _refuse_held(ctx)
+        with ctx.read() as tx:
+            holds.refuse_clean_up(tx, ctx.project_id)
     if not ctx.home.database.is_sqlite:
         claim(ctx.home.blobs, ctx.home.database, ctx.home.project)
     forget_expired(ctx.home)
@@ -170,6 +159,7 @@ def _remove(ctx: Context, digests: list[str]) -> list[str]:
         part = digests[first : first + TOGETHER]
         with ctx.write("blobs:unused", removed=len(part)) as tx:
             lock_blobs(tx)
+            holds.refuse_clean_up(tx, ctx.project_id)
             for digest in part:
                 if not references.is_used(tx, digest):
                     ctx.home.blobs.delete(digest)

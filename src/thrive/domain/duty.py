@@ -5,6 +5,11 @@ from typing import Any
 
 import msgspec
 
+from thrive.domain.clock import DAY
+
+KEPT_FOR = 3653 * DAY
+"""AI Act art. 18: documentation is kept for ten years."""
+
 
 class RiskEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One row of a model's risk register (AI Act art. 9).
@@ -76,6 +81,11 @@ class StoredDocument(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     at: int
     release_id: str = ""
+
+    @property
+    def kept_until(self) -> int:
+        """The moment until which it is kept, UTC microseconds."""
+        return self.at + KEPT_FOR
 
 
 class IncidentKind(StrEnum):

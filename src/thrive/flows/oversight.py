@@ -16,7 +16,7 @@ from thrive.domain.release import RoutingTable, ServingHost
 from thrive.flows.promote import move_traffic
 from thrive.operations import Context, Kind, operation
 from thrive.serving.hosts import seen
-from thrive.store import models, monitoring, oversight, releases
+from thrive.store import holds, models, monitoring, oversight, releases
 from thrive.store.database import Tx
 
 TIME_TO_REPORT = {
@@ -86,7 +86,7 @@ def incidents_open(
     )
     with ctx.write(f"incident:{incident.incident_id}", model=model, what=incident.what) as tx:
         oversight.add_incident(tx, ctx.project_id, incident)
-        oversight.add_hold(tx, ctx.project_id, hold)
+        holds.add_hold(tx, ctx.project_id, hold)
     return incident
 
 
@@ -137,9 +137,9 @@ def incidents_report(ctx: Context, incident_id: str, *, authority: str, cause: s
             reported_by=ctx.actor.name,
         )
         oversight.save_incident(tx, ctx.project_id, done)
-        for hold in oversight.find_holds(tx, ctx.project_id):
+        for hold in holds.find_holds(tx, ctx.project_id):
             if hold.reason == f"incident {incident_id}":
-                oversight.lift_hold(
+                holds.lift_hold(
                     tx, ctx.project_id, hold.hold_id, by=ctx.actor.name, reason="reported", at=now
                 )
     return done
@@ -194,7 +194,7 @@ def holds_place(ctx: Context, subject: str, *, reason: str) -> LegalHold:
         placed_at=ctx.now(),
     )
     with ctx.write(f"hold:{hold.hold_id}", held=subject, reason=hold.reason) as tx:
-        oversight.add_hold(tx, ctx.project_id, hold)
+        holds.add_hold(tx, ctx.project_id, hold)
     return hold
 
 
@@ -209,7 +209,7 @@ def holds_list(ctx: Context, *, lifted: bool = False) -> list[LegalHold]:
         thrive holds list
     """
     with ctx.read() as tx:
-        return oversight.find_holds(tx, ctx.project_id, present=not lifted)
+        return holds.find_holds(tx, ctx.project_id, present=not lifted)
 
 
 @operation("holds lift", role=RELEASERS, writes=True)
@@ -230,7 +230,7 @@ def holds_lift(ctx: Context, hold_id: str, *, reason: str) -> LegalHold:
     if not reason.strip():
         raise UsageError("Lifting a hold needs a reason.", '--reason "..."')
     with ctx.write(f"hold:{hold_id[:64]}", reason=reason) as tx:
-        return oversight.lift_hold(
+        return holds.lift_hold(
             tx, ctx.project_id, hold_id, by=ctx.actor.name, reason=reason.strip(), at=ctx.now()
         )
 

@@ -7,7 +7,7 @@ from thrive.domain.errors import Refused, UsageError
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference, parse_reference
 from thrive.operations import Context, operation, permit_roles
-from thrive.store import models, oversight, releases
+from thrive.store import models, releases
 from thrive.store.database import Tx
 
 
@@ -73,12 +73,6 @@ def delete_version(ctx: Context, name: str, number: int, reason: str) -> ModelVe
 def _refuse_needed(tx: Tx, ctx: Context, version: ModelVersion) -> None:
     name, number = version.model, version.version
     label = format_reference(name, number)
-    for hold in oversight.find_holds(tx, ctx.project_id):
-        if hold.subject in {"project", f"model:{name}", f"model:{label}"}:
-            raise Refused(
-                f"{hold.actor} placed a hold on {hold.subject}: {hold.reason}.",
-                f'thrive holds lift {hold.hold_id} --reason "..."',
-            )
     history = releases.routing_history(tx, ctx.project_id, name)
     routed = any(each.version == number for table in history for each in table.variants)
     if routed or releases.was_candidate(tx, ctx.project_id, name, number):

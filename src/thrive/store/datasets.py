@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from thrive.domain.dataset import Dataset, DatasetTag, DatasetVersion
 from thrive.domain.errors import NotFound
-from thrive.store import erasures, references
+from thrive.store import erasures, holds, references
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, one, replace, upsert
 from thrive.store.tables.data import dataset_tags, dataset_versions, datasets
@@ -62,7 +62,12 @@ def move_version(tx: Tx, project_id: str, version: DatasetVersion, blobs: Collec
 
 
 def remove_version(tx: Tx, project_id: str, version: DatasetVersion) -> None:
-    """Remove a version, and what it kept alive; the bytes go with the next clean-up."""
+    """Remove a version, and what it kept alive; the bytes go with the next clean-up.
+
+    Raises:
+        Refused: a legal hold is on the dataset or the project.
+    """
+    holds.refuse_held(tx, project_id, holds.of_dataset(version.dataset))
     label = f"{version.dataset}@{version.version}"
     for kind in (KIND, PROFILE_KIND):
         references.remove_all(tx, project_id, kind, label)

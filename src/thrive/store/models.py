@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from thrive.domain.errors import NotFound
 from thrive.domain.model import Model, ModelVersion
-from thrive.store import references
+from thrive.store import holds, references
 from thrive.store.database import Tx
 from thrive.store.rows import batched, from_row, insert, many, mine, one, replace, upsert
 from thrive.store.tables.models import model_versions, models
@@ -161,20 +161,41 @@ def exists(tx: Tx, project_id: str, name: str) -> bool:
 
 
 def rename(tx: Tx, project_id: str, name: str, new: str) -> None:
-    """Give a model and its versions another name; none of them may have been released."""
+    """Give a model and its versions another name; none of them may have been released.
+
+    Raises:
+        Refused: a legal hold is on it, by its name, or on the project.
+    """
+    holds.refuse_held(tx, project_id, *_held_as(tx, project_id, name))
     for table, column in ((models, models.c.name), (model_versions, model_versions.c.model)):
         change = sa.update(table).where(table.c.project_id == project_id, column == name)
         tx.execute(change.values({column.name: new}))
 
 
 def delete(tx: Tx, project_id: str, name: str) -> None:
-    """Delete a model with its versions; none of them may have been packaged."""
+    """Delete a model with its versions; none of them may have been packaged.
+
+    Raises:
+        Refused: a legal hold is on the model, a version of it, or the project.
+    """
+    holds.refuse_held(tx, project_id, *_held_as(tx, project_id, name))
     for table, column in ((models, models.c.name), (model_versions, model_versions.c.model)):
         tx.execute(sa.delete(table).where(table.c.project_id == project_id, column == name))
 
 
+def _held_as(tx: Tx, project_id: str, name: str) -> list[str]:
+    known = versions(tx, project_id, name)
+    return [holds.of_model(name), *(holds.of_model(name, each.version) for each in known)]
+
+
 def delete_version(tx: Tx, project_id: str, version: ModelVersion) -> None:
-    """Delete a version, and let go of the blobs it kept; its number is not given again."""
+    """Delete a version, and let go of the blobs it kept; its number is not given again.
+
+    Raises:
+        Refused: a legal hold is on it, its model or the project.
+    """
+    model, number = version.model, version.version
+    holds.refuse_held(tx, project_id, holds.of_model(model), holds.of_model(model, number))
     label = f"{version.model}@{version.version}"
     references.remove_all(tx, project_id, "model_version", label)
     tx.execute(

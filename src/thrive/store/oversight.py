@@ -1,4 +1,4 @@
-"""Incidents, drills, holds, grants of data, reads under them, and reviews of answers."""
+"""Incidents, drills, grants of data, reads under them, and reviews of answers."""
 
 from typing import Any, TypeVar
 
@@ -11,7 +11,6 @@ from thrive.domain.duty import (
     DataRead,
     Drill,
     Incident,
-    LegalHold,
     Review,
 )
 from thrive.domain.errors import NotFound
@@ -23,7 +22,6 @@ from thrive.store.tables.governance import (
     data_reads,
     drills,
     incidents,
-    legal_holds,
     reviews,
 )
 
@@ -87,33 +85,6 @@ def add_seal(tx: Tx, project_id: str, seal: AuditSeal) -> None:
 def find_seals(tx: Tx, project_id: str) -> list[AuditSeal]:
     """Return every signed head, newest first."""
     return many(tx, AuditSeal, _newest(audit_seals, project_id, "seq"))
-
-
-def add_hold(tx: Tx, project_id: str, hold: LegalHold) -> None:
-    """Insert a hold."""
-    insert(tx, project_id, legal_holds, hold)
-
-
-def find_holds(tx: Tx, project_id: str, *, present: bool = True) -> list[LegalHold]:
-    """Return holds, newest first; only those that were not lifted unless all are asked for."""
-    query = _newest(legal_holds, project_id, "hold_id")
-    if present:
-        query = query.where(legal_holds.c.lifted_at.is_(None))
-    return many(tx, LegalHold, query)
-
-
-def lift_hold(tx: Tx, project_id: str, hold_id: str, *, by: str, reason: str, at: int) -> LegalHold:
-    """Lift a hold; one that is lifted already stays as it is.
-
-    Raises:
-        NotFound: there is none of that id.
-    """
-    query = _newest(legal_holds, project_id, "hold_id", hold_id=hold_id)
-    found = _named(one(tx, LegalHold, query), f"hold {hold_id}", "thrive holds list")
-    if found.lifted_at is None:
-        found = msgspec.structs.replace(found, lifted_at=at, lifted_by=by, lifted_for=reason)
-        replace(tx, project_id, legal_holds, found)
-    return found
 
 
 def add_grant(tx: Tx, project_id: str, grant: DataGrant) -> None:

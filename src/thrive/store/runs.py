@@ -17,7 +17,7 @@ from thrive.domain.run import (
     StepRecord,
     Use,
 )
-from thrive.store import references
+from thrive.store import holds, references
 from thrive.store.database import Tx
 from thrive.store.rows import (
     batched,
@@ -263,7 +263,12 @@ def find_artifact(tx: Tx, project_id: str, owner: str, name: str) -> Artifact | 
 
 
 def remove_artifact(tx: Tx, project_id: str, artifact: Artifact) -> None:
-    """Forget an artifact; its bytes stay while something else uses them."""
+    """Forget an artifact; its bytes stay while something else uses them.
+
+    Raises:
+        Refused: a legal hold is on the project, or on what the run read or made.
+    """
+    holds.refuse_held_run(tx, project_id, artifact.run_id)
     tx.execute(
         sa.delete(artifacts).where(
             artifacts.c.project_id == project_id,
@@ -334,6 +339,31 @@ def hold(tx: Tx, project_id: str, *run_ids: str) -> dict[str, Run]:
         if run_id not in known:
             raise NotFound(f"Run with id={run_id} not found", "thrive runs list")
     return known
+
+
+def take_out(tx: Tx, project_id: str, run_id: str, at: int) -> Run:
+    """Take a run out of lists and comparisons; its record stays, so that it can be put back.
+
+    Raises:
+        NotFound: there is no such run.
+        Refused: a legal hold is on the project, on what it read or on a model it made.
+    """
+    found = hold(tx, project_id, run_id)[run_id]
+    holds.refuse_held_run(tx, project_id, run_id)
+    gone = msgspec.structs.replace(found, deleted_at=found.deleted_at or at)
+    save(tx, project_id, gone)
+    return gone
+
+
+def put_back(tx: Tx, project_id: str, run_id: str) -> Run:
+    """Bring a run that was taken out back into lists and comparisons.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    back = msgspec.structs.replace(hold(tx, project_id, run_id)[run_id], deleted_at=None)
+    save(tx, project_id, back)
+    return back
 
 
 def keep_observed(tx: Tx, project_id: str, changed: Sequence[Run]) -> None:

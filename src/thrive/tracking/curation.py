@@ -80,16 +80,16 @@ def delete(ctx: Context, run: str, *, reason: str) -> Curated:
 
     Raises:
         UsageError: no reason is given.
+        Refused: a legal hold is on the project, on what it read or on a model it made.
 
     Examples:
         thrive runs delete 01928374 --reason "wrong data"
     """
     if not reason.strip():
         raise UsageError("The reason is empty.", 'say why, e.g. --reason "wrong data"')
-    now = ctx.now()
-    return _change(
-        ctx, run, lambda found: _at(found, found.deleted_at or now), deleted=True, reason=reason
-    )
+    run_id = _run_id(ctx, run)
+    with ctx.write(f"run:{run_id}", deleted=True, reason=reason) as tx:
+        return _curated(runs.take_out(tx, ctx.project_id, run_id, ctx.now()))
 
 
 @operation("runs restore", role=BUILDERS, writes=True, next_hint="thrive runs show {run_id}")
@@ -103,7 +103,9 @@ def restore(ctx: Context, run: str) -> Curated:
     Examples:
         thrive runs restore 01928374
     """
-    return _change(ctx, run, lambda found: _at(found, None), deleted=False)
+    run_id = _run_id(ctx, run)
+    with ctx.write(f"run:{run_id}", deleted=False) as tx:
+        return _curated(runs.put_back(tx, ctx.project_id, run_id))
 
 
 def _tagged(run: Run, name: str, value: str) -> Run:
@@ -111,14 +113,18 @@ def _tagged(run: Run, name: str, value: str) -> Run:
     return msgspec.structs.replace(run, tags={**kept, name: value} if value else kept)
 
 
-def _at(run: Run, deleted_at: int | None) -> Run:
-    return msgspec.structs.replace(run, deleted_at=deleted_at)
+def _run_id(ctx: Context, run: str) -> str:
+    with ctx.read() as tx:
+        return runs.get(tx, ctx.project_id, run).run_id
+
+
+def _curated(run: Run) -> Curated:
+    return Curated(run_id=run.run_id, tags=run.tags, deleted=run.deleted_at is not None)
 
 
 def _change(ctx: Context, run: str, change: Callable[[Run], Run], **detail: object) -> Curated:
-    with ctx.read() as tx:
-        run_id = runs.get(tx, ctx.project_id, run).run_id
+    run_id = _run_id(ctx, run)
     with ctx.write(f"run:{run_id}", **detail) as tx:
         changed = change(runs.hold(tx, ctx.project_id, run_id)[run_id])
         runs.save(tx, ctx.project_id, changed)
-    return Curated(run_id=run_id, tags=changed.tags, deleted=changed.deleted_at is not None)
+    return _curated(changed)

@@ -24,6 +24,7 @@ from thrive.store import (
     datasets,
     duties,
     gates,
+    holds,
     jobs,
     models,
     monitoring,
@@ -131,7 +132,7 @@ def _incident(tx: Tx, project: str, given: Given) -> Any:
 def _hold(tx: Tx, project: str, given: Given) -> Any:
     return [
         each.hold_id
-        for each in oversight.find_holds(tx, project)
+        for each in holds.find_holds(tx, project)
         if each.hold_id == given.get("hold_id")
     ]
 

@@ -65,6 +65,7 @@ from thrive.store import (
     datasets,
     duties,
     gates,
+    holds,
     models,
     monitoring,
     oversight,
@@ -695,7 +696,7 @@ class FilledHome:
             duties.add_answers(tx, self.project, answers)
             duties.add_exception(tx, self.project, exception)
             oversight.add_incident(tx, self.project, incident)
-            oversight.add_hold(tx, self.project, hold)
+            holds.add_hold(tx, self.project, hold)
             oversight.add_grant(tx, self.project, grant)
             oversight.add_seal(tx, self.project, seal)
             oversight.add_drill(tx, self.project, drill)

@@ -20,7 +20,7 @@ from thrive.flows.erasure.remotes import clean_remotes
 from thrive.flows.erasure.replacing import replace_contents, replace_data
 from thrive.flows.erasure.searching import subject_columns
 from thrive.flows.erasure.sought import Sought, new_salt
-from thrive.flows.erasure.switching import switch
+from thrive.flows.erasure.switching import refuse_held, switch
 from thrive.operations import Context, Kind, PrivateText, operation
 from thrive.store import erasures, models, references
 from thrive.store.pins import read_lock
@@ -91,6 +91,7 @@ def erase(
 
     Raises:
         UsageError: no reason is given, or it holds the value.
+        Refused: a legal hold is on something that would change.
 
     Examples:
         thrive data erase --reason "asked on 3 May"
@@ -101,9 +102,13 @@ def erase(
     known = _unfinished(ctx, sought)
     if not yes:
         return _planned(ctx, sought, make_plan(ctx, sought, column, drop))
+    work = Work(ctx=ctx, sought=sought, column=column, drop=drop)
+    if known is None:
+        work = work._replace(plan=make_plan(ctx, sought, column, drop))
+        with ctx.read() as tx:
+            refuse_held(tx, ctx, work.wanted())
     erasure = known or _begun(ctx, sought, reason, legal_basis, column)
-    erasure = _go_on(ctx, erasure, sought, column, drop)
-    return _report(ctx, erasure)
+    return _report(ctx, _go_on(work, erasure))
 
 
 def _check_words(sought: Sought, reason: str, *others: str) -> None:
@@ -172,14 +177,6 @@ def _begun(ctx: Context, sought: Sought, reason: str, legal_basis: str, column: 
     return erasure
 
 
-def _go_on(ctx: Context, erasure: Erasure, sought: Sought, column: str, drop: list[str]) -> Erasure:
-    """Take the steps that are left; each leaves the state that the next one starts from."""
-    work = Work(ctx=ctx, sought=sought, column=column or erasure.scope["column"], drop=drop)
-    while erasure.state in STEPS:
-        erasure = STEPS[erasure.state](work, erasure)
-    return erasure
-
-
 class Work(NamedTuple):
     """What every step works with."""
 
@@ -187,12 +184,25 @@ class Work(NamedTuple):
     sought: Sought
     column: str
     drop: list[str]
+    plan: Plan | None = None
+
+    def wanted(self) -> Plan:
+        """Return the plan as it was made when the erasure began, else one of what is there now."""
+        return self.plan or make_plan(self.ctx, self.sought, self.column, self.drop)
+
+
+def _go_on(work: Work, erasure: Erasure) -> Erasure:
+    """Take the steps that are left; each leaves the state that the next one starts from."""
+    work = work._replace(column=work.column or erasure.scope["column"])
+    while erasure.state in STEPS:
+        erasure = STEPS[erasure.state](work, erasure)
+    return erasure
 
 
 def _switch(work: Work, erasure: Erasure) -> Erasure:
     """Store what is to stay, then let every row name it."""
     ctx, sought = work.ctx, work.sought
-    plan = make_plan(ctx, sought, work.column, work.drop)
+    plan = work.wanted()
     contents = replace_contents(ctx, sought, plan)
     return switch(ctx, erasure, sought, plan, contents, replace_data(ctx, sought, plan))
 

@@ -17,6 +17,8 @@ from thrive.store import datasets, references
 
 FILE = "file"
 """The kind of content that is a file of a dataset."""
+DOCUMENT = "document"
+"""The kind of content that is rendered for auditors: kept for years, so never dropped whole."""
 TABLE_KINDS = frozenset({"sealed_log", "model_version", "artifact"})
 """Kinds of content that may be tables of which single rows can go."""
 
@@ -54,6 +56,7 @@ class Plan(NamedTuple):
         searched: every version of every dataset.
         items: stored content by digest: files of datasets first.
         answers: prediction ids about the person.
+        answered: the models that gave these answers.
         orphans: stored content that nothing uses and that names the person.
         counts: how much was looked at.
     """
@@ -62,6 +65,7 @@ class Plan(NamedTuple):
     searched: list[Searched]
     items: list[PlannedItem]
     answers: list[str]
+    answered: list[str]
     orphans: list[str]
     counts: dict[str, int]
 
@@ -105,6 +109,7 @@ def make_plan(ctx: Context, sought: Sought, column: str, drop: Sequence[str]) ->
         searched=searched,
         items=items,
         answers=answers["prediction_id"].to_list() if answers is not None else [],
+        answered=sorted(set(answers["model"].to_list())) if answers is not None else [],
         orphans=orphans,
         counts={"versions": len(searched), "contents": len(used)},
     )
@@ -139,7 +144,8 @@ class _Looking:
             if kind == datasets.KIND:
                 continue
             if digest in about or (self._sought.distinctive and self.names(digest)):
-                asked = {digest, *(each for _, each in users)} & self._drop
+                whole = all(each != DOCUMENT for each, _ in users)
+                asked = whole and {digest, *(each for _, each in users)} & self._drop
                 fate = Fate.DROP if asked else self._fate(digest, kind)
                 yield PlannedItem(kind=kind, used_by=name, fate=fate, rows=None, digest=digest)
 

@@ -13,11 +13,14 @@ from thrive.flows.erasure.replacing import NewData, NewVersion, Replaced
 from thrive.flows.erasure.results import forget_results
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
-from thrive.store import datasets, erasures, parked, personal_text, predictions, references
+from thrive.store import datasets, erasures, holds, parked, personal_text, predictions, references
 from thrive.store.database import Tx
 from thrive.store.eventlog import covering
 from thrive.store.postgresql import lock_blobs
 from thrive.store.snapshots.bring import absent
+
+OF_MODELS = frozenset({"model_version", "model_card", "document"})
+"""Kinds of content that are about one version of a model, which their users end with."""
 
 
 def switch(
@@ -32,6 +35,9 @@ def switch(
 
     Returns:
         The erasure as it is recorded, with the digests that are to be deleted.
+
+    Raises:
+        Refused: a legal hold is on something that would change.
     """
     stones = _tombstones(erasure, [*contents, *data.files], data.versions, ctx.now())
     removed = {*(stone.digest for stone in stones), *data.leaving, *plan.orphans}
@@ -45,6 +51,7 @@ def switch(
     buried = {stone.subject: stone.digest for stone in stones}
     words = {"reason": erasure.reason, "legal_basis": erasure.legal_basis, "erased": buried}
     with ctx.write(f"erasure:{erasure.erasure_id}", **words, **known) as tx:
+        refuse_held(tx, ctx, plan)
         _refuse_removed(tx, ctx, data)
         for each in data.versions:
             removed |= _switch_version(tx, ctx, each)
@@ -64,6 +71,28 @@ def switch(
         )
         erasures.save(tx, ctx.project_id, switched)
     return switched
+
+
+def refuse_held(tx: Tx, ctx: Context, plan: Plan) -> None:
+    """Refuse to erase what a legal hold is on (GDPR art. 17(3)(e)).
+
+    Raises:
+        Refused: a hold is on the project, or on a dataset, model or run that would change.
+    """
+    project = ctx.project_id
+    data = (holds.of_dataset(each.version.dataset) for each in plan.hit())
+    holds.refuse_held(tx, project, *data, *(holds.of_model(each) for each in plan.answered))
+    for item in plan.items:
+        if item.kind == "artifact":
+            holds.refuse_held_run(tx, project, item.used_by.partition(":")[0])
+        elif item.kind in OF_MODELS:
+            label = item.used_by.rpartition(" ")[2]
+            holds.refuse_held(tx, project, *(f"model:{each}" for each in _names(label)))
+
+
+def _names(label: str) -> tuple[str, str]:
+    """Return MODEL@VERSION and MODEL: a hold may be on either."""
+    return label, label.partition("@")[0]
 
 
 def _refuse_removed(tx: Tx, ctx: Context, data: NewData) -> None:

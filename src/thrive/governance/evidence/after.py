@@ -183,7 +183,8 @@ def stored_files(records: Records) -> Iterator[Fact]:
     """Yield the documents that were kept at a release of the version."""
     kept = [one for one in records.documents if one.release_id]
     for one in kept:
-        yield stated(f"{one.kind}", f"kept {format_time(one.at)}", f"document:{one.digest}")
+        words = f"kept {format_time(one.at)}, until {format_time(one.kept_until)}"
+        yield stated(f"{one.kind}", words, f"document:{one.digest}")
     if not kept:
         told = None if records.releases else "when the version is released"
         yield stated("Documents are kept", told, in_registry(records))

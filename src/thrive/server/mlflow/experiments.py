@@ -12,7 +12,7 @@ from thrive.server.mlflow.calls import Call, Route
 from thrive.server.mlflow.logged_keys import LONGEST_KEY
 from thrive.server.mlflow.problems import MlflowError, invalid
 from thrive.server.mlflow.shapes import MILLISECOND, experiment_shape
-from thrive.store import experiments
+from thrive.store import experiments, holds
 from thrive.store.database import Tx
 from thrive.tracking.filters import Fields, Kind, parse_filter, parse_order
 from thrive.tracking.search import View
@@ -140,12 +140,18 @@ def _value(experiment: Experiment, kind: Kind, key: str) -> pages.Value:
 
 
 def _change(call: Call, what: str, **changed: Any) -> None:
-    """Write other values of an experiment, with its audit row."""
+    """Write other values of an experiment, with its audit row.
+
+    Raises:
+        Refused: it would be taken away while a legal hold is on the project.
+    """
     ctx = call.ctx
     number = number_of(call.given.text("experiment_id"))
     with ctx.write(f"experiment:{number}", what=what) as tx:
         now = ctx.now()
         found = known_experiment(tx, ctx.project_id, number, now)
+        if changed.get("deleted_at") is not None:
+            holds.refuse_held(tx, ctx.project_id)
         experiments.save(
             tx, ctx.project_id, msgspec.structs.replace(found, updated_at=now, **changed)
         )

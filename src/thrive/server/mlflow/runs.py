@@ -9,7 +9,6 @@ from thrive.domain.clock import ClockMode
 from thrive.domain.errors import NotFound
 from thrive.domain.identifiers import is_id, new_id
 from thrive.domain.run import ModelUse, Run, RunState
-from thrive.operations import Context
 from thrive.server.mlflow import pages
 from thrive.server.mlflow.calls import Call, Route
 from thrive.server.mlflow.experiments import (
@@ -154,19 +153,17 @@ def _update(call: Call) -> dict[str, Any]:
 
 
 def _delete(call: Call) -> dict[str, Any]:
-    _mark(call.ctx, run_id_of(call.given), call.ctx.now())
+    ctx, run_id = call.ctx, run_id_of(call.given)
+    with ctx.write(f"run:{run_id}", deleted=True) as tx:
+        runs.take_out(tx, ctx.project_id, run_id, ctx.now())
     return {}
 
 
 def _restore(call: Call) -> dict[str, Any]:
-    _mark(call.ctx, run_id_of(call.given), None)
+    ctx, run_id = call.ctx, run_id_of(call.given)
+    with ctx.write(f"run:{run_id}", deleted=False) as tx:
+        runs.put_back(tx, ctx.project_id, run_id)
     return {}
-
-
-def _mark(ctx: Context, run_id: str, deleted_at: int | None) -> None:
-    with ctx.write(f"run:{run_id}", deleted=deleted_at is not None) as tx:
-        run = runs.hold(tx, ctx.project_id, run_id)[run_id]
-        runs.save(tx, ctx.project_id, msgspec.structs.replace(run, deleted_at=deleted_at))
 
 
 def _search(call: Call) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from thrive.governance.evaluate import DutyState, Standing
 from thrive.governance.operations import duties_list
 from thrive.operations import Context
 from thrive.registry.stages import champion
-from thrive.store import duties, models, oversight, releases
+from thrive.store import duties, holds, models, oversight, releases
 
 OWED = (Standing.MISSING, Standing.EXCEPTED)
 
@@ -74,7 +74,7 @@ def load(ctx: Context, words: Mapping[str, str]) -> DutiesPage:
         version = models.get_version(tx, project, name, live).version
         answers = duties.find_answers(tx, project, name)
         papers = duties.find_documents(tx, project)
-        holds = oversight.find_holds(tx, project)
+        held = holds.find_holds(tx, project)
         incidents = oversight.find_incidents(tx, project, name)
         drills = oversight.find_drills(tx, project, name)
         exceptions = duties.find_exceptions(tx, project, name)
@@ -96,7 +96,7 @@ def load(ctx: Context, words: Mapping[str, str]) -> DutiesPage:
         documents=[each for each in papers if each.subject.partition("@")[0] == name],
         kinds=[kind.value for kind in DocumentKind],
         incidents=incidents,
-        holds=[each for each in holds if _holds(each.subject, name)],
+        holds=[each for each in held if _holds(each.subject, name)],
         drills=drills,
     )
 

@@ -13,7 +13,7 @@ from thrive.domain.duty import (
 from thrive.flows.facts import ModelFacts
 from thrive.flows.fleet import every_model
 from thrive.operations import Context
-from thrive.store import duties, oversight
+from thrive.store import duties, holds, oversight
 
 DOCUMENTS, SEALS = 50, 10
 
@@ -59,7 +59,7 @@ def load(ctx: Context) -> GovernancePage:
     now, project = ctx.now(), ctx.project_id
     with ctx.read() as tx:
         incidents = oversight.find_incidents(tx, project)
-        holds = oversight.find_holds(tx, project)
+        held = holds.find_holds(tx, project)
         exceptions = duties.find_exceptions(tx, project)
         grants = oversight.find_grants(tx, project)
         documents = duties.find_documents(tx, project)
@@ -69,7 +69,7 @@ def load(ctx: Context) -> GovernancePage:
         now=now,
         models=sorted(lines, key=lambda each: (each.production is None, each.name)),
         incidents=incidents,
-        holds=holds,
+        holds=held,
         exceptions=[each for each in exceptions if each.good(now)],
         grants=[each for each in grants if each.good(now)],
         documents=documents[:DOCUMENTS],
