@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from thrive.features import feature_view, on_demand
     from thrive.flows.own_run import run
     from thrive.flows.workspace import Workspace, open
-    from thrive.training import log, pipeline, register, step
+    from thrive.training.declare import pipeline, step
+    from thrive.training.report import log, register
 
 _HOMES = {
     "RemoteWorkspace": "thrive.client.remote",
@@ -24,13 +25,13 @@ _HOMES = {
     "Workspace": "thrive.flows.workspace",
     "connect": "thrive.client.remote",
     "feature_view": "thrive.features",
-    "log": "thrive.training",
+    "log": "thrive.training.report",
     "on_demand": "thrive.features",
     "open": "thrive.flows.workspace",
-    "pipeline": "thrive.training",
-    "register": "thrive.training",
+    "pipeline": "thrive.training.declare",
+    "register": "thrive.training.report",
     "run": "thrive.flows.own_run",
-    "step": "thrive.training",
+    "step": "thrive.training.declare",
 }
 
 __all__ = [

@@ -7,7 +7,7 @@ import msgspec
 
 from thrive.domain.run import StepRecord
 from thrive.engines.local import Message
-from thrive.training.keys import key_of
+from thrive.training.digests import key_of
 from thrive.training.options import StepOptions
 from thrive.training.seeds import step_seed
 

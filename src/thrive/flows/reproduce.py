@@ -27,7 +27,7 @@ from thrive.store import datasets, models, runs
 from thrive.store.snapshots.bring import parts_of
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.tracking.code import unpack_code
-from thrive.training.keys import file_digest
+from thrive.training.digests import file_digest
 from thrive.training.tracked import ARGUMENTS
 
 REPRODUCES = "reproduces"

@@ -20,7 +20,7 @@ from thrive.store.disk import write_all
 from thrive.store.snapshots.bring import fetch_all
 from thrive.tracking.code import unpack_code
 from thrive.training.artifacts import Ref
-from thrive.training.keys import file_digest
+from thrive.training.digests import file_digest
 
 BLOBS = "blobs"
 

@@ -5,7 +5,7 @@ import glob
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,7 @@ from blake3 import blake3
 from thrive.training import sources
 from thrive.training.artifacts import Ref
 from thrive.training.closure import SHOWN, closure_of
-
-FORMAT = 1
-"""Part of each key: results of another form of the key are not found."""
+from thrive.training.digests import file_digest
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,22 +82,9 @@ def file_digests(patterns: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def file_digest(path: Path) -> str:
-    """Return the digest of a file's content."""
-    hasher = blake3()
-    hasher.update_mmap(path)
-    return hasher.hexdigest()
-
-
 def variable_digests(names: Sequence[str]) -> dict[str, str]:
     """Return the digests of environment variables; their values stay where they are."""
     return {
         name: blake3(os.environ[name].encode()).hexdigest() if name in os.environ else ""
         for name in names
     }
-
-
-def key_of(code: str, inputs: Mapping[str, Any], *, seed: int) -> str:
-    """Return the cache key of one execution of a step: a digest over all that it follows from."""
-    body = msgspec.json.encode([FORMAT, code, seed, inputs], order="deterministic")
-    return blake3(body).hexdigest()
