@@ -197,6 +197,14 @@ class DataTerms(Terms, frozen=True, kw_only=True):
         """Return the checks as typed values, in the order they are written."""
         return [parse_check(check) for check in self.checks]
 
+    def kept_until(self, since: int) -> int | None:
+        """Return until when data that came at `since` may be kept, None while nothing is said.
+
+        Args:
+            since: UTC microseconds.
+        """
+        return since + parse_duration(self.retention) if self.retention else None
+
 
 class Target(Terms, frozen=True, kw_only=True):
     """What the model predicts.

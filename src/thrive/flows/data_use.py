@@ -12,7 +12,7 @@ from thrive.contract.parse import ParsedContract
 from thrive.contract.purposes import purposes_of
 from thrive.contract.schema import DataTerms
 from thrive.data.questions import NONE, open_questions
-from thrive.domain.clock import format_time, parse_duration
+from thrive.domain.clock import format_time
 from thrive.domain.dataset import ColumnLabel, DatasetVersion
 from thrive.domain.errors import ContractGap, NotFound
 from thrive.operations import Context
@@ -137,10 +137,8 @@ def _without_basis(version: DatasetVersion, terms: DataTerms) -> _Found:
 
 
 def _expired(version: DatasetVersion, terms: DataTerms, now: int) -> _Found:
-    if not terms.retention:
-        return
-    end = version.created_at + parse_duration(terms.retention)
-    if end < now:
+    end = terms.kept_until(version.created_at)
+    if end is not None and end < now:
         yield (
             "retention",
             f"{_label(version)} was to be kept for {terms.retention}, until {format_time(end)}.",

@@ -57,6 +57,22 @@ _ASKS: dict[str, tuple[str, str]] = {
         "Are licence and retention of its data written? Informs, and never blocks.",
         "write licence and retention of the data in thrive.toml",
     ),
+    "lock file": (
+        "Were its libraries those of the lock file beside its code? Informs, and never blocks.",
+        "commit a lock file (pylock.toml, uv.lock, requirements.txt), install from it, train again",
+    ),
+    "seal": (
+        "Who vouches for it by a signature? Informs: one whose seal is wrong is never loaded.",
+        "thrive models sign",
+    ),
+    "retention": (
+        "May the data it was trained on still be kept today?",
+        "train on newer data, or state a longer retention with the data's owner",
+    ),
+    "contract on disk": (
+        "Does thrive.toml ask what it was judged by? Informs, and never blocks.",
+        "register it again to be judged by the file",
+    ),
     "noise": (
         "Do answers hardly move when numbers hardly move? Informs, and never blocks.",
         "look at the rows that jump; smoother features or fewer splits",

@@ -33,6 +33,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
         parsed: the candidate's stored contract.
         upstream: the dataset versions it was trained on.
         environment: with what its run was made, empty if that is not recorded.
+        bundle: digest of the code of its run, "" if none is kept.
         judged: packages of all candidates judged on this evaluation table.
         judged_rows: packages of the model's candidates, each with the digest of its rows.
     """
@@ -43,6 +44,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     parsed: ParsedContract | None
     upstream: dict[str, DatasetVersion | None]
     environment: dict[str, Any]
+    bundle: str
     judged: set[str]
     judged_rows: set[tuple[str, str]]
 
@@ -85,6 +87,7 @@ def read_inputs(ctx: Context, reference: str, against: str) -> Inputs:
         parsed=parse(stored.text) if stored else None,
         upstream=upstream,
         environment=made.environment if made else {},
+        bundle=made.code.bundle if made and made.code else "",
         judged=judged,
         judged_rows={
             (verdict.candidate, rows) for verdict in earlier if (rows := _rows_judged(verdict))

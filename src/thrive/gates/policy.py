@@ -7,14 +7,15 @@ import msgspec
 
 from thrive.contract.gaps import gaps_for_model
 from thrive.contract.parse import CONTRACT_FILE, ParsedContract
-from thrive.contract.schema import ModelTerms
+from thrive.contract.purposes import purposes_of
+from thrive.domain.clock import format_time
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.gate import Answer, CheckResult
 from thrive.domain.model import ModelVersion
 from thrive.packaging.formats import pickle
 from thrive.packaging.loader import FORMATS, allowed_here
 from thrive.packaging.manifest import PackageManifest
-from thrive.settings import variable
+from thrive.settings import read_settings, variable
 
 GROUP = "policy"
 
@@ -59,16 +60,17 @@ def check_data(
         words = "The version names no dataset it was trained on: register it from a run."
         return _result("data", Answer.CANNOT_TELL, words, {})
     terms = parsed.contract.data if parsed else {}
-    purpose = purpose_key(parsed.contract.model.get(version.model) if parsed else None)
+    purposes = purposes_of(parsed.contract, version.model) if parsed else set[str]()
     problems: dict[str, str] = {}
     for name, found in upstream.items():
-        allowed = terms[name].allowed if name in terms else []
+        allowed = {word.casefold() for word in terms[name].allowed} if name in terms else set[str]()
         if found is None:
             problems[name] = "no version with this content is recorded"
         elif not found.trainable:
             problems[name] = f"version {found.version} may not be trained on"
-        elif allowed and not {purpose, version.model} & set(allowed):
-            problems[name] = f"may serve {', '.join(allowed)}, not {purpose or version.model!r}"
+        elif allowed and not allowed & purposes:
+            meant = ", ".join(sorted(purposes)) or version.model
+            problems[name] = f"may serve {', '.join(terms[name].allowed)}, not {meant}"
     if problems:
         words = "; ".join(f"{name}: {why}" for name, why in sorted(problems.items()))
         return _result("data", Answer.FAIL, f"{words}.", problems)
@@ -76,9 +78,47 @@ def check_data(
     return _result("data", Answer.PASS, f"May be used for this purpose: {listed}.", {})
 
 
-def purpose_key(terms: ModelTerms | None) -> str:
-    """Return the word before the colon of a purpose: the one that `allowed` lists."""
-    return terms.purpose.partition(":")[0].strip() if terms else ""
+def check_retention(
+    parsed: ParsedContract | None, upstream: Mapping[str, DatasetVersion | None], now: int
+) -> CheckResult | None:
+    """Judge whether the data it was trained on may still be kept; nothing where nothing is said.
+
+    It is of the group of what differs from run to run, as its answer is one of a day.
+
+    Args:
+        parsed: the contract stored with the version.
+        upstream: what is recorded of each dataset it was trained on.
+        now: the project's present moment, UTC microseconds.
+    """
+    terms = parsed.contract.data if parsed else {}
+    known = {name: found for name, found in upstream.items() if found and name in terms}
+    said = {name: terms[name].kept_until(found.created_at) for name, found in known.items()}
+    ends = {name: end for name, end in sorted(said.items()) if end is not None}
+    if not ends:
+        return None
+    over = [name for name, end in ends.items() if end < now]
+    told = over or list(ends)
+    words = ", ".join(f"{name} until {format_time(ends[name])}" for name in told)
+    return CheckResult(
+        check="retention",
+        group="history",
+        answer=Answer.FAIL if over else Answer.PASS,
+        summary=f"Was to be kept: {words}." if over else f"May be kept: {words}.",
+        evidence={name: format_time(end) for name, end in ends.items()},
+    )
+
+
+def check_seal(version: ModelVersion) -> CheckResult:
+    """Tell who vouches for the version; informs, as one whose seal is wrong is never loaded."""
+    if version.seal is None:
+        words = f"Nobody vouches for it: thrive models sign {version.model}@{version.version}."
+        answer, evidence = Answer.CANNOT_TELL, dict[str, Any]()
+    else:
+        known = version.seal.key in read_settings().trusted_model_keys()
+        words = f"Signed by {version.seal.key[:16]}{', a trusted key' if known else ''}."
+        answer, evidence = Answer.PASS, {"key": version.seal.key, "trusted": known}
+    found = _result("seal", answer, words, evidence)
+    return msgspec.structs.replace(found, advisory=True)
 
 
 def check_package(version: ModelVersion, manifest: PackageManifest) -> CheckResult:

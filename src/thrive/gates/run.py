@@ -13,8 +13,10 @@ from thrive.domain.gate import Answer, CheckResult, Verdict
 from thrive.domain.model import ModelVersion
 from thrive.gates import (
     bias,
+    contract_file,
     found_slices,
     leak,
+    lock_file,
     policy,
     quality,
     robustness,
@@ -218,7 +220,13 @@ class _Run:
             policy.check_package(inputs.version, self._manifest),
             policy.check_licence(inputs.version, inputs.parsed),
             policy.check_environment(inputs.version, inputs.environment),
+            lock_file.check_lock_file(inputs.bundle, inputs.environment, self._ctx.home.blobs),
+            policy.check_seal(inputs.version),
             *own_checks(case),
+            policy.check_retention(inputs.parsed, inputs.upstream, self._ctx.now()),
+            contract_file.check_contract_file(
+                inputs.version.model, inputs.parsed, self._ctx.folder
+            ),
             _reuse(inputs, rows_digest(self._table)),
         ]
         return [one for one in results if one is not None]

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from thrive.contract.parse import parse
-from thrive.domain.clock import DAY
+from thrive.domain.clock import DAY, machine_now
 from thrive.domain.dataset import Dataset, DatasetVersion
 from thrive.domain.model import Model, ModelVersion
 from thrive.domain.project import StoredContract
@@ -149,7 +149,7 @@ def flights_version(**changes):
         "rows": 1,
         "size": 1,
         "columns": [],
-        "created_at": 0,
+        "created_at": machine_now(),
         "actor": "tester",
     }
     return DatasetVersion(**{**fields, **changes})

@@ -6,7 +6,7 @@ from datetime import date
 from thrive.contract.gaps import gaps_for_model
 from thrive.contract.lines import path_of
 from thrive.contract.purposes import purposes_of
-from thrive.domain.clock import format_time, parse_duration
+from thrive.domain.clock import format_time
 from thrive.governance.checks.building import today
 from thrive.governance.checks.registry import Problem, check
 from thrive.governance.law import Duty
@@ -117,8 +117,7 @@ def columns_needed(records: Records, _duty: Duty) -> Iterator[Problem]:
 def retention_kept(records: Records, _duty: Duty) -> Iterator[Problem]:
     """No dataset is kept for longer than its retention."""
     for name, found in records.known.items():
-        kept = records.data_terms(name).retention
-        end = found.created_at + parse_duration(kept) if kept else None
+        end = records.data_terms(name).kept_until(found.created_at)
         if end is not None and end < records.now:
             yield Problem(
                 what=f"{name}@{found.version} was to be kept until {format_time(end)}",

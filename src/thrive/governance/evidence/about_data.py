@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from thrive.contract.purposes import purposes_of
-from thrive.domain.clock import format_time, parse_duration
+from thrive.domain.clock import format_time
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.reference import format_reference
 from thrive.governance.evidence.registry import query
@@ -152,13 +152,10 @@ def retention(records: Records) -> Iterator[Fact]:
     """Yield until when each dataset may be kept."""
     yield from _no_data(records, "Retention")
     for name, found in records.known.items():
-        kept = records.data_terms(name).retention
-        end = (
-            f"{kept}, until {format_time(found.created_at + parse_duration(kept))}"
-            if kept
-            else None
-        )
-        yield stated(f"{name}: kept for", end, in_contract(records, f"data.{name}.retention"))
+        terms = records.data_terms(name)
+        end = terms.kept_until(found.created_at)
+        said = None if end is None else f"{terms.retention}, until {format_time(end)}"
+        yield stated(f"{name}: kept for", said, in_contract(records, f"data.{name}.retention"))
 
 
 @query("basis")
