@@ -135,7 +135,7 @@ def mcnemar(
 def placements(positive: Floats, negative: Floats) -> tuple[Floats, Floats]:
     """Share of negatives below each positive and of positives above each negative, ties by half.
 
-    One sort of each side, O(n log n); what is looked up is sorted as well, as each search then walks
+    One sort of each side, O(n log n); what is looked up is sorted too, as the search then walks
     memory in order (four times as fast). The mean of either is the area under the ROC curve.
     """
     first, second = np.argsort(positive), np.argsort(negative)
