@@ -1,6 +1,7 @@
 """The code of a notebook as cells, and the names that a run from top to bottom does not find."""
 
 import builtins
+import itertools
 import json
 import symtable
 from collections.abc import Callable, Iterable
@@ -58,6 +59,12 @@ def read_notebook(file: Path) -> dict[str, Any]:
 def code_cells(book: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the cells of a notebook that hold code."""
     return [cell for cell in book["cells"] if cell.get("cell_type") == "code"]
+
+
+def cell_numbers(found: list[dict[str, Any]]) -> list[int]:
+    """Return the number of each cell as its author counts: the cell of given parameters is 0."""
+    numbers = itertools.count(1)
+    return [0 if INJECTED_TAG in tags_of(cell) else next(numbers) for cell in found]
 
 
 def source_of(cell: dict[str, Any]) -> str:

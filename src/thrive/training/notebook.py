@@ -162,7 +162,7 @@ def _new_shell(link: Channel) -> Any:
 
 def _execute_cells(link: Channel, shell: Any, book: dict[str, Any]) -> None:
     found = cells.code_cells(book)
-    for number, cell in enumerate(found, 1):
+    for number, cell in zip(cells.cell_numbers(found), found, strict=True):
         source = cells.source_of(cell)
         if not source.strip() or cells.SKIPPED_TAG in cells.tags_of(cell):
             continue
@@ -171,7 +171,7 @@ def _execute_cells(link: Channel, shell: Any, book: dict[str, Any]) -> None:
         result = shell.run_cell(source, store_history=True)
         cell["outputs"], cell["execution_count"] = _outputs.shown, shell.execution_count - 1
         error = result.error_before_exec or result.error_in_exec
-        failure = None if error is None else _described(error, number, found)
+        failure = None if error is None else _described(error, number, cell, found)
         told = None if failure is None else msgspec.to_builtins(failure)
         link.send("cell_done", number=number, outputs=_kept(_outputs.shown), failure=told)
         if failure is not None and cells.MAY_FAIL_TAG not in cells.tags_of(cell):
@@ -184,11 +184,13 @@ def _kept(shown: list[dict[str, Any]]) -> bytes:
     return json.dumps(alike, sort_keys=True, default=str).encode()
 
 
-def _described(error: BaseException, number: int, found: list[dict[str, Any]]) -> Failure:
+def _described(
+    error: BaseException, number: int, cell: dict[str, Any], found: list[dict[str, Any]]
+) -> Failure:
     """Return an error with the line of its cell, and with what a clean run could not find."""
     failure = describe(error, task=f"cell {number}")
     line = _line_of(error)
-    source = cells.source_of(found[number - 1]).splitlines()
+    source = cells.source_of(cell).splitlines()
     shown = source[line - 1].strip() if 0 < line <= len(source) else ""
     frames = [f"  cell {number}, line {line}: {shown}"] if shown else []
     return msgspec.structs.replace(
@@ -220,7 +222,13 @@ def _not_found(error: BaseException, found: list[dict[str, Any]]) -> str:
     if isinstance(error, NameError):
         plain = TransformerManager().transform_cell
         missing = cells.missing_names(map(cells.source_of, found), plain, certain=error.name)
-        named = [each.words() for each in missing[:MOST_NAMED]]
+        numbers = [0, *cells.cell_numbers(found)]
+        named = [
+            msgspec.structs.replace(
+                each, cell=numbers[each.cell], later=numbers[each.later]
+            ).words()
+            for each in missing[:MOST_NAMED]
+        ]
         more = [f"and {len(missing) - MOST_NAMED} more"] if len(missing) > MOST_NAMED else []
         return "; ".join([*named, *more])
     if isinstance(error, ModuleNotFoundError) and error.name:

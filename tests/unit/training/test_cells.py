@@ -7,6 +7,7 @@ import pytest
 from thrive.domain.errors import UsageError
 from thrive.training.cells import (
     Missing,
+    cell_numbers,
     code_cells,
     give_parameters,
     missing_names,
@@ -56,6 +57,7 @@ def test_parameters_stand_behind_the_cell_of_their_defaults_and_once():
     found = book("rate = 0.1", "print(rate)", tags=["parameters"])
     for rate in (0.5, 0.7):
         give_parameters(found, {"rate": rate, "name": "it's"})
+    assert cell_numbers(code_cells(found)) == [1, 0, 2], "the author's cells keep their numbers"
     assert [source_of(each) for each in code_cells(found)] == [
         "rate = 0.1",
         'rate = 0.7\nname = "it\'s"',
