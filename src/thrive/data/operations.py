@@ -27,7 +27,7 @@ __all__ = [
     "decide",
     "list_datasets",
     "log",
-    "show",
+    "view",
 ]
 
 
@@ -82,7 +82,11 @@ class ColumnView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a dataset, with all that is known of it."""
+    """One version of a dataset, with all that is known of it.
+
+    `trainable` is what its checks and people said; `problems` is what the contract still has
+    against training on it, each with what mends it.
+    """
 
     dataset: str
     version: int
@@ -102,6 +106,7 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[ColumnView]
     checks: list[dict[str, Any]]
     manifest: str = ""
+    problems: list[str] = []
 
 
 @operation("data list", role=ANYONE, next_hint="thrive data log NAME")
@@ -165,19 +170,11 @@ def log(ctx: Context, name: str) -> list[VersionLine]:
     ]
 
 
-@operation("data show", role=ANYONE, next_hint="thrive data lineage {dataset}@{version}")
-def show(ctx: Context, name: str) -> VersionView:
-    """Show a version: its source, its columns with profile and labels, its checks, its use.
-
-    Args:
-        name: the dataset, or one version of it as NAME@VERSION.
+def view(ctx: Context, name: str) -> VersionView:
+    """Return all that is known of one version; `name` as NAME or NAME@VERSION.
 
     Raises:
         NotFound: there is no such version.
-
-    Examples:
-        thrive data show flights
-        thrive data show flights@2 --json
     """
     version = find_version(ctx, name)
     with ctx.read() as tx:
@@ -265,4 +262,4 @@ def decide(ctx: Context, name: str, *, trainable: bool, reason: str) -> VersionV
             present, trainable=trainable, checks=[*present.checks, decision]
         )
         datasets.replace_version(tx, ctx.project_id, changed)
-    return show(ctx, label)
+    return view(ctx, label)

@@ -30,6 +30,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.backups",
     "thrive.flows.controller",
     "thrive.flows.data_add",
+    "thrive.flows.data_show",
     "thrive.flows.data_status",
     "thrive.flows.doctor",
     "thrive.flows.erasure.erasing",

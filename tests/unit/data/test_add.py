@@ -12,10 +12,11 @@ import pytest
 from blake3 import blake3
 from tests.unit.data.contents import file_digests
 
-from thrive.data.operations import add, decide, list_datasets, log, show
+from thrive.data.operations import add, decide, list_datasets, log
 from thrive.data.reading import find_version, resolve, scan_version
 from thrive.domain.actor import local_actor
 from thrive.domain.errors import DiskFull, NotFound, Refused, UsageError
+from thrive.flows.data_show import show
 from thrive.operations import Context
 from thrive.store import audit, changes, references
 from thrive.store.home import open_home

@@ -12,10 +12,11 @@ import thrive.data
 from thrive.data.cleaning import gc, rm
 from thrive.data.lockfile import pin
 from thrive.data.moving import pull, push
-from thrive.data.operations import add, checkout, log, show
+from thrive.data.operations import add, checkout, log
 from thrive.data.reading import find_version
 from thrive.domain.actor import local_actor
 from thrive.domain.errors import Conflict, Damaged, NotFound, Refused, UsageError
+from thrive.flows.data_show import show
 from thrive.flows.data_status import status
 from thrive.flows.doctor import doctor
 from thrive.operations import Context

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 import thrive
-from thrive.data.operations import show
 from thrive.domain.errors import NotFound, UsageError
+from thrive.flows.data_show import show
 
 FRAME = pl.DataFrame(
     {

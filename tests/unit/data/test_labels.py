@@ -10,10 +10,11 @@ from tests.unit.data.contents import file_digests
 
 from thrive.data.confirming import confirm
 from thrive.data.labels import propose
-from thrive.data.operations import add, show
+from thrive.data.operations import add
 from thrive.data.questions import open_questions
 from thrive.data.reading import find_version
 from thrive.domain.errors import NotFound, UsageError
+from thrive.flows.data_show import show
 
 GOOD = {
     "email": ["ann.lee@example.org", "bob@mail.example.com", "x+y@sub.example.net"],

@@ -13,7 +13,7 @@ import pytest
 
 from thrive.data.lineage import lineage
 from thrive.data.openlineage import emit
-from thrive.data.operations import add, show
+from thrive.data.operations import add
 from thrive.data.reading import find_version
 from thrive.domain.dataset import AddedVersion
 from thrive.domain.errors import NotFound, StoreUnavailable, UsageError
@@ -22,6 +22,7 @@ from thrive.domain.model import Model, ModelVersion
 from thrive.domain.prediction import SealedLog
 from thrive.domain.release import RoutingTable, Variant
 from thrive.domain.run import Run, RunState, Use
+from thrive.flows.data_show import show
 from thrive.operations import Context
 from thrive.registry import lineage as of_models
 from thrive.store import models, predictions, releases, runs

@@ -5,10 +5,11 @@ import polars as pl
 import pytest
 
 from thrive.contract.checks import parse_check
-from thrive.data.operations import add, decide, show
+from thrive.data.operations import add, decide
 from thrive.data.profile import EXACT_ROWS, pack_sketches, profile, unpack_sketches
 from thrive.data.reading import find_version
 from thrive.domain.errors import UsageError
+from thrive.flows.data_show import show
 from thrive.statistics.distinct import sketch_distinct
 from thrive.statistics.sketch import merge_numeric
 

@@ -8,6 +8,7 @@ from thrive.data.operations import add
 from thrive.data.reading import find_version
 from thrive.domain.clock import ClockMode, ClockState
 from thrive.domain.errors import ContractGap
+from thrive.flows.data_show import show
 from thrive.flows.data_use import refuse_training_data, refuse_use
 from thrive.flows.project import check
 from thrive.store import projects
@@ -76,6 +77,14 @@ def test_no_model_of_the_contract_may_use_it(context, riders):
 def test_a_legal_basis_that_is_missing(context, riders):
     error = refused(context, riders('legal_basis = "contract with the rider"\n', ""))
     assert error.what.startswith("thrive.toml:3: riders@1 holds personal data (rider) without")
+
+
+def test_what_stands_against_a_version_is_shown_with_it(context, riders):
+    riders('legal_basis = "contract with the rider"', "")
+    (shown,) = show(context, "riders").problems
+    assert "without a legal basis. Write legal_basis" in shown
+    riders()
+    assert show(context, "riders").problems == []
 
 
 def test_retention_that_has_passed(context, riders):
