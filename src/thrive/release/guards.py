@@ -37,6 +37,49 @@ class Harm(msgspec.Struct, frozen=True, kw_only=True):
     words: str
 
 
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """One guard as it stands: shares of the requests of either side, and what lies between them.
+
+    Attributes:
+        guard: its name in the contract.
+        words: what is counted, e.g. `failed`.
+        production: share of production's requests, None where it answered none.
+        candidate: share of the candidate's requests.
+        difference: candidate minus production; `low` and `high` bound it at every look.
+        margin: the difference that is tolerated at the worst.
+    """
+
+    guard: str
+    words: str
+    production: float | None
+    candidate: float
+    difference: float | None
+    low: float | None
+    high: float | None
+    margin: float
+
+
+def readings(evidence: Evidence, guard: Guard) -> list[Reading]:
+    """Return how each guard stands; nothing before the candidate was asked."""
+    before, rows = evidence.production.requests, evidence.candidate.requests
+    made: list[Reading] = []
+    for each in _watched(evidence, guard) if rows else []:
+        look = _difference(each, evidence, _alpha(guard)) if before else None
+        made.append(
+            Reading(
+                guard=each.guard,
+                words=each.verb,
+                production=each.before / before if before else None,
+                candidate=each.bad / rows,
+                difference=look.estimate if look else None,
+                low=max(look.low, -1.0) if look else None,
+                high=min(look.high, 1.0) if look else None,
+                margin=guard.margin,
+            )
+        )
+    return made
+
+
 def find_harm(evidence: Evidence, guard: Guard) -> Harm | None:
     """Return what a candidate did that ends its release, or None.
 

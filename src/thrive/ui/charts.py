@@ -17,6 +17,7 @@ Place = Callable[[float], float]
 SPARK_WIDTH, SPARK_HEIGHT = 132, 30
 WIDTH, HEIGHT = 900, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 26, 34
+NO_CHANGE = 0.1
 _SYMBOLS = {
     MarkKind.RELEASE: "▲",
     MarkKind.ALERT: "●",
@@ -115,11 +116,21 @@ def share_bar(share: float, kind: str = "") -> Markup:
     )
 
 
-def heat(psi: float | None) -> str:
-    """Return the class that colours an effect (PSI): 0 is none, 5 is 0.4 and more."""
+def heat(psi: float | None, usual: float) -> str:
+    """Return the class that colours an effect (PSI) by what history explains of it.
+
+    Args:
+        psi: the effect.
+        usual: the effect that the reference's own windows show at most; below 0.1 it is taken for
+            0.1, under which a PSI is commonly called no change.
+
+    Returns:
+        `heat-0` (less than a quarter of the usual) to `heat-5` (half more than the usual and on).
+    """
     if psi is None:
         return "heat-none"
-    return f"heat-{sum(psi >= edge for edge in (0.02, 0.05, 0.1, 0.2, 0.4))}"
+    part = psi / max(usual, NO_CHANGE)
+    return f"heat-{sum(part >= edge for edge in (0.25, 0.5, 0.75, 1.0, 1.5))}"
 
 
 def _pairs(points: Sequence[Point]) -> list[Pair]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 from markupsafe import Markup, escape
 
 from thrive.data.distributions import Distribution
@@ -28,7 +29,7 @@ from thrive.ui.words import known, number, percent
 
 COLOURS = 8
 """Colours of series; beyond them the dashes change."""
-NODE_WIDTH, NODE_HEIGHT, GAP_X, GAP_Y = 190, 46, 64, 18
+NODE_HEIGHT, GAP_Y = 46, 18
 _SIGNS = {"data": "▤", "run": "▸", "model": "◇", "live": "▲", "view": "≡", "step": "▸"}
 
 
@@ -102,7 +103,7 @@ def histogram_pair(found: Distribution) -> Markup:
     most = max([*found.before, *found.after, 0.0])
     if not found.labels or not most:
         return Markup("")
-    y = scale(0, most, HEIGHT - 60, TOP)
+    y = scale(0, most, HEIGHT - BOTTOM, TOP)
     wide = (WIDTH - LEFT - RIGHT) / len(found.labels)
     body = "".join(
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(most * part / 4):.1f}" '
@@ -117,15 +118,28 @@ def histogram_pair(found: Distribution) -> Markup:
             share = shares[place] if place < len(shares) else 0.0
             body += (
                 f'<rect class="bin {kind}" x="{left + wide * shift:.1f}" y="{y(share):.1f}" '
-                f'width="{wide * 0.42:.1f}" height="{HEIGHT - 60 - y(share):.1f}">'
+                f'width="{wide * 0.42:.1f}" height="{HEIGHT - BOTTOM - y(share):.1f}">'
                 f"<title>{escape(name)}: {escape(percent(share))}</title></rect>"
             )
         if place % every == 0:
-            body += text(left + wide / 2, HEIGHT - 42, name[:14], "middle")
+            body += text(left + wide / 2, HEIGHT - 14, name[:14], "middle")
     return chart(f"{found.column}: reference and window", body)
 
 
-def graph(nodes: Sequence[Node], edges: Sequence[Edge], chosen: str = "") -> Markup:
+class Measures(msgspec.Struct, frozen=True):
+    """The size of a node and the gap between columns, in pixels, and the letters that fit."""
+
+    width: int = 190
+    gap: int = 64
+    letters: int = 22
+
+
+NARROW = Measures(136, 34, 15)
+
+
+def graph(
+    nodes: Sequence[Node], edges: Sequence[Edge], chosen: str = "", *, narrow: bool = False
+) -> Markup:
     """Draw things from left to right, each behind all that it was made from.
 
     The layers are those of Sugiyama et al. 1981: a node stands one layer behind the farthest of
@@ -133,6 +147,7 @@ def graph(nodes: Sequence[Node], edges: Sequence[Edge], chosen: str = "") -> Mar
     """
     if not nodes:
         return Markup("")
+    size = NARROW if narrow else Measures()
     columns = _layers(nodes, edges)
     place: dict[str, tuple[float, float]] = {}
     tallest = max(len(column) for column in columns)
@@ -140,11 +155,13 @@ def graph(nodes: Sequence[Node], edges: Sequence[Edge], chosen: str = "") -> Mar
     for at, column in enumerate(columns):
         free = height - len(column) * (NODE_HEIGHT + GAP_Y)
         for row, node in enumerate(column):
-            left = GAP_Y + at * (NODE_WIDTH + GAP_X)
+            left = 2 + at * (size.width + size.gap)
             place[node.key] = (left, free / 2 + GAP_Y / 2 + row * (NODE_HEIGHT + GAP_Y))
-    width = 2 * GAP_Y + len(columns) * (NODE_WIDTH + GAP_X) - GAP_X
-    body = "".join(_edge(place[edge.source], place[edge.target]) for edge in edges)
-    body += "".join(_node(node, *place[node.key], chosen=node.key == chosen) for node in nodes)
+    width = 4 + len(columns) * (size.width + size.gap) - size.gap
+    body = "".join(_edge(edge, place[edge.source], place[edge.target], size) for edge in edges)
+    body += "".join(
+        _node(node, *place[node.key], size, chosen=node.key == chosen) for node in nodes
+    )
     return safe(
         f'<svg class="graph" role="group" aria-label="{len(nodes)} things and what they were made '
         f'from" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
@@ -188,28 +205,32 @@ def _straighten(columns: list[list[Node]], neighbours: Mapping[str, list[str]]) 
         rows.update({node.key: row for row, node in enumerate(column)})
 
 
-def _edge(source: tuple[float, float], target: tuple[float, float]) -> str:
-    x1, y1 = source[0] + NODE_WIDTH, source[1] + NODE_HEIGHT / 2
+def _edge(
+    edge: Edge, source: tuple[float, float], target: tuple[float, float], size: Measures
+) -> str:
+    x1, y1 = source[0] + size.width, source[1] + NODE_HEIGHT / 2
     x2, y2 = target[0], target[1] + NODE_HEIGHT / 2
-    bend = max(24.0, (x2 - x1) / 2)
+    bend = max(12.0, (x2 - x1) / 2)
     return (
-        f'<path class="edge" d="M{x1:.0f} {y1:.0f}C{x1 + bend:.0f} {y1:.0f} '
+        f'<path class="edge" data-from="{escape(edge.source)}" data-to="{escape(edge.target)}" '
+        f'd="M{x1:.0f} {y1:.0f}C{x1 + bend:.0f} {y1:.0f} '
         f'{x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}"/>'
     )
 
 
-def _node(node: Node, x: float, y: float, *, chosen: bool) -> str:
+def _node(node: Node, x: float, y: float, size: Measures, *, chosen: bool) -> str:
     state = node.state.replace(" ", "-") or "none"
+    name = escape(_short(node.name, size.letters))
     sign = _SIGNS.get(node.kind, "·")
     said = f"{node.said} · {node.state}" if node.state and node.said else node.said or node.state
     kind = f"node n-{escape(state)}{' chosen' if chosen else ''}"
     return (
-        f'<a href="{escape(node.link)}" class="{kind}">'
+        f'<a href="{escape(node.link)}" class="{kind}" data-node="{escape(node.key)}">'
         f"<title>{escape(node.kind)} {escape(node.name)} {escape(said)}</title>"
-        f'<rect x="{x:.0f}" y="{y:.0f}" width="{NODE_WIDTH}" height="{NODE_HEIGHT}" rx="7"/>'
-        f'<text x="{x + 12:.0f}" y="{y + 19:.0f}">{sign} {escape(_short(node.name, 22))}</text>'
+        f'<rect x="{x:.0f}" y="{y:.0f}" width="{size.width}" height="{NODE_HEIGHT}" rx="7"/>'
+        f'<text x="{x + 12:.0f}" y="{y + 19:.0f}">{sign} {name}</text>'
         f'<text class="said" x="{x + 12:.0f}" y="{y + 36:.0f}">'
-        f"{escape(_short(said, 28))}</text></a>"
+        f"{escape(_short(said, size.letters + 6))}</text></a>"
     )
 
 

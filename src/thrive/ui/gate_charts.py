@@ -1,12 +1,15 @@
 """Charts of a verdict as SVG: intervals against a limit, calibration; colours are the sheet's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from markupsafe import Markup, escape
 
-from thrive.ui.words import number
+from thrive.release.guards import Reading
+from thrive.release.quality import Word
+from thrive.ui.pages.release import Comparison
+from thrive.ui.words import number, percent
 
 WIDTH, ROW, LABELS, TOP, SIDE = 900, 22, 300, 8, 320
 MOST = 40
@@ -59,26 +62,75 @@ def limits_of(evidence: Mapping[str, Any]) -> list[float]:
 
 def intervals(evidence: Mapping[str, Any]) -> Markup:
     """Draw the intervals of a check against its limits; nothing where there are none."""
-    rows, limits = intervals_of(evidence), limits_of(evidence)
+    neutral = 1.0 if "sizes" in evidence else 0.0
+    return against_limits(intervals_of(evidence), limits_of(evidence), neutral)
+
+
+def guards(found: Sequence[Reading]) -> Markup:
+    """Draw by how much more of the candidate's requests went wrong, and the line that stops it."""
+    rows = [
+        Interval(
+            label=f"requests that {each.words}",
+            value=each.difference,
+            low=each.low,
+            high=each.high,
+            answer="pass" if each.high < each.margin else "cannot tell",
+        )
+        for each in found
+        if each.difference is not None and each.low is not None and each.high is not None
+    ]
+    return against_limits(rows, sorted({each.margin for each in found}), 0.0, percent)
+
+
+def outcomes(found: Sequence[Comparison]) -> Markup:
+    """Draw the candidate's quality minus production's, and how much less is tolerated."""
+    answers = {Word.NOT_WORSE.value: "pass", Word.WORSE.value: "fail"}
+    rows = [
+        Interval(
+            label=f"{each.found.metric}, {each.name}",
+            value=each.found.difference,
+            low=each.found.low,
+            high=each.found.high,
+            answer=answers.get(each.answer, each.answer),
+        )
+        for each in found
+        if each.found.low is not None and each.found.high is not None
+    ]
+    return against_limits(rows, sorted({-each.found.margin for each in found}), 0.0)
+
+
+def against_limits(
+    rows: Sequence[Interval],
+    limits: Sequence[float],
+    neutral: float,
+    say: Callable[[float], str] = number,
+) -> Markup:
+    """Draw intervals one below the other, with the limits and the value that means no difference.
+
+    Args:
+        rows: the intervals; without any nothing is drawn.
+        limits: where the limits stand.
+        neutral: the value that means no difference.
+        say: writes a value below its line.
+    """
     if not rows:
         return Markup("")
-    ends = [each for row in rows for each in (row.low, row.high)] + limits
-    neutral = 1.0 if "sizes" in evidence else 0.0
-    low, high = min(*ends, neutral), max(*ends, neutral)
-    scale = (WIDTH - LABELS - 30) / ((high - low) or 1.0)
+    ends = [each for row in rows for each in (row.low, row.high)] + [*limits, neutral]
+    low, high = min(ends), max(ends)
+    scale = (WIDTH - LABELS - 40) / ((high - low) or 1.0)
     height = TOP + ROW * len(rows) + 30
 
     def x(value: float) -> float:
         return LABELS + (value - low) * scale
 
-    body = "".join(_row(row, TOP + ROW * at + ROW / 2, x) for at, row in enumerate(rows))
     end = height - 24
     lines = [(neutral, "grid")] + [(each, "line limit") for each in limits]
-    body += "".join(
+    body = "".join(
         f'<line class="{kind}" x1="{x(at):.1f}" x2="{x(at):.1f}" y1="{TOP}" y2="{end}"/>'
-        + _axis(x(at), height - 8, number(at))
+        + _axis(x(at), height - 8, say(at))
         for at, kind in lines
     )
+    body += "".join(_row(row, TOP + ROW * at + ROW / 2, x) for at, row in enumerate(rows))
     return _chart("intervals against the limit", body, height)
 
 

@@ -56,6 +56,8 @@ ICONS = {
     "missing": "?",
     "excepted": "◇",
     "met": "✓",
+    "not worse": "✓",
+    "worse": "✕",
 }
 """A sign for each state, so that colour never speaks alone."""
 
@@ -176,6 +178,7 @@ def kind_of(value: Any) -> str:
 
 _FILTERS: dict[str, Callable[..., Any]] = {
     "number": words.number,
+    "plain": words.plain,
     "percent": words.percent,
     "milliseconds": words.milliseconds,
     "size": words.size,
@@ -200,6 +203,8 @@ _GLOBALS: dict[str, Any] = {
     "history": charts.history,
     "evidence": charts.evidence,
     "intervals": gate_charts.intervals,
+    "guards": gate_charts.guards,
+    "outcomes": gate_charts.outcomes,
     "calibration": gate_charts.calibration,
     "settles": settles,
     "worst_first": worst_first,

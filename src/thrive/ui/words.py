@@ -1,12 +1,14 @@
 """How pages say numbers, times and sizes; what is not known is said as a dash."""
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from thrive.domain.clock import DAY, HOUR, MINUTE, SECOND, format_duration
 
 DASH = "-"
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+\d\d:\d\d)?")
 
 _AGES = ((2 * DAY, DAY, "day"), (90 * MINUTE, HOUR, "h"), (90 * SECOND, MINUTE, "min"))
 
@@ -60,6 +62,15 @@ def number(value: Any) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
+def plain(value: Any) -> str:
+    """Return a value of a profile: a number as such, a moment without what is nought in it."""
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        day, _, rest = value.partition("T")
+        clock = rest.partition("+")[0].partition(".")[0]
+        return day if clock in {"", "00:00:00"} else f"{day} {clock.removesuffix(':00')}"
+    return number(value)
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """Return a share (0..1) as a percentage; a tiny one is never shown as nothing."""
     if share is None or not known(share):
@@ -78,8 +89,13 @@ def milliseconds(microseconds: float | None) -> str:
 
 
 def duration(microseconds: int | None) -> str:
-    """Return how long something took or takes."""
-    return DASH if microseconds is None else format_duration(microseconds)
+    """Return how long something took or takes, as fine as people read it."""
+    if microseconds is None:
+        return DASH
+    if 0 < microseconds < 10 * SECOND:
+        value = microseconds / 1000
+        return f"{value:.3g} ms" if value < 999.5 else f"{value / 1000:.2g} s"
+    return format_duration(microseconds)
 
 
 def masked(channel: str) -> str:

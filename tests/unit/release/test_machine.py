@@ -12,7 +12,7 @@ from thrive.domain.errors import Conflict
 from thrive.domain.release import PhaseKind, Release, ReleaseState
 from thrive.release import machine
 from thrive.release.evidence import Agreement, Counts, Evidence
-from thrive.release.guards import find_harm, find_mismatch
+from thrive.release.guards import find_harm, find_mismatch, find_unproven, readings
 from thrive.release.machine import Terms
 from thrive.release.quality import Quality
 
@@ -139,6 +139,21 @@ def test_harm_rolls_back_at_once_also_while_held(evidence, guard):
 )
 def test_equal_or_tolerated_is_no_harm(evidence):
     assert find_harm(evidence, GUARD) is None
+
+
+def test_readings_bound_the_harm_as_the_road_judges_it():
+    guard = Guard(error_rate=0.01, p99_ms=25, margin=0.02)
+    for errors, slow in ((0, 0), (3, 5), (40, 0), (0, 60)):
+        evidence = Evidence(production=counts(errors=4), candidate=counts(errors=errors, slow=slow))
+        found = {each.guard: each for each in readings(evidence, guard)}
+        assert found["error_rate"].candidate == errors / 1000
+        assert found["p99_ms"].difference == pytest.approx(slow / 1000)
+        bounded = (found["error_rate"], found["p99_ms"])
+        proven = all(each.high is not None and each.high < guard.margin for each in bounded)
+        assert proven == (find_unproven(evidence, guard) == "")
+    assert readings(Evidence(), guard) == []
+    alone = readings(Evidence(candidate=counts()), guard)
+    assert {each.high for each in alone} == {None}
 
 
 def test_outcomes_decide_an_ab_phase_in_three_ways():

@@ -60,6 +60,8 @@ from thrive.monitoring.findings import Breach, Fault, Findings, Measured, Segmen
 from thrive.monitoring.findings import Column as Drifting
 from thrive.monitoring.terms import TermsInForce
 from thrive.operations import Context
+from thrive.release.evidence import Agreement, Counts, Evidence
+from thrive.release.quality import Quality
 from thrive.store import (
     changes,
     datasets,
@@ -125,6 +127,22 @@ retention = "5 years"
 FEATURES = ("dep_hour", "wind_speed", "visib", "carrier", "origin", "distance", "plane_age")
 IMPORTANCE = dict(zip(FEATURES, (0.31, 0.22, 0.16, 0.12, 0.09, 0.06, 0.04), strict=True))
 DIGEST = "3f" * 32
+
+
+def _seen() -> Evidence:
+    """Return what an A/B phase showed: answers as good, fewer failed, outcomes that differ."""
+    compared = Quality(
+        metric="roc_auc", margin=0.005, production=0.742, candidate=0.748, difference=0.006,
+        low=-0.004, high=0.016, rows_production=9120, rows_candidate=9088, paired=True,
+    )  # fmt: skip
+    return Evidence(
+        production=Counts(requests=9120, errors=10, slow=71, rows=9110, longest_run=2),
+        candidate=Counts(requests=9088, errors=9, slow=64, rows=9079, longest_run=1),
+        assigned=(9120, 9088),
+        agreement=Agreement(rows=9120, other_decisions=0.041, score_shift=0.002, far=0.01),
+        quality=compared,
+        groups=msgspec.structs.replace(compared, low=-0.021, high=0.033, paired=False),
+    )
 
 
 class FilledHome:
@@ -441,8 +459,12 @@ class FilledHome:
             verdict=verdict,
             contract=self.contract.digest,
             evidence={
-                "shadow": {"rows": 812, "disagreement": 0.041, "errors": 0},
-                "ab": {"difference": 0.006, "low": -0.004, "high": 0.016, "rows": [9120, 9088]},
+                "approvals": ["ana"],
+                "history": [
+                    {"at": at, "phase": "shadow", "state": "running", "words": "it starts"},
+                    {"at": at + 6 * HOUR, "phase": "ab", "state": state, "words": EVIL},
+                ],
+                "seen": msgspec.to_builtins(_seen()),
             },
             reason="" if done else "no outcome has come for two days",
             ended_at=at + 7 * HOUR if done else None,

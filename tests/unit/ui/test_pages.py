@@ -107,6 +107,12 @@ def test_run_says_how_to_make_it_again(filled: FilledHome) -> None:
     ]
     assert "round 200" in page.log.text
     assert [step.name for step in page.steps] == ["load", "features", "fit", "evaluate"]
+    assert [(each.source, each.target) for each in page.graph.edges] == [
+        ("load", "features"),
+        ("features", "fit"),
+        ("fit", "evaluate"),
+    ]
+    assert page.graph.nodes[2].said == "2 min 6 s"
     assert [(curve.key, curve.points) for curve in page.curves] == [("log_loss", 1200)]
     assert page.libraries == ["numpy==2.1.0", "scikit-learn==1.6.0"]
 
@@ -170,6 +176,24 @@ def test_release_says_where_it_stands_and_what_can_be_typed(filled: FilledHome) 
     assert finished.commands == []
     assert finished.moves
     assert finished.verdict is not None
+
+
+def test_release_shows_what_both_sides_did_against_what_is_tolerated(filled: FilledHome) -> None:
+    page = release.load(filled.context, filled.held)
+    assert page.shown is not None
+    assert [(each.name, each.counts.errors) for each in page.shown.sides] == [
+        ("production", 10),
+        ("candidate", 9),
+    ]
+    failed = page.shown.guards[0]
+    assert failed.guard == "error_rate"
+    assert failed.difference == pytest.approx(9 / 9088 - 10 / 9120)
+    assert failed.low is not None
+    assert failed.high is not None
+    assert failed.low < failed.difference < failed.high < failed.margin
+    assert [each.answer for each in page.shown.comparisons] == ["not worse", "cannot tell"]
+    assert [each.state for each in page.told] == ["held", "running"]
+    assert page.rest == {"approvals": ["ana"]}
 
 
 def test_audit_is_verified_and_paged(context: Context, monkeypatch) -> None:

@@ -101,7 +101,12 @@ def test_history_without_steps_is_drawn_in_order() -> None:
 
 @pytest.mark.parametrize(
     ("psi", "name"),
-    [(None, "heat-none"), (-0.01, "heat-0"), (0.02, "heat-1"), (0.1, "heat-3"), (3.0, "heat-5")],
+    [(None, "heat-none"), (-0.01, "heat-0"), (0.05, "heat-2"), (0.1, "heat-4"), (3.0, "heat-5")],
 )
 def test_heat(psi: float | None, name: str) -> None:
-    assert charts.heat(psi) == name
+    assert charts.heat(psi, usual=0.02) == name
+
+
+def test_heat_is_judged_by_what_is_usual() -> None:
+    assert charts.heat(3.0, usual=6.0) == "heat-2"
+    assert charts.heat(6.5, usual=6.0) == "heat-4"

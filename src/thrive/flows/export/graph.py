@@ -17,12 +17,14 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         step: what `runs exec` takes: `fit`, `add:3` for its third call.
         after: ids of the steps that must be over before.
         rows: how many executions a fan-out had, 1 for a step.
+        positions: of the recorded steps it stands for.
     """
 
     id: str
     step: str
     after: list[str]
     rows: int = 1
+    positions: list[int] = []
 
 
 class _Span(msgspec.Struct, kw_only=True):
@@ -31,6 +33,7 @@ class _Span(msgspec.Struct, kw_only=True):
     began: int
     ended: int
     position: int
+    positions: list[int]
     rows: int = 1
 
 
@@ -60,7 +63,15 @@ def graph_of(steps: Sequence[StepRecord], seed: int) -> list[Node]:
         further = set[int]().union(*(before[each] for each in before[place]))
         after = [ids[each] for each in sorted(before[place] - further)]
         label = span.name if span.ordinal == 0 else f"{span.name}:{span.ordinal + 1}"
-        nodes.append(Node(id=ids[place], step=label, after=after, rows=span.rows))
+        nodes.append(
+            Node(
+                id=ids[place],
+                step=label,
+                after=after,
+                rows=span.rows,
+                positions=span.positions,
+            )
+        )
     return nodes
 
 
@@ -81,6 +92,7 @@ def _spans(steps: Sequence[StepRecord], seed: int) -> list[_Span]:
         if step.index and step.name in rows:
             span = rows[step.name]
             span.rows += 1
+            span.positions.append(step.position)
             span.began = min(span.began, step.started_at)
             span.ended = max(span.ended, ended)
             continue
@@ -90,6 +102,7 @@ def _spans(steps: Sequence[StepRecord], seed: int) -> list[_Span]:
             began=step.started_at,
             ended=ended,
             position=step.position,
+            positions=[step.position],
         )
         if step.index is not None:
             rows[step.name] = span

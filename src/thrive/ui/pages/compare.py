@@ -1,5 +1,6 @@
 """Compare: why is B better? What differs comes first."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -129,7 +130,7 @@ def load(ctx: Context, words: Mapping[str, str]) -> ComparePage:
     metrics = _rows([run.metrics for run in found])
     return ComparePage(
         now=ctx.now(),
-        runs=[_compared(run) for run in found],
+        runs=_all_compared(found),
         params=params,
         metrics=metrics,
         metric=metric,
@@ -163,10 +164,19 @@ def _smooth(text: str) -> float:
     return value
 
 
-def _compared(run: Run) -> Compared:
+def _all_compared(found: list[Run]) -> list[Compared]:
+    """Return the runs by names that tell them apart."""
+    names = Counter(run.name for run in found)
+    return [
+        _compared(run, f"{run.name} {run.run_id[-4:]}" if names[run.name] > 1 else run.name)
+        for run in found
+    ]
+
+
+def _compared(run: Run, name: str) -> Compared:
     return Compared(
         run_id=run.run_id,
-        name=run.name or run.run_id[-8:],
+        name=name.strip() or run.run_id[-8:],
         experiment=run.experiment,
         state=run.state,
         started_at=run.started_at,

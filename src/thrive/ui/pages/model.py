@@ -110,9 +110,13 @@ class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
-    """What really happened: how much of it is known, by window, and by segment in the newest."""
+    """What really happened: how much of it is known, by window, and by segment in the newest.
+
+    `signals` names what the windows measured, those of one metric together.
+    """
 
     coverage: LabelCoverage | None
+    signals: list[str]
     windows: list[FeedbackRow]
     segments: list[Segment]
 
@@ -197,7 +201,13 @@ def _feedback(ctx: Context, facts: ModelFacts) -> Feedback:
     ]
     newest = facts.newest_window()
     segments = findings_of(newest).segments if newest is not None else []
-    return Feedback(coverage=found[0] if found else None, windows=rows, segments=segments)
+    names = {name for row in rows for name in row.performance}
+    return Feedback(
+        coverage=found[0] if found else None,
+        signals=sorted(names, key=lambda name: name.partition(" ")[::-1]),
+        windows=rows,
+        segments=segments,
+    )
 
 
 def _timeline(

@@ -6,7 +6,9 @@ import msgspec
 
 from thrive.domain.errors import NotFound
 from thrive.domain.reference import format_reference
-from thrive.domain.run import Artifact, MetricPoint, Run, StepRecord, Use
+from thrive.domain.run import Artifact, MetricPoint, Run, RunState, StepRecord, Use
+from thrive.flows.export.graph import Node as ExportNode
+from thrive.flows.export.graph import graph_of
 from thrive.operations import Context
 from thrive.store import runs
 from thrive.store.database import Tx
@@ -14,11 +16,16 @@ from thrive.tracking.curation import NOTE_TAG
 from thrive.tracking.curves import Steps, Values, curves_of
 from thrive.tracking.operations import show_logs
 from thrive.tracking.recovery import as_seen
+from thrive.ui.pages.lineage import Edge, Node
+from thrive.ui.words import duration
 
 CURVES = 12
 """Metrics whose history is drawn."""
 CURVE_POINTS = 400
 """Points kept of a history: the extremes of each stretch."""
+DRAWN_STEPS = 60
+"""Steps up to which their graph is drawn."""
+_WORST = {RunState.RUNNING: 1, RunState.INTERRUPTED: 2, RunState.FAILED: 3}
 LOG_CHARACTERS = 20_000
 """The end of a log that the page shows."""
 
@@ -38,12 +45,20 @@ class LogTail(msgspec.Struct, frozen=True, kw_only=True):
     cut: bool
 
 
+class StepGraph(msgspec.Struct, frozen=True, kw_only=True):
+    """Which steps were over when another began; empty for a lone step, and for very many."""
+
+    nodes: list[Node]
+    edges: list[Edge]
+
+
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about one run."""
 
     now: int
     run: Run
     steps: list[StepRecord]
+    graph: StepGraph
     inputs: list[Use]
     outputs: list[Use]
     artifacts: list[Artifact]
@@ -75,6 +90,7 @@ def load(ctx: Context, run_id: str) -> RunPage:
         now=ctx.now(),
         run=run,
         steps=steps,
+        graph=step_graph(steps, run.seed, ctx.now()),
         inputs=[use for use in uses if use.direction == "in"],
         outputs=[use for use in uses if use.direction == "out"],
         artifacts=artifacts,
@@ -85,6 +101,37 @@ def load(ctx: Context, run_id: str) -> RunPage:
         reproduce=_reproduce(run, uses),
         note=run.tags.get(NOTE_TAG, ""),
         note_tag=NOTE_TAG,
+    )
+
+
+def step_graph(steps: list[StepRecord], seed: int, now: int) -> StepGraph:
+    """Return the steps of a run as its exports order them, with what each took."""
+    if len(steps) < 2:
+        return StepGraph(nodes=[], edges=[])
+    known = {step.position: step for step in steps}
+    found = graph_of(steps, seed)
+    if len(found) > DRAWN_STEPS:
+        return StepGraph(nodes=[], edges=[])
+    return StepGraph(
+        nodes=[_node(each, [known[place] for place in each.positions], now) for each in found],
+        edges=[Edge(source=before, target=each.id) for each in found for before in each.after],
+    )
+
+
+def _node(found: ExportNode, steps: list[StepRecord], now: int) -> Node:
+    """Return one step, or a fan-out with the state of the row that is worst off."""
+    ends = [step.ended_at if step.ended_at is not None else now for step in steps]
+    took = duration(max(ends) - min(step.started_at for step in steps))
+    cached = all(step.source for step in steps)
+    worst = max(steps, key=lambda step: _WORST.get(step.state, 0))
+    rows = f"{found.rows:,} rows, " if found.rows > 1 else ""
+    return Node(
+        key=found.id,
+        kind="step",
+        name=found.step,
+        said=f"{rows}{took}",
+        state="cached" if cached else worst.state.value,
+        link=f"#step-{steps[0].position}",
     )
 
 

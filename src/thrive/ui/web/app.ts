@@ -5,9 +5,11 @@ import { filterAsTyped } from "./filter";
 import { keys } from "./keys";
 import { LineChart } from "./line_chart";
 import { follow } from "./live";
+import { traceGraphs } from "./trace";
 
 customElements.define("line-chart", LineChart);
 copyOnClick();
 filterAsTyped();
 keys();
+traceGraphs();
 follow();
