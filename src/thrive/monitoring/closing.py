@@ -19,10 +19,8 @@ from thrive.monitoring.measure import Sketch, segments, sketches
 from thrive.monitoring.performance import estimated_only, performance
 from thrive.monitoring.terms import TermsInForce, terms_of
 from thrive.operations import Context
-from thrive.store import models, monitoring, predictions, releases
-from thrive.store.database import Tx
-from thrive.store.eventlog import PredictionId
-from thrive.store.prediction_frames import LogReader, with_outcomes
+from thrive.store import models, monitoring, releases
+from thrive.store.prediction_frames import LogReader
 
 if TYPE_CHECKING:
     import polars as pl
@@ -131,24 +129,8 @@ def _evidence(look: _Look, stretches: list[tuple[int, int]]) -> list[Evidence]:
     """
     if not stretches:
         return []
-    with look.ctx.read() as tx:
-        told = [_told(look, tx, start, end) for start, end in stretches]
     files = _files(look.log, stretches)
-    return [(count, *files[stretch][1:]) for count, stretch in zip(told, stretches, strict=True)]
-
-
-def _told(look: _Look, tx: Tx, start: int, end: int) -> int:
-    return predictions.count_outcomes(
-        tx,
-        look.ctx.project_id,
-        first_id=_first_id(start),
-        last_id=_first_id(end),
-        known_at=look.now,
-    )
-
-
-def _first_id(moment: int) -> str:
-    return str(PredictionId(time=moment, worker=0, segment=0, offset=0))
+    return [(look.log.told(*stretch, look.now), *files[stretch][1:]) for stretch in stretches]
 
 
 def _stale(look: _Look, windows: list[Window]) -> list[Window]:
@@ -167,9 +149,7 @@ def _is_unchanged(look: _Look, windows: list[Window]) -> bool:
     """Tell by one count whether no outcome and no sealed file came since the windows were made."""
     seen = {(window.start, window.end): findings_of(window).evidence for window in windows}
     first, last = min(start for start, _ in seen), max(end for _, end in seen)
-    with look.ctx.read() as tx:
-        told = _told(look, tx, first, last)
-    if told != sum(count for count, _, _ in seen.values()):
+    if look.log.told(first, last, look.now) != sum(count for count, _, _ in seen.values()):
         return False
     files = _files(look.log, list(seen))
     return all(held[1:] == seen[stretch][1:] for stretch, held in files.items())
@@ -281,11 +261,10 @@ def _rows(look: _Look, watched: _Watched, live: list[Span], start: int, end: int
     import polars as pl
 
     number = watched.version.version
-    frame = look.log.rows(start, end, watched.version.model)
     mine = pl.col("version") == number
     if main_version(live, start) == number:
         mine |= (pl.col("version") == 0) | (pl.col("variant") == "fallback")
-    return natural(with_outcomes(look.ctx.home, frame.filter(mine), look.now))
+    return natural(look.log.rows(start, end, watched.version.model, mine, look.now))
 
 
 def _find(

@@ -1,5 +1,7 @@
 """The contract a model version was registered under."""
 
+from weakref import WeakKeyDictionary
+
 import msgspec
 
 from thrive.contract.parse import parse_stored
@@ -8,6 +10,7 @@ from thrive.domain.clock import DAY, parse_duration
 from thrive.domain.model import ModelVersion
 from thrive.operations import Context
 from thrive.store import projects
+from thrive.store.home import Home
 
 YEAR = 365 * DAY
 
@@ -31,8 +34,21 @@ class TermsInForce(msgspec.Struct, frozen=True, kw_only=True):
 
 def terms_of(ctx: Context, version: ModelVersion) -> TermsInForce:
     """Return the terms of a version; the defaults where its contract says nothing of it."""
-    with ctx.read() as tx:
-        stored = projects.find_contract(tx, ctx.project_id, version.contract)
-    contract = parse_stored(stored.text).contract if stored is not None else Contract()
+    contract = _contract(ctx, version.contract)
     model = contract.model.get(version.model) or ModelTerms(actions=ACTION_DEFAULTS)
     return TermsInForce(contract=contract, model=model)
+
+
+_KNOWN: WeakKeyDictionary[Home, dict[str, Contract]] = WeakKeyDictionary()
+"""Contracts by digest, of each open home: what a digest names never changes."""
+
+
+def _contract(ctx: Context, digest: str) -> Contract:
+    known = _KNOWN.setdefault(ctx.home, {})
+    if digest in known:
+        return known[digest]
+    with ctx.read() as tx:
+        stored = projects.find_contract(tx, ctx.project_id, digest)
+    if stored is None:
+        return Contract()
+    return known.setdefault(digest, parse_stored(stored.text).contract)

@@ -84,8 +84,8 @@ def _joined(frames: "Sequence[pl.DataFrame]", columns: Sequence[str] | None) -> 
 class LogReader:
     """Reads the same stretch of the log for many models: each sealed file once, then by model.
 
-    The manifests that it has read stay as they were: make one for each look at the log. A stretch
-    with more than `MOST_HELD` rows is not held but read model by model.
+    Manifests, and the outcomes of a stretch, stay as they were when first read: make one for each
+    look at the log. A stretch with more than `MOST_HELD` rows is not held but read model by model.
     """
 
     def __init__(self, home: Home) -> None:
@@ -93,6 +93,7 @@ class LogReader:
         self._sealed: list[SealedLog] | None = None
         self._stretch = (0, 0)
         self._parts: dict[str, list[pl.DataFrame]] = {}
+        self._told: dict[tuple[int, int], int] = {}
 
     def sealed(self, start: int, end: int) -> list[SealedLog]:
         """Return the manifests that may hold predictions with start <= time < end."""
@@ -101,18 +102,46 @@ class LogReader:
                 self._sealed = predictions.find_sealed(tx, self._home.project_id)
         return [item for item in self._sealed if item.max_time >= start and item.min_time < end]
 
-    def rows(self, start: int, end: int, model: str) -> "pl.DataFrame":
-        """Return a model's sealed predictions with start <= time < end, in order of time."""
+    def told(self, start: int, end: int, known_at: int) -> int:
+        """Return how many outcomes of predictions with start <= time < end are known."""
+        if (start, end) not in self._told:
+            with self._home.read() as tx:
+                self._told[start, end] = predictions.count_outcomes(
+                    tx,
+                    self._home.project_id,
+                    first_id=_first_id(start),
+                    last_id=_first_id(end),
+                    known_at=known_at,
+                )
+        return self._told[start, end]
+
+    def rows(
+        self, start: int, end: int, model: str, among: "pl.Expr", known_at: int
+    ) -> "pl.DataFrame":
+        """Return a model's sealed predictions with start <= time < end, with their outcomes.
+
+        Args:
+            start: UTC microseconds, included.
+            end: UTC microseconds, excluded.
+            model: whose predictions.
+            among: which of them.
+            known_at: outcomes recorded up to then count, UTC microseconds.
+        """
         sealed = self.sealed(start, end)
         if sum(item.rows for item in sealed) > MOST_HELD:
-            return predictions_between(self._home, start, end, model)
+            mine = predictions_between(self._home, start, end, model).filter(among)
+            return with_outcomes(self._home, mine, known_at)
         if self._stretch != (start, end):
-            self._parts = self._read(sealed, start, end)
+            self._parts = self._read(sealed, start, end, known_at)
             self._stretch = (start, end)
-        return _joined(self._parts.get(model, []), None)
+        parts = self._parts.get(model)
+        if not parts:
+            return with_outcomes(self._home, _joined([], None), known_at)
+        mine = _joined(parts, None).filter(among)
+        return mine.with_columns(_typed(mine["outcome"]).alias("outcome"))
 
     def _read(
-        self, sealed: Sequence[SealedLog], start: int, end: int
+        self, sealed: Sequence[SealedLog], start: int, end: int, known_at: int
     ) -> "dict[str, list[pl.DataFrame]]":
         import polars as pl
 
@@ -122,13 +151,21 @@ class LogReader:
         alike: dict[tuple[tuple[str, str], ...], list[pl.DataFrame]] = {}
         for frame in pl.collect_all(scans):
             shape = tuple((name, str(kind)) for name, kind in frame.schema.items())
-            alike.setdefault(shape, []).append(frame)
+            alike.setdefault(shape, []).append(_keyed(frame))
+        held = [pl.concat(frames) for frames in alike.values()]
+        if not held:
+            return {}
+        known = _outcomes_of(self._home, pl.concat([frame[_KEY] for frame in held]), known_at)
         parts: dict[str, list[pl.DataFrame]] = {}
-        for frames in alike.values():
-            whole = pl.concat(frames).sort("time", maintain_order=True)
+        for frame in held:
+            whole = _labelled(frame, known).sort("time", maintain_order=True)
             for (model,), part in whole.partition_by("model", as_dict=True).items():
                 parts.setdefault(str(model), []).append(_own_columns(part))
         return parts
+
+
+def _first_id(moment: int) -> str:
+    return str(PredictionId(time=moment, worker=0, segment=0, offset=0))
 
 
 MOST_HELD = 2_000_000
@@ -206,32 +243,41 @@ def with_outcomes(home: Home, frame: "pl.DataFrame", known_at: int | None = None
         frame: predictions, with `prediction_id` (and `live_id`).
         known_at: UTC microseconds; None for all that is known now.
     """
+    keyed = _keyed(frame)
+    labelled = _labelled(keyed, _outcomes_of(home, keyed[_KEY], known_at))
+    return labelled.with_columns(_typed(labelled["outcome"]).alias("outcome"))
+
+
+_KEY = "_outcome_of"
+
+
+def _keyed(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """Add the id that a prediction's outcome is told by."""
     import polars as pl
 
     key = pl.col("prediction_id")
     if "live_id" in frame.columns:
         key = pl.coalesce(pl.col("live_id").cast(pl.String), key)
-    keyed = frame.with_columns(key.alias("_outcome_of"))
-    known = _outcomes_of(home, keyed["_outcome_of"], known_at)
-    return keyed.join(known, on="_outcome_of", how="left", maintain_order="left").drop(
-        "_outcome_of"
-    )
+    return frame.with_columns(key.alias(_KEY))
+
+
+def _labelled(keyed: "pl.DataFrame", known: "pl.DataFrame") -> "pl.DataFrame":
+    """Add the outcomes, as JSON text, to keyed predictions."""
+    return keyed.join(known, on=_KEY, how="left", maintain_order="left").drop(_KEY)
 
 
 def _outcomes_of(home: Home, ids: "pl.Series", known_at: int | None) -> "pl.DataFrame":
     """Return one row a prediction that has an outcome, within the range of these ids."""
     import polars as pl
 
-    names = ("_outcome_of", "value", "outcome_observed_at", "outcome_recorded_at", "revision")
+    names = (_KEY, *OUTCOME_COLUMNS, "revision")
     kinds = (pl.String, pl.String, pl.Int64, pl.Int64, pl.Int64)
     raw = _query(home, ids, known_at) if len(ids) else []
     schema: dict[str, Any] = dict(zip(names, kinds, strict=True))
     found = pl.DataFrame(raw, schema=schema, orient="row")
-    if found["_outcome_of"].n_unique() < found.height:
-        found = found.sort("revision", "outcome_recorded_at").unique("_outcome_of", keep="last")
-    return found.select(
-        "_outcome_of", _typed(found["value"]).alias("outcome"), *OUTCOME_COLUMNS[1:]
-    )
+    if found[_KEY].n_unique() < found.height:
+        found = found.sort("revision", "outcome_recorded_at").unique(_KEY, keep="last")
+    return found.drop("revision")
 
 
 def _query(home: Home, ids: "pl.Series", known_at: int | None) -> Sequence[Sequence[Any]]:
@@ -279,8 +325,8 @@ def write_outcomes(home: Home, path: Path, start: int, end: int) -> int:
         columns.recorded_at,
     ).where(
         columns.project_id == home.project_id,
-        columns.prediction_id >= str(PredictionId(time=start, worker=0, segment=0, offset=0)),
-        columns.prediction_id < str(PredictionId(time=end, worker=0, segment=0, offset=0)),
+        columns.prediction_id >= _first_id(start),
+        columns.prediction_id < _first_id(end),
     )
     schema = {
         "prediction_id": pl.String,
