@@ -14,7 +14,18 @@ from typing import Any, Protocol
 import msgspec
 
 from thrive.domain.errors import Damaged, NotFound, UnsafeModel
-from thrive.packaging.formats import constant, linear, pickle, skops, trees
+from thrive.packaging.formats import (
+    catboost,
+    constant,
+    lightgbm,
+    linear,
+    onnx,
+    pickle,
+    safetensors,
+    skops,
+    trees,
+    xgboost,
+)
 from thrive.packaging.formats.predictor import Predictor
 from thrive.packaging.manifest import (
     MANIFEST_NAME,
@@ -56,7 +67,18 @@ class ModelFormat(Protocol):
         ...
 
 
-_LISTED: tuple[ModelFormat, ...] = (constant, trees, linear, skops, pickle)
+_LISTED: tuple[ModelFormat, ...] = (
+    constant,
+    trees,
+    linear,
+    safetensors,
+    lightgbm,
+    xgboost,
+    catboost,
+    onnx,
+    skops,
+    pickle,
+)
 FORMATS: Mapping[str, ModelFormat] = MappingProxyType({module.NAME: module for module in _LISTED})
 """The closed list, in the order in which `package.pack` tries them."""
 

@@ -12,7 +12,7 @@ from thrive.packaging.signature import Signature
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
-FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}(\.[a-z0-9]{1,10}){1,2}")
+FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}(\.[a-z0-9]{1,11}){1,2}")
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,7 +42,7 @@ def test_wrong_calls_are_told(trees_model, categorical):
     with pytest.raises(UsageError, match="no row"):
         pack(trees_model, categorical.head(0))
     with pytest.raises(UsageError, match="no model format"):
-        pack(trees_model, categorical, model_format="onnx")
+        pack(trees_model, categorical, model_format="joblib")
     with pytest.raises(UsageError, match="does not answer the sample"):
         pack(trees_model, categorical.drop("hour"))
     with pytest.raises(UsageError, match="does not answer the sample"):

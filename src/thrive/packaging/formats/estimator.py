@@ -17,13 +17,16 @@ class EstimatorPredictor:
         signature: what requests look like and what is answered.
         estimator: has `predict`, and `predict_proba` where probabilities are asked for.
         name: the name of the format it came in.
+        by_name: whether one that was fitted on named columns is asked with a frame.
     """
 
-    def __init__(self, signature: Signature, estimator: Any, name: str) -> None:
+    def __init__(
+        self, signature: Signature, estimator: Any, name: str, *, by_name: bool = True
+    ) -> None:
         self.signature = signature
         self._estimator = estimator
         self._name = name
-        self._by_name = hasattr(estimator, "feature_names_in_")
+        self._by_name = by_name and hasattr(estimator, "feature_names_in_")
         self._positive = _positive(signature, estimator)
 
     def predict(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
