@@ -173,6 +173,67 @@ def test_a_name_that_points_here_by_itself_is_not_answered(served):
         assert served.server.ask("/", Host=name)[0] == 200
 
 
+def raw_request(body: bytes, *headers: str, method: str = "POST") -> bytes:
+    lines = [f"{method} /predict/{MODEL} HTTP/1.1", "Host: localhost", *headers]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def read_responses(connection: socket.socket, count: int) -> list[tuple[int, dict, bytes]]:
+    found, stream = [], connection.makefile("rb")
+    for _ in range(count):
+        status = int(stream.readline().split()[1])
+        lines = iter(lambda: stream.readline().strip().decode(), "")
+        headers = dict(line.lower().split(": ", 1) for line in lines)
+        found.append((status, headers, stream.read(int(headers["content-length"]))))
+    return found
+
+
+def test_requests_in_pieces_and_in_a_row_are_answered_alike_and_in_order(served):
+    rows = [{"origin": origin, "wind": 2.0, "flight_id": n} for n, origin in enumerate("EJL")]
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    whole = raw_request(json.dumps(rows[0]).encode(), f"traceparent: {trace}")
+    chosen = raw_request(json.dumps(rows[1]).encode(), "X-Thrive-Time: 1")  # takes the long way
+    waits = raw_request(json.dumps(rows[2]).encode(), "Expect: 100-continue")
+    with socket.create_connection(("127.0.0.1", served.server.port), timeout=30) as connection:
+        connection.sendall(whole)
+        read_responses(connection, 1)  # the host's name is known from here on
+        connection.sendall(whole + chosen + whole + raw_request(b"{") + whole)
+        statuses = [status for status, _, _ in read_responses(connection, 5)]
+        assert statuses == [200, 400, 200, 400, 200]
+        connection.sendall(waits[:-10])
+        assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(waits[-10:])
+        assert read_responses(connection, 1)[0][0] == 200
+        connection.sendall(raw_request(b"", method="GET"))
+        assert read_responses(connection, 1)[0][0] == 405
+        connection.sendall(whole)
+        connection.sendall(whole[:-7])
+        time.sleep(0.05)  # what came is read by then: the rest comes as a second piece
+        connection.sendall(whole[-7:])
+        (_, quick, first), (_, slow, second) = read_responses(connection, 2)
+        connection.sendall(raw_request(json.dumps(rows[0]).encode(), "Connection: close"))
+        assert read_responses(connection, 1)[0][1]["connection"] == "close"
+        assert connection.recv(1) == b""
+    assert list(quick) == list(slow)
+    same = {"content-type", "content-length", "x-model-version", "x-variant"}
+    assert all(quick[name] == slow[name] for name in same)
+    assert quick["traceparent"][:36] == slow["traceparent"][:36] == trace[:36]
+    answers = [json.loads(each)["predictions"][0] for each in (first, second)]
+    ids = [each.pop("id") for each in answers]
+    assert answers[0] == answers[1]
+    assert ids == [quick["x-prediction-id"], slow["x-prediction-id"]]
+    records = logged_as(served.home, ids)
+    assert records[0] == records[1]
+
+
+def logged_as(home, ids: list[str]) -> list[dict]:
+    """Return what the log says of predictions, but for their ids and times."""
+    seal_logs(home, force=True)
+    found = sealed(home).filter(pl.col("prediction_id").is_in(ids))
+    return found.drop("prediction_id", "time", "latency_us").to_dicts()
+
+
 def test_a_body_that_is_too_large_is_not_read(served):
     with socket.create_connection(("127.0.0.1", served.server.port), timeout=5) as stream:
         head = (

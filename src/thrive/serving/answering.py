@@ -139,6 +139,22 @@ class Answerer:
         except Exception as error:  # noqa: BLE001 - whatever a model raises, callers get an answer
             return [_whole(asked, self._production_failed(live, asked, production, rows, error))]
 
+    def answer_at_once(self, live: LiveModel, asked: Asked, rows: QuickRows) -> Answer | None:
+        """Return production's answer to rows that were read the quick way, logged, in this turn.
+
+        None where it has none now, or fails: nothing is counted then, and `answer_rows` says what
+        becomes of the request.
+        """
+        production = live.production
+        if production is None or production.quick is None or production.asking.at_once is None:
+            return None
+        try:
+            answer = _answer_of(live, production, production.asking.at_once(rows.read.rows))
+        except Exception:  # noqa: BLE001 - whatever a model raises, it is asked again and told
+            return None
+        self._keep_rows(live, asked, answer, rows, production.quick.encoder)
+        return answer
+
     async def _answer_chosen(
         self, live: LiveModel, asked: Asked, production: Production, assembled: Assembled
     ) -> Answer:

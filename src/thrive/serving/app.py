@@ -42,7 +42,7 @@ _logger = logging.getLogger(__name__)
 _CLOSE = (b"connection", b"close")
 _MOST_SPELLINGS = 64
 """Spellings of known hosts, with their ports, that are remembered as good."""
-_PREDICT = "/predict/"
+PREDICT = "/predict/"
 _V2 = "/v2"
 _EXPLAIN = "/explain/"
 _TENSORS = (JSON, inference_v2.OCTETS)
@@ -118,6 +118,36 @@ class App:
         if len(self._hosts_sent) < _MOST_SPELLINGS:
             self._hosts_sent.add(sent)
 
+    def takes_at_once(self, headers: Headers) -> bool:
+        """Tell whether nothing stands against a request; what does, only the long way says."""
+        limits = self._limits
+        return (
+            self.ready
+            and self._in_flight < limits.in_flight
+            and (not self._hosts or headers.get(b"host", b"") in self._hosts_sent)
+            and (
+                not limits.callers
+                or may_ask(PREDICT, headers.get(b"authorization", b""), limits.callers)
+            )
+            and b"x-thrive-time" not in headers
+        )
+
+    def asked(self, headers: Headers, count: int, began: int, *, sync: bool = False) -> Asked:
+        """Return a request of `count` rows that were read the quick way."""
+        return Asked(
+            rows=[],
+            count=count,
+            at=self._event_time(headers),
+            trace=_trace(headers),
+            sync=sync,
+            began=began,
+        )
+
+    def note_answered(self) -> None:
+        """Count a request that was answered at once."""
+        self._state.answered += 1
+        self._state.count_response(200)
+
     def require_caller(self, path: str, headers: Headers) -> None:
         """Refuse a caller who shows no token, where one is asked for.
 
@@ -136,9 +166,9 @@ class App:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if path.startswith(_PREDICT):
+        if path.startswith(PREDICT):
             _require(scope, "POST")
-            await self._predict(scope, receive, send, path[len(_PREDICT) :], bodies.NATIVE)
+            await self._predict(scope, receive, send, path[len(PREDICT) :], bodies.NATIVE)
         elif path.startswith(_V2):
             await self._inference(scope, receive, send, path)
         elif path.startswith(_EXPLAIN):
@@ -217,14 +247,7 @@ class App:
         read = quick.read(body, form.quick) if quick is not None else None
         if read is not None and b"x-variant" not in headers:
             self._check_rows(read.rows)
-            asked = Asked(
-                rows=[],
-                count=read.rows,
-                at=self._event_time(headers),
-                trace=_trace(headers),
-                sync=_sync(scope),
-                began=began,
-            )
+            asked = self.asked(headers, read.rows, began, sync=_sync(scope))
             parts = await self._answer(self._answerer.answer_rows(live, asked, read), asked)
         else:
             rows = form.rows(form.decode(body, headers))
@@ -503,10 +526,15 @@ def _said(parts: list[Part], asked: Asked) -> list[tuple[bytes, bytes]]:
             (b"x-variant", answer.variant.encode()),
             (b"x-prediction-id", answer.record_id.encode()),
         ]
-    if asked.trace:  # our own part of the caller's trace
-        span = (asked.began & _SPAN or 1).to_bytes(8, "big").hex()
-        said.append((b"traceparent", f"00-{asked.trace}-{span}-01".encode()))
+    if asked.trace:
+        said.append((b"traceparent", own_span(asked)))
     return said
+
+
+def own_span(asked: Asked) -> bytes:
+    """Return our own part of the caller's trace."""
+    span = (asked.began & _SPAN or 1).to_bytes(8, "big").hex()
+    return f"00-{asked.trace}-{span}-01".encode()
 
 
 def _described(live: LiveModel) -> dict[str, Any]:

@@ -181,12 +181,13 @@ class LiveModels:
             self._predictors[name] = predictor
             self._asking[name] = Asking(predictor)
         assembler = self._assembler(served, variant, predictor.signature, fields)
+        asking = self._asking[name]
         return Production(
             variant=variant,
             predictor=predictor,
             assembler=assembler,
-            asking=self._asking[name],
-            quick=_quick(served, variant, assembler),
+            asking=asking,
+            quick=_quick(served, variant, assembler, asking),
         )
 
     def _beside(
@@ -245,7 +246,9 @@ class LiveModels:
             await self._isolated.pop(name).close()
 
 
-def _quick(served: ServedModel, variant: Variant, assembler: RowAssembler) -> QuickPath | None:
+def _quick(
+    served: ServedModel, variant: Variant, assembler: RowAssembler, asking: Asking
+) -> QuickPath | None:
     signature, keys = assembler.signature, assembler.keys
     if not assembler.plain or not CompiledReader.fits(signature, keys):
         return None
@@ -253,7 +256,9 @@ def _quick(served: ServedModel, variant: Variant, assembler: RowAssembler) -> Qu
     encoder = RowsEncoder(
         served.model, variant.version, PRODUCTION, signature.names, keys, frozenset(served.mask)
     )
-    return QuickPath(reader, signature.names, keys, encoder)
+    said = b"x-model-version: %d\r\nx-variant: %b\r\n" % (variant.version, PRODUCTION.encode())
+    at_once = asking.at_once is not None
+    return QuickPath(reader, signature.names, keys, encoder, said, at_once=at_once)
 
 
 def _asked_for(served: ServedModel) -> frozenset[str]:

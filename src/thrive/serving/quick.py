@@ -71,6 +71,8 @@ class Asking:
         self._columns = predictor.predict
         self._together = gains_from_batches(predictor)
         self._row_batches: Batcher[Rows] = Batcher(self._rows, _join_rows)
+        self.at_once = None if self._together else self._rows
+        """Answers rows now; None for a model that is asked with whatever else waits."""
         self._column_batches: Batcher[Columns] = Batcher(self._columns, _join_columns)
 
     async def rows(self, rows: Rows) -> NDArray[Any]:
@@ -97,6 +99,8 @@ class QuickPath:
         names: its inputs.
         key_names: the request fields kept beside them.
         encoder: writes its answers for the log.
+        said: the headers that name the version, as they are sent.
+        at_once: whether the model answers without waiting for other requests.
     """
 
     def __init__(
@@ -105,8 +109,13 @@ class QuickPath:
         names: tuple[str, ...],
         key_names: list[str],
         encoder: RowsEncoder,
+        said: bytes,
+        *,
+        at_once: bool,
     ) -> None:
         self.encoder = encoder
+        self.said = said
+        self.at_once = at_once
         self._reader = reader
         self._names = names
         self._key_names = tuple(key_names)

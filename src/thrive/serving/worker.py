@@ -16,7 +16,7 @@ import time
 from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -24,10 +24,12 @@ from thrive.domain.errors import ThriveError
 from thrive.serving import prestart
 from thrive.serving.answering import Answerer
 from thrive.serving.app import App
+from thrive.serving.connection import Connection
 from thrive.serving.counters import WorkerState, write_state
 from thrive.serving.limits import WorkerSettings
 from thrive.serving.live import LiveModels
 from thrive.serving.routes import FILE_NAME, read_routes
+from thrive.serving.shortcut import Shortcut
 from thrive.settings import read_settings
 from thrive.store.eventlog.writer import SegmentWriter
 
@@ -73,9 +75,16 @@ class Worker:
             Path(settings.log),
             settings.limits,
         )
+        self._shortcut = Shortcut(self.app, self.live, self.answerer)
         self.drain = asyncio.Event()
         self._seen: tuple[int, int] | None = None
         self._retry_at = 0.0
+
+    def connection(
+        self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None
+    ) -> Connection:
+        """Return what answers a connection; uvicorn asks for it."""
+        return Connection(self._shortcut, config, server_state, app_state, _loop)
 
     async def load_first(self) -> None:
         """Load the first routes: until then callers wait in the socket's queue."""
@@ -149,7 +158,7 @@ async def serve(settings: WorkerSettings) -> None:
     worker = Worker(settings)
     config = uvicorn.Config(
         worker.app,
-        http="httptools",
+        http=cast("Any", worker.connection),
         ws="none",
         lifespan="off",
         access_log=False,

@@ -97,6 +97,9 @@ def load(files: Mapping[str, bytes], signature: Signature) -> "ConstantPredictor
 class ConstantPredictor:
     """Answers of a package in the format `constant`."""
 
+    gains_from_batches = False
+    """A look-up: waiting for others would cost more."""
+
     def __init__(self, signature: Signature, content: Constant) -> None:
         self.signature = signature
         self._content = content

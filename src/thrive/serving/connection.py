@@ -1,0 +1,126 @@
+"""A connection to a worker: the common request is answered as it is read, without a task.
+
+uvicorn makes a scope, an event and a task of each request, which costs more than the answer of a
+small model. A request that came as a whole and asks for nothing unusual needs none of them:
+`shortcut` answers it in the same turn. Whatever it does not take, uvicorn and the application do.
+"""
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from thrive.serving.shortcut import Shortcut
+
+LARGEST_BODY = 64 << 10
+"""Bytes of a body that is answered at once: the event loop is held no longer than it takes."""
+
+
+class Connection(HttpToolsProtocol):
+    """One connection; made by uvicorn for each.
+
+    Args:
+        shortcut: answers common requests.
+        config: as uvicorn gives it, with its own state, the application's state and the loop.
+    """
+
+    def __init__(
+        self,
+        shortcut: Shortcut,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._shortcut = shortcut
+        self._body: bytes | None = None
+        self._idle_until = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came; of a request that is not whole yet, uvicorn takes the rest."""
+        timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
+        super().data_received(data)
+        if self._body is not None:
+            self._hand_over()
+        if self._at_work():
+            if timer is not None:
+                timer.cancel()
+        elif timer is not None:
+            self.timeout_keep_alive_task = timer
+        else:
+            self._arm(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection, unless something came since the timer was set."""
+        left = self._idle_until - self.loop.time()
+        if left > 0:
+            self._arm(left)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
+    def on_headers_complete(self) -> None:
+        """Hold a request that may be answered at once; start any other."""
+        if not self._at_work() and self.url in self._shortcut and not self.flow.write_paused:
+            self._body = b""
+        else:
+            self._start()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of the body."""
+        if self._body is None:
+            super().on_body(body)
+            return
+        self._body += body
+        if len(self._body) > LARGEST_BODY:
+            self._hand_over()
+
+    def on_message_complete(self) -> None:
+        """Answer a held request."""
+        body = self._body
+        if body is None:
+            super().on_message_complete()
+            return
+        parser = cast("Any", self.parser)
+        if parser.get_method() == b"POST" and parser.should_keep_alive():
+            answer = self._shortcut.answer(self.url, self.headers, body)
+            if answer is not None:
+                self._body = None
+                self.transport.write(answer.response)
+                self.server_state.total_requests += 1
+                self._idle_until = self.loop.time() + self.timeout_keep_alive
+                self._shortcut.copy_to_shadows(answer)
+                return
+        self._hand_over()
+        super().on_message_complete()
+
+    def _at_work(self) -> bool:
+        """Tell whether uvicorn answers a request of this connection."""
+        cycle = cast("Any", self.cycle)  # None before the first
+        return cycle is not None and not cycle.response_complete
+
+    def _hand_over(self) -> None:
+        """Give a held request to uvicorn, with what came of its body."""
+        body, self._body = self._body, None
+        self._start()
+        if body:
+            super().on_body(body)
+
+    def _start(self) -> None:
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def _arm(self, seconds: float) -> None:
+        """Set the timer of an idle connection: one that is moved by each request costs more."""
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
