@@ -59,12 +59,23 @@ def check_bias(case: GateCase, reason: str = "") -> list[CheckResult]:
     reason = reason or _not_judged(case, terms.groups)
     if reason:
         return [
-            _result(measure.replace("_", " "), Answer.CANNOT_TELL, reason, {"limit": limit})
+            _result(check_name(measure), Answer.CANNOT_TELL, reason, {"limit": limit})
             for measure, limit in limits.items()
         ]
     cells = count_cells(case, terms.groups)
     judged = [_judged(case, cells, measure, limit) for measure, limit in limits.items()]
     return [one for one in [*judged, report_groups(case, cells)] if one is not None]
+
+
+def check_name(measure: str) -> str:
+    """Return what the check of a measure is called; the scores of all rows have a `calibration`."""
+    return "group calibration" if measure == "calibration" else measure.replace("_", " ")
+
+
+def _limits_of_gap(measure: str, limit: float) -> list[float]:
+    """Return between which gaps a group is within the limit: a rate may not only fall."""
+    one_sided = {"selection_ratio": [limit - 1.0], "change": [-limit]}
+    return one_sided.get(measure, [-limit, limit])
 
 
 def _not_judged(case: GateCase, groups: list[str]) -> str:
@@ -93,7 +104,7 @@ def _fitting(case: GateCase, measure: str) -> str:
 def _judged(case: GateCase, cells: Cells, measure: str, limit: float) -> CheckResult | None:
     if measure == "change" and (case.against is None or case.other is None):
         return None
-    name = measure.replace("_", " ")
+    name = check_name(measure)
     if misfit := _fitting(case, measure):
         return _result(name, Answer.CANNOT_TELL, misfit, {"limit": limit})
     rows = _corrected(_tests(case, cells, measure, limit))
@@ -101,6 +112,7 @@ def _judged(case: GateCase, cells: Cells, measure: str, limit: float) -> CheckRe
     answer, words = _answer(rows, single, limit, measure)
     evidence = {
         "limit": limit,
+        "limits_of_gap": _limits_of_gap(measure, limit),
         "threshold": case.threshold,
         "groups": [row.shown() for row in single],
         "intersections": [row.shown() for row in rows if row.crossed and not row.small][:50],

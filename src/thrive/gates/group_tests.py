@@ -153,7 +153,7 @@ def ratio_tests(cells: Cells, columns: Sequence[str], least: float) -> list[Test
     hits, trials = table.of(Rate.SELECTION)
     sizes, kept = _sizes(table), largest(table, MAX_SLICES)
     found: list[Tested] = []
-    for index, one in enumerate(ratios(table, Rate.SELECTION, least)):
+    for index, one in enumerate(ratios(table, Rate.SELECTION, least, CONFIDENCE)):
         rest_trials = int(trials.sum() - trials[index])
         if one.group not in kept or not rest_trials:
             continue
@@ -161,7 +161,6 @@ def ratio_tests(cells: Cells, columns: Sequence[str], least: float) -> list[Test
         rest = float((hits.sum() - hits[index]) / rest_trials)
         error = _spread(value, int(trials[index]), rest, rest_trials)
         log_error = error / max(value, rest) if max(value, rest) else math.nan
-        half = critical_value(CONFIDENCE) * log_error
         found.append(
             Tested(
                 group=one.group,
@@ -171,8 +170,8 @@ def ratio_tests(cells: Cells, columns: Sequence[str], least: float) -> list[Test
                 value=value,
                 rest=rest,
                 gap=_known(one.ratio - 1.0),
-                low=one.ratio - 1.0 - half,
-                high=min(0.0, one.ratio - 1.0 + half),
+                low=one.low - 1.0,
+                high=one.high - 1.0,
                 error=log_error,
                 distance=1.0 - least,
                 small=_small(sizes[one.group], min(int(hits[index]), int(hits.sum()))),

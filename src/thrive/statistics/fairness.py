@@ -18,7 +18,12 @@ from numpy.typing import ArrayLike
 from thrive.domain.errors import UsageError
 from thrive.statistics.arrays import Floats, Integers, binary, codes, column, floats, same_length
 from thrive.statistics.distributions import chi2_survival, normal_survival
-from thrive.statistics.intervals import Interval, difference_of_proportions, wilson
+from thrive.statistics.intervals import (
+    Interval,
+    critical_value,
+    difference_of_proportions,
+    wilson,
+)
 from thrive.statistics.metrics import score_bins
 from thrive.statistics.multiplicity import holm
 from thrive.statistics.paired import placements
@@ -209,32 +214,52 @@ def _gap_tests(
 
 
 class GroupRatio(msgspec.Struct, frozen=True, kw_only=True):
-    """The four-fifths rule for one group: the smaller rate over the larger, group against rest."""
+    """The four-fifths rule for one group: the smaller rate over the larger, group against rest.
+
+    `low` and `high` are the ratios that the linear test does not tell apart (Fieller 1954).
+    """
 
     group: str
     ratio: float
+    low: float
+    high: float
     least: float
     p_below: float
     p_below_holm: float
     p_above: float
 
 
-def ratios(table: CountTable, rate: Rate = Rate.SELECTION, least: float = 0.8) -> list[GroupRatio]:
+def ratios(
+    table: CountTable,
+    rate: Rate = Rate.SELECTION,
+    least: float = 0.8,
+    confidence: float = 0.90,
+) -> list[GroupRatio]:
     """Test that each group's rate and that of the rest are within a ratio, either way.
 
     `p_below` small: the ratio is under `least`; `p_above` small: it is over it. The test is linear,
     smaller rate minus least times larger rate, so it stands where a rate is zero.
+
+    Args:
+        table: the counts.
+        rate: which rate.
+        least: the smallest ratio that is accepted.
+        confidence: of the intervals, two-sided.
     """
     hits, trials = table.of(rate)
-    tests = [
-        _ratio_tests(int(h), int(n), int(hits.sum() - h), int(trials.sum() - n), least)
+    pairs = [
+        (int(h), int(n), int(hits.sum() - h), int(trials.sum() - n))
         for h, n in zip(hits, trials, strict=True)
     ]
+    tests = [_ratio_tests(*pair, least) for pair in pairs]
+    ends = [_ratio_ends(*pair, critical_value(confidence)) for pair in pairs]
     corrected = holm([below for _, below, _ in tests])
     return [
         GroupRatio(
             group=name,
             ratio=ratio,
+            low=ends[i][0],
+            high=ends[i][1],
             least=least,
             p_below=below,
             p_below_holm=float(corrected[i]),
@@ -256,6 +281,23 @@ def _ratio_tests(
     low, high = sorted([hits / trials, rest_hits / rest_trials])
     ratio = low / high if high else 1.0
     return ratio, min(1.0, 2.0 * _tail(-distance, error)), _tail(distance, error)
+
+
+def _ratio_ends(
+    hits: int, trials: int, rest_hits: int, rest_trials: int, z: float
+) -> tuple[float, float]:
+    """Return the smallest and largest ratio r whose smaller rate - r larger rate may be zero."""
+    if not trials or not rest_trials:
+        return 0.0, 1.0
+    pair = sorted([_added(hits, trials), _added(rest_hits, rest_trials)])
+    (small, small_variance), (large, large_variance) = pair
+    squared = large**2 - z**2 * large_variance
+    if squared <= 0.0:  # the larger rate may be zero: any ratio may be
+        return 0.0, 1.0
+    centre = small * large / squared
+    under = centre**2 - (small**2 - z**2 * small_variance) / squared
+    half = math.sqrt(max(0.0, under))
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def group_calibration(

@@ -12,6 +12,8 @@ from thrive.ui.pages.release import Comparison
 from thrive.ui.words import number, percent
 
 WIDTH, ROW, LABELS, TOP, SIDE = 900, 22, 300, 8, 320
+LETTER = 7
+"""Width of a letter of a label at the most: labels take no more room than the longest needs."""
 MOST = 40
 """Rows of a chart; the widest come first, the rest stand in the JSON."""
 
@@ -47,12 +49,18 @@ def intervals_of(evidence: Mapping[str, Any]) -> list[Interval]:
         ]
         if found:
             return found[:MOST]
+    if all(isinstance(evidence.get(key), int | float) for key in ("gain", "low", "high")):
+        gain, low, high = evidence["gain"], evidence["low"], evidence["high"]
+        label = f"gain of {evidence.get('metric', 'the metric')}"
+        return [Interval(label=label, value=gain, low=low, high=high, answer="")]
     return []
 
 
 def limits_of(evidence: Mapping[str, Any]) -> list[float]:
     """Return where the limits of a chart stand."""
-    if "margin" in evidence and "slices" in evidence:
+    if "limits_of_gap" in evidence:
+        return list(evidence["limits_of_gap"])
+    if "margin" in evidence and ("slices" in evidence or "gain" in evidence):
         return [-evidence["margin"]]
     limit = evidence.get("limit")
     if not isinstance(limit, int | float):
@@ -117,11 +125,12 @@ def against_limits(
         return Markup("")
     ends = [each for row in rows for each in (row.low, row.high)] + [*limits, neutral]
     low, high = min(ends), max(ends)
-    scale = (WIDTH - LABELS - 40) / ((high - low) or 1.0)
+    left = min(LABELS, 40 + LETTER * max(len(row.label) for row in rows))
+    scale = (WIDTH - left - 40) / ((high - low) or 1.0)
     height = TOP + ROW * len(rows) + 30
 
     def x(value: float) -> float:
-        return LABELS + (value - low) * scale
+        return left + (value - low) * scale
 
     end = height - 24
     lines = [(neutral, "grid")] + [(each, "line limit") for each in limits]
@@ -130,17 +139,17 @@ def against_limits(
         + _axis(x(at), height - 8, say(at))
         for at, kind in lines
     )
-    body += "".join(_row(row, TOP + ROW * at + ROW / 2, x) for at, row in enumerate(rows))
+    body += "".join(_row(row, TOP + ROW * at + ROW / 2, left, x) for at, row in enumerate(rows))
     return _chart("intervals against the limit", body, height)
 
 
-def _row(row: Interval, y: float, x: Any) -> str:
+def _row(row: Interval, y: float, left: float, x: Any) -> str:
     kind = row.answer.replace(" ", "-") or "measured"
     said = f"{row.label}: {number(row.value)}, between {number(row.low)} and {number(row.high)}"
     label = row.label if len(row.label) <= 44 else f"{row.label[:43]}…"
     return (
         f'<g class="interval {escape(kind)}"><title>{escape(said)}</title>'
-        f'<text class="axis" x="{LABELS - 10}" y="{y + 4:.1f}" text-anchor="end">'
+        f'<text class="axis" x="{left - 10:g}" y="{y + 4:.1f}" text-anchor="end">'
         f"{escape(label)}</text>"
         f'<line x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
         f'<circle cx="{x(row.value):.1f}" cy="{y:.1f}" r="4"/></g>'

@@ -2,6 +2,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from thrive.domain.errors import UsageError
 from thrive.statistics.fairness import (
@@ -81,6 +83,16 @@ def test_four_fifths_rule_on_the_ratio():
     assert first.p_below_holm < 1e-4
     counts[:, 0, 1], counts[:, 0, 0] = [480, 500], [520, 500]
     assert ratios(CountTable(groups=("x", "y"), counts=counts))[0].p_above < 1e-4
+
+
+@given(st.integers(5, 400), st.integers(5, 400), st.floats(0.3, 0.95))
+def test_the_interval_of_a_ratio_says_what_its_test_says(hits: int, rest: int, least: float):
+    counts = np.zeros((2, 2, 2), dtype=np.int64)
+    counts[:, 0, 1], counts[:, 0, 0] = [hits, rest], [500 - hits, 500 - rest]
+    (one, _) = ratios(CountTable(groups=("x", "y"), counts=counts), least=least, confidence=0.90)
+    assert one.low <= one.high
+    assert (one.low > least) == (one.p_above < 0.05)
+    assert (one.high < least) == (one.p_below < 0.10)
 
 
 def test_groups_too_small_to_judge_say_nothing():
