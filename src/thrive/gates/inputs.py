@@ -33,9 +33,9 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
         parsed: the candidate's stored contract.
         upstream: the dataset versions it was trained on.
         environment: with what its run was made, empty if that is not recorded.
-        bundle: digest of the code of its run, "" if none is kept.
         judged: packages of all candidates judged on this evaluation table.
         judged_rows: packages of the model's candidates, each with the digest of its rows.
+        bundle: digest of the code of its run, "" if none is kept.
     """
 
     version: ModelVersion
@@ -44,9 +44,9 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     parsed: ParsedContract | None
     upstream: dict[str, DatasetVersion | None]
     environment: dict[str, Any]
-    bundle: str
     judged: set[str]
     judged_rows: set[tuple[str, str]]
+    bundle: str = ""
 
     @property
     def terms(self) -> ModelTerms:
