@@ -21,6 +21,7 @@ from thrive.domain.identifiers import new_id
 from thrive.store.blobs import BlobReader
 from thrive.store.disk import full_disk, write_all
 from thrive.store.snapshots.bring import PackReader, extents_of, read_extents
+from thrive.store.snapshots.nursery import Nursery
 from thrive.store.snapshots.snapshot import PIECES, Snapshot
 from thrive.store.snapshots.states import StateCache
 from thrive.store.snapshots.walk import State, state_of, walk
@@ -215,35 +216,21 @@ def _write_packed(
 class _Folders:
     """Writes small files by the handles of their folders: half the time of whole paths.
 
-    Each is written in a hidden folder and renamed into its own. ext4 takes the inode of a new file
-    from near its folder and passes over those that were freed in the last seconds one by one: a
-    folder that was just emptied would make every file in it slow.
+    Each is written in a hidden folder and renamed into its own.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._name = ""
         self._handle = -1
-        self._partial = f".{new_id()}"
         _remove_abandoned(root)
-        self._place = root / f"{UNFINISHED}{new_id()}"
-        self._place.mkdir(mode=0o700)
-        self._unfinished = os.open(self._place, os.O_RDONLY | os.O_DIRECTORY)
+        self._nursery = Nursery(root / f"{UNFINISHED}{new_id()}")
 
     def write(self, path: str, data: bytes) -> None:
         parent, _, name = path.rpartition("/")
         if self._handle < 0 or parent != self._name:
             self._enter(parent)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        handle = os.open(self._partial, flags, 0o666, dir_fd=self._unfinished)
-        try:
-            write_all(handle, data)
-        except BaseException:
-            os.unlink(self._partial, dir_fd=self._unfinished)
-            raise
-        finally:
-            os.close(handle)
-        os.rename(self._partial, name, src_dir_fd=self._unfinished, dst_dir_fd=self._handle)
+        self._nursery.write(data, self._handle, name)
 
     def _enter(self, parent: str) -> None:
         self._leave()
@@ -260,8 +247,7 @@ class _Folders:
     def close(self) -> None:
         """Remove the hidden folder."""
         self._leave()
-        os.close(self._unfinished)
-        self._place.rmdir()
+        self._nursery.close()
 
 
 def _remove_abandoned(root: Path) -> None:
