@@ -143,8 +143,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_hosts: Annotated[
         str,
         Meta(
-            description="Hosts of your own network that webhooks may be sent to, also without TLS, "
-            "separated by spaces; public hosts are reached by https alone."
+            description="Hosts of your own network that webhooks and lineage may be sent to, also "
+            "without TLS, separated by spaces; public hosts are reached by https alone."
         ),
     ] = ""
 

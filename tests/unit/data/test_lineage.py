@@ -12,17 +12,17 @@ import polars as pl
 import pytest
 
 from thrive.data.lineage import lineage
-from thrive.data.openlineage import emit
 from thrive.data.operations import add
 from thrive.data.reading import find_version
 from thrive.domain.dataset import AddedVersion
-from thrive.domain.errors import NotFound, StoreUnavailable, UsageError
+from thrive.domain.errors import NotFound, Refused, StoreUnavailable, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import Model, ModelVersion
 from thrive.domain.prediction import SealedLog
 from thrive.domain.release import RoutingTable, Variant
 from thrive.domain.run import Run, RunState, Use
 from thrive.flows.data_show import show
+from thrive.flows.openlineage import emit
 from thrive.operations import Context
 from thrive.registry import lineage as of_models
 from thrive.store import models, predictions, releases, runs
@@ -315,6 +315,17 @@ def test_a_catalogue_is_sent_the_events(
     assert [event["eventType"] for event in taken] == ["START", "COMPLETE"]
     with pytest.raises(StoreUnavailable, match="404"):
         emit(project, "trips", to=f"{address}/elsewhere")
+
+
+def test_events_enter_our_own_network_only_where_a_setting_says_so(
+    project: Context, trained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for address in ("http://10.1.2.3/lineage", "https://192.168.0.7/lineage"):
+        with pytest.raises(Refused, match="network"):
+            emit(project, "trips", to=address)
+    monkeypatch.setenv("THRIVE_WEBHOOK_HOSTS", "catalogue.invalid")
+    with pytest.raises(StoreUnavailable, match="name is not known"):
+        emit(project, "trips", to="http://catalogue.invalid/lineage")
 
 
 def test_events_with_nowhere_to_go(project: Context, trained: str) -> None:
