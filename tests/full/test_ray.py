@@ -2,13 +2,19 @@
 
 import threading
 import time
+from datetime import UTC, datetime
 
+import numpy as np
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
+from thrive import features
 from thrive.data import operations as data
 from thrive.domain.actor import local_actor
 from thrive.domain.errors import InfrastructureError, NotRight, UsageError
 from thrive.domain.run import RunState
+from thrive.features import feature_view
 from thrive.flows.order import EngineName
 from thrive.flows.run import run
 from thrive.operations import Context
@@ -202,3 +208,29 @@ def test_a_lost_node_costs_only_what_was_on_it(ctx, cluster, tmp_path, capsys):
 def test_a_cluster_that_is_not_there_is_said(ctx):
     with pytest.raises(InfrastructureError, match=r"no Ray cluster at 127\.0\.0\.1:1"):
         run(ctx, "train.py:fails", engine=EngineName.RAY, address="127.0.0.1:1")
+
+
+def test_a_training_set_is_joined_on_the_nodes(ctx, cluster, monkeypatch):
+    monkeypatch.chdir(ctx.folder)
+    random = np.random.default_rng(3)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    known = pl.DataFrame({"k": random.integers(0, 500, 20_000), "v": random.random(20_000)})
+    hours = pl.Series("at", random.integers(0, 900, 20_000))
+    known = known.with_columns((pl.lit(start) + pl.duration(hours=hours)).alias("at"))
+    asked = pl.DataFrame({"k": random.integers(0, 600, 9_000)})
+    hours = pl.Series("t", random.integers(0, 900, 9_000))
+    asked = asked.with_columns((pl.lit(start) + pl.duration(hours=hours)).alias("t"))
+    known.write_parquet(ctx.folder / "known.parquet")
+    data.add(ctx, "known.parquet", name="known", owner="data-platform", why="To test.")
+
+    @feature_view(entity="k", event_time="at", source="known", ttl="100h", owner="x", why="y")
+    def values(rows: pl.LazyFrame) -> pl.LazyFrame:
+        return rows
+
+    monkeypatch.setattr("thrive.features.on_ray.PART_CELLS", 10_000)
+    here = features.training_set(asked, [values], status=True)
+    there = features.training_set(
+        asked, [values], status=True, engine="ray", address=cluster.address
+    )
+    assert_frame_equal(here, there)
+    assert 0 < here["v"].null_count() < here.height

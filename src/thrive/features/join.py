@@ -14,6 +14,7 @@ import numpy as np
 from thrive.domain.errors import UsageError
 from thrive.features.declare import OnDemand
 from thrive.features.in_memory import join_in_memory
+from thrive.features.on_ray import Spreads, join_on_ray
 from thrive.features.rows import ROW, STATUS, TIME, NormalRows, microseconds
 from thrive.features.streamed import join_streamed
 
@@ -32,6 +33,7 @@ def join_views(
     *,
     status: bool = False,
     in_memory: bool = True,
+    cluster: Spreads | None = None,
 ) -> "pl.LazyFrame":
     """Return the rows of `entities`, in their order, with the columns of all views.
 
@@ -42,10 +44,11 @@ def join_views(
         folder: an empty folder for intermediate files; the result may read from it.
         status: add `VIEW_status` for each view.
         in_memory: whether all of it fits into memory; both ways give the same rows.
+        cluster: where to join instead, in parts; the rows are the same again.
 
     Raises:
         UsageError: a column is missing, named twice, or of another type than the view's key.
-        InfrastructureError: the disk is full.
+        InfrastructureError: the disk is full, or the cluster is gone.
     """
     import polars as pl
 
@@ -53,24 +56,18 @@ def join_views(
     _check(schema, time, views)
     at = microseconds(pl.col(time), schema[time], time, up=False)
     keyed = entities.with_columns(at.alias(TIME))
-    if in_memory:
+    if in_memory and cluster is None:
         table = keyed.collect()
         moments = table[TIME].fill_null(np.iinfo(np.int64).min).to_numpy()
         return join_in_memory(table.drop(TIME), moments, views, status=status).lazy()
     placed = keyed.with_row_index(ROW)
-    out = join_streamed(placed, schema.names(), views, folder, status=status)
+    if cluster is None:
+        out = join_streamed(placed, schema.names(), views, folder, status=status)
+    else:
+        out = join_on_ray(placed, schema.names(), views, folder, cluster, status=status)
     return pl.scan_parquet(out).select(
         pl.col(name).cast(dtype) for name, dtype in _result_types(schema, views, status=status)
     )
-
-
-def cells_of(*frames: "pl.LazyFrame") -> int:
-    """Return how many cells frames have: rows times columns."""
-    import polars as pl
-
-    counts = pl.collect_all([frame.select(pl.len()) for frame in frames])
-    widths = [len(frame.collect_schema()) for frame in frames]
-    return sum(count.item() * width for count, width in zip(counts, widths, strict=True))
 
 
 def add_on_demand(rows: "pl.LazyFrame", functions: Sequence[OnDemand]) -> "pl.LazyFrame":

@@ -100,6 +100,15 @@ def normal_rows(
     )
 
 
+def cells_of(*frames: "pl.LazyFrame") -> int:
+    """Return how many cells frames have: rows times columns."""
+    import polars as pl
+
+    counts = pl.collect_all([frame.select(pl.len()) for frame in frames])
+    widths = [len(frame.collect_schema()) for frame in frames]
+    return sum(count.item() * width for count, width in zip(counts, widths, strict=True))
+
+
 def last_known(rows: NormalRows) -> "pl.LazyFrame":
     """Return one value: the moment at which the last row becomes known; None without times."""
     import polars as pl

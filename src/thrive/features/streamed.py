@@ -1,6 +1,7 @@
 """The as-of join of tables larger than memory: in DuckDB, over files, spilling where it must."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +29,40 @@ def join_streamed(
         UsageError: the keys of both sides have no common type.
         InfrastructureError: the disk is full.
     """
-    import duckdb
-
     entities.sink_parquet(folder / "entities.parquet", compression="lz4")
     for number, view in enumerate(views):
         view.frame.sink_parquet(folder / f"view-{number}.parquet", compression="lz4")
     out = folder / "rows.parquet"
+    with open_scratch(folder) as connection:
+        prepared = [_eligible(connection, view, n, folder) for n, view in enumerate(views)]
+        query = _query(names, views, prepared, folder, status=status)
+        connection.execute(f"copy ({query}) to {quoted(out)} (format parquet, compression lz4)")
+    return out
+
+
+@contextmanager
+def open_scratch(folder: Path) -> Generator[Any]:
+    """Give a DuckDB connection that holds little in memory and spills into a folder.
+
+    Raises:
+        UsageError: values cannot be compared.
+        InfrastructureError: the disk is full.
+    """
+    import duckdb
+
     try:
         with duckdb.connect() as connection:
-            _configure(connection, folder)
-            prepared = [_eligible(connection, view, n, folder) for n, view in enumerate(views)]
-            query = _query(names, views, prepared, folder, status=status)
-            connection.execute(f"copy ({query}) to {_text(out)} (format parquet, compression lz4)")
+            for word in (
+                f"set memory_limit = '{MEMORY}'",
+                f"set temp_directory = {quoted(folder / 'spill')}",
+                "set preserve_insertion_order = false",
+            ):
+                connection.execute(word)
+            yield connection
     except duckdb.ConversionException as error:
         raise UsageError(f"The keys do not match: {error}.", "give both sides one type") from None
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise InfrastructureError(f"The join stopped: {error}.", "make room in .thrive") from None
-    return out
-
-
-def _configure(connection: Any, folder: Path) -> None:
-    for word in (
-        f"set memory_limit = '{MEMORY}'",
-        f"set temp_directory = {_text(folder / 'spill')}",
-        "set preserve_insertion_order = false",
-    ):
-        connection.execute(word)
 
 
 def _eligible(connection: Any, view: NormalRows, number: int, folder: Path) -> str:
@@ -62,8 +71,8 @@ def _eligible(connection: Any, view: NormalRows, number: int, folder: Path) -> s
     Of rows with the same key and times the last stands. Where rows say when they were recorded, a
     row that became known after a newer one was known is never the newest, and is left out.
     """
-    file = f"read_parquet({_text(folder / f'view-{number}.parquet')})"
-    keys = ", ".join(_name(key.name) for key in view.keys)
+    file = f"read_parquet({quoted(folder / f'view-{number}.parquet')})"
+    keys = ", ".join(quoted_name(key.name) for key in view.keys)
     if not view.timed:
         return (
             f"select * from {file} "
@@ -105,22 +114,24 @@ def _query(
     *,
     status: bool,
 ) -> str:
-    chosen = [f"s.{_name(name)}" for name in names]
+    chosen = [f"s.{quoted_name(name)}" for name in names]
     joins: list[str] = []
     for number, (view, rows) in enumerate(zip(views, prepared, strict=True)):
         side = f"v{number}"
         fresh = _fresh(view, side)
         chosen += [
-            f"case when {fresh} then {side}.{_name(column.name)} end as {_name(column.name)}"
-            for column in view.columns
+            f"case when {fresh} then {side}.{name} end as {name}"
+            for name in (quoted_name(column.name) for column in view.columns)
         ]
         if status:
             chosen.append(_status(view, side, fresh))
-        same = " and ".join(f"s.{_name(key.name)} = {side}.{_name(key.name)}" for key in view.keys)
+        same = " and ".join(
+            f"s.{quoted_name(key.name)} = {side}.{quoted_name(key.name)}" for key in view.keys
+        )
         later = f" and s.{TIME} >= {side}.{KNOWN}" if view.timed else ""
         kind = "asof left join" if view.timed else "left join"
         joins.append(f"{kind} ({rows}) {side} on {same}{later}")
-    file = f"read_parquet({_text(folder / 'entities.parquet')})"
+    file = f"read_parquet({quoted(folder / 'entities.parquet')})"
     return f"select {', '.join(chosen)} from {file} s {' '.join(joins)} order by s.{ROW}"
 
 
@@ -134,14 +145,16 @@ def _status(view: NormalRows, side: str, fresh: str) -> str:
         f"case when {side}.{ROW} is null then '{ValueStatus.MISSING}' "
         f"when {fresh} then '{ValueStatus.PRESENT}' else '{ValueStatus.STALE}' end"
     )
-    return f"{words} as {_name(view.definition.name + STATUS)}"
+    return f"{words} as {quoted_name(view.definition.name + STATUS)}"
 
 
-def _name(name: str) -> str:
+def quoted_name(name: str) -> str:
+    """Return a column's name as SQL takes it."""
     escaped = name.replace('"', '""')
     return f'"{escaped}"'
 
 
-def _text(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """Return a path as SQL takes it."""
     escaped = str(path).replace("'", "''")
     return f"'{escaped}'"

@@ -4,7 +4,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -19,8 +19,8 @@ from thrive.domain.run import Use
 from thrive.engines import channel
 from thrive.features.declare import OnDemand, View
 from thrive.features.discover import Declared, load_declared
-from thrive.features.join import IN_MEMORY, add_on_demand, cells_of, join_views
-from thrive.features.rows import NormalRows, normal_rows
+from thrive.features.join import IN_MEMORY, add_on_demand, join_views
+from thrive.features.rows import NormalRows, cells_of, normal_rows
 from thrive.flows.feature_rows import registered
 from thrive.flows.making import record_making
 from thrive.operations import Context
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Named = str | View | OnDemand
 """A view or an on-demand feature, by its name or as it was declared."""
+Engine = Literal["local", "ray"]
 _NO_TIME = "_asked"
 
 
@@ -62,6 +63,8 @@ def training_set(
     status: bool = False,
     name: str = "",
     why: str = "",
+    engine: Engine = "local",
+    address: str = "",
 ) -> "pl.DataFrame":
     """Return the rows of `entities`, in their order, with what the views said at each row's time.
 
@@ -80,16 +83,19 @@ def training_set(
         status: add a column VIEW_status: present, stale or missing.
         name: keep the result as a version of this dataset, outside a run.
         why: what that dataset is kept for.
+        engine: `local` joins in memory or over files, `ray` on the nodes of a cluster in parts.
+        address: of the cluster, as of `thrive run --address`; else the setting, else this machine.
 
     Raises:
         NotFound: there is no such view or dataset.
-        UsageError: a column is missing, ambiguous or of the wrong type.
+        UsageError: a column is missing, ambiguous or of the wrong type, or Ray is not installed.
+        InfrastructureError: there is no cluster at the address.
 
     Examples:
         >>> features.training_set(flights, ["weather"], time="asked")  # doctest: +SKIP
     """
-    with _scratch() as folder:
-        parts, rows = _joined(entities, views, folder, time, as_of, status=status)
+    with _scratch() as folder, _cluster(engine, address) as cluster:
+        parts, rows = _joined(entities, views, folder, time, as_of, cluster, status=status)
         _tell(parts, rows)
         if name:
             _keep(rows, parts, folder, name, why)
@@ -102,6 +108,7 @@ def _joined(
     folder: Path,
     time: str,
     as_of: str | int | None,
+    cluster: Any,
     *,
     status: bool,
 ) -> tuple[_Parts, "pl.LazyFrame"]:
@@ -116,12 +123,27 @@ def _joined(
     if asked == _NO_TIME and any(side.timed for side in sides):
         raise UsageError("The rows have no time, or several.", 'name its column: time="asked"')
     fits = cells_of(spine, *(frame for each in frames for frame in each)) <= IN_MEMORY
-    joined = join_views(spine, asked, sides, folder, status=status, in_memory=fits)
+    joined = join_views(spine, asked, sides, folder, status=status, in_memory=fits, cluster=cluster)
     if asked == _NO_TIME:
         joined = joined.drop(_NO_TIME)
     asked_of = entities if isinstance(entities, str) else ""
     parts = _Parts(rows=sides, on_demand=on_demand, entities=asked_of)
     return parts, add_on_demand(joined, on_demand)
+
+
+@contextmanager
+def _cluster(engine: Engine, address: str) -> Generator[Any]:
+    """Give the cluster to join on, None for this machine."""
+    if engine == "local":
+        yield None
+        return
+    if engine != "ray":
+        raise UsageError(f"There is no engine {engine!r}.", 'engine="local" or engine="ray"')
+    from thrive.engines.ray.spread import connected
+    from thrive.settings import read_settings
+
+    with connected(address or read_settings().ray_address or "auto") as cluster:
+        yield cluster
 
 
 def _frame(entities: Any) -> "pl.LazyFrame":

@@ -66,6 +66,14 @@ def moments(column, unit, zone):
     return shown.dt.convert_time_zone(zone).dt.cast_time_unit(unit).alias(column)
 
 
+class Here:
+    """A cluster of this process."""
+
+    def spread(self, function, parts):
+        """Call the function on each part."""
+        return (function(*part) for part in parts)
+
+
 def joined(entities, views):
     """Join both ways: in memory and over files; they must agree."""
     with tempfile.TemporaryDirectory() as folder:
@@ -110,6 +118,17 @@ def test_the_join_agrees_with_the_book(
     assert found["k"].to_list() == [key for key, _ in entities]
     assert found.select("p", "p_view_status").rows() == [row[0] for row in wanted]
     assert found.select("q", "q_view_status").rows() == [row[1] for row in wanted]
+
+
+def test_parts_that_are_joined_apart_are_the_whole(monkeypatch, tmp_path):
+    monkeypatch.setattr("thrive.features.on_ray.PART_CELLS", 30)
+    rows = hourly(30, "abcde").lazy()
+    times = [normal_rows(view_of("p", 3, 0, False), [rows])]
+    revised = [normal_rows(view_of("q", 0, 2, True), [rows.filter(pl.col("k") != "d")])]
+    spine = asked([("bdxa"[n % 4], n) for n in range(40)] + [(None, 3), ("a", None)])
+    apart = join_views(spine, "t", [*times, *revised], tmp_path, status=True, cluster=Here())
+    assert len(list((tmp_path / "view-0" / "joined").iterdir())) > 2
+    assert_frame_equal(apart.collect(), joined(spine, [*times, *revised]))
 
 
 def hourly(hours, keys="ab"):

@@ -1,34 +1,39 @@
 """The calling side: tasks of a run as tasks of a Ray cluster, beside the local engine."""
 
 import contextlib
-import importlib
 import itertools
 import os
 import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
-from thrive.domain.errors import InfrastructureError, Refused, UsageError
+from thrive.domain.errors import InfrastructureError
 from thrive.domain.identifiers import new_id
 from thrive.engines.environment import record_environment
 from thrive.engines.failures import Failure
 from thrive.engines.local import NOTHING_SPECIAL, Event, Exit, LocalEngine, Message, Needs, Output
 from thrive.engines.ray import node as nodes
+from thrive.engines.ray.cluster import (
+    at_node,
+    connect,
+    import_ray,
+    look_at_nodes,
+    refuse_other_pythons,
+)
 from thrive.engines.ray.desk import Desk
-from thrive.engines.ray.surroundings import other_pythons, runtime_environment
+from thrive.engines.ray.surroundings import runtime_environment
 
 LARGEST_PARCEL = 64
 """Tasks of a fan-out that travel in one Ray task at most."""
 PARCELS_PER_PROCESSOR = 2
 """One is performed, one waits beside it."""
 KILLED = -9
-CONNECT_SECONDS = 10.0
 _WAIT = 0.5
 _RESOURCES_SECONDS = 5.0
 _KINDS = {"message": Message, "output": Output, "exit": Exit}
@@ -88,7 +93,7 @@ class RayEngine:
         self._local = local
         self._setup = msgspec.to_builtins(setup)
         self._depot = depot
-        self._ray = _ray()
+        self._ray = import_ray()
         self._waiting: list[tuple[dict[str, Any], Needs]] = []
         self._parcels: dict[Any, _Parcel] = {}
         self._there: set[str] = set()
@@ -97,11 +102,11 @@ class RayEngine:
         self._closed = threading.Event()
         self._found: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
         self._resources: tuple[float, float] = (0.0, 0.0)
-        self._connected = _connect(self._ray, address)
+        self._connected = connect(self._ray, address)
         try:
             record = record_environment() if environment is None else environment
-            self.nodes = _look(self._ray)
-            _refuse_other_pythons(record, self.nodes)
+            self.nodes = look_at_nodes(self._ray)
+            refuse_other_pythons(record, self.nodes)
             self._surroundings = runtime_environment(record, self.nodes)
             self._desk = self._open_desk()
         except BaseException:
@@ -204,7 +209,7 @@ class RayEngine:
 
     def _open_desk(self) -> Any:
         here = self._ray.get_runtime_context().get_node_id()
-        options = {"num_cpus": 0, "scheduling_strategy": _at(here, soft=False)}
+        options = {"num_cpus": 0, "scheduling_strategy": at_node(here, soft=False)}
         return self._ray.remote(Desk).options(**options, runtime_env=self._surroundings).remote()
 
     def _receive(self) -> None:
@@ -332,7 +337,7 @@ class _Here:
             cls.node.close()
             cls.node = None
         if cls.node is None or cls.line is None:
-            name = _ray().get_runtime_context().get_node_id()
+            name = import_ray().get_runtime_context().get_node_id()
             cls.line = _Line(desk)
             cls.node = nodes.Node(setup, f"{name}-{os.getuid()}", cls.line)
         return cls.node, cls.line
@@ -342,7 +347,7 @@ class _Line:
     """The way from a node to the run: calls of the desk, bytes through Ray's object store."""
 
     def __init__(self, desk: Any) -> None:
-        self._ray = _ray()
+        self._ray = import_ray()
         self._desk = desk
         self._source = new_id()
         self._places = itertools.count(1)
@@ -376,73 +381,3 @@ def lay(ray: Any, data: memoryview) -> Any:
 def lift(ray: Any, name: Any) -> memoryview:
     """Return the bytes of a name that `lay` gave, from wherever they are."""
     return memoryview(ray.get(name[0]))
-
-
-def _ray() -> Any:
-    try:
-        return importlib.import_module("ray")
-    except ImportError:
-        raise UsageError("Ray is not installed.", "pip install 'thrive[ray]'") from None
-
-
-def _at(node: str, *, soft: bool) -> Any:
-    """Return Ray's word for: on this node; `soft`: or elsewhere if it is gone."""
-    strategies = importlib.import_module("ray.util.scheduling_strategies")
-    return strategies.NodeAffinitySchedulingStrategy(node, soft=soft)
-
-
-def _connect(ray: Any, address: str) -> bool:
-    """Connect this process to a cluster; tell whether it was not connected before."""
-    if ray.is_initialized():
-        return False
-    try:
-        _reach(address)
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except Exception as error:  # noqa: BLE001 - Ray raises many kinds
-        raise InfrastructureError(
-            f"There is no Ray cluster at {address}: {error}",
-            "start one with `ray start --head`, or name it: --address ray://HOST:10001",
-        ) from None
-    return True
-
-
-def _reach(address: str) -> None:
-    """Open a connection and close it: Ray itself tries for minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-
-
-def _look(ray: Any) -> list[dict[str, Any]]:
-    """Return what each living node has installed, as far as it differs between machines."""
-
-    def look() -> dict[str, Any]:  # nested: Ray sends it by value, Thrive may not be there
-        import platform
-        from importlib.metadata import distributions
-
-        named = [each for each in distributions() if each.metadata["Name"]]
-        try:
-            from thrive.version import __version__ as own
-        except ImportError:
-            own = ""
-        return {
-            "python": platform.python_version(),
-            "libraries": [f"{each.metadata['Name'].lower()}=={each.version}" for each in named],
-            "thrive": own,
-        }
-
-    alive = [each["NodeID"] for each in ray.nodes() if each["Alive"]]
-    asked = [
-        ray.remote(look).options(num_cpus=0, scheduling_strategy=_at(name, soft=True)).remote()
-        for name in alive
-    ]
-    return ray.get(asked)
-
-
-def _refuse_other_pythons(record: Mapping[str, Any], seen: list[dict[str, Any]]) -> None:
-    others = other_pythons(dict(record), seen)
-    if others:
-        raise Refused(
-            f"The run uses Python {record['python']}, the cluster has {', '.join(others)}.",
-            "begin it with the Python of the cluster",
-        )
