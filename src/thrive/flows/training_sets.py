@@ -23,6 +23,7 @@ from thrive.features.join import IN_MEMORY, add_on_demand, join_views
 from thrive.features.rows import NormalRows, cells_of, normal_rows
 from thrive.flows.feature_rows import registered
 from thrive.flows.making import record_making
+from thrive.flows.view_origins import renamed_columns
 from thrive.operations import Context
 from thrive.store import column_labels
 from thrive.store.place import FOLDER, find_project_folder
@@ -40,6 +41,7 @@ class _Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What a training set is made of."""
 
     rows: list[NormalRows]
+    views: list[View]
     on_demand: list[Any]
     entities: str = ""
 
@@ -127,7 +129,7 @@ def _joined(
     if asked == _NO_TIME:
         joined = joined.drop(_NO_TIME)
     asked_of = entities if isinstance(entities, str) else ""
-    parts = _Parts(rows=sides, on_demand=on_demand, entities=asked_of)
+    parts = _Parts(rows=sides, views=chosen, on_demand=on_demand, entities=asked_of)
     return parts, add_on_demand(joined, on_demand)
 
 
@@ -258,21 +260,31 @@ def _read(ctx: Context, parts: _Parts, pinned: Sequence[DatasetVersion]) -> list
 
 
 def _inherit_labels(ctx: Context, parts: _Parts, name: str, rows: "pl.LazyFrame") -> None:
-    """Say of each column what was said of the column of its sources that has its name and type."""
-    schema = rows.collect_schema()
-    for source in parts.datasets():
-        for column in find_version(ctx, source).columns:
-            dtype = str(schema.get(column.name, ""))
-            if column.personal is None or dtype != column.dtype:
-                continue
-            label = ColumnLabel(
-                dataset=name,
-                name=column.name,
-                dtype=dtype,
-                kind=column.personal,
-                actor=ctx.actor.name,
-                at=ctx.now(),
-                reason=f"as in {source}",
-            )
-            with ctx.write(f"dataset:{name}", column=column.name, kind=column.personal) as tx:
-                column_labels.save_label(tx, ctx.project_id, label)
+    """Say of each column what was said of the source's column that it is, of the same type."""
+    schema = {column: str(dtype) for column, dtype in rows.collect_schema().items()}
+    pinned = {source: find_version(ctx, source) for source in parts.datasets()}
+    origins = [
+        (column.name, source, column.name)
+        for source, version in pinned.items()
+        for column in version.columns
+    ]
+    for view in parts.views:
+        renamed = renamed_columns(
+            view, [data.scan(s).collect_schema() for s in view.definition.sources]
+        )
+        origins += [(column, *origin) for column, origin in renamed.items()]
+    for column, source, of in origins:
+        said = next((each for each in pinned[source].columns if each.name == of), None)
+        if said is None or said.personal is None or schema.get(column) != said.dtype:
+            continue
+        label = ColumnLabel(
+            dataset=name,
+            name=column,
+            dtype=said.dtype,
+            kind=said.personal,
+            actor=ctx.actor.name,
+            at=ctx.now(),
+            reason=f"as in {source}" if column == of else f"{of} of {source}",
+        )
+        with ctx.write(f"dataset:{name}", column=column, kind=label.kind) as tx:
+            column_labels.save_label(tx, ctx.project_id, label)

@@ -12,11 +12,14 @@ from thrive.data import operations as data
 from thrive.data.lineage import lineage
 from thrive.data.reading import find_version
 from thrive.domain.errors import ContractGap, NotFound, UsageError
+from thrive.features import feature_view
+from thrive.flows.data_show import show as show_data
 from thrive.flows.data_use import refuse_use
 from thrive.flows.feature_catalog import list_views, show
 from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.features import get, materialize, plan
 from thrive.flows.online_features import OnlineFeatures
+from thrive.flows.view_origins import renamed_columns
 from thrive.store import jobs, runs
 
 HOUR = 3_600_000_000
@@ -113,10 +116,32 @@ def test_a_kept_training_set_names_its_views_and_inherits_labels(project):
     data.add(project, "weather.parquet", name="weather")
     rows = pl.DataFrame({"origin": ["JFK"], "asked": [START.replace(hour=9)]})
     features.training_set(rows, ["weather"], name="rows")
-    kept = data.show(project, "rows")
+    kept = show_data(project, "rows")
     assert kept.source.startswith("features: weather ")
     assert kept.source.endswith(" over weather@1")
     assert {c.name: c.personal for c in kept.columns}["temp"] == "health"
+
+
+def test_labels_go_with_a_column_that_a_view_renames():
+    @feature_view(entity="k", event_time="at", source="riders", owner="x", why="y")
+    def tidy(rows: pl.LazyFrame) -> pl.LazyFrame:
+        return rows.select(
+            "k",
+            "at",
+            who=pl.col("name").str.to_lowercase(),
+            letters=pl.col("name").str.len_chars(),
+            both=pl.col("name") + pl.col("street"),
+        )
+
+    schema = pl.Schema(
+        dict.fromkeys(("k", "name", "street"), pl.String) | {"at": pl.Datetime("us")}
+    )
+    found = renamed_columns(tidy, [schema])
+    assert found == {
+        "k": ("riders", "k"),
+        "at": ("riders", "at"),
+        "who": ("riders", "name"),
+    }
 
 
 def kept_rows(project):
@@ -125,7 +150,7 @@ def kept_rows(project):
     asked.write_parquet(project.folder / "asked.parquet")
     data.add(project, "asked.parquet", name="asked", owner="data-platform", why="a test")
     features.training_set("asked", ["weather"], name="rows")
-    return data.show(project, "rows")
+    return show_data(project, "rows")
 
 
 def test_a_kept_training_set_stands_in_the_lineage_of_its_sources(project):
@@ -141,7 +166,7 @@ def test_a_kept_training_set_stands_in_the_lineage_of_its_sources(project):
         uses = runs.find_uses(tx, project.project_id, found.made_by)
     assert ("feature_view", "weather", 1) in {(use.kind, use.name, use.version) for use in uses}
     features.training_set("asked", ["weather"], name="rows")
-    assert data.show(project, "rows").made_by == kept.made_by, "made again, it is the same"
+    assert show_data(project, "rows").made_by == kept.made_by, "made again, it is the same"
 
 
 @pytest.mark.parametrize(
