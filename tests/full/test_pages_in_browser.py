@@ -17,6 +17,7 @@ import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from tests.rest import LOCAL_TOKEN, make_app, new_token
+from tests.unit.ui.addresses import every_page, ids_of
 from tests.unit.ui.filled_home import CANDIDATE, MODEL, OTHER, FilledHome
 
 from thrive.domain.actor import local_actor
@@ -62,7 +63,7 @@ class Served:
         made = FilledHome(Context(home, local_actor("ana"), folder=folder, operation="test"))
         self.held, self.other = made.hold_release(), made.add_run()
         self.alert, self.notice, self.run = made.alert_id, made.notice_id, made.run_id
-        self.verdict = made.verdict_id
+        self.pages = every_page(ids_of(made, self.held, self.other))
         home.close()
         self.process = subprocess.Popen(
             [sys.executable, "-c", SERVER, str(folder)], stderr=subprocess.PIPE, text=True
@@ -74,16 +75,9 @@ class Served:
 
     @property
     def paths(self) -> list[str]:
-        of_model = [f"/models/{MODEL}{tab}" for tab in ("", "/versions", "/release", "/drift")]
-        return [
-            "/", "/search?q=flight", "/models", *of_model, f"/models/{MODEL}/feedback",
-            f"/models/{MODEL}/card", "/alerts", f"/alerts/{self.alert}", "/releases",
-            f"/releases/{self.held}", "/runs", f"/runs/{self.run}",
-            f"/compare?run={self.run},{self.other}&smooth=0.6", "/gates", f"/gates/{self.verdict}",
-            "/data", "/data/flights", "/data/flights/diff", "/lineage",
-            f"/lineage?of=model:{MODEL}", "/audit", "/admin", "/kit",
-            f"/act/alerts-decide?alert={self.alert}&action=retrain", "/nowhere",
-        ]  # fmt: skip
+        """Every page, some of them in another state, and one that is not there."""
+        smooth = next(path for path in self.pages if path.startswith("/compare"))
+        return [*self.pages, f"{smooth}&smooth=0.6&log=1", "/lineage?of=data:flights", "/nowhere"]
 
 
 @pytest.fixture(scope="module")

@@ -193,6 +193,8 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "heat": charts.heat,
     "slug": words.slug,
     "kind": kind_of,
+    "law": words.law,
+    "is_moment": words.is_moment,
     "masked": words.masked,
     "short_id": words.short_id,
     "field": runs.written,

@@ -129,10 +129,12 @@ def routes(context_for: ContextFor, secret_of: SecretOf, live: Live) -> "list[Ba
         secret_of: returns the secret of its session.
         live: tells an open page of changes.
     """
+    from starlette.middleware.gzip import GZipMiddleware
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
-    made: list[BaseRoute] = [Mount("/static", StaticFiles(directory=STATIC), name="static")]
+    files = GZipMiddleware(StaticFiles(directory=STATIC), minimum_size=1000, compresslevel=6)
+    made: list[BaseRoute] = [Mount("/static", files, name="static")]
     made.append(Route("/live", live, methods=["GET"]))
     made.append(Route("/artifacts/{run}", _artifact_endpoint(context_for), methods=["GET"]))
     made.append(Route("/series/{run}", _series_endpoint(context_for), methods=["GET"]))

@@ -8,6 +8,8 @@ from typing import Any
 from thrive.domain.clock import DAY, HOUR, MINUTE, SECOND, format_duration
 
 DASH = "-"
+LEAST_MOMENT = 10**14
+"""Microseconds: a time after 1973; smaller numbers are not taken for times."""
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+\d\d:\d\d)?")
 
 _AGES = ((2 * DAY, DAY, "day"), (90 * MINUTE, HOUR, "h"), (90 * SECOND, MINUTE, "min"))
@@ -112,6 +114,18 @@ def short_id(text: str) -> str:
     return (
         text[-8:] if len(text) == 32 and all(each in "0123456789abcdef" for each in text) else text
     )
+
+
+def law(name: str) -> str:
+    """Return the short name of a law, which stands in brackets in its full one."""
+    found = re.findall(r"\(([^)]+)\)", name)
+    return found[-1] if found else name
+
+
+def is_moment(value: Any, key: str) -> bool:
+    """Tell whether a stored number is a time, by its name and its size."""
+    named = key in {"at", "until", "since"} or key.endswith("_at")
+    return named and isinstance(value, int) and value > LEAST_MOMENT
 
 
 def slug(state: object) -> str:

@@ -1,12 +1,12 @@
 """Pages over HTTP: every address, escaping, headers, hosts, errors."""
 
 import json
-import re
 from html.parser import HTMLParser
 
 import pytest
+from tests.unit.ui.addresses import every_page, ids_of
 from tests.unit.ui.browser import ask
-from tests.unit.ui.filled_home import EVIL, MODEL, FilledHome
+from tests.unit.ui.filled_home import EVIL, FilledHome
 
 from thrive.domain.errors import InfrastructureError, Refused, UsageError
 from thrive.operations import Context
@@ -14,7 +14,6 @@ from thrive.ui.app import pages_app
 from thrive.ui.guard import host_name
 from thrive.ui.operations import ui
 from thrive.ui.pages import today
-from thrive.ui.routes import PAGES
 
 SECRET = "only this browser knows it"
 SIGNED_IN = {"cookie": f"thrive_ui_8200={SECRET.replace(' ', '%20')}"}
@@ -49,27 +48,7 @@ class Reader(HTMLParser):
 
 
 def addresses(filled: FilledHome) -> list[str]:
-    values = {
-        "/search": "?q=flight",
-        "/lineage": f"?of=model:{MODEL}@2",
-        "/act/{act}": f"alerts-decide?alert={filled.alert_id}&action=retrain",
-        "/compare": f"?run={filled.run_id},{filled.other_run_id}",
-        "/models/{name}": MODEL,
-        "/alerts/{id}": filled.alert_id,
-        "/gates/{id}": filled.verdict_id,
-        "/releases/{id}": filled.held,
-        "/runs/{id}": filled.run_id,
-        "/data/{name}": "flights",
-        "/documents/{digest}": filled.document,
-    }
-    known = {"{name}": "flights"}
-    found: list[str] = []
-    for page in PAGES:
-        value = values.get(page.path, "")
-        path = page.path if "{" in page.path else page.path + value
-        own = MODEL if path.startswith("/models/") else known["{name}"]
-        found.append(re.sub(r"\{(id|act|digest)\}", value, path).replace("{name}", own))
-    return found
+    return every_page(ids_of(filled, filled.held, filled.other_run_id))
 
 
 @pytest.fixture(scope="module")
