@@ -30,7 +30,6 @@ def every_page(ids: Mapping[str, str]) -> list[str]:
         "/act/{act}": f"alerts-decide?alert={ids['alert']}&action=retrain",
         "/alerts/{id}": ids["alert"],
         "/compare": f"?run={ids['run']},{ids['other']}",
-        "/data/{name}": "flights",
         "/documents/{digest}": ids["document"],
         "/gates/{id}": ids["verdict"],
         "/lineage": f"?of=model:{MODEL}@2",
