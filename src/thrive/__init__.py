@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from thrive.flows.own_run import run
     from thrive.flows.workspace import Workspace, open
     from thrive.training.declare import pipeline, step
+    from thrive.training.outputs import Out
     from thrive.training.report import log, register
 
 _HOMES = {
+    "Out": "thrive.training.outputs",
     "RemoteWorkspace": "thrive.client.remote",
     "ThriveError": "thrive.domain.errors",
     "Workspace": "thrive.flows.workspace",
@@ -35,6 +37,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Out",
     "RemoteWorkspace",
     "ThriveError",
     "Workspace",

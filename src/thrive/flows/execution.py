@@ -15,6 +15,7 @@ from thrive.engines.failures import Failure, describe
 from thrive.engines.local import Exit, Message, Needs, Output, describe_exit
 from thrive.engines.port import Engine
 from thrive.flows.order import CachePolicy
+from thrive.flows.results import Results
 from thrive.flows.steps import Steps
 from thrive.flows.tracked import Tracked
 from thrive.operations import Context
@@ -91,7 +92,8 @@ class Execution:
             "scratch": str((recorder.scratch / "arguments").resolve()),
         }
         self._show = show or _silent
-        self._steps = Steps(ctx, engine, recorder, codes, policy, self.facts, self._say)
+        kept = Results(ctx, recorder, publishes=recorded is None)
+        self._steps = Steps(ctx, engine, recorder, codes, policy, self.facts, self._say, kept)
         self._steps.until = until
         self._steps.read_dataset = self._read
         self._steps.read_columns = self._narrow

@@ -18,6 +18,7 @@ from thrive.engines.local import Exit, Message, Needs
 from thrive.engines.rebuild import differences, must_rebuild, rebuild, thread_variables
 from thrive.flows.execution import Recorded
 from thrive.flows.order import CachePolicy, Order
+from thrive.flows.results import is_there
 from thrive.flows.terminal import show_on_terminal
 from thrive.flows.tracked import FILE, OUTPUTS
 from thrive.flows.train import Started, finish, start
@@ -126,7 +127,7 @@ def reproduce(
         folder = Path(place)
         assert found.code is not None
         unpack_code(found.code, folder, ctx.home.blobs)
-        _bring_files(used, ctx.local_folder(), folder)
+        _bring_files(_files_read(used, steps), ctx, folder)
         started = start(ctx.inside(folder), order, show_on_terminal)
         with started.engine:
             again = finish(started)
@@ -245,14 +246,10 @@ class _Judge:
         ]
 
     def _is_there(self, step: StepRecord) -> bool:
-        result = step.result or {}
         try:
-            if not result.get("data"):
-                self._ctx.home.blobs.fetch(result["digest"])
-                return self._ctx.home.blobs.local.has(result["digest"])
+            return is_there(self._ctx, step.result)
         except ThriveError:
             return False
-        return True
 
     def _metric(self, name: str, first: float | None, second: float | None) -> Part:
         if first == second:
@@ -324,23 +321,41 @@ def _outputs_part(cell: StepRecord) -> Part:
     )
 
 
-def _bring_files(used: list[Use], project: Path, folder: Path) -> None:
-    """Copy the files that a script had read by path from the project, where they still are.
+def _files_read(used: list[Use], steps: list[StepRecord]) -> dict[str, str]:
+    """Return the digests of the files that a script read by path, or that steps declare."""
+    found = {use.name: use.digest for use in used if use.kind == FILE and use.direction == "in"}
+    for step in steps:
+        found.update((step.inputs or {}).get("files", {}))
+    return {name: digest for name, digest in found.items() if digest}
+
+
+def _bring_files(read: dict[str, str], ctx: Context, folder: Path) -> None:
+    """Lay the files that a run had read where it looks for them, from where they still are.
 
     Raises:
         NotFound: one is gone or is another one now.
     """
-    for use in used:
-        if use.kind != FILE or use.direction != "in" or (folder / use.name).exists():
+    for name, digest in read.items():
+        target = (folder / name).resolve()
+        if target.exists() or not target.is_relative_to(folder.resolve()):
             continue
-        source, target = project / use.name, folder / use.name
-        if not source.is_file() or file_digest(source) != use.digest:
+        source = _kept_file(ctx, digest) or ctx.local_folder() / name
+        if not source.is_file() or file_digest(source) != digest:
             raise NotFound(
-                f"{use.name}, which the run read, is not what it was.",
-                f"thrive data add {use.name} keeps versions of a file",
+                f"{name}, which the run read, is not what it was.",
+                f"thrive data add {name} keeps versions of a file",
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+
+
+def _kept_file(ctx: Context, digest: str) -> Path | None:
+    """Return the copy of a file in this home, None if there is none."""
+    try:
+        ctx.home.blobs.fetch(digest)
+        return ctx.home.blobs.local_path(digest)
+    except ThriveError:
+        return None
 
 
 def _files(used: list[Use], now: list[Use]) -> list[Part]:

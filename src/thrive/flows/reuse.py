@@ -3,9 +3,10 @@
 import msgspec
 from blake3 import blake3
 
-from thrive.domain.errors import NotFound, ThriveError
+from thrive.domain.errors import ThriveError
 from thrive.domain.run import StepRecord
 from thrive.flows.order import CachePolicy
+from thrive.flows.results import is_there
 from thrive.operations import Context
 from thrive.store import runs
 
@@ -55,14 +56,7 @@ class Reuse:
 
     def is_there(self, step: StepRecord) -> bool:
         """Tell whether a result can still be read here: one that is gone is unknown."""
-        result = step.result or {}
-        if result.get("data"):
-            return True
-        try:
-            self._ctx.home.blobs.fetch(result["digest"])
-            return self._ctx.home.blobs.local.has(result["digest"])
-        except NotFound:
-            return False
+        return is_there(self._ctx, step.result)
 
     def _holds(self, step: StepRecord) -> bool:
         """Tell whether the datasets that a step loaded by name are what they were."""

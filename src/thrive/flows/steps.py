@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
-from thrive.domain.run import RunState, StepCode, StepRecord
+from thrive.domain.run import Artifact, RunState, StepCode, StepRecord
 from thrive.engines.failures import Failure
 from thrive.engines.local import Exit, Message, Needs, describe_exit
 from thrive.engines.port import Engine
 from thrive.flows.calls import Calls, Group, StepCall
 from thrive.flows.order import CachePolicy
+from thrive.flows.results import Results
 from thrive.flows.reuse import Reuse
 from thrive.operations import Context
 from thrive.tracking.recorder import RunRecorder
@@ -46,6 +47,7 @@ class Steps:
         policy: when results are used again.
         facts: what every task is told.
         say: gets lines for people.
+        results: keeps what the steps return.
     """
 
     def __init__(
@@ -57,14 +59,15 @@ class Steps:
         policy: CachePolicy,
         facts: dict[str, Any],
         say: Callable[[str], None],
+        results: Results,
     ) -> None:
-        self._ctx = ctx
         self._engine = engine
         self._recorder = recorder
         self._codes = codes
         self._facts = facts
         self._say = say
         self._reuse = Reuse(ctx, policy)
+        self._results = results
         self._kept_codes: set[str] = set()
         self._calls = Calls(codes, recorder.run.seed)
         self._queue: deque[StepCall] = deque()
@@ -224,12 +227,15 @@ class Steps:
             self.read_columns(said)
         self._recorder.log(effects.get("points", []))
         call.result = known.result
+        if effects.get("made"):
+            made = self._results.publish(known.result or {}, call.label, effects["made"])
+            effects = {**effects, "made": made}
         source = known.source or f"{known.run_id}/{known.position}"
         record = self._recorder.begin_step(
             call.name, call.seed, write=False, **self._facts_of(call)
         )
         call.record = record
-        ended = self._end(call, RunState.DONE, source=source, effects=known.effects)
+        ended = self._end(call, RunState.DONE, source=source, effects=effects or None)
         if call.group is not None:
             call.group.reused += 1
         self._tell(ended, call)
@@ -243,6 +249,7 @@ class Steps:
         return call.record
 
     def _keep_code(self, call: StepCall) -> None:
+        self._results.keep_inputs(call.inputs)
         if call.code and call.code not in self._kept_codes:
             self._kept_codes.add(call.code)
             self._recorder.code(msgspec.convert(self._codes[call.step], StepCode))
@@ -280,22 +287,18 @@ class Steps:
 
     def _ended(self, call: StepCall, end: Exit | None = None) -> None:
         """Write that an executed step is done."""
-        output = None
+        made: list[dict[str, Any]] = []
+        outputs: list[Artifact] = []
         if call.result is not None:
-            output = self._output(call, call.result)
+            outputs = self._results.artifacts(call.result, call.label, call.index)
+            made = self._results.publish(call.result, call.label, [])
         reads, columns = list(call.reads.values()), call.columns
-        effects = {"reads": reads, "columns": columns, "points": call.points}
+        effects = {"reads": reads, "columns": columns, "points": call.points, "made": made}
         if call.expected is not None:
             self._compare(call, call.expected)
         used = {} if end is None else {"cpu": round(end.cpu * 1e6), "peak": end.peak}
-        self._tell(self._end(call, RunState.DONE, output=output, effects=effects, **used), call)
-
-    def _output(self, call: StepCall, ref: dict[str, Any]) -> Any:
-        """Keep a result for good, and return its artifact; small ones of fan-outs have none."""
-        if call.index is not None and ref["data"] and ref["size"] <= ROW_BYTES:
-            return None
-        self._ctx.home.blobs.admit(ref["digest"])
-        return self._recorder.artifact(call.label, ref["kind"], ref["digest"], ref["size"])
+        ended = self._end(call, RunState.DONE, outputs=outputs, effects=effects, **used)
+        self._tell(ended, call)
 
     def _compare(self, call: StepCall, known: StepRecord) -> None:
         expected, found = (known.result or {}).get("digest"), (call.result or {}).get("digest")
@@ -397,6 +400,9 @@ def _is_news(step: StepRecord, call: StepCall) -> bool:
 def _stored(ref: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     """Return a reference as the row of a step keeps it: with the bytes of a small one."""
     stored = {name: ref[name] for name in ("kind", "digest", "size")}
+    stored |= {name: ref[name] for name in ("name", "shape") if ref.get(name)}
+    if ref.get("parts"):
+        stored["parts"] = [_stored(part, whole=False) for part in ref["parts"]]
     data = ref.get("data") or b""
     if whole and isinstance(data, bytes) and data and len(data) <= ROW_BYTES:
         stored["data"] = msgspec.to_builtins(data)

@@ -72,7 +72,7 @@ def needed(work: dict[str, Any]) -> list[str]:
     """Return the digests of a step's arguments and declared files that are not in its order."""
     refs = msgspec.convert([*work["args"], *work["kwargs"].values()], list[Ref])
     files = [digest for digest in work["files"].values() if digest]
-    return [*(ref.digest for ref in refs if not ref.data), *files]
+    return [*(digest for ref in refs if not ref.data for digest in ref.digests()), *files]
 
 
 def lay_out(folder: Path, place: Path, work: dict[str, Any]) -> None:
@@ -100,8 +100,8 @@ def carried(folder: Path, kind: str, body: dict[str, Any]) -> list[str]:
     """Return the blobs that a result, or a model that is registered, consists of."""
     blobs = _here(folder)
     if kind == "result":
-        digest = body["ref"]["digest"]
-        return [digest] if blobs.has(digest) else []
+        digests = msgspec.convert(body["ref"], Ref).digests()
+        return [digest for digest in digests if blobs.has(digest)]
     if kind == "register":
         manifest = read_manifest(blobs.get(body["package"]), digest=body["package"])
         files = [entry.digest for entry in manifest.files.values()]

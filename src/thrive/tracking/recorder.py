@@ -7,6 +7,7 @@ when the run is resumed.
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class RunRecorder:
         self._points: list[MetricPoint] = []
         self._flushed = self._began
         self._steps = 0
-        self._waiting: dict[int, tuple[StepRecord, Artifact | None]] = {}
+        self._waiting: dict[int, tuple[StepRecord, Sequence[Artifact]]] = {}
         self._artifacts: set[str] = set()
         self.scratch = made(ctx.home.temporary_folder / f"run-{run.run_id}")
         self._log = (self.scratch / LOG_ARTIFACT).open("ab", buffering=0)
@@ -99,20 +100,20 @@ class RunRecorder:
         step: StepRecord,
         state: RunState,
         *,
-        output: Artifact | None = None,
+        outputs: Sequence[Artifact] = (),
         error: str = "",
         **known: Any,
     ) -> StepRecord:
-        """Write how a step ended, with its result and the metrics it logged."""
+        """Write how a step ended, with its results and the metrics it logged."""
         ended = msgspec.structs.replace(
             step,
             state=state,
             ended_at=self.now(),
-            outputs=[output.name] if output else [],
+            outputs=[output.name for output in outputs],
             error=error,
             **known,
         )
-        self._save_step(ended, output)
+        self._save_step(ended, outputs)
         return ended
 
     def artifact(self, name: str, kind: str, digest: str, size: int) -> Artifact:
@@ -135,9 +136,13 @@ class RunRecorder:
         """Keep bytes as an artifact of the run."""
         digest = self._ctx.home.blobs.put(data)
         kept = self.artifact(name, kind, digest, len(data))
-        with self._ctx.observe(self._subject) as tx:
-            runs.save_artifact(tx, self._ctx.project_id, kept)
+        self.save(kept)
         return kept
+
+    def save(self, artifact: Artifact) -> None:
+        """Write an artifact of the run."""
+        with self._ctx.observe(self._subject) as tx:
+            runs.save_artifact(tx, self._ctx.project_id, artifact)
 
     def amend(self, **environment: Any) -> None:
         """Take more into the record of the environment; it is written with the end of the run."""
@@ -200,9 +205,9 @@ class RunRecorder:
     def _subject(self) -> str:
         return f"run:{self.run.run_id}"
 
-    def _save_step(self, step: StepRecord, output: Artifact | None = None) -> None:
+    def _save_step(self, step: StepRecord, outputs: Sequence[Artifact] = ()) -> None:
         """Write a step, with others a quarter of a second later if it costs little."""
-        self._waiting[step.position] = (step, output)
+        self._waiting[step.position] = (step, outputs)
         dear = step.ended_at is not None and step.ended_at - step.started_at > DEAR
         if dear or (self._points and step.index is None):
             self.flush()
@@ -215,8 +220,8 @@ class RunRecorder:
             return
         with self._ctx.observe(self._subject) as tx:
             runs.save_step(tx, self._ctx.project_id, *(step for step, _ in waiting.values()))
-            for _, output in waiting.values():
-                if output is not None:
+            for _, outputs in waiting.values():
+                for output in outputs:
                     runs.save_artifact(tx, self._ctx.project_id, output)
 
 

@@ -1,6 +1,7 @@
 """Values as artifacts: encoded once, named by content, mapped into memory when read.
 
-Polars frames are written as Arrow IPC files. Everything else is pickled with protocol 5: the
+Polars frames are written as Arrow IPC files (Parquet where one is a dataset's too), declared text
+and files as they are. Everything else is pickled with protocol 5: the
 large buffers of numpy arrays (and of what is built from them) stand beside the pickle at
 addresses aligned to 64 bytes, so that reading maps them instead of copying. A mapping is
 private: a step may write to an array it was given, and nobody else sees it.
@@ -12,8 +13,9 @@ import io
 import mmap
 import pickle
 import struct
+import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -30,6 +32,7 @@ INLINE_BYTES = 16 << 10
 """Arguments up to this size travel in the message."""
 ROW_BYTES = 4 << 10
 """Results of fan-outs up to this size stand in their row: no file for each of a thousand."""
+ARROW, FILE, PARQUET, PARTS, PICKLE, TEXT = "arrow", "file", "parquet", "parts", "pickle", "text"
 _SIZES = struct.Struct("<8sI")
 
 Piece = bytes | memoryview
@@ -45,6 +48,9 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True):
         data: a small value itself.
         lent: it lives only as long as the run.
         fresh: this run wrote it, on this machine: it is mapped without being read first.
+        name: what its step calls it, empty for nothing else than the step's own name.
+        parts: of a tuple whose members are kept one by one; it has no file of its own.
+        shape: `module:name` of the named tuple that it is, empty for a plain one.
     """
 
     kind: str
@@ -53,6 +59,22 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes = b""
     lent: bool = False
     fresh: bool = False
+    name: str = ""
+    parts: tuple["Ref", ...] = ()
+    shape: str = ""
+
+    def digests(self) -> list[str]:
+        """Return the digests of its files: its own, or those of its parts."""
+        return [each.digest for each in self.parts] if self.parts else [self.digest]
+
+
+def joined(parts: Sequence[Ref], shape: str = "") -> Ref:
+    """Return the reference of a tuple of kept values, or of a named tuple of that shape."""
+    names = "".join(part.digest for part in parts).encode()
+    size = sum(part.size for part in parts)
+    return Ref(
+        kind=PARTS, digest=blake3(names).hexdigest(), size=size, parts=tuple(parts), shape=shape
+    )
 
 
 _stores: dict[tuple[str, str], "ArtifactStore"] = {}
@@ -69,6 +91,7 @@ class ArtifactStore:
     def __init__(self, kept: FolderBlobs, lent: FolderBlobs) -> None:
         self._kept = kept
         self._lent = lent
+        self._given: dict[Path, Ref] = {}
 
     @classmethod
     def of(cls, link: Channel) -> Self:
@@ -94,6 +117,29 @@ class ArtifactStore:
         small = b"".join(parts) if size <= INLINE_BYTES else b""
         return Ref(kind=kind, digest=digest, size=size, data=small, fresh=True)
 
+    def keep_table(self, frame: Any) -> Ref:
+        """Keep a Polars frame as a Parquet file."""
+        stream = io.BytesIO()
+        frame.write_parquet(stream, compression="zstd", statistics=True)
+        digest, size = _put(self._kept, [stream.getbuffer()])
+        return Ref(kind=PARQUET, digest=digest, size=size, fresh=True)
+
+    def keep_text(self, text: str) -> Ref:
+        """Keep a text as the bytes of its UTF-8."""
+        digest, size = _put(self._kept, [text.encode()])
+        return Ref(kind=TEXT, digest=digest, size=size, fresh=True)
+
+    def keep_file(self, path: Path, words: str) -> Ref:
+        """Keep a copy of the file at a path.
+
+        Raises:
+            UsageError: there is no file.
+        """
+        if not path.is_file():
+            raise UsageError(f"There is no file at {path} ({words}).", "write it, then return it")
+        digest = self._kept.put_file(path)
+        return Ref(kind=FILE, digest=digest, size=self._kept.size(digest), fresh=True)
+
     def lend(self, value: Any, words: str, classes: list[Any] | None = None) -> Ref:
         """Keep a value for the other processes of this run; one that is kept anyway is not copied.
 
@@ -102,6 +148,8 @@ class ArtifactStore:
             words: name it in an error.
             classes: takes the classes and functions that the value refers to.
         """
+        if isinstance(value, Path) and value in self._given:
+            return self._given[value]
         kind, parts = encode(value, words, classes)
         size = _size(parts)
         digest = _digest(parts)
@@ -119,12 +167,17 @@ class ArtifactStore:
             Damaged: the stored bytes are not what was written.
             NotFound: they are gone.
         """
+        if ref.kind == PARTS:
+            return _shaped(ref.shape, [self.fetch(part) for part in ref.parts])
         if ref.data:
             # writable like a mapping: equal content is then pickled as equal bytes again
             return decode(ref.kind, memoryview(bytearray(ref.data)))
         blobs = self._lent if ref.lent else self._kept
         path = blobs.own_path(ref.digest) if ref.fresh else blobs.local_path(ref.digest)
-        return _read_frame(path) if ref.kind == "arrow" else decode(ref.kind, _mapped(path))
+        if ref.kind == FILE:
+            self._given[path] = ref
+            return path
+        return _read(ref.kind, path)
 
 
 class _Noting(pickle.Pickler):
@@ -159,7 +212,7 @@ def encode(value: Any, words: str, classes: list[Any] | None = None) -> tuple[st
     if _is_frame(value):
         stream = io.BytesIO()
         value.write_ipc(stream, compression="uncompressed")
-        return "arrow", [stream.getbuffer()]
+        return ARROW, [stream.getbuffer()]
     buffers: list[pickle.PickleBuffer] = []
     stream = io.BytesIO()
     try:
@@ -169,7 +222,7 @@ def encode(value: Any, words: str, classes: list[Any] | None = None) -> tuple[st
             f"A {type(value).__name__} cannot travel between steps ({words}): {error}.",
             "pass values that pickle; define classes and functions at the top of a module",
         ) from None
-    return "pickle", list(_laid_out([stream.getbuffer(), *(buffer.raw() for buffer in buffers)]))
+    return PICKLE, list(_laid_out([stream.getbuffer(), *(buffer.raw() for buffer in buffers)]))
 
 
 def decode(kind: str, data: Piece) -> Any:
@@ -178,7 +231,7 @@ def decode(kind: str, data: Piece) -> Any:
     Raises:
         Damaged: the bytes have another form.
     """
-    if kind == "arrow":
+    if kind == ARROW:
         import polars as pl
 
         return pl.read_ipc(io.BytesIO(data))
@@ -237,10 +290,25 @@ def _mapped(path: Path) -> Piece:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
 
 
-def _read_frame(path: Path) -> Any:
+def _shaped(shape: str, values: list[Any]) -> tuple[Any, ...]:
+    """Return values as the named tuple that they were; a plain one if nobody knows it any more."""
+    module, _, name = shape.partition(":")
+    made: Any = sys.modules.get(module)
+    for part in name.split("."):
+        made = getattr(made, part, None)
+    known = isinstance(made, type) and issubclass(made, tuple)
+    return made(*values) if known else tuple(values)
+
+
+def _read(kind: str, path: Path) -> Any:
+    """Return the value in the file of an artifact."""
+    if kind == TEXT:
+        return path.read_text(encoding="utf-8")
+    if kind not in {ARROW, PARQUET}:
+        return decode(kind, _mapped(path))
     import polars as pl
 
-    return pl.read_ipc(path)
+    return pl.read_ipc(path) if kind == ARROW else pl.read_parquet(path)
 
 
 def _is_frame(value: Any) -> bool:

@@ -10,6 +10,7 @@ from thrive.engines.channel import Channel
 from thrive.engines.failures import Failure, describe, raise_again
 from thrive.training import keys
 from thrive.training.artifacts import ArtifactStore, Ref
+from thrive.training.outputs import keep_result
 from thrive.training.seeds import sow
 from thrive.training.watch import Watch, watching
 
@@ -205,7 +206,7 @@ def _answered_inline(
     try:
         with watching(watch):
             result = step.function(*args, **kwargs)
-        done["result"] = _kept(store, result, step.name, in_row=in_row)
+        done["result"] = _kept(store, step, result, in_row=in_row)
     except BaseException as error:
         done["failure"] = msgspec.to_builtins(describe(error, task=step.name))
         raise
@@ -230,9 +231,11 @@ def _inline_inputs(
         return None
 
 
-def _kept(store: ArtifactStore, result: Any, name: str, *, in_row: bool) -> dict[str, Any] | None:
+def _kept(
+    store: ArtifactStore, step: "Step[Any, Any]", result: Any, *, in_row: bool
+) -> dict[str, Any] | None:
     try:
-        return plain(store.keep(result, f"the result of {name}", in_row=in_row))
+        return plain(keep_result(store, step.name, step.outputs, result, in_row=in_row))
     except UsageError:  # what stays in its process need not travel
         return None
 

@@ -9,6 +9,7 @@ from thrive.engines import channel
 from thrive.engines.channel import Channel
 from thrive.training import calls
 from thrive.training.options import Isolation, StepOptions, read_options
+from thrive.training.outputs import Outputs, outputs_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,6 +29,11 @@ class Step(Generic[P, R]):
         self.name = function.__name__
         self.key = f"{function.__module__}:{function.__qualname__}"
         functools.update_wrapper(self, function)
+
+    @functools.cached_property
+    def outputs(self) -> Outputs | None:
+        """What its annotation says of its results; read when the module is whole."""
+        return outputs_of(self.function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the step: in a run as a step of it and from its pipeline function, else plainly."""

@@ -19,6 +19,7 @@ from thrive.training.closure import closure_of
 from thrive.training.declare import Pipeline, declared_steps, find_step, set_options
 from thrive.training.discover import load_pipeline
 from thrive.training.options import Isolation
+from thrive.training.outputs import keep_result
 from thrive.training.parameters import parse_parameters
 from thrive.training.sameness import compare
 from thrive.training.seeds import sow
@@ -65,7 +66,10 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _codes() -> dict[str, Any]:
     """Return what each step stands on, as imported: nothing that happens later changes it."""
-    return {key: msgspec.to_builtins(closure_of(step)) for key, step in declared_steps().items()}
+    steps = declared_steps()
+    for step in steps.values():
+        _ = step.outputs  # what cannot be read is said before anything is executed
+    return {key: msgspec.to_builtins(closure_of(step)) for key, step in steps.items()}
 
 
 def _afar() -> list[str]:
@@ -128,7 +132,7 @@ def _perform_step(link: Channel, work: dict[str, Any]) -> None:
     watch = watch_of(link, step)
     with watching(watch):
         result = step.function(*args, **named)
-    kept = plain(store.keep(result, f"the result of {work['name']}", in_row=work["in_row"]))
+    kept = plain(keep_result(store, work["name"], step.outputs, result, in_row=work["in_row"]))
     link.send("result", ref=kept, undeclared=watch.found)
 
 
