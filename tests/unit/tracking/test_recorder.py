@@ -37,7 +37,7 @@ def test_a_run_is_stored_as_it_happens(context):
     output = recorder.artifact("fit", "pickle", digest, 5)
     recorder.log([{"key": "loss", "value": 1.0, "step": 0}])
     recorder.log([{"key": "loss", "value": None, "step": 1}])
-    recorder.end_step(step, RunState.DONE, output=output)
+    recorder.end_step(step, RunState.DONE, outputs=[output])
     recorder.use(Use(kind="dataset", name="f", digest="d" * 64, direction="in", version=1))
     recorder.write_log(b"hello\n")
     assert operations.show_logs(context, run_id[:12]).text == "hello\n"
