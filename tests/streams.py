@@ -8,6 +8,7 @@ import polars as pl
 
 from thrive.contract.parse import parse
 from thrive.domain.clock import DAY, HOUR, ClockMode, ClockState
+from thrive.domain.features import VIEW_STATUS
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import Model, ModelVersion
 from thrive.domain.prediction import Outcome, SealedLog
@@ -154,8 +155,12 @@ class Stream:
         *,
         error: str = "",
         variant: str = "production",
+        status: dict[str, str] | None = None,
     ) -> list[str]:
-        """Seal rows as serving would have logged them; return their prediction ids."""
+        """Seal rows as serving would have logged them; return their prediction ids.
+
+        `status` says of each feature view what its values were worth.
+        """
         self.segment += 1
         times = frame["_time"].to_list()
         ids = [
@@ -175,6 +180,7 @@ class Stream:
             pl.lit(None, dtype=pl.String).alias("live_id"),
             *(frame[name].alias(f"x.{name}") for name in self.inputs if name in frame.columns),
             frame["id"].alias("k.id"),
+            *(pl.lit(worth).alias(f"k.{VIEW_STATUS}{v}") for v, worth in (status or {}).items()),
         )
         buffer = BytesIO()
         logged.write_parquet(buffer)

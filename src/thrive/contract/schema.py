@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from thrive.contract.checks import Check, parse_check
 from thrive.contract.phases import parse_phase, parse_road
-from thrive.domain.clock import parse_duration
+from thrive.domain.clock import parse_duration, parse_rate
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import checked_name
 from thrive.domain.model import Stage
@@ -74,6 +74,9 @@ Duration = Annotated[str, _form(_lasting, examples=["1 day"])]
 
 MaybeDuration = Annotated[str, _form(_unless_empty(_lasting), examples=["90 days"])]
 """A duration, or "" for not said."""
+
+Rate = Annotated[str, _form(parse_rate, examples=["2 a week"])]
+"""Text such as `2 a week`; kept as written, judged by `thrive.domain.clock.parse_rate`."""
 
 Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1", examples=[0.5])]
 Tolerance = Annotated[float, Meta(ge=0, description="a number not below 0", examples=[0.01])]
@@ -394,10 +397,12 @@ class MonitorTerms(Terms, frozen=True, kw_only=True):
     Attributes:
         window: the stretch of traffic that is judged at a time.
         false_alarms_per_year: the alert budget that all thresholds are derived from.
+        retrainings: how often alerts may have the model trained again; more is refused.
     """
 
     window: Duration = "1 day"
     false_alarms_per_year: Positive = 4.0
+    retrainings: Rate = "2 a week"
 
 
 class ActionTerms(Terms, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ _UNITS = {
     "year": 365 * DAY,
 }
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
+_RATE = re.compile(r"(\d+)\s*(?:a|an|per|/)\s*(.+)")
 
 
 class ClockMode(StrEnum):
@@ -75,6 +76,19 @@ def parse_duration(text: str) -> int:
     if not match or not unit:
         raise UsageError(f"{text!r} is not a duration.", 'write e.g. "1h", "90 days", "2 weeks"')
     return round(float(match[1]) * unit)
+
+
+def parse_rate(text: str) -> tuple[int, int]:
+    """Return how often, and in how many microseconds: `1 a day`, `3 per week`, `2/12h`.
+
+    Raises:
+        UsageError: the text is not a count and a stretch of time.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if match is None or int(match[1]) < 1:
+        raise UsageError(f"{text!r} is no budget.", 'write "1 a day" or "3 per week"')
+    words = match[2] if match[2][0].isdigit() else f"1 {match[2]}"
+    return int(match[1]), parse_duration(words)
 
 
 def format_duration(microseconds: int) -> str:

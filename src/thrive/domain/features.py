@@ -4,6 +4,9 @@ from enum import StrEnum
 
 import msgspec
 
+VIEW_STATUS = "feature_status."
+"""Beginning of the logged key that says what a view's values were worth."""
+
 
 class ValueStatus(StrEnum):
     """What a value of a view is worth at the moment it is asked for."""

@@ -11,7 +11,7 @@ import msgspec
 
 from thrive.contract.schema import Contract
 from thrive.domain.actor import PEOPLE, RELEASERS
-from thrive.domain.clock import format_time, machine_now, parse_duration
+from thrive.domain.clock import format_time, machine_now, parse_duration, parse_rate
 from thrive.domain.errors import Conflict, Refused, ThriveError, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import ModelVersion
@@ -28,7 +28,15 @@ from thrive.domain.project import Job, JobState
 from thrive.domain.release import ReleaseState
 from thrive.flows import promote
 from thrive.flows.permission import find_running
-from thrive.monitoring.alerts import CLEAN, clean_since, close, live_pasts
+from thrive.monitoring.alerts import (
+    CLEAN,
+    OVER,
+    clean_since,
+    close,
+    is_over,
+    live_pasts,
+    retrained,
+)
 from thrive.monitoring.outbox import enqueue
 from thrive.monitoring.terms import TermsInForce, terms_of
 from thrive.operations import Context, operation
@@ -84,8 +92,11 @@ def decide(
     """Record a decision about an open alert and carry it out.
 
     Raises:
-        Conflict: the alert is not open any more, or the action cannot be done as things are.
+        Conflict: the alert is not open any more, the contract's retrainings are used up, or the
+            action cannot be done as things are.
     """
+    if action is ActionKind.RETRAIN:
+        _refuse_spent(ctx, alert)
     decision = Decision(
         decision_id=new_id(),
         alert_id=alert.alert_id,
@@ -104,6 +115,8 @@ def decide(
             )
         table = releases.current_routing(tx, ctx.project_id, alert.model)
         result: dict[str, Any] = {"routing": table.revision if table else 0, "params": params or []}
+        if is_over(present):
+            result[OVER] = True
         if action is ActionKind.RETRAIN:
             result["job"] = _retrain_job(tx, ctx, alert, decision, params or [])
         decision = msgspec.structs.replace(decision, result=result)
@@ -111,6 +124,23 @@ def decide(
         decided = msgspec.structs.replace(present, state=AlertState.DECIDED)
         monitoring.save_alert(tx, ctx.project_id, decided)
     return carry_out(ctx, decided, decision)
+
+
+def _is_spent(ctx: Context, alert: Alert) -> bool:
+    """Tell whether alerts had the model trained again as often as its contract allows."""
+    terms = _terms(ctx, alert)
+    most, _ = parse_rate(terms.model.monitor.retrainings)
+    return retrained(ctx, alert.model, terms) >= most
+
+
+def _refuse_spent(ctx: Context, alert: Alert) -> None:
+    if _is_spent(ctx, alert):
+        rate = _terms(ctx, alert).model.monitor.retrainings
+        raise Conflict(
+            f"Alerts had {alert.model} trained again as often as its contract allows: {rate}.",
+            f"thrive alerts decide {alert.alert_id[:8]} review --reason ..., or say more in "
+            f"[model.{alert.model}.monitor] retrainings",
+        )
 
 
 def _retrain_job(tx: Tx, ctx: Context, alert: Alert, decision: Decision, params: list[str]) -> str:
@@ -292,8 +322,9 @@ def _latest(ctx: Context, alert: Alert) -> Decision | None:
 def enforce_deadlines(ctx: Context) -> list[Alert]:
     """Do what the contract says when nobody decided in time, and return the alerts concerned.
 
-    The default action is carried out where there is one; otherwise the deputy is asked, once,
-    with a new deadline. Notices have no deadline that is enforced.
+    What was over by itself is accepted. Otherwise the default action is carried out where there is
+    one and it can be done, and if not the deputy is asked, once, with a new deadline. Notices have
+    no deadline that is enforced.
     """
     now = ctx.now()
     late = [
@@ -311,11 +342,30 @@ def _due(alert: Alert) -> int:
 
 
 def _enforce(ctx: Context, alert: Alert, now: int) -> bool:
-    tried = _latest(ctx, alert)
-    if alert.default_action and (tried is None or tried.state != FAILED):
-        reason = f"nobody decided by {format_time(alert.deadline)}: the contract's default"
-        decide(ctx, alert, ActionKind(alert.default_action), reason)
+    if is_over(alert):
+        ended = format_time(alert.evidence[OVER])
+        reason = f"nobody decided by {format_time(alert.deadline)}, and it was over at {ended}"
+        decide(ctx, alert, ActionKind.ACCEPT, reason)
         return True
+    tried = _latest(ctx, alert)
+    action = _default(ctx, alert)
+    if action is not None and (tried is None or tried.state != FAILED):
+        reason = f"nobody decided by {format_time(alert.deadline)}: the contract's default"
+        decide(ctx, alert, action, reason)
+        return True
+    return _escalate(ctx, alert, now)
+
+
+def _default(ctx: Context, alert: Alert) -> ActionKind | None:
+    """Return what is done when nobody decides; None too where retraining is used up."""
+    if not alert.default_action:
+        return None
+    action = ActionKind(alert.default_action)
+    return None if action is ActionKind.RETRAIN and _is_spent(ctx, alert) else action
+
+
+def _escalate(ctx: Context, alert: Alert, now: int) -> bool:
+    """Ask the deputy, once, with a new deadline."""
     attention = alert.attention or Attention()
     if attention.escalated or not alert.deputy or alert.deputy == alert.owner:
         return False

@@ -13,7 +13,7 @@ import msgspec
 from thrive.domain.actor import BUILDERS
 from thrive.domain.clock import DAY, parse_duration
 from thrive.domain.errors import CannotTell, NotFound, Refused, UsageError
-from thrive.domain.features import FeatureSpec, SpecView
+from thrive.domain.features import VIEW_STATUS, FeatureSpec, SpecView
 from thrive.domain.model import ModelVersion
 from thrive.features.discover import Declared, load_declared
 from thrive.features.join import add_on_demand, join_views
@@ -21,7 +21,6 @@ from thrive.features.rows import STATUS, NormalRows
 from thrive.flows.feature_rows import rows_of, sources_of
 from thrive.operations import Context, Kind, operation
 from thrive.serving.sealing import seal_logs
-from thrive.serving.views import STATUS as LOGGED_STATUS
 from thrive.serving.views import typed_column
 from thrive.store import models
 from thrive.store.online.encoding import plain
@@ -195,7 +194,7 @@ def _skew(
     served = plain(logged, [f"x.{feature}"])[f"x.{feature}"]
     table = pl.DataFrame([served.rename("a"), expected.rename("b")])
     same = _same(table.schema["a"], table.schema["b"])
-    status = logged.get_column(f"k.{LOGGED_STATUS}{view}", default=None)
+    status = logged.get_column(f"k.{VIEW_STATUS}{view}", default=None)
     known = offline.get_column(f"{view}{STATUS}", default=None)
     table = table.with_columns(same.alias("same"))
     differ = table.filter(~pl.col("same"))

@@ -15,6 +15,7 @@ from thrive.domain.clock import format_duration, parse_duration
 from thrive.domain.gate import Answer
 from thrive.domain.monitoring import Alert, AlertState, Cause, Level
 from thrive.flows.facts import ModelFacts
+from thrive.monitoring.alerts import is_over
 from thrive.monitoring.findings import Findings
 from thrive.monitoring.verdicts import fault_words
 
@@ -69,7 +70,10 @@ def _part(
 def _alerted(name: str, alert: Alert) -> Part:
     """Follow an alert: what was done about it is watched until the alert closes."""
     pages = alert.level is Level.ALERT and alert.state is not AlertState.DONE
+    pages = pages and not is_over(alert)
     why = alert.title.rstrip(".") + "."
+    if is_over(alert):
+        why += " It ended by itself, and waits for a decision."
     if alert.state is AlertState.DECIDED:
         why += " A decision is being carried out."
     if alert.state is AlertState.DONE:

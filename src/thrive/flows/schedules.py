@@ -1,13 +1,12 @@
 """Schedules: pipelines that are run again by time or by what happens, from recorded code."""
 
-import re
 import tempfile
 from pathlib import Path
 
 import msgspec
 
 from thrive.domain.actor import ANYONE, BUILDERS, CONTROLLER
-from thrive.domain.clock import DAY, machine_now, parse_duration
+from thrive.domain.clock import DAY, machine_now, parse_duration, parse_rate
 from thrive.domain.cron import next_time, parse_cron
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import checked_name, new_id
@@ -27,7 +26,6 @@ from thrive.tracking.entry import find_file
 RUN = "schedules run"
 SCHEDULE, CAUSE = "schedule", "cause"
 """Tags of a run that a schedule fired."""
-_BUDGET = re.compile(r"(\d+)\s*(?:a|an|per|/)\s*(.+)")
 
 
 class ScheduleDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +184,7 @@ def schedules_commit(
 def _schedule(ctx: Context, wanted: Wanted) -> Schedule:
     """Return what was asked for as a schedule that has no code yet."""
     now = ctx.now()
-    count, window = _budget(wanted.budget)
+    count, window = parse_rate(wanted.budget) if wanted.budget else (0, 0)
     return Schedule(
         name=checked_name(wanted.name, "schedule"),
         target="",
@@ -237,17 +235,6 @@ def _zone(name: str) -> str:
     except (ValueError, OSError, KeyError):
         raise UsageError(f"{name!r} is no time zone.", "write e.g. Europe/Berlin") from None
     return name
-
-
-def _budget(text: str) -> tuple[int, int]:
-    """Return how often, and in how many microseconds: `1 a day`, `3 per week`, `2/12h`."""
-    if not text:
-        return 0, 0
-    match = _BUDGET.fullmatch(text.strip())
-    if match is None or int(match[1]) < 1:
-        raise UsageError(f"{text!r} is no budget.", 'write "1 a day" or "3 per week"')
-    words = match[2] if match[2][0].isdigit() else f"1 {match[2]}"
-    return int(match[1]), parse_duration(words)
 
 
 @operation("schedules list", role=ANYONE, next_hint="thrive schedules show NAME")

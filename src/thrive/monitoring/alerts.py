@@ -1,13 +1,15 @@
 """Alerts: one a model and cause; opened, kept up to date, closed when it is over."""
 
+import math
 from typing import Any
 
 import msgspec
 
-from thrive.domain.clock import ClockMode, format_time
+from thrive.domain.clock import ClockMode, format_time, parse_rate
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level, Window
+from thrive.monitoring import upstream
 from thrive.monitoring.baseline import load_baseline
 from thrive.monitoring.findings import findings_of
 from thrive.monitoring.frames import natural
@@ -15,11 +17,18 @@ from thrive.monitoring.grid import spans
 from thrive.monitoring.learnable import Learnable, learnable
 from thrive.monitoring.outbox import enqueue
 from thrive.monitoring.pictures import picture, series
-from thrive.monitoring.policy import Policy, policy_of, ranked, upstream
-from thrive.monitoring.terms import terms_of
-from thrive.monitoring.verdicts import Past, Verdict, is_bad, is_judged, verdicts
+from thrive.monitoring.policy import Policy, policy_of, ranked
+from thrive.monitoring.terms import TermsInForce, terms_of
+from thrive.monitoring.verdicts import (
+    VOLUME,
+    Past,
+    Verdict,
+    is_bad,
+    is_judged,
+    verdicts,
+)
 from thrive.operations import Context
-from thrive.store import datasets, models, monitoring, releases
+from thrive.store import models, monitoring, releases
 from thrive.store.prediction_frames import predictions_between, with_outcomes
 
 CLEAN = 3
@@ -32,8 +41,9 @@ _UNSETTLED = (AlertState.OPEN.value, AlertState.DECIDED.value, AlertState.DONE.v
 def raise_alerts(ctx: Context, model: str) -> list[Alert]:
     """Open, renew and close the alerts of a model by its closed windows.
 
-    An alert that nobody decided closes by itself after three clean windows; a decided one is
-    closed by the verification of its decision.
+    An alert closes with a decision alone. One that nobody decided is called over after three clean
+    windows and waits for that; a notice closes by itself then. A decided one is closed by the
+    verification of its decision.
 
     Args:
         ctx: the project.
@@ -57,12 +67,49 @@ def raise_alerts(ctx: Context, model: str) -> list[Alert]:
         alert = unsettled.get(cause)
         if alert is None:
             made.append(_open(ctx, verdict, past, now))
-        elif alert.last_bad != verdict.last_bad and cause is not Cause.AGE:
+        elif _is_news(alert, verdict):
             made.append(_renew(ctx, alert, verdict, past))
     for cause, alert in unsettled.items():
         if cause not in seen and alert.state is AlertState.OPEN and _is_over(alert, pasts):
-            made.append(close(ctx, alert, f"over by itself: {CLEAN} clean windows, no decision"))
+            made += _end(ctx, alert)
     return made
+
+
+def _is_news(alert: Alert, verdict: Verdict) -> bool:
+    """Tell whether what holds now is more than an alert says; a growing age is not."""
+    grown = alert.last_bad != verdict.last_bad and alert.cause is not Cause.AGE
+    return grown or is_over(alert)
+
+
+def is_over(alert: Alert) -> bool:
+    """Tell whether what an alert is about ended by itself before anybody decided."""
+    return OVER in alert.evidence
+
+
+def _end(ctx: Context, alert: Alert) -> list[Alert]:
+    """Close a notice that is over; let an alert say so while it waits for its decision."""
+    if alert.level is Level.NOTICE:
+        return [close(ctx, alert, f"over by itself: {CLEAN} clean windows, no decision")]
+    if is_over(alert):
+        return []
+    accept = ActionKind.ACCEPT.value
+    ended = msgspec.structs.replace(
+        alert,
+        recommended=accept,
+        proposed=[accept, *(each for each in alert.proposed if each != accept)],
+        evidence={**alert.evidence, OVER: ctx.now(), "advice": _ENDED},
+    )
+    with ctx.observe(f"alert:{alert.alert_id}") as tx:
+        monitoring.save_alert(tx, ctx.project_id, ended)
+    return [ended]
+
+
+OVER = "over"
+"""In the evidence of an alert: when it was seen to have ended by itself, UTC microseconds."""
+_ENDED = (
+    f"It ended by itself: {CLEAN} clean windows in a row. Say what it was, and accept it; that "
+    "silences nothing."
+)
 
 
 def live_pasts(ctx: Context, model: str, now: int) -> list[Past]:
@@ -72,7 +119,16 @@ def live_pasts(ctx: Context, model: str, now: int) -> list[Past]:
         live = spans(history[:1], now + 1)
         ordered = sorted(live, key=lambda span: not span.main)
         versions = [models.get_version(tx, ctx.project_id, model, span.version) for span in ordered]
-    return [_past(ctx, version, now) for version in versions]
+    pasts = [_past(ctx, version, now) for version in versions]
+    if not pasts:
+        return []
+    traffic: dict[int, int] = {}
+    for past in pasts:
+        for window in past.windows:
+            traffic[window.start] = traffic.get(window.start, 0) + window.rows
+    whole = {window.start for window in pasts[0].windows if window.rows}
+    shared = {start: rows for start, rows in traffic.items() if start in whole}
+    return [msgspec.structs.replace(pasts[0], traffic=shared), *pasts[1:]]
 
 
 def _past(ctx: Context, version: ModelVersion, now: int) -> Past:
@@ -93,7 +149,11 @@ def _counted(
         cause: max((alert.closed_at or 0 for alert in settled if alert.cause is cause), default=0)
         for cause in Cause
     }
-    ids = {decision.alert_id for decision in decisions if decision.action is ActionKind.ACCEPT}
+    ids = {
+        decision.alert_id
+        for decision in decisions
+        if decision.action is ActionKind.ACCEPT and not decision.result.get(OVER)
+    }
     here = [alert for alert in settled if alert.version == past.version.version]
     accepted = [alert for alert in here if alert.alert_id in ids or alert.cause is Cause.AGE]
     return {
@@ -128,13 +188,16 @@ def clean_since(alert: Alert, pasts: list[Past], moment: int) -> int:
     Only windows that could have shown the alert's cause (by its signal) count; a bad one starts
     the count anew.
     """
-    signal = str(alert.evidence.get("numbers", {}).get("signal", ""))
+    numbers = alert.evidence.get("numbers", {})
+    signal = str(numbers.get("signal", ""))
+    low, high = numbers.get("usual", (0.0, math.inf))
     count = 0
     for past in pasts[:1]:
         for window, found in past.found():
             if window.start <= moment or not is_judged(window, found, alert.cause, signal):
                 continue
-            count = 0 if is_bad(found, alert.cause) else count + 1
+            usual = signal != VOLUME or low <= past.traffic.get(window.start, 0) <= high
+            count = 0 if is_bad(found, alert.cause) or not usual else count + 1
     return count
 
 
@@ -195,6 +258,10 @@ def message(alert: Alert) -> str:
         )
     if alert.default_action:
         lines.append(f"If nobody decides: {alert.default_action}.")
+    if alert.evidence.get("upstream"):
+        source = alert.evidence["upstream"]
+        made = source.get("made_at")
+        lines.append(upstream.words(source, format_time(made) if made else ""))
     if alert.evidence.get("runbook"):
         lines.append(f"Runbook: {alert.evidence['runbook']}")
     lines.append(f"thrive alerts show {alert.alert_id}")
@@ -205,8 +272,6 @@ def _evidence(ctx: Context, verdict: Verdict, past: Past, policy: Policy) -> dic
     """Return the numbers, and the drift and segments of the last bad window that explain them."""
     window = next((item for item in reversed(past.windows) if item.start == verdict.last_bad), None)
     explained = _explanation(window, past.version) if window is not None else {}
-    faults = findings_of(window).quality if window is not None else []
-    source = upstream(past.terms, faults, _columns(ctx, past)) if faults else {}
     runbook = past.terms.model.actions[verdict.cause].runbook
     shown = series(past.found(), verdict.cause, verdict.numbers)
     return {
@@ -215,20 +280,24 @@ def _evidence(ctx: Context, verdict: Verdict, past: Past, policy: Policy) -> dic
         **({"runbook": runbook} if runbook else {}),
         **({"series": shown} if shown else {}),
         **explained,
-        **({"upstream": source} if source else {}),
+        **_behind(ctx, verdict, past, window),
     }
 
 
-def _columns(ctx: Context, past: Past) -> dict[str, set[str]]:
-    """Return the columns of the newest version of each dataset the contract names."""
-    with ctx.read() as tx:
-        found = {
-            name: datasets.versions(tx, ctx.project_id, name) for name in past.terms.contract.data
-        }
+def _behind(ctx: Context, verdict: Verdict, past: Past, window: Window | None) -> dict[str, Any]:
+    """Return the dataset that faulty inputs come from, and all that changed meanwhile."""
+    if verdict.cause is Cause.AGE:
+        return {}
+    stretch = upstream.Stretch(
+        start=verdict.first_bad - past.terms.window, end=verdict.last_bad + past.terms.window
+    )
+    behind = upstream.DataBehind(ctx, past.version, past.terms.contract)
+    faulty = {fault.column for fault in findings_of(window).quality} if window is not None else {}
+    source = behind.of(faulty, stretch) if faulty else None
+    changed = behind.changes(stretch)
     return {
-        name: {column.name for column in versions[0].columns}
-        for name, versions in found.items()
-        if versions
+        **({"upstream": msgspec.to_builtins(source)} if source is not None else {}),
+        **({"changed_data": msgspec.to_builtins(changed)} if changed else {}),
     }
 
 
@@ -255,7 +324,17 @@ def _policy(ctx: Context, verdict: Verdict, past: Past, now: int) -> Policy:
         flipped=verdict.cause is Cause.OUTCOMES and bool(verdict.numbers.get("faults")),
         explained=explained,
         lesson=lesson,
+        retrained=retrained(ctx, past.version.model, past.terms),
     )
+
+
+def retrained(ctx: Context, model: str, terms: TermsInForce) -> int:
+    """Return how often alerts had a model trained again in the stretch that its contract names."""
+    _, length = parse_rate(terms.model.monitor.retrainings)
+    with ctx.read() as tx:
+        return monitoring.count_decisions(
+            tx, ctx.project_id, model, ActionKind.RETRAIN, since=ctx.now() - length
+        )
 
 
 def _lesson(ctx: Context, verdict: Verdict, past: Past) -> Learnable | None:
@@ -281,7 +360,9 @@ def _renew(ctx: Context, alert: Alert, verdict: Verdict, past: Past) -> Alert:
     renewed = msgspec.structs.replace(
         alert,
         title=verdict.title,
+        proposed=policy.proposed,
         recommended=policy.recommended,
+        default_action=policy.default_action,
         evidence=_evidence(ctx, verdict, past, policy),
         last_bad=verdict.last_bad,
     )

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from thrive.domain.actor import ANYONE, PEOPLE
+from thrive.domain.actor import ANYONE, CONTROLLER, PEOPLE
 from thrive.domain.clock import format_time, parse_duration, parse_time
 from thrive.domain.errors import Conflict, UsageError
 from thrive.domain.monitoring import Alarm, Alert, AlertState, Attention, Level
@@ -113,7 +113,7 @@ class AlertBudget(msgspec.Struct, frozen=True, kw_only=True):
         raised: alerts; notices do not count.
         right: those that people called right.
         wrong: those that people called wrong.
-        unread: those that nobody acknowledged, muted, judged or decided.
+        unread: those that no person acknowledged, muted, judged or decided.
         wrong_per_year: wrong alerts, for a whole year.
     """
 
@@ -145,7 +145,11 @@ def budget(
         names = [model] if model else [item.name for item in models.find(tx, ctx.project_id)]
         newest = [models.get_version(tx, ctx.project_id, name) for name in names]
         alerts = monitoring.find_alerts(tx, ctx.project_id, limit=_MOST)
-        decided = {item.alert_id for item in monitoring.find_decisions(tx, ctx.project_id)}
+        decided = {
+            item.alert_id
+            for item in monitoring.find_decisions(tx, ctx.project_id)
+            if item.actor != CONTROLLER.name
+        }
     recent = [
         alert
         for alert in alerts

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from thrive.domain.features import VIEW_STATUS, ValueStatus
 from thrive.monitoring.baseline import Baseline
-from thrive.monitoring.findings import Fault, Measured
-from thrive.monitoring.frames import measured
+from thrive.monitoring.findings import ROWS, Fault, Measured
+from thrive.monitoring.frames import NUMERIC, measured
 from thrive.monitoring.habits import (
     Habit,
     quantiles,
@@ -43,6 +44,9 @@ _NEARER = 0.5
 _LEAST_APART = 0.05
 _FEED = 2
 """Inputs that must repeat the window before: one may do so by chance."""
+LEAST_LATE = 0.5
+"""Share of answers for which a view's values were too old: a feed is late, not one entity."""
+LEAST_MISTYPED = 0.01
 LEAST_ROWS = 50
 _NEAR_OPPOSITE, _NEAR_AS_OFTEN = 0.15, 0.1
 _TURNED = ("realised roc_auc", "realised accuracy", "estimated accuracy")
@@ -64,7 +68,7 @@ def faults(
         seen: those of the window.
         before: those of the window before it, empty without one.
     """
-    found: list[Fault] = []
+    found: list[Fault] = _late(frame) + _mistyped(frame, baseline)
     for name in baseline.kinds:
         then, now = known[name], seen[name]
         found += _missing(name, baseline, then, now)
@@ -78,6 +82,33 @@ def faults(
         found += _as_before(baseline, seen, before)
         found += _multiplied(frame, baseline)
     return sorted(found, key=lambda fault: -fault.share)
+
+
+def _late(frame: "pl.DataFrame") -> list[Fault]:
+    """Return the feature views whose values were too old when most answers were given."""
+    found: list[Fault] = []
+    for name in frame.columns if frame.height >= LEAST_ROWS else ():
+        if name.startswith(VIEW_STATUS):
+            share = float((frame[name] == ValueStatus.STALE.value).fill_null(value=False).mean())  # type: ignore[arg-type]
+            if share >= LEAST_LATE:
+                view = name.removeprefix(VIEW_STATUS)
+                found.append(Fault(column=view, kind="late", share=share, expected=0.0))
+    return found
+
+
+def _mistyped(frame: "pl.DataFrame", baseline: Baseline) -> list[Fault]:
+    """Return the inputs that are texts where the reference has numbers."""
+    import polars as pl
+
+    found: list[Fault] = []
+    for name, kind in baseline.kinds.items():
+        if kind != NUMERIC or frame.schema.get(name) != pl.String:
+            continue
+        unread = frame[name].cast(pl.Float64, strict=False).null_count() - frame[name].null_count()
+        share = unread / frame.height
+        if share >= LEAST_MISTYPED:
+            found.append(Fault(column=name, kind="mistyped", share=share, expected=0.0))
+    return found
 
 
 def _missing(name: str, baseline: Baseline, before: Sketch, now: Sketch) -> list[Fault]:
@@ -205,10 +236,6 @@ def _as_before(
         if now.ks_distance(then) < _NEARER * habit.apart:
             found.append(Fault(column=name, kind="repeated", share=1.0, expected=0.0))
     return found if len(found) >= _FEED else []
-
-
-ROWS = "the rows"
-"""What a fault is of that no single input has."""
 
 
 def _multiplied(frame: "pl.DataFrame", baseline: Baseline) -> list[Fault]:

@@ -46,10 +46,15 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         return self.name if self.measure == "value" else f"the {self.measure} of {self.name}"
 
 
+ROWS = "the rows"
+"""What a fault is of that no single input has."""
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """A break in the data of one input, of the rows or of the outcomes.
 
-    `kind` is missing, unseen, outside, rescaled, swapped, still, repeated, multiplied or flipped.
+    `kind` is missing, mistyped, unseen, outside, rescaled, swapped, still, repeated, multiplied,
+    late (a feature view), fewer or more (the rows), skewed or flipped.
     """
 
     column: str

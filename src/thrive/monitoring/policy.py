@@ -1,14 +1,12 @@
 """What a cause leads to: who decides, by when, what is proposed and what is not, and why."""
 
-from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
 from thrive.contract.schema import Do
-from thrive.domain.clock import parse_duration
+from thrive.domain.clock import parse_duration, parse_rate
 from thrive.domain.monitoring import ActionKind, Cause, Level
-from thrive.monitoring.findings import Fault
 from thrive.monitoring.learnable import Learnable, Lesson
 from thrive.monitoring.terms import TermsInForce
 
@@ -59,6 +57,7 @@ def policy_of(
     flipped: bool = False,
     explained: float | None = None,
     lesson: Learnable | None = None,
+    retrained: int = 0,
 ) -> Policy:
     """Return what the contract says about a cause, with what the evidence adds to it.
 
@@ -70,6 +69,7 @@ def policy_of(
         flipped: the outcomes are wrong, not only late.
         explained: the share of a fall of performance that harder rows explain.
         lesson: what a model fitted on the newest labelled rows showed.
+        retrained: how often the model was trained again within the contract's stretch.
     """
     action = terms.model.actions[cause]
     owner = action.decide or terms.model.owner
@@ -79,6 +79,10 @@ def policy_of(
         recommended, advice = ActionKind.FIX_DATA.value, _FLIPPED
     elif cause is Cause.PERFORMANCE and lesson is not None:
         recommended, advice = _learned(recommended, lesson, explained)
+    rate = terms.model.monitor.retrainings
+    if recommended == ActionKind.RETRAIN.value and retrained >= parse_rate(rate)[0]:
+        recommended, advice = ActionKind.REVIEW.value, _SPENT.format(times=retrained, rate=rate)
+    default = _default(terms, cause, lesson)
     proposed = [kind.value for kind in _PROPOSED[cause]]
     if recommended and recommended not in proposed:
         proposed.insert(0, recommended)
@@ -89,9 +93,28 @@ def policy_of(
         deadline=now + parse_duration(action.within),
         proposed=proposed,
         recommended=recommended,
-        default_action=action.default.value if action.default is not None else None,
+        default_action=default.value if default is not None else None,
         advice=advice,
     )
+
+
+def _default(terms: TermsInForce, cause: Cause, lesson: Learnable | None) -> ActionKind | None:
+    """Return what is done when nobody decides.
+
+    That is what the contract says. Where it is silent, an older version is no answer to rows that
+    became harder or tell nothing any more: then people look.
+    """
+    default = terms.model.actions[cause].default
+    helpless = lesson is not None and lesson.lesson is not Lesson.GAIN
+    if default is ActionKind.ROLLBACK and helpless and cause not in terms.said:
+        return ActionKind.REVIEW
+    return default
+
+
+_SPENT = (
+    "It was trained again {times} times lately, as often as the contract allows ({rate}): another "
+    "retraining would not do what those did not. Let people look at what has changed."
+)
 
 
 _HOLD = (
@@ -155,33 +178,6 @@ def _advice(cause: Cause, do: Do, new_labels: int) -> tuple[str, str]:
     if retrain:
         return wanted, f"{new_labels} labelled rows are new: a version trained on them may do well."
     return wanted, _WATCH if cause is Cause.DRIFT else ""
-
-
-def upstream(
-    terms: TermsInForce, faults: list[Fault], columns: Mapping[str, Collection[str]]
-) -> dict[str, str]:
-    """Return the dataset, and its owner, that faulty inputs most likely come from.
-
-    An input belongs to a dataset that has a column of its name, or whose own name begins the
-    input's; when none does and the contract names one dataset alone, to that.
-
-    Args:
-        terms: the contract.
-        faults: what is broken.
-        columns: the columns of each dataset, as far as they are known.
-    """
-    votes: dict[str, int] = {}
-    for fault in faults:
-        for name, data in terms.contract.data.items():
-            held = fault.column in columns.get(name, ()) or fault.column in data.personal
-            if held or fault.column.startswith(name.replace("-", "_")):
-                votes[name] = votes.get(name, 0) + 1
-    if not votes and len(terms.contract.data) == 1:
-        votes = dict.fromkeys(terms.contract.data, 1)
-    if not votes:
-        return {}
-    name = max(votes, key=lambda key: votes[key])
-    return {"dataset": name, "owner": terms.contract.data[name].owner}
 
 
 def ranked(columns: list[dict[str, Any]], importance: dict[str, float]) -> list[dict[str, Any]]:

@@ -4,10 +4,11 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from thrive.contract.parse import parse_stored
+from thrive.contract.parse import ParsedContract, parse_stored
 from thrive.contract.schema import ACTION_DEFAULTS, Contract, ModelTerms
 from thrive.domain.clock import DAY, parse_duration
 from thrive.domain.model import ModelVersion
+from thrive.domain.monitoring import Cause
 from thrive.operations import Context
 from thrive.store import projects
 from thrive.store.home import Home
@@ -16,10 +17,11 @@ YEAR = 365 * DAY
 
 
 class TermsInForce(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole contract, and the part about one model."""
+    """The whole contract, the part about one model, and the causes it says an action for."""
 
     contract: Contract
     model: ModelTerms
+    said: frozenset[Cause] = frozenset()
 
     @property
     def window(self) -> int:
@@ -34,21 +36,23 @@ class TermsInForce(msgspec.Struct, frozen=True, kw_only=True):
 
 def terms_of(ctx: Context, version: ModelVersion) -> TermsInForce:
     """Return the terms of a version; the defaults where its contract says nothing of it."""
-    contract = _contract(ctx, version.contract)
-    model = contract.model.get(version.model) or ModelTerms(actions=ACTION_DEFAULTS)
-    return TermsInForce(contract=contract, model=model)
+    parsed = _contract(ctx, version.contract)
+    if parsed is None:
+        return TermsInForce(contract=Contract(), model=ModelTerms(actions=ACTION_DEFAULTS))
+    model = parsed.contract.model.get(version.model) or ModelTerms(actions=ACTION_DEFAULTS)
+    place = f"model.{version.model}.actions."
+    said = frozenset(cause for cause in Cause if f"{place}{cause.value}" in parsed.lines)
+    return TermsInForce(contract=parsed.contract, model=model, said=said)
 
 
-_KNOWN: WeakKeyDictionary[Home, dict[str, Contract]] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[Home, dict[str, ParsedContract]] = WeakKeyDictionary()
 """Contracts by digest, of each open home: what a digest names never changes."""
 
 
-def _contract(ctx: Context, digest: str) -> Contract:
+def _contract(ctx: Context, digest: str) -> ParsedContract | None:
     known = _KNOWN.setdefault(ctx.home, {})
     if digest in known:
         return known[digest]
     with ctx.read() as tx:
         stored = projects.find_contract(tx, ctx.project_id, digest)
-    if stored is None:
-        return Contract()
-    return known.setdefault(digest, parse_stored(stored.text).contract)
+    return None if stored is None else known.setdefault(digest, parse_stored(stored.text))

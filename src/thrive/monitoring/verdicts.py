@@ -8,7 +8,7 @@ import msgspec
 from thrive.domain.clock import format_duration, format_time, parse_duration
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import CAUSE_ORDER, Cause, Window
-from thrive.monitoring.findings import Fault, Findings, findings_of
+from thrive.monitoring.findings import ROWS, Fault, Findings, findings_of
 from thrive.monitoring.judge import LEAST_COVERAGE
 from thrive.monitoring.limits import AMONG, NEEDED
 from thrive.monitoring.terms import TermsInForce
@@ -16,6 +16,10 @@ from thrive.monitoring.terms import TermsInForce
 SILENT = 2
 """Windows without any prediction after which the silence itself is a fault."""
 LEAST_COHORT = 30
+VOLUME_AGAIN, VOLUME_HISTORY, LEAST_VOLUME = 2, 14, 50
+"""Windows of another volume in a row; windows before them, and rows in each, to judge it by."""
+FEWER, MORE = 0.5, 3.0
+VOLUME = "volume"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,11 +33,16 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):
-    """A version with its windows, oldest first, and its terms."""
+    """A version with its windows, oldest first, and its terms.
+
+    `traffic` has the rows that all live versions together answered, by the start of the window; it
+    is that of the main version alone.
+    """
 
     version: ModelVersion
     terms: TermsInForce
     windows: list[Window]
+    traffic: dict[int, int] = {}
 
     def found(self) -> list[tuple[Window, Findings]]:
         """Return the windows with their findings."""
@@ -81,7 +90,7 @@ def verdicts(past: Past, now: int, since: Mapping[Cause, int] | None = None) -> 
 
     judged = [
         _service(past, found(Cause.SERVICE)),
-        _quality(found(Cause.DATA_QUALITY)),
+        _quality(found(Cause.DATA_QUALITY)) or _volume(past, found(Cause.DATA_QUALITY)),
         _outcomes(past, found(Cause.OUTCOMES), now),
         _performance(found(Cause.PERFORMANCE)),
         _bias(found(Cause.BIAS)),
@@ -137,6 +146,11 @@ _FAULT_WORDS = {
     "swapped": "looks like another input, as if the two were exchanged",
     "still": "stands still: it has far fewer different values than in any window before",
     "repeated": "brings the window before once more: its feed is late",
+    "late": "is late: its values were too old for {share:.0%} of the answers",
+    "mistyped": "is text where numbers were, in {share:.0%} of the rows",
+    "fewer": "are far fewer than in any window before: {share:.0%} of the least",
+    "more": "are far more than in any window before: {share:.1f} times the most",
+    "skewed": "was served otherwise than history says in {share:.0%} of the rows",
     "multiplied": "say the same twice: {share:.0%} repeat another (at most {expected:.0%} before)",
 }
 
@@ -161,6 +175,41 @@ def _quality(found: list[tuple[Window, Findings]]) -> Verdict | None:
         last_bad=window.start,
         numbers={"faults": msgspec.to_builtins(last.quality)},
     )
+
+
+def _volume(past: Past, found: list[tuple[Window, Findings]]) -> Verdict | None:
+    """Return that far fewer or far more rows come, twice in a row, than in any window before.
+
+    Half of the least and three times the most that a fortnight of windows had: what a week or a
+    season does lies within. All live versions count together, so a release moves nothing.
+    """
+    since = found[0][0].start if found else 0
+    starts = sorted(start for start in past.traffic if start >= since)
+    counts = [past.traffic[start] for start in starts]
+    for place in range(VOLUME_HISTORY, len(starts) - VOLUME_AGAIN + 1):
+        before, lately = counts[:place], counts[place:]
+        low, high = min(before) * FEWER, max(before) * MORE
+        fewer, more = max(lately) < low, min(lately) > high
+        if max(before) < LEAST_VOLUME or not (fewer or more):
+            continue
+        fault = Fault(
+            column=ROWS,
+            kind="fewer" if fewer else "more",
+            share=counts[-1] / (min(before) if fewer else max(before)),
+            expected=1.0,
+        )
+        return Verdict(
+            cause=Cause.DATA_QUALITY,
+            title=f"On {_day(found[-1][0])} {fault.column} {fault_words(fault)}.",
+            first_bad=starts[place],
+            last_bad=starts[-1],
+            numbers={
+                "signal": VOLUME,
+                "usual": [low, high],
+                "faults": [msgspec.to_builtins(fault)],
+            },
+        )
+    return None
 
 
 def _since(found: Sequence[tuple[Window, Findings]], cause: Cause) -> int:

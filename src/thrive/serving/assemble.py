@@ -7,9 +7,10 @@ import numpy as np
 
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import InfrastructureError
+from thrive.domain.features import VIEW_STATUS
 from thrive.packaging.rows import InvalidRows, Problem, RowReader
 from thrive.packaging.signature import Columns, Field, FieldKind, Signature
-from thrive.serving.views import STATUS, ViewReader
+from thrive.serving.views import ViewReader
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
@@ -106,7 +107,7 @@ class RowAssembler:
         inputs = rows
         if self._views is not None:
             inputs, status = self._views.complete(rows, now or machine_now())
-            keys |= {f"{STATUS}{view}": list(states) for view, states in status.items()}
+            keys |= {f"{VIEW_STATUS}{view}": list(states) for view, states in status.items()}
             self._require(inputs, keys)
         if self.foreign:
             inputs = self._inputs(inputs)

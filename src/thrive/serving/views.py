@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-STATUS = "feature_status."
-"""Beginning of the logged key that says whether a view's values were present."""
-
 
 class ViewReader:
     """Completes the rows of one model version.

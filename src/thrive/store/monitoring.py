@@ -166,6 +166,32 @@ def find_decisions(tx: Tx, project_id: str, alert_id: str | None = None) -> list
     return many(tx, Decision, query)
 
 
+def count_decisions(tx: Tx, project_id: str, model: str, action: str, *, since: int) -> int:
+    """Return how many decisions for an action, about a model's alerts, were made since a moment.
+
+    One whose action failed does not count.
+    """
+    query = (
+        sa.select(sa.func.count())
+        .select_from(decisions)
+        .join(
+            alerts,
+            sa.and_(
+                alerts.c.project_id == decisions.c.project_id,
+                alerts.c.alert_id == decisions.c.alert_id,
+            ),
+        )
+        .where(
+            decisions.c.project_id == project_id,
+            alerts.c.model == model,
+            decisions.c.action == action,
+            decisions.c.state != "failed",
+            decisions.c.decided_at > since,
+        )
+    )
+    return tx.execute(query).scalar() or 0
+
+
 def get_decision(tx: Tx, project_id: str, decision_id: str) -> Decision:
     """Return a decision.
 

@@ -15,6 +15,8 @@ from thrive.domain.release import Release, ReleaseState
 from thrive.flows import act, worker
 from thrive.flows.catalogue import load_all
 from thrive.flows.controller import LEASE, tick
+from thrive.monitoring.alerts import is_over
+from thrive.monitoring.attention import mute
 from thrive.operations import Context
 from thrive.store import audit, jobs, monitoring, releases
 
@@ -168,6 +170,48 @@ def test_retrain_is_a_job_and_its_failure_opens_the_alert_again(stream: Stream) 
     assert decision_of(stream, alert).state == "failed"
     assert "not made by a recorded run" in decision_of(stream, alert).result["error"]
     assert present(stream, alert).state is AlertState.OPEN
+
+
+def test_retraining_has_a_budget_and_then_the_deputy_is_asked(stream: Stream) -> None:
+    for _ in range(2):
+        act.decide(stream.context, opened(stream), ActionKind.RETRAIN, "autumn")
+    third = opened(stream, default_action="retrain")
+    with pytest.raises(Conflict, match="as often as its contract allows: 2 a week"):
+        act.decide(stream.context, third, ActionKind.RETRAIN, "autumn")
+    assert present(stream, third).state is AlertState.OPEN
+    stream.advance(1.1)
+    act.enforce_deadlines(stream.context)
+    assert present(stream, third).owner == "data"
+    stream.advance(7)
+    assert act.decide(stream.context, third, ActionKind.RETRAIN, "autumn").state == "decided"
+
+
+def test_an_alert_that_ended_by_itself_closes_with_a_decision_that_silences_nothing(
+    stream: Stream,
+) -> None:
+    for _ in range(2):
+        stream.live_day(version=2, noise=0.4)
+        tick(stream.context)
+    with stream.context.read() as tx:
+        (alert,) = monitoring.find_alerts(tx, stream.context.project_id)
+    mute(stream.context, alert.alert_id, until="9 days", reason="the feed was late")
+    for _ in range(4):
+        stream.live_day(version=2)
+        tick(stream.context)
+    over = present(stream, alert)
+    assert (over.state, over.recommended, is_over(over)) == (AlertState.OPEN, "accept", True)
+    stream.advance(6)
+    act.enforce_deadlines(stream.context)
+    assert present(stream, alert).state is AlertState.CLOSED
+    assert decision_of(stream, alert).action is ActionKind.ACCEPT
+    assert "it was over at" in decision_of(stream, alert).reason
+    stream.day += 6
+    for _ in range(3):
+        stream.live_day(version=2, noise=0.4)
+        tick(stream.context)
+    with stream.context.read() as tx:
+        causes = [each.cause for each in monitoring.find_alerts(tx, stream.context.project_id)]
+    assert causes.count(Cause.PERFORMANCE) == 2
 
 
 def test_a_cancelled_retraining_fails_its_decision(stream: Stream) -> None:

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.streams import CONTRACT, Stream
+from tests.streams import CONTRACT, START, Stream
 
 from thrive.domain.actor import local_actor
 from thrive.domain.clock import DAY, format_time
+from thrive.domain.dataset import Column, DatasetVersion
 from thrive.domain.monitoring import Alert, AlertState, Cause, Level
-from thrive.monitoring.alerts import raise_alerts
+from thrive.monitoring.alerts import is_over, message, raise_alerts
 from thrive.monitoring.closing import close_windows
 from thrive.operations import Context
-from thrive.store import jobs, monitoring
+from thrive.store import datasets, jobs, monitoring
 from thrive.store.home import create_home, made
 
 
@@ -126,7 +127,8 @@ def test_a_missing_feed_is_a_data_fault_and_nothing_else(stream: Stream) -> None
         stream.live_day()
         pass_day(stream)
     (alert,) = alerts(stream)
-    assert alert.state is AlertState.CLOSED
+    assert (alert.state, alert.recommended) == (AlertState.OPEN, "accept")
+    assert "ended by itself" in alert.evidence["advice"]
 
 
 @pytest.mark.parametrize("kind", ["unseen", "outside"])
@@ -146,6 +148,58 @@ def test_new_categories_and_wrong_units_are_data_faults(stream: Stream, kind: st
     assert alert.evidence["numbers"]["faults"][0]["kind"] == kind
 
 
+def test_the_dataset_that_changed_before_the_fault_is_named_with_its_version(
+    stream: Stream,
+) -> None:
+    context = stream.context
+    wind = [Column(name="wind", dtype="Float64")]
+    for number, column in ((1, "a"), (2, "weather_wind")):
+        made = DatasetVersion(
+            dataset="rows",
+            version=number,
+            digest="b" * 64,
+            source="rows.csv",
+            file_count=1,
+            rows=9,
+            size=9,
+            columns=[*wind, Column(name=column, dtype="Float64")],
+            created_at=context.now() - (2 - number) * 30 * DAY,
+            actor="tester",
+        )
+        with context.home.write() as tx:
+            datasets.insert_version(tx, context.project_id, made)
+    stream.advance(0.9)
+    stream.serve(
+        stream.frame(stream.day).with_columns(pl.lit(None, pl.Float64).alias("weather_wind"))
+    )
+    stream.advance(0.1)
+    pass_day(stream)
+    (alert,) = alerts(stream)
+    assert alert.evidence["upstream"] == {
+        "dataset": "rows",
+        "owner": "data",
+        "version": 2,
+        "made_at": START,
+        "changed": True,
+    }
+    assert "They come from rows@2, made 2011-01-26T00:00:00Z, after the last good" in message(alert)
+    assert [each["dataset"] for each in alert.evidence["changed_data"]] == ["rows"]
+
+
+def test_rows_that_became_harder_are_no_reason_to_roll_back_unless_the_contract_says_so(
+    context: Context,
+) -> None:
+    silent = "\n".join(
+        line for line in CONTRACT.splitlines() if not line.startswith("performance =")
+    )
+    stream = Stream(context, contract=silent)
+    for _ in range(4):
+        stream.live_day(noise=0.35)
+        pass_day(stream)
+    (alert,) = alerts(stream)
+    assert (alert.recommended, alert.default_action) == ("review", "review")
+
+
 def test_lasting_drift_is_a_notice_and_pages_nobody(stream: Stream) -> None:
     for _ in range(4):
         stream.live_day(shift=0.6)
@@ -153,6 +207,40 @@ def test_lasting_drift_is_a_notice_and_pages_nobody(stream: Stream) -> None:
     notices = [alert for alert in alerts(stream) if alert.cause is Cause.DRIFT]
     assert [alert.level for alert in notices] == [Level.NOTICE]
     assert notices[0].evidence["drift"][0]["name"] == "a"
+
+
+def test_far_fewer_rows_are_a_fault_of_the_data_until_they_come_again(context: Context) -> None:
+    stream = Stream(context, rows=120)
+
+    def days(count: int, rows: int) -> None:
+        stream.rows = rows
+        for _ in range(count):
+            stream.live_day()
+        pass_day(stream)
+
+    days(15, 120)
+    days(2, 70)  # a quiet weekend
+    days(1, 20)
+    assert alerts(stream) == []
+    days(1, 22)
+    (alert,) = alerts(stream)
+    assert "the rows are far fewer than in any window before: 31% of the least" in alert.title
+    assert (alert.cause, alert.recommended) == (Cause.DATA_QUALITY, "hold")
+    days(4, 21)
+    assert not is_over(alerts(stream)[0])
+    days(3, 90)
+    assert is_over(alerts(stream)[0])
+
+
+def test_late_views_and_texts_for_numbers_are_faults(stream: Stream) -> None:
+    frame = stream.frame(stream.day).with_columns(pl.col("b").cast(pl.String) + " m")
+    stream.serve(frame, status={"weather_now": "stale"})
+    stream.advance()
+    pass_day(stream)
+    (alert,) = alerts(stream)
+    kinds = {(each["column"], each["kind"]) for each in alert.evidence["numbers"]["faults"]}
+    assert {("weather_now", "late"), ("b", "mistyped")} <= kinds
+    assert "weather_now is late: its values were too old for 100% of the answers" in alert.title
 
 
 def test_silence_is_a_service_alert(stream: Stream) -> None:
