@@ -45,6 +45,8 @@ class Team:
     def real(self, text: str) -> str:
         """Return a text of the page with the addresses that are here."""
         changes = {
+            # The channel is a file here, which answers by itself; a mail's code is test_channels'.
+            "thrive teams confirm dispatch CODE   # whoever read it answers\n": "",
             "db.example.org/thrive": f"127.0.0.1:{self.database.port}/thrive",
             "s3://models/thrive": f"s3://{self.objects.bucket}/thrive",
             "https://thrive.example.org": f"http://127.0.0.1:{self.server}",

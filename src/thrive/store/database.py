@@ -13,7 +13,9 @@ Those of a process that would wait for such a lock share one commit, as on SQLit
 """
 
 import functools
+import logging
 import os
+import sqlite3
 import threading
 import time
 import weakref
@@ -44,6 +46,8 @@ from thrive.store.lock import FileLock
 
 if TYPE_CHECKING:
     from thrive.store.silence import Pulse
+
+_logger = logging.getLogger(__name__)
 
 Tx = sa.Connection
 """An open transaction; repositories take it first."""
@@ -213,11 +217,19 @@ class Database:
             self._checkpoint_if_large()
 
     def _checkpoint_if_large(self) -> None:
+        """Move a long write-ahead log into the database.
+
+        What was committed is safe in the log already: a disk that fails here fails no transaction,
+        the log stays, and the next commit tries again.
+        """
         wal = Path(f"{self.engine.url.database}-wal")
         if wal.exists() and wal.stat().st_size > CHECKPOINT_BYTES:
             with self.engine.connect() as connection:
                 raw: Any = connection.connection.driver_connection
-                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                try:
+                    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                except sqlite3.OperationalError as error:
+                    _logger.warning("the write-ahead log stays as it is: %s", error)
 
     def files(self) -> list[Path]:
         """Return the files that an SQLite database is in now; none for a server's."""
