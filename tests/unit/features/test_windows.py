@@ -77,6 +77,44 @@ def test_a_window_holds_what_the_book_says_at_every_moment(rows, asked):
             assert row[kind] == (pytest.approx(expected) if expected is not None else None), kind
 
 
+@feature_view(entity="k", event_time="at", recorded_time="written", source="events")
+def written(rows):
+    named = {kind: ("x", kind) for kind in KINDS}
+    period = f"{PERIOD}h"
+    return windowed(rows, by="k", time="at", recorded="written", period=period, **named)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from("ab"),
+            st.integers(0, 8),
+            st.one_of(st.none(), st.integers(0, 3)),
+            st.integers(-1, 6),
+        ),
+        max_size=10,
+    ),
+    asked=moments,
+)
+def test_what_was_written_down_later_is_known_later(rows, asked):
+    """At each moment the window holds the events of its time that were written down by then."""
+    schema = {"k": pl.String, "h": pl.Int64, "x": pl.Int64, "late": pl.Int64}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    at = pl.lit(START) + pl.duration(hours=pl.col("h"))
+    frame = frame.with_columns(at=at, written=at + pl.duration(hours=pl.col("late")))
+    side = normal_rows(written, [frame.lazy()])
+    with tempfile.TemporaryDirectory() as folder:
+        found = join_views(frame_of(asked, "t").lazy(), "t", [side], Path(folder)).collect()
+    for (key, hour), row in zip(asked, found.to_dicts(), strict=True):
+        told = [(k, h, x) for k, h, x, late in rows if h + late <= hour]
+        began = any(k == key and h <= hour for k, h, _ in told)
+        wanted = by_the_book(told, key, hour)
+        for kind in KINDS:
+            expected = wanted[kind] if began else None
+            assert row[kind] == (pytest.approx(expected) if expected is not None else None), kind
+
+
 @settings(max_examples=25, deadline=None)
 @given(rows=events, hour=st.integers(0, 16))
 def test_what_comes_online_is_the_window_as_of_now(rows, hour):
