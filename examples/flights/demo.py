@@ -267,10 +267,12 @@ def decide(story: Story, world: World, alert_id: str, now: str, retrained: bool)
     if cause in {"performance", "age"} and not retrained:
         retrain(story, world, alert_id, now)
         return True
-    action = alert["recommended"] if alert["recommended"] != "retrain" else "accept"
+    action = "accept" if alert["recommended"] in {"", "retrain"} else alert["recommended"]
+    successor = "version 2 is being measured beside version 1, on the same flights"
     reason = {
         "data_quality": "the weather feed is missing: retraining would learn the fault",
-        "performance": "version 2 is being measured beside version 1, on the same flights",
+        "performance": successor,
+        "age": successor,
     }.get(cause, "as recommended")
     story.thrive("alerts", "decide", alert_id, action, "--reason", reason)
     return retrained
