@@ -17,7 +17,7 @@ from thrive.store.pins import read_lock
 from thrive.store.postgresql import lock_blobs
 from thrive.store.snapshots.bring import ASSEMBLED, absent, parts_of
 from thrive.store.snapshots.manifest import read_snapshot, write_manifest
-from thrive.store.snapshots.repack import dying_packs, repacked
+from thrive.store.snapshots.repack import dying_blobs, repacked
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.uploads import forget_expired
 
@@ -38,7 +38,7 @@ class RemovedVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reclaimed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a clean-up removed, or would remove: stored files, bytes, and packs it rewrote."""
+    """What a clean-up removed, or would remove: stored files, bytes, and those it rewrote."""
 
     removed: int
     size: int
@@ -116,7 +116,7 @@ def gc(ctx: Context, *, older_than: str = "1 day", dry_run: bool = False) -> Rec
         dry_run: say what would go, and remove nothing.
 
     Raises:
-        Damaged: a pack that would be rewritten is damaged; nothing was removed.
+        Damaged: what would be rewritten is damaged; nothing was removed.
         Conflict: the object store is another database's; nothing was removed.
         UsageError: the age is no duration.
         Refused: a legal hold is on the project, or on another one of the same store.
@@ -169,7 +169,7 @@ def _remove(ctx: Context, digests: list[str]) -> list[str]:
 
 
 def _repack(ctx: Context) -> int:
-    """Rewrite packs that are mostly dead; return how many.
+    """Rewrite packs and blobs of chunks that are mostly dead; return how many.
 
     Versions may go, and other clean-ups may come in between: then it begins again.
     """
@@ -190,15 +190,15 @@ def _rewrite(ctx: Context) -> int:
             for version in datasets.versions(tx, ctx.project_id, dataset.name)
         ]
     snapshots = [read_snapshot(blobs, version.listed_in) for version in versions]
-    packs = dying_packs(blobs, snapshots)
-    if not packs:
+    dying = dying_blobs(blobs, snapshots)
+    if not dying:
         return 0
     for version, old, new in zip(
-        versions, snapshots, repacked(blobs, snapshots, packs), strict=True
+        versions, snapshots, repacked(blobs, snapshots, dying), strict=True
     ):
         if old.places != new.places:
             move(ctx, version, new)
-    return len(packs)
+    return len(dying)
 
 
 def move(ctx: Context, version: DatasetVersion, snapshot: Snapshot) -> DatasetVersion:

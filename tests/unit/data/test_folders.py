@@ -1,5 +1,6 @@
 """Folders of any files as versions: added, looked at, removed, cleaned up, moved."""
 
+import random
 import shutil
 import subprocess
 import sys
@@ -273,3 +274,19 @@ def test_an_edited_file_is_not_overwritten_by_a_checkout(context, photos, tmp_pa
     (photos / "0" / "00.jpg").write_bytes(b"my own edit")
     with pytest.raises(Conflict, match=r"00\.jpg holds something else"):
         checkout(context, "photos", to=Path("photos"))
+
+
+def test_gc_takes_what_lives_out_of_chunks_that_are_mostly_dead(context, tmp_path):
+    part = [random.Random(number).randbytes(9 << 19) for number in range(3)]
+    versions = (part[0] + part[1] + part[2], part[2], part[2] + b"an end")
+    for data in versions:
+        (tmp_path / "signal.bin").write_bytes(data)
+        add(context, "signal.bin", name="signal")
+    rm(context, "signal@1", reason="two thirds of it are in no other version")
+    assert gc(context, older_than="0s").repacked == 1
+    assert stored(context) < 5 << 20
+    for number in (2, 3):
+        checkout(context, f"signal@{number}", to=tmp_path / f"out{number}")
+        assert (tmp_path / f"out{number}" / "signal.bin").read_bytes() == versions[number - 1]
+    assert doctor(context, blobs=0).findings[-1].health == "ok"
+    assert gc(context, older_than="0s").repacked == 0

@@ -66,7 +66,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             yield blob.hex(), start, end - start
 
 
-class _Making:
+class Making:
     """A recipe while it is made."""
 
     def __init__(self) -> None:
@@ -75,11 +75,13 @@ class _Making:
         self.places: list[tuple[bytes, int]] = []
 
     def add(self, digest: bytes, length: int, blob: bytes, offset: int) -> None:
+        """Add the next chunk: its digest, its length, the blob that holds it, its place there."""
         self.digests.append(digest)
         self.lengths.append(length)
         self.places.append((blob, offset))
 
     def write(self, blobs: BlobWriter) -> bytes:
+        """Write the recipe down; return its digest."""
         numbers = {blob: n for n, blob in enumerate(dict.fromkeys(blob for blob, _ in self.places))}
         recipe = Recipe(
             format=FORMAT,
@@ -122,7 +124,7 @@ def keep_whole(blobs: BlobStore, path: Path) -> tuple[bytes, bytes]:
     cutter = Cutter(lambda digest, data: cut.append((digest, len(data))))
     own = bytes.fromhex(blobs.put_file(path, watch=cutter))
     cutter.finish()
-    making = _Making()
+    making = Making()
     offset = 0
     for digest, length in cut:
         making.add(digest, length, own, offset)
@@ -150,7 +152,7 @@ def keep_pieces(blobs: BlobStore, path: Path, earlier: Recipe) -> tuple[bytes, b
         DiskFull: there is no space.
     """
     known = _Known(earlier)
-    new = _NewChunks(blobs)
+    new = NewChunks(blobs)
     order: list[tuple[bytes, int]] = []
 
     def take(digest: bytes, data: memoryview) -> None:
@@ -163,14 +165,21 @@ def keep_pieces(blobs: BlobStore, path: Path, earlier: Recipe) -> tuple[bytes, b
         whole = bytes.fromhex(read_beside(file.fileno(), cutter))
     cutter.finish()
     new.close()
-    making = _Making()
+    making = Making()
     for digest, length in order:
         making.add(digest, length, *(known.places.get(digest) or new.places[digest]))
     return whole, making.write(blobs)
 
 
-class _NewChunks:
-    """Collects new chunks into blobs."""
+class NewChunks:
+    """Collects new chunks into blobs of about `PIECES_BYTES`; `close` writes the last one.
+
+    Attributes:
+        places: by the digest of a chunk, the blob that holds it and where it begins there.
+
+    Args:
+        blobs: where they go.
+    """
 
     def __init__(self, blobs: BlobWriter) -> None:
         self.places: dict[bytes, tuple[bytes, int]] = {}
@@ -178,8 +187,12 @@ class _NewChunks:
         self._data = bytearray()
         self._waiting: dict[bytes, int] = {}
 
-    def add(self, digest: bytes, data: memoryview) -> None:
-        if digest in self.places or digest in self._waiting:
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self.places or digest in self._waiting
+
+    def add(self, digest: bytes, data: memoryview | bytes) -> None:
+        """Take a chunk, once."""
+        if digest in self:
             return
         self._waiting[digest] = len(self._data)
         self._data += data
@@ -187,6 +200,7 @@ class _NewChunks:
             self.close()
 
     def close(self) -> None:
+        """Write what was collected."""
         if self._data:
             blob = bytes.fromhex(self._blobs.put(memoryview(self._data)))
             self.places |= {digest: (blob, at) for digest, at in self._waiting.items()}
