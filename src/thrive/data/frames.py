@@ -38,6 +38,7 @@ def add(source: Any, *, name: str = "", owner: str = "", why: str = "") -> "Adde
     from thrive.data import storing
     from thrive.data.reading import project_here
     from thrive.engines import channel
+    from thrive.store.sources.slices import write_rows
 
     if channel.current() is not None:
         raise Refused("A run does not add data.", "return it from a step, or add it outside")
@@ -46,10 +47,11 @@ def add(source: Any, *, name: str = "", owner: str = "", why: str = "") -> "Adde
             return storing.add(ctx, str(source), name=name, owner=owner, why=why)
         if not name:
             raise UsageError("A frame has no name of its own.", 'add(frame, name="...")')
-        frame = as_polars(source)
+        import polars as pl
+
+        rows = source if isinstance(source, pl.LazyFrame) else as_polars(source)
         with TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="frame-") as folder:
-            path = Path(folder) / "rows.parquet"
-            frame.write_parquet(path)
+            path = write_rows(rows, Path(folder))
             return storing.add_rows(ctx, path, name=name, owner=owner, why=why)
 
 

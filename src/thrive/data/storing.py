@@ -69,7 +69,7 @@ def add(
 def add_rows(
     ctx: Context, path: Path, *, name: str, owner: str = "", why: str = ""
 ) -> AddedVersion:
-    """Add a version from the Parquet file of a frame; its source is said to be memory."""
+    """Add a version from the Parquet files of a frame; its source is said to be memory."""
     called = checked_name(name, "dataset")
     terms = terms_of(ctx.local_folder(), called)
     wanted = Wanted(

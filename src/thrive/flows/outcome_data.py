@@ -19,6 +19,7 @@ from thrive.monitoring.terms import terms_of
 from thrive.operations import Context, Kind, operation
 from thrive.store import models, predictions
 from thrive.store.prediction_frames import write_outcomes
+from thrive.store.sources.slices import write_rows
 
 
 @operation(
@@ -58,8 +59,7 @@ def outcomes_dataset(
             f"No prediction of {model} in that time has an outcome.", "thrive outcomes status"
         )
     with tempfile.TemporaryDirectory(dir=ctx.home.temporary_folder) as folder:
-        path = Path(folder) / "joined.parquet"
-        rows.write_parquet(path)
+        path = write_rows(rows, Path(folder))
         why = f"Predictions of {model} with what really happened."
         added = add_rows(ctx, path, name=name, why=why)
     version = find_version(ctx, name, added.version)

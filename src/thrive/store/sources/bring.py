@@ -101,20 +101,26 @@ def brought(source: str, reach: Reach) -> Generator[Brought]:
             from thrive.store.sources import sql  # it brings SQLAlchemy: others start without
 
             address = sql.address_of(query["name"], reach.connections, reach.base)
-            sql.read(address, query["query"], folder / "rows.parquet")
-            yield Brought(path=str(folder / "rows.parquet"), source=source)
+            path = sql.read(address, query["query"], _inside(folder))
+            yield Brought(path=str(path), source=source)
         elif _URL.match(source):
             mark = objects.mark(source, reach.endpoint)
             objects.copy(source, reach.endpoint, folder)
             yield Brought(path=str(folder), source=source, mark=mark)
         elif delta.is_delta(source, reach.base):
             pinned = delta.pinned(source, reach.base)
-            delta.copy(pinned, reach.base, folder / "rows.parquet")
-            path = str(folder / "rows.parquet")
-            yield Brought(path=path, source=pinned, mark=delta.mark(source, reach.base))
+            path = delta.copy(pinned, reach.base, _inside(folder))
+            yield Brought(path=str(path), source=pinned, mark=delta.mark(source, reach.base))
         elif dvc.is_pin(source):
             mark = dvc.mark(source, reach.base)
             path = dvc.copy(source, reach.base, folder, reach.endpoint)
             yield Brought(path=str(path), source=source, mark=mark)
         else:
             yield Brought(path=source, source=source)
+
+
+def _inside(folder: Path) -> Path:
+    """Return a new folder for rows, so that nothing else lies beside them."""
+    made = folder / "rows"
+    made.mkdir()
+    return made

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thrive.domain.errors import NotFound, UsageError
+from thrive.store.sources.slices import write_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -63,10 +64,9 @@ def mark(source: str, base: Path) -> str:
     return f"delta:{table.metadata().id}@{table.version()}"
 
 
-def copy(source: str, base: Path, target: Path) -> None:
-    """Write a table's rows as one Parquet file; files in the order of their names."""
-    table = _open(source, base)
-    scan_table(table).sink_parquet(target, maintain_order=True)
+def copy(source: str, base: Path, folder: Path) -> Path:
+    """Write a table's rows as Parquet; return the file, or the folder of files in order."""
+    return write_rows(scan_table(_open(source, base)), folder)
 
 
 def scan_table(table: "DeltaTable") -> "pl.LazyFrame":

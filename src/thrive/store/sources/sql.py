@@ -1,10 +1,11 @@
-"""The rows of a query as one Parquet file: read-only, streamed, never whole in memory."""
+"""The rows of a query as Parquet: read-only, streamed, never whole in memory."""
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
 from thrive.domain.errors import NotFound, StoreUnavailable, UsageError
 from thrive.store import postgresql
+from thrive.store.sources.slices import write_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,13 +45,13 @@ def address_of(name: str, connections: Mapping[str, str], base: Path) -> str:
     raise UsageError(f"The connection {name!r} is neither SQLite nor PostgreSQL.", _HINT)
 
 
-def read(address: str, query: str, target: Path) -> None:
-    """Write the rows of a query as Parquet.
+def read(address: str, query: str, folder: Path) -> Path:
+    """Write the rows of a query as Parquet; return the file, or the folder of files in order.
 
     Args:
         address: from `address_of`.
         query: one SELECT; give it an ORDER BY, so that the same rows are the same content.
-        target: the file.
+        folder: where to; empty.
 
     Raises:
         UsageError: the database does not understand the query, or refuses it.
@@ -65,7 +67,7 @@ def read(address: str, query: str, target: Path) -> None:
         with engine.connect() as connection:
             _make_read_only(connection)
             streamed = connection.execution_options(stream_results=True, max_row_buffer=CHUNK)
-            _write(streamed.execute(_text(query)), target)
+            return _write(streamed.execute(_text(query)), folder)
     except DBAPIError as error:
         raise _translated(error) from None
     finally:
@@ -93,7 +95,7 @@ def _translated(error: DBAPIError) -> UsageError | StoreUnavailable:
     return UsageError(f"The query cannot be read: {first}.", "correct the source's query")
 
 
-def _write(result: "sa.CursorResult[Any]", target: Path) -> None:
+def _write(result: "sa.CursorResult[Any]", folder: Path) -> Path:
     """Write chunks with the types of their own rows, then all of them with one type a column."""
     import polars as pl
 
@@ -101,18 +103,16 @@ def _write(result: "sa.CursorResult[Any]", target: Path) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"The query gives two columns {twice!r}.", "name one of them anew: AS")
-    parts: list[Path] = []
-    for rows in result.partitions(CHUNK):
-        part = target.with_name(f"part-{len(parts)}.arrow")
-        _frame(names, rows).write_ipc(part)
-        parts.append(part)
-    if not parts:
-        pl.DataFrame(schema=dict.fromkeys(names, pl.String)).write_parquet(target)
-        return
-    frames = [pl.scan_ipc(part) for part in parts]
-    pl.concat(frames, how="vertical_relaxed").sink_parquet(target)
-    for part in parts:
-        part.unlink()
+    with TemporaryDirectory(dir=folder.parent, prefix="parts-") as place:
+        parts: list[Path] = []
+        for rows in result.partitions(CHUNK):
+            part = Path(place) / f"{len(parts)}.arrow"
+            _frame(names, rows).write_ipc(part)
+            parts.append(part)
+        if not parts:
+            return write_rows(pl.DataFrame(schema=dict.fromkeys(names, pl.String)), folder)
+        frames = [pl.scan_ipc(part) for part in parts]
+        return write_rows(pl.concat(frames, how="vertical_relaxed"), folder)
 
 
 def _frame(names: Sequence[str], rows: Sequence[Any]) -> "pl.DataFrame":
