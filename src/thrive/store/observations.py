@@ -21,6 +21,8 @@ from thrive.store.tables.runs import metric_chunks, runs
 if TYPE_CHECKING:
     from thrive.store.points import Points
 
+MOST_KEYS = {"metrics": 100_000, "params": 10_000, "tags": 10_000}
+"""Names that a run keeps: its row is written whole each time."""
 _JSON = ("metrics", "summaries", "params", "tags")
 _decoders: dict[str, Any] = {
     "metrics": msgspec.json.Decoder(dict[str, float | None], strict=False).decode,
@@ -111,7 +113,7 @@ def observe_one(tx: Tx, project_id: str, run_id: str, seen: Observation) -> Obse
 
     Raises:
         NotFound: there is no such run.
-        UsageError: a parameter has another value already, or the run is deleted.
+        UsageError: a parameter has another value already, the run is deleted or holds too much.
     """
     (result,) = observe(tx, project_id, [(run_id, seen)])
     if isinstance(result, ThriveError):
@@ -177,7 +179,7 @@ def _with(run: ObservedRun, seen: Observation) -> ObservedRun:
         metrics[key], summaries[key] = _with_columns(
             key, columns, summaries.get(key), metrics.get(key)
         )
-    return msgspec.structs.replace(
+    after = msgspec.structs.replace(
         run,
         name=seen.name or run.name,
         metrics=metrics,
@@ -185,6 +187,17 @@ def _with(run: ObservedRun, seen: Observation) -> ObservedRun:
         params={**run.params, **seen.params},
         tags={**run.tags, **seen.tags},
     )
+    _refuse_too_many(after)
+    return after
+
+
+def _refuse_too_many(run: ObservedRun) -> None:
+    for kind, most in MOST_KEYS.items():
+        if len(getattr(run, kind)) > most:
+            raise UsageError(
+                f"The run {run.run_id} would have more than {most:,} {kind}.",
+                "log them as a file (log_dict), or into several runs",
+            )
 
 
 def _is_later(point: MetricPoint, before: MetricSummary, value: float | None) -> bool:

@@ -20,6 +20,7 @@ from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import new_id
 from thrive.store.snapshots.walk import State, state_of, walk
 from thrive.store.sources.kinds import file_kind, is_table_name, table_names
+from thrive.store.sources.packed import refuse_bomb
 from thrive.store.sources.resolve import resolve
 
 
@@ -145,6 +146,7 @@ def _unpacked(path: Path, folder: Path) -> Path:
                 raise UsageError(
                     f"{path} holds {len(members)} files; one is read.", "unpack it into a folder"
                 )
+            refuse_bomb(path, members[0])
             target = folder / new_id()
             with archive.open(members[0]) as source, target.open("wb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)

@@ -9,6 +9,7 @@ import msgspec
 
 from thrive.domain.errors import NotFound, UsageError
 from thrive.store.sources.kinds import FileKind, file_kind
+from thrive.store.sources.packed import refuse_bomb
 
 if TYPE_CHECKING:
     import polars as pl
@@ -101,6 +102,7 @@ def _unzipped(path: Path) -> bytes:
                 raise UsageError(
                     f"{path} holds {len(files)} files; one is read.", "unpack it into a folder"
                 )
+            refuse_bomb(path, files[0])
             return archive.read(files[0])
     except zipfile.BadZipFile:
         raise UsageError(f"{path} is named .zip but is no zip file.", "rename it") from None
