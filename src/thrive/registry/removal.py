@@ -4,7 +4,7 @@ import msgspec
 
 from thrive.domain.actor import KEEPERS
 from thrive.domain.errors import Refused, UsageError
-from thrive.domain.model import ModelVersion
+from thrive.domain.model import Model, ModelVersion
 from thrive.domain.reference import format_reference, parse_reference
 from thrive.operations import Context, operation, permit_roles
 from thrive.store import models, releases
@@ -70,6 +70,21 @@ def delete_version(ctx: Context, name: str, number: int, reason: str) -> ModelVe
     return version
 
 
+def refuse_guarded(model: Model, number: int | None = None) -> None:
+    """Refuse to take away what a protected alias names: a version, or with None the model.
+
+    Raises:
+        Refused: a protected alias names it.
+    """
+    for alias in model.protected or []:
+        named = (model.aliases or {}).get(alias)
+        if named is not None and number in {None, named}:
+            raise Refused(
+                f"The protected alias {alias!r} names {format_reference(model.name, named)}.",
+                f"thrive models protect {model.name} {alias} --remove",
+            )
+
+
 def _refuse_needed(tx: Tx, ctx: Context, version: ModelVersion) -> None:
     name, number = version.model, version.version
     label = format_reference(name, number)
@@ -80,12 +95,4 @@ def _refuse_needed(tx: Tx, ctx: Context, version: ModelVersion) -> None:
             f"{label} was released: what it answered is explained by its record.",
             f"thrive models retire {label}",
         )
-    model = models.get(tx, ctx.project_id, name)
-    guarded = {
-        alias for alias in model.protected or [] if (model.aliases or {}).get(alias) == number
-    }
-    if guarded:
-        raise Refused(
-            f"The protected alias {min(guarded)!r} names {label}.",
-            f"thrive models alias {name}@N {min(guarded)}",
-        )
+    refuse_guarded(models.get(tx, ctx.project_id, name), number)

@@ -10,7 +10,7 @@ from thrive.domain.clock import ClockMode
 from thrive.domain.errors import Refused
 from thrive.domain.model import ModelVersion
 from thrive.registry import telling
-from thrive.registry.removal import delete_version
+from thrive.registry.removal import delete_version, refuse_guarded
 from thrive.registry.telling import PROMPT_TAG
 from thrive.registry.versions import retire
 from thrive.server.mlflow import pages
@@ -208,6 +208,7 @@ def _delete(call: Call) -> dict[str, Any]:
     with ctx.write(f"model:{name}", version=number, deleted=True) as tx:
         found = found_model(tx, ctx.project_id, name)
         version = found_version(found, number)
+        refuse_guarded(found.model, number)
         models.delete_version(tx, ctx.project_id, version)
         kept = {key: at for key, at in (found.model.aliases or {}).items() if at != number}
         models.save(

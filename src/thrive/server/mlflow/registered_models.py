@@ -11,6 +11,7 @@ from thrive.flows.promote import start_release
 from thrive.registry import telling
 from thrive.registry.aliases import LONGEST as LONGEST_ALIAS
 from thrive.registry.aliases import checked_alias, move_alias
+from thrive.registry.removal import refuse_guarded
 from thrive.registry.stages import CHAMPION
 from thrive.registry.telling import PROMPT_TAG
 from thrive.server.mlflow import pages
@@ -150,18 +151,19 @@ def _delete(call: Call) -> dict[str, Any]:
     ctx, name = call.ctx, model_name(call.given)
     with ctx.write(f"model:{name}", deleted=True) as tx:
         found = found_model(tx, ctx.project_id, name)
-        _refuse_packaged(found)
+        _refuse_kept(found)
         models.delete(tx, ctx.project_id, name)
     return {}
 
 
-def _refuse_packaged(found: Registered) -> None:
+def _refuse_kept(found: Registered) -> None:
     packaged = next((one for one in found.versions if one.package), None)
     if packaged is not None:
         raise Refused(
             f"{found.model.name} has versions that Thrive packaged, with verdicts and releases.",
             f"thrive models retire {found.model.name}@{packaged.version}",
         )
+    refuse_guarded(found.model)
 
 
 def _rename(call: Call) -> dict[str, Any]:
@@ -169,7 +171,7 @@ def _rename(call: Call) -> dict[str, Any]:
     with ctx.write(f"model:{name}", new_name=new) as tx:
         found = found_model(tx, ctx.project_id, name)
         if new != name:
-            _refuse_packaged(found)
+            _refuse_kept(found)
             if models.exists(tx, ctx.project_id, new):
                 raise MlflowError(
                     "RESOURCE_ALREADY_EXISTS", f"Registered Model (name={new}) already exists."
