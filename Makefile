@@ -27,7 +27,7 @@ full: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "full or (hypothesis and not soak)" --hypothesis-profile deep --timeout 1800
 
 soak: install
-	$(BIN)/python -m pytest -m soak --timeout 7200
+	$(BIN)/python -m pytest -s -m soak --timeout 7200
 
 check: install
 	$(BIN)/ruff format --check .

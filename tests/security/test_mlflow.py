@@ -1,15 +1,17 @@
 """The attack list against the doors that MLflow's clients knock at, each case by its number."""
 
+import select
+import socket
 import time
 from urllib.parse import quote
 
 import pytest
 from tests.rest import ask, make_app, new_token
 
-from thrive.domain.actor import local_actor
+from thrive.domain.actor import BUILDERS, Role, local_actor
 from thrive.operations import Context
 from thrive.server.mlflow.routes import ROUTES
-from thrive.store import audit, projects
+from thrive.store import audit, changes, models, projects, runs
 from thrive.store.home import Home, create_home
 
 API = "/api/2.0/mlflow/"
@@ -184,3 +186,122 @@ def test_no_route_answers_nobody_or_a_wrong_token(house, route):
         assert reply.json()["error_code"] in {"UNAUTHENTICATED", "REQUEST_LIMIT_EXCEEDED"}
     with context.home.read() as tx:
         assert audit.latest(tx, context.project_id, 1) == before
+
+
+@pytest.fixture(scope="module")
+def first(house):
+    """Return the project that holds something, as its owner sees it."""
+    second = house[-1]
+    with second.home.read() as tx:
+        (project,) = [each for each in projects.every(tx) if each.name == "first"]
+    home = Home(project, second.home.database, second.home.blobs, second.home.folder)
+    return Context(home, local_actor("tester"), operation="test")
+
+
+@pytest.fixture(scope="module")
+def of_role(first):
+    return {role: new_token(first, role.value, role.value) for role in Role}
+
+
+def state(context):
+    """Return all that a call could have changed in a project."""
+    with context.read() as tx:
+        return (
+            audit.latest(tx, context.project_id, 1),
+            changes.head(tx, context.project_id),
+            runs.find(tx, context.project_id),
+            models.find(tx, context.project_id),
+        )
+
+
+def address(route):
+    return API + route.path.replace("{model_id}", f"m-{'0' * 32}").replace("{key}", "k")
+
+
+ARTIFACT_DOORS = [
+    *(("GET", "artifacts/{}"), ("HEAD", "artifacts/{}"), ("GET", "presigned/{}")),
+    *(("PUT", "artifacts/{}"), ("DELETE", "artifacts/{}"), ("PUT", "mpu/part/x/1/{}")),
+    *(("POST", "mpu/create/{}"), ("POST", "mpu/complete/{}"), ("POST", "mpu/abort/{}")),
+]
+FIELDS = {
+    "name": "secret-model",
+    "new_name": "taken",
+    "version": "1",
+    "key": "k",
+    "value": "1",
+    "alias": "a",
+    "stage": "Production",
+    "status": "FAILED",
+    "timestamp": 1,
+    "description": "x",
+    "max_results": 5,
+}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_case_74_every_route_refuses_each_role_that_may_not(house, first, of_role, role):
+    app, place, *_ = house
+    before = state(first)
+    for route in ROUTES:
+        if role not in route.role:
+            body = {} if route.method == "GET" else {"body": FIELDS}
+            reply = ask(app, route.method, address(route), token=of_role[role], **body)
+            assert reply.status == 403, f"{role} {route.method} {route.path}"
+            assert reply.json()["error_code"] == "PERMISSION_DENIED"
+    for method, door in ARTIFACT_DOORS:
+        if role not in BUILDERS and method in {"PUT", "POST", "DELETE"}:
+            path = PROXY + door.format(f"{place}/a.txt")
+            assert ask(app, method, path, token=of_role[role], raw=b"{}").status == 403, door
+    assert state(first) == before
+
+
+def test_case_74_no_route_reaches_another_project_whatever_the_role(house, first):
+    app, place, run, eve, _ = house
+    experiment = place.partition("/")[0]
+    given = {**FIELDS, "run_id": run, "experiment_id": experiment, "experiment_ids": [experiment]}
+    before = state(first)
+    for route in ROUTES:
+        if route.path.endswith("/create"):
+            continue  # makes something of the caller's own
+        query = "&".join(
+            f"{key}={each}"
+            for key, value in given.items()
+            for each in (value if isinstance(value, list) else [value])
+        )
+        body = {"query": query} if route.method == "GET" else {"body": given}
+        reply = ask(app, route.method, address(route), token=eve, **body)
+        assert reply.status < 500, f"{route.method} {route.path}: {reply.body}"
+        assert b"secret words" not in reply.body
+        assert reply.status != 200 or run.encode() not in reply.body, route.path
+    for method, door in ARTIFACT_DOORS:
+        reply = ask(app, method, PROXY + door.format(f"{place}/a.txt"), token=eve, raw=b"{}")
+        assert 400 <= reply.status < 500, f"{method} {door}"
+    assert state(first) == before
+
+
+@pytest.mark.parametrize("location", ["s3://other-bucket/x", "gs://b", "hdfs://h/x", "ftp://h/x"])
+def test_case_38_a_client_names_no_storage(house, location):
+    """A place is the server's own; a source elsewhere is a note that nothing reads."""
+    app = house[0]
+    named = {"name": f"at {location}", "artifact_location": location}
+    made = post(app, "experiments/create", **named).json()["experiment_id"]
+    found = ask(app, "GET", API + "experiments/get", query=f"experiment_id={made}").json()
+    assert found["experiment"]["artifact_location"].startswith("mlflow-artifacts:/")
+    post(app, "registered-models/create", name="elsewhere")
+    post(app, "model-versions/create", name="elsewhere", source=location)
+    path = "/api/2.0/mlflow/model-versions/get-artifact"
+    read = ask(app, "GET", path, query="name=elsewhere&version=1&path=x")
+    assert read.status == 404
+
+
+def test_case_33_the_address_of_a_model_is_never_asked(house):
+    app = house[0]
+    with socket.create_server(("127.0.0.1", 0)) as inner:
+        source = f"http://127.0.0.1:{inner.getsockname()[1]}/model.mar"
+        post(app, "registered-models/create", name="fetched")
+        assert post(app, "model-versions/create", name="fetched", source=source).status == 200
+        for path in ("model-versions/get", "model-versions/get-download-uri"):
+            assert ask(app, "GET", API + path, query="name=fetched&version=1").status == 200
+        moved = {"name": "fetched", "version": "1", "stage": "Production"}
+        post(app, "model-versions/transition-stage", **moved)
+        assert select.select([inner], [], [], 0)[0] == []

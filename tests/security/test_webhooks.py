@@ -1,4 +1,4 @@
-"""Cases 34 to 38 and 80 of the attack list: requests that the server can be made to send."""
+"""Cases 34 to 37 of the attack list: requests that the server can be made to send."""
 
 import socket
 import threading

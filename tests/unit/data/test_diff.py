@@ -116,3 +116,18 @@ def test_another_key_can_be_named(two):
     assert diff(two, "t", 1, 2, key="id, colour").rows_changed == 250
     with pytest.raises(UsageError, match="'nope' cannot be a key"):
         diff(two, "t", 1, 2, key="nope")
+
+
+def test_case_82_labels_that_were_turned_around_are_named_by_the_difference(project, tmp_path):
+    """Case 82 of the attack list: of 500 labels 5 are turned around between two versions."""
+    contract = tmp_path / "thrive.toml"
+    contract.write_text(
+        contract.read_text() + '\n[data.p]\nsource = "p.csv"\nchecks = ["unique(id)"]\n'
+    )
+    for turned in (0, 5):
+        rows = [f"{i},{i % 7},{int((i % 2 == 0) != (i < turned))}" for i in range(500)]
+        (tmp_path / "p.csv").write_text("\n".join(["id,x,late", *rows]) + "\n")
+        add(project, name="p")
+    found = diff(project, "p", 1, 2)
+    assert (found.rows_added, found.rows_removed, found.rows_changed) == (0, 0, 5)
+    assert [(each.column, each.rows) for each in found.cells] == [("late", 5)]
