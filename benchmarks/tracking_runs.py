@@ -4,7 +4,11 @@ import random
 import sqlite3
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from thrive.domain.identifiers import new_id
 from thrive.domain.run import Run, RunState
@@ -66,6 +70,35 @@ def fill_thrive(folder: Path, count: int) -> str:
                 runs.save(tx, home.project_id, run)
     home.close()
     return str(made.experiment_id)
+
+
+def fill_thrive_fast(folder: Path, count: int) -> str:
+    """Make the same home by one statement, for counts that would take minutes one by one."""
+    experiment = fill_thrive(folder, 1)
+    database = sqlite3.connect(folder / ".thrive" / "thrive.db")
+    database.row_factory = sqlite3.Row
+    first = dict(database.execute("SELECT * FROM runs").fetchone())
+    dice, encode = random.Random(4), msgspec.json.encode
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        for number in range(1, count):
+            metrics, params = drawn(number, dice)
+            at = first["started_at"] + number * 1000
+            own = {
+                "run_id": new_id(),
+                "name": f"run-{number}",
+                "started_at": at,
+                "ended_at": at + 5,
+            }
+            own |= {"metrics": encode(metrics).decode(), "params": encode(params).decode()}
+            yield tuple((first | own).values())
+
+    places = ", ".join("?" * len(first))
+    names = ", ".join(f'"{name}"' for name in first)
+    with database:
+        database.executemany(f"INSERT INTO runs ({names}) VALUES ({places})", rows())
+    database.close()
+    return experiment
 
 
 def fill_mlflow(folder: Path, count: int) -> str:
