@@ -35,7 +35,7 @@ MOST_WAITING = 1_000_000
 LONGEST_KEY = 250
 
 _Waiting = dict[tuple[str, ...], tuple[list[int], list[int], list[tuple[float, ...]]]]
-"""Steps, moments and values of calls that logged the same names, by those names."""
+"""Steps, moments (ns) and values of calls that logged the same names, by those names."""
 
 
 class ActiveRun:
@@ -91,8 +91,8 @@ class ActiveRun:
             UsageError: a name is too long, or a value is no number.
             ThriveError: of the last write, if it failed.
         """
-        now = time.time_ns() // 1000
-        given = {**values, **more} if values else more
+        now = time.time_ns()
+        given = {**values, **more} if more and values else values or more
         try:
             row = tuple(map(float, given.values()))
         except (TypeError, ValueError):
@@ -296,7 +296,7 @@ def _columns(waiting: _Waiting) -> "dict[str, Points]":
         shape = (len(rows), len(names))
         flat = np.fromiter(chain.from_iterable(rows), np.float64, shape[0] * shape[1])
         table = flat.reshape(shape)
-        columns = np.array(steps, np.int64), np.array(moments, np.int64)
+        columns = np.array(steps, np.int64), np.array(moments, np.int64) // 1000
         for place, name in enumerate(names):
             parts.setdefault(name, []).append(Points(*columns, table[:, place].copy()))
     found: dict[str, Points] = {}
