@@ -317,6 +317,7 @@ def _send(ctx: Context, place: Place) -> Response:
 
 def _delete(ctx: Context, place: Place) -> Response:
     """Forget an artifact, or all that lie in a folder."""
+    _refuse_unknown(ctx, place.owner)
     with ctx.write(f"artifact:{place.owner}", name=place.name) as tx:
         for artifact in runs.artifacts_under(tx, ctx.project_id, place.owner, place.name):
             if place.name in {"", artifact.name} or artifact.name.startswith(f"{place.name}/"):
