@@ -8,7 +8,7 @@ from thrive.domain.errors import NotFound
 from thrive.domain.gate import Answer, CheckResult, Verdict
 from thrive.gates.formats.wording import settles, worst_first
 
-_ASKS: dict[str, tuple[str, str]] = {
+ASKS: dict[str, tuple[str, str]] = {
     "quality": (
         "Is it not worse than its rival by more than the margin, on the same rows?",
         "train longer, on more or newer data; a wider margin is a decision of the contract",
@@ -22,7 +22,7 @@ _ASKS: dict[str, tuple[str, str]] = {
         "declare the slice in the contract; train with more of its rows",
     ),
     "calibration": (
-        "Do scores mean the shares they say? Informs, and never blocks.",
+        "Do scores mean the shares they say, but for chance? Informs, and never blocks.",
         "calibrate the model on rows it was not trained on",
     ),
     "leak": (
@@ -54,8 +54,8 @@ _ASKS: dict[str, tuple[str, str]] = {
         "register it from a run, from a commit",
     ),
     "licence": (
-        "Are licence and retention of its data written? Informs, and never blocks.",
-        "write licence and retention of the data in thrive.toml",
+        "Are licence and retention of its data written, and do they allow this? Informs.",
+        "write licence and retention of the data in thrive.toml, or ask its owner",
     ),
     "lock file": (
         "Were its libraries those of the lock file beside its code? Informs, and never blocks.",
@@ -82,7 +82,7 @@ _ASKS: dict[str, tuple[str, str]] = {
         "fewer trees or features; or accept a higher ratio in the contract",
     ),
     "test data reuse": (
-        "How many candidates were judged on these rows? Informs until it is 100.",
+        "How many candidates were judged on these rows? Informs, and never blocks.",
         "take fresh rows: the more are judged on the same, the more fit them by chance",
     ),
 }
@@ -144,7 +144,7 @@ def explain(found: Verdict, check: str) -> Explanation:
 
 
 def _explained(one: CheckResult, *, whole: bool) -> Explained:
-    asks, mends = _ASKS.get(one.check) or _BY_GROUP.get(one.group, ("", ""))
+    asks, mends = ASKS.get(one.check) or _BY_GROUP.get(one.group, ("", ""))
     found = one.summary
     if whole:
         found = "\n".join([found, *_numbers(one.evidence)])

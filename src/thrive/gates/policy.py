@@ -1,5 +1,6 @@
 """Do the rules let this version go to users: contract, data, package, code?"""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,10 @@ from thrive.packaging.manifest import PackageManifest
 from thrive.settings import read_settings, variable
 
 GROUP = "policy"
+_RESTRICTS = re.compile(
+    r"\b(?:NC|ND|non-?commercial|no-?deriv\w*|research|academic|evaluation)\b", re.IGNORECASE
+)
+"""Words of licences that forbid commercial use or derived works, as in CC-BY-NC-4.0."""
 
 
 def check_contract(version: ModelVersion, parsed: ParsedContract | None) -> CheckResult:
@@ -148,14 +153,22 @@ def check_licence(version: ModelVersion, parsed: ParsedContract | None) -> Check
         name: {"licence": one.licence, "retention": one.retention} for name, one in known.items()
     }
     silent = [name for name in sorted(version.training) if not _is_said(evidence.get(name))]
+    bound = [f"{name} {one.licence}" for name, one in known.items() if _restricts(one.licence)]
     if silent:
         words = f"Licence or retention is not written: {', '.join(silent)}."
+    elif bound:
+        words = f"May forbid this use, ask the data's owner: {', '.join(bound)}."
     else:
         told = (f"{name} {one.licence}, kept {one.retention}" for name, one in known.items())
         words = f"{'; '.join(told) or 'No dataset is named'}."
-    answer = Answer.CANNOT_TELL if silent else Answer.PASS
+    answer = Answer.CANNOT_TELL if silent or bound else Answer.PASS
     found = _result("licence", answer, words, evidence)
     return msgspec.structs.replace(found, advisory=True)
+
+
+def _restricts(licence: str) -> bool:
+    """Tell whether a licence may forbid commercial use, or what is derived from the data."""
+    return _RESTRICTS.search(licence) is not None
 
 
 def _is_said(terms: Mapping[str, str] | None) -> bool:

@@ -12,10 +12,14 @@ from thrive.gates.case import GateCase, clusters_of
 from thrive.gates.comparison import DRAWS, SEED, Comparison, compare, compare_rankings, too_small
 from thrive.gates.metric import NDCG, metric_of, pair_for
 from thrive.packaging.signature import OutputKind
-from thrive.statistics.metrics import Metric, ece, score_bins
+from thrive.statistics.metrics import Metric, ece, ece_by_chance, score_bins
 
 GROUP = "quality"
 LEVEL = 0.05
+MOST_ECE = 0.05
+"""Expected calibration error up to which scores mean about what they say."""
+SURE = 1.645
+"""Standard deviations of a one-sided bound at 95 %."""
 
 
 def check_quality(case: GateCase) -> CheckResult:
@@ -125,22 +129,32 @@ def _settled(found: Comparison, margin: float) -> str:
 
 
 def check_calibration(case: GateCase) -> CheckResult | None:
-    """Report how far scores are from the shares they promise; informs, and never blocks."""
+    """Tell whether scores mean the shares they promise, but for chance; informs, never blocks."""
     if case.kind is not OutputKind.PROBABILITY or case.candidate is None or not case.rows:
         return None
-    own = ece(case.labels, case.candidate)
-    evidence: dict[str, Any] = {"ece": own, "mean_score": float(case.candidate.mean())}
-    evidence["share_positive"] = float(case.labels.mean())
-    evidence["bins"] = _calibration_bins(case)
-    words = f"Expected calibration error {own:.4f}"
+    own, (chance, spread) = ece(case.labels, case.candidate), ece_by_chance(case.candidate)
+    evidence: dict[str, Any] = {
+        "ece": own,
+        "ece_by_chance": chance,
+        "ece_most": MOST_ECE,
+        "mean_score": float(case.candidate.mean()),
+        "share_positive": float(case.labels.mean()),
+        "bins": _calibration_bins(case),
+    }
+    words = f"Expected calibration error {own:.4f} ({chance:.4f} by chance alone)"
     if case.against is not None and case.other is not None:
         evidence["ece_rival"] = ece(case.labels, case.other)
         words += f", {case.rival_words} {evidence['ece_rival']:.4f}"
+    answer = Answer.PASS
+    if own - chance > MOST_ECE + SURE * spread:
+        answer = Answer.FAIL
+    elif chance + SURE * spread > MOST_ECE:
+        answer = Answer.CANNOT_TELL
     return CheckResult(
         check="calibration",
         group=GROUP,
-        answer=Answer.PASS,
-        summary=f"{words} (reported, not judged).",
+        answer=answer,
+        summary=f"{words}; {MOST_ECE:g} is little.",
         evidence=evidence,
         advisory=True,
     )

@@ -13,6 +13,8 @@ KINDS = (
     "column order",
     "row order",
 )
+ODD_ROWS = "odd rows"
+"""The check that stands for all kinds when the process died of one."""
 ORDERS = frozenset({"column order", "row order"})
 JUMPY = 3.0
 """Spreads of all answers that one row's answer may move by when its numbers hardly move."""
@@ -64,7 +66,7 @@ def unclear_results(reason: str) -> list[CheckResult]:
 def answers_to_odd_rows_failed(reason: str) -> list[CheckResult]:
     """Return the failure of a version that died of odd rows, or took too long for them."""
     return [
-        CheckResult(check="odd rows", group=GROUP, answer=Answer.FAIL, summary=f"{reason}."),
+        CheckResult(check=ODD_ROWS, group=GROUP, answer=Answer.FAIL, summary=f"{reason}."),
     ]
 
 

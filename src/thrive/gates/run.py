@@ -77,7 +77,12 @@ class _Run:
             case = self._case(*answered)
             results = self._checks(case, workers[0], answered[0])
             self._ctx.progress(0.7, "timing")
-            results.append(self._speed(workers, answered, case))
+            died = any(one.check == robustness.ODD_ROWS for one in results)
+            results.append(
+                speed.unclear("The candidate ended on odd rows.")
+                if died
+                else self._speed(workers, answered, case)
+            )
         return results
 
     def _started(self, version: ModelVersion) -> Worker:

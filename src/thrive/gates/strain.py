@@ -52,9 +52,9 @@ def _mistyped(predictor: Predictor, field: Field, few: Columns) -> Strained:
     """Send rows with a value of another type in one field, as a caller would.
 
     They are read by the signature first, as serving reads them: what it refuses with a message
-    never reaches the model; what it lets through must be answered.
+    never reaches the model; what it lets through (an empty text) must be answered.
     """
-    wrong: Any = "ten" if field.kind in NUMERIC else [1]
+    wrong: Any = "ten" if field.kind in NUMERIC else "" if field.kind is FieldKind.TEXT else [1]
     sent = {name: _as_sent(column[:FEW]) for name, column in few.items()}
     sent[field.name] = [wrong] * len(sent[field.name])
     try:

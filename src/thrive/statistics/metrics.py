@@ -7,6 +7,7 @@ the vectorised bootstrap of `resampling`. Only the area under the ROC curve need
 `METRICS` is the table of all, by name.
 """
 
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
@@ -206,6 +207,18 @@ def brier(truth: ArrayLike, score: ArrayLike, weights: ArrayLike | None = None) 
 def ece(truth: ArrayLike, score: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Expected calibration error, 10 equal-width bins (Naeini 2015); biased upwards in few rows."""
     return _value(_calibration_terms, _calibration_gap, truth, score, weights)
+
+
+def ece_by_chance(score: ArrayLike) -> tuple[float, float]:
+    """Mean and standard deviation of the `ece` that scores have though they mean what they say.
+
+    By bin the gap is the mean of independent errors, nearly normal: of variance v its absolute
+    value has mean sqrt(2 v / pi) and variance (1 - 2 / pi) v.
+    """
+    s = floats(score, "score")
+    spread = np.bincount(score_bins(s), weights=s * (1.0 - s), minlength=10)
+    mean = math.sqrt(2.0 / math.pi) * float(np.sqrt(spread).sum())
+    return mean / len(s), math.sqrt((1.0 - 2.0 / math.pi) * float(spread.sum())) / len(s)
 
 
 def mae(truth: ArrayLike, value: ArrayLike, weights: ArrayLike | None = None) -> float:

@@ -111,7 +111,7 @@ class Registry:
                 metrics=changes.pop("metrics", {}),
                 run_id=changes.pop("run_id", ""),
                 contract=parsed.digest,
-                commit="c",
+                commit=changes.pop("commit", "c"),
                 dirty=False,
                 created_at=0,
                 actor="tester",

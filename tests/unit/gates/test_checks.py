@@ -76,7 +76,7 @@ def noisy(scores, amount, seed=0):
 
 
 def answers(found):
-    results = [check_quality(found), check_slices(found), check_calibration(found)]
+    results = [check_quality(found), check_slices(found)]
     every = [one for one in [*results, *check_bias(found)] if one is not None]
     return {one.check: one.answer.value for one in every if one.answer is not Answer.PASS}
 
@@ -113,6 +113,16 @@ def test_a_bad_slice_that_nobody_named_is_found(rows, good):
     assert "origin=LGA" in failed[0]
     assert check_found_slices(case(rows, good, good, terms=loose)).answer is Answer.PASS
     assert check_found_slices(case(rows, worse, good, against=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "power", "answer"),
+    [(6000, 1.0, Answer.PASS), (6000, 0.4, Answer.FAIL), (100, 1.0, Answer.CANNOT_TELL)],
+)
+def test_scores_that_do_not_mean_what_they_say_are_told(rows, good, count, power, answer):
+    few, scores = rows.head(count), good[:count] ** power
+    found = check_calibration(case(few, scores, good[:count]))
+    assert (found.answer, found.advisory) == (answer, True)
 
 
 def test_a_small_slice_is_listed_and_does_not_block(rows, good):

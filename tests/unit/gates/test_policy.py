@@ -14,7 +14,7 @@ from thrive.domain.gate import Answer
 from thrive.gates.contract_file import check_contract_file
 from thrive.gates.formats.sarif import Finding
 from thrive.gates.lock_file import check_lock_file
-from thrive.gates.policy import check_retention, check_seal
+from thrive.gates.policy import check_licence, check_retention, check_seal
 from thrive.packaging.seal import sealed
 
 YEAR = 365 * DAY
@@ -41,6 +41,16 @@ def test_who_vouches_is_told_and_whether_the_key_is_trusted(monkeypatch):
     )  # fmt: skip
     monkeypatch.setenv("THRIVE_MODEL_KEYS", seal.key)
     assert "a trusted key" in check_seal(signed).summary
+
+
+@pytest.mark.parametrize(
+    ("licence", "answer"),
+    [("CC-BY-NC-4.0", Answer.CANNOT_TELL), ("for research only", Answer.CANNOT_TELL),
+     ("CC-BY-4.0", Answer.PASS), ("ours", Answer.PASS)],
+)  # fmt: skip
+def test_a_licence_that_may_forbid_the_use_is_told(licence, answer):
+    found = check_licence(version(), parse(CONTRACT.replace("CC0-1.0", licence)))
+    assert (found.answer, found.advisory) == (answer, True)
 
 
 def bundle(blobs, **files):

@@ -44,6 +44,15 @@ def test_calibration_error_is_the_weighted_gap_of_the_bins():
     assert m.ece(truth, score) == pytest.approx((2 * 0.35 + 2 * 0.025) / 4)
 
 
+def test_scores_that_mean_what_they_say_have_the_error_of_chance():
+    rng = np.random.default_rng(8)
+    score = rng.random(800)
+    errors = [m.ece(rng.random(800) < score, score) for _ in range(300)]
+    mean, spread = m.ece_by_chance(score)
+    assert mean == pytest.approx(np.mean(errors), rel=0.04)
+    assert spread == pytest.approx(np.std(errors), rel=0.12)
+
+
 def test_accuracy_takes_names_of_classes():
     assert m.accuracy(["a", "b", "c"], ["a", "b", "x"]) == pytest.approx(2 / 3)
 
