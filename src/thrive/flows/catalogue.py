@@ -15,6 +15,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.data.cleaning",
     "thrive.data.comparing",
     "thrive.data.confirming",
+    "thrive.data.exporting",
     "thrive.data.lineage",
     "thrive.data.moving",
     "thrive.data.operations",
