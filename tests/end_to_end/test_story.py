@@ -158,7 +158,8 @@ def test_when_the_labels_say_nothing_the_gate_stops_the_version(story, records):
     verdict = story.ask("gates", "run", f"{MODEL}@2", code=1)
     quality = next(each for each in verdict["results"] if each["check"] == "quality")
     assert (verdict["answer"], quality["answer"]) == ("fail", "fail")
-    story.type("approvals", "give", f"{MODEL}@2", "--reason", "it will be refused all the same")
+    consent = ("approvals", "give", f"{MODEL}@2", "--reason", "it looks good to me")
+    assert "nothing to consent to" in story.type(*consent, code=6).stderr
     refused = story.type("releases", "start", f"{MODEL}@2", code=6)
     assert "fail" in refused.stderr
     with records.read() as tx:

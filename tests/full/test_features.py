@@ -177,7 +177,10 @@ def test_a_store_that_is_not_kept_up_is_told_as_skew(story):
     group = questions(story.folder).filter(pl.col("asked") <= late).tail(5)
     answer = ask(story, group, late)
     assert answer["predictions"][0]["features"] == {"weather": "stale"}
-    report = story.ask("features", "check", MODEL, code=1)
+    report = story.ask("features", "check", MODEL, "--alert", code=1)
+    (alert,) = [each for each in story.ask("alerts", "list") if "otherwise" in each["title"]]
+    assert (alert["cause"], alert["recommended"]) == ("data_quality", "hold")
+    assert "recent_delay" in alert["title"]
     assert f"recent_delay of {MODEL}@1" in report["skewed"]
     shares = {each["feature"]: each for each in report["features"]}
     assert shares["temp"]["late"] >= 1

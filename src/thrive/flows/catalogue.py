@@ -70,6 +70,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.gates.operations",
     "thrive.governance.operations",
     "thrive.monitoring.attention",
+    "thrive.monitoring.merging",
     "thrive.monitoring.operations",
     "thrive.registry.aliases",
     "thrive.registry.lineage",

@@ -19,6 +19,8 @@ from thrive.features.discover import Declared, load_declared
 from thrive.features.join import add_on_demand, join_views
 from thrive.features.rows import STATUS, NormalRows
 from thrive.flows.feature_rows import rows_of, sources_of
+from thrive.monitoring.alerts import tell_skew
+from thrive.monitoring.findings import Fault
 from thrive.operations import Context, Kind, operation
 from thrive.serving.sealing import seal_logs
 from thrive.serving.views import typed_column
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 MARK = "offline."
+LEAST_SHARE = 0.01
+"""Share of rows with another value from which it is worth an alert."""
 TOLERANCE = 1e-9
 """Relative difference up to which two numbers are the same."""
 
@@ -66,13 +70,21 @@ class SkewReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @operation("features check", kind=Kind.CLIENT, role=BUILDERS)
-def check(ctx: Context, model: str, *, last: str = "7 days", rows: int = 100_000) -> SkewReport:
+def check(
+    ctx: Context,
+    model: str,
+    *,
+    last: str = "7 days",
+    rows: int = 100_000,
+    alert: bool = False,
+) -> SkewReport:
     """Compare the features that were served with what history says they should have been.
 
     Args:
         model: whose predictions.
         last: how far back.
         rows: at most so many, spread evenly over the time.
+        alert: open an alert where they differ, and say that it is over where they no longer do.
 
     Raises:
         NotFound: there is no such model.
@@ -81,7 +93,7 @@ def check(ctx: Context, model: str, *, last: str = "7 days", rows: int = 100_000
 
     Examples:
         thrive features check flight-delay
-        thrive features check flight-delay --last "1 day"
+        thrive features check flight-delay --last "1 day" --alert
     """
     if rows < 1:
         raise UsageError(f"--rows {rows} compares nothing.", "--rows 100000")
@@ -98,7 +110,10 @@ def check(ctx: Context, model: str, *, last: str = "7 days", rows: int = 100_000
         mine = _sampled(logged, version, rows)
         if version.features is not None and mine.height:
             compared += mine.height
-            found += _compared(ctx, version, version.features, declared, mine)
+            compared_here = _compared(ctx, version, version.features, declared, mine)
+            found += compared_here
+            if alert:
+                tell_skew(ctx, version, _faults(compared_here))
     if not compared:
         raise CannotTell(
             f"No prediction of {model} in the last {last} was made with feature views.",
@@ -106,6 +121,14 @@ def check(ctx: Context, model: str, *, last: str = "7 days", rows: int = 100_000
         )
     skewed = [f"{each.feature} of {model}@{each.version}" for each in found if each.differ]
     return SkewReport(model=model, rows=compared, skewed=skewed, features=found)
+
+
+def _faults(found: list[FeatureSkew]) -> list[Fault]:
+    differ = [each for each in found if each.share >= LEAST_SHARE]
+    return [
+        Fault(column=each.feature, kind="skewed", share=each.share, expected=0.0)
+        for each in sorted(differ, key=lambda each: -each.share)
+    ]
 
 
 def _sampled(logged: "pl.DataFrame", version: ModelVersion, rows: int) -> "pl.DataFrame":

@@ -11,7 +11,7 @@ from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level, Window
 from thrive.monitoring import upstream
 from thrive.monitoring.baseline import load_baseline
-from thrive.monitoring.findings import findings_of
+from thrive.monitoring.findings import LABELS, ROWS, Fault, findings_of
 from thrive.monitoring.frames import natural
 from thrive.monitoring.grid import spans
 from thrive.monitoring.learnable import Learnable, learnable
@@ -104,6 +104,7 @@ def _end(ctx: Context, alert: Alert) -> list[Alert]:
     return [ended]
 
 
+SKEW = "skew"
 OVER = "over"
 """In the evidence of an alert: when it was seen to have ended by itself, UTC microseconds."""
 _ENDED = (
@@ -163,6 +164,44 @@ def _counted(
     }
 
 
+def tell_skew(ctx: Context, version: ModelVersion, faults: list[Fault]) -> Alert | None:
+    """Open an alert about features that were served otherwise than history says, or end it.
+
+    Windows cannot show such skew, so nothing but another look says that it is over.
+
+    Args:
+        ctx: the project.
+        version: whose features were compared.
+        faults: those that differ; empty where none does.
+
+    Returns:
+        The alert that was opened, or that is over; None where nothing changed.
+    """
+    now = ctx.now()
+    with ctx.read() as tx:
+        known = monitoring.find_alerts(tx, ctx.project_id, model=version.model, states=_UNSETTLED)
+    open_one = next((each for each in known if each.cause is Cause.DATA_QUALITY), None)
+    if faults and open_one is None:
+        words = ", ".join(dict.fromkeys(fault.column for fault in faults))
+        verdict = Verdict(
+            cause=Cause.DATA_QUALITY,
+            title=f"{words} {'was' if len(faults) == 1 else 'were'} served otherwise than history "
+            "says: training and serving do not see the same.",
+            first_bad=now,
+            last_bad=now,
+            numbers={"signal": SKEW, "faults": msgspec.to_builtins(faults)},
+        )
+        return _open(ctx, verdict, _past(ctx, version, now), now)
+    if open_one is None or faults or _signal(open_one) != SKEW or is_over(open_one):
+        return None
+    (ended,) = _end(ctx, open_one)
+    return ended
+
+
+def _signal(alert: Alert) -> str:
+    return str(alert.evidence.get("numbers", {}).get("signal", ""))
+
+
 def _covers(accepted: Alert, verdict: Verdict) -> bool:
     """Tell whether what was accepted once is all there is now; a failing service never is."""
     if accepted.cause is not verdict.cause or verdict.cause is Cause.SERVICE:
@@ -179,6 +218,8 @@ def _is_over(alert: Alert, pasts: list[Past]) -> bool:
         return all(past.version.version != alert.version for past in pasts)
     if alert.cause is Cause.OUTCOMES:
         return True
+    if _signal(alert) == SKEW:
+        return False
     return clean_since(alert, pasts, alert.last_bad or alert.opened_at) >= CLEAN
 
 
@@ -188,8 +229,9 @@ def clean_since(alert: Alert, pasts: list[Past], moment: int) -> int:
     Only windows that could have shown the alert's cause (by its signal) count; a bad one starts
     the count anew.
     """
-    numbers = alert.evidence.get("numbers", {})
-    signal = str(numbers.get("signal", ""))
+    numbers, signal = alert.evidence.get("numbers", {}), _signal(alert)
+    if signal == SKEW:
+        return CLEAN if is_over(alert) else 0
     low, high = numbers.get("usual", (0.0, math.inf))
     count = 0
     for past in pasts[:1]:
@@ -292,8 +334,12 @@ def _behind(ctx: Context, verdict: Verdict, past: Past, window: Window | None) -
         start=verdict.first_bad - past.terms.window, end=verdict.last_bad + past.terms.window
     )
     behind = upstream.DataBehind(ctx, past.version, past.terms.contract)
-    faulty = {fault.column for fault in findings_of(window).quality} if window is not None else {}
-    source = behind.of(faulty, stretch) if faulty else None
+    faulty = {str(fault["column"]) for fault in verdict.numbers.get("faults", [])}
+    faulty |= (
+        {fault.column for fault in findings_of(window).quality} if window is not None else set()
+    )
+    faulty -= {ROWS, LABELS}
+    source = behind.of(faulty, stretch) if verdict.numbers.get("faults") or faulty else None
     changed = behind.changes(stretch)
     return {
         **({"upstream": msgspec.to_builtins(source)} if source is not None else {}),

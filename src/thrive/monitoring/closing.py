@@ -188,7 +188,7 @@ def _close(
     end = start + watched.terms.window
     (evidence,) = _evidence(look, [(start, end)])
     frame = _rows(look, watched, live, start, end)
-    counted = frame.filter((frame["error"] == "") & ~frame["variant"].is_in(["shadow", "fallback"]))
+    counted, told = _counted(frame)
     findings, sketched = _find(watched, frame, start, _window_before(look.ctx, watched, start))
     window = Window(
         model=watched.version.model,
@@ -196,8 +196,8 @@ def _close(
         start=start,
         end=end,
         revision=0 if before is None else before.revision + 1,
-        rows=counted.height,
-        outcomes=counted.height - counted[LABEL].null_count(),
+        rows=counted,
+        outcomes=told,
         findings=msgspec.structs.replace(findings, evidence=evidence).to_json(),
         sketches="",
         closed_at=look.now,
@@ -206,6 +206,16 @@ def _close(
     if before is not None and not _differs(before, window):
         return None
     return _keep(look.ctx, window, sketched)
+
+
+def _counted(frame: "pl.DataFrame") -> tuple[int, int]:
+    """Return how many rows the version answered for users, and how many of them have an outcome."""
+    import polars as pl
+
+    mine = (pl.col("error") == "") & ~pl.col("variant").is_in(["shadow", "fallback"])
+    return frame.select(
+        mine.sum().alias("rows"), (mine & pl.col(LABEL).is_not_null()).sum().alias("told")
+    ).row(0)
 
 
 def _window_before(ctx: Context, watched: _Watched, start: int) -> Mapping[str, Sketch]:
@@ -280,8 +290,8 @@ def _find(
     failed = pl.col("error") != ""
     answer = pl.col(SCORE).is_not_null() | pl.col(DECISION).is_not_null()
     answered = live.filter(~failed & answer)
-    errors = live.height - live.filter(~failed).height
-    latency = live["latency_us"].cast(pl.Float64).drop_nulls().to_numpy()
+    errors = int(live.select(failed.sum()).item())
+    latency = live["latency_us"].drop_nulls().to_numpy().astype(np.float64)
     p50, p99 = np.quantile(latency, [0.5, 0.99]).tolist() if len(latency) else (None, None)
     found = Findings(
         variants=variants,

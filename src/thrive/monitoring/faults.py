@@ -10,7 +10,7 @@ import numpy as np
 
 from thrive.domain.features import VIEW_STATUS, ValueStatus
 from thrive.monitoring.baseline import Baseline
-from thrive.monitoring.findings import ROWS, Fault, Measured
+from thrive.monitoring.findings import LABELS, ROWS, Fault, Measured
 from thrive.monitoring.frames import NUMERIC, measured
 from thrive.monitoring.habits import (
     Habit,
@@ -247,10 +247,6 @@ def _multiplied(frame: "pl.DataFrame", baseline: Baseline) -> list[Fault]:
     if share <= usual + _MORE_REPEATED:
         return []
     return [Fault(column=ROWS, kind="multiplied", share=share, expected=usual)]
-
-
-LABELS = "the outcomes"
-"""What a fault of labels is of."""
 
 
 def label_faults(found: Mapping[str, Measured], baseline: Baseline, coverage: float) -> list[Fault]:

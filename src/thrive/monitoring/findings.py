@@ -46,7 +46,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         return self.name if self.measure == "value" else f"the {self.measure} of {self.name}"
 
 
-ROWS = "the rows"
+ROWS, LABELS = "the rows", "the outcomes"
 """What a fault is of that no single input has."""
 
 

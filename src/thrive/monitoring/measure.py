@@ -1,6 +1,7 @@
 """Measuring one window's rows: counters and segments."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -35,16 +36,24 @@ def sketches(
         kinds: the inputs with their kind.
         baseline: the counters that fix cells and names; None to make such.
     """
-    made: dict[str, Sketch] = {}
-    for name, kind in {**kinds, SCORE: NUMERIC}.items():
+    watched = {**kinds, SCORE: NUMERIC}
+
+    def counted(name: str) -> Sketch:
         fixed = baseline[name] if baseline is not None else None
-        if kind == CATEGORY:
+        if watched[name] == CATEGORY:
             assert fixed is None or isinstance(fixed, CategorySketch)
-            made[name] = sketch_categories(value_counts(frame, name), fixed)
-        else:
-            assert fixed is None or isinstance(fixed, NumericSketch)
-            made[name] = sketch_numeric(measured(frame, name, kind), fixed)
-    return made
+            return sketch_categories(value_counts(frame, name), fixed)
+        assert fixed is None or isinstance(fixed, NumericSketch)
+        return sketch_numeric(measured(frame, name, watched[name]), fixed)
+
+    if frame.height < LEAST_SHARED:
+        return {name: counted(name) for name in watched}
+    with ThreadPoolExecutor(MOST_THREADS) as pool:  # numpy sorts and counts without the lock
+        return dict(zip(watched, pool.map(counted, watched), strict=True))
+
+
+LEAST_SHARED, MOST_THREADS = 20_000, 4
+"""Rows from which several threads count, and how many of them."""
 
 
 def segments(frame: "pl.DataFrame", columns: list[str], yardstick: Yardstick) -> list[Segment]:

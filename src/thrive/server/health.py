@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from starlette.responses import Response
 
 from thrive.domain.errors import ThriveError
-from thrive.flows.model_numbers import model_numbers
+from thrive.flows.model_numbers import ModelNumbers
 from thrive.server.keys import Run
 from thrive.server.metrics import CONTENT_TYPE, Metrics
 from thrive.server.problems import json_response
@@ -43,6 +43,7 @@ class Health:
         self._run = run
         self._asked = 0.0
         self._stores: dict[str, str] = {}
+        self._models = ModelNumbers()
 
     def alive(self) -> Response:
         """Answer that the process lives; nothing else is asked."""
@@ -72,7 +73,7 @@ class Health:
         now = self._home.now()
         with self._home.read() as tx:
             counted = jobs.unfinished(tx, self._home.project_id)
-            models = model_numbers(tx, self._home.project_id, now)
+            models = self._models.gauges(tx, self._home.project_id, now)
         waiting = {f'thrive_jobs{{state="{state}"}}': count for state, count in counted.items()}
         return waiting | models
 

@@ -138,7 +138,9 @@ class LogReader:
         if not parts:
             return with_outcomes(self._home, _joined([], None), known_at)
         mine = _joined(parts, None).filter(among)
-        return mine.with_columns(_typed(mine["outcome"]).alias("outcome"))
+        if not mine.schema["outcome"].is_numeric():
+            mine = mine.with_columns(_typed(mine["outcome"]).alias("outcome"))
+        return mine
 
     def _read(
         self, sealed: Sequence[SealedLog], start: int, end: int, known_at: int
@@ -156,6 +158,9 @@ class LogReader:
         if not held:
             return {}
         known = _outcomes_of(self._home, pl.concat([frame[_KEY] for frame in held]), known_at)
+        values = _typed(known["outcome"])
+        if values.dtype.is_numeric():  # then they are numbers for every model of the stretch
+            known = known.with_columns(values.alias("outcome"))
         parts: dict[str, list[pl.DataFrame]] = {}
         for frame in held:
             whole = _labelled(frame, known).sort("time", maintain_order=True)

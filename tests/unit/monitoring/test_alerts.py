@@ -10,10 +10,11 @@ from thrive.domain.actor import local_actor
 from thrive.domain.clock import DAY, format_time
 from thrive.domain.dataset import Column, DatasetVersion
 from thrive.domain.monitoring import Alert, AlertState, Cause, Level
-from thrive.monitoring.alerts import is_over, message, raise_alerts
+from thrive.monitoring.alerts import is_over, message, raise_alerts, tell_skew
 from thrive.monitoring.closing import close_windows
+from thrive.monitoring.findings import Fault
 from thrive.operations import Context
-from thrive.store import datasets, jobs, monitoring
+from thrive.store import datasets, jobs, models, monitoring
 from thrive.store.home import create_home, made
 
 
@@ -241,6 +242,26 @@ def test_late_views_and_texts_for_numbers_are_faults(stream: Stream) -> None:
     kinds = {(each["column"], each["kind"]) for each in alert.evidence["numbers"]["faults"]}
     assert {("weather_now", "late"), ("b", "mistyped")} <= kinds
     assert "weather_now is late: its values were too old for 100% of the answers" in alert.title
+
+
+def test_skew_is_an_alert_until_another_look_finds_none(stream: Stream) -> None:
+    context = stream.context
+    with context.read() as tx:
+        version = models.get_version(tx, context.project_id, "m")
+    faults = [Fault(column="weather_wind", kind="skewed", share=0.4, expected=0.0)]
+    alert = tell_skew(context, version, faults)
+    assert alert is not None
+    assert alert.title.startswith("weather_wind was served otherwise than history says")
+    assert alert.evidence["upstream"]["dataset"] == "weather"
+    assert tell_skew(context, version, faults) is None
+    for _ in range(4):
+        stream.live_day()
+        pass_day(stream)
+    assert not is_over(alerts(stream)[0])  # windows cannot tell
+    ended = tell_skew(context, version, [])
+    assert ended is not None
+    assert is_over(ended)
+    assert tell_skew(context, version, []) is None
 
 
 def test_silence_is_a_service_alert(stream: Stream) -> None:

@@ -5,12 +5,17 @@ import polars as pl
 import pytest
 from tests.streams import CONTRACT, Stream
 
-from thrive.domain.clock import DAY
-from thrive.domain.errors import NotFound
+from thrive.domain.clock import DAY, format_time
+from thrive.domain.errors import CannotTell, NotFound
 from thrive.domain.monitoring import Cause
 from thrive.monitoring import operations
 from thrive.monitoring.alerts import raise_alerts
+from thrive.monitoring.baseline import load_baseline
 from thrive.monitoring.closing import close_windows
+from thrive.monitoring.findings import findings_of
+from thrive.monitoring.judge import columns
+from thrive.monitoring.measure import sketches
+from thrive.monitoring.merging import windows_merge
 from thrive.operations import Context
 from thrive.statistics.sketch import NumericSketch, merge_numeric
 from thrive.store import changes, monitoring
@@ -35,6 +40,23 @@ def test_a_budget_beyond_the_history_is_called_provisional(context: Context) -> 
     found = operations.monitors_explain(context, "m")
     assert all(limit.provisional for limit in found.limits)
     assert "provisional: 90 windows of history support" in found.notes[0]
+
+
+def test_a_week_merges_from_its_days_as_if_it_had_been_counted_at_once(context: Context) -> None:
+    stream = Stream(context)
+    days = [stream.live_day(shift=1.5 * (day > 3)) for day in range(7)]
+    windows = close_windows(context, "m")
+    merged = windows_merge(context, "m", until=format_time(stream.start + 7 * DAY))
+    assert (merged.windows, merged.rows, merged.skipped) == (7, 2800, 0)
+    baseline = load_baseline(context, findings_of(windows[0]).baseline)
+    known = baseline.sketches()
+    at_once = columns(baseline, known, sketches(pl.concat(days), baseline.kinds, known), 0)
+    expected = {each.name: each.psi for each in at_once if each.name != "_score"}
+    found = {each.name: each.psi for each in merged.columns if each.name != "_score"}
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert [each.name for each in merged.columns if each.drifted and each.name != "_score"] == ["a"]
+    with pytest.raises(CannotTell, match="No window of m in that time"):
+        windows_merge(context, "m", until="2010-01-01")
 
 
 def test_explaining_writes_nothing(context: Context) -> None:

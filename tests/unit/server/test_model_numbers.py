@@ -2,16 +2,38 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy as sa
 from tests.streams import Stream
 
 from thrive.domain.monitoring import Cause
-from thrive.flows.model_numbers import model_numbers
+from thrive.flows.model_numbers import ModelNumbers
 from thrive.monitoring.closing import close_windows
 from thrive.operations import Context
 
 DASHBOARD = Path(__file__).parents[3] / "examples" / "deploy" / "grafana-thrive.json"
+
+
+def gauges(numbers: ModelNumbers, context: Context) -> dict[str, float]:
+    with context.read() as tx:
+        return numbers.gauges(tx, context.project_id, context.now())
+
+
+@contextmanager
+def counted_statements(context: Context, asked: list[str]) -> Iterator[None]:
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    with context.read() as tx:
+        engine = tx.engine
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
 
 
 def test_the_newest_window_and_the_open_alerts_are_told_and_the_dashboard_asks_for_no_more(
@@ -24,9 +46,19 @@ def test_the_newest_window_and_the_open_alerts_are_told_and_the_dashboard_asks_f
     close_windows(context, "m")
     stream.live_day(shift=1.5)
     close_windows(context, "m")
+    numbers = ModelNumbers()
+    before = gauges(numbers, context)
+    stream.advance(0.5)
+    asked: list[str] = []
+    with counted_statements(context, asked):
+        later = gauges(numbers, context)
+    assert [one for one in asked if " windows" in one] == []
+    age = 'thrive_model_window_age_seconds{model="m",version="1"}'
+    assert (later.pop(age), before.pop(age)) == (43_200, 0)
+    assert later == before
+    stream.advance(-0.5)
     opened(stream, Cause.PERFORMANCE)
-    with context.read() as tx:
-        found = model_numbers(tx, context.project_id, context.now())
+    found = gauges(numbers, context)
     assert found['thrive_model_rows{model="m",version="1"}'] == 400
     assert found['thrive_model_inputs_drifted{model="m",version="1"}'] == 1
     assert found['thrive_alerts_open{model="m",cause="performance",level="alert"}'] == 1
