@@ -1,6 +1,8 @@
 """Messages through a real mail server and a real web hook, from the outbox to the other side."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from email import message_from_bytes
 from email.policy import default
@@ -11,6 +13,7 @@ from threading import Thread
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import polars as pl
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
@@ -171,3 +174,69 @@ def test_a_team_counts_once_it_answered_what_came_by_mail(
     with pytest.raises(Refused, match="not the code"):
         teams_confirm(here, "desk", "AAAAAAAA")
     assert teams_confirm(here, "desk", words[-1]).channel == "mailto:desk@example.org"
+
+
+def test_an_alert_is_lived_through_from_its_mail_to_its_decision_and_verdict(
+    context: Context, inbox: Inbox
+) -> None:
+    """A unit changes; the owner is written to, is silent, the deputy decides, and it works."""
+
+    def thrive(*words: str, code: int = 0) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-m", "thrive", *words, "--json"],
+            cwd=context.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, (words, done.stdout, done.stderr)
+        return json.loads(done.stdout or "null")
+
+    def day(factor: float) -> None:
+        frame = stream.frame(stream.day)
+        stream.tell(frame, stream.serve(frame.with_columns(pl.col("a") * factor)))
+        stream.day += 1
+        stream.advance()
+        assert thrive("tick")["problems"] == []
+
+    contract = CONTRACT.replace("file:ml.txt", "mailto:ml@example.org")
+    contract = contract.replace("file:data.txt", "mailto:data@example.org")
+    stream = Stream(context, contract=contract)
+    day(1.0)
+    day(25.4)
+    (alert,) = thrive("alerts", "list")
+    short = alert["alert_id"][:18]
+    assert (alert["cause"], alert["owner"], alert["recommended"]) == (
+        "data_quality",
+        "data",
+        "hold",
+    )
+    thrive("worker", "--once")
+    (mail,) = inbox.mails
+    assert mail["To"] == "data@example.org"
+    assert [part for part in mail.walk() if part.get_content_type() == "image/svg+xml"]
+    thrive("alerts", "acknowledge", short)
+    thrive("alerts", "mute", short, "--until", "30h", "--reason", "the unit is being asked for")
+    day(25.4)
+    assert thrive("alerts", "show", short)["alert"]["owner"] == "data"  # muted: nobody is asked
+    day(25.4)
+    asked = thrive("alerts", "show", short)["alert"]
+    assert (asked["owner"], asked["state"]) == ("ml", "open")
+    thrive("worker", "--once")
+    assert inbox.mails[-1]["To"] == "ml@example.org"
+    assert "data did not decide" in inbox.mails[-1]["Subject"]
+    thrive("alerts", "decide", short, "retrain", "--reason", " ", code=2)
+    made = thrive("alerts", "decide", short, "hold", "--reason", "inches became millimetres")
+    assert (made["state"], made["result"]["effect"]) == (
+        "done",
+        "nothing moves: no release is on its way",
+    )
+    for _ in range(4):
+        day(1.0)
+    story = thrive("alerts", "show", short)
+    assert story["alert"]["state"] == "closed"
+    assert story["alert"]["closing"] == "hold worked: 3 clean windows"
+    assert story["decisions"][0]["worked"] is True
+    thrive("alerts", "judge", short, "right")
+    (budget,) = thrive("alerts", "budget")
+    assert (budget["right"], budget["wrong"], budget["unread"]) == (1, 0, 0)
