@@ -41,6 +41,7 @@ from thrive.ui.routes import routes as page_routes
 
 if TYPE_CHECKING:
     from thrive.server.provider_sign_in import ProviderSignIn
+    from thrive.server.traces import Traces
 
 _logger = logging.getLogger("thrive.server")
 
@@ -72,6 +73,7 @@ class App:
         operations: what to offer, by name.
         options: how it is reached.
         counters: returns further counters for `/metrics`.
+        traces: makes a span of each request; None for none.
     """
 
     def __init__(
@@ -80,7 +82,9 @@ class App:
         operations: Mapping[str, Operation],
         options: AppOptions,
         counters: Callable[[], Mapping[str, float]] = dict,
+        traces: "Traces | None" = None,
     ) -> None:
+        self._traces = traces
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="operation")
         self.writers = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
         run = functools.partial(run_in, self.pool)
@@ -90,7 +94,7 @@ class App:
         self.api = Api(homes, operations, keys, self.pool, self.writers)
         self.mlflow = MlflowDoor(homes, keys, self.pool)
         self.health = Health(home, metrics, counters, run)
-        self.guard = Guard(self._answer, metrics, options.hosts)
+        self.guard = Guard(self._answer, metrics, options.hosts, traces)
         self._options = options
         self._homes = homes
         self._keys = keys
@@ -109,7 +113,9 @@ class App:
         self.api.feed.stopping.set()
 
     def close(self) -> None:
-        """Wait for the operations at work."""
+        """Wait for the operations at work, and send the traces that wait."""
+        if self._traces:
+            self._traces.close()
         self.pool.shutdown(wait=True)
         self.writers.shutdown(wait=True)
 

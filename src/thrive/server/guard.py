@@ -8,6 +8,7 @@ the headers that keep a browser from guessing, framing or caching, and as one lo
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +19,9 @@ from thrive.server.logs import log_request
 from thrive.server.metrics import Metrics
 from thrive.server.mlflow.door import is_artifact, is_mlflow
 from thrive.server.problems import Problem, unexpected
+
+if TYPE_CHECKING:
+    from thrive.server.traces import Traces
 
 _logger = logging.getLogger("thrive.server")
 
@@ -57,9 +61,13 @@ class Guard:
         app: what answers a request that may pass.
         metrics: counts each answer.
         hosts: the names this server is reached by, beside those of the loopback.
+        traces: makes a span of each request; None for none.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, hosts: Iterable[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, hosts: Iterable[str], traces: "Traces | None" = None
+    ) -> None:
+        self._traces = traces
         self.draining = False
         self._app = app
         self._metrics = metrics
@@ -71,6 +79,7 @@ class Guard:
             return  # no lifespan is needed, and there is no WebSocket here
         began = time.perf_counter()
         scope["thrive.id"] = new_id()
+        span = self._traces.begin(scope) if self._traces else None
         status = 500
 
         async def sending(message: Message) -> None:
@@ -84,6 +93,8 @@ class Guard:
             await self._pass_on(scope, receive, sending)
         finally:
             self._note(scope, status, time.perf_counter() - began)
+            if self._traces:
+                self._traces.end(span, scope, _method(scope), status)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
@@ -141,7 +152,7 @@ class Guard:
         message["headers"] = headers
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in METHODS else "other"
+        method = _method(scope)
         route = scope.get("thrive.route", "none")
         self._metrics.record(method, route, status, seconds)
         log_request(
@@ -156,6 +167,10 @@ class Guard:
                 "address": scope["client"][0] if scope.get("client") else "",
             },
         )
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in METHODS else "other"
 
 
 def _first_of(scope: Scope) -> dict[str, str]:

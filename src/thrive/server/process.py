@@ -27,6 +27,7 @@ from thrive.domain.errors import Conflict, InfrastructureError, Refused, UsageEr
 from thrive.operations import Operation
 from thrive.server.app import App, AppOptions, host_names, is_loopback
 from thrive.server.background import Background
+from thrive.server.traces import traces_from
 from thrive.store import tokens
 from thrive.store.home import Home
 
@@ -77,9 +78,11 @@ def run_server(
         Refused: another machine could reach the address and no token was created.
         Conflict: a server runs in this folder already.
         InfrastructureError: the address cannot be bound.
+        UsageError: traces are asked for, and their library is not installed.
     """
     _refuse_open_door(home, options.host)
     _refuse_second(home)
+    traces = traces_from()
     listening = bind(options.host, options.port)
     url = _url(options.host, listening)
     app_options = AppOptions(
@@ -88,7 +91,7 @@ def run_server(
         hosts=host_names(options.host, options.allow_hosts),
         open_metrics=is_loopback(options.host),
     )
-    app = App(home, operations, app_options, background.counters)
+    app = App(home, operations, app_options, background.counters, traces)
     write_local_server(
         home.folder, LocalServer(url=url, token=app_options.local_token, pid=os.getpid())
     )

@@ -132,3 +132,31 @@ def test_only_a_version_without_traffic_is_retired(context, run, candidate):
     assert operations.show_model(context, "delay@2").stage is Stage.RETIRED
     with pytest.raises(UsageError, match="names no version"):
         operations.retire_model(context, "delay")
+
+
+@pytest.mark.parametrize(
+    ("at", "what"),
+    [
+        ("2026-04-30", []),
+        ("2026-05-01", ["traffic: @1 100%"]),
+        ("2026-05-09T12:00", ["traffic: @1 100%"]),
+        ("2026-05-10T12:00", ["traffic: @2 100%"]),
+        ("2026-05-10T14:00+02:00", ["traffic: @2 100%"]),
+        ("2027-01-01", ["traffic: @2 100%"]),
+    ],
+)
+def test_the_history_tells_who_was_in_production_at_a_moment(context, run, candidate, at, what):
+    register(context, candidate, run, CONTRACT)
+    register(context, candidate, run, CONTRACT)
+    moves = ((1, 1_777_636_800_000_000), (2, 1_778_414_400_000_000))  # noon of 1 and 10 May 2026
+    for revision, moment in moves:
+        variant = Variant(version=revision, package="", share=1.0)
+        moved = RoutingTable(
+            model="delay", revision=revision, variants=[variant], fallback=None, salt="",
+            at=moment, reason="full", actor="us",
+        )  # fmt: skip
+        with context.write("model:delay") as tx:
+            releases.move_routing(tx, context.project_id, moved, revision - 1)
+    assert [row.what for row in operations.show_history(context, "delay", at=at)] == what
+    with pytest.raises(UsageError, match="no moment"):
+        operations.show_history(context, "delay", at="soon")
