@@ -219,6 +219,49 @@ def test_runs_are_filtered_chosen_and_compared(served: Served, watched: Watched)
     assert page.locator("svg.chart polyline").count() >= 4
 
 
+def test_a_view_is_saved_found_by_its_name_and_removed(served: Served, watched: Watched) -> None:
+    page = watched.page
+    page.goto(f"{served.base}/runs?q=params.learning_rate+%3D+%270.03%27")
+    page.get_by_role("link", name="Save this view").click()
+    page.get_by_label("Name").fill("slow learners")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_contain_text("The view is saved.")
+    page.goto(f"{served.base}/runs")
+    page.get_by_role("link", name="slow learners", exact=True).click()
+    expect(page.locator("table.runs tbody tr")).to_have_count(1)
+    page.get_by_role("link", name="Remove the view slow learners").click()
+    page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_label("Saved views")).not_to_contain_text("slow learners")
+
+
+def test_whoever_comes_second_is_told_and_nothing_is_done(
+    served: Served, chromium: Browser
+) -> None:
+    context = chromium.new_context()
+    first, second = context.new_page(), context.new_page()
+    first.goto(served.enter)
+    address = f"{served.base}/act/runs-note?run={served.run}"
+    for page in (first, second):
+        page.goto(address)
+        page.get_by_label("Text").fill(f"written by {'first' if page is first else 'second'}")
+    first.get_by_role("button", name="Save").click()
+    expect(first.get_by_role("status")).to_be_visible()
+    second.get_by_role("button", name="Save").click()
+    expect(second.locator("main")).to_contain_text("Somebody moved this first")
+    first.reload()
+    expect(first.locator("main")).to_contain_text("written by first")
+    context.close()
+
+
+def test_a_printed_page_is_its_content_alone(served: Served, watched: Watched) -> None:
+    page = watched.page
+    page.goto(f"{served.base}/models/{MODEL}/card")
+    page.emulate_media(media="print")
+    for part in ("header.top nav", "header.top .search", "nav.tabs", "footer"):
+        assert page.locator(part).is_hidden(), part
+    expect(page.locator("main h1")).to_be_visible()
+
+
 @islands
 def test_keys_copies_and_charts(served: Served, watched: Watched) -> None:
     page = watched.page
@@ -306,7 +349,7 @@ def test_a_colleague_signs_in_approves_and_another_starts_the_release(team, chro
     expect(engineer.get_by_role("status")).to_contain_text("The release went on.")
 
 
-@pytest.mark.parametrize("role", ["auditor", "data-engineer", "serve"])
+@pytest.mark.parametrize("role", ["auditor", "ci", "data-engineer", "serve"])
 def test_a_role_sees_no_button_it_may_not_use_and_is_refused(team, chromium, role: str) -> None:
     base, context, _ = team
     page = signed_in(chromium, base, new_token(context, f"{role}-one", role))
@@ -317,6 +360,15 @@ def test_a_role_sees_no_button_it_may_not_use_and_is_refused(team, chromium, rol
     expect(page.locator("main")).to_contain_text("may not do this")
     page.goto(f"{base}/admin")
     expect(page.locator("main")).to_contain_text("Tokens are shown to the platform role alone.")
+
+
+def test_a_keeper_sees_tokens_and_every_button(team, chromium) -> None:
+    base, context, _ = team
+    page = signed_in(chromium, base, new_token(context, "platform-one", "platform"))
+    page.goto(f"{base}/models/{MODEL}/release")
+    expect(page.get_by_role("link", name="Roll back")).to_be_visible()
+    page.goto(f"{base}/admin")
+    expect(page.locator("section[aria-labelledby=people]")).to_contain_text("platform-one")
 
 
 def test_the_owner_signs_in_with_the_servers_own_token(team, chromium) -> None:
