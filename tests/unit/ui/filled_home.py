@@ -5,22 +5,19 @@ import math
 import msgspec
 import numpy as np
 import polars as pl
+from tests.unit.ui.filled_records import (
+    DIGEST,
+    EVIL,
+    MODEL,
+    NOW,
+    START,
+    add_data,
+    add_governance,
+    seen,
+)
 
 from thrive.contract.parse import parse
-from thrive.domain.clock import DAY, HOUR, MINUTE, ClockMode, ClockState, parse_time
-from thrive.domain.dataset import Column, Dataset, DatasetVersion
-from thrive.domain.duty import (
-    AuditSeal,
-    DataGrant,
-    Drill,
-    DutyAnswers,
-    DutyException,
-    Incident,
-    IncidentKind,
-    LegalHold,
-    RiskEntry,
-    StoredDocument,
-)
+from thrive.domain.clock import DAY, HOUR, MINUTE, ClockMode, ClockState
 from thrive.domain.gate import Answer, Approval, CheckResult, Verdict
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import Model, ModelVersion
@@ -52,25 +49,16 @@ from thrive.domain.run import (
     StepRecord,
     Use,
 )
-from thrive.governance.document import Document, DocumentKind
-from thrive.governance.facts import Section, stated
-from thrive.governance.render import as_json
 from thrive.monitoring.baseline import build
 from thrive.monitoring.findings import Breach, Fault, Findings, Measured, Segment
 from thrive.monitoring.findings import Column as Drifting
 from thrive.monitoring.terms import TermsInForce
 from thrive.operations import Context
-from thrive.release.evidence import Agreement, Counts, Evidence
-from thrive.release.quality import Quality
 from thrive.store import (
     changes,
-    datasets,
-    duties,
     gates,
-    holds,
     models,
     monitoring,
-    oversight,
     projects,
     releases,
     runs,
@@ -78,11 +66,8 @@ from thrive.store import (
 from thrive.store.observations import append_points
 from thrive.tracking.recorder import LOG_ARTIFACT
 
-NOW = parse_time("2013-08-19T06:00Z")
-START = parse_time("2013-06-21T00:00Z")
 """The first window."""
-MODEL, OTHER, CANDIDATE = "flight-delay", "gate-change", "taxi-time"
-EVIL = "<img src=x onerror=alert(1)>"
+OTHER, CANDIDATE = "gate-change", "taxi-time"
 
 _TERMS = """
 [model.{name}]
@@ -126,23 +111,6 @@ retention = "5 years"
 )
 FEATURES = ("dep_hour", "wind_speed", "visib", "carrier", "origin", "distance", "plane_age")
 IMPORTANCE = dict(zip(FEATURES, (0.31, 0.22, 0.16, 0.12, 0.09, 0.06, 0.04), strict=True))
-DIGEST = "3f" * 32
-
-
-def _seen() -> Evidence:
-    """Return what an A/B phase showed: answers as good, fewer failed, outcomes that differ."""
-    compared = Quality(
-        metric="roc_auc", margin=0.005, production=0.742, candidate=0.748, difference=0.006,
-        low=-0.004, high=0.016, rows_production=9120, rows_candidate=9088, paired=True,
-    )  # fmt: skip
-    return Evidence(
-        production=Counts(requests=9120, errors=10, slow=71, rows=9110, longest_run=2),
-        candidate=Counts(requests=9088, errors=9, slow=64, rows=9079, longest_run=1),
-        assigned=(9120, 9088),
-        agreement=Agreement(rows=9120, other_decisions=0.041, score_shift=0.002, far=0.01),
-        quality=compared,
-        groups=msgspec.structs.replace(compared, low=-0.021, high=0.033, paired=False),
-    )
 
 
 class FilledHome:
@@ -168,10 +136,10 @@ class FilledHome:
             for team, terms in self.contract.contract.team.items():
                 contact = TeamContact(team=team, channel=terms.channel, arrived_at=START)
                 projects.add_contact(tx, self.project, contact)
-        self._data()
+        add_data(context)
         self.run_id = self._run()
         self.alert_id, self.notice_id = self._troubled()
-        self.document = self._governed()
+        self.document, self.incident_id = add_governance(context)
         self.held = ""
         self.other_run_id = ""
         self._well()
@@ -194,57 +162,6 @@ class FilledHome:
         made = build(reference, terms, {"wind_speed"})
         self.limit = next(x.value for x in made.limits if x.signal == "estimated accuracy")
         return self.context.home.blobs.put(msgspec.msgpack.encode(made))
-
-    def _data(self) -> None:
-        profile = {
-            "rows": 336_776,
-            "columns": {
-                "dep_hour": {
-                    "missing": 8255, "distinct": 20, "min": 0, "max": 23, "mean": 13.18,
-                    "std": 4.66, "quantiles": {"0.5": 13.0}, "top": [],
-                },
-                "carrier": {
-                    "missing": 0, "distinct": 16, "top": [["UA", 58665], ["B6", 54635]],
-                },
-                EVIL: {"missing": 12, "distinct": 3, "top": [[EVIL, 4]]},
-            },
-        }  # fmt: skip
-        with self.context.observe("model:filled") as tx:
-            datasets.save(
-                tx,
-                self.project,
-                Dataset(
-                    name="flights",
-                    owner="data-platform",
-                    why="Past departures with their real arrival delay.",
-                    created_at=START - 30 * DAY,
-                ),
-            )
-            for number in (1, 2):
-                version = DatasetVersion(
-                    dataset="flights",
-                    version=number,
-                    digest=f"{number}a" * 32,
-                    source="data/flights/*.parquet",
-                    file_count=1,
-                    rows=336_776,
-                    size=9_300_000 * number,
-                    columns=[
-                        Column(name="dep_hour", dtype="Int64", personal="none"),
-                        Column(name="carrier", dtype="String"),
-                        Column(name=EVIL, dtype="String"),
-                    ],
-                    created_at=START - (30 - 20 * (number - 1)) * DAY,
-                    actor="ana",
-                    profile=profile,
-                    checks=[
-                        {"check": "unique(flight_id)", "state": "pass", "found": "no repeats"},
-                        {"check": f"fresh {EVIL}", "state": "fail", "found": EVIL},
-                    ],
-                    trainable=number == 1,
-                    replay=True,
-                )
-                datasets.insert_version(tx, self.project, version)
 
     def _run(self, state: RunState = RunState.DONE) -> str:
         run_id = new_id()
@@ -464,7 +381,7 @@ class FilledHome:
                     {"at": at, "phase": "shadow", "state": "running", "words": "it starts"},
                     {"at": at + 6 * HOUR, "phase": "ab", "state": state, "words": EVIL},
                 ],
-                "seen": msgspec.to_builtins(_seen()),
+                "seen": msgspec.to_builtins(seen()),
             },
             reason="" if done else "no outcome has come for two days",
             ended_at=at + 7 * HOUR if done else None,
@@ -666,64 +583,6 @@ class FilledHome:
         self._model(CANDIDATE, "ground-ops")
         self._version(CANDIDATE, 1, NOW - 2 * DAY)
         self._verdict(CANDIDATE, 1, NOW - DAY, Answer.PASS, None)
-
-    def _governed(self) -> str:
-        """Keep one of each record of governance, and return the digest of a document."""
-        document = Document(
-            kind=DocumentKind.TECHNICAL_FILE,
-            subject=f"{MODEL}@2",
-            sections=[
-                Section(
-                    title="What it is",
-                    facts=[
-                        stated("Purpose", "tell the operations desk early", f"model:{MODEL}"),
-                        stated("Known limits", EVIL, f"answers:{MODEL}"),
-                        stated("Standards applied", None, ""),
-                    ],
-                ),
-                Section(title="Risks", facts=[]),
-            ],
-        )
-        digest = self.context.home.blobs.put(as_json(document))
-        kept = StoredDocument(
-            kind="technical-file", subject=document.subject, digest=digest, html=digest,
-            markdown=digest, missing=document.missing, actor="ana", at=NOW - DAY,
-        )  # fmt: skip
-        answers = DutyAnswers(
-            model=MODEL, digest="a1" * 32, fields={"known_limits": EVIL}, actor="ana", at=NOW,
-            risks={"late": RiskEntry(what="a crew waits in vain", measure="a fallback")},
-        )  # fmt: skip
-        exception = DutyException(
-            exception_id=new_id(), model=MODEL, duty="ai-iv-7-standards", role="platform",
-            actor="cleo", reason=f"in work {EVIL}", given_at=NOW - DAY, expires_at=NOW + 9 * DAY,
-        )  # fmt: skip
-        incident = Incident(
-            incident_id=new_id(), model=MODEL, version=2, kind=IncidentKind.SERIOUS,
-            what=f"a crew was sent home {EVIL}", actor="ana", aware_at=NOW - 2 * DAY,
-            opened_at=NOW - DAY, due_at=NOW + 13 * DAY,
-        )  # fmt: skip
-        hold = LegalHold(
-            hold_id=new_id(), subject="project", reason=f"incident {incident.incident_id}",
-            actor="ana", placed_at=NOW - DAY,
-        )  # fmt: skip
-        grant = DataGrant(
-            grant_id=new_id(), dataset="flights", columns=["tailnum"], reader="ben",
-            purpose="delay-warning", reason="checks of the join", actor="cleo",
-            given_at=NOW - DAY, expires_at=NOW + DAY,
-        )  # fmt: skip
-        seal = AuditSeal(seq=1, digest=DIGEST, at=NOW - DAY, signed_by="ab" * 32)
-        drill = Drill(drill_id=new_id(), model=MODEL, actor="ben", at=NOW, hosts=2, took=812_000)
-        with self.context.observe("model:filled") as tx:
-            duties.keep_document(tx, self.project, kept)
-            duties.add_answers(tx, self.project, answers)
-            duties.add_exception(tx, self.project, exception)
-            oversight.add_incident(tx, self.project, incident)
-            holds.add_hold(tx, self.project, hold)
-            oversight.add_grant(tx, self.project, grant)
-            oversight.add_seal(tx, self.project, seal)
-            oversight.add_drill(tx, self.project, drill)
-        self.incident_id = incident.incident_id
-        return digest
 
     def hold_release(self) -> str:
         """Add a held release of the well model, and return its id."""
