@@ -10,7 +10,7 @@ STATES = (
     "ok", "watch", "unhealthy", "cannot tell", "pass", "fail", "done", "failed", "running",
     "held", "rolled back", "interrupted", "open", "decided", "closed", "alert", "notice",
     "decision", "approval", "release", "production", "staging", "dev", "retired", "cached",
-    "waiting", "cancelled", "muted", "missing", "excepted", "met",
+    "waiting", "cancelled", "muted", "missing", "excepted", "met", "not worse", "worse",
 )  # fmt: skip
 """Every state that a badge is made for."""
 
