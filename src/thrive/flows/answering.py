@@ -17,7 +17,7 @@ from thrive.governance.answers import (
 )
 from thrive.governance.checks.registry import asked
 from thrive.governance.law import questions
-from thrive.governance.records import read_records
+from thrive.governance.records import Records, read_records
 from thrive.operations import Context, Kind, operation
 from thrive.store import duties
 from thrive.tracking.code import commit_of
@@ -119,15 +119,23 @@ def take_in(ctx: Context, answers: DutyAnswers, commit: str) -> AnswersTaken:
 
 def still_asked(ctx: Context, answers: DutyAnswers) -> list[Unanswered]:
     """Return what is asked of a model and has no answer, as its newest version has it."""
-    known = questions().field
     try:
         records = read_records(ctx, answers.model)
     except NotFound:  # nothing is registered yet: what every model is asked
+        known = questions().field
         names = [name for name, each in known.items() if each.when == "always"]
-        names = [name for name in names if "minimal" in known[name].risk]
-    else:
-        records = msgspec.structs.replace(records, answers=answers)
-        names = [name for name in known if asked(records, name)]
+        return _without_answer([name for name in names if "minimal" in known[name].risk], answers)
+    return asked_of(msgspec.structs.replace(records, answers=answers))
+
+
+def asked_of(records: Records) -> list[Unanswered]:
+    """Return what is asked of the version of some records, and has no answer in them."""
+    names = [name for name in questions().field if asked(records, name)]
+    return _without_answer(names, records.answers)
+
+
+def _without_answer(names: list[str], answers: DutyAnswers) -> list[Unanswered]:
+    known = questions().field
     return [
         Unanswered(field=name, ask=known[name].ask, example=known[name].example)
         for name in names

@@ -22,7 +22,7 @@ from thrive.governance.document import (
 from thrive.governance.evaluate import DutyState, Standing, judge
 from thrive.governance.keeping import KEEP, keep, keep_nightly, project_record, rendered
 from thrive.governance.law import Blocks, find_duty
-from thrive.governance.records import read_records
+from thrive.governance.records import Records, read_records
 from thrive.operations import Context, Kind, operation
 from thrive.store import duties, models, references
 
@@ -110,9 +110,13 @@ def duties_list(ctx: Context, model: str, *, met: bool = False) -> list[DutyStat
         thrive duties list flight-delay
         thrive duties list flight-delay@3 --met
     """
-    states = judge(read_records(ctx, model))
+    return owed(read_records(ctx, model), met=met)
+
+
+def owed(records: Records, *, met: bool = False) -> list[DutyState]:
+    """Return what is owed for the version of some records, as `duties_list` does."""
     shown = (Standing.MISSING, Standing.EXCEPTED)
-    chosen = [each for each in states if met or each.standing in shown]
+    chosen = [each for each in judge(records) if met or each.standing in shown]
     return sorted(chosen, key=_urgency)
 
 

@@ -14,10 +14,11 @@ from thrive.domain.duty import (
 )
 from thrive.domain.errors import ThriveError
 from thrive.domain.reference import format_reference
-from thrive.flows.answering import Unanswered, still_asked
+from thrive.flows.answering import Unanswered, asked_of
 from thrive.governance.document import DocumentKind
 from thrive.governance.evaluate import DutyState, Standing
-from thrive.governance.operations import duties_list
+from thrive.governance.operations import owed
+from thrive.governance.records import read_records
 from thrive.operations import Context
 from thrive.registry.stages import champion
 from thrive.store import duties, holds, models, oversight, releases
@@ -105,7 +106,8 @@ def _judged(
     ctx: Context, label: str, answers: DutyAnswers
 ) -> tuple[list[DutyState], list[Unanswered], str]:
     try:
-        return duties_list(ctx, label, met=True), still_asked(ctx, answers), ""
+        records = msgspec.structs.replace(read_records(ctx, label), answers=answers)
+        return owed(records, met=True), asked_of(records), ""
     except ThriveError as error:  # its package is gone; the page shows the rest
         return [], [], error.what
 

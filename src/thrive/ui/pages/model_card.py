@@ -9,7 +9,7 @@ from thrive.domain.gate import Approval
 from thrive.domain.reference import format_reference
 from thrive.governance.card import Card, make_card
 from thrive.governance.evaluate import DutyState
-from thrive.governance.operations import duties_list
+from thrive.governance.operations import owed
 from thrive.governance.records import read_records
 from thrive.operations import Context
 from thrive.registry.stages import champion
@@ -42,10 +42,10 @@ def load(ctx: Context, words: Mapping[str, str]) -> CardPage:
         version = models.get_version(tx, ctx.project_id, name, number).version
         given = gates.find_approvals(tx, ctx.project_id, name, version)
     label = format_reference(name, version)
-    card, owed, why_not = None, [], ""
+    card, missing, why_not = None, [], ""
     try:
-        card = make_card(read_records(ctx, label))
-        owed = duties_list(ctx, label)
+        records = read_records(ctx, label)
+        card, missing = make_card(records), owed(records)
     except ThriveError as error:  # its package is gone; the page shows the rest
         why_not = error.what
     return CardPage(
@@ -55,6 +55,6 @@ def load(ctx: Context, words: Mapping[str, str]) -> CardPage:
         version=version,
         card=card,
         why_not=why_not,
-        duties=owed,
+        duties=missing,
         approvals=given,
     )
