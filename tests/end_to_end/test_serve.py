@@ -14,6 +14,7 @@ from typing import NamedTuple
 import polars as pl
 import pytest
 from tests.serving_home import (
+    CONTRACT,
     MODEL,
     Server,
     add_version,
@@ -392,7 +393,8 @@ def test_a_shadow_answers_beside_the_fallback_on_every_row(served):
 def test_without_a_version_or_a_fallback_it_says_503_and_serves_again_when_there_is_one(
     tmp_path,
 ):
-    home = make_home(tmp_path)
+    rule = "fallback = 0.2\nfallback_rules = [\"0.8 if origin = 'EWR' and wind >= 1\"]"
+    home = make_home(tmp_path, CONTRACT.replace("fallback = 0.2", rule))
     with Server(tmp_path) as server:
         status, answer = server.ask(f"/predict/{MODEL}", {"rows": [ROW]})
         assert status == 503
@@ -400,6 +402,12 @@ def test_without_a_version_or_a_fallback_it_says_503_and_serves_again_when_there
         first = add_version(home, constant_package(0.4))
         server.wait_for_revision(route(home, live(first)))
         assert server.predict([ROW])["predictions"][0]["score"] == 0.4
+        server.wait_for_revision(route(home))
+        answers = server.predict([ROW, {**ROW, "wind": None}])["predictions"]
+        assert [(each["score"], each["decision"]) for each in answers] == [
+            (0.8, True),
+            (0.2, False),
+        ]
     home.close()
 
 

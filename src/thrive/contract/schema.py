@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from thrive.contract.checks import Check, parse_check
+from thrive.contract.fallback import parse_rule
 from thrive.contract.phases import parse_phase, parse_road
 from thrive.domain.clock import parse_duration, parse_rate
 from thrive.domain.errors import UsageError
@@ -71,6 +72,9 @@ def _unless_empty(judge: Callable[[str], object]) -> Callable[[str], object]:
 
 Duration = Annotated[str, _form(_lasting, examples=["1 day"])]
 """Text such as `90 days`; kept as written, judged by `thrive.domain.clock.parse_duration`."""
+
+FallbackText = Annotated[str, _form(parse_rule, examples=["0.9 if dep_delay >= 15"])]
+"""Text such as `0.9 if dep_delay >= 15`; kept as written, read by `fallback.parse_rule`."""
 
 MaybeDuration = Annotated[str, _form(_unless_empty(_lasting), examples=["90 days"])]
 """A duration, or "" for not said."""
@@ -460,6 +464,7 @@ class ModelTerms(Terms, frozen=True, kw_only=True):
         segments: columns whose groups are watched one by one.
         sla: what it promises.
         fallback: the answer when no version can give one.
+        fallback_rules: answers for some rows before that; the first that fits.
         log: what the prediction log keeps.
         approvals: how many people consent to a stage, e.g. { production = 1 }.
         gates: the tests a version must pass.
@@ -480,6 +485,7 @@ class ModelTerms(Terms, frozen=True, kw_only=True):
     segments: list[str] = []
     sla: Sla = Sla()
     fallback: float | str | None = None
+    fallback_rules: list[FallbackText] = []
     log: LogTerms = LogTerms()
     approvals: dict[StageText, Approvals] = {}
     gates: GateTerms = GateTerms()

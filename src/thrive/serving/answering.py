@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
+from thrive.contract.fallback import answer_by_rules
 from thrive.domain.errors import InfrastructureError, Refused, ThriveError, UsageError
 from thrive.packaging.rows import InvalidRows
 from thrive.serving import records
@@ -411,12 +412,14 @@ class Answerer:
     ) -> Answer:
         served = live.served
         self._state.failed += bool(reason)
-        if served.fallback is None:
+        answers = answer_by_rules(live.rules, _objects(asked, read), served.fallback)
+        known = [each for each in answers if each is not None]
+        if len(known) < asked.count:
             raise NobodyAnswers(
                 f"No version of {served.model} can answer, and the contract has no fallback.",
                 f"thrive releases start {served.model}, or set its fallback in thrive.toml",
             )
-        scores, decisions = read_fallback(served.fallback, served.threshold, asked.count)
+        scores, decisions = read_fallback(known, served.threshold)
         answer = Answer(
             model=served.model,
             version=version,
@@ -530,6 +533,18 @@ def _answer_of(
 
 def _whole(asked: Asked, answer: Answer) -> Part:
     return Part(places=_ALONE, rows=asked.rows, answer=answer)
+
+
+def _objects(asked: Asked, read: Request) -> list[dict[str, Any]]:
+    """Return the rows of a request as objects, however they were read."""
+    if isinstance(read, QuickRows):
+        names = (*read.names, *read.key_names)
+        keys = read.read.keys or [()] * read.rows
+        return [
+            dict(zip(names, (*row, *more), strict=True))
+            for row, more in zip(read.read.rows, keys, strict=True)
+        ]
+    return asked.rows
 
 
 def _is_drawn(live: LiveModel, asked: Asked) -> bool:

@@ -1,6 +1,7 @@
 """From what a model returns to what a caller gets: a score and a decision a row."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -82,8 +83,10 @@ def _finite(raw: NDArray[Any]) -> Scores:
     return [*scores]
 
 
-def read_fallback(value: float | str, threshold: float, rows: int) -> tuple[Scores, Decisions]:
-    """Return the contract's answer for when no version can give one."""
-    if isinstance(value, str):
-        return [None] * rows, [value] * rows
-    return [float(value)] * rows, [value >= threshold] * rows
+def read_fallback(values: Sequence[float | str], threshold: float) -> tuple[Scores, Decisions]:
+    """Return the contract's answers, one a row, for when no version can give one."""
+    scores: Scores = [None if isinstance(value, str) else float(value) for value in values]
+    decisions: Decisions = [
+        value if isinstance(value, str) else value >= threshold for value in values
+    ]
+    return scores, decisions

@@ -126,6 +126,7 @@ class RoutesReader:
             revision=table.revision,
             variants=table.variants,
             fallback=table.fallback,
+            fallback_rules=terms.fallback_rules,
             salt=table.salt,
             entity=terms.entity,
             segments=terms.segments,
@@ -148,10 +149,16 @@ class RoutesReader:
         }
 
     def _terms(self, tx: Tx, table: RoutingTable) -> ModelTerms:
-        """Return the terms of the contract that the first variant was registered under."""
+        """Return the terms of the contract that the first variant was registered under.
+
+        While nothing is live, of the version that was live last: its keys and its fallback hold.
+        """
+        project_id = self._home.project_id
+        if not table.variants:
+            before = releases.routing_history(tx, project_id, table.model)
+            table = next((each for each in before if each.variants), table)
         if not table.variants:
             return ModelTerms()
-        project_id = self._home.project_id
         version = models.get_version(tx, project_id, table.model, table.variants[0].version)
         digest = version.contract
         if digest not in self._contracts:

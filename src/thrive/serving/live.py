@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from thrive.contract.fallback import FallbackRule, parse_rule
 from thrive.domain.errors import ThriveError
 from thrive.domain.features import FeatureSpec
 from thrive.domain.release import Variant
@@ -61,6 +62,7 @@ class LiveModel(msgspec.Struct, frozen=True, kw_only=True):
         candidates: versions with a share of the live traffic.
         shadows: versions that see copies of it.
         mask: fields that are not logged.
+        rules: what is answered, before the fallback, when no version can.
     """
 
     served: ServedModel
@@ -68,6 +70,7 @@ class LiveModel(msgspec.Struct, frozen=True, kw_only=True):
     candidates: list[Beside]
     shadows: list[Beside]
     mask: frozenset[str]
+    rules: tuple[FallbackRule, ...] = ()
 
     def candidate_for(self, key: str) -> Beside | None:
         """Return the candidate that a key belongs to, None for production."""
@@ -163,6 +166,7 @@ class LiveModels:
             candidates=candidates,
             shadows=in_shadow,
             mask=frozenset(served.mask),
+            rules=tuple(parse_rule(each) for each in served.fallback_rules),
         )
 
     async def _production(

@@ -26,6 +26,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
         revision: revision of the routing table, 0 when nothing was ever released.
         variants: production first.
         fallback: the answer when no version can answer; None for none.
+        fallback_rules: answers for some rows before that, as the contract spells them.
         entity: request fields that name what is predicted; the default key of the assignment.
         segments: request fields kept in the log for slicing.
         threshold: score from which the decision is positive.
@@ -40,6 +41,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     variants: list[Variant]
     fallback: float | str | None = None
+    fallback_rules: list[str] = []
     salt: str = ""
     entity: list[str] = []
     segments: list[str] = []

@@ -16,6 +16,7 @@ from thrive.flows import tokens as flows_tokens
 from thrive.flows.tokens import tokens_create, tokens_revoke
 from thrive.gates.verdict import signed
 from thrive.operations import Context
+from thrive.release.watching import releases_watch
 from thrive.store import audit, duties, gates, models, projects, releases
 
 DIGEST = "0" * 64
@@ -318,6 +319,24 @@ def test_hold_and_resume_are_people_s_words(ctx):
         "weather feed is down",
         "feed is back",
     ]
+
+
+def test_a_release_is_watched_line_by_line_until_it_ends(ctx):
+    with pytest.raises(NotFound, match="never released"):
+        next(releases_watch(ctx, MODEL))
+    full(ctx)
+    ready(ctx, against=1)
+    promote.start_release(ctx, MODEL, 2)
+    seen = releases_watch(ctx, MODEL)
+    first = next(seen)
+    assert (first.state, first.phase) == (ReleaseState.RUNNING, "shadow 100%")
+    assert first.candidate == "v2: no requests yet"
+    promote.releases_promote(ctx, MODEL, reason="go on")
+    assert next(seen).phase == "ab 50%"
+    promote.roll_back(ctx, MODEL, "the desk reports wrong warnings")
+    last = next(seen)
+    assert (last.state, last.why) == (ReleaseState.ROLLED_BACK, "the desk reports wrong warnings")
+    assert next(seen, None) is None
 
 
 def test_a_death_between_two_writes_leaves_the_state_before(ctx, monkeypatch):

@@ -93,8 +93,8 @@ def test_answers_by_kind_of_output():
     for wrong in (np.nan, np.inf):
         with pytest.raises(NotANumber):
             read_answer(probability, 0.5, np.array([0.1, wrong]))
-    assert read_fallback(0.2, 0.5, 2) == ([0.2, 0.2], [False, False])
-    assert read_fallback("ask", 0.5, 1) == ([None], ["ask"])
+    assert read_fallback([0.2, 0.7], 0.5) == ([0.2, 0.7], [False, True])
+    assert read_fallback(["ask", 0.5], 0.5) == ([None, 0.5], ["ask", True])
 
 
 def test_bodies_of_both_kinds():
