@@ -394,12 +394,13 @@ def test_without_a_version_or_a_fallback_it_says_503_and_serves_again_when_there
     tmp_path,
 ):
     rule = "fallback = 0.2\nfallback_rules = [\"0.8 if origin = 'EWR' and wind >= 1\"]"
-    home = make_home(tmp_path, CONTRACT.replace("fallback = 0.2", rule))
+    contract = CONTRACT.replace("fallback = 0.2", rule)
+    home = make_home(tmp_path, contract)
     with Server(tmp_path) as server:
         status, answer = server.ask(f"/predict/{MODEL}", {"rows": [ROW]})
         assert status == 503
         assert "no fallback" in answer["error"]["message"]
-        first = add_version(home, constant_package(0.4))
+        first = add_version(home, constant_package(0.4), contract=contract)
         server.wait_for_revision(route(home, live(first)))
         assert server.predict([ROW])["predictions"][0]["score"] == 0.4
         server.wait_for_revision(route(home))
