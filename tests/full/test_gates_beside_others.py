@@ -29,7 +29,7 @@ FAIRLEARN = (
     "numpy==2.2.6",
     "scipy==1.14.1",
 )
-READERS = ("sarif-tools==3.0.5", "prometheus-client==0.23.1", "junitparser==4.0.2")
+READERS = ("sarif-tools==3.0.5", "prometheus-client==0.26.0", "junitparser==5.0.3")
 
 
 def python_of(name, pins):
