@@ -23,7 +23,7 @@ class Spoiled:
         self.feature_names_in_ = [column, "origin", "said"]
 
     def predict(self, rows):
-        return rows[self.column].to_numpy().astype(np.float64)
+        return np.nan_to_num(rows[self.column].to_numpy().astype(np.float64))
 
     def predict_proba(self, rows):
         logit = rows[self.column].to_numpy().astype(np.float64)
