@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from email import message_from_bytes
 from email.policy import default
@@ -199,6 +200,13 @@ def test_an_alert_is_lived_through_from_its_mail_to_its_decision_and_verdict(
         stream.advance()
         assert thrive("tick")["problems"] == []
 
+    def delivered(count: int) -> list[Any]:
+        end = time.monotonic() + 120  # what a slow machine did not deliver is tried again
+        while len(inbox.mails) < count and time.monotonic() < end:
+            assert thrive("worker", "--once")["failed"] == 0
+        assert len(inbox.mails) == count
+        return inbox.mails
+
     contract = CONTRACT.replace("file:ml.txt", "mailto:ml@example.org")
     contract = contract.replace("file:data.txt", "mailto:data@example.org")
     stream = Stream(context, contract=contract)
@@ -211,8 +219,7 @@ def test_an_alert_is_lived_through_from_its_mail_to_its_decision_and_verdict(
         "data",
         "hold",
     )
-    thrive("worker", "--once")
-    (mail,) = inbox.mails
+    (mail,) = delivered(1)
     assert mail["To"] == "data@example.org"
     assert [part for part in mail.walk() if part.get_content_type() == "image/svg+xml"]
     thrive("alerts", "acknowledge", short)
@@ -222,9 +229,9 @@ def test_an_alert_is_lived_through_from_its_mail_to_its_decision_and_verdict(
     day(25.4)
     asked = thrive("alerts", "show", short)["alert"]
     assert (asked["owner"], asked["state"]) == ("ml", "open")
-    thrive("worker", "--once")
-    assert inbox.mails[-1]["To"] == "ml@example.org"
-    assert "data did not decide" in inbox.mails[-1]["Subject"]
+    later = delivered(2)[-1]
+    assert later["To"] == "ml@example.org"
+    assert "data did not decide" in later["Subject"]
     thrive("alerts", "decide", short, "retrain", "--reason", " ", code=2)
     made = thrive("alerts", "decide", short, "hold", "--reason", "inches became millimetres")
     assert (made["state"], made["result"]["effect"]) == (
