@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from thrive.domain.errors import Damaged, ThriveError
 from thrive.domain.model import ModelVersion, VersionSeal
 from thrive.packaging.manifest import MANIFEST_NAME, digest_of, read_manifest
@@ -20,22 +22,52 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def load_stored(blobs: "BlobReader", version: ModelVersion) -> "Predictor":
-    """Return the predictor of a version whose package is in a home's own store.
+class StoredPackage(msgspec.Struct, frozen=True, kw_only=True):
+    """A package in memory, as it goes to other machines: the model's name, and all bytes."""
+
+    model: str
+    digest: str
+    manifest: bytes
+    files: dict[str, bytes]
+
+
+def read_stored(blobs: "BlobReader", version: ModelVersion) -> StoredPackage:
+    """Return the package of a version from a home's own store.
 
     Raises:
-        NotFound, Damaged, UnsafeModel: as `thrive.packaging.loader.load`, or its seal is none.
+        NotFound, Damaged, UnsafeModel: it is not there, is not what it should be, or its seal is
+            none.
     """
-    digest, model = version.packaged(), version.model
-    check_here(version.seal, model, version.version, digest)
+    digest = version.packaged()
+    check_here(version.seal, version.model, version.version, digest)
+    data = blobs.get(digest)
+    manifest = read_manifest(data, digest=digest)
+    files = {name: blobs.get(entry.digest) for name, entry in manifest.files.items()}
+    return StoredPackage(model=version.model, digest=digest, manifest=data, files=files)
+
+
+def load_package(package: StoredPackage) -> "Predictor":
+    """Return the predictor of a package, if this machine allows its format.
+
+    Raises:
+        Damaged, UnsafeModel: as `thrive.packaging.loader.load`.
+    """
     from thrive.packaging.loader import (
         allowed_here,
         load,
     )  # an agent fetches packages and loads none: start-up
 
-    manifest = read_manifest(blobs.get(digest), digest=digest)
-    files = {name: blobs.get(entry.digest) for name, entry in manifest.files.items()}
-    return load(manifest, files, name=model, allow=allowed_here())
+    manifest = read_manifest(package.manifest, digest=package.digest)
+    return load(manifest, package.files, name=package.model, allow=allowed_here())
+
+
+def load_stored(blobs: "BlobReader", version: ModelVersion) -> "Predictor":
+    """Return the predictor of a version whose package is in a home's own store.
+
+    Raises:
+        NotFound, Damaged, UnsafeModel: as `read_stored` and `load_package`.
+    """
+    return load_package(read_stored(blobs, version))
 
 
 class PackageCache:

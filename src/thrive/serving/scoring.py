@@ -10,13 +10,15 @@ output names.
 import json
 import os
 import random
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from thrive.contract.parse import parse
 from thrive.contract.schema import ModelTerms
@@ -33,7 +35,7 @@ from thrive.serving.answers import Decisions, NotANumber, Scores, read_answer
 from thrive.serving.assemble import Assembled, RowAssembler
 from thrive.serving.control_plane import LocalControlPlane
 from thrive.serving.numbers import own_numbers
-from thrive.serving.packages import load_stored
+from thrive.serving.packages import StoredPackage, load_package, read_stored
 from thrive.serving.records import Logged
 from thrive.serving.sealing import seal_logs
 from thrive.serving.views import ViewReader
@@ -87,18 +89,66 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
 
 
+class Spreads(Protocol):
+    """What calls a function on many parts: a cluster, as `engines.ray.spread` connects to one."""
+
+    def share(self, value: Any) -> Any:
+        """Return what stands for a value among the arguments of parts."""
+        ...
+
+    def spread(
+        self, function: Callable[..., Any], parts: Iterable[tuple[Any, ...]]
+    ) -> Iterator[Any]:
+        """Yield what the function returns for each part, in their order."""
+        ...
+
+
+Predict = Callable[[Iterator[Columns]], Iterator[NDArray[Any]]]
+"""Answers tables of columns, in their order."""
+
+
 class Scorer(msgspec.Struct, frozen=True, kw_only=True):
     """A version as it answers tables."""
 
     version: ModelVersion
     predictor: Predictor
+    predict: Predict
     terms: ModelTerms
     views: RowAssembler | None
     writer: SegmentWriter
 
 
+class _Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that were read and are not answered yet.
+
+    Attributes:
+        path: the file they become.
+        frame: the rows as they came.
+        errors: why a row cannot be answered, "" where it can.
+        places: the rows that can be.
+        columns: what the model takes of them.
+        keys: their request fields.
+        now: the moment of their predictions.
+    """
+
+    path: Path
+    frame: "pl.DataFrame"
+    errors: NDArray[Any]
+    places: NDArray[Any]
+    columns: Columns
+    keys: dict[str, list[Any]]
+    now: int
+
+
 def score_table(
-    ctx: Context, model: str, source: str, output: Path, *, reach: Reach, rows_per_part: int
+    ctx: Context,
+    model: str,
+    source: str,
+    output: Path,
+    *,
+    reach: Reach,
+    rows_per_part: int,
+    cluster: Spreads | None = None,
 ) -> Scored:
     """Score a table into a folder of Parquet files.
 
@@ -108,7 +158,8 @@ def score_table(
         source: what `data add` takes: a file, a folder, a glob, a URL, a Delta table, a query.
         output: the folder of the parts; made if it is not there.
         reach: by what sources are reached.
-        rows_per_part: how many rows are in memory at a time.
+        rows_per_part: how many rows are in memory at a time, for each processor of a cluster.
+        cluster: where the model answers; None for here. Rows are read and predictions logged here.
 
     Raises:
         NotFound: there is no such version, or nothing is at the source.
@@ -129,7 +180,7 @@ def score_table(
             rows_per_part=rows_per_part,
         )
         _claim(output, state)
-        with _scorer(ctx, version) as scorer:
+        with _scorer(ctx, version, cluster) as scorer:
             counts = _parts(ctx, scorer, scan(files), output, rows_per_part)
     seal_logs(ctx.home)
     return Scored(model=version.model, version=version.version, output=str(output), **counts)
@@ -177,8 +228,9 @@ def _claim(output: Path, state: State) -> None:
 
 
 @contextmanager
-def _scorer(ctx: Context, version: ModelVersion) -> Generator[Scorer]:
-    predictor = load_stored(ctx.home.blobs, version)
+def _scorer(ctx: Context, version: ModelVersion, cluster: Spreads | None) -> Generator[Scorer]:
+    package = read_stored(ctx.home.blobs, version)
+    predictor = load_package(package)
     with ctx.read() as tx:
         stored = projects.find_contract(tx, ctx.project_id, version.contract)
     contract = parse(stored.text).contract if stored else None
@@ -190,7 +242,41 @@ def _scorer(ctx: Context, version: ModelVersion) -> Generator[Scorer]:
         keys = list(dict.fromkeys([*terms.entity, *terms.segments]))
         views = RowAssembler(predictor.signature, keys, frozenset(), reader)
     with _log_writer(ctx) as writer:
-        yield Scorer(version=version, predictor=predictor, terms=terms, views=views, writer=writer)
+        yield Scorer(
+            version=version,
+            predictor=predictor,
+            predict=_here(predictor) if cluster is None else _there(package, cluster),
+            terms=terms,
+            views=views,
+            writer=writer,
+        )
+
+
+def _here(predictor: Predictor) -> Predict:
+    return lambda tables: map(predictor.predict, tables)
+
+
+def _there(package: StoredPackage, cluster: Spreads) -> Predict:
+    shared = cluster.share(package)
+    return lambda tables: cluster.spread(
+        predict_on_node, ((shared, package.digest, columns) for columns in tables)
+    )
+
+
+_loaded: dict[str, Predictor] = {}
+"""The one model that a process of a node has loaded, by the digest of its package."""
+
+
+def predict_on_node(package: StoredPackage, digest: str, columns: Columns) -> NDArray[Any]:
+    """Return a model's answers to columns; each process of a node loads the model once.
+
+    Raises:
+        Damaged, UnsafeModel: the node does not load it.
+    """
+    if digest not in _loaded:
+        _loaded.clear()
+        _loaded[digest] = load_package(package)
+    return _loaded[digest].predict(columns)
 
 
 @contextmanager
@@ -218,23 +304,45 @@ def _parts(
 
     total = int(table.select(pl.len()).collect().item())
     counts = {"rows": total, "answered": 0, "refused": 0, "parts": 0, "resumed": 0}
-    done = 0
-    for number, frame in enumerate(_slices(table, size)):
-        path = output / f"part-{number:05d}.parquet"
-        if path.exists():
-            kept = pl.scan_parquet(path).select(pl.col("error").ne("").sum()).collect().item()
-            refused = int(kept or 0)
-            counts["resumed"] += 1
-        else:
-            answered = _answered(scorer, frame, ctx.now())
-            refused = int((answered["error"] != "").sum())
-            _write_part(path, answered)
+    waiting: deque[_Part] = deque()
+
+    def count(rows: int, refused: int) -> None:
         counts["refused"] += refused
-        counts["answered"] += frame.height - refused
+        counts["answered"] += rows - refused
         counts["parts"] += 1
-        done += frame.height
+        done = counts["answered"] + counts["refused"]
         ctx.progress(done / max(total, 1), f"{done:,} of {total:,} rows")
+
+    def finish(part: _Part, raw: NDArray[Any]) -> None:
+        _write_part(part.path, _answered(scorer, part, raw))
+        count(part.frame.height, part.frame.height - len(part.places))
+
+    def tables() -> Iterator[Columns]:
+        for number, frame in enumerate(_slices(table, size)):
+            path = output / f"part-{number:05d}.parquet"
+            if path.exists():
+                kept = pl.scan_parquet(path).select(pl.col("error").ne("").sum()).collect().item()
+                counts["resumed"] += 1
+                count(frame.height, int(kept or 0))
+                continue
+            part = _read_part(scorer, path, frame, ctx.now())
+            if len(part.places):
+                waiting.append(part)
+                yield part.columns
+            else:
+                finish(part, np.empty(0))
+
+    try:
+        for raw in scorer.predict(tables()):
+            finish(waiting.popleft(), raw)
+    except (ValueError, TypeError) as error:
+        raise _cannot_score(scorer, str(error)[:200]) from None
     return counts
+
+
+def _cannot_score(scorer: Scorer, words: str) -> NotRight:
+    name = format_reference(scorer.version.model, scorer.version.version)
+    return NotRight(f"{name} cannot score this table: {words}.", "thrive gates run")
 
 
 def _slices(table: "pl.LazyFrame", size: int) -> Iterator["pl.DataFrame"]:
@@ -254,26 +362,36 @@ def _slices(table: "pl.LazyFrame", size: int) -> Iterator["pl.DataFrame"]:
         yield pl.concat(kept)
 
 
-def _answered(scorer: Scorer, frame: "pl.DataFrame", now: int) -> "pl.DataFrame":
-    """Return the rows with their predictions, logged; a row that does not fit says why."""
-    import polars as pl
+def _read_part(scorer: Scorer, path: Path, frame: "pl.DataFrame", now: int) -> _Part:
+    """Return the rows as the model takes them; a row that does not fit says why.
 
+    Raises:
+        UsageError: the table has a column that scoring adds, or one of another kind.
+    """
     clash = [name for name in _ADDED if name in frame.columns]
     if clash:
         raise UsageError(
             f"The table has a column {clash[0]!r} already.", "rename it: scoring adds one"
         )
     errors = np.full(frame.height, "", dtype=object)
+    places = np.flatnonzero(_fitting(scorer, frame, errors))
+    columns, keys = _columns(scorer, frame[places], now) if len(places) else ({}, {})
+    return _Part(
+        path=path, frame=frame, errors=errors, places=places, columns=columns, keys=keys, now=now
+    )
+
+
+def _answered(scorer: Scorer, part: _Part, raw: NDArray[Any]) -> "pl.DataFrame":
+    """Return the rows with their predictions, logged."""
+    import polars as pl
+
+    frame = part.frame
     scores: Scores = [None] * frame.height
     decisions: Decisions = [None] * frame.height
     ids: list[str | None] = [None] * frame.height
-    fit = _fitting(scorer, frame, errors)
-    places = np.flatnonzero(fit)
-    if len(places):
-        rows = frame[places]
-        columns, keys = _columns(scorer, rows, now)
+    if len(part.places):
         for place, score, made, name in zip(
-            places.tolist(), *_predicted(scorer, columns, keys, len(places), now), strict=True
+            part.places.tolist(), *_predicted(scorer, part, raw), strict=True
         ):
             scores[place], decisions[place], ids[place] = score, made, name
     texts = [None if each is None else json.dumps(each).strip('"') for each in decisions]
@@ -281,7 +399,7 @@ def _answered(scorer: Scorer, frame: "pl.DataFrame", now: int) -> "pl.DataFrame"
         pl.Series("prediction_id", ids, dtype=pl.String),
         pl.Series("score", scores, dtype=pl.Float64),
         pl.Series("decision", texts, dtype=pl.String),
-        pl.Series("error", errors.tolist(), dtype=pl.String),
+        pl.Series("error", part.errors.tolist(), dtype=pl.String),
     )
 
 
@@ -325,16 +443,13 @@ def _columns(
 
 
 def _predicted(
-    scorer: Scorer, columns: Columns, keys: dict[str, list[Any]], count: int, now: int
+    scorer: Scorer, part: _Part, raw: NDArray[Any]
 ) -> tuple[Scores, Decisions, list[str | None]]:
-    signature = scorer.predictor.signature
+    output, count = scorer.predictor.signature.output, len(part.places)
     try:
-        raw = scorer.predictor.predict(columns)
-        scores, decisions = read_answer(signature.output, scorer.terms.target.threshold, raw)
-    except (NotANumber, ValueError, TypeError) as error:
-        words = "it answers NaN" if isinstance(error, NotANumber) else str(error)[:200]
-        name = format_reference(scorer.version.model, scorer.version.version)
-        raise NotRight(f"{name} cannot score this table: {words}.", "thrive gates run") from None
+        scores, decisions = read_answer(output, scorer.terms.target.threshold, raw)
+    except NotANumber:
+        raise _cannot_score(scorer, "it answers NaN") from None
     mask = frozenset(scorer.terms.log.mask)
     chosen = [
         row
@@ -344,19 +459,19 @@ def _predicted(
     ids: list[str | None] = [None] * count
     if not chosen:
         return scores, decisions, ids
-    inputs = _logged(scorer, columns, mask)
+    inputs = _logged(scorer, part.columns, mask)
     record = scorer.writer.append(
         records.KIND,
-        now,
+        part.now,
         records.encode(
             Logged(
                 m=scorer.version.model,
                 v=scorer.version.version,
                 a=records.BATCH,
-                t=now,
+                t=part.now,
                 n=len(chosen),
                 x={name: _picked(values, chosen) for name, values in inputs.items()},
-                k={n: _picked(v, chosen) for n, v in keys.items() if n not in mask},
+                k={n: _picked(v, chosen) for n, v in part.keys.items() if n not in mask},
                 y=_picked(scores, chosen),
                 d=_picked(decisions, chosen),
             )

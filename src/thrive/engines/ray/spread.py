@@ -22,6 +22,14 @@ class Cluster:
         self._ray = ray
         self._surroundings = surroundings
 
+    def share(self, value: Any) -> Any:
+        """Return what stands for a value among the arguments of parts: it is sent to a node once.
+
+        Args:
+            value: for instance the bytes of a model.
+        """
+        return self._ray.put(value)
+
     def spread(
         self, function: Callable[..., Any], parts: Iterable[tuple[Any, ...]]
     ) -> Generator[Any]:
