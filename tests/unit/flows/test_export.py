@@ -40,12 +40,12 @@ RECORDED = [
 
 def test_what_was_side_by_side_stays_so_and_a_fan_out_is_one_node():
     assert graph_of(RECORDED, SEED) == [
-        Node(id="clean", step="clean", after=[]),
-        Node(id="fit", step="fit", after=["clean"], rows=3),
-        Node(id="left", step="left", after=["fit"]),
-        Node(id="right-one", step="Right One", after=["fit"]),
-        Node(id="fit-4", step="fit:4", after=["left", "right-one"]),
-        Node(id="clean-2", step="clean:2", after=["fit-4"]),
+        Node(id="clean", step="clean", after=[], positions=[1]),
+        Node(id="fit", step="fit", after=["clean"], rows=3, positions=[2, 3, 4]),
+        Node(id="left", step="left", after=["fit"], positions=[5]),
+        Node(id="right-one", step="Right One", after=["fit"], positions=[6]),
+        Node(id="fit-4", step="fit:4", after=["left", "right-one"], positions=[7]),
+        Node(id="clean-2", step="clean:2", after=["fit-4"], positions=[8]),
     ]
 
 
