@@ -7,6 +7,7 @@ import pytest
 from thrive.domain.actor import local_actor
 from thrive.domain.errors import UsageError
 from thrive.flows.sweeps import By, choices, start_sweep
+from thrive.gates import operations as gates
 from thrive.operations import Context
 from thrive.store.home import create_home
 from thrive.tracking import operations as runs
@@ -74,3 +75,41 @@ def test_optuna_learns_from_earlier_trials():
         distances.append(abs(float(chosen["x"]) - 3))
         tell(None if len(distances) == 5 else distances[-1] ** 2)
     assert sum(distances[40:]) / 20 < 0.75 * sum(distances[:10]) / 10  # its first ten are random
+
+
+REGISTERS = """\
+import polars as pl
+from sklearn.linear_model import LogisticRegression
+from thrive import log, pipeline, register, step
+
+@step
+def rows() -> pl.DataFrame:
+    a = [(n * 37 % 101) / 50 - 1 for n in range(400)]
+    return pl.DataFrame({"a": a, "late": [x + (n % 7 - 3) / 20 > 0 for n, x in enumerate(a)]})
+
+@pipeline
+def train(strength: float = 1.0):
+    table = rows()
+    known, rest = table[:200], table[200:]
+    model = LogisticRegression(C=strength).fit(known.select("a").to_numpy(), known["late"])
+    log(accuracy=float(model.score(rest.select("a").to_numpy(), rest["late"])))
+    register(model, "late", features=["a"], evaluation=rest, label="late")
+"""
+
+
+def test_the_best_trial_is_judged_by_the_gates(project):
+    (project.folder / "train.py").write_text(REGISTERS)
+    found = start_sweep(
+        project,
+        "train.py",
+        metric="accuracy",
+        over=["strength=1e-9,1"],
+        by=By.GRID,
+        gates=True,
+    )
+    assert [trial.models for trial in found.trials] == [["late@1"], ["late@2"]]
+    (verdict,) = found.verdicts
+    assert [verdict.model] == found.models
+    shown = gates.show(project, verdict.model)
+    assert (shown.verdict_id, shown.answer.value) == (verdict.verdict_id, verdict.answer)
+    assert found.next_hint == f"thrive gates show {verdict.model}"

@@ -61,6 +61,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.schedules",
     "thrive.flows.score",
     "thrive.flows.sent_run",
+    "thrive.flows.shared_runs",
     "thrive.flows.status",
     "thrive.flows.sweeps",
     "thrive.flows.teams",

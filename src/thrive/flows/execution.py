@@ -31,6 +31,14 @@ Show = Callable[[str], None]
 PIPELINE = "pipeline"
 
 
+class Registered(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that a run registered, and the digest of its package."""
+
+    model: str
+    version: int
+    package: str
+
+
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """An earlier run that is executed once more, to compare.
 
@@ -40,7 +48,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     data: dict[str, int]
-    models: dict[str, list[ModelVersion]]
+    models: dict[str, list[Registered]]
 
 
 class _Reading(msgspec.Struct):
@@ -102,7 +110,7 @@ class Execution:
         self._reads: dict[str, _Reading] = {}
         self._recorded = recorded
         self.tracked = Tracked(recorder, self._say)
-        self.packages: list[tuple[ModelVersion, str]] = []
+        self.packages: list[tuple[Registered, str]] = []
         """Of a repeated run: each version it had registered, and the package made now."""
         self.judge: Callable[[list[dict[str, Any]]], bool] | None = None
         """Gets the points that are logged; says whether the run is to be stopped."""

@@ -10,21 +10,21 @@ import msgspec
 
 from thrive.domain.actor import BUILDERS
 from thrive.domain.errors import NotFound, NotRight, Refused, ThriveError
-from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.run import Run, RunState, StepRecord, Use
 from thrive.engines.environment import record_environment
 from thrive.engines.local import Exit, Message, Needs
 from thrive.engines.rebuild import differences, must_rebuild, rebuild, thread_variables
-from thrive.flows.execution import Recorded
+from thrive.flows.execution import Recorded, Registered
 from thrive.flows.order import CachePolicy, Order
 from thrive.flows.results import is_there
+from thrive.flows.shared_runs import find_run
 from thrive.flows.terminal import show_on_terminal
 from thrive.flows.tracked import FILE, OUTPUTS
 from thrive.flows.train import Started, finish, start
 from thrive.operations import Context, Kind, operation
 from thrive.packaging.manifest import read_manifest
-from thrive.store import datasets, models, runs
+from thrive.store import datasets, runs
 from thrive.store.snapshots.bring import parts_of
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.tracking.code import unpack_code
@@ -99,7 +99,7 @@ def reproduce(
 
     Code, data, parameters, seeds and threads are those that were recorded, wherever this is
     called; the environment is built anew if this one is another. Every step is executed, and
-    no model is registered.
+    no model is registered. A run of another home is brought from where `runs push` left it.
 
     Args:
         ctx: the context of the call.
@@ -114,8 +114,8 @@ def reproduce(
     Examples:
         thrive runs reproduce 01928374
     """
+    found = find_run(ctx, run)
     with ctx.read() as tx:
-        found = runs.get(tx, ctx.project_id, run)
         used = runs.find_uses(tx, ctx.project_id, found.run_id)
         steps = runs.find_steps(tx, ctx.project_id, found.run_id)
     _refuse_unfinished(found)
@@ -156,15 +156,15 @@ def _recorded(ctx: Context, used: list[Use]) -> Recorded:
         NotFound: a version that it read is gone.
     """
     data: dict[str, int] = {}
-    registered: dict[str, list[ModelVersion]] = {}
+    registered: dict[str, list[Registered]] = {}
     with ctx.read() as tx:
         for use in used:
             if use.kind == "dataset" and use.direction == "in" and use.version is not None:
                 _fetch(ctx, tx, use)
                 data[use.name] = max(use.version, data.get(use.name, 0))
             elif use.kind == "model" and use.direction == "out":
-                version = models.get_version(tx, ctx.project_id, use.name, use.version)
-                registered.setdefault(use.name, []).append(version)
+                made = Registered(model=use.name, version=use.version or 0, package=use.digest)
+                registered.setdefault(use.name, []).append(made)
     for versions in registered.values():
         versions.sort(key=lambda version: version.version)
     return Recorded(data=data, models=registered)
@@ -263,7 +263,7 @@ class _Judge:
         detail = f"{first!r} and {second!r}"
         return Part(kind="metric", name=name, verdict=verdict, largest=apart, detail=detail)
 
-    def _model(self, version: ModelVersion, package: str) -> Part:
+    def _model(self, version: Registered, package: str) -> Part:
         """Compare two packages by their files; the moment they were made is no part of a model."""
         first, second = (
             read_manifest(self._ctx.home.blobs.get(digest), digest=digest)

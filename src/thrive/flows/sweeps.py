@@ -52,6 +52,14 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     models: list[str] = []
 
 
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gates said of a version: pass, fail or cannot-tell, and the verdict's id."""
+
+    model: str
+    answer: str
+    verdict_id: str
+
+
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a sweep.
 
@@ -60,7 +68,8 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
         best: the run of the best trial that came to its end.
         params: what it was given.
         value: its metric.
-        models: the versions that it registered: they go to the gates.
+        models: the versions that it registered.
+        verdicts: what the gates said of them, if they were asked to.
         pruned: how many trials were stopped early.
         failed: how many failed.
         trials: all of them, in the order in which they ran.
@@ -71,6 +80,7 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, str]
     value: float
     models: list[str]
+    verdicts: list[Judged]
     pruned: int
     failed: int
     trials: list[Trial]
@@ -78,6 +88,8 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def next_hint(self) -> str:
         """What to type next."""
+        if self.verdicts:
+            return f"thrive gates show {self.verdicts[-1].model}"
         last = self.models[-1:] or [""]
         return f"thrive gates run {last[0]}" if last[0] else f"thrive runs show {self.best}"
 
@@ -94,6 +106,7 @@ def start_sweep(
     by: By = By.RANDOM,
     trials: int = 20,
     prune: bool = False,
+    gates: bool = False,
     experiment: str = "",
     seed: int = 0,
     engine: EngineName = EngineName.LOCAL,
@@ -114,6 +127,7 @@ def start_sweep(
         by: grid (every combination), random, or optuna (an extra: it learns from earlier trials).
         trials: how many at most.
         prune: stop a trial that is worse than the median of the others at the same step.
+        gates: have the gates judge what the best trial registered.
         experiment: the name to compare the runs under; that of the pipeline if not given.
         seed: of the choice, and of each trial.
         engine: where the steps of trials run: local, or ray.
@@ -126,6 +140,7 @@ def start_sweep(
     Examples:
         thrive sweeps start train.py --over 'rate=log(1e-3,1)' --over depth=2..8 --metric roc_auc
         thrive sweeps start train.py --over rate=0.1,1,10 --by grid --metric loss --better smaller
+        thrive sweeps start train.py --over depth=2..8 --metric roc_auc --by optuna --gates
     """
     if not 1 <= trials <= MOST_TRIALS:
         raise UsageError(f"{trials} trials cannot be run.", f"give 1 to {MOST_TRIALS}")
@@ -145,7 +160,19 @@ def start_sweep(
         trial = sweep.run(chosen)
         tell(trial.value if trial.state is RunState.DONE else None)
         ctx.progress(min(0.99, len(sweep.trials) / trials), f"{len(sweep.trials)} trials")
-    return sweep.ended(largest=largest)
+    found = sweep.ended(largest=largest)
+    return msgspec.structs.replace(found, verdicts=_judged(ctx, found.models)) if gates else found
+
+
+def _judged(ctx: Context, labels: list[str]) -> list[Judged]:
+    """Have the gates judge versions against what is in production."""
+    from thrive.gates.run import judge
+
+    verdicts = [(label, judge(ctx, label, "production")) for label in labels]
+    return [
+        Judged(model=label, answer=found.answer.value, verdict_id=found.verdict_id)
+        for label, found in verdicts
+    ]
 
 
 Told = Callable[[float | None], None]
@@ -275,6 +302,7 @@ class _Sweep:
             params=best.params,
             value=value,
             models=best.models,
+            verdicts=[],
             pruned=states.count(RunState.INTERRUPTED),
             failed=states.count(RunState.FAILED),
             trials=self.trials,

@@ -1,7 +1,7 @@
 """What makes a schedule fire: cron lines, and events of data and models.
 
-An event is a marker that has changed: the newest version of a dataset or a model, the newest
-alert of a cause. Nothing is missed while no server runs, and nothing is seen twice.
+An event is a marker that is newer: the newest version of a dataset or a model, the newest alert of
+a cause. Nothing is missed while no server runs, and nothing is seen twice.
 """
 
 from typing import Any
@@ -20,6 +20,7 @@ KINDS = ("data", "drift", "outcome", "registry")
 GRACE = 10 * MINUTE
 """A time that was missed by no more than this is still kept by `skip`."""
 MOST_MADE_UP = 100
+_ALERT = " (alert "
 _CAUSES = {"drift": Cause.DRIFT, "outcome": Cause.PERFORMANCE}
 
 
@@ -42,7 +43,7 @@ def _marker(tx: Tx, project_id: str, kind: str, subject: str) -> str:
         return f"{subject}@{known[0].version}" if known else ""
     alerts = monitoring.find_alerts(tx, project_id, model=subject)
     alert = next((each for each in alerts if each.cause is _CAUSES[kind]), None)
-    return f"{alert.title} (alert {alert.alert_id})" if alert else ""
+    return f"{alert.title}{_ALERT}{alert.alert_id})" if alert else ""
 
 
 def considered(
@@ -76,12 +77,23 @@ def _waiting(schedule: Schedule, markers: dict[str, str], now: int) -> dict[str,
     fresh = [
         f"{trigger.partition(' ')[0]}: {marker}"
         for trigger, marker in markers.items()
-        if marker and marker != schedule.seen.get(trigger, "")
+        if marker and _order(marker) > _order(schedule.seen.get(trigger, ""))
     ]
     if not fresh:
         return schedule.pending
     before = [schedule.pending["cause"]] if schedule.pending else []
     return {"cause": "; ".join([*before, *fresh]), "since": now}
+
+
+def _order(marker: str) -> tuple[int, str]:
+    """Return what tells a newer event from an older one.
+
+    It is the number of a version, or the id of an alert, which grows with time: the words of an
+    alert change as long as it is open, and a version that is removed makes no older one new.
+    """
+    alert = marker.rpartition(_ALERT)[2].rstrip(")") if _ALERT in marker else ""
+    number = marker.rpartition("@")[2]
+    return int(number) if not alert and number.isdigit() else 0, alert
 
 
 def _due(schedule: Schedule, now: int) -> tuple[list[str], int | None]:

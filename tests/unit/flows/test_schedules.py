@@ -149,6 +149,19 @@ def test_a_new_version_of_data_trains_from_the_recorded_code_with_its_cause(ctx)
     assert flow.schedules_show(ctx, "fresh").firings[0].cause == "by hand: tester"
 
 
+def test_an_alert_is_one_event_whatever_it_says_and_a_removed_version_is_none():
+    known = schedule(
+        triggers=["drift late", "data rows"],
+        seen={"drift late": "On Monday x moved (alert 01a)", "data rows": "rows@10"},
+    )
+    same = {"drift late": "On Tuesday x moved more (alert 01a)", "data rows": "rows@9"}
+    assert considered(known, same, at("2026-05-01T00:00:00+00:00"), 0)[1] == []
+    news = {"drift late": "On Friday x moved (alert 01b)", "data rows": "rows@11"}
+    assert considered(known, news, at("2026-05-01T00:00:00+00:00"), 0)[1] == [
+        "drift: On Friday x moved (alert 01b); data: rows@11"
+    ]
+
+
 def test_two_that_look_at_once_fire_once(ctx):
     add_rows(ctx, 2)
     made = flow.schedules_add(ctx, "hourly", "train.py", cron="0 * * * *")
