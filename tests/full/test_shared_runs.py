@@ -79,10 +79,10 @@ def core() -> list[str]:
             distribution = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:  # for another platform
             continue
-        found[name] = distribution.version
+        found[name] = f"{distribution.metadata['Name'].lower()}=={distribution.version}"
         lines = [line for line in distribution.requires or [] if "extra ==" not in line]
         wanted += [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in lines]
-    return sorted(f"{name}=={version}" for name, version in found.items() if name != "thrive")
+    return sorted(line for name, line in found.items() if name != "thrive")
 
 
 def git(folder: Path, *words: str) -> None:
@@ -165,6 +165,7 @@ def test_a_run_is_done_again_from_remote_and_clone_alone(ctx, tmp_path):
     assert shown.tags["reproduced"].startswith("bitwise, by run ")
     assert [use.version for use in shown.uses if use.kind == "dataset"] == [1]
     there.close()
+    shutil.move(tmp_path / "gone", folder)
 
 
 def test_what_was_never_pushed_or_did_not_end_is_said(ctx, tmp_path):
