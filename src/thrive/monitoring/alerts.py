@@ -97,11 +97,17 @@ def _end(ctx: Context, alert: Alert) -> list[Alert]:
         alert,
         recommended=accept,
         proposed=[accept, *(each for each in alert.proposed if each != accept)],
-        evidence={**alert.evidence, OVER: ctx.now(), "advice": _ENDED},
+        evidence={**alert.evidence, OVER: ctx.now(), "advice": _after(alert)},
     )
     with ctx.observe(f"alert:{alert.alert_id}") as tx:
         monitoring.save_alert(tx, ctx.project_id, ended)
     return [ended]
+
+
+def _after(alert: Alert) -> str:
+    """Return what to do about an alert that is over, and what was advised until then."""
+    before = alert.evidence.get("advice", "")
+    return f"{_ENDED} Before that: {before}" if before else _ENDED
 
 
 SKEW = "skew"

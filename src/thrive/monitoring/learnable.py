@@ -2,7 +2,8 @@
 
 On the older half of the labelled rows since trouble began, a small additive model of the binned
 inputs is fitted; on the newer half it stands against the scores that were served. Better: there is
-something to learn. No better than chance, as the scores are: the inputs say nothing any more.
+something to learn. Surely no better than next to chance, as the scores are: the inputs say nothing
+any more. Few rows show neither.
 """
 
 import math
@@ -27,6 +28,8 @@ LEAST_LABELS = 500
 """Labelled rows below which nothing can be said."""
 _MOST_ROWS = 100_000
 _SURE = 2.0
+_USEFUL = 0.6
+"""An area below which ranking helps nobody; what may still be above it is not called lost."""
 _LEAST_CLASS = 30
 
 
@@ -78,7 +81,7 @@ def _judged(label: Booleans, served: Floats, fitted: Floats) -> Learnable:
     chance = 0.5 / math.sqrt(min(int(label.sum()), int((~label).sum())))
     if second - first > _SURE * error:
         lesson = Lesson.GAIN
-    elif max(first, second) < 0.5 + _SURE * chance:
+    elif max(first, second) + _SURE * chance < _USEFUL:
         lesson = Lesson.LOST
     else:
         lesson = Lesson.NO_GAIN
