@@ -51,8 +51,8 @@ def test_a_cluster_answers_a_table_as_this_machine_does(cluster, tmp_path):
         engine=EngineName.RAY,
         address=cluster.address,
     )
-    assert (there.rows, there.answered, there.refused, there.parts) == (1000, 750, 250, 12)
-    assert (here.answered, here.refused, here.parts) == (750, 250, 12)
+    assert (there.rows, there.answered, there.refused, there.parts) == (1000, 1000, 0, 12)
+    assert (here.answered, here.refused, here.parts) == (1000, 0, 12)
     assert read(tmp_path / "there").equals(read(tmp_path / "here"))
     (tmp_path / "there" / "part-00003.parquet").unlink()
     again = predictions_score(
