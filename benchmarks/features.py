@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from bytecode import compile_ours
 
 HERE = Path(__file__).parent
 PEER = Path.home() / ".cache" / "thrive-bench" / "feast-0.67.0"
@@ -148,6 +149,7 @@ def same(a: dict, b: dict) -> None:
 
 
 def main() -> None:
+    compile_ours()
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
     rows = parser.parse_args().rows

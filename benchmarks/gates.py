@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from bytecode import compile_ours
 
 PEER = Path.home() / ".cache/thrive-bench/fairlearn"
 PINS = (
@@ -219,6 +220,7 @@ def default_gate():
 
 
 def main():
+    compile_ours()
     ratio, auc, gate = bias(), paired_test(), default_gate()
     print(f"BAR gates bias_vs_fairlearn={ratio:.0f}x auc_s={auc:.3f} default_gate_s={gate:.1f}")
 

@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from bytecode import compile_ours
+
 from thrive.domain.actor import local_actor
 from thrive.domain.run import Run, RunState
 from thrive.governance.document import DocumentKind, make_document
@@ -32,6 +34,7 @@ target = { column = "late", positive = true }
 
 
 def main() -> None:
+    compile_ours()
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--links", type=int, default=1_000_000)
     words.add_argument("--runs", type=int, default=100)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from bytecode import compile_ours
 
 HERE = Path(__file__).parent
 PEERS = Path.home() / ".cache" / "thrive-bench"
@@ -384,6 +385,7 @@ print(json.dumps({"s": took, "windows": report.windows}))
 
 def main() -> None:
     """Run the parts, and print the bar."""
+    compile_ours()
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--only", default=",".join(PARTS))
     options.add_argument("--rows", type=int, default=100_000)

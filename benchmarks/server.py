@@ -22,6 +22,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from bytecode import compile_ours
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.servers import postgresql_server, s3_server
@@ -168,6 +170,7 @@ BACKENDS = {"embedded": embedded, "team": of_a_team}
 
 
 def main() -> None:
+    compile_ours()
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--backend", choices=BACKENDS)

@@ -31,6 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+from bytecode import compile_ours
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -489,6 +490,7 @@ def bar(ours: dict, peers: dict) -> dict[str, float]:
 
 
 def main() -> None:
+    compile_ours()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", default="mlflow,litserve,bentoml,mlserver")
     parser.add_argument("--models", default=",".join(MODELS))

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from bytecode import compile_ours
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -537,6 +538,7 @@ def last_line(ours: dict[str, float], theirs: dict[str, float]) -> str:
 
 
 def main() -> None:
+    compile_ours()
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--times", type=int, default=10)

@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from bytecode import compile_ours
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.tracking import Server, first_search, p50, search, start_thrive
@@ -45,6 +47,7 @@ def measure(folder: Path, runs: int, times: int) -> str:
 
 
 def main() -> None:
+    compile_ours()
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=1_000_000)
     parser.add_argument("--times", type=int, default=15)

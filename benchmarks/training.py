@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from bytecode import compile_ours
+
 HERE = Path(__file__).parent
 CACHE = Path.home() / ".cache" / "thrive-bench"
 PINS = dict(
@@ -364,6 +366,7 @@ def measure_dvc(place: Path, folder: Path, work: Path, quiet: dict, repeat: int)
 
 
 def main() -> None:
+    compile_ours()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", default="metaflow,zenml,prefect,dvc")
     parser.add_argument("--repeat", type=int, default=3)
