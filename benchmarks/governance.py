@@ -1,8 +1,12 @@
-"""How fast governance answers: the audit chain verified, a technical file rendered.
+"""How fast governance answers: the audit chain verified, a technical file rendered, a person found.
 
-usage: python benchmarks/governance.py [--links 1000000] [--runs 100]
+usage: python benchmarks/governance.py [--links 1000000] [--runs 100] [--versions 100]
+           [--rows 1000000]
 
-No peer keeps an audit chain or renders a file, so the bars are the times that were promised.
+A person is searched in versions of which each has other rows, two columns of Parquet, 200,000
+people; the search is the whole operation, the median of five after the versions were added. No
+peer keeps an audit chain, renders a file or finds people, so the bars are the times that were
+promised.
 """
 
 import argparse
@@ -31,6 +35,17 @@ owner = "desk"
 risk = "high"
 target = { column = "late", positive = true }
 """
+PEOPLE = """
+contract = 1
+[project]
+name = "shop"
+[data.orders]
+source = "orders.parquet"
+owner = "shop"
+why = "orders"
+subject = "customer"
+personal = { customer = "email", amount = "none" }
+"""
 
 
 def main() -> None:
@@ -38,6 +53,8 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--links", type=int, default=1_000_000)
     words.add_argument("--runs", type=int, default=100)
+    words.add_argument("--versions", type=int, default=100)
+    words.add_argument("--rows", type=int, default=1_000_000)
     given = words.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = create_home(Path(folder), "bench")
@@ -50,9 +67,15 @@ def main() -> None:
             links = audit.read_head(tx, home.project_id)[0]
         verify_s = time.perf_counter() - began
         home.close()
+    search_s, found = subject_search(given.versions, given.rows)
     print(f"audit verify of {links:,} links: {verify_s:.2f} s")
     print(f"technical file of a model with {given.runs} runs: {file_s:.3f} s")
-    print(f"BAR GOVERNANCE verify_s={verify_s:.2f} links={links} file_s={file_s:.3f}")
+    print(f"a person in {given.versions} versions of {given.rows:,} rows: {search_s:.3f} s")
+    print(
+        f"BAR governance audit_verify_1m_s={verify_s:.2f} technical_file_s={file_s:.3f} "
+        f"subject_search_ms={search_s * 1000:.0f} links={links} runs={given.runs} "
+        f"versions={given.versions} rows={given.rows} found={found}"
+    )
 
 
 def fill(home: Home, links: int) -> None:
@@ -122,6 +145,43 @@ def technical_file(context: Context, count: int) -> float:
     spent = time.perf_counter() - began
     assert forms["html"].count(b"run:") > count
     return spent
+
+
+def subject_search(versions: int, rows: int) -> tuple[float, int]:
+    """Return the median seconds of a search for one person, and their rows; as the reader counts.
+
+    The rows are counted while they are written, so the answer is compared with another count.
+    """
+    import statistics
+
+    import numpy as np
+    import polars as pl
+
+    from thrive.data.operations import add
+    from thrive.flows.erasure.finding import find_subject
+
+    numbers = np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        home = create_home(folder, "bench")
+        context = Context(home, local_actor("bench"), folder=folder, operation="data find-subject")
+        (folder / "thrive.toml").write_text(PEOPLE)
+        expected = 0
+        for _ in range(versions):
+            who = numbers.integers(0, 200_000, rows)
+            expected += int((who == 7).sum())
+            table = pl.DataFrame({"who": who, "amount": numbers.normal(50, 20, rows).round(2)})
+            spelled = pl.format("customer-{}@example.org", pl.col("who").cast(str).str.zfill(8))
+            table.select(customer=spelled, amount="amount").write_parquet(folder / "orders.parquet")
+            add(context, name="orders")
+        took: list[float] = []
+        for _ in range(5):
+            began = time.perf_counter()
+            found = find_subject(context, "customer-00000007@example.org")
+            took.append(time.perf_counter() - began)
+            assert found.rows == expected, (found.rows, expected)
+        home.close()
+    return statistics.median(took), expected
 
 
 def _sample() -> object:

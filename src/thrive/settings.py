@@ -115,6 +115,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "`http(s)://` address of a catalogue."
         ),
     ] = ""
+    pseudonym_key: Annotated[
+        str,
+        Meta(
+            description="The key of pseudonyms, 64 hexadecimal digits, so that every host of a "
+            "team makes the same ones; a file in the home if empty."
+        ),
+    ] = ""
     public_url: Annotated[
         str,
         Meta(

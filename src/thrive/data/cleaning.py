@@ -17,6 +17,7 @@ from thrive.store.pins import read_lock
 from thrive.store.postgresql import lock_blobs
 from thrive.store.snapshots.bring import ASSEMBLED, absent, parts_of
 from thrive.store.snapshots.manifest import read_snapshot, write_manifest
+from thrive.store.snapshots.people import PeopleIndex
 from thrive.store.snapshots.repack import dying_blobs, repacked
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.uploads import forget_expired
@@ -141,6 +142,7 @@ def gc(ctx: Context, *, older_than: str = "1 day", dry_run: bool = False) -> Rec
     if not dry_run:
         gone = _remove(ctx, gone)
         shutil.rmtree(ctx.home.blobs.local.root / ASSEMBLED, ignore_errors=True)
+        PeopleIndex(ctx.home.folder).forget()
     sizes = {each.digest: each.size for each in old}
     return Reclaimed(
         removed=len(gone),

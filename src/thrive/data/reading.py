@@ -1,15 +1,16 @@
 """Reading a version: by name, inside a run and outside of one."""
 
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from thrive.data.frames import Form, given
 from thrive.data.projection import watched
-from thrive.domain.actor import local_actor
+from thrive.domain.actor import local_user
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.domain.identifiers import checked_name
@@ -28,6 +29,8 @@ from thrive.store.snapshots.tables import scan_files
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from thrive.data.access import PersonalView
 
 
 def split_name(text: str) -> tuple[str, int | str | None]:
@@ -116,6 +119,8 @@ def load(
     """Return a dataset's rows, inside a run as well as outside of one.
 
     Inside a run the version becomes part of the run's lineage, with the columns that were named.
+    Columns that hold personal data are pseudonyms, equal for equal values, unless a grant lets you
+    read them (`thrive grants give`); each reading of them is logged.
 
     Args:
         name: the dataset, also as `name@version`.
@@ -125,7 +130,8 @@ def load(
 
     Raises:
         NotFound: there is no such version.
-        Refused: it failed a check and nobody decided that it may be trained on.
+        Refused: it failed a check and nobody decided that it may be trained on, or its files
+            are asked for and hold personal data that you may not read.
         UsageError: there is no such column or form, or a library is missing.
 
     Examples:
@@ -134,7 +140,7 @@ def load(
     """
     if form == "path":
         return _folder(name, version)
-    frame = scan(name, version)
+    frame = _scan(name, version, columns)
     if columns is not None:
         known = frame.collect_schema()
         missing = next((column for column in columns if column not in known), None)
@@ -149,36 +155,90 @@ def scan(name: str, version: int | None = None) -> "pl.LazyFrame":
 
     Inside a run the columns that a query really needs become part of the run's lineage.
     """
+    return _scan(name, version, None)
+
+
+def _scan(name: str, version: int | None, columns: Sequence[str] | None) -> "pl.LazyFrame":
     run = channel.current()
-    found, blobs = _found(name, version)
-    frame = scan_version(found, blobs)
+    found = _found(name, version, columns)
+    seen, hidden = found.version, found.hiding
+    if found.warning:
+        warnings.warn(found.warning, stacklevel=3)
+    frame = scan_version(seen, found.blobs)
+    if hidden.hidden:
+        from thrive.data.pseudonyms import pseudonymised
+
+        frame = pseudonymised(frame, hidden.hidden, hidden.key)
     if run is None:
         return frame
 
     def tell(columns: list[str] | None) -> None:
         if channel.current() is run:  # a process that user code forked must not write there
-            run.send("columns", digest=found.digest, columns=columns)
+            run.send("columns", digest=seen.digest, columns=columns)
 
     return watched(frame, tell)
 
 
-def _found(name: str, version: int | None) -> tuple[DatasetVersion, BlobStore]:
-    """Return a version that may be trained on, and where its bytes are."""
+class _Found(NamedTuple):
+    """A version that may be trained on, where its bytes are, and what its reader may not see."""
+
+    version: DatasetVersion
+    blobs: BlobStore
+    hiding: "Hiding"
+    warning: str = ""
+
+
+class Hiding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run tells a task beside a version: the columns that are pseudonyms, and their key."""
+
+    hidden: list[str] = []
+    key: bytes = b""
+
+
+def hiding(ctx: Context, view: "PersonalView") -> Hiding:
+    """Return how to read a version as somebody gets to see it."""
+    if not view.hidden:
+        return Hiding()
+    from thrive.data.pseudonyms import pseudonym_key
+
+    return Hiding(hidden=view.hidden, key=pseudonym_key(ctx.home))
+
+
+def _found(
+    name: str, version: int | None, columns: Sequence[str] | None = None, *, files: bool = False
+) -> _Found:
+    """Return what is read; `files` says that it is wanted as it is, which needs a grant for all."""
     run = channel.current()
     if run is not None:
         asked, number = split_name(name)
         if isinstance(number, str):
             asked, number = name, None
         reply = run.request("dataset", name=asked, version=version or number)
-        return msgspec.convert(reply, DatasetVersion), open_blobs(run.facts["blobs"])
+        blobs = open_blobs(run.facts["blobs"])
+        return _Found(msgspec.convert(reply, DatasetVersion), blobs, msgspec.convert(reply, Hiding))
+    # what follows is imported by those who read rows alone: `data add` is quick without it
+    from thrive.data.access import hidden_words, log_read, refuse_hidden, view_of
+    from thrive.data.wanted import terms_of
+
     with project_here("data load") as ctx:
-        return resolve(ctx, name, version), ctx.home.blobs
+        found = resolve(ctx, name, version)
+        with ctx.read() as tx:
+            whole = view_of(tx, ctx, found, terms_of(ctx.folder, found.dataset).personal)
+        view = whole.only(None if columns is None else list(columns))
+        if files:
+            refuse_hidden(found, view)
+        log_read(ctx, found, view)
+        return _Found(found, ctx.home.blobs, hiding(ctx, view), hidden_words(found, view))
 
 
 def _folder(name: str, version: int | None) -> Path:
     """Return a folder with the files of a version, made once and left alone by its readers."""
     run = channel.current()
-    found, blobs = _found(name, version)
+    found, blobs, hidden, _ = _found(name, version, files=True)
+    if hidden.hidden:
+        from thrive.data.access import PersonalView, refuse_hidden
+
+        refuse_hidden(found, PersonalView(columns=hidden.hidden, hidden=hidden.hidden))
     root = Path(run.facts["scratch"]) if run else find_project_folder(Path.cwd()) / FOLDER / "cache"
     folder = root / "data" / found.digest
     check_out(read_snapshot(blobs, found.listed_in), blobs, Target(folder), _silent)
@@ -195,7 +255,7 @@ def project_here(operation: str) -> Generator[Context]:
     folder = find_project_folder(Path.cwd())
     home = open_home(folder)
     try:
-        yield Context(home, local_actor("python"), folder=folder, operation=operation)
+        yield Context(home, local_user(), folder=folder, operation=operation)
     finally:
         home.close()
 

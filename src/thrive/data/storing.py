@@ -87,6 +87,10 @@ def _add(ctx: Context, wanted: Wanted, beside: Beside | None = None) -> AddedVer
     looked = beside if beside is not None and beside.source == wanted.source else None
     version, is_new = add_version(ctx, wanted, looked)
     pin(ctx.local_folder(), ctx.home.folder, wanted.name, version.digest)
+    if is_new and wanted.terms.subject:
+        from thrive.data.subjects import index_people  # where nobody is named, nobody pays for it
+
+        index_people(ctx, version, wanted.terms.subject)
     return _added(version, is_new=is_new)
 
 
@@ -200,12 +204,16 @@ def checkout(ctx: Context, name: str, *, to: Path) -> CheckedOut:
     Raises:
         NotFound: there is no such version.
         Conflict: a file there holds what is stored nowhere; nothing was written.
+        Refused: it holds personal data that you may not read.
         Damaged: a stored file is not what it was.
 
     Examples:
         thrive data checkout flights@1 --to /tmp/flights
     """
+    from thrive.data.access import refuse_unseen
+
     version = find_version(ctx, name)
+    refuse_unseen(ctx, version)
     folder = Path(os.path.normpath(ctx.local_folder() / to))
     target = Target(
         folder, state_cache(ctx.home.folder, str(folder)), stored_contents(ctx, version.dataset)

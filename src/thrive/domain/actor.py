@@ -1,5 +1,6 @@
 """Who acts: people by role, machines by role, and what a role may do."""
 
+import os
 from enum import StrEnum
 
 import msgspec
@@ -29,6 +30,10 @@ HOSTS = RELEASERS | {Role.SERVE}
 """May serve: the agents of serving hosts, and whoever moves the traffic they answer."""
 REPORTERS = BUILDERS | {Role.SERVE}
 """May report what was predicted and what really happened."""
+STEWARDS = frozenset({Role.DATA_ENGINEER})
+"""May let others read personal data, and hand a person what is known of them."""
+ERASERS = frozenset({Role.DATA_ENGINEER, Role.PLATFORM})
+"""May erase a person, and forbid deletion."""
 KEEPERS = frozenset({Role.PLATFORM})
 """May administer a project: clock, tokens, backups."""
 
@@ -43,6 +48,16 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
 def local_actor(name: str) -> Actor:
     """Return the owner of a local folder, who holds every role in it."""
     return Actor(name=name, roles=frozenset(Role))
+
+
+def local_user() -> Actor:
+    """Return the user of this machine as the owner of a local folder."""
+    import getpass
+
+    try:
+        return local_actor(getpass.getuser())
+    except (KeyError, OSError):  # a container's user may have no name
+        return local_actor(f"uid-{os.getuid()}")
 
 
 CONTROLLER = Actor(name="thrive-controller", roles=frozenset(Role))

@@ -72,11 +72,15 @@ def _inherited(
     contract: ParsedContract,
     models: Collection[str] | None,
 ) -> list[UseProblem]:
-    """Return what stands against the use by the retention and purposes of its sources."""
+    """Return what stands against the use by its sources: their basis, retention and purposes.
+
+    A legal basis is asked of the personal columns that were read on the way, not of others.
+    """
     found: list[UseProblem] = []
-    for source in sources_of(tx, ctx.project_id, version):
+    for source, columns in sources_of(tx, ctx.project_id, version):
         terms = contract.contract.data.get(source.dataset, DataTerms())
         said = [
+            *_without_basis(source, terms, columns),
             *_expired(source, terms, ctx.now()),
             *_misused(source, terms, contract, models),
         ]
@@ -85,9 +89,15 @@ def _inherited(
     return found
 
 
-def sources_of(tx: Tx, project_id: str, version: DatasetVersion) -> list[DatasetVersion]:
-    """Return the versions that a version was made from, and those before them, each once."""
-    found: dict[tuple[str, str], DatasetVersion] = {}
+_Source = tuple[DatasetVersion, list[str] | None]
+
+
+def sources_of(tx: Tx, project_id: str, version: DatasetVersion) -> list[_Source]:
+    """Return the versions that a version was made from, and those before them, each once.
+
+    Each stands with the columns of it that were read; None where it was read whole.
+    """
+    found: dict[tuple[str, str], _Source] = {}
     waiting = [version]
     while waiting:
         made_by = waiting.pop().made_by
@@ -96,7 +106,7 @@ def sources_of(tx: Tx, project_id: str, version: DatasetVersion) -> list[Dataset
                 continue
             same = datasets.find_by_digest(tx, project_id, use.digest)
             for each in (each for each in same if each.dataset == use.name):
-                found[use.name, use.digest] = each
+                found[use.name, use.digest] = each, use.columns
                 waiting.append(each)
     return list(found.values())
 
@@ -125,9 +135,12 @@ def _unlabelled(
         yield "personal", f"{what}: {', '.join(seem)}.", f"{fix}, or: {otherwise}"
 
 
-def _without_basis(version: DatasetVersion, terms: DataTerms) -> _Found:
+def _without_basis(
+    version: DatasetVersion, terms: DataTerms, columns: Collection[str] | None = None
+) -> _Found:
     kinds = {each.name: terms.personal.get(each.name) or each.personal for each in version.columns}
-    personal = [name for name, kind in kinds.items() if kind not in (None, NONE)]
+    read = kinds if columns is None else columns
+    personal = [name for name, kind in kinds.items() if kind not in (None, NONE) and name in read]
     if personal and not terms.legal_basis.strip():
         yield (
             "legal_basis",

@@ -24,6 +24,7 @@ from thrive.tracking.entry import Form
 from thrive.tracking.recorder import FLUSH_SECONDS, RunRecorder
 
 if TYPE_CHECKING:
+    from thrive.flows.seen_data import SeenData
     from thrive.flows.used_features import UsedFeatures
 
 Show = Callable[[str], None]
@@ -137,6 +138,12 @@ class Execution:
         }
 
     @cached_property
+    def _seen(self) -> "SeenData":
+        from thrive.flows.seen_data import SeenData
+
+        return SeenData(self._ctx, self._contract, self._say)
+
+    @cached_property
     def _features(self) -> "UsedFeatures":
         from thrive.flows.used_features import UsedFeatures
 
@@ -192,9 +199,9 @@ class Execution:
         version = self._read_version(name, number)
         call = self._steps.call_of(message.task)
         if call is not None:
-            read = {"name": name, "version": number, "digest": version.digest}
+            read = {"name": name, "version": number, "digest": self._seen.digest(version)}
             call.reads[f"{name}@{number or ''}"] = read
-        return msgspec.to_builtins(version)
+        return self._seen.told(version)
 
     def _read(self, name: str, number: int | None) -> str:
         return self._read_version(name, number).digest
@@ -210,6 +217,7 @@ class Execution:
         version = data.resolve(self._ctx, name, number)
         refuse_use(self._ctx, version, self._contract)
         fetch_all(self._ctx.home.blobs, version.listed_in)
+        self._seen.see(version)
         self._training[version.dataset] = version.digest
         use = Use(
             kind="dataset",
@@ -283,6 +291,7 @@ class Execution:
             if self._recorded is not None:
                 return self._register_again(model, message.body["package"])
             refuse_training_data(tx, self._ctx, self._training, self._contract, model)
+        self._seen.refuse_model(model, message.body["package"])
         candidate = msgspec.convert(
             {**message.body, "training": self._training}, versions.Candidate
         )

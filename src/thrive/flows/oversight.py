@@ -6,7 +6,7 @@ from urllib.request import urlopen
 
 import msgspec
 
-from thrive.domain.actor import ANYONE, PEOPLE, RELEASERS
+from thrive.domain.actor import ANYONE, ERASERS, PEOPLE, RELEASERS, Role
 from thrive.domain.clock import DAY, HOUR, format_time, machine_now, parse_time
 from thrive.domain.duty import Drill, Incident, IncidentKind, LegalHold
 from thrive.domain.errors import Conflict, Refused, UsageError
@@ -167,7 +167,7 @@ def _evidence(tx: Tx, ctx: Context, model: str, aware_at: int) -> dict[str, Any]
     }
 
 
-@operation("holds place", role=RELEASERS, writes=True)
+@operation("holds place", role=ERASERS, writes=True)
 def holds_place(ctx: Context, subject: str, *, reason: str) -> LegalHold:
     """Forbid deletion: of a dataset, of a model, or of anything in the project.
 
@@ -212,9 +212,9 @@ def holds_list(ctx: Context, *, lifted: bool = False) -> list[LegalHold]:
         return holds.find_holds(tx, ctx.project_id, present=not lifted)
 
 
-@operation("holds lift", role=RELEASERS, writes=True)
+@operation("holds lift", role=ERASERS, writes=True)
 def holds_lift(ctx: Context, hold_id: str, *, reason: str) -> LegalHold:
-    """Lift a hold.
+    """Lift a hold; on a server the platform team needs a second person for its own holds.
 
     Args:
         hold_id: the hold, as `holds list` names it.
@@ -223,6 +223,7 @@ def holds_lift(ctx: Context, hold_id: str, *, reason: str) -> LegalHold:
     Raises:
         NotFound: there is none of that id.
         UsageError: no reason is given.
+        Refused: you placed it yourself, on a server, and are no data engineer.
 
     Examples:
         thrive holds lift 01928374aabb7ccd8ee0112233445566 --reason "order 17 was lifted"
@@ -230,8 +231,19 @@ def holds_lift(ctx: Context, hold_id: str, *, reason: str) -> LegalHold:
     if not reason.strip():
         raise UsageError("Lifting a hold needs a reason.", '--reason "..."')
     with ctx.write(f"hold:{hold_id[:64]}", reason=reason) as tx:
+        _refuse_alone(ctx, holds.get_hold(tx, ctx.project_id, hold_id))
         return holds.lift_hold(
             tx, ctx.project_id, hold_id, by=ctx.actor.name, reason=reason.strip(), at=ctx.now()
+        )
+
+
+def _refuse_alone(ctx: Context, hold: LegalHold) -> None:
+    """Refuse that one person of the platform team both places and lifts a hold."""
+    own = hold.actor == ctx.actor.name and ctx.folder is None
+    if own and Role.DATA_ENGINEER not in ctx.actor.roles:
+        raise Refused(
+            f"{ctx.actor.name} placed this hold: somebody else must lift it.",
+            "ask a data engineer or another one of the platform team",
         )
 
 

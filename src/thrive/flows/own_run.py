@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from thrive.domain.actor import local_user
 from thrive.domain.run import RunState
-from thrive.flows.workspace import local_user
 from thrive.operations import Context
 from thrive.store.home import open_home
 from thrive.store.place import find_project_folder

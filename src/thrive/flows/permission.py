@@ -11,7 +11,7 @@ import msgspec
 from thrive.contract.gaps import gaps_for_model, reached_teams
 from thrive.contract.loosened import loosened
 from thrive.contract.parse import ParsedContract
-from thrive.contract.schema import Unclear
+from thrive.contract.schema import ModelTerms, Risk, Unclear
 from thrive.domain.actor import PEOPLE
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import Conflict, ContractGap, Refused
@@ -29,6 +29,9 @@ from thrive.operations import Context
 from thrive.settings import read_settings
 from thrive.store import gates, models, projects, releases, tokens
 from thrive.store.database import Tx
+
+LEAST_FOR_HIGH_RISK = 2
+"""So many people approve a model of high risk, none of them its author."""
 
 
 class ApprovalStep(StrEnum):
@@ -152,7 +155,7 @@ def missing_approvals(
                 command=f'thrive approvals give {label} --step contract --reason "..."',
             )
         )
-    needed = contract.contract.model[candidate.model].approvals.get(ApprovalStep.PRODUCTION, 0)
+    needed = _needed(ctx, contract.contract.model[candidate.model])
     given = len(counted_approvals(tx, ctx, candidate, ApprovalStep.PRODUCTION))
     if given < needed:
         found.append(
@@ -162,6 +165,16 @@ def missing_approvals(
             )
         )
     return found
+
+
+def _needed(ctx: Context, terms: ModelTerms) -> int:
+    """Return how many people must approve: as the contract says, for high risk at least two.
+
+    In a folder there is one person.
+    """
+    said = terms.approvals.get(ApprovalStep.PRODUCTION, 0)
+    high = terms.risk is Risk.HIGH and ctx.folder is None
+    return max(said, LEAST_FOR_HIGH_RISK) if high else said
 
 
 def contract_loosened(

@@ -20,6 +20,7 @@ from thrive.flows.data_use import refuse_use
 from thrive.flows.order import ALWAYS, Order, launch
 from thrive.flows.reuse import Reuse
 from thrive.flows.run import settings_of
+from thrive.flows.seen_data import SeenData
 from thrive.flows.train import await_ready, facts_of
 from thrive.operations import Context, Kind, PathText, operation
 from thrive.store import runs
@@ -102,6 +103,7 @@ class _Plan:
         self._reuse = Reuse(ctx, ALWAYS)
         self._contract = load(ctx.local_folder())
         self._last = self._last_steps(experiment, ready["pipeline"])
+        self._seen = SeenData(ctx, self._contract, lambda _: None)
         self._rows: list[Planned] = []
         self._open: str = ""
         self._failure: Failure | None = None
@@ -158,7 +160,8 @@ class _Plan:
             version = data.resolve(self._ctx, body["name"], body["version"])
             refuse_use(self._ctx, version, self._contract)
             fetch_all(self._ctx.home.blobs, version.listed_in)
-            return msgspec.to_builtins(version)
+            self._seen.see(version)
+            return self._seen.told(version)
         if message.kind == "failed":
             failure = msgspec.convert(body["failure"], Failure)
             self._failure = self._failure or failure

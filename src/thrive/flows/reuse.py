@@ -59,17 +59,22 @@ class Reuse:
         return is_there(self._ctx, step.result)
 
     def _holds(self, step: StepRecord) -> bool:
-        """Tell whether the datasets that a step loaded by name are what they were."""
+        """Tell whether datasets that a step loaded by name are what they were, to its reader."""
         reads = (step.effects or {}).get("reads", ())
         if not reads:
             return True
         from thrive import data
+        from thrive.data.access import seen_digest, view_of
+        from thrive.data.wanted import terms_of
 
         for read in reads:
             try:
                 version = data.resolve(self._ctx, read["name"], read["version"])
             except ThriveError:
                 return False
-            if version.digest != read["digest"]:
+            with self._ctx.read() as tx:
+                declared = terms_of(self._ctx.folder, version.dataset).personal
+                view = view_of(tx, self._ctx, version, declared)
+            if seen_digest(version, view) != read["digest"]:
                 return False
         return True

@@ -10,10 +10,11 @@ import msgspec
 
 from thrive import data
 from thrive.data.frames import as_polars
+from thrive.data.questions import NONE
 from thrive.data.reading import find_version, project_here
 from thrive.data.storing import add_rows
 from thrive.domain.clock import parse_time
-from thrive.domain.dataset import ColumnLabel, DatasetVersion
+from thrive.domain.dataset import Column, ColumnLabel, DatasetVersion
 from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.domain.run import Use
 from thrive.engines import channel
@@ -259,6 +260,11 @@ def _read(ctx: Context, parts: _Parts, pinned: Sequence[DatasetVersion]) -> list
     ]
 
 
+def _dtypes_of(column: Column) -> set[str]:
+    """Return the types under which a source's label holds: pseudonyms are text, and personal."""
+    return {column.dtype} if column.personal == NONE else {column.dtype, "String"}
+
+
 def _inherit_labels(ctx: Context, parts: _Parts, name: str, rows: "pl.LazyFrame") -> None:
     """Say of each column what was said of the source's column that it is, of the same type."""
     schema = {column: str(dtype) for column, dtype in rows.collect_schema().items()}
@@ -275,12 +281,13 @@ def _inherit_labels(ctx: Context, parts: _Parts, name: str, rows: "pl.LazyFrame"
         origins += [(column, *origin) for column, origin in renamed.items()]
     for column, source, of in origins:
         said = next((each for each in pinned[source].columns if each.name == of), None)
-        if said is None or said.personal is None or schema.get(column) != said.dtype:
+        dtype = schema.get(column, "")
+        if said is None or said.personal is None or dtype not in _dtypes_of(said):
             continue
         label = ColumnLabel(
             dataset=name,
             name=column,
-            dtype=said.dtype,
+            dtype=dtype,
             kind=said.personal,
             actor=ctx.actor.name,
             at=ctx.now(),

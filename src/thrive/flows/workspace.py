@@ -4,14 +4,12 @@
 remote client offers the same names over HTTP.
 """
 
-import getpass
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from thrive.domain.actor import Actor, local_actor
+from thrive.domain.actor import local_user
 from thrive.domain.errors import NotFound, UsageError
 from thrive.flows.catalogue import Catalogue
 from thrive.operations import Context, Operation, Progress, convert_arguments, invoke
@@ -177,14 +175,6 @@ def open(folder: str | Path = ".") -> Workspace:  # noqa: A001 - thrive.open is 
 
     project = find_project_folder(Path(folder).resolve())
     return Workspace(Context(open_home(project), local_user(), folder=project))
-
-
-def local_user() -> Actor:
-    """Return the user of this machine as the owner of a local folder."""
-    try:
-        return local_actor(getpass.getuser())
-    except (KeyError, OSError):  # a container's user may have no name
-        return local_actor(f"uid-{os.getuid()}")
 
 
 class DeferredHome:

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from thrive.contract.schema import BiasGate
+from thrive.domain.clock import parse_time
 from thrive.domain.dataset import DatasetVersion
+from thrive.domain.duty import DataRead
 from thrive.domain.errors import NotFound, ThriveError
 from thrive.domain.gate import CheckResult
+from thrive.domain.identifiers import new_id
 from thrive.domain.reference import format_reference
 from thrive.gates.case import GateCase
 from thrive.gates.inputs import Inputs
 from thrive.operations import Context
-from thrive.store import datasets
+from thrive.store import datasets, duties, oversight
 from thrive.store.snapshots.bring import local_files
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.tables import scan_files
@@ -48,7 +51,8 @@ def joined(ctx: Context, inputs: Inputs, case: GateCase) -> Joined:
     if terms is None or not terms.source:
         return Joined(case=case)
     key = terms.key or list(case.terms.entity)
-    if reason := _refused(inputs, terms, case, key):
+    model = inputs.version.model
+    if reason := _refused(inputs, terms, case, key) or _expired(ctx, model):
         return Joined(case=case, reason=reason)
     wanted = [name for name in terms.groups if name not in case.frame.columns]
     try:
@@ -58,9 +62,9 @@ def joined(ctx: Context, inputs: Inputs, case: GateCase) -> Joined:
             purpose=PURPOSE,
             version=version.version,
             columns=wanted,
-            model=format_reference(inputs.version.model, inputs.version.version),
-        ):
-            pass  # the access is logged before anything is read
+            model=format_reference(model, inputs.version.version),
+        ) as tx:  # the access is logged before anything is read
+            oversight.add_read(tx, ctx.project_id, _read(ctx, version, wanted))
         rows = _rows(ctx, version, [*key, *wanted])
         return _with_groups(case, version, rows, key)
     except ThriveError as error:
@@ -77,6 +81,32 @@ def _refused(inputs: Inputs, terms: BiasGate, case: GateCase, key: list[str]) ->
         return "The contract names no key to join the groups by: write key = [...] under bias."
     absent = [each for each in key if each not in case.frame.columns]
     return f"The evaluation table has no column {', '.join(absent)} to join by." if absent else ""
+
+
+def _read(ctx: Context, version: DatasetVersion, columns: list[str]) -> DataRead:
+    return DataRead(
+        read_id=new_id(),
+        dataset=version.dataset,
+        version=version.version,
+        columns=columns,
+        pseudonymised=[],
+        reader=ctx.actor.name,
+        purpose=PURPOSE,
+        rows=version.rows,
+        at=ctx.now(),
+    )
+
+
+def _expired(ctx: Context, model: str) -> str:
+    """Return why columns of special categories may not be read any more, "" while they may.
+
+    Until when they are kept for bias checks is an answer (AI Act art. 10(5)).
+    """
+    with ctx.read() as tx:
+        said = duties.find_answers(tx, ctx.project_id, model).fields.get("sensitive_until", "")
+    if said and parse_time(said) < ctx.now():
+        return f"Sensitive columns of {model} were to be kept for bias checks until {said}."
+    return ""
 
 
 def _version(ctx: Context, source: str) -> DatasetVersion:

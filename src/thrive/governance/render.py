@@ -47,7 +47,9 @@ def as_json(paper: Paper) -> bytes:
 def as_markdown(paper: Paper) -> str:
     """Return it as Markdown, one table a section."""
     lines = [f"# {paper.title}", "", paper.notice, ""]
-    lines += [f"{paper.missing} facts are missing." if paper.missing else "No fact is missing.", ""]
+    lines += [f"{paper.missing} facts are missing:" if paper.missing else "No fact is missing.", ""]
+    lines += [f"- {_escaped(line)}" for line in missing_lines(paper)]
+    lines += [""] if paper.missing else []
     for section in paper.sections:
         lines += [f"## {section.title}", ""]
         if not section.facts:
@@ -57,6 +59,16 @@ def as_markdown(paper: Paper) -> str:
         lines += [_row(fact) for fact in section.facts]
         lines.append("")
     return "\n".join(lines)
+
+
+def missing_lines(paper: Paper) -> list[str]:
+    """Return what nobody recorded, as `section: statement`, in the order of the paper."""
+    return [
+        f"{section.title}: {fact.what}"
+        for section in paper.sections
+        for fact in section.facts
+        if fact.value is None
+    ]
 
 
 def _row(fact: Fact) -> str:
@@ -81,7 +93,8 @@ def short(source: str) -> str:
 
 def as_html(paper: Paper) -> str:
     """Return it as one HTML page without scripts or anything from elsewhere."""
-    return _template().render(paper=paper, missing=MISSING, short=short)
+    lines = missing_lines(paper)
+    return _template().render(paper=paper, missing=MISSING, lines=lines, short=short)
 
 
 @cache

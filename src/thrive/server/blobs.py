@@ -12,13 +12,17 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from thrive.client.wire import BLOBS, MISSING, MOST_DIGESTS, SMALL, Digests, MissingBlob
+from thrive.data.access import PersonalView, refuse_hidden, view_of
 from thrive.domain.actor import REPORTERS, Actor, Role
+from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotFound, Refused
 from thrive.domain.identifiers import is_digest
+from thrive.domain.reference import parse_reference
+from thrive.operations import Context
 from thrive.server.keys import Identity
 from thrive.server.problems import Problem, json_response
 from thrive.server.projects import Homes
-from thrive.store import models, references
+from thrive.store import datasets, models, references
 from thrive.store.home import Home
 from thrive.store.uploads import Uploads
 
@@ -110,6 +114,7 @@ class BlobDoor:
         home = self._home(identity)
         if not _may_read(home, identity.actor, digest):
             raise NotFound(f"There is no blob {digest} in this project.")
+        _refuse_closed(home, identity.actor, digest)
         path = home.blobs.local_path(digest)
         if path is None:
             return Response(home.blobs.get(digest), media_type=BINARY)
@@ -124,6 +129,32 @@ def _may_read(home: Home, actor: Actor, digest: str) -> bool:
             return bool(users)
         kept = [name for kind, name in users if kind == "model_version"]
         return any(models.is_packaged(tx, home.project_id, name, digest) for name in kept)
+
+
+def _refuse_closed(home: Home, actor: Actor, digest: str) -> None:
+    """Refuse bytes that are only of versions with personal columns that the reader may not see.
+
+    Lists of files may be read by everybody: they hold no rows.
+
+    Raises:
+        Refused: they are; it says how to be let in.
+    """
+    ctx = Context(home, actor, operation="data checkout")
+    refused: tuple[DatasetVersion, PersonalView] | None = None
+    with home.read() as tx:
+        users = references.users(tx, home.project_id, digest)
+        for label in (name for kind, name in users if kind == datasets.KIND):
+            name, number = parse_reference(label)
+            known = datasets.versions(tx, home.project_id, name)
+            version = next((each for each in known if each.version == number), None)
+            if version is None:
+                continue
+            view = view_of(tx, ctx, version, {})
+            if not view.hidden or digest in {version.digest, version.listed_in}:
+                return
+            refused = version, view
+    if refused is not None:
+        refuse_hidden(*refused)
 
 
 def _methods(name: str) -> tuple[str, ...]:

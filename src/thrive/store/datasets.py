@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from thrive.domain.dataset import Dataset, DatasetTag, DatasetVersion
 from thrive.domain.errors import NotFound
-from thrive.store import erasures, holds, references
+from thrive.store import erasures, references
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, one, replace, upsert
 from thrive.store.tables.data import dataset_tags, dataset_versions, datasets
@@ -67,6 +67,8 @@ def remove_version(tx: Tx, project_id: str, version: DatasetVersion) -> None:
     Raises:
         Refused: a legal hold is on the dataset or the project.
     """
+    from thrive.store import holds  # here: `data add` removes nothing
+
     holds.refuse_held(tx, project_id, holds.of_dataset(version.dataset))
     label = f"{version.dataset}@{version.version}"
     for kind in (KIND, PROFILE_KIND):

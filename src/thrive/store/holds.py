@@ -34,8 +34,8 @@ def find_holds(tx: Tx, project_id: str, *, present: bool = True) -> list[LegalHo
     return many(tx, LegalHold, query)
 
 
-def lift_hold(tx: Tx, project_id: str, hold_id: str, *, by: str, reason: str, at: int) -> LegalHold:
-    """Lift a hold; one that is lifted already stays as it is.
+def get_hold(tx: Tx, project_id: str, hold_id: str) -> LegalHold:
+    """Return a hold.
 
     Raises:
         NotFound: there is none of that id.
@@ -44,6 +44,16 @@ def lift_hold(tx: Tx, project_id: str, hold_id: str, *, by: str, reason: str, at
     found = one(tx, LegalHold, query)
     if found is None:
         raise NotFound(f"There is no hold {hold_id}.", "thrive holds list")
+    return found
+
+
+def lift_hold(tx: Tx, project_id: str, hold_id: str, *, by: str, reason: str, at: int) -> LegalHold:
+    """Lift a hold; one that is lifted already stays as it is.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    found = get_hold(tx, project_id, hold_id)
     if found.lifted_at is None:
         found = msgspec.structs.replace(found, lifted_at=at, lifted_by=by, lifted_for=reason)
         replace(tx, project_id, legal_holds, found)

@@ -1,4 +1,4 @@
-"""The key that this home signs its records with: a file that its owner alone may read."""
+"""The secret keys of this home, each a file that its owner alone may read."""
 
 import os
 import secrets
@@ -9,13 +9,22 @@ KEY_BYTES = 32
 
 
 def signing_key(folder: Path) -> bytes:
-    """Return the secret key of a home's folder on this machine; made when it is first needed.
+    """Return the key that a home signs its records with."""
+    return secret_key(folder, KEY_FILE)
+
+
+def secret_key(folder: Path, name: str) -> bytes:
+    """Return a secret key of a home's folder on this machine; made when it is first needed.
 
     Of two processes that need it at once, both get the key of the first.
+
+    Args:
+        folder: the home's folder.
+        name: of the file.
     """
-    path = folder / KEY_FILE
+    path = folder / name
     if not path.exists():
-        draft = folder / f"{KEY_FILE}.{os.getpid()}"
+        draft = folder / f"{name}.{os.getpid()}"
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_bytes(KEY_BYTES).hex())

@@ -11,6 +11,7 @@ from thrive.contract.parse import load
 from thrive.data import operations as data
 from thrive.data.lineage import lineage
 from thrive.data.reading import find_version
+from thrive.domain.actor import local_user
 from thrive.domain.errors import ContractGap, NotFound, UsageError
 from thrive.features import feature_view
 from thrive.flows.data_show import show as show_data
@@ -19,6 +20,7 @@ from thrive.flows.feature_catalog import list_views, show
 from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.features import get, materialize, plan
 from thrive.flows.online_features import OnlineFeatures
+from thrive.flows.personal_data import grants_give
 from thrive.flows.view_origins import renamed_columns
 from thrive.store import jobs, runs
 
@@ -114,6 +116,8 @@ def test_a_kept_training_set_names_its_views_and_inherits_labels(project):
         'contract = 1\n[data.weather]\npersonal = { temp = "health" }\n'
     )
     data.add(project, "weather.parquet", name="weather")
+    reader = local_user().name
+    grants_give(project, "weather", purpose="tests", reason="values are computed", reader=reader)
     rows = pl.DataFrame({"origin": ["JFK"], "asked": [START.replace(hour=9)]})
     features.training_set(rows, ["weather"], name="rows")
     kept = show_data(project, "rows")

@@ -8,8 +8,10 @@ from thrive.data.operations import add
 from thrive.data.reading import find_version
 from thrive.domain.clock import ClockMode, ClockState
 from thrive.domain.errors import ContractGap
+from thrive.domain.run import Use
 from thrive.flows.data_show import show
-from thrive.flows.data_use import refuse_training_data, refuse_use
+from thrive.flows.data_use import refuse_training_data, refuse_use, use_problems
+from thrive.flows.making import record_making
 from thrive.flows.project import check
 from thrive.store import projects
 
@@ -115,3 +117,30 @@ def test_promotion_asks_of_all_that_a_version_was_trained_on(context, riders):
         refuse_training_data(tx, context, {"riders": version.digest}, contract, "lateness")
         with pytest.raises(ContractGap, match="no purpose of prices"):
             refuse_training_data(tx, context, {"riders": version.digest}, contract, "prices")
+
+
+@pytest.mark.parametrize(("columns", "refusals"), [(["rider"], 1), (None, 1), (["minutes"], 0)])
+def test_the_basis_of_what_was_read_on_the_way_is_asked_column_by_column(
+    context, riders, tmp_path, columns, refusals
+):
+    text = CONTRACT.replace('legal_basis = "contract with the rider"\n', "")
+    source = riders(CONTRACT, text)
+    (tmp_path / "mean.csv").write_text("hour,late\n3,1\n")
+    add(context, "mean.csv", name="mean")
+    read = Use(
+        kind="dataset",
+        name="riders",
+        digest=source.digest,
+        direction="in",
+        version=source.version,
+        columns=columns,
+    )
+    record_making(context, find_version(context, "mean"), "made", [read], context.now())
+    with context.read() as tx:
+        found = use_problems(
+            tx, context, find_version(context, "mean"), load(tmp_path), ["lateness"]
+        )
+    assert len(found) == refusals
+    for problem in found:
+        assert "mean@1 is made from riders@1: riders@1 holds personal data (rider)" in problem.what
+        assert "legal_basis" in problem.fix

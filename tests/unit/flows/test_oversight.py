@@ -4,7 +4,7 @@ import pytest
 from tests.serving_home import MODEL, add_version, constant_package, make_home
 
 from thrive.data.cleaning import gc
-from thrive.domain.actor import local_actor
+from thrive.domain.actor import Actor, Role, local_actor
 from thrive.domain.clock import DAY, HOUR
 from thrive.domain.duty import IncidentKind
 from thrive.domain.errors import Conflict, Refused, UsageError
@@ -62,3 +62,14 @@ def test_a_hold_stays_until_somebody_lifts_it_with_a_reason(ctx):
     for wrong in ("flights", "dataset:", "everything"):
         with pytest.raises(UsageError):
             flow.holds_place(ctx, wrong, reason="r")
+
+
+def test_on_a_server_the_platform_team_lifts_its_holds_by_two(ctx):
+    pat, kim = (
+        Context(ctx.home, Actor(name=name, roles=frozenset({Role.PLATFORM})), operation="test")
+        for name in ("pat", "kim")
+    )
+    hold = flow.holds_place(pat, "project", reason="order 17")
+    with pytest.raises(Refused, match="somebody else must lift it"):
+        flow.holds_lift(pat, hold.hold_id, reason="over")
+    assert flow.holds_lift(kim, hold.hold_id, reason="over").lifted_by == "kim"

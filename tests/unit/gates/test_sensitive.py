@@ -9,12 +9,13 @@ from tests.unit.gates.test_checks import case, version
 
 from thrive.contract.parse import parse
 from thrive.domain.dataset import Column, Dataset, FileEntry
+from thrive.domain.duty import DutyAnswers
 from thrive.domain.gate import Answer
 from thrive.gates.bias import check_bias
 from thrive.gates.case import Rival
 from thrive.gates.inputs import Inputs
 from thrive.gates.sensitive import joined
-from thrive.store import audit, datasets
+from thrive.store import audit, datasets, duties, oversight
 from thrive.store.snapshots.snapshot import Snapshot
 
 BIAS = 'bias = { groups = ["carrier"], equal_opportunity = 0.15 }'
@@ -73,7 +74,24 @@ def test_groups_are_joined_for_the_bias_checks_and_the_access_is_logged(context,
         logged = audit.latest(tx, context.project_id)[0]
     assert logged.subject == "dataset:people"
     assert logged.detail["purpose"] == "bias-check"
+    with context.read() as tx:
+        (read,) = oversight.find_reads(tx, context.project_id, "people")
     assert (logged.detail["columns"], logged.detail["model"]) == (["band"], "delay@2")
+    assert (read.columns, read.pseudonymised, read.purpose) == (["band"], [], "bias-check")
+
+
+def test_sensitive_columns_are_not_read_after_their_day(context, people, rows):
+    inputs, found = asked(CONTRACT.replace(BIAS, JOIN) + PEOPLE, rows, rows["wind"].to_numpy())
+    for until, words in (
+        ("2020-01-01", "were to be kept for bias checks until"),
+        ("2999-01-01", ""),
+    ):
+        said = DutyAnswers(model="delay", digest=until, fields={"sensitive_until": until})
+        with context.write("duties") as tx:
+            duties.add_answers(tx, context.project_id, said)
+        join = joined(context, inputs, found)
+        assert words in join.reason
+        assert bool(join.source) is not bool(words)
 
 
 @pytest.mark.parametrize(

@@ -429,6 +429,18 @@ def test_high_risk_without_its_duties_is_refused_and_told_who_owes_what(ctx):
         assert duties.find_documents(tx, ctx.project_id) == []
 
 
+def test_a_model_of_high_risk_takes_two_people_on_a_server(ctx):
+    version = add_version(ctx.home, constant_package(), contract=in_force(ctx, HIGH))
+    judge(ctx, version)
+    server = team(ctx, "keeper", Role.PLATFORM)
+    promote.approvals_give(team(ctx, "ana", Role.ML_ENGINEER), MODEL, reason="read")
+    with pytest.raises(Refused, match="1 of 2 approvals"):
+        promote.start_release(server, MODEL)
+    promote.approvals_give(team(ctx, "ben", Role.DATA_SCIENTIST), MODEL, reason="read")
+    with pytest.raises(Refused, match="owed by desk"):
+        promote.start_release(server, MODEL)
+
+
 def in_force(ctx, text):
     with ctx.home.write() as tx:
         parsed = parse(text)

@@ -10,9 +10,13 @@ from blake3 import blake3
 from tests.rest import LOCAL_TOKEN, ask, make_app, new_token
 from tests.serving_home import add_version, constant_package, make_home
 
+from thrive.data.operations import add
+from thrive.data.reading import find_version
 from thrive.domain.actor import local_actor
+from thrive.flows.personal_data import grants_give, grants_revoke
 from thrive.operations import Context
 from thrive.store import projects, references
+from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.uploads import KIND, Uploads, forget_expired
 
 BYTES = {"content-type": "application/octet-stream"}
@@ -179,3 +183,26 @@ def test_what_nobody_used_is_forgotten_after_a_day(home, monkeypatch):
         known = references.kinds(tx, home.project_id, [used, unused])
     assert known == {used: {"artifact"}}
     assert uploads.missing([half]) == {half: 0}
+
+
+def test_files_with_personal_columns_go_only_to_whom_it_was_granted(app, home, tmp_path):
+    keeper = Context(home, local_actor("dana"), folder=tmp_path, operation="test")
+    (tmp_path / "thrive.toml").write_text(
+        'contract = 1\n[data.riders]\nsource = "riders.csv"\npersonal = { rider = "name" }\n'
+    )
+    (tmp_path / "riders.csv").write_text("rider\nann\n")
+    add(keeper, name="riders")
+    version = find_version(keeper, "riders")
+    (file,) = read_snapshot(home.blobs, version.listed_in).digests
+    token = new_token(keeper, "ana", "data-scientist")
+    refused = get(app, file.hex(), token=token)
+    assert (refused.status, refused.code) == (403, "Refused")
+    assert "thrive grants give riders" in refused.json()["error"]["hint"]
+    assert get(app, version.listed_in, token=token).status == 200
+    given = {"dataset": "riders", "purpose": "audits", "reason": "r", "reader": "ana"}
+    asked = ask(app, "POST", "/api/grants/give", body=given, token=token)
+    assert (asked.status, asked.code) == (403, "Refused")
+    grant = grants_give(keeper, "riders", purpose="audits", reason="a complaint", reader="ana")
+    assert get(app, file.hex(), token=token).body == b"rider\nann\n"
+    grants_revoke(keeper, grant.grant_id)
+    assert get(app, file.hex(), token=token).status == 403

@@ -16,6 +16,7 @@ from thrive.store.home import Home
 from thrive.store.online import SqliteOnline, open_online
 from thrive.store.postgresql import lock_blobs
 from thrive.store.snapshots.bring import ASSEMBLED
+from thrive.store.snapshots.people import PeopleIndex
 
 STORES = ("thrive.db", "thrive.db-wal", "thrive.db-shm", "lock")
 """What lies in a home's folder and is searched in a way of its own, beside the blobs."""
@@ -83,6 +84,7 @@ def remove_copies(ctx: Context, digests: Sequence[str], sought: Sought) -> None:
     assembled = FolderBlobs(ctx.home.blobs.local.root / ASSEMBLED, durable=False)
     for digest in digests:
         assembled.delete(digest)
+    PeopleIndex(ctx.home.folder).forget()
     for path in _copies(ctx.home):
         if sought.distinctive and sought.named_in(path.read_bytes()):
             path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from thrive.data.lockfile import pin
-from thrive.domain.actor import PEOPLE
+from thrive.domain.actor import ERASERS
 from thrive.domain.erasure import Erasure, ErasureState
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import new_id
@@ -61,7 +61,7 @@ class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
         return 1 if self.state == ErasureState.LEFT.value else 0
 
 
-@operation("data erase", kind=Kind.CLIENT, role=PEOPLE, writes=True)
+@operation("data erase", kind=Kind.CLIENT, role=ERASERS, writes=True)
 def erase(
     ctx: Context,
     value: PrivateText = "",

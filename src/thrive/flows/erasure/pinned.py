@@ -10,7 +10,8 @@ from thrive.store.pins import read_lock
 from thrive.store.place import FOLDER
 from thrive.store.snapshots.bring import local_files
 from thrive.store.snapshots.manifest import read_snapshot
-from thrive.store.snapshots.matching import Wanted, count_rows
+from thrive.store.snapshots.matching import Wanted
+from thrive.store.snapshots.people import PeopleIndex
 from thrive.store.snapshots.tables import suffix_of
 
 Counts = dict[str, dict[str, int]]
@@ -28,8 +29,9 @@ def count_pinned(project: Path, value: str, dataset: str, column: str) -> Counts
     """
     declared = {dataset: column} if column else _declared(project)
     pins = read_lock(project)
+    index = PeopleIndex(project / FOLDER)
     return {
-        name: count_rows(_tables(project, pins[name], columns), value)
+        name: index.count(_tables(project, pins[name], columns), value)
         for name in ([dataset] if dataset else pins)
         if name in pins and (columns := _columns(declared, name))
     }

@@ -26,6 +26,7 @@ from thrive.store import predictions, releases, runs
 from thrive.store.database import Tx
 from thrive.store.eventlog import segments
 from thrive.store.snapshots.matching import names_person
+from thrive.store.snapshots.people import PeopleIndex
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,7 +49,8 @@ def search(
     declared = subject_columns(ctx, dataset, column)
     searched = searched_versions(ctx, declared, dataset)
     known = ahead.counts() if ahead is not None else None
-    counts = rows_in_files(ctx.home, searched, person, known)
+    index = PeopleIndex(ctx.home.folder)
+    counts = rows_in_files(ctx.home, searched, person, known, index)
     hit = [each for each in searched if _rows(each, counts).rows]
     answers = [] if dataset else answers_about(ctx, set(declared.values()), person)
     with ctx.read() as tx:

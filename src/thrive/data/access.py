@@ -1,0 +1,163 @@
+"""Who may read columns that hold personal data: by a grant for a purpose, else as pseudonyms.
+
+A column is closed once somebody said what it holds, or it seems to hold something and nobody said
+`none`. Each reading of closed columns is logged: who, which version, which columns, in the clear or
+as pseudonyms, for what, under which grant.
+"""
+
+from collections.abc import Mapping
+
+import blake3
+import msgspec
+
+from thrive.data.questions import NONE
+from thrive.data.wanted import terms_of
+from thrive.domain.actor import Actor
+from thrive.domain.dataset import DatasetVersion
+from thrive.domain.duty import DataGrant, DataRead
+from thrive.domain.errors import Refused
+from thrive.domain.identifiers import new_id
+from thrive.operations import Context
+from thrive.store import column_labels, oversight
+from thrive.store.database import Tx
+
+
+class PersonalView(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody gets to see of a version's closed columns.
+
+    Attributes:
+        columns: its closed columns.
+        hidden: those of them that are read as pseudonyms.
+        purpose: what the others are read for, "" if all are hidden.
+        grant_id: the grant of the others.
+    """
+
+    columns: list[str]
+    hidden: list[str]
+    purpose: str = ""
+    grant_id: str = ""
+
+    def only(self, columns: list[str] | None) -> "PersonalView":
+        """Return the same of some of the version's columns; of all for None."""
+        if columns is None:
+            return self
+        return msgspec.structs.replace(
+            self,
+            columns=[each for each in self.columns if each in columns],
+            hidden=[each for each in self.hidden if each in columns],
+        )
+
+
+def closed_columns(
+    tx: Tx, project_id: str, version: DatasetVersion, declared: Mapping[str, str]
+) -> list[str]:
+    """Return the columns of a version that hold personal data, or seem to and nobody said no.
+
+    Args:
+        tx: a transaction.
+        project_id: the project.
+        version: the version.
+        declared: what the contract says of the columns of its dataset.
+    """
+    labels = column_labels.find_labels(tx, project_id, version.dataset)
+    said = {(each.name, each.dtype): each.kind for each in labels}
+    found: list[str] = []
+    for column in version.columns:
+        kind = declared.get(column.name) or said.get((column.name, column.dtype))
+        kind = kind or column.personal or column.proposed or NONE
+        if kind != NONE:
+            found.append(column.name)
+    return found
+
+
+def view_of(
+    tx: Tx, ctx: Context, version: DatasetVersion, declared: Mapping[str, str]
+) -> PersonalView:
+    """Return what whoever asks gets to see of a version; arguments as of `closed_columns`."""
+    closed = closed_columns(tx, ctx.project_id, version, declared)
+    if not closed:
+        return PersonalView(columns=[], hidden=[])
+    grant = _grant_for(tx, ctx, version.dataset, ctx.actor)
+    if grant is None:
+        return PersonalView(columns=closed, hidden=closed)
+    hidden = [each for each in closed if grant.columns and each not in grant.columns]
+    return PersonalView(
+        columns=closed, hidden=hidden, purpose=grant.purpose, grant_id=grant.grant_id
+    )
+
+
+def _grant_for(tx: Tx, ctx: Context, dataset: str, reader: Actor) -> DataGrant | None:
+    """Return the grant that counts for a reader: of several the one of most columns.
+
+    In a folder there is one person, who may grant themselves; elsewhere that counts for nothing.
+    """
+    alone, now = ctx.folder is not None, ctx.now()
+    good = [
+        each
+        for each in oversight.find_grants(tx, ctx.project_id, dataset)
+        if each.reader == reader.name and each.good(now) and (alone or each.actor != reader.name)
+    ]
+    return max(good, key=lambda each: (not each.columns, len(each.columns)), default=None)
+
+
+def log_read(ctx: Context, version: DatasetVersion, view: PersonalView) -> None:
+    """Log that whoever asks reads closed columns of a version; nothing if there are none."""
+    if not view.columns:
+        return
+    read = DataRead(
+        read_id=new_id(),
+        dataset=version.dataset,
+        version=version.version,
+        columns=view.columns,
+        pseudonymised=view.hidden,
+        reader=ctx.actor.name,
+        purpose=view.purpose,
+        rows=version.rows,
+        at=ctx.now(),
+        grant_id=view.grant_id,
+    )
+    with ctx.observe(f"dataset:{version.dataset}") as tx:
+        oversight.add_read(tx, ctx.project_id, read)
+
+
+def refuse_hidden(version: DatasetVersion, view: PersonalView) -> None:
+    """Refuse to hand out a version's files as they are to somebody who may not read all of it.
+
+    Raises:
+        Refused: some of its columns are hidden from them.
+    """
+    if view.hidden:
+        raise Refused(
+            f"{version.dataset}@{version.version} holds personal data "
+            f"({', '.join(view.hidden)}): its files go only to whom it was granted.",
+            how_to_read(version),
+        )
+
+
+def refuse_unseen(ctx: Context, version: DatasetVersion) -> None:
+    """Let whoever asks have a version's files as they are, and log it, or refuse; see above."""
+    with ctx.read() as tx:
+        view = view_of(tx, ctx, version, terms_of(ctx.folder, version.dataset).personal)
+    refuse_hidden(version, view)
+    log_read(ctx, version, view)
+
+
+def how_to_read(version: DatasetVersion) -> str:
+    """Return the command that lets somebody read a dataset's closed columns."""
+    return f'thrive grants give {version.dataset} --purpose "..." --reason "..."'
+
+
+def hidden_words(version: DatasetVersion, view: PersonalView) -> str:
+    """Return what to tell somebody who reads pseudonyms; "" if nothing is hidden."""
+    if not view.hidden:
+        return ""
+    names = ", ".join(view.hidden)
+    label = f"{version.dataset}@{version.version}"
+    return f"{label}: {names} are pseudonyms; to read them: {how_to_read(version)}"
+
+
+def seen_digest(version: DatasetVersion, view: PersonalView) -> str:
+    """Return what names the rows that are seen: with pseudonyms they are others than without."""
+    if not view.hidden:
+        return version.digest
+    return blake3.blake3("\n".join([version.digest, *view.hidden]).encode()).hexdigest()

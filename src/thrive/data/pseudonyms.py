@@ -1,0 +1,86 @@
+"""Pseudonyms: keyed stand-ins for the values of a column that names or describes people.
+
+Equal values have equal stand-ins in every dataset of a project, so rows can still be counted and
+joined; without the key nobody finds the value again by trying (keyed BLAKE2b, RFC 7693). They are
+personal data still (GDPR art. 4(5)): whoever has key and rows can tell whom they stand for.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from thrive.domain.errors import UsageError
+from thrive.settings import read_settings
+from thrive.store.home import Home
+from thrive.store.signing import KEY_BYTES, secret_key
+
+if TYPE_CHECKING:
+    import polars as pl
+
+KEY_FILE = "pseudonym.key"
+PREFIX = "pseudonym-"
+_BYTES = 10
+_MADE = re.compile(rf"{PREFIX}[0-9a-f]{{{2 * _BYTES}}}")
+
+
+def pseudonym_key(home: Home) -> bytes:
+    """Return the key of a project's pseudonyms: the setting `pseudonym_key`, else a file's.
+
+    Raises:
+        UsageError: the setting is no key.
+    """
+    said = read_settings().pseudonym_key
+    if not said:
+        return secret_key(home.folder, KEY_FILE)
+    try:
+        key = bytes.fromhex(said)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise UsageError(
+            "THRIVE_PSEUDONYM_KEY is no key.", f"give {2 * KEY_BYTES} hexadecimal digits"
+        )
+    return key
+
+
+def pseudonym(value: str, key: bytes) -> str:
+    """Return the stand-in for a value; a stand-in stands for itself."""
+    if _MADE.fullmatch(value):
+        return value
+    made = hashlib.blake2b(value.encode(), key=key, digest_size=_BYTES, person=b"thrive data")
+    return PREFIX + made.hexdigest()
+
+
+def pseudonymised(frame: "pl.LazyFrame", columns: Sequence[str], key: bytes) -> "pl.LazyFrame":
+    """Return the same rows with stand-ins, which are text, in some columns.
+
+    Missing values stay missing. A list or a structure has no stand-in and is left empty.
+
+    Args:
+        frame: the rows; nothing is read yet.
+        columns: which of its columns; those it lacks are passed over.
+        key: as of `pseudonym_key`.
+    """
+    schema = frame.collect_schema()
+    chosen = [name for name in columns if name in schema]
+    return frame.with_columns(_stand_in(name, schema[name], key) for name in chosen)
+
+
+def _stand_in(name: str, kind: "pl.DataType", key: bytes) -> "pl.Expr":
+    import polars as pl
+
+    if kind.is_nested():
+        return pl.lit(None, pl.String).alias(name)
+    text = pl.col(name).bin.encode("hex") if kind == pl.Binary else pl.col(name).cast(pl.String)
+    return text.map_batches(partial(_each, key=key), return_dtype=pl.String, is_elementwise=True)
+
+
+def _each(values: "pl.Series", key: bytes) -> "pl.Series":
+    """Return the stand-ins of a column; each different value is looked at once."""
+    import polars as pl
+
+    known = values.drop_nulls().unique()
+    made = [pseudonym(each, key) for each in known.to_list()]
+    return values.replace_strict(known, pl.Series(made, dtype=pl.String), default=None)

@@ -1,0 +1,167 @@
+"""What is known of one person, written for them: their rows, answers about them, and a list of it.
+
+GDPR art. 15 and 20: in files that people and programs read (CSV and JSON lines), with the digest
+of each, so that it can be told later what was handed out.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import blake3
+import msgspec
+
+from thrive.data.access import PersonalView, closed_columns, log_read
+from thrive.data.subjects import PREFIXES, Searched, files_once, rows_in_files, searched_versions
+from thrive.data.wanted import terms_of
+from thrive.domain.actor import STEWARDS
+from thrive.domain.errors import Conflict
+from thrive.domain.reference import format_reference
+from thrive.flows.erasure.finding import given_person
+from thrive.flows.erasure.searching import prediction_ids, subject_columns
+from thrive.operations import Context, Kind, PrivateText, operation
+from thrive.store import predictions
+from thrive.store.prediction_frames import scan_sealed
+from thrive.store.snapshots.matching import names_person
+from thrive.store.snapshots.people import PeopleIndex
+from thrive.store.snapshots.tables import scan_files
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LIST = "subject.json"
+PURPOSE = "subject access"
+
+
+class HandedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One file: the version its rows are of, or the model that answered; how many rows; its digest.
+
+    The digest is the BLAKE3 of the file, 64 hex digits.
+    """
+
+    file: str
+    subject: str
+    rows: int
+    digest: str
+
+
+class SubjectExport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was handed out of one person; the same is written as `subject.json`."""
+
+    folder: str
+    at: int
+    actor: str
+    files: list[HandedOut]
+
+
+@operation("data export-subject", kind=Kind.CLIENT, role=STEWARDS, writes=True)
+def export_subject(
+    ctx: Context, value: PrivateText = "", *, to: Path, from_file: Path | None = None
+) -> SubjectExport:
+    """Write what is known of a person into a folder: rows of every version, answers, outcomes.
+
+    Rows are CSV, a file for each version that holds some; answers are JSON lines with what was
+    asked, what was said and what really happened. The reading is logged, without the value.
+
+    Args:
+        value: the person, as the subject column has it; asked for if not given, `-` reads it.
+        to: a new folder.
+        from_file: a file whose first line is the value.
+
+    Raises:
+        UsageError: no value is given, or no dataset has a subject column.
+        Conflict: the folder is there already.
+
+    Examples:
+        thrive data export-subject --from-file /run/user/1000/person --to request-17
+    """
+    person = given_person(ctx, value, from_file)
+    columns = subject_columns(ctx, "", "")
+    folder = ctx.local_folder() / to
+    if folder.exists():
+        raise Conflict(f"{to} is there already.", "name a new folder with --to")
+    folder.mkdir(parents=True, mode=0o700)
+    searched = searched_versions(ctx, columns, "")
+    files = [
+        *_rows(ctx, searched, person, folder),
+        *_answers(ctx, set(columns.values()), person, folder),
+    ]
+    made = SubjectExport(folder=str(folder), at=ctx.now(), actor=ctx.actor.name, files=files)
+    (folder / LIST).write_bytes(msgspec.json.format(msgspec.json.encode(made)))
+    with ctx.write("subject:export", files={each.subject: each.digest for each in files}):
+        pass  # the record of the reading is its audit row
+    return made
+
+
+def _rows(
+    ctx: Context, searched: Sequence[Searched], person: str, folder: Path
+) -> Iterator[HandedOut]:
+    counts = rows_in_files(ctx.home, searched, person, index=PeopleIndex(ctx.home.folder))
+    for each in searched:
+        if not any(digest.hex() in counts for digest in each.snapshot.digests):
+            continue
+        import polars as pl
+
+        found: list[pl.DataFrame] = []
+        for _, entry, path in files_once(ctx.home.blobs, [each]):
+            if entry.digest in counts:
+                scan = scan_files([entry], [path], each.version.columns)
+                matches = names_person(scan.collect_schema(), each.columns, person)
+                assert matches is not None, "a file with rows of the person has such a column"
+                found.append(scan.filter(matches).collect())
+        frame = pl.concat(found, how="diagonal_relaxed")
+        _log(ctx, each, frame.height)
+        yield _written(folder, f"{each.label}.csv", each.label, _flat(frame))
+
+
+def _flat(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """Return a table that CSV can hold: what is nested is spelled as JSON."""
+    import polars as pl
+
+    nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
+    spelled = {
+        name: pl.Series([None if row is None else str(row) for row in frame[name].to_list()])
+        for name in nested
+    }
+    return frame.with_columns(**spelled)
+
+
+def _log(ctx: Context, searched: Searched, rows: int) -> None:
+    version = msgspec.structs.replace(searched.version, rows=rows)
+    declared = terms_of(ctx.folder, version.dataset).personal
+    with ctx.read() as tx:
+        closed = closed_columns(tx, ctx.project_id, version, declared)
+    log_read(ctx, version, PersonalView(columns=closed, hidden=[], purpose=PURPOSE))
+
+
+def _answers(ctx: Context, columns: set[str], person: str, folder: Path) -> Iterator[HandedOut]:
+    ids = prediction_ids(ctx, columns, person)
+    if ids is None:
+        return
+    wanted = [prefix + column for prefix in PREFIXES for column in sorted(columns)]
+    told: dict[str, list[dict[str, object]]] = {}
+    with ctx.read() as tx:
+        for digest in ids["digest"].unique(maintain_order=True).to_list():
+            scan = scan_sealed(ctx.home, digest)
+            matches = names_person(scan.collect_schema(), wanted, person)
+            assert matches is not None, "answers about the person have such a column"
+            for row in scan.filter(matches).collect().to_dicts():
+                outcomes = predictions.outcomes_of(tx, ctx.project_id, row["prediction_id"])
+                known = {name: cell for name, cell in row.items() if cell is not None}
+                label = format_reference(row["model"], row["version"])
+                told.setdefault(label, []).append(
+                    {**known, "outcomes": msgspec.to_builtins(outcomes)}
+                )
+    for label, rows in sorted(told.items()):
+        lines = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+        yield _kept(folder, f"answers-{label}.jsonl", f"answers of {label}", lines, len(rows))
+
+
+def _written(folder: Path, name: str, subject: str, frame: "pl.DataFrame") -> HandedOut:
+    return _kept(folder, name, subject, frame.write_csv().encode(), frame.height)
+
+
+def _kept(folder: Path, name: str, subject: str, content: bytes, rows: int) -> HandedOut:
+    (folder / name).write_bytes(content)
+    digest = blake3.blake3(content).hexdigest()
+    return HandedOut(file=name, subject=subject, rows=rows, digest=digest)

@@ -1,0 +1,83 @@
+"""What a run gets to see of the data it reads: columns that hold personal data by grant alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from thrive.contract.parse import ParsedContract
+from thrive.contract.schema import DataTerms
+from thrive.data.access import (
+    PersonalView,
+    hidden_words,
+    how_to_read,
+    log_read,
+    seen_digest,
+    view_of,
+)
+from thrive.data.reading import hiding
+from thrive.domain.dataset import DatasetVersion
+from thrive.domain.errors import Refused
+from thrive.operations import Context
+from thrive.packaging.manifest import read_manifest
+
+
+class SeenData:
+    """Decides for each version that a run reads, once, and logs it.
+
+    Args:
+        ctx: the run's project; its actor is the reader.
+        contract: in force.
+        say: gets text for people.
+    """
+
+    def __init__(self, ctx: Context, contract: ParsedContract, say: Callable[[str], None]) -> None:
+        self._ctx = ctx
+        self._contract = contract
+        self._say = say
+        self._views: dict[str, tuple[DatasetVersion, PersonalView]] = {}
+
+    def see(self, version: DatasetVersion) -> None:
+        """Decide what the run gets to see of a version."""
+        if version.digest in self._views:
+            return
+        terms = self._contract.contract.data.get(version.dataset, DataTerms())
+        with self._ctx.read() as tx:
+            view = view_of(tx, self._ctx, version, terms.personal)
+        self._views[version.digest] = version, view
+        log_read(self._ctx, version, view)
+        if view.hidden:
+            self._say(hidden_words(version, view))
+
+    def digest(self, version: DatasetVersion) -> str:
+        """Return what names the rows that the run sees."""
+        return seen_digest(version, self._views[version.digest][1])
+
+    def told(self, version: DatasetVersion) -> dict[str, Any]:
+        """Return a version as a task is told of it: with what is hidden, and how."""
+        hidden = hiding(self._ctx, self._views[version.digest][1])
+        return {**msgspec.to_builtins(version), **msgspec.structs.asdict(hidden)}
+
+    def refuse_model(self, model: str, package: str) -> None:
+        """Refuse to register a model that takes as input what the run saw as pseudonyms alone.
+
+        It would be asked with real values, and know none of them.
+
+        Args:
+            model: its name.
+            package: digest of its package.
+
+        Raises:
+            Refused: it does, or a pseudonym is its target.
+        """
+        manifest = read_manifest(self._ctx.home.blobs.get(package), digest=package)
+        terms = self._contract.contract.model.get(model)
+        wanted = {*manifest.signature.names, *([terms.target.column] if terms else [])}
+        for version, view in self._views.values():
+            learned = [each for each in view.hidden if each in wanted]
+            if learned:
+                raise Refused(
+                    f"{model} learned from pseudonyms in the place of {', '.join(learned)} of "
+                    f"{version.dataset}@{version.version}, and would be asked with real values.",
+                    f"leave them out, or: {how_to_read(version)}",
+                )

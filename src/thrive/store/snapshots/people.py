@@ -1,0 +1,179 @@
+"""An index of the people in stored tables: by it one is found without reading rows.
+
+For each file and column: a keyed hash of each different value, sorted, and how many rows have it.
+It is made when a version is added or first searched, lies in the home's cache, and can go at any
+time. The hash is quick and no cipher: the index never leaves the home, tells nothing that the file
+beside it does not, and goes with an erasure and with a clean-up.
+"""
+
+import os
+import shutil
+import struct
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blake3 import blake3
+
+from thrive.store.signing import secret_key
+from thrive.store.snapshots.matching import Wanted, count_rows
+from thrive.store.snapshots.tables import scan_files, suffix_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+KEY_FILE = "people.key"
+FOLDER = "people"
+LEAST_BYTES = 1 << 17
+"""Smaller files are read as fast as an index of them."""
+_HEAD = struct.Struct("<4sB3xQ")
+_MAGIC = b"TPI1"
+_TEXT, _NUMBER = 0, 1
+_TOGETHER = 4
+"""Files that are indexed at a time: their columns lie in memory meanwhile."""
+
+
+class PeopleIndex:
+    """The index of a home.
+
+    Args:
+        home_folder: the home's folder on this host.
+    """
+
+    def __init__(self, home_folder: Path) -> None:
+        self._home = home_folder
+        self._folder = home_folder / "cache" / FOLDER
+
+    def count(self, files: Iterable[Wanted], value: str) -> dict[str, int]:
+        """Return by digest how many rows of each file hold a value; 0 where none does.
+
+        What has no index and can have one gets it. Arguments as of `matching.count_rows`.
+        """
+        found: dict[str, int] = {}
+        lacking: list[Wanted] = []
+        for each in files:
+            rows = self._look_up(each, value)
+            if rows is None:
+                lacking.append(each)
+            else:
+                found[each.entry.digest] = rows
+        self._make_all(each for each in lacking if _may_index(each))
+        for each in lacking:
+            rows = self._look_up(each, value)
+            if rows is not None:
+                found[each.entry.digest] = rows
+        left = [each for each in lacking if each.entry.digest not in found]
+        return found | count_rows(left, value) if left else found
+
+    def make(self, files: Sequence[Wanted]) -> None:
+        """Index files that can be: those of some size, by one column of texts or whole numbers."""
+        self._make_all(each for each in files if _may_index(each) and not self._path(each).exists())
+
+    def _make_all(self, files: Iterable[Wanted]) -> None:
+        able = list(files)
+        for first in range(0, len(able), _TOGETHER):
+            self._make(able[first : first + _TOGETHER])
+
+    def forget(self) -> None:
+        """Remove the whole index: what it is of may be gone."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self, file: Wanted) -> Path:
+        (column,) = file.columns
+        own = suffix_of(file.entry.path) == "parquet"  # which says its types itself
+        said = [] if own else [each.dtype for each in file.types if each.name == column]
+        kind = "".join(said)
+        name = blake3(f"{column}\0{kind}".encode()).hexdigest()
+        return self._made / file.entry.digest / name
+
+    @cached_property
+    def _made(self) -> Path:
+        """Where this version's hashes lie: another one of Polars may hash in another way."""
+        from polars import __version__
+
+        return self._folder / __version__
+
+    @cached_property
+    def _seed(self) -> int:
+        return int.from_bytes(secret_key(self._home, KEY_FILE)[:8], "little")
+
+    def _hashed(self, values: "pl.Expr") -> "pl.Expr":
+        return values.hash(self._seed)
+
+    def _look_up(self, file: Wanted, value: str) -> int | None:
+        if not _may_index(file):
+            return None
+        import numpy as np
+        import polars as pl
+
+        try:
+            data = np.memmap(self._path(file), np.uint8, "r")
+        except (OSError, ValueError):
+            return None
+        magic, kind, count = _HEAD.unpack(data[: _HEAD.size].tobytes())
+        if magic != _MAGIC or len(data) != _HEAD.size + 12 * count:
+            return None
+        text = _spelled(value) if kind == _NUMBER else value
+        if text is None:
+            return 0
+        sought = pl.select(self._hashed(pl.lit(text))).to_series().to_numpy()[0]
+        ends = _HEAD.size + 8 * count
+        hashes = data[_HEAD.size : ends].view(np.uint64)
+        at = int(np.searchsorted(hashes, sought))
+        return int(data[ends:].view(np.uint32)[at]) if at < count and hashes[at] == sought else 0
+
+    def _make(self, files: Sequence[Wanted]) -> None:
+        import polars as pl
+
+        scans: list[pl.LazyFrame] = []
+        kinds: list[int] = []
+        chosen: list[Wanted] = []
+        for each in files:
+            scan = scan_files([each.entry], [each.path], each.types)
+            (column,) = each.columns
+            dtype = scan.collect_schema().get(column, pl.String())
+            kind = _kind_of(dtype)
+            if kind is None:
+                continue
+            held = pl.col(column) if column in scan.collect_schema() else pl.lit(None, pl.String)
+            text = scan.select(held.cast(pl.String).alias("text")).drop_nulls()
+            hashed = text.select(self._hashed(pl.col("text")).alias("hash"))
+            scans.append(hashed.group_by("hash").len("rows").sort("hash"))
+            kinds.append(kind)
+            chosen.append(each)
+        for each, kind, frame in zip(chosen, kinds, pl.collect_all(scans), strict=True):
+            self._write(each, kind, frame)
+
+    def _write(self, file: Wanted, kind: int, frame: "pl.DataFrame") -> None:
+        import polars as pl
+
+        path = self._path(file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        with draft.open("wb") as out:
+            out.write(_HEAD.pack(_MAGIC, kind, frame.height))
+            out.write(frame["hash"].to_numpy().tobytes())
+            out.write(frame["rows"].cast(pl.UInt32).to_numpy().tobytes())
+        draft.replace(path)
+
+
+def _may_index(file: Wanted) -> bool:
+    return len(file.columns) == 1 and file.entry.size >= LEAST_BYTES
+
+
+def _kind_of(dtype: "pl.DataType") -> int | None:
+    """Return how a column's values are compared, None where they are not by their text."""
+    import polars as pl
+
+    if dtype.is_integer():
+        return _NUMBER
+    other = dtype.is_nested() or dtype.is_float() or dtype.is_decimal() or dtype == pl.Binary
+    return None if other else _TEXT
+
+
+def _spelled(value: str) -> str | None:
+    try:
+        return str(int(value))
+    except ValueError:
+        return None

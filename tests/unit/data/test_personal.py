@@ -1,0 +1,181 @@
+"""Columns that hold personal data: pseudonyms by default, values by grant, each reading logged."""
+
+from pathlib import Path
+
+import msgspec
+import polars as pl
+import pytest
+from tests.serving_home import constant_package
+
+from thrive import data
+from thrive.contract.parse import load as load_contract
+from thrive.data.access import log_read, seen_digest, view_of
+from thrive.data.operations import add, checkout
+from thrive.data.pseudonyms import pseudonym, pseudonym_key, pseudonymised
+from thrive.data.reading import find_version
+from thrive.domain.actor import Actor, Role, local_user
+from thrive.domain.clock import DAY, ClockMode, ClockState
+from thrive.domain.errors import NotFound, Refused, UsageError
+from thrive.flows.personal_data import data_reads, grants_give, grants_list, grants_revoke
+from thrive.flows.seen_data import SeenData
+from thrive.operations import Context
+from thrive.store import projects
+
+KEY = b"k" * 32
+WORDS = {"purpose": "late-warning", "reason": "the model needs it"}
+
+
+@pytest.fixture
+def trips(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+    """Two versions of people's trips in the folder that Python reads from, for its user."""
+    (tmp_path / "thrive.toml").write_text(
+        'contract = 1\n[data.trips]\nsource = "trips.csv"\nallowed = ["late-warning"]\n'
+        'personal = { rider = "name", minutes = "none", id = "none" }\n'
+        '[model.delay]\ntarget = { column = "late" }\n'
+    )
+    (tmp_path / "trips.csv").write_text("id,rider,minutes\n1,ann,3\n2,bob,4\n3,ann,5\n4,,6\n")
+    add(context, name="trips")
+    monkeypatch.chdir(tmp_path)
+    return context.acting(local_user(), "test")
+
+
+@pytest.mark.filterwarnings("ignore:trips@1")
+def test_by_default_names_are_pseudonyms_and_the_reading_is_logged(trips: Context) -> None:
+    riders = data.load("trips")["rider"].to_list()
+    assert riders[0] == riders[2] != riders[1]
+    assert riders[3] is None
+    assert all(each.startswith("pseudonym-") for each in riders[:3])
+    assert data.load("trips", columns=["id", "minutes"])["minutes"].to_list() == [3, 4, 5, 6]
+    assert data.scan("trips").select("rider").collect()["rider"].to_list() == riders
+    logged = data_reads(trips, dataset="trips")
+    assert [(each.columns, each.pseudonymised, each.rows) for each in logged] == [
+        (["rider"], ["rider"], 4)
+    ] * 2
+    with pytest.warns(UserWarning, match="rider are pseudonyms; to read them: thrive grants give"):
+        data.load("trips")
+
+
+@pytest.mark.filterwarnings("ignore:trips@1")
+def test_a_grant_opens_columns_to_its_reader_until_its_day(trips: Context) -> None:
+    mine = grants_give(trips, "trips", **WORDS, for_="30 days")
+    assert data.load("trips")["rider"].to_list() == ["ann", "bob", "ann", None]
+    (read, *_) = data_reads(trips)
+    assert (read.purpose, read.grant_id, read.pseudonymised) == ("late-warning", mine.grant_id, [])
+    grants_revoke(trips, mine.grant_id)
+    assert data.load("trips")["rider"][0] != "ann"
+    grants_give(trips, "trips", **WORDS, reader="somebody else")
+    assert data.load("trips")["rider"][0] != "ann"
+    late = grants_give(trips, "trips", **WORDS, for_="1 day")
+    with trips.home.write() as tx:
+        state = ClockState(mode=ClockMode.REPLAY, replay_now=late.expires_at + DAY)
+        projects.set_clock(tx, trips.project_id, state)
+    assert data.load("trips")["rider"][0] != "ann"
+    assert len(grants_list(trips)) == 3
+    assert [each.reader for each in grants_list(trips, present=True)] == ["somebody else"]
+
+
+def test_files_as_they_are_go_only_to_whom_it_was_granted(trips: Context) -> None:
+    with pytest.raises(Refused, match="thrive grants give trips"):
+        data.load("trips", form="path")
+    with pytest.raises(Refused, match=r"trips@1 holds personal data \(rider\)"):
+        checkout(trips, "trips", to=Path("out"))
+    assert not Path("out").exists()
+    grants_give(trips, "trips", **WORDS)
+    assert checkout(trips, "trips", to=Path("out")).written == 1
+    assert "ann" in (data.load("trips", form="path") / "trips.csv").read_text()
+
+
+def test_what_a_grant_must_say(trips: Context) -> None:
+    for wrong in ({**WORDS, "purpose": " "}, {**WORDS, "reason": ""}):
+        with pytest.raises(UsageError, match="empty"):
+            grants_give(trips, "trips", **wrong)
+    with pytest.raises(Refused, match="may serve late-warning, not 'billing'"):
+        grants_give(trips, "trips", purpose="billing", reason="r")
+    with pytest.raises(NotFound, match="no personal column 'minutes'"):
+        grants_give(trips, "trips", **WORDS, columns=["minutes"])
+
+
+def test_on_a_server_nobody_grants_themselves(trips: Context) -> None:
+    ann, eve = (
+        Context(trips.home, Actor(name=name, roles=frozenset({Role.DATA_ENGINEER})))
+        for name in ("ann", "eve")
+    )
+    with pytest.raises(Refused, match="may not grant themselves"):
+        grants_give(ann, "trips", **WORDS)
+    version = find_version(trips, "trips")
+
+    def hidden() -> list[str]:
+        with ann.read() as tx:
+            return view_of(tx, ann, version, {}).hidden
+
+    grants_give(trips.acting(ann.actor, "grants give"), "trips", **WORDS)
+    assert hidden() == ["rider"]
+    grants_give(eve, "trips", **WORDS, reader="ann")
+    assert hidden() == []
+
+
+def test_a_model_does_not_learn_from_pseudonyms_what_it_is_asked_in_values(trips: Context) -> None:
+    version = find_version(trips, "trips")
+    package = constant_package()
+    digest = trips.home.blobs.put(package.manifest.to_bytes())
+    contract = load_contract(trips.local_folder())
+    said: list[str] = []
+    blind = SeenData(trips, contract, said.append)
+    blind.see(version)
+    blind.see(version)
+    assert len(said) == len(data_reads(trips)) == 1
+    assert blind.told(version)["hidden"] == ["rider"]
+    blind.refuse_model("delay", digest)
+    named = msgspec.structs.replace(version, digest="0" * 64, columns=[
+        msgspec.structs.replace(version.columns[0], name="wind", personal="health")
+    ])  # fmt: skip
+    blind.see(named)
+    with pytest.raises(Refused, match=r"delay learned from pseudonyms in the place of wind"):
+        blind.refuse_model("delay", digest)
+    grants_give(trips, "trips", **WORDS)
+    granted = SeenData(trips, contract, said.append)
+    granted.see(version)
+    assert granted.digest(version) == version.digest != blind.digest(version)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([7, 7, None], pl.Int64), ([b"\xff\x00", b"\xff\x00", None], pl.Binary)],
+    ids=["numbers", "bytes"],
+)
+def test_equal_values_of_any_type_have_equal_pseudonyms(values, kind) -> None:
+    frame = pl.DataFrame({"who": pl.Series(values, dtype=kind), "n": [1, 2, 3]}).lazy()
+    seen = pseudonymised(frame, ["who", "absent"], KEY).collect()
+    assert seen["n"].to_list() == [1, 2, 3]
+    assert seen["who"][0] == seen["who"][1] != seen["who"][2]
+    other = pseudonymised(frame, ["who"], b"o" * 32).collect()
+    assert other["who"][0] != seen["who"][0]
+
+
+def test_lists_are_left_empty_and_a_pseudonym_stands_for_itself() -> None:
+    frame = pl.DataFrame({"who": [["ann"], ["bob"]]}).lazy()
+    assert pseudonymised(frame, ["who"], KEY).collect()["who"].to_list() == [None, None]
+    once = pseudonym("ann", KEY)
+    assert pseudonym(once, KEY) == once
+    assert pseudonym(once[:-1], KEY) not in {once, once[:-1]}
+
+
+def test_the_key_of_a_team_is_a_setting(trips: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = pseudonym_key(trips.home)
+    assert own == pseudonym_key(trips.home)
+    assert (trips.home.folder / "pseudonym.key").stat().st_mode & 0o077 == 0
+    monkeypatch.setenv("THRIVE_PSEUDONYM_KEY", KEY.hex())
+    assert pseudonym_key(trips.home) == KEY != own
+    monkeypatch.setenv("THRIVE_PSEUDONYM_KEY", "short")
+    with pytest.raises(UsageError, match="64 hexadecimal digits"):
+        pseudonym_key(trips.home)
+
+
+def test_results_with_and_without_pseudonyms_are_told_apart(trips: Context) -> None:
+    version = find_version(trips, "trips")
+    with trips.read() as tx:
+        view = view_of(tx, trips, version, {})
+        open_view = view_of(tx, trips, version, {"rider": "none"})
+    assert seen_digest(version, view) != seen_digest(version, open_view) == version.digest
+    log_read(trips, version, open_view)
+    assert data_reads(trips) == []

@@ -1,0 +1,84 @@
+"""The index of people counts what a reading of every row counts."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from thrive.domain.dataset import Column, FileEntry
+from thrive.store.snapshots import people
+from thrive.store.snapshots.matching import Wanted, count_rows
+from thrive.store.snapshots.people import PeopleIndex
+
+ROWS = 3000
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "LEAST_BYTES", 1)
+
+
+def stored(folder: Path, frame: pl.DataFrame, suffix: str, column: str = "who") -> Wanted:
+    path = folder / f"{len(list(folder.iterdir()))}.{suffix}"
+    frame.write_parquet(path) if suffix == "parquet" else frame.write_csv(path)
+    digest = str(len(list(folder.iterdir()))) * 64
+    entry = FileEntry(path=path.name, digest=digest[:64], size=path.stat().st_size)
+    types = [Column(name=name, dtype=str(kind)) for name, kind in frame.schema.items()]
+    return Wanted(entry, path, types, [column])
+
+
+WHO = {
+    "texts": pl.Series([f"p{n % 700}@example.org" for n in range(ROWS)]),
+    "with gaps": pl.Series([None if n % 3 else f"p{n % 50}" for n in range(ROWS)]),
+    "numbers": pl.Series([n % 321 for n in range(ROWS)]),
+    "decimals": pl.Series([float(n % 11) for n in range(ROWS)]),
+    "bytes": pl.Series([b"p%d" % (n % 5) for n in range(ROWS)]),
+    "categories": pl.Series([f"p{n % 7}" for n in range(ROWS)], dtype=pl.Categorical),
+    "dates": pl.date_range(pl.date(1950, 1, 1), pl.date(1958, 3, 18), eager=True),
+}
+ASKED = ["p4@example.org", "p4", "7", "007", "7.0", "nobody", "1951-02-03", ""]
+
+
+@pytest.mark.parametrize("kind", WHO)
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_it_counts_what_reading_counts(tmp_path: Path, kind: str, suffix: str) -> None:
+    if suffix == "csv" and kind == "bytes":
+        pytest.skip("a text file holds no bytes")
+    (tmp_path / "files").mkdir()
+    file = stored(tmp_path / "files", pl.DataFrame({"who": WHO[kind]}), suffix)
+    index = PeopleIndex(tmp_path)
+    for value in ASKED:
+        assert index.count([file], value) == count_rows([file], value), value
+
+
+def test_what_is_indexed_is_not_read_again_until_the_index_goes(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    file = stored(tmp_path / "files", pl.DataFrame({"who": WHO["texts"]}), "parquet")
+    index = PeopleIndex(tmp_path)
+    index.make([file])
+    file.path.unlink()
+    assert index.count([file], "p4@example.org") == {file.entry.digest: 5}
+    assert not any(
+        b"example" in each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()
+    )
+    index.forget()
+    with pytest.raises(Exception, match=r"No such file|not found|No files"):
+        index.count([file], "p4@example.org")
+
+
+def test_a_damaged_index_is_made_anew_and_another_column_has_its_own(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    frame = pl.DataFrame({"who": WHO["texts"], "boss": ["p4@example.org"] * ROWS})
+    file = stored(tmp_path / "files", frame, "parquet")
+    index = PeopleIndex(tmp_path)
+    index.make([file])
+    (made,) = [each for each in (tmp_path / "cache").rglob("*") if each.is_file()]
+    made.write_bytes(made.read_bytes()[:-3])
+    assert index.count([file], "p4@example.org") == {file.entry.digest: 5}
+    assert made.stat().st_size % 4 == 0
+    other = file._replace(columns=["boss"])
+    assert index.count([other], "p4@example.org") == {file.entry.digest: ROWS}
+    both = file._replace(columns=["who", "boss"])
+    assert index.count([both], "p4@example.org") == count_rows([both], "p4@example.org")
+    absent = file._replace(columns=["nobody"])
+    assert index.count([absent], "p4@example.org") == {file.entry.digest: 0}
