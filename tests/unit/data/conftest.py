@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from thrive.data.operations import add
+from thrive.domain.actor import local_user
 from thrive.domain.dataset import AddedVersion
+from thrive.domain.duty import DataGrant
+from thrive.domain.identifiers import new_id
 from thrive.operations import Context
+from thrive.store import oversight
 
 CONTRACT = """\
 contract = 1
@@ -36,8 +40,22 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def project(context: Context, tmp_path: Path, write: Callable[..., Path]) -> Context:
-    """A context whose folder has the contract and the file."""
+    """A context whose folder has the contract and the file, and whose people may read all of it."""
     (tmp_path / "thrive.toml").write_text(CONTRACT)
+    with context.home.write() as tx:
+        for reader in (context.actor.name, local_user().name):
+            grant = DataGrant(
+                grant_id=new_id(),
+                dataset="trips",
+                columns=[],
+                reader=reader,
+                purpose="tests",
+                reason="rows are compared",
+                actor=context.actor.name,
+                given_at=0,
+                expires_at=1 << 62,
+            )
+            oversight.add_grant(tx, context.project_id, grant)
     write(*ROWS)
     return context
 

@@ -10,7 +10,7 @@ from tests.unit.ui.filled_home import CANDIDATE, MODEL, OTHER, FilledHome
 from thrive.domain.actor import Actor, Role, local_actor
 from thrive.domain.monitoring import AlertState
 from thrive.operations import Context
-from thrive.store import audit, gates, monitoring, releases, runs
+from thrive.store import audit, gates, holds, monitoring, releases, runs
 from thrive.store.home import create_home
 from thrive.ui import acts
 from thrive.ui.app import pages_app
@@ -107,6 +107,9 @@ def test_an_approval_is_given_in_the_name_of_who_gives_it(own: FilledHome) -> No
 
 
 def test_a_run_is_deleted_and_restored(own: FilledHome, app) -> None:
+    with own.home.write() as tx:
+        for hold in holds.find_holds(tx, own.project):
+            holds.lift_hold(tx, own.project, hold.hold_id, by="tester", reason="over", at=1)
     assert do(app, acts.address("runs delete", run=own.run_id), reason="wrong data").status == 303
     assert own.run_id not in ask(app, "/runs", headers=COOKIE).text
     assert own.run_id in ask(app, "/runs?view=deleted", headers=COOKIE).text
