@@ -107,7 +107,7 @@ def test_an_approval_is_given_in_the_name_of_who_gives_it(own: FilledHome) -> No
 
 
 def test_a_run_is_deleted_and_restored(own: FilledHome, app) -> None:
-    with own.home.write() as tx:
+    with own.context.home.write() as tx:
         for hold in holds.find_holds(tx, own.project):
             holds.lift_hold(tx, own.project, hold.hold_id, by="tester", reason="over", at=1)
     assert do(app, acts.address("runs delete", run=own.run_id), reason="wrong data").status == 303
