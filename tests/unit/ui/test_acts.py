@@ -3,11 +3,13 @@
 import re
 from html import unescape
 
+import msgspec
 import pytest
 from tests.unit.ui.browser import Answer, ask
 from tests.unit.ui.filled_home import CANDIDATE, MODEL, OTHER, FilledHome
 
 from thrive.domain.actor import Actor, Role, local_actor
+from thrive.domain.identifiers import new_id
 from thrive.domain.monitoring import AlertState
 from thrive.operations import Context
 from thrive.store import audit, gates, holds, monitoring, releases, runs
@@ -108,12 +110,16 @@ def test_an_approval_is_given_in_the_name_of_who_gives_it(own: FilledHome) -> No
 
 def test_a_run_is_deleted_and_restored(own: FilledHome, app) -> None:
     with own.context.home.write() as tx:
-        for hold in holds.find_holds(tx, own.project):
+        held = holds.find_holds(tx, own.project)
+        for hold in held:
             holds.lift_hold(tx, own.project, hold.hold_id, by="tester", reason="over", at=1)
     assert do(app, acts.address("runs delete", run=own.run_id), reason="wrong data").status == 303
     assert own.run_id not in ask(app, "/runs", headers=COOKIE).text
     assert own.run_id in ask(app, "/runs?view=deleted", headers=COOKIE).text
     assert do(app, acts.address("runs restore", run=own.run_id)).status == 303
+    with own.context.home.write() as tx:
+        for hold in held:
+            holds.add_hold(tx, own.project, msgspec.structs.replace(hold, hold_id=new_id()))
     assert own.run_id in ask(app, "/runs", headers=COOKIE).text
     note = "late files\n<b>bold</b>"
     assert do(app, acts.address("runs note", run=own.run_id), text=note).status == 303
