@@ -17,7 +17,7 @@ from tests.rest import LOCAL_TOKEN, make_app, running
 
 import thrive
 from thrive.domain.actor import local_actor
-from thrive.domain.errors import Conflict, StoreUnavailable
+from thrive.domain.errors import Conflict, NotFound
 from thrive.domain.model import Model, ModelVersion
 from thrive.domain.run import RunState
 from thrive.flows.mlflow.exporting import export_model, push_model
@@ -148,7 +148,7 @@ def test_a_server_of_ours_and_what_is_missing_is_told(ctx, tmp_path, monkeypatch
         fresh.mkdir()
         home = create_home(fresh, "fresh")
         context = Context(home, ctx.actor, folder=fresh, operation="projects import")
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(NotFound, match="There is no blob"):
             import_project(context, System.MLFLOW, url)
         home.close()
     other.close()
