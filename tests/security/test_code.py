@@ -2,11 +2,14 @@
 
 import ast
 import functools
+import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from thrive.cli.safe import printable
+from thrive.data.spreadsheet import without_formulas
 from thrive.domain.errors import NotFound, UsageError
 from thrive.flows.ci_files import write_ci_files
 from thrive.store.sources import sql
@@ -80,9 +83,19 @@ def test_case_32_a_query_names_a_connection_and_no_address(tmp_path, name):
 
 
 def test_case_54_no_cell_becomes_a_formula():
-    """Tables are written as Parquet and JSON; where none is written as CSV, none has formulas."""
-    writers = {file for file, name, _ in calls() if name.endswith(("write_csv", "csv.writer"))}
-    assert writers == set()
+    """Where CSV is written, no text begins as a formula does; numbers and other text stay."""
+    for file in SOURCES.rglob("*.py"):
+        text = file.read_text()
+        if re.search(r"write_csv|sink_csv|csv\.writer", text):
+            assert "without_formulas" in text, file
+    evil = ["=cmd|' /C calc'!A0", "+1", "-1", "@sum", "\ta", "\rb", "a=b", "", None]
+    rows = pl.LazyFrame({"text": evil, "=name": range(9), "less": [-1.5] * 9})
+    kept = without_formulas(rows.with_columns(pl.col("text").cast(pl.Categorical).alias("kind")))
+    found = kept.collect()
+    assert found.columns == ["text", "'=name", "less", "kind"]
+    for name in ("text", "kind"):
+        assert found[name].to_list() == [f"'{each}" for each in evil[:6]] + evil[6:]
+    assert found["less"].to_list() == [-1.5] * 9
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from thrive.data.reading import find_version, scan_version
+from thrive.data.spreadsheet import without_formulas
 from thrive.domain.actor import ANYONE
 from thrive.domain.errors import Conflict, UsageError
 from thrive.domain.identifiers import new_id
@@ -41,7 +42,8 @@ def export(ctx: Context, name: str, *, to: PathText) -> Exported:
     """Write the rows of a version as a Delta table, Parquet, CSV or JSON lines.
 
     A Delta table gets them as its next version, with the digest in its history; a file must not
-    be there yet. `data checkout` gives the files as they were added.
+    be there yet. In CSV, text that a spreadsheet would run as a formula gets an apostrophe before
+    it. `data checkout` gives the files as they were added.
 
     Args:
         name: the dataset, or one version of it as NAME@VERSION.
@@ -73,7 +75,7 @@ def _write(rows: "pl.LazyFrame", file: Path) -> Path:
     """Write a file that is there whole or not at all."""
     writers: dict[str, Callable[[Path], object]] = {
         ".parquet": rows.sink_parquet,
-        ".csv": rows.sink_csv,
+        ".csv": without_formulas(rows).sink_csv,
         ".jsonl": rows.sink_ndjson,
     }
     write = writers.get(file.suffix)

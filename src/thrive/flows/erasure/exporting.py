@@ -12,6 +12,7 @@ import blake3
 import msgspec
 
 from thrive.data.access import PersonalView, closed_columns, log_read
+from thrive.data.spreadsheet import without_formulas
 from thrive.data.subjects import PREFIXES, Searched, files_once, rows_in_files, searched_versions
 from thrive.data.wanted import terms_of
 from thrive.domain.actor import STEWARDS
@@ -158,7 +159,8 @@ def _answers(ctx: Context, columns: set[str], person: str, folder: Path) -> Iter
 
 
 def _written(folder: Path, name: str, subject: str, frame: "pl.DataFrame") -> HandedOut:
-    return _kept(folder, name, subject, frame.write_csv().encode(), frame.height)
+    safe = without_formulas(frame.lazy()).collect()
+    return _kept(folder, name, subject, safe.write_csv().encode(), frame.height)
 
 
 def _kept(folder: Path, name: str, subject: str, content: bytes, rows: int) -> HandedOut:
