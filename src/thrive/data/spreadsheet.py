@@ -20,7 +20,7 @@ def without_formulas(rows: "pl.LazyFrame") -> "pl.LazyFrame":
     made: list[pl.Expr] = []
     for name, kind in rows.collect_schema().items():
         cell = pl.col(name)
-        if kind in (pl.String, pl.Categorical, pl.Enum):
+        if isinstance(kind, pl.String | pl.Categorical | pl.Enum):
             text = cell.cast(pl.String)
             evil = text.str.contains(_FORMULA)
             cell = pl.when(evil).then(pl.concat_str(pl.lit("'"), text)).otherwise(text)
