@@ -375,6 +375,7 @@ def _read(ctx: Context, delivery: Delivery, wanted: Wanted, digest: str) -> Read
         now=ctx.now(),
         modified_at=delivery.modified_at,
         typed=suffix_of(snapshot.paths[0]) == "parquet",
+        derived=wanted.derived,
     )
     originals = delivery.originals
     table = delivery.ahead.table() if delivery.ahead else None

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from thrive.contract.schema import DataTerms
+from thrive.data.wanted import Derived
 from thrive.domain.dataset import Column, ColumnLabel, DatasetVersion
 
 
@@ -40,6 +41,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         now: the project's present moment, UTC microseconds.
         modified_at: when the newest source file was written, UTC microseconds.
         typed: the source says its types itself (Parquet), so an empty column has one.
+        derived: columns that were computed from personal ones.
     """
 
     data: DataTerms
@@ -47,3 +49,4 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     modified_at: int
     typed: bool
+    derived: dict[str, Derived] = {}

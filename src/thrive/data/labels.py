@@ -29,6 +29,7 @@ _FREE_TEXT = 40
 """Mean characters from which a column counts as free text."""
 
 _RECOGNISERS: tuple[tuple[str, patterns.Recogniser, float], ...] = (
+    ("pseudonym", patterns.is_pseudonym, _ENOUGH),
     ("email", patterns.is_email, _ENOUGH),
     ("iban", patterns.is_iban, _ENOUGH),
     ("card", patterns.is_card, _ENOUGH),

@@ -11,7 +11,7 @@ import msgspec
 
 from thrive.data.checks import FAIL, PASS, check_query, judge
 from thrive.data.findings import Known, Reading, Terms
-from thrive.data.labels import labelled, propose
+from thrive.data.labels import Proposal, labelled, propose
 from thrive.data.profile import Profile, pack_sketches, profile
 from thrive.data.questions import is_closed
 from thrive.data.schema import SCHEMA, schema_changes
@@ -129,11 +129,16 @@ def _columns(schema: "pl.Schema", found: Profile, terms: Terms) -> list[Column]:
         if not terms.typed:
             dtype = _settled_type(dtype, agreed.get(name), empty=missing == found.rows)
         column = Column(name=name, dtype=dtype, nullable=missing > 0)
-        proposal = propose(name, found.samples.get(name), kind)
+        proposal = propose(name, found.samples.get(name), kind) or _derived(terms, name)
         said = labelled(column, proposal, terms.data.personal, terms.known.labels)
         asked = said.personal is None and _is_new_question(said, terms.known)
         made.append(msgspec.structs.replace(said, asked=asked))
     return made
+
+
+def _derived(terms: Terms, name: str) -> Proposal | None:
+    origin = terms.derived.get(name)
+    return Proposal(kind=origin.kind, share=0.0, by=origin.why) if origin else None
 
 
 def _settled_type(guessed: str, agreed: str | None, *, empty: bool) -> str:

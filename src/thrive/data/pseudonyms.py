@@ -6,11 +6,11 @@ personal data still (GDPR art. 4(5)): whoever has key and rows can tell whom the
 """
 
 import hashlib
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from thrive.data.personal_patterns import PSEUDONYM_BYTES, PSEUDONYM_PREFIX, is_pseudonym
 from thrive.domain.errors import UsageError
 from thrive.settings import read_settings
 from thrive.store.home import Home
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 KEY_FILE = "pseudonym.key"
-PREFIX = "pseudonym-"
-_BYTES = 10
-_MADE = re.compile(rf"{PREFIX}[0-9a-f]{{{2 * _BYTES}}}")
 
 
 def pseudonym_key(home: Home) -> bytes:
@@ -47,10 +44,11 @@ def pseudonym_key(home: Home) -> bytes:
 
 def pseudonym(value: str, key: bytes) -> str:
     """Return the stand-in for a value; a stand-in stands for itself."""
-    if _MADE.fullmatch(value):
+    if is_pseudonym(value):
         return value
-    made = hashlib.blake2b(value.encode(), key=key, digest_size=_BYTES, person=b"thrive data")
-    return PREFIX + made.hexdigest()
+    size, person = PSEUDONYM_BYTES, b"thrive data"
+    made = hashlib.blake2b(value.encode(), key=key, digest_size=size, person=person)
+    return PSEUDONYM_PREFIX + made.hexdigest()
 
 
 def pseudonymised(frame: "pl.LazyFrame", columns: Sequence[str], key: bytes) -> "pl.LazyFrame":

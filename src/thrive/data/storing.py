@@ -5,7 +5,9 @@ They stand apart from those that read rows: what these import starts fast.
 
 import functools
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -18,7 +20,7 @@ from thrive.data.keeping import stored_contents
 from thrive.data.lockfile import pin
 from thrive.data.reading import find_version
 from thrive.data.schema import SCHEMA
-from thrive.data.wanted import MEMORY, Wanted, terms_of, wanted_in
+from thrive.data.wanted import MEMORY, Derived, Wanted, terms_of, wanted_in
 from thrive.domain.actor import ANYONE, BUILDERS
 from thrive.domain.dataset import AddedVersion, DatasetVersion
 from thrive.domain.identifiers import checked_name
@@ -67,9 +69,24 @@ def add(
 
 
 def add_rows(
-    ctx: Context, path: Path, *, name: str, owner: str = "", why: str = ""
+    ctx: Context,
+    path: Path,
+    *,
+    name: str,
+    owner: str = "",
+    why: str = "",
+    derived: Mapping[str, Derived] = MappingProxyType({}),
 ) -> AddedVersion:
-    """Add a version from the Parquet files of a frame; its source is said to be memory."""
+    """Add a version from the Parquet files of a frame; its source is said to be memory.
+
+    Args:
+        ctx: the project.
+        path: the Parquet file, or a folder of some.
+        name: the dataset.
+        owner: the team that answers for the data; of the contract if not given.
+        why: what it is kept for; of the contract if not given.
+        derived: columns that were computed from personal ones.
+    """
     called = checked_name(name, "dataset")
     terms = terms_of(ctx.local_folder(), called)
     wanted = Wanted(
@@ -79,6 +96,7 @@ def add_rows(
         owner=owner or terms.owner,
         why=why or terms.why,
         terms=terms,
+        derived=dict(derived),
     )
     return _add(ctx, wanted)
 

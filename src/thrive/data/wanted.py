@@ -14,10 +14,18 @@ MEMORY = "memory"
 """The source of a frame that was added from Python."""
 
 
+class Derived(msgspec.Struct, frozen=True, kw_only=True):
+    """The kind of personal data that a column was computed from, and why that is known."""
+
+    kind: str
+    why: str
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What to add: the dataset's name, its source, and who answers for it and why.
 
     `asked` is the source as it was spelled; `source` may name the version that was found there.
+    `derived` names columns that were computed from personal ones.
     """
 
     name: str
@@ -26,6 +34,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     why: str
     terms: DataTerms
+    derived: dict[str, Derived] = {}
 
 
 def terms_of(folder: Path | None, name: str) -> DataTerms:

@@ -1,6 +1,6 @@
 """One run on its way: messages of its tasks become records, steps become forks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from thrive.tracking.entry import Form
 from thrive.tracking.recorder import FLUSH_SECONDS, RunRecorder
 
 if TYPE_CHECKING:
+    from thrive.flows.derived import Origin
     from thrive.flows.seen_data import SeenData
     from thrive.flows.used_features import UsedFeatures
 
@@ -101,7 +102,7 @@ class Execution:
             "scratch": str((recorder.scratch / "arguments").resolve()),
         }
         self._show = show or _silent
-        kept = Results(ctx, recorder, publishes=recorded is None)
+        kept = Results(ctx, recorder, self._origins, publishes=recorded is None)
         self._steps = Steps(ctx, engine, recorder, codes, policy, self.facts, self._say, kept)
         self._steps.until = until
         self._steps.read_dataset = self._read
@@ -148,6 +149,11 @@ class Execution:
         from thrive.flows.used_features import UsedFeatures
 
         return UsedFeatures()
+
+    def _origins(self, made: Collection[str]) -> "dict[str, list[Origin]]":
+        """Return from which columns that the run read each of some columns may come."""
+        read = {digest: each.use.columns for digest, each in self._reads.items()}
+        return self._seen.origins(made, read)
 
     def run(self) -> Failure | None:
         """Execute the pipeline function to its end; return its failure, None when it is done.

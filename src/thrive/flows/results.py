@@ -3,8 +3,9 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,6 +17,9 @@ from thrive.store import datasets
 from thrive.tracking.recorder import RunRecorder
 from thrive.training.artifacts import FILE, ROW_BYTES, Ref
 from thrive.training.outputs import DATASET
+
+if TYPE_CHECKING:
+    from thrive.flows.derived import Origin
 
 LARGEST_INPUT = 1 << 30
 """Bytes of a declared file above which no copy of it is kept: it had better be a dataset."""
@@ -47,12 +51,21 @@ class Results:
     Args:
         ctx: the context of the operation.
         recorder: that of the run.
+        origins: from which columns that the run read each of some columns may come.
         publishes: whether declared datasets get versions; a run that repeats another makes none.
     """
 
-    def __init__(self, ctx: Context, recorder: RunRecorder, *, publishes: bool) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        recorder: RunRecorder,
+        origins: "Callable[[Collection[str]], Mapping[str, Sequence[Origin]]]",
+        *,
+        publishes: bool,
+    ) -> None:
         self._ctx = ctx
         self._recorder = recorder
+        self._origins = origins
         self._publishes = publishes
         self._inputs: set[str] = set()
 
@@ -124,14 +137,20 @@ class Results:
         return next((each for each in found if each.dataset == name), None)
 
     def _add(self, name: str, part: Ref, label: str) -> DatasetVersion:
+        import polars as pl
+
         from thrive.data.reading import find_version
         from thrive.data.storing import add_rows
+        from thrive.flows.derived import inherit
 
         ctx, run_id = self._ctx, self._recorder.run.run_id
         with tempfile.TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="rows-") as folder:
             path = Path(folder) / "rows.parquet"
             _lay(_path_of(ctx, part.digest), path)
-            added = add_rows(ctx, path, name=name, why=f"What step {label} returns.")
+            schema = {key: str(kind) for key, kind in pl.read_parquet_schema(path).items()}
+            derived = inherit(ctx, name, schema, self._origins(schema))
+            why = f"What step {label} returns."
+            added = add_rows(ctx, path, name=name, why=why, derived=derived)
         version = find_version(ctx, name, added.version)
         if version.made_by:
             return version

@@ -1,6 +1,6 @@
 """What a run gets to see of the data it reads: columns that hold personal data by grant alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -16,8 +16,9 @@ from thrive.data.access import (
     view_of,
 )
 from thrive.data.reading import hiding
-from thrive.domain.dataset import DatasetVersion
+from thrive.domain.dataset import Column, DatasetVersion
 from thrive.domain.errors import Refused
+from thrive.flows.derived import Origin
 from thrive.operations import Context
 from thrive.packaging.manifest import read_manifest
 
@@ -57,6 +58,42 @@ class SeenData:
         """Return a version as a task is told of it: with what is hidden, and how."""
         hidden = hiding(self._ctx, self._views[version.digest][1])
         return {**msgspec.to_builtins(version), **msgspec.structs.asdict(hidden)}
+
+    def origins(
+        self, made: Collection[str], read: Mapping[str, list[str] | None]
+    ) -> dict[str, list[Origin]]:
+        """Return from which columns of what the run read each column that it makes may come.
+
+        A column of the same name is it. Any other may have been computed from what the run read in
+        the clear, for nobody but its author knows; pseudonyms are known by their form.
+
+        Args:
+            made: the columns of what it makes.
+            read: by digest, the columns of a version that were read; None for all of them.
+        """
+        found: dict[str, list[Origin]] = {name: [] for name in made}
+        clear: list[Origin] = []
+        names: set[str] = set()
+        for version, view in self._views.values():
+            columns = read.get(version.digest)
+            label = f"{version.dataset}@{version.version}"
+            for column in version.columns:
+                names.add(column.name)
+                if column.name not in view.columns:
+                    continue
+                known = self._declared(version.dataset, column)
+                if column.name in found:
+                    found[column.name].append(Origin(known, label, same=True))
+                was_read = columns is None or column.name in columns
+                if was_read and column.name not in view.hidden:
+                    clear.append(Origin(known, label, same=False))
+        return {name: each or ([] if name in names else clear) for name, each in found.items()}
+
+    def _declared(self, dataset: str, column: Column) -> Column:
+        """Return a column with what the contract in force says of it."""
+        terms = self._contract.contract.data.get(dataset, DataTerms())
+        said = terms.personal.get(column.name) or column.personal
+        return msgspec.structs.replace(column, personal=said)
 
     def refuse_model(self, model: str, package: str) -> None:
         """Refuse to register a model that takes as input what the run saw as pseudonyms alone.

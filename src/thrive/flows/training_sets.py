@@ -10,11 +10,10 @@ import msgspec
 
 from thrive import data
 from thrive.data.frames import as_polars
-from thrive.data.questions import NONE
 from thrive.data.reading import find_version, project_here
 from thrive.data.storing import add_rows
 from thrive.domain.clock import parse_time
-from thrive.domain.dataset import Column, ColumnLabel, DatasetVersion
+from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.domain.run import Use
 from thrive.engines import channel
@@ -22,11 +21,11 @@ from thrive.features.declare import OnDemand, View
 from thrive.features.discover import Declared, load_declared
 from thrive.features.join import IN_MEMORY, add_on_demand, join_views
 from thrive.features.rows import NormalRows, cells_of, normal_rows
+from thrive.flows.derived import Origin, inherit
 from thrive.flows.feature_rows import registered
 from thrive.flows.making import record_making
-from thrive.flows.view_origins import renamed_columns
+from thrive.flows.view_origins import column_origins
 from thrive.operations import Context
-from thrive.store import column_labels
 from thrive.store.place import FOLDER, find_project_folder
 
 if TYPE_CHECKING:
@@ -232,10 +231,12 @@ def _keep(rows: "pl.LazyFrame", parts: _Parts, folder: Path, name: str, why: str
     path = folder / "kept.parquet"
     rows.sink_parquet(path)
     with project_here("features.training_set") as ctx:
-        _inherit_labels(ctx, parts, name, rows)
+        schema = {column: str(dtype) for column, dtype in rows.collect_schema().items()}
+        derived = inherit(ctx, name, schema, _origins(ctx, parts))
         label = parts.label()
         began = ctx.now()
-        added = add_rows(ctx, path, name=name, why=why or f"Training rows with {label}.")
+        why = why or f"Training rows with {label}."
+        added = add_rows(ctx, path, name=name, why=why, derived=derived)
         version = find_version(ctx, name, added.version)
         pinned = [find_version(ctx, source) for source in parts.datasets()]
         over = ", ".join(f"{each.dataset}@{each.version}" for each in pinned)
@@ -260,38 +261,28 @@ def _read(ctx: Context, parts: _Parts, pinned: Sequence[DatasetVersion]) -> list
     ]
 
 
-def _dtypes_of(column: Column) -> set[str]:
-    """Return the types under which a source's label holds: pseudonyms are text, and personal."""
-    return {column.dtype} if column.personal == NONE else {column.dtype, "String"}
+def _origins(ctx: Context, parts: _Parts) -> dict[str, list[Origin]]:
+    """Return of each column of a training set the columns of its sources that it comes from.
 
-
-def _inherit_labels(ctx: Context, parts: _Parts, name: str, rows: "pl.LazyFrame") -> None:
-    """Say of each column what was said of the source's column that it is, of the same type."""
-    schema = {column: str(dtype) for column, dtype in rows.collect_schema().items()}
+    The key and the time of a view say whom a value is about, not what it was computed from.
+    """
     pinned = {source: find_version(ctx, source) for source in parts.datasets()}
-    origins = [
-        (column.name, source, column.name)
+    columns = {
+        (source, column.name): column
         for source, version in pinned.items()
         for column in version.columns
-    ]
+    }
+    found: dict[str, list[Origin]] = {}
+    for (source, name), column in columns.items():
+        found.setdefault(name, []).append(Origin(column, source, same=True))
     for view in parts.views:
-        renamed = renamed_columns(
-            view, [data.scan(s).collect_schema() for s in view.definition.sources]
-        )
-        origins += [(column, *origin) for column, origin in renamed.items()]
-    for column, source, of in origins:
-        said = next((each for each in pinned[source].columns if each.name == of), None)
-        dtype = schema.get(column, "")
-        if said is None or said.personal is None or dtype not in _dtypes_of(said):
-            continue
-        label = ColumnLabel(
-            dataset=name,
-            name=column,
-            dtype=dtype,
-            kind=said.personal,
-            actor=ctx.actor.name,
-            at=ctx.now(),
-            reason=f"as in {source}" if column == of else f"{of} of {source}",
-        )
-        with ctx.write(f"dataset:{name}", column=column, kind=label.kind) as tx:
-            column_labels.save_label(tx, ctx.project_id, label)
+        defined = view.definition
+        keys = {*defined.entity, defined.event_time, defined.recorded_time}
+        schemas = [data.scan(source).collect_schema() for source in defined.sources]
+        for name, origins in column_origins(view, schemas).items():
+            needed = [each for each in origins if each.same or each.column not in keys] or origins
+            found[name] = [
+                Origin(columns[each.dataset, each.column], each.dataset, each.same)
+                for each in needed
+            ]
+    return found

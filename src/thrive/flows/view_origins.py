@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from thrive.data.projection import watched
 from thrive.features.declare import View
@@ -11,19 +11,24 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def renamed_columns(view: View, schemas: Sequence["pl.Schema"]) -> dict[str, tuple[str, str]]:
-    """Return of each column of a view that comes from one source column alone: which it is.
+class Origin(NamedTuple):
+    """A column of a dataset; `same` if a view's column is it, under whatever name."""
 
-    A column of another name and the same type that needs nothing else (a rename, a trimmed text)
-    still says what that column said. What is computed from several, or becomes another type, is
-    another fact: a person is asked about it as about any new column.
+    dataset: str
+    column: str
+    same: bool
+
+
+def column_origins(view: View, schemas: Sequence["pl.Schema"]) -> dict[str, list[Origin]]:
+    """Return from which source columns each column of a view comes.
+
+    A column of the same type that needs one source column and nothing else (a rename, a trimmed
+    text) still says what that column said. What is computed from several, or becomes another
+    type, is another fact, made from each of them.
 
     Args:
         view: the view; its function is called on empty tables.
         schemas: the columns of its sources, in their order.
-
-    Returns:
-        column of the view = (dataset, its column).
     """
     import polars as pl
 
@@ -37,7 +42,8 @@ def renamed_columns(view: View, schemas: Sequence["pl.Schema"]) -> dict[str, tup
         for place, schema in enumerate(schemas)
     ]
     rows = view(*frames)
-    found: dict[str, tuple[str, str]] = {}
+    names = view.definition.sources
+    found: dict[str, list[Origin]] = {}
     for name, dtype in rows.collect_schema().items():
         read.clear()
         rows.select(name).collect()
@@ -46,9 +52,8 @@ def renamed_columns(view: View, schemas: Sequence["pl.Schema"]) -> dict[str, tup
             for place, columns in read
             for column in (schemas[place].names() if columns is None else columns)
         }
-        if len(needed) != 1:
-            continue
-        place, column = needed.pop()
-        if schemas[place][column] == dtype:
-            found[name] = (view.definition.sources[place], column)
+        found[name] = [
+            Origin(names[place], column, len(needed) == 1 and schemas[place][column] == dtype)
+            for place, column in sorted(needed)
+        ]
     return found

@@ -10,12 +10,15 @@ from tests.serving_home import constant_package
 from thrive import data
 from thrive.contract.parse import load as load_contract
 from thrive.data.access import log_read, seen_digest, view_of
-from thrive.data.operations import add, checkout
+from thrive.data.confirming import confirm
+from thrive.data.operations import add, add_rows, checkout
 from thrive.data.pseudonyms import pseudonym, pseudonym_key, pseudonymised
 from thrive.data.reading import find_version
 from thrive.domain.actor import Actor, Role, local_user
 from thrive.domain.clock import DAY, ClockMode, ClockState
+from thrive.domain.dataset import Column
 from thrive.domain.errors import NotFound, Refused, UsageError
+from thrive.flows.derived import inherit
 from thrive.flows.personal_data import data_reads, grants_give, grants_list, grants_revoke
 from thrive.flows.seen_data import SeenData
 from thrive.operations import Context
@@ -136,6 +139,47 @@ def test_a_model_does_not_learn_from_pseudonyms_what_it_is_asked_in_values(trips
     granted = SeenData(trips, contract, said.append)
     granted.see(version)
     assert granted.digest(version) == version.digest != blind.digest(version)
+
+
+def derive(ctx: Context, reader: SeenData, made: pl.DataFrame) -> dict[str, Column]:
+    """Add a frame as what a run made of what it read, and return the columns of the version."""
+    path = ctx.local_folder() / "made.parquet"
+    made.write_parquet(path)
+    schema = {name: str(kind) for name, kind in made.schema.items()}
+    derived = inherit(ctx, "made", schema, reader.origins(schema, {}))
+    added = add_rows(ctx, path, name="made", derived=derived)
+    return {column.name: column for column in find_version(ctx, "made", added.version).columns}
+
+
+def test_what_a_run_makes_of_pseudonyms_keeps_their_label(trips: Context) -> None:
+    contract = load_contract(trips.local_folder())
+    blind = SeenData(trips, contract, print)
+    blind.see(find_version(trips, "trips"))
+    stand_in = pseudonym("ann", KEY)
+    frame = pl.DataFrame({"rider": [stand_in], "who": [stand_in], "minutes": [3], "twice": [6]})
+    found = derive(trips, blind, frame)
+    assert (found["rider"].personal, found["rider"].asked) == ("name", False)
+    assert (found["who"].proposed, found["who"].asked) == ("pseudonym", True)
+    assert not found["minutes"].asked
+    assert not found["twice"].asked
+    confirm(trips, "made", ["rider=none"], reason="they agreed to be named")
+    assert derive(trips, blind, frame.head(0))["rider"].personal == "none"
+
+
+def test_what_a_run_computes_from_names_in_the_clear_is_asked_about(trips: Context) -> None:
+    contract = load_contract(trips.local_folder())
+    grants_give(trips, "trips", **WORDS)
+    seeing = SeenData(trips, contract, print)
+    version = find_version(trips, "trips")
+    seeing.see(version)
+    frame = pl.DataFrame({"rider": [3], "letters": [3], "minutes": [3]})
+    found = derive(trips, seeing, frame)
+    why = found["letters"].why
+    assert (found["letters"].proposed, why) == ("name", "it was computed from rider of trips@1")
+    assert (found["rider"].proposed, found["rider"].personal) == ("name", None)
+    assert not found["minutes"].asked
+    unread = seeing.origins(["letters"], {version.digest: ["minutes"]})
+    assert unread == {"letters": []}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.features import get, materialize, plan
 from thrive.flows.online_features import OnlineFeatures
 from thrive.flows.personal_data import grants_give
-from thrive.flows.view_origins import renamed_columns
+from thrive.flows.view_origins import Origin, column_origins
 from thrive.store import jobs, runs
 
 HOUR = 3_600_000_000
@@ -140,11 +140,12 @@ def test_labels_go_with_a_column_that_a_view_renames():
     schema = pl.Schema(
         dict.fromkeys(("k", "name", "street"), pl.String) | {"at": pl.Datetime("us")}
     )
-    found = renamed_columns(tidy, [schema])
-    assert found == {
-        "k": ("riders", "k"),
-        "at": ("riders", "at"),
-        "who": ("riders", "name"),
+    assert column_origins(tidy, [schema]) == {
+        "k": [Origin("riders", "k", same=True)],
+        "at": [Origin("riders", "at", same=True)],
+        "who": [Origin("riders", "name", same=True)],
+        "letters": [Origin("riders", "name", same=False)],
+        "both": [Origin("riders", each, same=False) for each in ("name", "street")],
     }
 
 
