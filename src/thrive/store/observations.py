@@ -19,7 +19,7 @@ from thrive.store.rows import insert_missing
 from thrive.store.tables.runs import metric_chunks, runs
 
 if TYPE_CHECKING:
-    from thrive.store.points import Points
+    from thrive.store.points import Points, Seen
 
 MOST_KEYS = {"metrics": 100_000, "params": 10_000, "tags": 10_000}
 """Names that a run keeps: its row is written whole each time."""
@@ -175,10 +175,8 @@ def _with(run: ObservedRun, seen: Observation) -> ObservedRun:
         if before is None or _is_later(point, before, metrics.get(point.key)):
             metrics[point.key] = point.value
         summaries[point.key] = _summary(point, before)
-    for key, columns in seen.columns.items():
-        metrics[key], summaries[key] = _with_columns(
-            key, columns, summaries.get(key), metrics.get(key)
-        )
+    if seen.columns:
+        _take_columns(seen.columns, metrics, summaries)
     after = msgspec.structs.replace(
         run,
         name=seen.name or run.name,
@@ -219,25 +217,34 @@ def _summary(point: MetricPoint, before: MetricSummary | None) -> MetricSummary:
     return MetricSummary(step, at, low, high, before.points + 1)
 
 
+def _take_columns(
+    columns: "Mapping[str, Points]",
+    metrics: dict[str, float | None],
+    summaries: dict[str, MetricSummary],
+) -> None:
+    from thrive.store.points import summarized
+
+    several = list(columns.values())
+    for key, points, each in zip(columns, several, summarized(several), strict=True):
+        metrics[key], summaries[key] = _with_columns(
+            each, len(points), summaries.get(key), metrics.get(key)
+        )
+
+
 def _with_columns(
-    key: str, columns: "Points", before: MetricSummary | None, value: float | None
+    seen: "Seen", count: int, before: MetricSummary | None, value: float | None
 ) -> tuple[float | None, MetricSummary]:
     """Return the latest value and the summary of a metric to which many points were added."""
-    last = columns.latest()
-    step, at, number = columns.at(last)
-    point = MetricPoint(key=key, value=number, step=step, at=at)
-    if before is None or _is_later(point, before, value):
-        value = number
-    summary = _summary(point, before)
-    low, high = columns.extremes()
-    lows = [each for each in (summary.low, low) if each is not None]
-    highs = [each for each in (summary.high, high) if each is not None]
-    return value, msgspec.structs.replace(
-        summary,
-        low=min(lows, default=None),
-        high=max(highs, default=None),
-        points=summary.points + len(columns) - 1,
-    )
+    if before is None:
+        return seen.value, MetricSummary(seen.step, seen.at, seen.low, seen.high, count)
+    point = MetricPoint(key="", value=seen.value, step=seen.step, at=seen.at)
+    if _is_later(point, before, value):
+        value = seen.value
+    step, at = max((seen.step, seen.at), (before.step, before.at))
+    lows = [each for each in (before.low, seen.low) if each is not None]
+    highs = [each for each in (before.high, seen.high) if each is not None]
+    low, high = min(lows, default=None), max(highs, default=None)
+    return value, MetricSummary(step, at, low, high, before.points + count)
 
 
 def append_points(tx: Tx, project_id: str, points: Mapping[str, Sequence[MetricPoint]]) -> None:
@@ -274,6 +281,7 @@ def _append_chunks(tx: Tx, project_id: str, chunks: "Sequence[tuple[str, str, Po
     from thrive.store.points import pack
 
     number = time.time_ns()
+    packed = pack([points for _, _, points in chunks])
     rows = [
         {
             "project_id": project_id,
@@ -281,9 +289,9 @@ def _append_chunks(tx: Tx, project_id: str, chunks: "Sequence[tuple[str, str, Po
             "key": key,
             "seq": number + place,
             "points": len(points),
-            "data": pack(points),
+            "data": data,
         }
-        for place, (run_id, key, points) in enumerate(chunks)
+        for place, ((run_id, key, points), data) in enumerate(zip(chunks, packed, strict=True))
     ]
     written = insert_missing(tx, metric_chunks, rows)
     if written < len(rows):  # another writer of the same metric took the same nanosecond

@@ -42,6 +42,8 @@ _TOGETHER = 500
 """Runs asked for in one query: databases limit how many values a statement takes."""
 _PACKED = 1 << 14
 """Points in one chunk of a run that has ended."""
+_WORTH = 256
+"""From how many points on even one chunk is written anew, deflated."""
 
 
 _JSON = tuple(column.name for column in runs.columns if isinstance(column.type, type(JSON_VALUE)))
@@ -378,13 +380,14 @@ def keep_observed(tx: Tx, project_id: str, changed: Sequence[Run]) -> None:
 
 
 def compact(tx: Tx, project_id: str, run_id: str) -> None:
-    """Write the many small chunks of a run's metrics as few large ones."""
+    """Write the many small chunks of a run's metrics as few large ones, deflated."""
     mine_ = (metric_chunks.c.project_id == project_id, metric_chunks.c.run_id == run_id)
     counted = sa.select(metric_chunks.c.key).where(*mine_).group_by(metric_chunks.c.key)
-    keys = tx.execute(counted.having(sa.func.count() > 1)).scalars().all()
+    worth = (sa.func.count() > 1) | (sa.func.max(metric_chunks.c.points) >= _WORTH)
+    keys = tx.execute(counted.having(worth)).scalars().all()
     if not keys:
         return
-    from thrive.store.points import pack, unpack
+    from thrive.store.points import pack_ended, unpack
 
     for key in keys:
         of_key = (*mine_, metric_chunks.c.key == key)
@@ -402,7 +405,7 @@ def compact(tx: Tx, project_id: str, run_id: str) -> None:
                     "key": key,
                     "seq": chunks[0].seq + place,
                     "points": len(part),
-                    "data": pack(part),
+                    "data": pack_ended(part),
                 }
                 for place, part in enumerate(parts)
             ],

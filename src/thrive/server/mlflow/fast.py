@@ -66,9 +66,8 @@ def fast_batch(body: bytes) -> Entry | None:
         return None
     if not is_id(batch.run_id) or len(batch.metrics) > MOST_METRICS:
         return None
-    places: dict[str, list[int]] = {}
-    for place, metric in enumerate(batch.metrics):
-        places.setdefault(metric.key, []).append(place)
+    keys = [metric.key for metric in batch.metrics]
+    places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
     if not all(map(_is_key, places)):
         return None
     try:
@@ -82,7 +81,14 @@ def fast_batch(body: bytes) -> Entry | None:
     if len(points) and np.abs(points.moments).max() >= LATEST:
         return None
     points.moments *= MILLISECOND
-    columns = {key: points.take(np.array(chosen)) for key, chosen in places.items()}
+    codes = np.fromiter(map(places.__getitem__, keys), np.int64, len(keys))
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes)).tolist()
+    sorted_ = points.take(order)
+    columns = {
+        key: sorted_.take(slice(begin, end))
+        for key, begin, end in zip(places, [0, *ends], ends, strict=False)
+    }
     return Entry(batch.run_id, Observation(columns=columns))
 
 

@@ -13,7 +13,7 @@ from thrive.server.mlflow import pages
 from thrive.server.mlflow.calls import Call, Route
 from thrive.server.mlflow.experiments import LONGEST_TAG
 from thrive.server.mlflow.fast import fast_batch, fast_metric
-from thrive.server.mlflow.given import Given
+from thrive.server.mlflow.given import LARGEST, Given
 from thrive.server.mlflow.logbook import Entry
 from thrive.server.mlflow.logged_keys import LONGEST_KEY, checked_key
 from thrive.server.mlflow.problems import MlflowError, invalid
@@ -178,20 +178,26 @@ def _columns(call: Call, run_id: str, key: str) -> Points:
         return runs.metric_columns(tx, call.ctx.project_id, run_id, key)
 
 
-def _shapes(key: str, points: Points, run_id: str = "") -> list[dict[str, Any]]:
-    extra = {"run_id": run_id} if run_id else {}
+class _Shape(msgspec.Struct, gc=False):
+    """A point as it is answered: there are many, and a dict each takes twice as long."""
+
+    key: str
+    value: float | str
+    timestamp: int
+    step: int
+    run_id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def _shapes(key: str, points: Points, run_id: str = "") -> list[_Shape]:
+    """Return points as they are answered; infinities are the largest numbers, as in the store."""
+    of = run_id or msgspec.UNSET
+    values: list[float | str] = np.clip(points.values, -LARGEST, LARGEST).tolist()
+    for place in np.flatnonzero(np.isnan(points.values)).tolist():
+        values[place] = "NaN"
     moments = (points.moments // MILLISECOND).tolist()
     return [
-        {
-            "key": key,
-            "value": "NaN" if value != value else value,  # noqa: PLR0124 - NaN alone differs from itself
-            "timestamp": at,
-            "step": step,
-            **extra,
-        }
-        for step, at, value in zip(
-            points.steps.tolist(), moments, points.values.tolist(), strict=True
-        )
+        _Shape(key, value, at, step, of)
+        for value, at, step in zip(values, moments, points.steps.tolist(), strict=True)
     ]
 
 
@@ -207,7 +213,7 @@ def _bulk_runs(given: Given, name: str) -> list[str]:
 def _history_bulk(call: Call) -> dict[str, Any]:
     key = call.given.text("metric_key")
     limit = call.given.count("max_results", PAGE, PAGE)
-    shapes: list[dict[str, Any]] = []
+    shapes: list[_Shape] = []
     for run_id in _bulk_runs(call.given, "run_id"):
         left = slice(0, limit - len(shapes))
         shapes += _shapes(key, _by_step(_columns(call, run_id, key)).take(left), run_id)
@@ -227,7 +233,7 @@ def _history_interval(call: Call) -> dict[str, Any]:
     last = given.integer("end_step", (1 << 63) - 1)
     if first > last:
         raise invalid(f"end_step {last} must be at least start_step {first}.")
-    shapes: list[dict[str, Any]] = []
+    shapes: list[_Shape] = []
     for run_id in _bulk_runs(given, "run_ids"):
         points = _by_step(_columns(call, run_id, key))
         within = points.take(np.flatnonzero((points.steps >= first) & (points.steps <= last)))

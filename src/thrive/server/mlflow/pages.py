@@ -88,6 +88,6 @@ def offset_of(after: str) -> int:
     return _token_parts(after)[1] if after else 0
 
 
-def answer(field: str, shapes: list[dict[str, Any]], after: str) -> dict[str, Any]:
+def answer(field: str, shapes: Sequence[Any], after: str) -> dict[str, Any]:
     """Return a page as the object that is answered."""
     return {field: shapes, **({"next_page_token": after} if after else {})}
