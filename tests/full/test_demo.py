@@ -1,0 +1,52 @@
+"""`make demo` as a newcomer runs it, with a home of one folder and with a team's home."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.servers import free_ports
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1500)]
+
+DEMO = Path(__file__).parents[2] / "examples/flights/demo.py"
+CHAPTERS = (
+    "an alert (performance)",
+    "Judge version 2",
+    "an alert (data_quality)",
+    "Where it stands",
+)
+
+
+@pytest.mark.parametrize("home", ["embedded", "team"])
+def test_the_demo_tells_its_story_to_the_end(tmp_path, home):
+    said = tmp_path / "said.txt"
+    words = ["--home", home, "--folder", str(tmp_path / "flights"), "--port", str(free_ports(1)[0])]
+    with said.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, DEMO, *words],
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(1400)
+        finally:
+            signal_group(process.pid)
+    text = said.read_text()
+    assert code == 0, text[-3000:]
+    places = [text.index(chapter) for chapter in CHAPTERS]
+    assert places == sorted(places)
+    assert "Traceback" not in text
+
+
+def signal_group(leader: int) -> None:
+    """End what a story that was cut off left behind."""
+    try:
+        os.killpg(leader, signal.SIGTERM)
+    except ProcessLookupError:
+        return
