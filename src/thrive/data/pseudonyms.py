@@ -11,10 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from thrive.data.personal_patterns import PSEUDONYM_BYTES, PSEUDONYM_PREFIX, is_pseudonym
-from thrive.domain.errors import UsageError
 from thrive.settings import read_settings
 from thrive.store.home import Home
-from thrive.store.signing import KEY_BYTES, secret_key
+from thrive.store.signing import read_key, secret_key
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,17 +28,7 @@ def pseudonym_key(home: Home) -> bytes:
         UsageError: the setting is no key.
     """
     said = read_settings().pseudonym_key
-    if not said:
-        return secret_key(home.folder, KEY_FILE)
-    try:
-        key = bytes.fromhex(said)
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise UsageError(
-            "THRIVE_PSEUDONYM_KEY is no key.", f"give {2 * KEY_BYTES} hexadecimal digits"
-        )
-    return key
+    return read_key(said, "pseudonym_key") if said else secret_key(home.folder, KEY_FILE)
 
 
 def pseudonym(value: str, key: bytes) -> str:

@@ -39,10 +39,29 @@ jobs:
             gate.json
             gate.xml
             gate.sarif
-      # A comment that each run writes over needs `pull-requests: write`, which pull requests from
-      # forks do not have; the summary above needs nothing. To have it: thrive gates run also takes
-      # --markdown gate.md, and then
-      # - run: gh pr comment "$NUMBER" --edit-last --create-if-none --body-file gate.md
+
+  comment:
+    # Writes the table into the pull request, over what it wrote before. To have it, set the
+    # repository's variable THRIVE_COMMENT to true. Pull requests from forks have no right to write:
+    # their summary says the same.
+    if: >-
+      always() && vars.THRIVE_COMMENT == 'true'
+      && github.event.pull_request.head.repo.full_name == github.repository
+    needs: gate
+    runs-on: ubuntu-latest
+    permissions:
+      pull-requests: write
+    steps:
+      - uses: actions/setup-python@v5
+        with:
+          python-version: "3.12"
+      - uses: actions/download-artifact@v4
+        with:
+          name: gate
+      - run: pip install thrive
+      - run: thrive gates comment gate.json
+        env:
+          GITHUB_TOKEN: ${{ github.token }}
 """
 
 _GITLAB_TEXT = """\
@@ -73,6 +92,20 @@ gate:
       junit: gate.xml
       metrics: gate.txt
 
+comment:
+  # Writes the table into the merge request, over what it wrote before. To have it, give the project
+  # a masked variable GITLAB_TOKEN: a project access token with the scope api.
+  stage: .post
+  image: python:3.12-slim
+  needs: [gate]
+  rules:
+    - if: $CI_PIPELINE_SOURCE == "merge_request_event" && $GITLAB_TOKEN
+      when: always
+  allow_failure: true
+  script:
+    - pip install thrive
+    - thrive gates comment gate.json
+
 deploy:
   stage: deploy
   image: python:3.12-slim
@@ -81,7 +114,8 @@ deploy:
       when: manual
   script:
     - pip install thrive
-    # Name the key that your CI signs with in THRIVE_GATE_KEYS; without it any key is accepted.
+    # Verdicts are signed by THRIVE_SIGNING_KEY (a masked variable, from `openssl rand -hex 32`), else
+    # by a key made for the job. THRIVE_GATE_KEYS names the keys to trust; without it any is.
     - thrive gates verify gate.json
 """
 

@@ -9,9 +9,11 @@ from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.gate import Verdict
 from thrive.domain.identifiers import is_id
 from thrive.domain.reference import format_reference, parse_reference
+from thrive.gates.comment import Comment, place_in, write_comment
 from thrive.gates.explain import Explanation
 from thrive.gates.explain import explain as explained
 from thrive.gates.files_out import Wanted, write_outputs
+from thrive.gates.formats.markdown import markdown
 from thrive.gates.gate_file import GateFile, problems, read_gate_file
 from thrive.gates.keep import export, verify
 from thrive.gates.run import judge
@@ -225,6 +227,24 @@ def verify_verdict(ctx: Context, verdict: str, *, key: str = "") -> Verification
         return verification(found, verify(ctx, found, trusted(key)))
     held = read_gate_file(ctx.local_folder() / verdict)
     return verification(held.verdict, problems(held, trusted(key)))
+
+
+@operation("gates comment", role=ANYONE, kind=Kind.CLIENT)
+def comment(ctx: Context, file: Path) -> Comment:
+    """Write a verdict into the merge request whose CI job this is, over what was written before.
+
+    Nothing needs it: exit codes and files say the same. The token is GITHUB_TOKEN (which a job of
+    GitHub Actions has, given `pull-requests: write`) or GITLAB_TOKEN.
+
+    Args:
+        file: what `gates run --json FILE` wrote.
+
+    Examples:
+        thrive gates comment gate.json
+    """
+    place = place_in()
+    held = read_gate_file(ctx.local_folder() / file)
+    return write_comment(place, markdown(held), held.verdict.answer.value)
 
 
 def trusted(key: str) -> frozenset[str]:

@@ -4,13 +4,38 @@ import os
 import secrets
 from pathlib import Path
 
+from thrive.domain.errors import UsageError
+from thrive.settings import read_settings, variable
+
 KEY_FILE = "signing.key"
 KEY_BYTES = 32
 
 
 def signing_key(folder: Path) -> bytes:
-    """Return the key that a home signs its records with."""
-    return secret_key(folder, KEY_FILE)
+    """Return the key that records are signed with: the setting `signing_key`, else a home's file.
+
+    Raises:
+        UsageError: the setting is no key.
+    """
+    said = read_settings().signing_key
+    return read_key(said, "signing_key") if said else secret_key(folder, KEY_FILE)
+
+
+def read_key(said: str, setting: str) -> bytes:
+    """Return the key that a setting holds.
+
+    Raises:
+        UsageError: it holds none; what it holds is not repeated.
+    """
+    try:
+        key = bytes.fromhex(said)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise UsageError(
+            f"{variable(setting)} is no key.", f"give {2 * KEY_BYTES} hexadecimal digits"
+        )
+    return key
 
 
 def secret_key(folder: Path, name: str) -> bytes:

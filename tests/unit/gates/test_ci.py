@@ -94,7 +94,7 @@ def test_a_warning_is_skipped_not_failed(judged):
     warned = msgspec.structs.replace(judged, record=msgspec.Raw(msgspec.json.encode(record)))
     root = ET.fromstring(junit(warned))
     assert root.get("failures") == "0"
-    assert int(root.get("skipped")) > 0
+    assert sum(int(each.get("skipped")) for each in root) > 0
 
 
 def with_results(judged: GateFile, *results: CheckResult) -> GateFile:
