@@ -17,7 +17,7 @@ def test_a_key_is_made_once_and_a_given_one_stands_before_it(tmp_path, monkeypat
         monkeypatch.setenv("THRIVE_SIGNING_KEY", wrong)
         with pytest.raises(UsageError, match="THRIVE_SIGNING_KEY is no key") as told:
             signing_key(tmp_path)
-        assert "64" in told.value.fix
+        assert "64" in told.value.hint
 
 
 def test_a_process_that_runs_a_model_gets_no_key():
