@@ -114,7 +114,7 @@ deploy:
       when: manual
   script:
     - pip install thrive
-    # Verdicts are signed by THRIVE_SIGNING_KEY (a masked variable, from `openssl rand -hex 32`), else
+    # Verdicts are signed by THRIVE_SIGNING_KEY (a masked variable, of `openssl rand -hex 32`), or
     # by a key made for the job. THRIVE_GATE_KEYS names the keys to trust; without it any is.
     - thrive gates verify gate.json
 """
