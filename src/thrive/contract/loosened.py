@@ -13,7 +13,8 @@ from thrive.contract.schema import (
     Risk,
     Unclear,
 )
-from thrive.domain.clock import format_duration, parse_duration
+from thrive.contract.windows import parse_window
+from thrive.domain.clock import format_duration, parse_duration, parse_rate
 from thrive.domain.release import PhaseKind
 
 _RISK_ORDER = [Risk.MINIMAL, Risk.LIMITED, Risk.UNDECIDED, Risk.HIGH, Risk.PROHIBITED]
@@ -109,10 +110,27 @@ def _baked(terms: ReleaseTerms, kind: PhaseKind) -> int:
 
 def _monitor(before: MonitorTerms, after: MonitorTerms) -> Iterator[str]:
     """Yield what makes alerts come later: fewer false alarms are bought with wider limits."""
-    yield from _longer("monitor.window", before.window, after.window)
+    yield from _windows(before.window, after.window)
+    yield from _more_often("monitor.retrainings", before.retrainings, after.retrainings)
     old, new = before.false_alarms_per_year, after.false_alarms_per_year
     if new < old:
         yield f"monitor.false_alarms_per_year: {new:g} instead of {old:g}, so alerts come later."
+
+
+def _windows(before: str, after: str) -> Iterator[str]:
+    """Yield that windows take longer, or need more rows, or are cut in another way."""
+    old, new = parse_window(before), parse_window(after)
+    longer = new.lasts > old.lasts
+    more = old.rows is not None and new.rows is not None and new.rows > old.rows
+    if longer or more or (old.rows is None) != (new.rows is None):
+        yield f"monitor.window: {after} instead of {before}."
+
+
+def _more_often(path: str, before: str, after: str) -> Iterator[str]:
+    """Yield that more may happen by itself, in any stretch of time, than the old rate allowed."""
+    (old, each), (new, every) = parse_rate(before), parse_rate(after)
+    if new > old or new * each > old * every:
+        yield f"{path}: {after} instead of {before}."
 
 
 def _actions(before: ModelTerms, after: ModelTerms) -> Iterator[str]:

@@ -17,6 +17,7 @@ from msgspec import Meta
 from thrive.contract.checks import Check, parse_check
 from thrive.contract.fallback import parse_rule
 from thrive.contract.phases import parse_phase, parse_road
+from thrive.contract.windows import parse_window
 from thrive.domain.clock import parse_duration, parse_rate
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import checked_name
@@ -81,6 +82,9 @@ MaybeDuration = Annotated[str, _form(_unless_empty(_lasting), examples=["90 days
 
 Rate = Annotated[str, _form(parse_rate, examples=["2 a week"])]
 """Text such as `2 a week`; kept as written, judged by `thrive.domain.clock.parse_rate`."""
+
+WindowText = Annotated[str, _form(parse_window, examples=["1 day"])]
+"""Text such as `1 day` or `1000 rows`; kept as written, read by `windows.parse_window`."""
 
 Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1", examples=[0.5])]
 Tolerance = Annotated[float, Meta(ge=0, description="a number not below 0", examples=[0.01])]
@@ -399,12 +403,14 @@ class MonitorTerms(Terms, frozen=True, kw_only=True):
     """How live traffic is watched.
 
     Attributes:
-        window: the stretch of traffic that is judged at a time.
+        window: the stretch of traffic that is judged at a time: a time, e.g. `1 day`, or a number
+            of answered rows, e.g. `1000 rows` or `1000 rows within 2 days`; without `within` such
+            a window ends after 7 days at the latest.
         false_alarms_per_year: the alert budget that all thresholds are derived from.
         retrainings: how often alerts may have the model trained again; more is refused.
     """
 
-    window: Duration = "1 day"
+    window: WindowText = "1 day"
     false_alarms_per_year: Positive = 4.0
     retrainings: Rate = "2 a week"
 

@@ -39,6 +39,7 @@ from thrive.monitoring.alerts import (
 )
 from thrive.monitoring.outbox import enqueue
 from thrive.monitoring.terms import TermsInForce, terms_of
+from thrive.monitoring.verdicts import Past
 from thrive.operations import Context, operation
 from thrive.store import jobs, models, monitoring, releases
 from thrive.store.database import Tx
@@ -418,8 +419,7 @@ def _worked(ctx: Context, alert: Alert, decision: Decision) -> bool | None:
     now = ctx.now()
     done_at = int(decision.result.get("done_at", decision.decided_at))
     pasts = live_pasts(ctx, alert.model, now)
-    length = _terms(ctx, alert).window
-    late = now - done_at > PATIENCE * length
+    late = _is_late(_terms(ctx, alert), pasts, done_at, now)
     if not pasts:
         return True if alert.cause is not Cause.SERVICE else (False if late else None)
     waiting = decision.action is ActionKind.RETRAIN and pasts[0].version.version == alert.version
@@ -429,6 +429,12 @@ def _worked(ctx: Context, alert: Alert, decision: Decision) -> bool | None:
     if not waiting and clean_since(alert, pasts, done_at) >= CLEAN:
         return True
     return False if late else None
+
+
+def _is_late(terms: TermsInForce, pasts: list[Past], done_at: int, now: int) -> bool:
+    """Tell whether windows enough have passed that an action should have worked."""
+    since = [window for past in pasts[:1] for window in past.windows if window.start > done_at]
+    return now - done_at > PATIENCE * terms.window or (terms.counted and len(since) > PATIENCE)
 
 
 def note_retrained(ctx: Context, decision_id: str, effect: dict[str, Any]) -> None:

@@ -153,7 +153,13 @@ def _facts(ctx: Context, tx: Tx, model: Model, hosts: Servers) -> ModelFacts:
         gates.find_verdicts(tx, project, name, each.version, limit=1) if each is not None else []
         for each in (production, next(iter(versions), None))
     ]
-    windows = monitoring.find_windows(tx, project, name, since=beginning(clock.now(), terms.window))
+    windows = monitoring.find_windows(
+        tx,
+        project,
+        name,
+        since=beginning(clock.now(), terms.window),
+        last=WINDOWS if terms.counted else None,
+    )
     newest = next((each for each in reversed(windows) if each.version == number), None)
     return ModelFacts(
         model=model,

@@ -14,6 +14,7 @@ import msgspec
 
 from thrive.contract.gaps import Gap
 from thrive.contract.parse import ParsedContract
+from thrive.contract.windows import WindowLength
 from thrive.domain.clock import DAY, ClockMode
 from thrive.domain.gate import Verdict
 from thrive.domain.model import Model, ModelVersion
@@ -23,6 +24,7 @@ from thrive.flows.contracts import find_contract
 from thrive.flows.facts import (
     ACTIVE,
     SPARK,
+    WINDOWS,
     ModelFacts,
     WindowCount,
     beginning,
@@ -119,7 +121,7 @@ class Fleet:
     def _forget(self) -> None:
         self._seq, self._day = -1, -1
         self._rows: _Rows | None = None
-        self._lengths: dict[str, int] = {}
+        self._lengths: dict[str, WindowLength] = {}
         self._counts: dict[str, list[WindowCount]] = {}
         self._performance: dict[str, Performance] = {}
         self._whole: dict[Key, Window] = {}
@@ -218,15 +220,19 @@ class Fleet:
         self, tx: Tx, rows: _Rows, renewed: set[str], closed: set[str], now: int
     ) -> None:
         """Read the windows that are new, or are looked at for another time than before."""
-        wanted: dict[int, list[str]] = {}
+        wanted: dict[WindowLength, list[str]] = {}
         for name in renewed:
-            length = rows.terms(name).window
+            length = rows.terms(name).length
             if name in closed or self._lengths.get(name) != length:
                 wanted.setdefault(length, []).append(name)
                 self._lengths[name] = length
         for length, names in wanted.items():
             found = monitoring.performance_windows(
-                tx, self._project_id, names, since=beginning(now, length)
+                tx,
+                self._project_id,
+                names,
+                since=beginning(now, length.lasts),
+                last=WINDOWS if length.rows is not None else None,
             )
             for name in names:
                 windows = found.get(name, [])

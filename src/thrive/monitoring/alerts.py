@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from thrive.domain.clock import ClockMode, format_time, parse_rate
 from thrive.domain.identifiers import new_id
@@ -11,10 +12,12 @@ from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level, Window
 from thrive.monitoring import upstream
 from thrive.monitoring.baseline import load_baseline
+from thrive.monitoring.closing import load_counters
 from thrive.monitoring.findings import LABELS, ROWS, Fault, findings_of
 from thrive.monitoring.frames import natural
-from thrive.monitoring.grid import spans
+from thrive.monitoring.grid import Span, spans
 from thrive.monitoring.learnable import Learnable, learnable
+from thrive.monitoring.merging import parts_of
 from thrive.monitoring.outbox import enqueue
 from thrive.monitoring.pictures import picture, series
 from thrive.monitoring.policy import Policy, policy_of, ranked
@@ -97,7 +100,12 @@ def _end(ctx: Context, alert: Alert) -> list[Alert]:
         alert,
         recommended=accept,
         proposed=[accept, *(each for each in alert.proposed if each != accept)],
-        evidence={**alert.evidence, OVER: ctx.now(), "advice": _after(alert)},
+        evidence={
+            **alert.evidence,
+            OVER: ctx.now(),
+            "advice": _after(alert),
+            "reasons": {**alert.evidence.get("reasons", {}), accept: "it ended by itself"},
+        },
     )
     with ctx.observe(f"alert:{alert.alert_id}") as tx:
         monitoring.save_alert(tx, ctx.project_id, ended)
@@ -129,20 +137,42 @@ def live_pasts(ctx: Context, model: str, now: int) -> list[Past]:
     pasts = [_past(ctx, version, now) for version in versions]
     if not pasts:
         return []
+    told = _by_count(pasts, live) if pasts[0].terms.counted else _by_time(pasts)
+    return [msgspec.structs.replace(pasts[0], traffic=told), *pasts[1:]]
+
+
+def _by_time(pasts: list[Past]) -> dict[int, int]:
+    """Return the rows that all live versions answered in each window of the main one."""
     traffic: dict[int, int] = {}
     for past in pasts:
         for window in past.windows:
             traffic[window.start] = traffic.get(window.start, 0) + window.rows
     whole = {window.start for window in pasts[0].windows if window.rows}
-    shared = {start: rows for start, rows in traffic.items() if start in whole}
-    return [msgspec.structs.replace(pasts[0], traffic=shared), *pasts[1:]]
+    return {start: rows for start, rows in traffic.items() if start in whole}
+
+
+def _by_count(pasts: list[Past], live: list[Span]) -> dict[int, int]:
+    """Return the rows that each window of the main version would have had in the usual time.
+
+    Only since it answers everybody: the windows of two versions do not end together.
+    """
+    windows = [each for each in pasts[0].windows if each.start >= max(span.start for span in live)]
+    if len(live) > 1 or not windows:
+        return {}
+    usual = float(np.median([each.end - each.start for each in windows]))
+    return {each.start: round(each.rows * usual / (each.end - each.start)) for each in windows}
 
 
 def _past(ctx: Context, version: ModelVersion, now: int) -> Past:
     terms = terms_of(ctx, version)
     with ctx.read() as tx:
         windows = monitoring.find_windows(
-            tx, ctx.project_id, version.model, version.version, now - LOOKED_AT * terms.window
+            tx,
+            ctx.project_id,
+            version.model,
+            version.version,
+            0 if terms.counted else now - LOOKED_AT * terms.window,
+            last=LOOKED_AT if terms.counted else None,
         )
     return Past(version=version, terms=terms, windows=windows)
 
@@ -294,11 +324,13 @@ def _told(alert: Alert) -> list[str]:
 
 def message(alert: Alert) -> str:
     """Return what a team reads about an alert."""
+    reasons: dict[str, str] = alert.evidence.get("reasons", {})
     lines = [
         alert.title,
         "",
         f"Model {alert.model}, version {alert.version}; cause: {alert.cause.value}.",
-        f"Decide by {format_time(alert.deadline)}: {', '.join(alert.proposed)}.",
+        f"Decide by {format_time(alert.deadline)}:",
+        *(f"- {each}: {reasons.get(each, '')}".rstrip(": ") for each in alert.proposed),
     ]
     if alert.recommended:
         lines.append(
@@ -319,12 +351,13 @@ def message(alert: Alert) -> str:
 def _evidence(ctx: Context, verdict: Verdict, past: Past, policy: Policy) -> dict[str, Any]:
     """Return the numbers, and the drift and segments of the last bad window that explain them."""
     window = next((item for item in reversed(past.windows) if item.start == verdict.last_bad), None)
-    explained = _explanation(window, past.version) if window is not None else {}
+    explained = _explanation(ctx, window, past.version) if window is not None else {}
     runbook = past.terms.model.actions[verdict.cause].runbook
     shown = series(past.found(), verdict.cause, verdict.numbers)
     return {
         "numbers": verdict.numbers,
         "advice": policy.advice,
+        "reasons": policy.reasons,
         **({"runbook": runbook} if runbook else {}),
         **({"series": shown} if shown else {}),
         **explained,
@@ -336,9 +369,8 @@ def _behind(ctx: Context, verdict: Verdict, past: Past, window: Window | None) -
     """Return the dataset that faulty inputs come from, and all that changed meanwhile."""
     if verdict.cause is Cause.AGE:
         return {}
-    stretch = upstream.Stretch(
-        start=verdict.first_bad - past.terms.window, end=verdict.last_bad + past.terms.window
-    )
+    length = past.windows[-1].end - past.windows[-1].start if past.windows else past.terms.window
+    stretch = upstream.Stretch(start=verdict.first_bad - length, end=verdict.last_bad + length)
     behind = upstream.DataBehind(ctx, past.version, past.terms.contract)
     faulty = {str(fault["column"]) for fault in verdict.numbers.get("faults", [])}
     faulty |= (
@@ -353,14 +385,25 @@ def _behind(ctx: Context, verdict: Verdict, past: Past, window: Window | None) -
     }
 
 
-def _explanation(window: Window, version: ModelVersion) -> dict[str, Any]:
+def _explanation(ctx: Context, window: Window, version: ModelVersion) -> dict[str, Any]:
     found = findings_of(window)
+    moved = _moved_in(ctx, window, found.baseline)
     drifted = [msgspec.to_builtins(column) for column in found.drifted()]
     return {
         "drift": ranked(drifted, version.importance)[:10],
         "segments": msgspec.to_builtins(found.segments),
+        **({"moved_in": moved} if moved else {}),
         "window": {"start": window.start, "end": window.end, "rows": window.rows},
     }
+
+
+def _moved_in(ctx: Context, window: Window, baseline: str) -> dict[str, list[str]]:
+    """Return the inputs that moved in each segment of a window where any did."""
+    if not window.sketches or not baseline:
+        return {}
+    parts = load_counters(ctx, window).parts
+    found = parts_of(load_baseline(ctx, baseline), [parts], window.start)
+    return {f"{each.column}={each.value}": each.moved for each in found if each.moved}
 
 
 def _policy(ctx: Context, verdict: Verdict, past: Past, now: int) -> Policy:

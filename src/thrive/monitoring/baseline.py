@@ -8,15 +8,17 @@ import msgspec
 import numpy as np
 
 from thrive.contract.schema import ModelTerms
+from thrive.contract.windows import WindowLength
 from thrive.domain.errors import Damaged
 from thrive.domain.model import TIME, ModelVersion
+from thrive.monitoring.counters import Packed, packed_parts, unpacked
 from thrive.monitoring.encoding import RELATION, Relations, relations_of
 from thrive.monitoring.findings import Measured
 from thrive.monitoring.floors import WEEK, Effects, drift_floors, weekday
-from thrive.monitoring.frames import CATEGORY, TEXT, answered, inputs_of
+from thrive.monitoring.frames import TEXT, answered, inputs_of
 from thrive.monitoring.habits import Habits, habits_of, repeated_rows
 from thrive.monitoring.limits import History, Limit, limit_of
-from thrive.monitoring.measure import Sketch, sketches
+from thrive.monitoring.measure import Sketch, parted, sketches
 from thrive.monitoring.performance import (
     ESTIMATED,
     REALISED,
@@ -25,10 +27,9 @@ from thrive.monitoring.performance import (
     performance,
     yardstick_of,
 )
-from thrive.monitoring.terms import TermsInForce
+from thrive.monitoring.terms import YEAR, TermsInForce
 from thrive.operations import Context
 from thrive.statistics.drift import psi
-from thrive.statistics.sketch import CategorySketch, NumericSketch
 from thrive.store import references
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         kinds: inputs: numeric, category, text or vector.
         counters: the counters of each input and the score, as bytes.
         yardstick: how answers are judged.
-        length: microseconds of a window; the reference was cut into such.
+        length: microseconds of a window; the reference was cut into such, or by count.
+        windows_a_year: how many windows a year has; limits and floors are for so many.
         windows: windows of the reference with enough rows.
         missing: the largest share of missing values in a window, by input.
         missing_limit: the share of missing values from which it is a fault, by input.
@@ -59,6 +61,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         habits: what the windows of each input have in common.
         keys: the columns that say what a row is about.
         relations: how the inputs hang together; None for fewer than two.
+        parts: the counters of each value of each declared segment, in the cells of the whole.
         histories: each signal of performance in the reference's windows.
         limits: of each signal; the contract's budget is shared among them.
     """
@@ -79,6 +82,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     habits: Habits = Habits()
     keys: list[str] = []
     relations: Relations | None = None
+    windows_a_year: float = 0.0
+    parts: Packed = {}
 
     def floor(self, name: str, start: int) -> float:
         """Return the effect that an input's history explains in a window that starts then."""
@@ -89,15 +94,12 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
     def sketches(self) -> dict[str, Sketch]:
         """Return the counters of each input and of the score."""
-        return {
-            name: (
-                CategorySketch if self.kinds.get(name) == CATEGORY else NumericSketch
-            ).from_bytes(data)
-            for name, data in self.counters.items()
-        }
+        return unpacked(self.counters, self.kinds)
 
 
-def baseline_of(ctx: Context, version: ModelVersion, terms: TermsInForce, known: str) -> str:
+def baseline_of(
+    ctx: Context, version: ModelVersion, terms: TermsInForce, known: str, a_year: float = 0.0
+) -> str:
     """Return the digest of a version's baseline, made if there is none yet; "" without reference.
 
     Args:
@@ -105,8 +107,9 @@ def baseline_of(ctx: Context, version: ModelVersion, terms: TermsInForce, known:
         version: whose baseline.
         terms: the contract it was registered under.
         known: the digest that its last window named, "" for none.
+        a_year: windows by count that a year of its traffic has, as far as is known.
     """
-    made = None if known else make_baseline(ctx, version, terms)
+    made = None if known else make_baseline(ctx, version, terms, a_year)
     if made is None:
         return known
     digest = ctx.home.blobs.put(msgspec.msgpack.encode(made))
@@ -116,14 +119,16 @@ def baseline_of(ctx: Context, version: ModelVersion, terms: TermsInForce, known:
     return digest
 
 
-def make_baseline(ctx: Context, version: ModelVersion, terms: TermsInForce) -> Baseline | None:
+def make_baseline(
+    ctx: Context, version: ModelVersion, terms: TermsInForce, a_year: float = 0.0
+) -> Baseline | None:
     """Return a version's baseline from its reference table, None without one; nothing is stored."""
     table = version.reference or version.evaluation
     if not table:
         return None
     classes = version.signature.get("output", {}).get("classes", [])
     reference = answered(_read_table(ctx, table), classes)
-    return build(reference, terms, _input_names(version), _texts(version))
+    return build(reference, terms, _input_names(version), _texts(version), a_year)
 
 
 def _read_table(ctx: Context, digest: str) -> "pl.DataFrame":
@@ -166,6 +171,7 @@ def build(
     terms: TermsInForce,
     names: Collection[str] = (),
     texts: Collection[str] = (),
+    a_year: float = 0.0,
 ) -> Baseline:
     """Measure a reference table, as a whole and cut into windows by its `_time`.
 
@@ -174,12 +180,14 @@ def build(
         terms: the contract of the version.
         names: the columns that are inputs; empty for all but the reserved and the entity's.
         texts: those that hold words to read, not names of categories.
+        a_year: windows by count that a year of live traffic has, as far as is known.
     """
     names = names or set(reference.columns) - set(terms.model.entity)
     kinds = inputs_of(reference, names, texts)
     whole = sketches(reference, kinds)
     yardstick = yardstick_of(reference, terms.model.target, kinds)
-    parts = _windows(reference, terms.window)
+    parts = _windows(reference, terms.length)
+    windows_a_year = _windows_a_year(parts, terms, a_year)
     missing: dict[str, list[float]] = {
         name: [counted.missing / max(1, counted.rows)] for name, counted in whole.items()
     }
@@ -194,7 +202,8 @@ def build(
         if relations is not None:
             change = relations.change(part)
             effects.by_name[RELATION].append(change.effect if change is not None else 0.0)
-        effects.starts.append(int(part[TIME][0]) // terms.window * terms.window)
+        first = int(part[TIME][0])
+        effects.starts.append(first if terms.counted else first // terms.window * terms.window)
     measured = [performance(part, yardstick) for part in parts]
     histories = [_history(name, measured) for name in yardstick.signals]
     return Baseline(
@@ -207,18 +216,29 @@ def build(
         missing_limit={name: _missing_limit(shares) for name, shares in missing.items()},
         usual={name: max(found, default=0.0) for name, found in effects.by_name.items()},
         histories=histories,
-        limits=limits_of(histories, terms.model, terms.windows_a_year),
-        **drift_floors(effects, terms),
+        limits=limits_of(histories, terms.model, windows_a_year),
+        **drift_floors(effects, terms, windows_a_year),
         habits=habits_of(
             whole,
             counters,
             effects.starts,
-            terms.window,
+            None if terms.counted else terms.window,
             [repeated_rows(part, {*kinds, *terms.model.entity}) for part in parts],
         ),
         keys=list(terms.model.entity),
         relations=relations,
+        windows_a_year=windows_a_year,
+        parts=packed_parts(parted(reference, terms.model.segments, kinds, whole)),
     )
+
+
+def _windows_a_year(parts: "Sequence[pl.DataFrame]", terms: TermsInForce, a_year: float) -> float:
+    """Return how many windows a year has; of those by count the most that anything speaks for."""
+    if not terms.counted:
+        return terms.windows_a_year
+    span = int(parts[-1][TIME][-1]) - int(parts[0][TIME][0]) if parts else 0
+    in_reference = len(parts) * YEAR / span if span > 0 else 0.0
+    return max(terms.windows_a_year, in_reference, a_year)
 
 
 def _history(name: str, measured: Sequence[Mapping[str, Measured]]) -> History:
@@ -262,14 +282,18 @@ def limits_of(histories: list[History], terms: ModelTerms, windows_a_year: float
     ]
 
 
-def _windows(reference: "pl.DataFrame", length: int) -> "list[pl.DataFrame]":
+def _windows(reference: "pl.DataFrame", length: WindowLength) -> "list[pl.DataFrame]":
     """Return the parts of a reference that have enough rows, in order of time."""
     import polars as pl
 
     if TIME not in reference.columns:
         return []
-    number = (pl.col(TIME) // length).alias("_window")
-    parts = reference.sort(TIME).with_columns(number).partition_by("_window", include_key=False)
+    ordered = reference.sort(TIME, maintain_order=True)
+    if length.rows is not None:
+        whole = ordered.height // length.rows * length.rows
+        return [ordered.slice(at, length.rows) for at in range(0, whole, length.rows)]
+    number = (pl.col(TIME) // length.lasts).alias("_window")
+    parts = ordered.with_columns(number).partition_by("_window", include_key=False)
     usual = float(np.median([part.height for part in parts])) if parts else 0.0
     least = max(_LEAST_ROWS, usual / 4)
     return [part for part in parts if part.height >= least]

@@ -1,7 +1,8 @@
 """Closing windows: measure what ended, and correct what late rows and outcomes changed."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -11,13 +12,14 @@ from thrive.domain.model import LABEL, SCORE, ModelVersion
 from thrive.domain.monitoring import Window
 from thrive.monitoring import judge
 from thrive.monitoring.baseline import Baseline, baseline_of, load_baseline
+from thrive.monitoring.counters import Counters, pack, read, unpacked
 from thrive.monitoring.faults import faults, label_faults
 from thrive.monitoring.findings import Findings, findings_of
 from thrive.monitoring.frames import DECISION, natural
 from thrive.monitoring.grid import Span, ended_windows, main_version, spans
-from thrive.monitoring.measure import Sketch, segments, sketches
+from thrive.monitoring.measure import Sketch, parted, segments, sketches
 from thrive.monitoring.performance import estimated_only, performance
-from thrive.monitoring.terms import TermsInForce, terms_of
+from thrive.monitoring.terms import YEAR, TermsInForce, terms_of
 from thrive.operations import Context
 from thrive.store import models, monitoring, releases
 from thrive.store.prediction_frames import LogReader
@@ -43,6 +45,12 @@ class _Watched(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     baseline: Baseline | None
     known: Mapping[str, Sketch]
+
+
+class _Ended(NamedTuple):
+    version: int
+    start: int
+    end: int
 
 
 class _Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,32 +89,75 @@ def close_windows(ctx: Context, model: str, log: LogReader | None = None) -> lis
     live = [span for span in answered if span.version in versions]
     if not live:
         return []
-    length = terms_of(ctx, versions[live[-1].version]).window
-    until = now if replay else now - GRACE
-    with ctx.read() as tx:
-        closed = monitoring.closed_windows(tx, ctx.project_id, model)
-        recent = monitoring.find_windows(
-            tx,
-            ctx.project_id,
-            model,
-            since=now // length * length - max(REMEMBERED * length, REMEMBERED_TIME),
-        )
-    fresh = [key for key in ended_windows(live, length, until) if key not in closed][:_MOST]
+    terms = {number: terms_of(ctx, version) for number, version in versions.items()}
+    fresh = _fresh(look, model, live, terms)
+    recent = _recent(look, model, terms.values())
     looked_at = recent if fresh else recent[-3:]
-    stale = _with_followers(_stale(look, looked_at), looked_at, length)
+    stale = _with_followers(_stale(look, looked_at), looked_at)
     named = {window.version: str(window.findings.get("baseline", "")) for window in recent}
+    rates = {number: _a_year(live, number, stretch) for number, *stretch in reversed(fresh)}
     watched = {
-        number: _watch(ctx, versions[number], named.get(number, ""))
-        for number in {key[0] for key in fresh} | {window.version for window in stale}
+        number: _watch(ctx, versions[number], terms[number], named.get(number, ""), rates)
+        for number in {each.version for each in fresh} | {window.version for window in stale}
     }
-    made = [_close(look, watched[each.version], live, each.start, each) for each in stale]
-    made += [_close(look, watched[version], live, start, None) for version, start in fresh]
+    made = [_close(look, watched[each.version], live, each.start, each.end, each) for each in stale]
+    if any(terms[each.version].counted for each in fresh):
+        look.log.hold(fresh[0].start, max(each.end for each in fresh), now)
+    made += [_close(look, watched[number], live, start, end) for number, start, end in fresh]
     return sorted((item for item in made if item is not None), key=lambda item: item.start)
 
 
-def _watch(ctx: Context, version: ModelVersion, known: str) -> _Watched:
-    terms = terms_of(ctx, version)
-    digest = baseline_of(ctx, version, terms, known)
+def _fresh(
+    look: _Look, model: str, live: Sequence[Span], terms: Mapping[int, TermsInForce]
+) -> list[_Ended]:
+    """Return the windows that ended and are not closed yet, oldest first."""
+    until = look.now if look.replay else look.now - GRACE
+    project, lengths = look.ctx.project_id, {key: each.length for key, each in terms.items()}
+    counted = {number for number, length in lengths.items() if length.rows is not None}
+    with look.ctx.read() as tx:
+        closed = monitoring.closed_windows(tx, project, model) if counted != set(terms) else set()
+        ends = monitoring.last_ends(tx, project, model) if counted else {}
+    found: list[_Ended] = []
+    for number, length in lengths.items():
+        mine = [span for span in live if span.version == number]
+        after = ends.get(number, 0)
+        times: Any = ()
+        if length.rows is not None and after < mine[-1].end:
+            start = max(after, mine[0].start)
+            times = look.log.answered(start, until, model, number, length.rows)
+        for start, end in ended_windows(mine, length, until, after, times):
+            if (number, start) not in closed:
+                found.append(_Ended(number, start, end))
+    return sorted(found, key=lambda item: (item.start, item.version))[:_MOST]
+
+
+def _recent(look: _Look, model: str, terms: Iterable[TermsInForce]) -> list[Window]:
+    """Return the windows that late rows and outcomes still correct, oldest first."""
+    length = max((each.window for each in terms if not each.counted), default=DAY)
+    since = look.now // length * length - max(REMEMBERED * length, REMEMBERED_TIME)
+    counted = any(each.counted for each in terms)
+    with look.ctx.read() as tx:
+        return monitoring.find_windows(
+            tx, look.ctx.project_id, model, since=since, last=_MOST if counted else None
+        )
+
+
+def _a_year(live: Sequence[Span], number: int, stretch: Sequence[int]) -> float:
+    """Return how many windows like this a year would have if its version answered everybody."""
+    start, end = stretch
+    shares = [span.share for span in live if span.version == number and span.start <= start]
+    return YEAR / (end - start) / (shares[-1] if shares else 1.0)
+
+
+def _watch(
+    ctx: Context,
+    version: ModelVersion,
+    terms: TermsInForce,
+    known: str,
+    rates: Mapping[int, float],
+) -> _Watched:
+    a_year = rates.get(version.version, 0.0) if terms.counted else 0.0
+    digest = baseline_of(ctx, version, terms, known, a_year)
     baseline = load_baseline(ctx, digest) if digest else None
     return _Watched(
         version=version,
@@ -148,6 +199,8 @@ def _stale(look: _Look, windows: list[Window]) -> list[Window]:
 def _is_unchanged(look: _Look, windows: list[Window]) -> bool:
     """Tell by one count whether no outcome and no sealed file came since the windows were made."""
     seen = {(window.start, window.end): findings_of(window).evidence for window in windows}
+    if any(end > after for (_, end), (after, _) in pairwise(sorted(seen))):
+        return False  # windows by count of two versions overlap: one count says nothing
     first, last = min(start for start, _ in seen), max(end for _, end in seen)
     if look.log.told(first, last, look.now) != sum(count for count, _, _ in seen.values()):
         return False
@@ -165,9 +218,9 @@ def _files(log: LogReader, stretches: list[tuple[int, int]]) -> dict[tuple[int, 
     return held
 
 
-def _with_followers(stale: list[Window], known: list[Window], length: int) -> list[Window]:
+def _with_followers(stale: list[Window], known: list[Window]) -> list[Window]:
     """Return stale windows and those right after them: each is compared with the one before it."""
-    touched = {(window.version, window.start + step) for window in stale for step in (0, length)}
+    touched = {(window.version, at) for window in stale for at in (window.start, window.end)}
     return [window for window in known if (window.version, window.start) in touched]
 
 
@@ -183,13 +236,17 @@ def _is_told(window: Window, seen: Evidence, present: Evidence, now: int) -> boo
 
 
 def _close(
-    look: _Look, watched: _Watched, live: list[Span], start: int, before: Window | None
+    look: _Look,
+    watched: _Watched,
+    live: list[Span],
+    start: int,
+    end: int,
+    before: Window | None = None,
 ) -> Window | None:
-    end = start + watched.terms.window
     (evidence,) = _evidence(look, [(start, end)])
     frame = _rows(look, watched, live, start, end)
     counted, told = _counted(frame)
-    findings, sketched = _find(watched, frame, start, _window_before(look.ctx, watched, start))
+    findings, counters = _find(watched, frame, start, _window_before(look.ctx, watched, start))
     window = Window(
         model=watched.version.model,
         version=watched.version.version,
@@ -205,7 +262,7 @@ def _close(
     )
     if before is not None and not _differs(before, window):
         return None
-    return _keep(look.ctx, window, sketched)
+    return _keep(look.ctx, window, counters)
 
 
 def _counted(frame: "pl.DataFrame") -> tuple[int, int]:
@@ -222,28 +279,23 @@ def _window_before(ctx: Context, watched: _Watched, start: int) -> Mapping[str, 
     """Return the counters of the window before one of the same baseline; empty without any."""
     if watched.baseline is None:
         return {}
-    version, earlier = watched.version, start - watched.terms.window
+    version = watched.version
     with ctx.read() as tx:
-        window = monitoring.find_window(tx, ctx.project_id, version.model, version.version, earlier)
+        window = monitoring.window_before(tx, ctx.project_id, version.model, version.version, start)
     if window is None or not window.sketches:
         return {}
     if findings_of(window).baseline != watched.digest:
         return {}
-    return load_sketches(ctx, window, watched.known)
+    return unpacked(load_counters(ctx, window).whole, watched.baseline.kinds)
 
 
-def load_sketches(
-    ctx: Context, window: Window, known: Mapping[str, Sketch]
-) -> Mapping[str, Sketch]:
-    """Return the counters of a closed window.
+def load_counters(ctx: Context, window: Window) -> Counters:
+    """Return the counters of a closed window that was compared with a baseline.
 
-    Args:
-        ctx: the project.
-        window: with the digest of its counters.
-        known: the counters of its baseline: they say of which kind each input is.
+    Raises:
+        Damaged: the bytes are none.
     """
-    packed = msgspec.msgpack.decode(ctx.home.blobs.get(window.sketches), type=dict[str, bytes])
-    return {name: type(known[name]).from_bytes(data) for name, data in packed.items()}
+    return read(ctx.home.blobs.get(window.sketches))
 
 
 def _differs(before: Window, now: Window) -> bool:
@@ -256,9 +308,8 @@ def _differs(before: Window, now: Window) -> bool:
     return before.rows != now.rows or (told and changed)
 
 
-def _keep(ctx: Context, window: Window, sketched: Mapping[str, Sketch]) -> Window:
-    packed = {name: counted.to_bytes() for name, counted in sketched.items()}
-    digest = ctx.home.blobs.put(msgspec.msgpack.encode(packed)) if packed else ""
+def _keep(ctx: Context, window: Window, counters: bytes) -> Window:
+    digest = ctx.home.blobs.put(counters) if counters else ""
     kept = msgspec.structs.replace(window, sketches=digest)
     label = f"{window.model}@{window.version}/{window.start}/{window.revision}"
     with ctx.observe(f"window:{label}") as tx:
@@ -279,7 +330,8 @@ def _rows(look: _Look, watched: _Watched, live: list[Span], start: int, end: int
 
 def _find(
     watched: _Watched, frame: "pl.DataFrame", start: int, before: Mapping[str, Sketch]
-) -> tuple[Findings, Mapping[str, Sketch]]:
+) -> tuple[Findings, bytes]:
+    """Return what is found in a window, and its counters; b"" where nothing was compared."""
     import polars as pl
 
     terms = watched.terms.model
@@ -302,7 +354,7 @@ def _find(
         baseline=watched.digest,
     )
     if watched.baseline is None or not answered.height:
-        return found, {}
+        return found, b""
     return _compare(watched, watched.baseline, answered, found, start, before)
 
 
@@ -313,7 +365,7 @@ def _compare(
     found: Findings,
     start: int,
     before: Mapping[str, Sketch],
-) -> tuple[Findings, Mapping[str, Sketch]]:
+) -> tuple[Findings, bytes]:
     """Compare the answered rows of a window with the baseline."""
     terms = watched.terms.model
     seen = sketches(answered, baseline.kinds, watched.known)
@@ -337,4 +389,4 @@ def _compare(
         gaps=[] if left_out or early else judge.group_gaps(answered, terms, baseline.yardstick),
         left_out=left_out,
     )
-    return made, seen
+    return made, pack(seen, parted(answered, terms.segments, baseline.kinds, watched.known))

@@ -45,7 +45,7 @@ def weekday(moment: int) -> int:
     return (moment // DAY + _THURSDAY) % WEEK
 
 
-def drift_floors(effects: Effects, terms: TermsInForce) -> DriftFloors:
+def drift_floors(effects: Effects, terms: TermsInForce, windows_a_year: float) -> DriftFloors:
     """Return the floor of each input, from the contract's budget of false alarms a year.
 
     The budget is shared among the inputs. Where the history is too short for it, the floor is
@@ -53,14 +53,14 @@ def drift_floors(effects: Effects, terms: TermsInForce) -> DriftFloors:
     """
     budget = terms.model.monitor.false_alarms_per_year / max(1, len(effects.names))
     days = np.array([weekday(start) for start in effects.starts])
-    weekly = terms.window <= DAY and _weeks(days) >= LEAST_WEEKS
+    weekly = not terms.counted and terms.window <= DAY and _weeks(days) >= LEAST_WEEKS
     floors: dict[str, list[float]] = {}
     per_year: list[float] = []
     for name, values in effects.by_name.items():
         chosen = np.array(values)
         parts = [chosen[days == day] for day in range(WEEK)] if weekly else [chosen]
         try:
-            found = [_limit(part, terms.windows_a_year, budget) for part in parts]
+            found = [_limit(part, windows_a_year, budget) for part in parts]
         except CannotTell:
             return DriftFloors(floors={}, drift_per_year=None)
         floors[name] = [limit.upper for limit in found]

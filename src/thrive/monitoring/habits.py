@@ -70,7 +70,7 @@ def habits_of(
     whole: Mapping[str, NumericSketch | CategorySketch],
     parts: Sequence[Mapping[str, NumericSketch | CategorySketch]],
     starts: Sequence[int],
-    length: int,
+    length: int | None,
     repeated: Sequence[float],
 ) -> Habits:
     """Return the habits that the windows of a reference show; none where they are too few.
@@ -79,12 +79,16 @@ def habits_of(
         whole: the counters of the reference.
         parts: those of its windows, in order of time.
         starts: of the windows.
-        length: of a window.
+        length: of a window; None for windows by count, each of which follows the one before it.
         repeated: the share of repeated rows in each window.
     """
     if len(parts) < _LEAST_WINDOWS:
         return Habits()
-    pairs = [place for place in range(1, len(parts)) if starts[place] - starts[place - 1] == length]
+    pairs = [
+        place
+        for place in range(1, len(parts))
+        if length is None or starts[place] - starts[place - 1] == length
+    ]
     found: dict[str, Habit] = {}
     for name, known in whole.items():
         if not isinstance(known, NumericSketch) or name == SCORE:

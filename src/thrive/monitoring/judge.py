@@ -11,7 +11,7 @@ import numpy as np
 
 from thrive.contract.schema import ModelTerms
 from thrive.domain.model import LABEL, SCORE
-from thrive.monitoring.baseline import Baseline, limits_of
+from thrive.monitoring.baseline import Baseline
 from thrive.monitoring.encoding import RELATION
 from thrive.monitoring.findings import Breach, Column, Gap, Measured, finite
 from thrive.monitoring.frames import NUMERIC, TEXT, VECTOR, truth
@@ -35,15 +35,6 @@ LEAST_RELATION = 0.1
 LEAST_GROUP = 50
 LEAST_COVERAGE = 0.5
 """Share of answered rows with an outcome from which real performance is judged."""
-
-
-def limits(baseline: Baseline, terms: ModelTerms, windows_a_year: float) -> list[Limit]:
-    """Return the limit of every signal for an alert budget: the stored ones if it is theirs."""
-    stored = baseline.limits
-    budget = sum(limit.budget for limit in stored)
-    if abs(budget - terms.monitor.false_alarms_per_year) < 1e-9:
-        return stored
-    return limits_of(baseline.histories, terms, windows_a_year)
 
 
 def columns(

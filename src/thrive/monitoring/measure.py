@@ -1,8 +1,8 @@
 """Measuring one window's rows: counters and segments."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -10,9 +10,13 @@ from thrive.domain.model import LABEL, SCORE
 from thrive.monitoring.findings import Segment
 from thrive.monitoring.frames import CATEGORY, NUMERIC, measured, value_counts
 from thrive.monitoring.performance import Yardstick
+from thrive.statistics.arrays import Floats
+from thrive.statistics.grouped_sketch import sketch_category_groups, sketch_numeric_groups
 from thrive.statistics.sketch import (
     CategorySketch,
     NumericSketch,
+    merge_categories,
+    merge_numeric,
     sketch_categories,
     sketch_numeric,
 )
@@ -21,6 +25,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 Sketch: TypeAlias = NumericSketch | CategorySketch
+Parts: TypeAlias = dict[str, dict[str, dict[str, Sketch]]]
+"""Counters by segment, its value, and the input."""
+VARIANT = "variant"
+"""The segment of those who answered: production, canary, a side of an A/B test."""
 
 SEGMENT_VALUES = 20
 """Values of a segment that are listed, by rows."""
@@ -50,6 +58,18 @@ def sketches(
         return {name: counted(name) for name in watched}
     with ThreadPoolExecutor(MOST_THREADS) as pool:  # numpy sorts and counts without the lock
         return dict(zip(watched, pool.map(counted, watched), strict=True))
+
+
+def merge(counted: Sequence[Sketch]) -> Sketch:
+    """Return the sum of counters of one input: what one pass over all rows would have counted.
+
+    Raises:
+        UsageError: there are none, or they were made with different baselines.
+    """
+    numeric = [each for each in counted if isinstance(each, NumericSketch)]
+    if numeric:
+        return merge_numeric(numeric)
+    return merge_categories([each for each in counted if isinstance(each, CategorySketch)])
 
 
 LEAST_SHARED, MOST_THREADS = 20_000, 4
@@ -85,6 +105,76 @@ def segments(frame: "pl.DataFrame", columns: list[str], yardstick: Yardstick) ->
             for row in ranked.head(SEGMENT_VALUES).to_dicts()
         ]
     return found
+
+
+def parted(
+    frame: "pl.DataFrame",
+    columns: list[str],
+    kinds: Mapping[str, str],
+    known: Mapping[str, Sketch],
+) -> Parts:
+    """Return the counters of each value of the declared segments, `SEGMENT_VALUES` of each.
+
+    Variants are a segment too, where the rows have more than one.
+
+    Args:
+        frame: rows in the shape of a reference table.
+        columns: the declared segments.
+        kinds: the inputs with their kind.
+        known: the counters that fix cells and names.
+    """
+    several = VARIANT in frame.columns and frame[VARIANT].n_unique() > 1
+    wanted = [VARIANT] * several + [name for name in columns if name != VARIANT]
+    watched = {**kinds, SCORE: NUMERIC}
+    numeric = {
+        name: measured(frame, name, kind) for name, kind in watched.items() if kind != CATEGORY
+    }
+    return {
+        column: _parts_of(frame, column, numeric, watched, known)
+        for column in wanted
+        if column in frame.columns and frame.height
+    }
+
+
+def _parts_of(
+    frame: "pl.DataFrame",
+    column: str,
+    numeric: Mapping[str, Floats],
+    watched: Mapping[str, str],
+    known: Mapping[str, Sketch],
+) -> dict[str, dict[str, Sketch]]:
+    import polars as pl
+
+    words = frame[column].cast(pl.String)
+    ranked = (
+        words.drop_nulls()
+        .value_counts(name="rows")
+        .sort("rows", words.name, descending=[True, False])
+    )
+    values = ranked[words.name].head(SEGMENT_VALUES).to_list()
+    numbers = list(range(len(values)))
+    codes = words.replace_strict(values, numbers, default=-1, return_dtype=pl.Int64)
+    groups = codes.to_numpy()
+    found: dict[str, dict[str, Sketch]] = {value: {} for value in values}
+    for name in watched:
+        fixed = known[name]
+        made: Sequence[Sketch]
+        if isinstance(fixed, NumericSketch):
+            made = sketch_numeric_groups(numeric[name], groups, len(values), fixed)
+        else:
+            made = sketch_category_groups(_counted(frame, name, codes), len(values), fixed)
+        for value, counted in zip(values, made, strict=True):
+            found[value][name] = counted
+    return found
+
+
+def _counted(frame: "pl.DataFrame", name: str, codes: "pl.Series") -> dict[tuple[int, Any], int]:
+    """Return how often each text stands in a column, by group."""
+    import polars as pl
+
+    texts = frame[name].cast(pl.String) if name in frame.columns else pl.lit(None, pl.String)
+    pairs = frame.select(codes.alias("group"), texts.alias("text")).group_by("group", "text").len()
+    return {(group, text): rows for group, text, rows in pairs.iter_rows()}
 
 
 def _goodness(frame: "pl.DataFrame", yardstick: Yardstick) -> "list[pl.Series]":

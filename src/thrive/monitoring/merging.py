@@ -1,20 +1,41 @@
 """Windows put together: a month from its days, by their counters alone; no prediction is read."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from thrive.domain.actor import ANYONE
 from thrive.domain.clock import parse_time
-from thrive.domain.errors import CannotTell
+from thrive.domain.errors import CannotTell, NotFound
+from thrive.domain.model import SCORE
 from thrive.domain.monitoring import Window
-from thrive.monitoring.baseline import load_baseline
-from thrive.monitoring.closing import load_sketches
+from thrive.monitoring.baseline import Baseline, load_baseline
+from thrive.monitoring.closing import load_counters
+from thrive.monitoring.counters import Packed, unpacked
 from thrive.monitoring.findings import Column, findings_of
 from thrive.monitoring.judge import columns
-from thrive.monitoring.measure import Sketch
+from thrive.monitoring.measure import Sketch, merge
 from thrive.operations import Context, operation
 from thrive.store import models, monitoring
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows of one value of a segment, against the same value's rows in the reference.
+
+    Attributes:
+        column: the segment; `variant` for who answered.
+        value: of the segment.
+        rows: answered rows.
+        moved: inputs that moved away from the reference there, the largest effect first.
+        columns: each input and the score; only of the part that was asked for.
+    """
+
+    column: str
+    value: str
+    rows: int
+    moved: list[str]
+    columns: list[Column] = []
 
 
 class MergedWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +53,7 @@ class MergedWindow(msgspec.Struct, frozen=True, kw_only=True):
         errors: rows without an answer.
         variants: rows by variant, shadows included.
         columns: each input and the score of all rows together, against the reference.
+        parts: each value of each declared segment, and each variant where there are several.
     """
 
     model: str
@@ -45,11 +67,18 @@ class MergedWindow(msgspec.Struct, frozen=True, kw_only=True):
     errors: int
     variants: dict[str, int]
     columns: list[Column]
+    parts: list[Part] = []
 
 
 @operation("windows merge", role=ANYONE, next_hint="thrive windows list {model}")
 def windows_merge(
-    ctx: Context, model: str, *, version: int | None = None, since: str = "", until: str = ""
+    ctx: Context,
+    model: str,
+    *,
+    version: int | None = None,
+    since: str = "",
+    until: str = "",
+    part: str = "",
 ) -> MergedWindow:
     """Put the closed windows of a version together: what moved over the whole of a month.
 
@@ -58,12 +87,15 @@ def windows_merge(
         version: the newest that has any, if left out.
         since: only windows that start then or later, e.g. 2013-05-01.
         until: only windows that start before then.
+        part: show every input of one value of a segment too, e.g. carrier=UA or variant=canary.
 
     Raises:
         CannotTell: no such window was compared with a reference.
+        NotFound: no window has that part.
 
     Examples:
         thrive windows merge flight-delay --since 2013-05-01 --until 2013-06-01
+        thrive windows merge flight-delay --part carrier=UA
     """
     start, end = parse_time(since) if since else 0, parse_time(until) if until else None
     with ctx.read() as tx:
@@ -77,26 +109,30 @@ def windows_merge(
             f"No window of {model} in that time was compared with a reference.",
             f"thrive windows list {model}",
         )
-    return _merged(ctx, mine)
+    merged = _merged(ctx, mine, part)
+    column, _, value = part.partition("=")
+    if part and not any((each.column, each.value) == (column, value) for each in merged.parts):
+        known = ", ".join(f"{each.column}={each.value}" for each in merged.parts[:6])
+        cure = f"write one of {known}" if known else "name its segments in the contract"
+        raise NotFound(f"No window of {model} has a part {part!r}.", cure)
+    return merged
 
 
-def _merged(ctx: Context, windows: list[Window]) -> MergedWindow:
+def _merged(ctx: Context, windows: list[Window], shown: str) -> MergedWindow:
     digest = findings_of(next(each for each in reversed(windows) if each.sketches)).baseline
     baseline = load_baseline(ctx, digest)
-    known = baseline.sketches()
     alike = [each for each in windows if each.sketches and findings_of(each).baseline == digest]
-    total: dict[str, Sketch] = {}
-    for window in alike:
-        seen = load_sketches(ctx, window, known)
-        total = {name: total[name] + seen[name] if total else seen[name] for name in seen}  # type: ignore[operator]
+    counters = [load_counters(ctx, each) for each in alike]
+    total = _sum([each.whole for each in counters], baseline)
     found = [findings_of(each) for each in alike]
     variants: Counter[str] = Counter()
     for item in found:
         variants.update(item.variants)
+    start = alike[0].start
     return MergedWindow(
         model=windows[0].model,
         version=windows[0].version,
-        start=alike[0].start,
+        start=start,
         end=alike[-1].end,
         windows=len(alike),
         skipped=len(windows) - len(alike),
@@ -104,5 +140,48 @@ def _merged(ctx: Context, windows: list[Window]) -> MergedWindow:
         outcomes=sum(each.outcomes for each in alike),
         errors=sum(item.errors for item in found),
         variants=dict(variants),
-        columns=columns(baseline, known, total, alike[0].start),
+        columns=columns(baseline, baseline.sketches(), total, start),
+        parts=parts_of(baseline, [each.parts for each in counters], start, shown),
     )
+
+
+def parts_of(
+    baseline: Baseline, packed: Sequence[Packed], start: int, shown: str = ""
+) -> list[Part]:
+    """Return the parts of some windows, added up: by segment, most rows first.
+
+    Args:
+        baseline: what they were compared with; a value its reference lacks is compared with all.
+        packed: the counters of the parts of each window.
+        start: of the first window.
+        shown: the part, as `column=value`, that is told with each of its inputs.
+    """
+    named = dict.fromkeys(
+        (column, value) for parts in packed for column in parts for value in parts[column]
+    )
+    found: list[Part] = []
+    for column, value in named:
+        counted = [parts[column][value] for parts in packed if value in parts.get(column, {})]
+        total = _sum(counted, baseline)
+        known = baseline.parts.get(column, {}).get(value, baseline.counters)
+        compared = columns(baseline, unpacked(known, baseline.kinds), total, start)
+        moved = sorted(
+            (each for each in compared if each.drifted), key=lambda each: -(each.psi or 0.0)
+        )
+        found.append(
+            Part(
+                column=column,
+                value=value,
+                rows=total[SCORE].rows,
+                moved=[each.name for each in moved],
+                columns=compared if shown == f"{column}={value}" else [],
+            )
+        )
+    order = {column: place for place, (column, _) in reversed(list(enumerate(named)))}
+    return sorted(found, key=lambda each: (order[each.column], -each.rows, each.value))
+
+
+def _sum(packed: Sequence[Mapping[str, bytes]], baseline: Baseline) -> dict[str, Sketch]:
+    """Return the counters of many windows added up."""
+    each = [unpacked(counted, baseline.kinds) for counted in packed]
+    return {name: merge([counted[name] for counted in each]) for name in each[0]}

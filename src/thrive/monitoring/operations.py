@@ -38,6 +38,9 @@ def windows_list(
 class Monitor(msgspec.Struct, frozen=True, kw_only=True):
     """What watches one version, and how much its history can promise.
 
+    `windows_a_year` is what all limits count with; of windows by count it is what the first of
+    them, or the reference, speak for.
+
     `notes` says in words what the numbers allow, `track` how estimates did once outcomes came.
     """
 
@@ -48,6 +51,7 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True):
     windows_of_history: int
     limits: list[Limit]
     notes: list[str]
+    windows_a_year: float = 0.0
     track: list[TrackRecord] = []
 
 
@@ -85,6 +89,7 @@ def monitors_explain(ctx: Context, model: str, *, version: int | None = None) ->
         windows_of_history=baseline.windows,
         limits=baseline.limits,
         notes=[*(_note(limit) for limit in baseline.limits), _drift_note(baseline, budget)],
+        windows_a_year=baseline.windows_a_year or terms.windows_a_year,
         track=track_record(recent),
     )
 

@@ -8,9 +8,10 @@ from thrive.contract.schema import Do
 from thrive.domain.clock import parse_duration, parse_rate
 from thrive.domain.monitoring import ActionKind, Cause, Level
 from thrive.monitoring.learnable import Learnable, Lesson
+from thrive.monitoring.reasons import reasons_for
 from thrive.monitoring.terms import TermsInForce
 
-_PROPOSED: dict[Cause, list[ActionKind]] = {
+PROPOSED: dict[Cause, list[ActionKind]] = {
     Cause.SERVICE: [ActionKind.ROLLBACK, ActionKind.HOLD, ActionKind.ACCEPT],
     Cause.DATA_QUALITY: [ActionKind.HOLD, ActionKind.FIX_DATA, ActionKind.ACCEPT],
     Cause.OUTCOMES: [ActionKind.FIX_DATA, ActionKind.HOLD, ActionKind.ACCEPT],
@@ -27,6 +28,8 @@ _PROPOSED: dict[Cause, list[ActionKind]] = {
     Cause.DRIFT: [ActionKind.ACCEPT, ActionKind.RETRAIN, ActionKind.REVIEW],
 }
 
+"""What can be done about each cause, before anything is known of it."""
+
 LEAST_NEW_LABELS = 500
 """Labelled rows since the version was made, below which retraining has nothing new to learn."""
 
@@ -34,8 +37,9 @@ LEAST_NEW_LABELS = 500
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of the contract to one cause.
 
-    `advice` says in a sentence or two why the recommended action is the right one, and why not
-    retraining where that would be wrong.
+    `proposed` is ranked: the recommended action first, what the evidence rules out last; `reasons`
+    says why, of each. `advice` says in a sentence or two why the recommended action is the right
+    one, and why not retraining where that would be wrong.
     """
 
     level: Level
@@ -46,6 +50,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     recommended: str
     default_action: str | None
     advice: str
+    reasons: dict[str, str] = {}
 
 
 def policy_of(
@@ -80,18 +85,29 @@ def policy_of(
     elif cause is Cause.PERFORMANCE and lesson is not None:
         recommended, advice = _learned(recommended, lesson, explained)
     rate = terms.model.monitor.retrainings
-    if recommended == ActionKind.RETRAIN.value and retrained >= parse_rate(rate)[0]:
+    spent = retrained >= parse_rate(rate)[0]
+    if recommended == ActionKind.RETRAIN.value and spent:
         recommended, advice = ActionKind.REVIEW.value, _SPENT.format(times=retrained, rate=rate)
     default = _default(terms, cause, lesson)
-    proposed = [kind.value for kind in _PROPOSED[cause]]
-    if recommended and recommended not in proposed:
-        proposed.insert(0, recommended)
+    proposed = list(
+        dict.fromkeys([*map(ActionKind, filter(None, [recommended])), *PROPOSED[cause]])
+    )
+    few = _FEW.format(labels=new_labels, least=LEAST_NEW_LABELS)
+    reasons = reasons_for(
+        cause,
+        proposed,
+        recommended,
+        lesson=lesson,
+        few=few if new_labels < LEAST_NEW_LABELS else "",
+        spent=spent,
+    )
     return Policy(
         level=Level.NOTICE if cause is Cause.DRIFT else Level.ALERT,
         owner=owner,
         deputy=deputy,
         deadline=now + parse_duration(action.within),
-        proposed=proposed,
+        proposed=list(reasons),
+        reasons=reasons,
         recommended=recommended,
         default_action=default.value if default is not None else None,
         advice=advice,
@@ -111,6 +127,7 @@ def _default(terms: TermsInForce, cause: Cause, lesson: Learnable | None) -> Act
     return default
 
 
+_FEW = "not yet: {labels} labelled rows are new, {least} are needed"
 _SPENT = (
     "It was trained again {times} times lately, as often as the contract allows ({rate}): another "
     "retraining would not do what those did not. Let people look at what has changed."

@@ -6,7 +6,8 @@ import msgspec
 
 from thrive.contract.parse import ParsedContract, parse_stored
 from thrive.contract.schema import ACTION_DEFAULTS, Contract, ModelTerms
-from thrive.domain.clock import DAY, parse_duration
+from thrive.contract.windows import WindowLength, parse_window
+from thrive.domain.clock import DAY
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import Cause
 from thrive.operations import Context
@@ -24,13 +25,23 @@ class TermsInForce(msgspec.Struct, frozen=True, kw_only=True):
     said: frozenset[Cause] = frozenset()
 
     @property
+    def length(self) -> WindowLength:
+        """How traffic is cut into windows."""
+        return parse_window(self.model.monitor.window)
+
+    @property
     def window(self) -> int:
-        """Microseconds of one window."""
-        return parse_duration(self.model.monitor.window)
+        """Microseconds of one window; of one by count the longest that it waits for its rows."""
+        return self.length.lasts
+
+    @property
+    def counted(self) -> bool:
+        """Whether windows end by a number of rows."""
+        return self.length.rows is not None
 
     @property
     def windows_a_year(self) -> float:
-        """How often a monitor asks its question in a year."""
+        """How often a monitor asks its question in a year; at least, of windows by count."""
         return YEAR / self.window
 
 

@@ -10,6 +10,7 @@ from thrive.domain.actor import ANYONE
 from thrive.domain.errors import NotFound
 from thrive.domain.release import PhaseKind, Release, ReleaseState
 from thrive.operations import Context, Kind, operation
+from thrive.release.quality import Quality, Word
 from thrive.store import releases
 
 LOOK_EVERY_S = 0.25
@@ -86,6 +87,27 @@ def look_at(release: Release, now: int) -> Look:
         agreement=_agreement(seen.get("agreement")),
         why=str(release.evidence.get("words") or release.reason),
     )
+
+
+def speaks_against(release: Release) -> str:
+    """Return in words that the outcomes of a release came out worse for its candidate, or "".
+
+    Surely or not: who goes on with it takes a risk that nothing promises to be worth it.
+
+    Args:
+        release: as it is stored.
+    """
+    seen: dict[str, Any] = release.evidence.get("seen") or {}
+    for name, where in (("quality", "on the same rows"), ("groups", "between two groups")):
+        found = seen.get(name)
+        if found and found["difference"] < 0.0 and not _is_not_worse(found):
+            worse = f"{-found['difference']:.3f} worse than production's"
+            return f"the candidate's {found['metric']} is {worse} {where}"
+    return ""
+
+
+def _is_not_worse(found: dict[str, Any]) -> bool:
+    return msgspec.convert(found, Quality).word is Word.NOT_WORSE
 
 
 def _counted(counts: dict[str, Any] | None) -> str:

@@ -48,7 +48,7 @@ def count_cells(values: Floats, centre: float, scale: float) -> tuple[Integers, 
         scale: the distance that counts as one.
     """
     if len(values) < _SPARSE_BELOW:
-        return np.unique(_in_order(_patterns(values, centre, scale)), return_counts=True)
+        return np.unique(cells_of(values, centre, scale), return_counts=True)
     by_pattern = np.zeros(CELLS, dtype=np.int64)
     for start in range(0, len(values), _BLOCK):
         patterns = _patterns(values[start : start + _BLOCK], centre, scale)
@@ -56,6 +56,17 @@ def count_cells(values: Floats, centre: float, scale: float) -> tuple[Integers, 
     dense = by_pattern[_order_of_patterns()]
     cells = np.flatnonzero(dense)
     return cells, dense[cells]
+
+
+def cells_of(values: Floats, centre: float, scale: float) -> Integers:
+    """The cell of each value.
+
+    Args:
+        values: without NaN.
+        centre: stands in the middle of the cells.
+        scale: the distance that counts as one.
+    """
+    return _in_order(_patterns(values, centre, scale))
 
 
 def _patterns(values: Floats, centre: float, scale: float) -> Integers:

@@ -1,6 +1,7 @@
 """Windows, alerts and decisions."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -22,15 +23,48 @@ def insert_window(tx: Tx, project_id: str, window: Window) -> None:
 
 
 def find_windows(
-    tx: Tx, project_id: str, model: str, version: int | None = None, since: int = 0
+    tx: Tx,
+    project_id: str,
+    model: str,
+    version: int | None = None,
+    since: int = 0,
+    *,
+    last: int | None = None,
 ) -> list[Window]:
-    """Return the newest revision of each window of a model (and version), oldest first."""
-    query = mine(windows, project_id).where(windows.c.model == model, windows.c.start >= since)
+    """Return the newest revision of each window of a model (and version), oldest first.
+
+    Args:
+        tx: a transaction.
+        project_id: the project.
+        model: whose windows.
+        version: only this version's.
+        since: the earliest start.
+        last: only those of so many last starts.
+    """
+    wanted = [windows.c.model == model, windows.c.start >= since]
     if version is not None:
-        query = query.where(windows.c.version == version)
+        wanted.append(windows.c.version == version)
+    if last is not None:
+        wanted.append(windows.c.start >= _start_of_last(tx, project_id, wanted, last))
+    query = mine(windows, project_id).where(*wanted)
     ordered = query.order_by(windows.c.start, windows.c.version, windows.c.revision)
     latest = {(item.start, item.version): item for item in many(tx, Window, ordered)}
     return list(latest.values())
+
+
+def _start_of_last(
+    tx: Tx, project_id: str, wanted: Sequence[sa.ColumnElement[bool]], last: int
+) -> int:
+    """Return the start from which there are so many; 0 where there are fewer."""
+    query = (
+        sa.select(windows.c.start)
+        .where(windows.c.project_id == project_id, *wanted)
+        .distinct()
+        .order_by(windows.c.start.desc())
+        .limit(1)
+        .offset(last - 1)
+    )
+    return tx.execute(query).scalar() or 0
 
 
 def newest_windows(tx: Tx, project_id: str, since: int) -> list[Window]:
@@ -57,7 +91,7 @@ def newest_windows(tx: Tx, project_id: str, since: int) -> list[Window]:
 
 
 def performance_windows(
-    tx: Tx, project_id: str, of: Sequence[str], *, since: int
+    tx: Tx, project_id: str, of: Sequence[str], *, since: int, last: int | None = None
 ) -> dict[str, list[Window]]:
     """Return the windows of many models since a moment, in their newest revision, oldest first.
 
@@ -68,6 +102,7 @@ def performance_windows(
         project_id: the project.
         of: the models.
         since: the earliest start.
+        last: only so many rows of each model, the newest.
     """
     performance = windows.c.findings["performance"].label("performance")
     query = sa.select(*(windows.c[name] for name in _KEPT), performance)
@@ -75,11 +110,24 @@ def performance_windows(
     query = query.order_by(windows.c.start, windows.c.version, windows.c.revision)
     found: dict[str, dict[tuple[int, int], Window]] = {}
     for some in batched(of):
-        for *values, measured in tx.execute(query.where(windows.c.model.in_(some))):
+        for *values, measured in tx.execute(_newest_of(query, some, last)):
             known = dict(zip(_KEPT, values, strict=True))
             window = Window(**known, findings={"performance": measured or {}})
             found.setdefault(window.model, {})[window.start, window.version] = window
     return {model: list(latest.values()) for model, latest in found.items()}
+
+
+def _newest_of(query: sa.Select[Any], of: Sequence[str], last: int | None) -> sa.Select[Any]:
+    """Narrow a query of windows to some models and, if asked, to the last rows of each."""
+    query = query.where(windows.c.model.in_(of))
+    if last is None:
+        return query
+    newest = [windows.c[name].desc() for name in ("start", "version", "revision")]
+    place = sa.func.row_number().over(partition_by=windows.c.model, order_by=newest)
+    ranked = query.add_columns(place.label("place")).order_by(None).subquery()
+    kept = [column for column in ranked.c if column.name != "place"]
+    order = (ranked.c.start, ranked.c.version, ranked.c.revision)
+    return sa.select(*kept).where(ranked.c.place <= last).order_by(*order)
 
 
 def windows_at(
@@ -91,13 +139,24 @@ def windows_at(
         yield from many(tx, Window, mine(windows, project_id).where(key.in_(some)))
 
 
-def find_window(tx: Tx, project_id: str, model: str, version: int, start: int) -> Window | None:
-    """Return the newest revision of one window, None if it is not closed."""
+def window_before(tx: Tx, project_id: str, model: str, version: int, start: int) -> Window | None:
+    """Return the newest revision of the window that ended where one starts, None without any."""
     query = mine(windows, project_id).where(
-        windows.c.model == model, windows.c.version == version, windows.c.start == start
+        windows.c.model == model, windows.c.version == version, windows.c.start < start
     )
-    found = many(tx, Window, query.order_by(windows.c.revision.desc()).limit(1))
-    return found[0] if found else None
+    newest = query.order_by(windows.c.start.desc(), windows.c.revision.desc()).limit(1)
+    found = many(tx, Window, newest)
+    return found[0] if found and found[0].end == start else None
+
+
+def last_ends(tx: Tx, project_id: str, model: str) -> dict[int, int]:
+    """Return when the last closed window of each version of a model ended."""
+    query = (
+        sa.select(windows.c.version, sa.func.max(windows.c.end).label("end"))
+        .where(windows.c.project_id == project_id, windows.c.model == model)
+        .group_by(windows.c.version)
+    )
+    return {row.version: row.end for row in tx.execute(query)}
 
 
 def closed_windows(tx: Tx, project_id: str, model: str) -> set[tuple[int, int]]:

@@ -5,11 +5,13 @@ Sealed files are pruned by their manifests and scanned lazily. Columns: `predict
 one `x.<feature>` a feature and one `k.<key>` a key.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from thrive.domain.prediction import SealedLog
@@ -115,6 +117,27 @@ class LogReader:
                 )
         return self._told[start, end]
 
+    def answered(self, start: int, end: int, model: str, version: int, enough: int) -> "Any":
+        """Return when a version answered users in start <= time < end, in rising order.
+
+        Shadows and fallbacks count for no version. Nothing is read, and none returned, where the
+        files that the time touches hold fewer than `enough` of its answers.
+
+        Args:
+            start: UTC microseconds, included.
+            end: UTC microseconds, excluded.
+            model: whose predictions.
+            version: which.
+            enough: how many must be there for any to be of interest.
+        """
+        digests = dict.fromkeys(item.digest for item in self.sealed(start, end) if item.digest)
+        held = sum(_answers(self._home, digest).get((model, version), 0) for digest in digests)
+        if held < enough:
+            return np.empty(0, dtype=np.int64)
+        among = ("time", "model", "version", "variant")
+        frame = predictions_between(self._home, start, end, model, version, columns=among)
+        return frame.filter(_for_users())["time"].to_numpy()
+
     def rows(
         self, start: int, end: int, model: str, among: "pl.Expr", known_at: int
     ) -> "pl.DataFrame":
@@ -127,20 +150,38 @@ class LogReader:
             among: which of them.
             known_at: outcomes recorded up to then count, UTC microseconds.
         """
+        import polars as pl
+
         sealed = self.sealed(start, end)
         if sum(item.rows for item in sealed) > MOST_HELD:
             mine = predictions_between(self._home, start, end, model).filter(among)
             return with_outcomes(self._home, mine, known_at)
-        if self._stretch != (start, end):
+        first, last = self._stretch
+        if not (first <= start and end <= last):
             self._parts = self._read(sealed, start, end, known_at)
             self._stretch = (start, end)
         parts = self._parts.get(model)
         if not parts:
             return with_outcomes(self._home, _joined([], None), known_at)
+        if self._stretch != (start, end):
+            among &= (pl.col("time") >= start) & (pl.col("time") < end)
         mine = _joined(parts, None).filter(among)
         if not mine.schema["outcome"].is_numeric():
             mine = mine.with_columns(_typed(mine["outcome"]).alias("outcome"))
         return mine
+
+    def hold(self, start: int, end: int, known_at: int) -> None:
+        """Read a stretch once that is asked for in pieces, if it is not too long to be held.
+
+        Args:
+            start: UTC microseconds, included.
+            end: UTC microseconds, excluded.
+            known_at: outcomes recorded up to then count, UTC microseconds.
+        """
+        sealed = self.sealed(start, end)
+        if sum(item.rows for item in sealed) <= MOST_HELD:
+            self._parts = self._read(sealed, start, end, known_at)
+            self._stretch = (start, end)
 
     def _read(
         self, sealed: Sequence[SealedLog], start: int, end: int, known_at: int
@@ -210,6 +251,37 @@ def counts_by_version(home: Home) -> dict[tuple[str, int], int]:
             key = (str(model), int(version))
             counts[key] = counts.get(key, 0) + rows
     return counts
+
+
+_ANSWERS: OrderedDict[str, dict[tuple[str, int], int]] = OrderedDict()
+_MOST_FILES = 20_000
+"""Sealed files whose answers by version are remembered: what a digest names never changes."""
+
+
+def _answers(home: Home, digest: str) -> dict[tuple[str, int], int]:
+    """Return how many answers to users a sealed file holds, by model and version."""
+    import polars as pl
+
+    known = _ANSWERS.get(digest)
+    if known is None:
+        counted = (
+            scan_sealed(home, digest)
+            .filter(_for_users() & pl.col("version").is_not_null())
+            .group_by("model", "version")
+            .agg(pl.len().alias("rows"))
+            .collect()
+        )
+        known = {(str(name), int(number)): rows for name, number, rows in counted.iter_rows()}
+        _ANSWERS[digest] = known
+        while len(_ANSWERS) > _MOST_FILES:
+            _ANSWERS.popitem(last=False)
+    return known
+
+
+def _for_users() -> "pl.Expr":
+    import polars as pl
+
+    return ~pl.col("variant").is_in(["shadow", "fallback"])
 
 
 def scan_sealed(home: Home, digest: str) -> "pl.LazyFrame":

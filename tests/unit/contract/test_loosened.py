@@ -46,6 +46,11 @@ LOOSER = [
     ('max_age = "90 days"', 'max_age = ""', "sla.max_age: no limit instead of 90 days."),
     ('window = "1 day"', 'window = "2 days"', "monitor.window: 2 days instead of 1 day."),
     (
+        'window = "1 day"',
+        'window = "1 day"\nretrainings = "5 a week"',
+        "monitor.retrainings: 5 a week instead of 2 a week.",
+    ),
+    (
         "false_alarms_per_year = 4 ",
         "false_alarms_per_year = 1 ",
         "monitor.false_alarms_per_year: 1 instead of 4, so alerts come later.",
@@ -89,3 +94,36 @@ def test_the_same_contract_loosens_nothing():
     contract = parse(WHOLE).contract
     assert loosened(contract, contract, "flight-delay") == []
     assert loosened(contract, contract, "unknown") == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "looser"),
+    [
+        ("1000 rows", "5000 rows", True),
+        ("5000 rows", "1000 rows", False),
+        ("1000 rows within 1 day", "1000 rows", True),
+        ("1 day", "1000 rows", True),
+        ("1000 rows", "1 day", True),
+        ("1000 rows", "1,000 rows within 7 days", False),
+    ],
+)
+def test_windows_that_need_more_or_are_cut_otherwise_loosen(before, after, looser):
+    old, new = (
+        parse(WHOLE.replace('window = "1 day"', f'window = "{window}"')).contract
+        for window in (before, after)
+    )
+    said = [f"monitor.window: {after} instead of {before}."] if looser else []
+    assert loosened(old, new, "flight-delay") == said
+
+
+def test_retrainings_may_not_come_in_bursts_either():
+    def with_rate(rate):
+        return parse(
+            WHOLE.replace('window = "1 day"', f'window = "1 day"\nretrainings = "{rate}"')
+        ).contract
+
+    old = with_rate("2 a week")
+    assert loosened(old, with_rate("1 a week"), "flight-delay") == []
+    assert loosened(old, with_rate("8 a month"), "flight-delay") == [
+        "monitor.retrainings: 8 a month instead of 2 a week."
+    ]

@@ -11,7 +11,7 @@ from thrive.domain.monitoring import Cause
 from thrive.monitoring import operations
 from thrive.monitoring.alerts import raise_alerts
 from thrive.monitoring.baseline import load_baseline
-from thrive.monitoring.closing import close_windows
+from thrive.monitoring.closing import close_windows, load_counters
 from thrive.monitoring.findings import findings_of
 from thrive.monitoring.judge import columns
 from thrive.monitoring.measure import sketches
@@ -93,15 +93,10 @@ def test_an_alert_is_shown_with_its_story(context: Context) -> None:
 
 
 def test_counters_of_days_add_up_to_those_of_the_stretch(context: Context) -> None:
-    import msgspec
-
     stream = Stream(context)
     frames = [stream.live_day() for _ in range(2)]
     windows = close_windows(context, "m")
-    parts = [
-        NumericSketch.from_bytes(msgspec.msgpack.decode(context.home.blobs.get(w.sketches))["a"])
-        for w in windows
-    ]
+    parts = [NumericSketch.from_bytes(load_counters(context, w).whole["a"]) for w in windows]
     whole = merge_numeric(parts)
     values = np.concatenate([frame["a"].to_numpy() for frame in frames])
     assert whole.rows == 800

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from tests.streams import START, Stream
 
+from thrive.contract.windows import WindowLength
 from thrive.domain.clock import DAY, HOUR
 from thrive.domain.release import RoutingTable, Variant
 from thrive.monitoring.closing import close_windows
@@ -135,10 +136,17 @@ def test_spans_follow_the_routing_history() -> None:
         (2, 50, 100, True),
     ]
     assert main_version(found, 40 * HOUR) == 1
-    assert ended_windows(found, DAY, 72 * HOUR) == [
-        (1, 0),
-        (1, DAY),
-        (2, DAY),
-        (1, 2 * DAY),
-        (2, 2 * DAY),
-    ]
+    ended = {
+        number: ended_windows(
+            [span for span in found if span.version == number],
+            WindowLength(lasts=DAY),
+            72 * HOUR,
+            0,
+            (),
+        )
+        for number in (1, 2)
+    }
+    assert ended == {
+        1: [(0, DAY), (DAY, 2 * DAY), (2 * DAY, 3 * DAY)],
+        2: [(DAY, 2 * DAY), (2 * DAY, 3 * DAY)],
+    }

@@ -15,6 +15,7 @@ from thrive.release.evidence import Agreement, Counts, Evidence
 from thrive.release.guards import find_harm, find_mismatch, find_unproven, readings
 from thrive.release.machine import Terms
 from thrive.release.quality import Quality
+from thrive.release.watching import speaks_against
 
 GUARD = Guard(error_rate=0.01, p99_ms=25, disagreement=0.05)
 TERMS = Terms(guard=GUARD)
@@ -346,3 +347,16 @@ def test_equal_canaries_are_rarely_ended_and_a_doubled_rate_is_found():
     assert ended / 600 < 0.05 + 2.576 * (0.05 * 0.95 / 600) ** 0.5
     found = [looks(rng, 0.04, 0.02, 20_000) or 20_000 for _ in range(300)]
     assert np.median(found) <= 600
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "against"),
+    [(-0.03, 0.01, True), (-0.004, 0.001, False), (-0.01, 0.05, False)],
+)
+def test_outcomes_that_came_out_worse_speak_against_going_on(low, high, against):
+    seen = msgspec.json.decode(msgspec.json.encode(with_quality(quality(low, high))))
+    state = msgspec.structs.replace(release("ab 50% 1h", "full"), evidence={"seen": seen})
+    words = speaks_against(state)
+    assert bool(words) is against
+    assert not against or "0.010 worse than production's on the same rows" in words
+    assert speaks_against(release("shadow 1h", "full")) == ""

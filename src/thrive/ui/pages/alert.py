@@ -26,14 +26,15 @@ MEANINGS = {
 """What each action does, in one line."""
 
 
-_SHOWN_APART = ("advice", "segments", "window", "series", "runbook")
+_SHOWN_APART = ("advice", "reasons", "segments", "window", "series", "runbook")
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
-    """One action that can be taken, what it does, and what to type for it."""
+    """One action that can be taken, what it does, why it may be right, and what to type for it."""
 
     action: str
     meaning: str
+    reason: str
     recommended: bool
     command: str
 
@@ -100,10 +101,12 @@ def load(ctx: Context, alert_id: str) -> AlertPage:
 
 
 def _options(alert: Alert) -> list[Option]:
+    reasons: dict[str, str] = alert.evidence.get("reasons", {})
     made = [
         Option(
             action=action,
             meaning=MEANINGS.get(action, ""),
+            reason=reasons.get(action, ""),
             recommended=action == alert.recommended,
             command=f'thrive alerts decide {alert.alert_id} {quoted(action)} --reason "..."',
         )

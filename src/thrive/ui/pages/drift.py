@@ -9,6 +9,7 @@ from thrive.domain.errors import ThriveError
 from thrive.domain.monitoring import Window
 from thrive.flows.facts import ModelFacts, one_model
 from thrive.monitoring.baseline import Baseline, load_baseline
+from thrive.monitoring.closing import load_counters
 from thrive.monitoring.findings import Column, findings_of
 from thrive.operations import Context
 from thrive.statistics.sketch import CategorySketch, NumericSketch
@@ -103,7 +104,7 @@ def _distribution(ctx: Context, window: Window, column: str) -> Distribution | N
     if not window.sketches or not digest:
         return None
     baseline: Baseline = load_baseline(ctx, digest)
-    packed = msgspec.msgpack.decode(ctx.home.blobs.get(window.sketches), type=dict[str, bytes])
+    packed = load_counters(ctx, window).whole
     reference = baseline.sketches().get(column)
     if reference is None or column not in packed:
         return None

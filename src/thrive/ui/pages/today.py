@@ -19,6 +19,7 @@ from thrive.flows.performance import Performance
 from thrive.flows.permission import Missing, missing_approvals
 from thrive.operations import Context
 from thrive.registry.stages import stage_of
+from thrive.release.watching import speaks_against
 from thrive.store import monitoring, releases
 from thrive.store.database import Tx
 from thrive.ui.acts import address
@@ -251,6 +252,8 @@ def _alert_buttons(alert: Alert, action: str) -> list[Button]:
 def _of_release(ctx: Context, facts: ModelFacts, release: Release) -> Decide:
     label = format_reference(release.model, release.candidate)
     why = f": {release.reason}" if release.reason else ""
+    against = speaks_against(release)
+    verbs = {"rollback": "Roll back", "resume": "Resume"} if against else _HELD
     return Decide(
         kind=Waiting.RELEASE,
         model=release.model,
@@ -258,9 +261,9 @@ def _of_release(ctx: Context, facts: ModelFacts, release: Release) -> Decide:
         owner=facts.model.owner,
         since=release.phase_started_at,
         deadline=None,
-        recommended="",
+        recommended=f"roll back, as {against}" if against else "",
         default="",
-        command=f'thrive releases resume {release.model} --reason "..."',
+        command=f'thrive releases {next(iter(verbs))} {release.model} --reason "..."',
         link=f"/releases/{release.release_id}",
         mine=bool(ctx.actor.roles & RELEASERS),
         acts=[
@@ -270,9 +273,13 @@ def _of_release(ctx: Context, facts: ModelFacts, release: Release) -> Decide:
                 link=address(f"releases {verb}", model=release.model, back="/"),
                 careful=verb == "rollback",
             )
-            for verb, label_of in (("resume", "Resume"), ("rollback", "Roll back"))
+            for verb, label_of in verbs.items()
         ],
     )
+
+
+_HELD = {"resume": "Resume", "rollback": "Roll back"}
+"""What can be done about a held release that nothing speaks against."""
 
 
 def _approvals(ctx: Context, tx: Tx, facts: ModelFacts) -> list[Decide]:
