@@ -8,7 +8,7 @@ from types import ModuleType
 
 from thrive.version import __version__
 
-_RARELY = (50_000, 20, 20)
+_RARELY = (200_000, 20, 20)
 """Looking for cycles among what was just imported took a tenth of a short command's time."""
 
 

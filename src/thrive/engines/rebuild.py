@@ -21,6 +21,8 @@ POOLS = {
     "MKL_NUM_THREADS": "mkl",
 }
 INSTALL_SECONDS = 1800
+INSTALLERS = ("setuptools", "wheel", "pip")
+"""What a new environment brings by itself; of these it keeps what the record lists."""
 PACKAGE = Path(__file__).resolve().parents[1]
 """The folder of this Thrive."""
 
@@ -128,6 +130,10 @@ def _build(version: str, libraries: list[str], folder: Path) -> None:
         _run([interpreter, "-m", "venv", str(built)])
         pip = [str(built / "bin" / "python"), "-m", "pip"]
         _run([*pip, "install", "--quiet", "--no-deps", "--requirement", str(listed)])
+        known = {line.partition("==")[0] for line in libraries}
+        foreign = [name for name in INSTALLERS if name not in known]
+        if foreign:
+            _run([*pip, "uninstall", "--quiet", "--yes", *foreign])
         _lend_own(built)
         _publish(built, folder)
 

@@ -29,13 +29,10 @@ def send(connection: socket.socket, message: Any, handles: tuple[int, ...] = ())
         WireClosed: the other end is gone.
     """
     data = _encode(message)
+    frame = _HEADER.pack(len(data)) + data
     try:
-        if handles:
-            head = _HEADER.pack(len(data))
-            socket.send_fds(connection, [head], list(handles))
-            connection.sendall(data)
-        else:
-            connection.sendall(_HEADER.pack(len(data)) + data)
+        sent = socket.send_fds(connection, [frame], list(handles)) if handles else 0
+        connection.sendall(memoryview(frame)[sent:])
     except (BrokenPipeError, ConnectionResetError) as error:
         raise WireClosed from error
 

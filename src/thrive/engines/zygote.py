@@ -23,6 +23,7 @@ from thrive.engines.failures import describe
 CONTROL = "THRIVE_CONTROL_FD"
 ALONE = "alone"
 """The argument of a fresh interpreter that does one task and ends."""
+_RARELY = 100_000
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
@@ -45,10 +46,13 @@ def main() -> None:
     first, _ = wire.receive(control)
     if sys.argv[1:] == [ALONE]:
         sys.exit(_alone(control, first))
+    usual = gc.get_threshold()
+    gc.set_threshold(_RARELY)  # among what is being imported there is little to find
     program = _prepared(control, first)
     if program is not None:
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*usual)
         _Zygote(control, program, first).serve()
 
 

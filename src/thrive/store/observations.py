@@ -15,12 +15,15 @@ import sqlalchemy as sa
 from thrive.domain.errors import Conflict, NotFound, ThriveError, UsageError
 from thrive.domain.run import MetricPoint, MetricSummary
 from thrive.store.database import Tx
+from thrive.store.few_points import FEW, pack_few
 from thrive.store.rows import insert_missing
 from thrive.store.tables.runs import metric_chunks, runs
 
 if TYPE_CHECKING:
     from thrive.store.points import Points, Seen
 
+_Chunk = tuple[str, str, int, bytes]
+"""Run, metric, number of points, bytes."""
 MOST_KEYS = {"metrics": 100_000, "params": 10_000, "tags": 10_000}
 """Names that a run keeps: its row is written whole each time."""
 _JSON = ("metrics", "summaries", "params", "tags")
@@ -263,35 +266,43 @@ def _append(
     columns: "Sequence[tuple[str, Mapping[str, Points]]]",
 ) -> None:
     """Append points of runs: one chunk a metric of single ones, one for each of many."""
-    if not points and not any(by_key for _, by_key in columns):
-        return
-    from thrive.store.points import columns_of
-
-    chunks = [
-        (run_id, key, columns_of(group))
-        for run_id, by_key in points.items()
-        for key, group in by_key.items()
-    ]
+    chunks: list[_Chunk] = []
+    many: list[tuple[str, str, Any]] = []
+    for run_id, by_key in points.items():
+        for key, group in by_key.items():
+            if len(group) <= FEW:
+                chunks.append((run_id, key, len(group), pack_few(group)))
+            else:
+                many.append((run_id, key, group))
     for run_id, by_key in columns:
-        chunks += [(run_id, key, each) for key, each in by_key.items()]
-    _append_chunks(tx, project_id, chunks)
+        many += [(run_id, key, each) for key, each in by_key.items()]
+    chunks += _packed(many) if many else []
+    if chunks:
+        _append_chunks(tx, project_id, chunks)
 
 
-def _append_chunks(tx: Tx, project_id: str, chunks: "Sequence[tuple[str, str, Points]]") -> None:
-    from thrive.store.points import pack
+def _packed(many: "Sequence[tuple[str, str, Points | Sequence[MetricPoint]]]") -> list[_Chunk]:
+    from thrive.store.points import Points, columns_of, pack
 
+    several = [each if isinstance(each, Points) else columns_of(each) for _, _, each in many]
+    return [
+        (run_id, key, len(points), data)
+        for (run_id, key, _), points, data in zip(many, several, pack(several), strict=True)
+    ]
+
+
+def _append_chunks(tx: Tx, project_id: str, chunks: Sequence[_Chunk]) -> None:
     number = time.time_ns()
-    packed = pack([points for _, _, points in chunks])
     rows = [
         {
             "project_id": project_id,
             "run_id": run_id,
             "key": key,
             "seq": number + place,
-            "points": len(points),
+            "points": count,
             "data": data,
         }
-        for place, ((run_id, key, points), data) in enumerate(zip(chunks, packed, strict=True))
+        for place, (run_id, key, count, data) in enumerate(chunks)
     ]
     written = insert_missing(tx, metric_chunks, rows)
     if written < len(rows):  # another writer of the same metric took the same nanosecond

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from thrive.domain.errors import Damaged
 from thrive.domain.run import MetricPoint
+from thrive.store.few_points import HEAD, PLAIN
 
-PLAIN, NARROW, DEFLATED = 0xC1, 0xC2, 0xC7
-"""Marks of the kinds of chunk; a msgpack list never begins with one."""
-_HEAD = struct.Struct("<BI")
+NARROW, DEFLATED = 0xC2, 0xC7
+"""Marks of the other kinds of chunk; a msgpack list never begins with one."""
 _FIRST = struct.Struct("<qBq")
 """How a narrow column begins: its first number, bytes a difference, the least difference."""
 _WIDTH = 24
@@ -162,9 +162,9 @@ def pack(several: Sequence[Points]) -> list[bytes]:
         count = len(points)
         numbers = values[8 * begin : 8 * (begin + count)]
         if count == 1:
-            chunks.append(_HEAD.pack(PLAIN, 1) + step[:8] + moment[:8] + numbers)
+            chunks.append(HEAD.pack(PLAIN, 1) + step[:8] + moment[:8] + numbers)
         else:
-            chunks.append(b"".join((_HEAD.pack(NARROW, count), step, moment, numbers)))
+            chunks.append(b"".join((HEAD.pack(NARROW, count), step, moment, numbers)))
     return chunks
 
 
@@ -206,7 +206,7 @@ def pack_ended(points: Points) -> bytes:
         np.subtract(numbers[1:], numbers[:-1], out=column[1:])
     columns[2] = points.values.view(np.int64)
     planes = columns.view(np.uint8).reshape(3, count, 8).transpose(0, 2, 1)
-    return _HEAD.pack(DEFLATED, count) + zlib.compress(planes.tobytes(), _LEVEL)
+    return HEAD.pack(DEFLATED, count) + zlib.compress(planes.tobytes(), _LEVEL)
 
 
 def unpack(chunks: Iterable[bytes]) -> Points:
@@ -223,8 +223,8 @@ def _unpacked(chunk: bytes) -> Points:
         return _narrow_points(chunk)
     if not chunk or chunk[0] not in {PLAIN, DEFLATED}:
         return columns_of(_old.decode(chunk))
-    mark, count = _HEAD.unpack_from(chunk)
-    body = chunk[_HEAD.size :]
+    mark, count = HEAD.unpack_from(chunk)
+    body = chunk[HEAD.size :]
     if mark == DEFLATED:
         body = zlib.decompress(body, bufsize=count * _WIDTH)
     if len(body) != count * _WIDTH:
@@ -238,9 +238,9 @@ def _unpacked(chunk: bytes) -> Points:
 
 
 def _narrow_points(chunk: bytes) -> Points:
-    _, count = _HEAD.unpack_from(chunk)
+    _, count = HEAD.unpack_from(chunk)
     columns: list[NDArray[np.int64]] = []
-    at = _HEAD.size
+    at = HEAD.size
     try:
         for _ in range(2):
             column, at = _widened(chunk, at, count)

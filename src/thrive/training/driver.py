@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from blake3 import blake3
 
 from thrive.domain.errors import UsageError
 from thrive.engines import channel
@@ -13,7 +14,7 @@ from thrive.engines.channel import Channel
 from thrive.engines.environment import record_environment, thread_names
 from thrive.engines.failures import Failure, describe
 from thrive.training import sources
-from thrive.training.artifacts import ArtifactStore, Ref
+from thrive.training.artifacts import ArtifactStore, Ref, decode, encode
 from thrive.training.calls import plain, watch_of
 from thrive.training.closure import closure_of
 from thrive.training.declare import Pipeline, declared_steps, find_step, set_options
@@ -23,7 +24,7 @@ from thrive.training.outputs import keep_result
 from thrive.training.parameters import parse_parameters
 from thrive.training.sameness import compare
 from thrive.training.seeds import sow
-from thrive.training.watch import watching, wrap_readers
+from thrive.training.watch import Watch, watching
 
 SEED_PARAMETER = "seed"
 
@@ -52,8 +53,7 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
     set_options(arguments["options"])
     seed = _Prepared.params.get(SEED_PARAMETER, arguments["seed"])
     sources.remember()
-    wrap_readers()
-    return {
+    ready = {
         "codes": _codes(),
         "afar": _afar(),
         "pipeline": _Prepared.pipeline.name,
@@ -62,6 +62,20 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
         "environment": record_environment(),
         "modules": _project_modules(file.parent),
     }
+    _warm_up()
+    return ready
+
+
+def _warm_up() -> None:
+    """Do once what every step does first: each fork would do it again in memory of its own."""
+    kind, parts = encode(0, "nothing")
+    data = b"".join(parts)
+    ref = Ref(kind=kind, digest=blake3(data).hexdigest(), size=len(data), data=data)
+    (known,) = msgspec.convert([plain(ref)], list[Ref])
+    decode(known.kind, known.data)
+    msgspec.convert({}, dict[str, Ref])
+    with watching(Watch(())):
+        pass
 
 
 def _codes() -> dict[str, Any]:

@@ -34,19 +34,23 @@ def test_an_environment_stands_whole_or_not_at_all(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     cache = tmp_path / "thrive" / "environments"
     seen: list[list[str]] = []
+    commands: list[list[str]] = []
 
     def run(command: list[str]) -> None:
+        commands.append(command[1:])
         seen.append([path.name for path in cache.iterdir() if (path / "bin").exists()])
         if command[1:3] == ["-m", "venv"]:
             (Path(command[3]) / "bin").mkdir(parents=True)
             (Path(command[3]) / "bin" / "python").touch()
 
     monkeypatch.setattr(rebuild, "_run", run)
-    record = {"python": sys.version.split()[0], "machine": "any", "libraries": ["outer==1.0"]}
+    record = {"python": sys.version.split()[0], "machine": "any", "libraries": ["outer==1.0", "pip==23.0"]}
     python = Path(rebuild.rebuild(record))
 
-    assert seen == [[], []]
+    assert seen == [[], [], []]
+    assert commands[-1][1:3] == ["pip", "uninstall"]
+    assert commands[-1][-2:] == ["setuptools", "wheel"]  # what nobody recorded, pip was
     assert python.exists()
     assert [path.name for path in cache.iterdir()] == [python.parents[1].name]
     assert rebuild.rebuild(record) == str(python)
-    assert len(seen) == 2
+    assert len(seen) == 3

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from thrive.domain.errors import Damaged
 from thrive.domain.run import MetricPoint
+from thrive.store.few_points import FEW, pack_few
 from thrive.store.points import NARROW, Points, pack, pack_ended, summarized, unpack
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -37,6 +38,20 @@ def test_every_point_comes_back_from_its_chunk(metrics):
         assert rows_of(unpack([chunk])) == rows_of(points)
         assert rows_of(unpack([pack_ended(points)])) == rows_of(points)
     assert rows_of(unpack(pack(several))) == [row for each in several for row in rows_of(each)]
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS, st.floats()), min_size=1, max_size=FEW))
+@settings(max_examples=150, deadline=None)
+def test_a_few_points_come_back_without_numpy(rows):
+    points = [
+        MetricPoint(key="a", value=None if math.isnan(value) else value, step=step, at=at)
+        for step, at, value in rows
+    ]
+    found = unpack([pack_few(points)])
+    assert found.steps.tolist() == [point.step for point in points]
+    assert found.moments.tolist() == [point.at for point in points]
+    values = [None if math.isnan(value) else value for value in found.values.tolist()]
+    assert values == [point.value for point in points]
 
 
 @given(st.lists(METRIC, min_size=1, max_size=5))
