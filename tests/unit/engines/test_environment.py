@@ -44,7 +44,11 @@ def test_an_environment_stands_whole_or_not_at_all(
             (Path(command[3]) / "bin" / "python").touch()
 
     monkeypatch.setattr(rebuild, "_run", run)
-    record = {"python": sys.version.split()[0], "machine": "any", "libraries": ["outer==1.0", "pip==23.0"]}
+    record = {
+        "python": sys.version.split()[0],
+        "machine": "any",
+        "libraries": ["outer==1.0", "pip==23.0"],
+    }
     python = Path(rebuild.rebuild(record))
 
     assert seen == [[], [], []]
