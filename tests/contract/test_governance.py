@@ -7,21 +7,20 @@ import pytest
 import sqlalchemy as sa
 from tests.rest import new_token
 from tests.serving_home import CONTRACT, MODEL, add_version, constant_package, with_model
+from tests.verdicts import keep_verdict
 
 from thrive.data.cleaning import gc
 from thrive.domain.actor import Actor, Role, local_actor
 from thrive.domain.duty import LegalHold
 from thrive.domain.errors import Conflict, NotRight, Refused, ThriveError
-from thrive.domain.gate import Answer, Verdict
 from thrive.domain.identifiers import new_id
 from thrive.domain.project import TeamContact
 from thrive.domain.release import Release
 from thrive.flows import promote
 from thrive.flows.auditing import audit_seal, audit_verify
 from thrive.flows.tokens import tokens_revoke
-from thrive.gates.verdict import signed
 from thrive.operations import Context
-from thrive.store import audit, gates, holds, projects, releases
+from thrive.store import audit, holds, projects, releases
 from thrive.store.home import Home
 from thrive.store.rows import insert
 from thrive.store.tables.project import audit as rows
@@ -67,26 +66,10 @@ def judged(ctx: Context) -> None:
     """Register and judge a version of a model that two people must approve."""
     with_model(ctx.home, TWO)
     version = add_version(ctx.home, constant_package(), contract=TWO)
-    verdict = Verdict(
-        verdict_id=new_id(),
-        model=MODEL,
-        version=version.version,
-        against=None,
-        baseline="prior",
-        answer=Answer.PASS,
-        results=[],
-        record="0" * 64,
-        created_at=1,
-        actor="gate",
-        candidate=version.package,
-        test_data=version.evaluation,
-        contract=version.contract,
-        production="",
-    )
     with ctx.home.write() as tx:
         reached = TeamContact(team="desk", channel="mailto:desk@example.org", arrived_at=1)
         projects.add_contact(tx, ctx.project_id, reached)
-        gates.insert_verdict(tx, ctx.project_id, signed(verdict, b"k" * 32))
+    keep_verdict(ctx.home, version)
 
 
 def person(ctx: Context, name: str) -> Context:

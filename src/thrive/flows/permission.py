@@ -14,13 +14,15 @@ from thrive.contract.parse import ParsedContract
 from thrive.contract.schema import ModelTerms, Risk, Unclear
 from thrive.domain.actor import PEOPLE
 from thrive.domain.clock import machine_now
-from thrive.domain.errors import Conflict, ContractGap, Refused
+from thrive.domain.errors import Conflict, ContractGap, Damaged, NotFound, Refused
 from thrive.domain.gate import Answer, Verdict
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.release import Release, RoutingTable, Variant
 from thrive.flows.contracts import contract_of
 from thrive.flows.data_use import refuse_training_data
+from thrive.gates.gate_file import problems
+from thrive.gates.keep import export
 from thrive.gates.verdict import unsigned
 from thrive.governance.evaluate import DutyState, Standing, judge, refusing
 from thrive.governance.law import Blocks
@@ -256,7 +258,7 @@ def _verdict(
     if not found:
         raise Refused(f"No gate has judged {label}.", again)
     verdict = found[0]
-    unreliable = unsigned(verdict, read_settings().trusted_keys())
+    unreliable = _unreliable(ctx, verdict)
     if unreliable:
         raise Refused(f"The verdict on {label} cannot be relied on: {unreliable}.", again)
     judged = (verdict.candidate, verdict.test_data, verdict.contract)
@@ -274,6 +276,21 @@ def _verdict(
             f"thrive gates show {verdict.verdict_id}",
         )
     return verdict
+
+
+def _unreliable(ctx: Context, verdict: Verdict) -> str:
+    """Return why a verdict cannot be relied on: its signature, or records it does not follow from.
+
+    Its two records are read anew, by their digests: what was shown to whoever approved is theirs.
+    """
+    trusted = read_settings().trusted_keys()
+    if unproven := unsigned(verdict, trusted):
+        return unproven
+    try:
+        wrong = problems(export(ctx, verdict), trusted)
+    except (Damaged, NotFound) as error:
+        return error.what.rstrip(".")
+    return wrong[0] if wrong else ""
 
 
 def find_running(tx: Tx, ctx: Context, model: str) -> Release | None:

@@ -2,19 +2,19 @@ import msgspec
 import pytest
 from tests.rest import new_token
 from tests.serving_home import CONTRACT, MODEL, add_version, constant_package, make_home
+from tests.verdicts import keep_verdict
 
 from thrive.contract.parse import parse
 from thrive.domain.actor import Actor, Role, local_actor
 from thrive.domain.clock import DAY, HOUR, ClockMode, ClockState, machine_now
 from thrive.domain.errors import Conflict, ContractGap, NotFound, Refused, UsageError
-from thrive.domain.gate import Answer, Verdict
+from thrive.domain.gate import Answer
 from thrive.domain.identifiers import new_id
 from thrive.domain.project import StoredContract, TeamContact
 from thrive.domain.release import ReleaseState
 from thrive.flows import permission, promote
 from thrive.flows import tokens as flows_tokens
 from thrive.flows.tokens import tokens_create, tokens_revoke
-from thrive.gates.verdict import signed
 from thrive.operations import Context
 from thrive.release.watching import releases_watch
 from thrive.store import audit, duties, gates, models, projects, releases
@@ -43,27 +43,7 @@ def later(ctx, hours):
 
 
 def judge(ctx, version, answer=Answer.PASS, against=None, **changed):
-    given = {
-        "candidate": version.package,
-        "test_data": version.evaluation,
-        "contract": version.contract,
-        "production": "",
-    }
-    with ctx.home.write() as tx:
-        verdict = Verdict(
-            verdict_id=new_id(),
-            model=MODEL,
-            version=version.version,
-            against=against,
-            baseline="prior",
-            answer=answer,
-            results=[],
-            record=DIGEST,
-            created_at=1,
-            actor="gate",
-            **given | changed,
-        )
-        gates.insert_verdict(tx, ctx.project_id, signed(verdict, b"k" * 32))
+    return keep_verdict(ctx.home, version, answer, against, **changed)
 
 
 def ready(ctx, value=0.5, against=None, **changed):
