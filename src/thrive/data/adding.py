@@ -3,7 +3,7 @@
 The row comes last: whoever reads it finds every blob it names, durably stored.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         mark: what the source said of its content; empty if nothing.
         originals: the source's own files, where they are still there to be read.
         ahead: reads their table meanwhile.
+        leaves: parts of the snapshot before, by the blob that each is written in.
     """
 
     snapshot: Snapshot
@@ -57,6 +58,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     mark: str = ""
     originals: Found | None = None
     ahead: ReadAhead | None = None
+    leaves: Mapping[str, Snapshot] = {}
 
 
 def add_version(
@@ -90,7 +92,7 @@ def add_version(
             if seen is not None
             else deliver(wanted, reach_of(ctx), keep)
         )
-        delivery = msgspec.structs.replace(delivery, ahead=ahead)
+        delivery = msgspec.structs.replace(delivery, ahead=ahead, leaves=kept[0].leaves)
         version, is_new = make_version(ctx, wanted, delivery)
     kept[0].remember(version.digest)
     if wanted.asked != MEMORY:
@@ -143,7 +145,7 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
     blobs = ctx.home.blobs
     wanted = msgspec.structs.replace(wanted, source=delivery.source)
     _refuse_erased(ctx, delivery.snapshot)
-    written = write_manifest(delivery.snapshot, blobs)
+    written = write_manifest(delivery.snapshot, blobs, delivery.leaves)
     reading = _read(ctx, delivery, wanted, written.name)
     sketches = blobs.put(reading.sketches) if reading.sketches else ""
     ctx.progress(1.0, "writing the version")

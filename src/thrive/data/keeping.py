@@ -1,6 +1,6 @@
 """Keeping what was found at a source in a project's store: only what is new is read and written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import msgspec
@@ -11,7 +11,7 @@ from thrive.store import datasets
 from thrive.store.blobs import BlobStore
 from thrive.store.snapshots.bring import WholeReader
 from thrive.store.snapshots.journal import Journal
-from thrive.store.snapshots.keep import Earlier, Kept, Source, keep_files, storing
+from thrive.store.snapshots.keep import Earlier, Kept, Source, keep_files, recall, storing
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import StateCache, state_cache
@@ -23,12 +23,16 @@ LOOKED_BACK = 16
 
 
 class Keeping(msgspec.Struct, frozen=True):
-    """Files that were kept, and how to remember them once a version names them."""
+    """Files that were kept, and how to remember them once a version names them.
+
+    `leaves` are the parts of the snapshot that was remembered before, by the blob of each.
+    """
 
     kept: Kept
     found: Found
     cache: StateCache
     journal: Journal
+    leaves: Mapping[str, Snapshot] = {}
 
     @property
     def snapshot(self) -> Snapshot:
@@ -66,21 +70,21 @@ def keep_found(ctx: Context, name: str, found: Found, beside: Beside | None = No
     remembered = states.load()
     reader = WholeReader(ctx.home.blobs)
     same = next((each for each in versions if each.digest == remembered.name), None)
-    if same is not None and remembered.is_same(found.states):
-        leaves = reader.leaves(same.listed_in)
-        if leaves is not None:
-            kept = Kept(Snapshot.joined(leaves.values()), found.states)
-            return Keeping(kept, found, states, journal)
-
+    leaves = reader.leaves(same.listed_in) if same is not None else None
+    whole = Snapshot.joined(leaves.values()) if leaves is not None else None
+    written = leaves if same is not None and leaves and same.listed_in not in leaves else {}
+    if whole is not None and remembered.is_same(found.states):
+        return Keeping(Kept(whole, found.states), found, states, journal, written)
+    earlier = _earlier(reader, versions[:LOOKED_BACK])
     kept = keep_files(
         ctx.home.blobs,
         Source(found.states, found.locate),
-        remembered.digests(),
-        _earlier(reader, versions[:LOOKED_BACK]),
+        recall(found.states, remembered, earlier, whole),
+        earlier,
         journal,
         storing(ctx.progress),
     )
-    return Keeping(kept, found, states, journal)
+    return Keeping(kept, found, states, journal, written)
 
 
 def _earlier(reader: WholeReader, versions: list[DatasetVersion]) -> Earlier:

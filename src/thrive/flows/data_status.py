@@ -118,8 +118,11 @@ def _compare(ctx: Context, name: str, pin: str, found: Found) -> dict[str, Any]:
 
 
 def _digests_now(found: Found, remembered: Remembered) -> dict[str, bytes]:
-    known = remembered.digests()
-    return {state[0]: known.get(state) or _hashed(found.locate(state[0])) for state in found.states}
+    known = [*remembered.parts(), b""]  # the last one stands for no number, -1
+    return {
+        state[0]: known[number] or _hashed(found.locate(state[0]))
+        for state, number in zip(found.states, remembered.match(found.states), strict=True)
+    }
 
 
 def _hashed(path: str) -> bytes:

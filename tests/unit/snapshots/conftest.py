@@ -8,7 +8,7 @@ import pytest
 
 from thrive.store.blobs import FolderBlobs
 from thrive.store.snapshots.journal import Journal
-from thrive.store.snapshots.keep import Earlier, Kept, Source, keep_files
+from thrive.store.snapshots.keep import Earlier, Kept, Recalled, Source, keep_files
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.walk import walk
 
@@ -34,7 +34,10 @@ def keep(blobs: FolderBlobs, folder: Path, tmp_path: Path) -> Keep:
     def kept(*earlier: Snapshot, remembered: dict | None = None, report=lambda *_: None) -> Kept:
         source = Source(walk(str(folder)), lambda name: f"{folder}/{name}")
         journal = Journal(tmp_path / "journal")
-        return keep_files(blobs, source, remembered or {}, Earlier(earlier), journal, report)
+        stored = Earlier(earlier)
+        digests = [(remembered or {}).get(state, b"") for state in source.states]
+        recalled = Recalled(digests, [stored.places.get(each) for each in digests])
+        return keep_files(blobs, source, recalled, stored, journal, report)
 
     return kept
 

@@ -5,13 +5,14 @@ import random
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from thrive.domain.errors import Conflict, Damaged, UsageError
 from thrive.store.snapshots import keep as keeping
 from thrive.store.snapshots.bring import all_blobs, local_files
 from thrive.store.snapshots.chunker import Cutter
-from thrive.store.snapshots.manifest import read_snapshot, write_manifest
-from thrive.store.snapshots.snapshot import PIECES
+from thrive.store.snapshots.manifest import SnapshotReader, read_snapshot, write_manifest
+from thrive.store.snapshots.snapshot import PIECES, Snapshot
 from thrive.store.snapshots.walk import walk
 
 
@@ -137,6 +138,40 @@ def test_a_damaged_pack_is_never_given_out(keep, folder, blobs):
     path.write_bytes(path.read_bytes()[:-1] + b"X")
     with pytest.raises(Damaged, match=path.name):
         local_files(blobs, snapshot)
+
+
+def test_only_the_parts_of_a_list_that_changed_are_written_again(blobs, monkeypatch):
+    def snapshot(numbers: list[int]) -> Snapshot:
+        digests = [blake3(b"%d" % number).digest() for number in numbers]
+        return Snapshot(
+            [f"{number:06}" for number in numbers],
+            [1] * len(numbers),
+            digests,
+            [(b"\1" * 32, number) for number in numbers],
+        )
+
+    before = write_manifest(snapshot(list(range(9000))), blobs)
+    leaves = SnapshotReader(blobs).leaves(before.manifest)
+    assert len(leaves) > 5
+    made: list[int] = []
+    plain = type(blobs).put_many
+    monkeypatch.setattr(
+        type(blobs), "put_many", lambda self, parts: made.append(len(parts)) or plain(self, parts)
+    )
+    everything = list(range(9000))
+    for numbers in (
+        everything,
+        everything[:-1],
+        [*everything, 9001],
+        everything[1:],
+        [*everything[:5000], *everything[5001:]],
+        everything[:4500],
+        everything[8000:],
+    ):
+        after = write_manifest(snapshot(numbers), blobs, leaves)
+        assert made.pop() <= 2
+        assert after == write_manifest(snapshot(numbers), blobs)
+        made.clear()
 
 
 def test_a_manifest_says_what_was_written_and_a_change_rewrites_a_leaf(keep, folder, blobs):

@@ -74,3 +74,17 @@ def test_hidden_files_and_links_to_folders_stay_outside(folder):
     (folder / "around").symlink_to(folder)
     os.mkfifo(folder / "pipe")
     assert [state[0] for state in walk(str(folder))] == ["link.txt", "real.txt"]
+
+
+def test_files_are_matched_across_those_that_came_went_and_changed(tmp_path, folder, later):
+    states = [(f"{number:05}.bin", 5, number, number, number) for number in range(3000)]
+    cache = StateCache(tmp_path / "states", str(folder))
+    cache.save("ab" * 32, states, [bytes(32)] * len(states), later)
+    now = [state for state in states if state[2] not in (0, 700, 701, 2999)]
+    now[100] = (*now[100][:4], 9999)
+    now += [("00000.a", 1, 1, 1, 1), ("01500.bin+", 1, 1, 1, 1), ("zz", 1, 1, 1, 1)]
+    now.sort()
+    known = {state: number for number, state in enumerate(states)}
+    assert cache.load().match(now) == [known.get(state, -1) for state in now]
+    assert cache.load().match([]) == []
+    assert StateCache(tmp_path / "states", "another").load().match(now) == [-1] * len(now)

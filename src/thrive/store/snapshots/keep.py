@@ -6,7 +6,9 @@ was broken off goes on where it was.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from blake3 import blake3
@@ -18,6 +20,7 @@ from thrive.store.snapshots.journal import Journal
 from thrive.store.snapshots.packs import LARGEST, Packer
 from thrive.store.snapshots.recipes import MOST_BLOBS, keep_pieces, keep_whole, read_recipe
 from thrive.store.snapshots.snapshot import PIECES, Place, Snapshot
+from thrive.store.snapshots.states import Remembered
 from thrive.store.snapshots.walk import State, state_of
 
 SMALL_TABLE = 256 << 10
@@ -56,11 +59,17 @@ class Earlier:
     """
 
     def __init__(self, snapshots: Sequence[Snapshot] = ()) -> None:
-        self.places: dict[bytes, Place] = {}
-        for snapshot in reversed(snapshots):
-            self.places.update(zip(snapshot.digests, snapshot.places, strict=True))
+        self._snapshots = snapshots
         self._newest = snapshots[0] if snapshots else Snapshot([], [], [], [])
         self._recipes: dict[str, bytes] | None = None
+
+    @cached_property
+    def places(self) -> dict[bytes, Place]:
+        """Where each content is; made when a file is new, as most readings find few that are."""
+        found: dict[bytes, Place] = {}
+        for snapshot in reversed(self._snapshots):
+            found.update(zip(snapshot.digests, snapshot.places, strict=True))
+        return found
 
     def recipe_of(self, path: str, present: Iterable[str]) -> bytes | None:
         """Return the recipe of the newest version of a file; for a new one, of one that went.
@@ -89,6 +98,43 @@ class Source(msgspec.Struct, frozen=True):
     locate: Callable[[str], str]
 
 
+class Recalled(NamedTuple):
+    """What is known of files before they are read: one digest and one place a file.
+
+    A digest is empty where nothing is known: the file must be read.
+    """
+
+    digests: list[bytes]
+    places: list[Place]
+
+
+def recall(
+    states: list[State], remembered: Remembered, earlier: Earlier, whole: Snapshot | None
+) -> Recalled:
+    """Return what is known of files by their states, and stored.
+
+    Args:
+        states: the files as they are, in the order of their paths.
+        remembered: as they were when they were last read.
+        earlier: what is stored.
+        whole: the snapshot that was remembered, if all of it is stored.
+    """
+    if whole is None:
+        stored = earlier.places
+        digests = [each if each in stored else b"" for each in remembered.parts()]
+        places = [stored.get(each) for each in digests]
+    else:
+        digests, places = whole.digests, whole.places
+    digests, places = [*digests, b""], [*places, None]  # the last ones stand for no number, -1
+    numbers = remembered.match(states)
+    return Recalled([*map(digests.__getitem__, numbers)], [*map(places.__getitem__, numbers)])
+
+
+def nothing_known(states: Sequence[State]) -> Recalled:
+    """Return that every file has to be read."""
+    return Recalled([b""] * len(states), [None] * len(states))
+
+
 class Kept(msgspec.Struct, frozen=True):
     """What was kept: the snapshot, and each file's state as it was read."""
 
@@ -99,7 +145,7 @@ class Kept(msgspec.Struct, frozen=True):
 def keep_files(
     blobs: BlobStore,
     source: Source,
-    remembered: dict[State, bytes],
+    recalled: Recalled,
     earlier: Earlier,
     journal: Journal,
     report: Report,
@@ -109,7 +155,7 @@ def keep_files(
     Args:
         blobs: where bytes go.
         source: the files.
-        remembered: the digest of each state that was read before.
+        recalled: what is known of them; what they are found to be is written into it.
         earlier: what is stored already.
         journal: what a broken-off reading has stored; gets what this one stores.
         report: told how far it is.
@@ -118,12 +164,9 @@ def keep_files(
         Conflict: a file does not stop changing, or went meanwhile.
         DiskFull: there is no space; what was stored is used by the next try.
     """
-    keeping = _Keeping(blobs, source, earlier, journal, report)
-    resumed = journal.read(blobs)
-    for state, (digest, place) in resumed.items():
-        remembered[state] = digest
-        earlier.places[digest] = place
-    keeping.reuse(remembered)
+    keeping = _Keeping(blobs, source, recalled, earlier, journal, report)
+    keeping.resume(journal.read(blobs))
+    keeping.sort()
     keeping.keep_small()
     keeping.keep_large()
     return Kept(keeping.snapshot, keeping.states)
@@ -134,17 +177,17 @@ class _Keeping:
         self,
         blobs: BlobStore,
         source: Source,
+        recalled: Recalled,
         earlier: Earlier,
         journal: Journal,
         report: Report,
     ) -> None:
-        count = len(source.states)
         self.states = list(source.states)
         self.snapshot = Snapshot(
             [state[0] for state in source.states],
             [state[1] for state in source.states],
-            [b""] * count,
-            [None] * count,
+            recalled.digests,
+            recalled.places,
         )
         self._blobs = blobs
         self._locate = source.locate
@@ -155,17 +198,22 @@ class _Keeping:
         self._large: list[int] = []
         self._done = 0
 
-    def reuse(self, remembered: dict[State, bytes]) -> None:
-        """Take over what is known, and sort the rest by how it is kept."""
-        stored = self._earlier.places
-        digests, places = self.snapshot.digests, self.snapshot.places
-        for number, digest in enumerate(map(remembered.get, self.states)):
-            if digest is not None and digest in stored:
-                digests[number] = digest
-                places[number] = stored[digest]
-            elif (size := self.states[number][1]) <= SMALL_TABLE or (
-                size <= SMALL and not self.states[number][0].lower().endswith(_TABLES)
-            ):
+    def resume(self, stored: dict[State, tuple[bytes, Place]]) -> None:
+        """Take over what a reading that was broken off has stored."""
+        if not stored:
+            return
+        self._earlier.places.update(stored.values())
+        for number, state in enumerate(self.states):
+            if state in stored:
+                self.snapshot.digests[number], self.snapshot.places[number] = stored[state]
+
+    def sort(self) -> None:
+        """Sort the files of which nothing is known by how they are kept."""
+        for number, digest in enumerate(self.snapshot.digests):
+            if digest:
+                continue
+            name, size, *_ = self.states[number]
+            if size <= SMALL_TABLE or (size <= SMALL and not name.lower().endswith(_TABLES)):
                 self._small.append(number)
             else:
                 self._large.append(number)

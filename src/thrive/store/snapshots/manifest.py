@@ -6,7 +6,7 @@ leaves are cut where digests say so, so a changed file changes one leaf, and equ
 are stored once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 from blake3 import blake3
@@ -63,8 +63,16 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     blobs: set[str]
 
 
-def write_manifest(snapshot: Snapshot, blobs: BlobStore) -> Written:
+def write_manifest(
+    snapshot: Snapshot, blobs: BlobStore, leaves: Mapping[str, Snapshot] | None = None
+) -> Written:
     """Write a snapshot down; what is there already is written once.
+
+    Args:
+        snapshot: what to write.
+        blobs: where it goes.
+        leaves: parts of another snapshot by the blob each is written in: those that this one
+            has as well are not made again.
 
     Raises:
         UsageError: a file's name is no text.
@@ -75,30 +83,54 @@ def write_manifest(snapshot: Snapshot, blobs: BlobStore) -> Written:
         plain = blobs.put(listing)
         return Written(name=plain, manifest=plain, blobs={plain})
     name = blake3(listing).hexdigest()
-    cuts = list(_cuts(snapshot.digests))
-    packed = blobs.put_many([_leaf(snapshot, first, end) for first, end in cuts])
-    leaves = [
-        _LeafName(digest=digest, files=end - first, first=snapshot.paths[first])
-        for digest, (first, end) in zip(packed, cuts, strict=True)
+    cuts = list(_cuts(snapshot, leaves or {}))
+    made = iter(blobs.put_many([_leaf(snapshot, at, end) for at, end, known in cuts if not known]))
+    named = [
+        _LeafName(digest=known or next(made), files=end - first, first=snapshot.paths[first])
+        for first, end, known in cuts
     ]
-    root = _Root(format=FORMAT, name=name, files=len(snapshot), size=snapshot.size, leaves=leaves)
+    root = _Root(format=FORMAT, name=name, files=len(snapshot), size=snapshot.size, leaves=named)
     manifest = blobs.put(msgspec.json.encode(root))
-    return Written(
-        name=name, manifest=manifest, blobs={manifest, *(each.digest for each in leaves)}
+    return Written(name=name, manifest=manifest, blobs={manifest, *(each.digest for each in named)})
+
+
+def _cuts(snapshot: Snapshot, leaves: Mapping[str, Snapshot]) -> Iterator[tuple[int, int, str]]:
+    """Yield the first file and the end of each leaf, and its blob if it is written already."""
+    starting = {leaf.paths[0]: (name, leaf) for name, leaf in leaves.items() if len(leaf)}
+    first = 0
+    while first < len(snapshot):
+        name, leaf = starting.get(snapshot.paths[first], ("", None))
+        if leaf is None or not _stands_at(leaf, snapshot, first):
+            name = ""
+            end = _end_of_leaf(snapshot.digests, first)
+        else:
+            end = first + len(leaf)
+        yield first, end, name
+        first = end
+
+
+def _stands_at(leaf: Snapshot, snapshot: Snapshot, first: int) -> bool:
+    """Tell whether a leaf that was cut from another snapshot would be cut from this one here."""
+    end = first + len(leaf)
+    return (
+        (end == len(snapshot) or len(leaf) == MOST or _may_end(leaf.digests[-1], len(leaf)))
+        and leaf.digests == snapshot.digests[first:end]
+        and leaf.paths == snapshot.paths[first:end]
+        and leaf.sizes == snapshot.sizes[first:end]
+        and leaf.places == snapshot.places[first:end]
     )
 
 
-def _cuts(digests: list[bytes]) -> Iterator[tuple[int, int]]:
-    """Yield the first file and the end of each leaf."""
-    first = 0
-    for number, digest in enumerate(digests, 1):
-        length = number - first
-        ends = length >= FEWEST and digest[0] == 0 and digest[1] < 64
-        if ends or length == MOST:
-            yield first, number
-            first = number
-    if first < len(digests):
-        yield first, len(digests)
+def _end_of_leaf(digests: list[bytes], first: int) -> int:
+    most = min(first + MOST, len(digests))
+    for number in range(first + FEWEST, most):
+        if _may_end(digests[number - 1], number - first):
+            return number
+    return most
+
+
+def _may_end(digest: bytes, length: int) -> bool:
+    return length >= FEWEST and digest[0] == 0 and digest[1] < 64
 
 
 def _leaf(snapshot: Snapshot, first: int, end: int) -> bytes:

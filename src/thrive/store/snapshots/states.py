@@ -6,6 +6,8 @@ that was written so shortly before it was read that its times could not show ano
 remembered without its state, and read again next time.
 """
 
+from bisect import bisect_left, bisect_right
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -21,6 +23,8 @@ COARSE_NS = 2_000_000_000
 FINE_NS = 100_000_000
 """The same for those that keep fractions: their clock ticks at least this often."""
 _SECOND = 1_000_000_000
+_RUN = 512
+"""Files that are compared at once."""
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,24 +52,48 @@ class Remembered:
         """Tell whether nothing at all has changed."""
         return bool(self.name) and msgspec.msgpack.encode(states) == self._states
 
+    def match(self, states: list[State]) -> list[int]:
+        """Return where each of these states stands among the remembered ones, -1 if it does not.
+
+        Runs of files that are the same on both sides are compared at once.
+
+        Args:
+            states: in the order of their paths.
+        """
+        if not self._states:
+            return [-1] * len(states)
+        known = self._decoded()
+        found: list[int] = []
+        for first in range(0, len(states), _RUN):
+            run = states[first : first + _RUN]
+            at = bisect_left(known, run[0][0], key=itemgetter(0))
+            if known[at : at + len(run)] == run:
+                found += range(at, at + len(run))
+                continue
+            end = bisect_right(known, run[-1][0], at, key=itemgetter(0))
+            near = {state: number for number, state in enumerate(known[at:end], at)}
+            found += [near.get(state, -1) for state in run]
+        return found
+
     def digests(self) -> dict[State, bytes]:
         """Return the digest of each state that is known."""
         if not self._states:
             return {}
-        return dict(zip(self._decoded(), self._parts(), strict=True))
+        return dict(zip(self._decoded(), self.parts(), strict=True))
 
     def files(self) -> dict[str, bytes]:
         """Return the digest of each file as it was, by path."""
         if not self._states:
             return {}
         return {
-            state[0]: digest for state, digest in zip(self._decoded(), self._parts(), strict=True)
+            state[0]: digest for state, digest in zip(self._decoded(), self.parts(), strict=True)
         }
 
     def _decoded(self) -> list[State]:
         return msgspec.msgpack.decode(self._states, type=list[State])
 
-    def _parts(self) -> list[bytes]:
+    def parts(self) -> list[bytes]:
+        """Return the digest of each file as it was, in the order of their paths."""
         return split_digests(self._digests)
 
 
@@ -107,7 +135,8 @@ class StateCache:
         """
         limit = started_ns - COARSE_NS
         settled = states
-        if any(state[3] >= limit or state[2] >= limit for state in states):
+        newest = max(max(map(itemgetter(place), states), default=0) for place in (2, 3))
+        if newest >= limit:
             settled = [
                 state if _is_settled(state, started_ns) else _forgotten(state) for state in states
             ]

@@ -18,7 +18,14 @@ from thrive.store.disk import write_all
 from thrive.store.forked import may_fork
 from thrive.store.place import FOLDER
 from thrive.store.snapshots.journal import Journal
-from thrive.store.snapshots.keep import Earlier, Kept, Report, Source, keep_files
+from thrive.store.snapshots.keep import (
+    Earlier,
+    Kept,
+    Report,
+    Source,
+    keep_files,
+    nothing_known,
+)
 from thrive.store.snapshots.snapshot import Place, Snapshot, split_digests
 from thrive.store.snapshots.states import StateCache, state_cache
 from thrive.store.snapshots.walk import State
@@ -178,7 +185,7 @@ def _look(source: str, project: Path, report: Report, tell: Tell) -> None:
 def _store(found: Found, home: Path, journal: Journal, report: Report) -> _Stored:
     blobs = FolderBlobs(home / "blobs")
     source = Source(found.states, found.locate)
-    kept = keep_files(blobs, source, {}, Earlier(), journal, report)
+    kept = keep_files(blobs, source, nothing_known(found.states), Earlier(), journal, report)
     joined = b"".join(kept.snapshot.digests)
     return _Stored(kept.states, joined, kept.snapshot.places)
 

@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -46,7 +47,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def modified_at(self) -> int:
         """When the newest file was written, UTC microseconds."""
-        return max(state[2] for state in self.states) // 1000
+        return max(map(itemgetter(2), self.states)) // 1000
 
     def is_unchanged(self) -> bool:
         """Tell whether every file is still as it was found."""
