@@ -17,6 +17,7 @@ from thrive.data.questions import is_closed
 from thrive.data.schema import SCHEMA, schema_changes
 from thrive.domain.dataset import Column
 from thrive.domain.errors import UsageError
+from thrive.store.snapshots.tables import TORN
 from thrive.store.sources.ahead import IN_MEMORY_BYTES
 
 if TYPE_CHECKING:
@@ -50,10 +51,17 @@ def read_table(
             return measure(_held(first, size), terms)
         except pl.exceptions.ComputeError:  # types guessed from the first rows did not hold
             return measure(_held(scan(True), size), terms)
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, *TORN) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's, not the file's
         raise UsageError(
-            f"{source} cannot be read as a table: {_without_values(error)}.", "correct the file"
+            f"{source} cannot be read as a table: {_without_values(error)}.", _remedy(error)
         ) from None
+
+
+def _remedy(error: Exception) -> str:
+    is_other_text = "utf-8" in str(error).lower()
+    return "save it as UTF-8, if it is text" if is_other_text else "correct the file"
 
 
 def _refuse_no_text(source: str, names: Sequence[str]) -> None:

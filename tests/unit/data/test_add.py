@@ -1,6 +1,7 @@
 """Adding versions: what is kept, what is found, and what a failure leaves behind."""
 
 import gzip
+import os
 import subprocess
 import sys
 import threading
@@ -188,6 +189,22 @@ def test_a_file_that_is_no_table_makes_no_version(project, tmp_path, content, wo
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=words):
         add(project, name, name="bad")
+    assert list_datasets(project) == []
+
+
+def test_a_torn_archive_and_a_pipe_are_named_as_such(project, tmp_path):
+    packed = gzip.compress(b"a,b\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(9999)))
+    for name, content in {
+        "torn.csv.gz": packed[: len(packed) // 2],
+        "head.csv.gz": packed[:8],
+        "none.csv.gz": b"\x1f\x8bno archive at all",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UsageError, match=f"{name} cannot be read as a table"):
+            add(project, name, name="bad")
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(UsageError, match="neither a file nor a folder"):
+        add(project, "pipe.csv", name="bad")
     assert list_datasets(project) == []
 
 

@@ -7,6 +7,7 @@ value, in text columns as well.
 
 import gzip
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
+TORN = (OSError, EOFError, zlib.error)
+"""What reading a torn archive raises; an OSError with a number is the disk's."""
 SAMPLE_ROWS = 10_000
 SEPARATORS = (",", ";", "\t", "|")
 _DATETIME = re.compile(r"Datetime\(time_unit='(\w+)', time_zone=(?:'([^']+)'|None)\)")

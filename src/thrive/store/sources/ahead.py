@@ -49,11 +49,11 @@ def _read(found: Found) -> "pl.DataFrame | None":
         return None
     import polars as pl
 
-    from thrive.store.snapshots.tables import SAMPLE_ROWS, scan_files
+    from thrive.store.snapshots.tables import SAMPLE_ROWS, TORN, scan_files
 
     entries = [FileEntry(path=state[0], digest="", size=state[1]) for state in found.states]
     paths = [Path(found.locate(entry.path)) for entry in entries]
     try:
         return scan_files(entries, paths, sample=SAMPLE_ROWS).collect()
-    except (pl.exceptions.PolarsError, OSError):
+    except (pl.exceptions.PolarsError, *TORN):
         return None

@@ -27,7 +27,7 @@ def resolve(source: str, base: Path) -> list[Path]:
 
     Raises:
         NotFound: nothing is there, or nothing that can be read; names what was looked for.
-        UsageError: the source is empty, or of a kind that is not local files.
+        UsageError: the source is empty, or of a kind that is not local files; a pipe or a device.
     """
     _refuse_what_is_no_file(source)
     words = Path(source).expanduser()
@@ -44,6 +44,8 @@ def resolve(source: str, base: Path) -> list[Path]:
         if not found:
             raise NotFound(f"No file matches {path}.", _suggestion(path))
         return _readable(_below(base, found), f"what matches {path}")
+    if path.exists():
+        raise UsageError(f"{path} is neither a file nor a folder.", "copy what it gives to a file")
     raise NotFound(f"There is no file or folder {path}.", _suggestion(path))
 
 
