@@ -147,9 +147,21 @@ def _model_findings(name: str, terms: ModelTerms) -> Iterator[_Finding]:
     if terms.risk is Risk.UNDECIDED:
         what = f"model {name!r} has no risk class: it is undecided."
         yield _Finding((*at, "risk"), what, 'write risk = "high", "limited" or "minimal"')
+    yield from _approver_findings(name, terms)
     if terms.risk is Risk.PROHIBITED:
         what = f"model {name!r} is a prohibited use: there is no road to production."
         yield _Finding((*at, "risk"), what, "change what the model is for, or retire it")
+
+
+def _approver_findings(name: str, terms: ModelTerms) -> Iterator[_Finding]:
+    if not terms.approvers:
+        return
+    named = {*terms.approvers, terms.business_owner} - {""}
+    for stage, count in terms.approvals.items():
+        if count > len(named):
+            what = f"model {name!r} asks {count} approvals of {len(named)} people ({stage})."
+            cure = f'write approvers = ["...", ...] with {count} names'
+            yield _Finding(("model", name, "approvers"), what, cure)
 
 
 _SLA_EXAMPLES = {

@@ -36,6 +36,7 @@ def loosened(old: Contract, new: Contract, model: str) -> list[str]:
         *_risk(before.risk, after.risk),
         *_gates(before.gates, after.gates),
         *_approvals(before.approvals, after.approvals),
+        *_approvers(before, after),
         *_release(before.release, after.release),
         *_longer("sla.max_age", before.sla.max_age, after.sla.max_age),
         *_monitor(before.monitor, after.monitor),
@@ -87,6 +88,15 @@ def _approvals(before: dict[str, int], after: dict[str, int]) -> Iterator[str]:
         left = after.get(stage, 0)
         if left < count:
             yield f"approvals.{stage}: {left} instead of {count}."
+
+
+def _approvers(before: ModelTerms, after: ModelTerms) -> Iterator[str]:
+    more = sorted(set(after.approvers) - set(before.approvers))
+    if before.approvers and (more or not after.approvers):
+        yield f"approvers: {', '.join(more) or 'anybody'} may consent as well."
+    if before.business_owner and before.business_owner != after.business_owner:
+        now = after.business_owner or "nobody"
+        yield f"business_owner: {now} instead of {before.business_owner}."
 
 
 def _release(before: ReleaseTerms, after: ReleaseTerms) -> Iterator[str]:

@@ -473,6 +473,10 @@ class ModelTerms(Terms, frozen=True, kw_only=True):
         fallback_rules: answers for some rows before that; the first that fits.
         log: what the prediction log keeps.
         approvals: how many people consent to a stage, e.g. { production = 1 }.
+        approvers: whose consent counts, by the names of the audit chain; anybody's who may give
+            one if nobody is named.
+        business_owner: who answers for its use; of high risk, on a server, one of the two
+            people who consent.
         gates: the tests a version must pass.
         release: its road to users.
         monitor: how live traffic is watched.
@@ -494,6 +498,8 @@ class ModelTerms(Terms, frozen=True, kw_only=True):
     fallback_rules: list[FallbackText] = []
     log: LogTerms = LogTerms()
     approvals: dict[StageText, Approvals] = {}
+    approvers: list[str] = []
+    business_owner: str = ""
     gates: GateTerms = GateTerms()
     release: ReleaseTerms = ReleaseTerms()
     monitor: MonitorTerms = MonitorTerms()

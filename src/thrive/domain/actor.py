@@ -24,6 +24,8 @@ PEOPLE = frozenset({Role.DATA_ENGINEER, Role.DATA_SCIENTIST, Role.ML_ENGINEER, R
 """The four roles of people who build and keep models."""
 BUILDERS = PEOPLE | {Role.CI}
 """May add data, run pipelines and register versions."""
+APPROVERS = PEOPLE - {Role.PLATFORM}
+"""May consent to a version: who keeps the platform decides neither on data nor on models."""
 RELEASERS = frozenset({Role.ML_ENGINEER, Role.PLATFORM})
 """May move live traffic."""
 HOSTS = RELEASERS | {Role.SERVE}

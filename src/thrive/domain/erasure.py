@@ -9,17 +9,27 @@ import msgspec
 class ErasureState(StrEnum):
     """How far an erasure came; each step can be taken again after a kill.
 
-    begun: it is recorded, nothing is changed. switched: every row names content without the
+    asked: it waits for a second person; nothing is changed. begun: it may be done, nothing is
+    changed. switched: every row names content without the
     person. removed: the old content is deleted. scrubbed: free pages of databases are emptied.
     done: nothing was found again. left: something was, and is named.
     """
 
+    ASKED = "asked"
     BEGUN = "begun"
     SWITCHED = "switched"
     REMOVED = "removed"
     SCRUBBED = "scrubbed"
     DONE = "done"
     LEFT = "left"
+
+
+class Consent(msgspec.Struct, frozen=True, kw_only=True):
+    """The second person's word that an erasure may be done: who, why, when (UTC microseconds)."""
+
+    actor: str
+    reason: str
+    at: int
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +48,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
         removed: digests of content that held the person and is deleted.
         left: what could not be erased, in words.
         proof: digest of the proof file, "" before there is one.
+        consent: of a second person, None where none was needed or given.
         started_at: UTC microseconds.
         ended_at: UTC microseconds; None before the end.
     """
@@ -51,6 +62,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     person: str
     scope: dict[str, Any]
     started_at: int
+    consent: Consent | None = None
     counts: dict[str, int] = {}
     removed: list[str] = []
     left: list[str] = []

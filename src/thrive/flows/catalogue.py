@@ -33,6 +33,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.data_show",
     "thrive.flows.data_status",
     "thrive.flows.doctor",
+    "thrive.flows.erasure.consent",
     "thrive.flows.erasure.erasing",
     "thrive.flows.erasure.exporting",
     "thrive.flows.erasure.finding",

@@ -10,6 +10,7 @@ import msgspec
 
 from thrive.contract.parse import CONTRACT_FILE, load
 from thrive.domain.actor import ANYONE
+from thrive.domain.erasure import ErasureState
 from thrive.domain.errors import NotFound, ThriveError
 from thrive.flows.project import in_git
 from thrive.operations import Context, Kind, operation
@@ -143,6 +144,9 @@ def _erasures(ctx: Context, _folder: Path) -> tuple[Health, str, str]:
     if not waiting:
         return Health.OK, "none is unfinished", ""
     first = waiting[0]
+    if first.state is ErasureState.ASKED:
+        found = f"{first.erasure_id[:12]} waits for a second person"
+        return Health.WARNING, found, f'thrive erasures approve {first.erasure_id} --reason "..."'
     found = f"{first.erasure_id[:12]} was broken off when it was {first.state.value}"
     return Health.BAD, found, 'thrive data erase --yes --reason "..." with the same person'
 

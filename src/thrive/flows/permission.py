@@ -9,17 +9,18 @@ from enum import StrEnum
 import msgspec
 
 from thrive.contract.gaps import gaps_for_model, reached_teams
+from thrive.contract.lines import line_of, path_of
 from thrive.contract.loosened import loosened
 from thrive.contract.parse import ParsedContract
 from thrive.contract.schema import ModelTerms, Risk, Unclear
-from thrive.domain.actor import PEOPLE
+from thrive.domain.actor import APPROVERS, Role
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import Conflict, ContractGap, Damaged, NotFound, Refused
 from thrive.domain.gate import Answer, Verdict
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.release import Release, RoutingTable, Variant
-from thrive.flows.contracts import contract_of
+from thrive.flows.contracts import contract_of, find_contract
 from thrive.flows.data_use import refuse_training_data
 from thrive.gates.gate_file import problems
 from thrive.gates.keep import export
@@ -33,7 +34,7 @@ from thrive.store import gates, models, projects, releases, tokens
 from thrive.store.database import Tx
 
 LEAST_FOR_HIGH_RISK = 2
-"""So many people approve a model of high risk, none of them its author."""
+"""So many people approve a model of high risk, none its author, one of them its business owner."""
 
 
 class ApprovalStep(StrEnum):
@@ -121,7 +122,8 @@ def permission(
     records = collect(tx, ctx, candidate.model, candidate.version)
     states = judge(records)
     _require_duties(label, refusing(states, Blocks.TRAINING, Blocks.PRODUCTION, Blocks.SERVING))
-    approvals = counted_approvals(tx, ctx, candidate, ApprovalStep.PRODUCTION)
+    terms = contract.contract.model[candidate.model]
+    approvals = counted_approvals(tx, ctx, candidate, ApprovalStep.PRODUCTION, terms)
     return Permission(
         verdict=verdict,
         approvals=approvals,
@@ -148,8 +150,9 @@ def missing_approvals(
     """Return the approvals that a version lacks before it may be released."""
     label = format_reference(candidate.model, candidate.version)
     found: list[Missing] = []
+    terms = contract.contract.model[candidate.model]
     less = contract_loosened(tx, ctx, candidate, contract)
-    if less and not counted_approvals(tx, ctx, candidate, ApprovalStep.CONTRACT):
+    if less and not counted_approvals(tx, ctx, candidate, ApprovalStep.CONTRACT, terms):
         ways = "; ".join(each.rstrip(".") for each in less)
         found.append(
             Missing(
@@ -157,16 +160,34 @@ def missing_approvals(
                 command=f'thrive approvals give {label} --step contract --reason "..."',
             )
         )
-    needed = _needed(ctx, contract.contract.model[candidate.model])
-    given = len(counted_approvals(tx, ctx, candidate, ApprovalStep.PRODUCTION))
-    if given < needed:
-        found.append(
-            Missing(
-                what=f"{label} has {given} of {needed} approvals for production",
-                command=f'thrive approvals give {label} --reason "..."',
-            )
-        )
+    needed = _needed(ctx, terms)
+    given = counted_approvals(tx, ctx, candidate, ApprovalStep.PRODUCTION, terms)
+    if len(given) < needed:
+        of = f" (of {', '.join(terms.approvers)})" if terms.approvers else ""
+        what = f"{label} has {len(given)} of {needed} approvals for production{of}"
+        found.append(Missing(what=what, command=_GIVE.format(label)))
+    if _is_high_among_people(ctx, terms):
+        found += _business_owner(candidate.model, label, contract, given)
     return found
+
+
+_GIVE = 'thrive approvals give {} --reason "..."'
+
+
+def _business_owner(
+    model: str, label: str, contract: ParsedContract, given: list[str]
+) -> list[Missing]:
+    """Return what lacks of the consent of whoever answers for the use of a model of high risk."""
+    owner = contract.contract.model[model].business_owner
+    if not owner:
+        line = line_of(contract.lines, "model", model, "business_owner")
+        what = f"{contract.filename}:{line}: {model} is of high risk and names no business owner"
+        cure = f'write business_owner = "..." in [{path_of("model", model)}]'
+        return [Missing(what=what, command=cure)]
+    if owner in given:
+        return []
+    what = f"{label} lacks the approval of its business owner, {owner}"
+    return [Missing(what=what, command=_GIVE.format(label))]
 
 
 def _needed(ctx: Context, terms: ModelTerms) -> int:
@@ -175,8 +196,11 @@ def _needed(ctx: Context, terms: ModelTerms) -> int:
     In a folder there is one person.
     """
     said = terms.approvals.get(ApprovalStep.PRODUCTION, 0)
-    high = terms.risk is Risk.HIGH and ctx.folder is None
-    return max(said, LEAST_FOR_HIGH_RISK) if high else said
+    return max(said, LEAST_FOR_HIGH_RISK) if _is_high_among_people(ctx, terms) else said
+
+
+def _is_high_among_people(ctx: Context, terms: ModelTerms) -> bool:
+    return terms.risk is Risk.HIGH and ctx.folder is None
 
 
 def contract_loosened(
@@ -195,13 +219,14 @@ def contract_loosened(
 
 
 def counted_approvals(
-    tx: Tx, ctx: Context, candidate: ModelVersion, step: ApprovalStep
+    tx: Tx, ctx: Context, candidate: ModelVersion, step: ApprovalStep, terms: ModelTerms
 ) -> list[str]:
     """Return whose approval of a step counts, as this transaction sees it.
 
-    On a server nobody approves their own work. In a folder there is one person, so it counts, and
-    the record says so. Whoever approved must still be somebody who may: an approval falls with
-    the token it was given with, unless its holder has a good one again.
+    On a server nobody approves their own work, and where the contract names approvers nobody else
+    counts. In a folder there is one person, so it counts, and the record says so. Whoever approved
+    must still be somebody who may: an approval falls with the token it was given with, unless its
+    holder has a good one again.
     """
     given = gates.find_approvals(tx, ctx.project_id, candidate.model, candidate.version)
     actors = list(dict.fromkeys(each.actor for each in given if each.step == step))
@@ -209,15 +234,40 @@ def counted_approvals(
     return [
         actor
         for actor in actors
-        if (alone or actor != candidate.actor) and _may_still(tx, ctx.project_id, actor)
+        if (alone or _is_asked(actor, candidate, terms))
+        and may_still(tx, ctx.project_id, actor, APPROVERS)
     ]
 
 
-def _may_still(tx: Tx, project_id: str, actor: str) -> bool:
-    """Tell whether an approver may approve now; who never had a token owns the folder."""
+def _is_asked(actor: str, candidate: ModelVersion, terms: ModelTerms) -> bool:
+    named = {*terms.approvers, terms.business_owner} if terms.approvers else {actor}
+    return actor != candidate.actor and actor in named
+
+
+def refuse_unasked(tx: Tx, ctx: Context, version: ModelVersion) -> None:
+    """Refuse the consent of somebody whom the contract of a version does not ask.
+
+    Raises:
+        Refused: others are named; their names are told.
+    """
+    contract = find_contract(tx, ctx.project_id, version)
+    terms = contract.contract.model.get(version.model) if contract else None
+    if contract is None or terms is None or not terms.approvers or ctx.folder is not None:
+        return
+    if ctx.actor.name not in {*terms.approvers, terms.business_owner}:
+        line = line_of(contract.lines, "model", version.model, "approvers")
+        raise Refused(
+            f"{contract.filename}:{line}: {version.model} is approved by "
+            f"{', '.join(terms.approvers)}, not by {ctx.actor.name}.",
+            "ask one of them",
+        )
+
+
+def may_still(tx: Tx, project_id: str, actor: str, roles: frozenset[Role]) -> bool:
+    """Tell whether somebody has one of some roles now; who never had a token owns the folder."""
     known = tokens.named(tx, project_id, actor)
     return not known or any(
-        token.good(machine_now()) and PEOPLE & set(token.roles) for token in known
+        token.good(machine_now()) and roles & set(token.roles) for token in known
     )
 
 

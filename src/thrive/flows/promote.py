@@ -11,7 +11,7 @@ import msgspec
 
 from thrive.contract.phases import parse_road
 from thrive.contract.schema import ModelTerms
-from thrive.domain.actor import PEOPLE, RELEASERS
+from thrive.domain.actor import APPROVERS, RELEASERS
 from thrive.domain.clock import ClockMode
 from thrive.domain.errors import Conflict, NotFound, Refused, ThriveError, UsageError
 from thrive.domain.gate import Answer, Approval
@@ -24,6 +24,7 @@ from thrive.flows.permission import (
     find_running,
     permission,
     refuse_unapproved,
+    refuse_unasked,
 )
 from thrive.governance.keeping import keep_all
 from thrive.operations import Context, operation
@@ -136,7 +137,7 @@ def releases_rollback(ctx: Context, model: str, *, reason: str) -> RoutingTable:
 
 @operation(
     "approvals give",
-    role=PEOPLE,
+    role=APPROVERS,
     writes=True,
     next_hint="thrive releases start {model}@{version}",
 )
@@ -151,7 +152,7 @@ def approvals_give(
         step: what you consent to: production, or contract when a gate was loosened.
 
     Raises:
-        Refused: the version failed its newest gate.
+        Refused: the version failed its newest gate, or its contract asks others than you.
 
     Examples:
         thrive approvals give flight-delay@2 --reason "the gate passed; slices and bias were read"
@@ -161,6 +162,7 @@ def approvals_give(
     with ctx.read() as tx:
         found = models.get_version(tx, ctx.project_id, name, number)
         judged = gates.find_verdicts(tx, ctx.project_id, name, found.version, limit=1)
+        refuse_unasked(tx, ctx, found)
     if step is ApprovalStep.PRODUCTION and judged and judged[0].answer is Answer.FAIL:
         label = format_reference(name, found.version)
         raise Refused(

@@ -139,3 +139,12 @@ def test_a_new_project_is_told_all_that_production_asks_for():
         (11, "model.rides.owner", "production"),
         (13, "model.rides.risk", "production"),
     ]
+
+
+def test_more_approvals_than_people_who_are_asked_is_a_gap():
+    line = "approvals = { production = 1 }"
+    few = WHOLE.replace(line, 'approvals = { production = 2 }\napprovers = ["ana"]')
+    (gap,) = gaps(parse(few), TEAMS)
+    assert "asks 2 approvals of 1 people" in gap.what
+    assert few.split("\n")[gap.line - 1] == 'approvers = ["ana"]'
+    assert gaps(parse(few.replace('["ana"]', '["ana"]\nbusiness_owner = "ben"')), TEAMS) == []

@@ -90,6 +90,21 @@ def test_the_bias_gate_taken_away_and_the_risk_lowered():
     assert loosened(old, risky, "flight-delay") == []
 
 
+def test_more_people_who_may_consent_and_another_business_owner_are_looser():
+    line = "approvals = { production = 1 }"
+    assert line in WHOLE
+    named = WHOLE.replace(line, f'{line}\napprovers = ["ana", "ben"]\nbusiness_owner = "desk-lead"')
+    more, other = named.replace('"ben"', '"ben", "eve"'), named.replace("desk-lead", "eve")
+    old, open_, wider, moved = (parse(text).contract for text in (named, WHOLE, more, other))
+    assert loosened(old, wider, "flight-delay") == ["approvers: eve may consent as well."]
+    assert loosened(wider, old, "flight-delay") == loosened(open_, old, "flight-delay") == []
+    assert loosened(old, moved, "flight-delay") == ["business_owner: eve instead of desk-lead."]
+    assert loosened(old, open_, "flight-delay") == [
+        "approvers: anybody may consent as well.",
+        "business_owner: nobody instead of desk-lead.",
+    ]
+
+
 def test_the_same_contract_loosens_nothing():
     contract = parse(WHOLE).contract
     assert loosened(contract, contract, "flight-delay") == []

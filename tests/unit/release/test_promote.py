@@ -417,6 +417,26 @@ def test_a_model_of_high_risk_takes_two_people_on_a_server(ctx):
     with pytest.raises(Refused, match="1 of 2 approvals"):
         promote.start_release(server, MODEL)
     promote.approvals_give(team(ctx, "ben", Role.DATA_SCIENTIST), MODEL, reason="read")
+    with pytest.raises(Refused, match=r"thrive.toml:\d+: delay .* names no business owner") as told:
+        promote.start_release(server, MODEL)
+    assert told.value.hint == 'write business_owner = "..." in [model.delay]'
+
+
+def test_of_high_risk_one_of_two_is_the_business_owner_and_only_those_named_count(ctx):
+    named = 'risk = "high"\nbusiness_owner = "desk-lead"\napprovers = ["ana", "ben"]'
+    text = CONTRACT.replace('risk = "minimal"', named)
+    version = add_version(ctx.home, constant_package(), contract=in_force(ctx, text))
+    judge(ctx, version)
+    server = team(ctx, "keeper", Role.PLATFORM)
+    for name in ("ana", "ben"):
+        promote.approvals_give(team(ctx, name, Role.ML_ENGINEER), MODEL, reason="read")
+    with pytest.raises(Refused, match="lacks the approval of its business owner, desk-lead"):
+        promote.start_release(server, MODEL)
+    with pytest.raises(
+        Refused, match=r"thrive.toml:\d+: delay is approved by ana, ben, not by eve"
+    ):
+        promote.approvals_give(team(ctx, "eve", Role.ML_ENGINEER), MODEL, reason="read")
+    promote.approvals_give(team(ctx, "desk-lead", Role.DATA_ENGINEER), MODEL, reason="wanted")
     with pytest.raises(Refused, match="owed by desk"):
         promote.start_release(server, MODEL)
 

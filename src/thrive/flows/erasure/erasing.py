@@ -9,10 +9,11 @@ import msgspec
 from thrive.data.lockfile import pin
 from thrive.domain.actor import ERASERS
 from thrive.domain.erasure import Erasure, ErasureState
-from thrive.domain.errors import UsageError
+from thrive.domain.errors import Refused, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.reference import format_reference
 from thrive.flows.erasure.cleaning import blank_logs, forget_online, remove_content, remove_copies
+from thrive.flows.erasure.consent import first_state, is_waiting, known_consent
 from thrive.flows.erasure.finding import given_person
 from thrive.flows.erasure.plan import Plan, PlannedItem, make_plan
 from thrive.flows.erasure.proof import Proof, notes, prove
@@ -32,7 +33,8 @@ class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
     """What an erasure would do, or did.
 
     Attributes:
-        state: planned, or how far it came: done, or left when something still names the person.
+        state: planned, asked while it waits for a second person, or how far it came: done, or
+            left when something still names the person.
         erasure_id: its id, "" for a plan.
         rows: rows of the person, over all versions.
         predictions: answers about the person.
@@ -57,8 +59,9 @@ class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """1 when something still names the person."""
-        return 1 if self.state == ErasureState.LEFT.value else 0
+        """1 when something still names the person, 6 while a second person must approve."""
+        codes = {ErasureState.LEFT.value: 1, ErasureState.ASKED.value: Refused.exit_code}
+        return codes.get(self.state, 0)
 
 
 @operation("data erase", kind=Kind.CLIENT, role=ERASERS, writes=True)
@@ -78,7 +81,8 @@ def erase(
     Without --yes it says what it would do and changes nothing. With it, files are rewritten
     without the person's rows, versions keep their numbers under new digests, the old content is
     deleted and answers with the date and the reason, free pages of the database are emptied, and
-    everything is searched again. Broken off, it goes on when it is called again.
+    everything is searched again. Broken off, it goes on when it is called again. On a team's
+    home a second person must approve it (`thrive erasures approve`); then it is called again.
 
     Args:
         value: the person, as the subject column has it; asked for if not given, `-` reads it.
@@ -107,8 +111,10 @@ def erase(
         work = work._replace(plan=make_plan(ctx, sought, column, drop))
         with ctx.read() as tx:
             refuse_held(tx, ctx, work.wanted())
-    erasure = known or _begun(ctx, sought, reason, legal_basis, column)
-    return _report(ctx, _go_on(work, erasure))
+    erasure = known or _begun(work, reason, legal_basis)
+    with ctx.read() as tx:
+        waits = is_waiting(tx, ctx, erasure)
+    return _waiting(erasure) if waits else _report(ctx, _go_on(work, erasure))
 
 
 def _check_words(sought: Sought, reason: str, *others: str) -> None:
@@ -158,25 +164,6 @@ def _learned(ctx: Context, digests: list[str]) -> list[str]:
         ]
 
 
-def _begun(ctx: Context, sought: Sought, reason: str, legal_basis: str, column: str) -> Erasure:
-    salt = new_salt()
-    erasure = Erasure(
-        erasure_id=new_id(),
-        state=ErasureState.BEGUN,
-        reason=reason,
-        legal_basis=legal_basis,
-        actor=ctx.actor.name,
-        salt=salt,
-        person=sought.digest(salt),
-        scope={"column": column},
-        started_at=ctx.now(),
-    )
-    words = {"reason": reason, "legal_basis": legal_basis, "person": erasure.person}
-    with ctx.write(f"erasure:{erasure.erasure_id}", state=erasure.state.value, **words) as tx:
-        erasures.save(tx, ctx.project_id, erasure)
-    return erasure
-
-
 class Work(NamedTuple):
     """What every step works with."""
 
@@ -189,6 +176,45 @@ class Work(NamedTuple):
     def wanted(self) -> Plan:
         """Return the plan as it was made when the erasure began, else one of what is there now."""
         return self.plan or make_plan(self.ctx, self.sought, self.column, self.drop)
+
+
+def _waiting(erasure: Erasure) -> ErasureReport:
+    return ErasureReport(
+        state=erasure.state.value,
+        erasure_id=erasure.erasure_id,
+        rows=erasure.scope["rows"],
+        predictions=erasure.scope["predictions"],
+        models=[],
+        notes=["nothing is changed: a second person must approve it, then type the same again"],
+        next_hint=f'thrive erasures approve {erasure.erasure_id} --reason "..." (somebody else)',
+    )
+
+
+def _begun(work: Work, reason: str, legal_basis: str) -> Erasure:
+    ctx, sought, plan = work.ctx, work.sought, work.wanted()
+    salt = new_salt()
+    with ctx.read() as tx:
+        consent = known_consent(tx, ctx, sought)
+    erasure = Erasure(
+        erasure_id=new_id(),
+        state=first_state(ctx),
+        reason=reason,
+        legal_basis=legal_basis,
+        actor=ctx.actor.name,
+        salt=salt,
+        person=sought.digest(salt),
+        scope={
+            "column": work.column,
+            "rows": sum(item.rows or 0 for item in plan.items),
+            "predictions": len(plan.answers),
+        },
+        consent=consent,
+        started_at=ctx.now(),
+    )
+    words = {"reason": reason, "legal_basis": legal_basis, "person": erasure.person}
+    with ctx.write(f"erasure:{erasure.erasure_id}", state=erasure.state.value, **words) as tx:
+        erasures.save(tx, ctx.project_id, erasure)
+    return erasure
 
 
 def _go_on(work: Work, erasure: Erasure) -> Erasure:
@@ -264,7 +290,13 @@ def _prove(work: Work, erasure: Erasure) -> Erasure:
     return ended
 
 
+def _approved(work: Work, erasure: Erasure) -> Erasure:
+    """Begin what a second person approved."""
+    return _reached(work.ctx, erasure, ErasureState.BEGUN)
+
+
 STEPS: Mapping[ErasureState, Callable[[Work, Erasure], Erasure]] = {
+    ErasureState.ASKED: _approved,
     ErasureState.BEGUN: _switch,
     ErasureState.SWITCHED: _remove,
     ErasureState.REMOVED: _scrub,

@@ -3,6 +3,7 @@
 import msgspec
 
 from thrive.domain.actor import ANYONE
+from thrive.domain.erasure import Erasure
 from thrive.domain.errors import NotFound
 from thrive.flows.erasure.proof import Proof
 from thrive.operations import Context, operation
@@ -22,6 +23,7 @@ class ErasureLine(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int
     ended_at: int | None
     left: int
+    approved_by: str = ""
 
 
 @operation("erasures list", role=ANYONE, next_hint="thrive erasures show ID")
@@ -37,17 +39,23 @@ def list_erasures(ctx: Context) -> list[ErasureLine]:
         ErasureLine(
             erasure_id=each.erasure_id,
             state=each.state.value,
-            rows=each.counts.get("rows", 0),
-            predictions=each.counts.get("predictions", 0),
+            rows=_counted(each, "rows"),
+            predictions=_counted(each, "predictions"),
             reason=each.reason,
             legal_basis=each.legal_basis,
             actor=each.actor,
             started_at=each.started_at,
             ended_at=each.ended_at,
             left=len(each.left),
+            approved_by=each.consent.actor if each.consent else "",
         )
         for each in known
     ]
+
+
+def _counted(erasure: Erasure, what: str) -> int:
+    """Return how much was erased, or is to be while nothing is yet."""
+    return int(erasure.counts.get(what, erasure.scope.get(what, 0)))
 
 
 @operation("erasures show", role=ANYONE)
@@ -68,7 +76,7 @@ def show_erasure(ctx: Context, erasure_id: str) -> Proof:
         erasure = erasures.get(tx, ctx.project_id, erasure_id)
     if not erasure.proof:
         raise NotFound(
-            f"The erasure {erasure.erasure_id[:12]} was broken off; there is no proof yet.",
+            f"The erasure {erasure.erasure_id[:12]} is {erasure.state.value}: no proof yet.",
             'thrive data erase --yes --reason "..." with the same person',
         )
     return msgspec.json.decode(ctx.home.blobs.get(erasure.proof), type=Proof)

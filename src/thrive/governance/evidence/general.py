@@ -63,6 +63,10 @@ def people(records: Records) -> Iterator[Fact]:
     terms = _terms(records)
     yield stated("Owner", terms.owner, _at(records, "owner"))
     yield stated("Deputy", terms.deputy, _at(records, "deputy"))
+    if terms.business_owner:
+        yield stated("Business owner", terms.business_owner, _at(records, "business_owner"))
+    if terms.approvers:
+        yield stated("Approved by", terms.approvers, _at(records, "approvers"))
     sla = {
         key: value
         for key in ("p99_ms", "availability", "max_age", "outcomes_within")

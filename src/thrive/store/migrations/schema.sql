@@ -270,7 +270,7 @@ CREATE TABLE erasures (
 	"left" JSON NOT NULL, 
 	proof VARCHAR(64) DEFAULT '' NOT NULL, 
 	started_at BIGINT NOT NULL, 
-	ended_at BIGINT, 
+	ended_at BIGINT, consent JSON, 
 	CONSTRAINT pk_erasures PRIMARY KEY (project_id, erasure_id)
 );
 

@@ -30,6 +30,7 @@ erasures = Table(
     value("removed"),
     value("left"),
     digest("proof"),
+    value("consent", null=True),
     number("started_at"),
     number("ended_at", null=True),
 )
