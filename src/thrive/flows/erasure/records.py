@@ -55,7 +55,8 @@ def list_erasures(ctx: Context) -> list[ErasureLine]:
 
 def _counted(erasure: Erasure, what: str) -> int:
     """Return how much was erased, or is to be while nothing is yet."""
-    return int(erasure.counts.get(what, erasure.scope.get(what, 0)))
+    asked: int = erasure.scope.get(what, 0)
+    return erasure.counts.get(what, asked)
 
 
 @operation("erasures show", role=ANYONE)
