@@ -272,16 +272,17 @@ class Context:
             _announce(tx, self.project_id, subject)
 
     @contextmanager
-    def observe(self, subject: str, *, durable: bool = True) -> "Generator[Tx]":
+    def observe(self, *subjects: str, durable: bool = True) -> "Generator[Tx]":
         """Open a transaction for an observation (metrics, outcomes): a change row, no audit row.
 
         Args:
-            subject: what was observed, as `kind:id`.
+            subjects: what was observed, as `kind:id`.
             durable: False where a second may be lost to a power cut, as of metrics.
         """
         with self.home.write(durable=durable) as tx:
             yield tx
-            _announce(tx, self.project_id, subject)
+            for subject in subjects:
+                _announce(tx, self.project_id, subject)
 
 
 def _announce(tx: "Tx", project_id: str, subject: str) -> None:

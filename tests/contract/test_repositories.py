@@ -315,7 +315,7 @@ def test_windows_alerts_and_decisions(home, project):
             nouns.window(revision=1, rows=6)
         ]
         assert monitoring.find_windows(tx, project, "delay", since=1) == []
-        assert monitoring.closed_windows(tx, project, "delay") == {(1, 0)}
+        assert monitoring.last_ends(tx, project, "delay") == {1: nouns.window().end}
         assert monitoring.get_alert(tx, project, alerts[0].alert_id[:31]).state == "decided"
         assert monitoring.find_alerts(tx, project, states=("done",)) == [alerts[1]]
         assert len(monitoring.find_alerts(tx, project)) == 2

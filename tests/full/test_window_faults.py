@@ -145,7 +145,7 @@ def test_a_kill_in_the_middle_of_a_window_changes_nothing(tmp_path: Path) -> Non
     look(stream)
     assert numbers(stream) == expected
     with context.read() as tx:
-        closed = monitoring.closed_windows(tx, context.project_id, "m")
+        closed = monitoring.find_windows(tx, context.project_id, "m")
         alerts = monitoring.find_alerts(tx, context.project_id)
     assert len(closed) == (context.now() - stream.start) // DAY
     assert len({(alert.model, alert.cause) for alert in alerts}) == len(alerts)

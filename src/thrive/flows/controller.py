@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,7 +26,7 @@ from thrive.flows.promote import advance_releases
 from thrive.flows.schedules import fire_due
 from thrive.governance.keeping import queue_nightly
 from thrive.monitoring.alerts import raise_alerts
-from thrive.monitoring.closing import close_windows
+from thrive.monitoring.closing import Closer
 from thrive.operations import Context, Kind, operation
 from thrive.serving.sealing import seal_logs
 from thrive.store import jobs, models
@@ -158,10 +159,11 @@ def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     _each(leader, "parked outcomes", retry_parked, ctx)
     with ctx.read() as tx:
         names = [model.name for model in models.find(tx, ctx.project_id)]
-    log = LogReader(ctx.home)
+    closer = Closer(ctx, LogReader(ctx.home))
     windows = sum(
-        _each(leader, f"windows of {name}", close_windows, ctx, name, log) for name in names
+        leader.step(f"windows of {name}", partial(closer.close, name), 0) for name in names
     )
+    _each(leader, "windows", closer.keep)
     alerts = sum(_each(leader, f"alerts of {name}", raise_alerts, ctx, name) for name in names)
     _each(leader, "decisions", act.resume_decisions, ctx)
     enforced = _each(leader, "deadlines", act.enforce_deadlines, ctx)

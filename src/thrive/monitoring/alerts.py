@@ -32,6 +32,7 @@ from thrive.monitoring.verdicts import (
 )
 from thrive.operations import Context
 from thrive.store import models, monitoring, releases
+from thrive.store.database import Tx
 from thrive.store.prediction_frames import predictions_between, with_outcomes
 
 CLEAN = 3
@@ -58,7 +59,8 @@ def raise_alerts(ctx: Context, model: str) -> list[Alert]:
     now = ctx.now()
     with ctx.read() as tx:
         known = monitoring.find_alerts(tx, ctx.project_id, model=model)
-        decisions = monitoring.find_decisions(tx, ctx.project_id)
+        ids = [alert.alert_id for alert in known]
+        decisions = monitoring.decisions_about(tx, ctx.project_id, ids)
     unsettled = {alert.cause: alert for alert in known if alert.state.value in _UNSETTLED}
     pasts = live_pasts(ctx, model, now)
     seen: dict[Cause, tuple[Verdict, Past]] = {}
@@ -130,11 +132,12 @@ _ENDED = (
 def live_pasts(ctx: Context, model: str, now: int) -> list[Past]:
     """Return the versions that answer users now, the main one first, with their last windows."""
     with ctx.read() as tx:
-        history = releases.routing_history(tx, ctx.project_id, model)
-        live = spans(history[:1], now + 1)
+        table = releases.current_routing(tx, ctx.project_id, model)
+        live = spans([table] if table is not None else [], now + 1)
         ordered = sorted(live, key=lambda span: not span.main)
-        versions = [models.get_version(tx, ctx.project_id, model, span.version) for span in ordered]
-    pasts = [_past(ctx, version, now) for version in versions]
+        labels = [(model, span.version) for span in ordered]
+        found = models.versions_at(tx, ctx.project_id, labels)
+        pasts = [_past(ctx, tx, found[label], now) for label in labels]
     if not pasts:
         return []
     told = _by_count(pasts, live) if pasts[0].terms.counted else _by_time(pasts)
@@ -163,17 +166,16 @@ def _by_count(pasts: list[Past], live: list[Span]) -> dict[int, int]:
     return {each.start: round(each.rows * usual / (each.end - each.start)) for each in windows}
 
 
-def _past(ctx: Context, version: ModelVersion, now: int) -> Past:
+def _past(ctx: Context, tx: Tx, version: ModelVersion, now: int) -> Past:
     terms = terms_of(ctx, version)
-    with ctx.read() as tx:
-        windows = monitoring.find_windows(
-            tx,
-            ctx.project_id,
-            version.model,
-            version.version,
-            0 if terms.counted else now - LOOKED_AT * terms.window,
-            last=LOOKED_AT if terms.counted else None,
-        )
+    windows = monitoring.find_windows(
+        tx,
+        ctx.project_id,
+        version.model,
+        version.version,
+        0 if terms.counted else now - LOOKED_AT * terms.window,
+        last=LOOKED_AT if terms.counted else None,
+    )
     return Past(version=version, terms=terms, windows=windows)
 
 
@@ -227,7 +229,9 @@ def tell_skew(ctx: Context, version: ModelVersion, faults: list[Fault]) -> Alert
             last_bad=now,
             numbers={"signal": SKEW, "faults": msgspec.to_builtins(faults)},
         )
-        return _open(ctx, verdict, _past(ctx, version, now), now)
+        with ctx.read() as tx:
+            past = _past(ctx, tx, version, now)
+        return _open(ctx, verdict, past, now)
     if open_one is None or faults or _signal(open_one) != SKEW or is_over(open_one):
         return None
     (ended,) = _end(ctx, open_one)

@@ -1,7 +1,6 @@
 """The baseline of a version: what its reference table says, made once and kept by content."""
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -146,15 +145,22 @@ def load_baseline(ctx: Context, digest: str) -> Baseline:
     Raises:
         Damaged: the bytes are none.
     """
-    return _decoded(digest, ctx.home.blobs.get(digest))
-
-
-@lru_cache(maxsize=16)
-def _decoded(digest: str, data: bytes) -> Baseline:
+    known = _KNOWN.get(digest)
+    if known is not None:
+        return known
     try:
-        return msgspec.msgpack.decode(data, type=Baseline)
+        made = msgspec.msgpack.decode(ctx.home.blobs.get(digest), type=Baseline)
     except msgspec.MsgspecError as error:
         raise Damaged(f"Blob {digest} is no baseline: {error}.", "thrive doctor") from error
+    _KNOWN[digest] = made
+    while len(_KNOWN) > _MOST_KNOWN:
+        _KNOWN.pop(next(iter(_KNOWN)), None)
+    return made
+
+
+_KNOWN: dict[str, Baseline] = {}
+"""Baselines by digest, the newest of those that were read: what a digest names never changes."""
+_MOST_KNOWN = 16
 
 
 def _input_names(version: ModelVersion) -> set[str]:

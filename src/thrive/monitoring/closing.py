@@ -1,6 +1,6 @@
 """Closing windows: measure what ended, and correct what late rows and outcomes changed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +22,8 @@ from thrive.monitoring.performance import estimated_only, performance
 from thrive.monitoring.terms import YEAR, TermsInForce, terms_of
 from thrive.operations import Context
 from thrive.store import models, monitoring, releases
+from thrive.store.database import Tx
+from thrive.store.monitoring import WindowMark, window_label
 from thrive.store.prediction_frames import LogReader
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ MATERIAL, SETTLED = 0.05, 7
 """Change of coverage that corrects a window at once; smaller ones wait so many windows."""
 _MOST = 500
 """New windows a call, so that a tick stays short after a long silence."""
+_TOGETHER = 64
+"""Windows that are written in one transaction, at least, when many models are closed."""
 
 
 class _Watched(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,12 +58,28 @@ class _Ended(NamedTuple):
 
 
 class _Look(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at a model: the log, and the moment that all of it is seen at."""
+    """One look at a model: the log, the moment that all of it is seen at, and what it was left at.
+
+    Attributes:
+        ctx: the project.
+        log: the sealed predictions.
+        now: UTC microseconds.
+        replay: whether the clock is one.
+        live: when which version answered users, oldest first.
+        versions: those of them that are known, by number.
+        ends: when the last closed window of each ended.
+        marks: the windows that late rows and outcomes still correct, oldest first.
+    """
 
     ctx: Context
     log: LogReader
     now: int
     replay: bool
+    live: list[Span] = []
+    versions: dict[int, ModelVersion] = {}
+    terms: dict[int, TermsInForce] = {}
+    ends: dict[int, int] = {}
+    marks: list[WindowMark] = []
 
 
 def close_windows(ctx: Context, model: str, log: LogReader | None = None) -> list[Window]:
@@ -76,70 +96,165 @@ def close_windows(ctx: Context, model: str, log: LogReader | None = None) -> lis
     Returns:
         The windows that were closed or corrected, oldest first.
     """
+    closer = Closer(ctx, log or LogReader(ctx.home))
+    closer.close(model)
+    return sorted(closer.keep(), key=lambda window: window.start)
+
+
+class Closer:
+    """Closes the windows of many models, and waits for the disk once for many of them.
+
+    Args:
+        ctx: the project.
+        log: the sealed predictions, read once for all models.
+    """
+
+    def __init__(self, ctx: Context, log: LogReader) -> None:
+        self._ctx, self._log = ctx, log
+        self._made: list[tuple[Window, bytes]] = []
+
+    def close(self, model: str) -> int:
+        """Close or correct the windows of a model; return how many. `keep` makes them last."""
+        look = _look(self._ctx, model, self._log)
+        fresh = _fresh(look) if look.live else []
+        marks = look.marks if fresh else look.marks[-3:]
+        stale = _with_followers(_stale(look, marks), marks)
+        if not fresh and not stale:
+            return 0
+        before = _before(look, model, stale)
+        watched = _watched(look, fresh, {mark.version for mark in stale})
+        if any(look.terms[each.version].counted for each in fresh):
+            look.log.hold(fresh[0].start, max(each.end for each in fresh), look.now)
+        count = len(self._made)
+        for mark in stale:
+            ended = _Ended(mark.version, mark.start, mark.end)
+            self._add(look, watched[mark.version], ended, before[mark.version, mark.start])
+        for ended in fresh:
+            self._add(look, watched[ended.version], ended)
+        added = len(self._made) - count
+        if len(self._made) >= _TOGETHER:
+            self.keep()
+        return added
+
+    def _add(
+        self, look: _Look, watched: _Watched, ended: _Ended, before: Window | None = None
+    ) -> None:
+        earlier = self._counters_before(watched, ended.start)
+        made = _close(look, watched, ended, before, earlier)
+        if made is not None:
+            self._made.append(made)
+
+    def _counters_before(self, watched: _Watched, start: int) -> Mapping[str, Sketch]:
+        """Return the counters of the window before one of the same baseline; empty without any."""
+        if watched.baseline is None:
+            return {}
+        name, number = watched.version.model, watched.version.version
+        for window, counters in reversed(self._made):
+            if (window.model, window.version, window.end) == (name, number, start):
+                same = counters and findings_of(window).baseline == watched.digest
+                return unpacked(read(counters).whole, watched.baseline.kinds) if same else {}
+        with self._ctx.read() as tx:
+            window = monitoring.window_before(tx, self._ctx.project_id, name, number, start)
+        if window is None or not window.sketches:
+            return {}
+        if findings_of(window).baseline != watched.digest:
+            return {}
+        return unpacked(load_counters(self._ctx, window).whole, watched.baseline.kinds)
+
+    def keep(self) -> list[Window]:
+        """Write what was closed since the last time; return it."""
+        if not self._made:
+            return []
+        packed = [counters for _, counters in self._made]
+        named = iter(self._ctx.home.blobs.put_many([each for each in packed if each]))
+        kept = [
+            msgspec.structs.replace(window, sketches=next(named) if counters else "")
+            for window, counters in self._made
+        ]
+        subjects = [f"window:{window_label(window)}" for window in kept]
+        with self._ctx.observe(*subjects) as tx:
+            monitoring.insert_window(tx, self._ctx.project_id, *kept)
+        self._made = []
+        return kept
+
+
+def _look(ctx: Context, model: str, log: LogReader) -> _Look:
     clock = ctx.home.clock()
-    now, replay = clock.now(), clock.mode is ClockMode.REPLAY
-    look = _Look(ctx=ctx, log=log or LogReader(ctx.home), now=now, replay=replay)
+    look = _Look(ctx=ctx, log=log, now=clock.now(), replay=clock.mode is ClockMode.REPLAY)
     with ctx.read() as tx:
         history = releases.routing_history(tx, ctx.project_id, model)
-        answered = spans(history, now)
-        found = models.versions(
-            tx, ctx.project_id, model, among={span.version for span in answered}
+        answered = spans(history, look.now)
+        among = {span.version for span in answered}
+        found = models.versions(tx, ctx.project_id, model, among=among) if among else []
+        versions = {item.version: item for item in found}
+        terms = {number: terms_of(ctx, version) for number, version in versions.items()}
+        marks = _marks(tx, look, model, terms.values()) if versions else []
+        return msgspec.structs.replace(
+            look,
+            live=[span for span in answered if span.version in versions],
+            versions=versions,
+            terms=terms,
+            ends=_ends(tx, look, model, versions, marks),
+            marks=marks,
         )
-    versions = {item.version: item for item in found}
-    live = [span for span in answered if span.version in versions]
-    if not live:
-        return []
-    terms = {number: terms_of(ctx, version) for number, version in versions.items()}
-    fresh = _fresh(look, model, live, terms)
-    recent = _recent(look, model, terms.values())
-    looked_at = recent if fresh else recent[-3:]
-    stale = _with_followers(_stale(look, looked_at), looked_at)
-    named = {window.version: str(window.findings.get("baseline", "")) for window in recent}
-    rates = {number: _a_year(live, number, stretch) for number, *stretch in reversed(fresh)}
-    watched = {
-        number: _watch(ctx, versions[number], terms[number], named.get(number, ""), rates)
-        for number in {each.version for each in fresh} | {window.version for window in stale}
-    }
-    made = [_close(look, watched[each.version], live, each.start, each.end, each) for each in stale]
-    if any(terms[each.version].counted for each in fresh):
-        look.log.hold(fresh[0].start, max(each.end for each in fresh), now)
-    made += [_close(look, watched[number], live, start, end) for number, start, end in fresh]
-    return sorted((item for item in made if item is not None), key=lambda item: item.start)
 
 
-def _fresh(
-    look: _Look, model: str, live: Sequence[Span], terms: Mapping[int, TermsInForce]
-) -> list[_Ended]:
-    """Return the windows that ended and are not closed yet, oldest first."""
-    until = look.now if look.replay else look.now - GRACE
-    project, lengths = look.ctx.project_id, {key: each.length for key, each in terms.items()}
-    counted = {number for number, length in lengths.items() if length.rows is not None}
-    with look.ctx.read() as tx:
-        closed = monitoring.closed_windows(tx, project, model) if counted != set(terms) else set()
-        ends = monitoring.last_ends(tx, project, model) if counted else {}
-    found: list[_Ended] = []
-    for number, length in lengths.items():
-        mine = [span for span in live if span.version == number]
-        after = ends.get(number, 0)
-        times: Any = ()
-        if length.rows is not None and after < mine[-1].end:
-            start = max(after, mine[0].start)
-            times = look.log.answered(start, until, model, number, length.rows)
-        for start, end in ended_windows(mine, length, until, after, times):
-            if (number, start) not in closed:
-                found.append(_Ended(number, start, end))
-    return sorted(found, key=lambda item: (item.start, item.version))[:_MOST]
+def _ends(
+    tx: Tx, look: _Look, model: str, versions: Collection[int], marks: Sequence[WindowMark]
+) -> dict[int, int]:
+    """Return when the last closed window of each version ended, as far as any is closed."""
+    found = {mark.version: mark.end for mark in marks}
+    if set(versions) <= found.keys():
+        return found
+    return monitoring.last_ends(tx, look.ctx.project_id, model) | found
 
 
-def _recent(look: _Look, model: str, terms: Iterable[TermsInForce]) -> list[Window]:
+def _marks(tx: Tx, look: _Look, model: str, terms: Collection[TermsInForce]) -> list[WindowMark]:
     """Return the windows that late rows and outcomes still correct, oldest first."""
     length = max((each.window for each in terms if not each.counted), default=DAY)
     since = look.now // length * length - max(REMEMBERED * length, REMEMBERED_TIME)
-    counted = any(each.counted for each in terms)
+    last = _MOST if any(each.counted for each in terms) else None
+    return monitoring.window_marks(tx, look.ctx.project_id, model, since, last)
+
+
+def _before(look: _Look, model: str, stale: Sequence[WindowMark]) -> dict[tuple[int, int], Window]:
+    """Return what is to be corrected, by version and start."""
+    if not stale:
+        return {}
+    keys = [(model, mark.version, mark.start, mark.revision) for mark in stale]
     with look.ctx.read() as tx:
-        return monitoring.find_windows(
-            tx, look.ctx.project_id, model, since=since, last=_MOST if counted else None
-        )
+        found = monitoring.windows_at(tx, look.ctx.project_id, keys)
+        return {(window.version, window.start): window for window in found}
+
+
+def _watched(look: _Look, fresh: Sequence[_Ended], stale: set[int]) -> dict[int, _Watched]:
+    """Return the versions whose windows are to be measured, with their baselines."""
+    named = {mark.version: mark.baseline for mark in look.marks}
+    rates = {number: _a_year(look.live, number, stretch) for number, *stretch in reversed(fresh)}
+    return {
+        number: _watch(look, number, named.get(number, ""), rates.get(number, 0.0))
+        for number in {each.version for each in fresh} | stale
+    }
+
+
+def _fresh(look: _Look) -> list[_Ended]:
+    """Return the windows that ended and are not closed yet, oldest first.
+
+    They are closed in order, so that what starts before the end of the last closed one is closed.
+    """
+    until = look.now if look.replay else look.now - GRACE
+    found: list[_Ended] = []
+    for number, version in look.versions.items():
+        mine = [span for span in look.live if span.version == number]
+        length, after = look.terms[number].length, look.ends.get(number, 0)
+        times: Any = ()
+        if length.rows is not None and after < mine[-1].end:
+            start = max(after, mine[0].start)
+            times = look.log.answered(start, until, version.model, number, length.rows)
+        for start, end in ended_windows(mine, length, until, after, times):
+            if start >= after:
+                found.append(_Ended(number, start, end))
+    return sorted(found, key=lambda item: (item.start, item.version))[:_MOST]
 
 
 def _a_year(live: Sequence[Span], number: int, stretch: Sequence[int]) -> float:
@@ -149,16 +264,10 @@ def _a_year(live: Sequence[Span], number: int, stretch: Sequence[int]) -> float:
     return YEAR / (end - start) / (shares[-1] if shares else 1.0)
 
 
-def _watch(
-    ctx: Context,
-    version: ModelVersion,
-    terms: TermsInForce,
-    known: str,
-    rates: Mapping[int, float],
-) -> _Watched:
-    a_year = rates.get(version.version, 0.0) if terms.counted else 0.0
-    digest = baseline_of(ctx, version, terms, known, a_year)
-    baseline = load_baseline(ctx, digest) if digest else None
+def _watch(look: _Look, number: int, known: str, a_year: float) -> _Watched:
+    version, terms = look.versions[number], look.terms[number]
+    digest = baseline_of(look.ctx, version, terms, known, a_year if terms.counted else 0.0)
+    baseline = load_baseline(look.ctx, digest) if digest else None
     return _Watched(
         version=version,
         terms=terms,
@@ -184,7 +293,7 @@ def _evidence(look: _Look, stretches: list[tuple[int, int]]) -> list[Evidence]:
     return [(look.log.told(*stretch, look.now), *files[stretch][1:]) for stretch in stretches]
 
 
-def _stale(look: _Look, windows: list[Window]) -> list[Window]:
+def _stale(look: _Look, windows: list[WindowMark]) -> list[WindowMark]:
     """Return the windows for which late rows came, or outcomes enough to matter."""
     if not windows or _is_unchanged(look, windows):
         return []
@@ -192,13 +301,13 @@ def _stale(look: _Look, windows: list[Window]) -> list[Window]:
     return [
         window
         for window, present in zip(windows, now, strict=True)
-        if _is_stale(window, findings_of(window).evidence, present, look.now)
+        if _is_stale(window, window.evidence, present, look.now)
     ]
 
 
-def _is_unchanged(look: _Look, windows: list[Window]) -> bool:
+def _is_unchanged(look: _Look, windows: list[WindowMark]) -> bool:
     """Tell by one count whether no outcome and no sealed file came since the windows were made."""
-    seen = {(window.start, window.end): findings_of(window).evidence for window in windows}
+    seen = {(window.start, window.end): window.evidence for window in windows}
     if any(end > after for (_, end), (after, _) in pairwise(sorted(seen))):
         return False  # windows by count of two versions overlap: one count says nothing
     first, last = min(start for start, _ in seen), max(end for _, end in seen)
@@ -218,17 +327,17 @@ def _files(log: LogReader, stretches: list[tuple[int, int]]) -> dict[tuple[int, 
     return held
 
 
-def _with_followers(stale: list[Window], known: list[Window]) -> list[Window]:
+def _with_followers(stale: list[WindowMark], known: list[WindowMark]) -> list[WindowMark]:
     """Return stale windows and those right after them: each is compared with the one before it."""
     touched = {(window.version, at) for window in stale for at in (window.start, window.end)}
     return [window for window in known if (window.version, window.start) in touched]
 
 
-def _is_stale(window: Window, seen: Evidence, present: Evidence, now: int) -> bool:
+def _is_stale(window: WindowMark, seen: Evidence, present: Evidence, now: int) -> bool:
     return present[1:] != seen[1:] or _is_told(window, seen, present, now)
 
 
-def _is_told(window: Window, seen: Evidence, present: Evidence, now: int) -> bool:
+def _is_told(window: Window | WindowMark, seen: Evidence, present: Evidence, now: int) -> bool:
     """Tell whether outcomes enough came, or some and the window has stood for a while."""
     came = abs(present[0] - seen[0])
     settled = now - window.closed_at >= SETTLED * (window.end - window.start)
@@ -238,15 +347,16 @@ def _is_told(window: Window, seen: Evidence, present: Evidence, now: int) -> boo
 def _close(
     look: _Look,
     watched: _Watched,
-    live: list[Span],
-    start: int,
-    end: int,
-    before: Window | None = None,
-) -> Window | None:
+    ended: _Ended,
+    before: Window | None,
+    earlier: Mapping[str, Sketch],
+) -> tuple[Window, bytes] | None:
+    """Return a window as it is now, with its counters; None where a correction changes nothing."""
+    start, end = ended.start, ended.end
     (evidence,) = _evidence(look, [(start, end)])
-    frame = _rows(look, watched, live, start, end)
+    frame = _rows(look, watched, start, end)
     counted, told = _counted(frame)
-    findings, counters = _find(watched, frame, start, _window_before(look.ctx, watched, start))
+    findings, counters = _find(watched, frame, start, earlier)
     window = Window(
         model=watched.version.model,
         version=watched.version.version,
@@ -262,7 +372,7 @@ def _close(
     )
     if before is not None and not _differs(before, window):
         return None
-    return _keep(look.ctx, window, counters)
+    return window, counters
 
 
 def _counted(frame: "pl.DataFrame") -> tuple[int, int]:
@@ -273,20 +383,6 @@ def _counted(frame: "pl.DataFrame") -> tuple[int, int]:
     return frame.select(
         mine.sum().alias("rows"), (mine & pl.col(LABEL).is_not_null()).sum().alias("told")
     ).row(0)
-
-
-def _window_before(ctx: Context, watched: _Watched, start: int) -> Mapping[str, Sketch]:
-    """Return the counters of the window before one of the same baseline; empty without any."""
-    if watched.baseline is None:
-        return {}
-    version = watched.version
-    with ctx.read() as tx:
-        window = monitoring.window_before(tx, ctx.project_id, version.model, version.version, start)
-    if window is None or not window.sketches:
-        return {}
-    if findings_of(window).baseline != watched.digest:
-        return {}
-    return unpacked(load_counters(ctx, window).whole, watched.baseline.kinds)
 
 
 def load_counters(ctx: Context, window: Window) -> Counters:
@@ -308,22 +404,13 @@ def _differs(before: Window, now: Window) -> bool:
     return before.rows != now.rows or (told and changed)
 
 
-def _keep(ctx: Context, window: Window, counters: bytes) -> Window:
-    digest = ctx.home.blobs.put(counters) if counters else ""
-    kept = msgspec.structs.replace(window, sketches=digest)
-    label = f"{window.model}@{window.version}/{window.start}/{window.revision}"
-    with ctx.observe(f"window:{label}") as tx:
-        monitoring.insert_window(tx, ctx.project_id, kept)
-    return kept
-
-
-def _rows(look: _Look, watched: _Watched, live: list[Span], start: int, end: int) -> "pl.DataFrame":
+def _rows(look: _Look, watched: _Watched, start: int, end: int) -> "pl.DataFrame":
     """Return the version's rows of a window; answers without a version count as the main one's."""
     import polars as pl
 
     number = watched.version.version
     mine = pl.col("version") == number
-    if main_version(live, start) == number:
+    if main_version(look.live, start) == number:
         mine |= (pl.col("version") == 0) | (pl.col("variant") == "fallback")
     return natural(look.log.rows(start, end, watched.version.model, mine, look.now))
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from thrive.domain.errors import NotFound
@@ -15,11 +16,72 @@ from thrive.store.tables.monitoring import alerts, decisions, windows
 _KEPT = [each.name for each in windows.c if each.name not in {"project_id", "findings"}]
 
 
-def insert_window(tx: Tx, project_id: str, window: Window) -> None:
-    """Insert a closed window (or a correction of one), and the counters it keeps alive."""
-    insert(tx, project_id, windows, window)
-    label = f"{window.model}@{window.version}/{window.start}/{window.revision}"
-    references.add(tx, project_id, "window", label, window.sketches)
+class WindowMark(msgspec.Struct, frozen=True, kw_only=True):
+    """Which window it is, and what tells whether it must be looked at again.
+
+    `evidence` is what was seen of outcomes, sealed files and rows, `baseline` the digest of what
+    it was compared with.
+    """
+
+    version: int
+    start: int
+    end: int
+    revision: int
+    rows: int
+    closed_at: int
+    evidence: tuple[int, int, int]
+    baseline: str
+
+
+def window_label(window: Window) -> str:
+    """Return the name of one revision of a window."""
+    return f"{window.model}@{window.version}/{window.start}/{window.revision}"
+
+
+def insert_window(tx: Tx, project_id: str, *made: Window) -> None:
+    """Insert closed windows (or corrections of some), and the counters they keep alive."""
+    insert(tx, project_id, windows, *made)
+    used = ((window_label(each), each.sketches) for each in made)
+    references.add_each(tx, project_id, "window", used)
+
+
+def window_marks(
+    tx: Tx, project_id: str, model: str, since: int, last: int | None = None
+) -> list[WindowMark]:
+    """Return the newest revision of each window of a model since a moment, oldest first.
+
+    Args:
+        tx: a transaction.
+        project_id: the project.
+        model: whose windows.
+        since: the earliest start.
+        last: only those of so many last starts.
+    """
+    found = windows.c.findings
+    columns = (windows.c[name] for name in ("version", "start", "end", "revision", "rows"))
+    wanted = [windows.c.model == model, windows.c.start >= since]
+    if last is not None:
+        wanted.append(windows.c.start >= _start_of_last(tx, project_id, wanted, last))
+    query = (
+        sa.select(*columns, windows.c.closed_at, found["evidence"], found["baseline"].as_string())
+        .where(windows.c.project_id == project_id, *wanted)
+        .order_by(windows.c.start, windows.c.version, windows.c.revision)
+    )
+    latest: dict[tuple[int, int], WindowMark] = {}
+    for *plain, evidence, baseline in tx.execute(query):
+        version, start, end, revision, rows, closed_at = plain
+        outcomes, files, sealed = evidence or (0, 0, 0)
+        latest[start, version] = WindowMark(
+            version=version,
+            start=start,
+            end=end,
+            revision=revision,
+            rows=rows,
+            closed_at=closed_at,
+            evidence=(outcomes, files, sealed),
+            baseline=baseline or "",
+        )
+    return list(latest.values())
 
 
 def find_windows(
@@ -151,20 +213,18 @@ def window_before(tx: Tx, project_id: str, model: str, version: int, start: int)
 
 def last_ends(tx: Tx, project_id: str, model: str) -> dict[int, int]:
     """Return when the last closed window of each version of a model ended."""
-    query = (
-        sa.select(windows.c.version, sa.func.max(windows.c.end).label("end"))
+    last = (
+        sa.select(windows.c.version, sa.func.max(windows.c.start).label("start"))
         .where(windows.c.project_id == project_id, windows.c.model == model)
         .group_by(windows.c.version)
+        .subquery()
+    )
+    query = (
+        sa.select(windows.c.version, windows.c.end)
+        .join(last, sa.and_(windows.c.version == last.c.version, windows.c.start == last.c.start))
+        .where(windows.c.project_id == project_id, windows.c.model == model)
     )
     return {row.version: row.end for row in tx.execute(query)}
-
-
-def closed_windows(tx: Tx, project_id: str, model: str) -> set[tuple[int, int]]:
-    """Return (version, start) of every closed window of a model."""
-    query = sa.select(windows.c.version, windows.c.start).where(
-        windows.c.project_id == project_id, windows.c.model == model
-    )
-    return {(row.version, row.start) for row in tx.execute(query)}
 
 
 def save_alert(tx: Tx, project_id: str, alert: Alert) -> None:
@@ -223,6 +283,16 @@ def find_decisions(tx: Tx, project_id: str, alert_id: str | None = None) -> list
     if alert_id is not None:
         query = query.where(decisions.c.alert_id == alert_id)
     return many(tx, Decision, query)
+
+
+def decisions_about(tx: Tx, project_id: str, alert_ids: Sequence[str]) -> list[Decision]:
+    """Return every decision about some alerts."""
+    found: list[Decision] = []
+    for some in batched(alert_ids):
+        found += many(
+            tx, Decision, mine(decisions, project_id).where(decisions.c.alert_id.in_(some))
+        )
+    return found
 
 
 def count_decisions(tx: Tx, project_id: str, model: str, action: str, *, since: int) -> int:

@@ -1,6 +1,6 @@
 """Who uses a blob: it is readable through a row of the project alone, and kept while one is."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
 
@@ -17,6 +17,16 @@ def add(tx: Tx, project_id: str, kind: str, subject_id: str, *digests: str) -> N
     rows = [
         {"project_id": project_id, "digest": digest, "kind": kind, "id": subject_id}
         for digest in sorted(set(digests) - {""})
+    ]
+    insert_missing(tx, blob_references, rows)
+
+
+def add_each(tx: Tx, project_id: str, kind: str, used: Iterable[tuple[str, str]]) -> None:
+    """Say of many things of a `kind`, each (id, digest), that they use a blob; "" is none."""
+    rows = [
+        {"project_id": project_id, "digest": digest, "kind": kind, "id": subject_id}
+        for subject_id, digest in used
+        if digest
     ]
     insert_missing(tx, blob_references, rows)
 
