@@ -24,7 +24,8 @@ MODEL = "flight-delay"
 START = "2013-02-05"
 """The day the model goes live."""
 TRAINING = ("--until", START, "--test-days", "9", "--trees", "10")
-FEED = "temp,humid,wind_speed,wind_gust,precip,visib,pressure"
+WEATHER = {"temp", "humid", "wind_speed", "wind_gust", "precip", "visib", "pressure"}
+"""The features of the view `weather`."""
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 """As a user has it: Python keeps what it compiled, or each command would compile again."""
 _DELIVER = """
@@ -34,6 +35,7 @@ from world import World, day
 folder, start, until = Path(sys.argv[1]), *map(day, sys.argv[2:])
 world = World()
 world.deliver(folder / "data", start)
+world.deliver_weather(folder / "data", until)
 world.write_traffic(folder / "traffic.parquet", start, until)
 """
 
@@ -99,6 +101,7 @@ class Story:
         for name in ("flights", "weather", "planes"):
             self.type("data", "add", f"data/{name}", "--name", name)
         commit(self.folder, "Data")
+        self.type("features", "materialize")
 
     def release(self, version: int = 1) -> None:
         """Give the approval, and start the release."""

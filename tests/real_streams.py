@@ -10,6 +10,8 @@ from tests.streams import Stream
 
 from thrive.contract.parse import parse
 from thrive.domain.monitoring import Alert
+from thrive.features.join import add_on_demand, join_views
+from thrive.features.rows import normal_rows
 from thrive.monitoring.alerts import raise_alerts
 from thrive.monitoring.closing import close_windows
 from thrive.monitoring.terms import TermsInForce
@@ -17,6 +19,11 @@ from thrive.operations import Context
 from thrive.store import monitoring
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "flights"
+COLUMNS = [
+    "flight_id", "asked", "known", "late", "origin", "carrier", "dep_minute", "weekday", "distance",
+    "temp", "humid", "wind_speed", "wind_gust", "precip", "visib", "pressure", "recent_delay",
+    "recent_departures", "seats", "plane_age",
+]  # fmt: skip
 CONTRACT = """
 contract = 1
 [project]
@@ -51,13 +58,20 @@ def departures() -> pl.DataFrame:
     """Return every departure of 2013 with what was known two hours before, labelled where it flew."""
     sys.path.insert(0, str(EXAMPLE))
     try:
-        from features import departures as made
+        from features import dep_minute, plane, questions, weather, weekday
         from world import World
     finally:
         sys.path.remove(str(EXAMPLE))
+        for name in ("features", "world"):
+            sys.modules.pop(name, None)
     world = World()
-    table = made(world.flights, world.weather, world.planes)
-    return table.with_columns(pl.col("asked").dt.epoch("us").alias("_time"))
+    views = [
+        normal_rows(weather, [world.weather.lazy()]),
+        normal_rows(plane, [world.planes.lazy()]),
+    ]
+    rows = join_views(questions(world.flights).lazy(), "asked", views, EXAMPLE)
+    table = add_on_demand(rows, [dep_minute, weekday]).collect()
+    return table.select(COLUMNS).with_columns(pl.col("asked").dt.epoch("us").alias("_time"))
 
 
 @lru_cache(maxsize=1)
@@ -94,7 +108,7 @@ def scored_flights() -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def model_inputs(table: pl.DataFrame) -> list[str]:
     """Return the columns that the flight model reads."""
-    left_out = {"flight_id", "asked", "known", "late", "dest", "tailnum", "_time"}
+    left_out = {"flight_id", "asked", "known", "late", "_time"}
     return [name for name in table.columns if name not in left_out]
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 MODEL = "flight-delay"
-FEED = "temp,humid,wind_speed,wind_gust,precip,visib,pressure"
 
 
 class Story:
@@ -147,7 +146,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=Path(".demo/flights"))
     parser.add_argument("--start", default="2013-05-01", help="the day the model goes live")
     parser.add_argument("--until", default="2013-09-01", help="the day the story ends")
-    parser.add_argument("--fault", default="2013-08-20..2013-08-22", help="the feed is missing")
+    parser.add_argument("--fault", default="2013-08-20..2013-08-22", help="the weather is missing")
     parser.add_argument("--port", type=int, default=8100)
     parser.add_argument("--home", default="embedded", choices=["embedded", "team"])
     return parser.parse_args()
@@ -181,6 +180,7 @@ def begin(story: Story, options: argparse.Namespace, traffic: Path) -> World:
         shutil.copy(HERE / name, story.folder / name)
     world = World()
     world.deliver(story.folder / "data", day(options.start))
+    world.deliver_weather(story.folder / "data", day(options.until))
     asked = world.write_traffic(traffic, day(options.start), day(options.until))
     print(f"{world.flights.height:,} departures in the year; {asked:,} will be asked about live.")
     (story.folder / ".gitignore").write_text("data/\nmessages/\n*.log\n__pycache__/\n")
@@ -194,6 +194,13 @@ def begin(story: Story, options: argparse.Namespace, traffic: Path) -> World:
         story.thrive("data", "add", f"data/{name}", "--name", name)
     git(story.folder, "Data")
     story.thrive("check")
+    story.chapter(
+        "Features: weather by airport and hour, planes by tail number",
+        "One function each, for training and for serving. The newest values go online; from now on",
+        "the replay brings each hour's observation when it was published, and nothing earlier.",
+    )
+    story.thrive("features", "materialize")
+    story.thrive("features", "get", "weather", "--key", "origin=JFK")
     return world
 
 
@@ -235,13 +242,14 @@ def live(story: Story, options: argparse.Namespace, world: World, traffic: Path)
     """Replay the months, and decide what each alert asks for."""
     story.chapter(
         "Live: the months are replayed, hour by hour",
-        "One request an hour with its flights, a thousand single rows; outcomes come hours later,",
-        "and never for a cancelled flight. One fault is injected, and labelled as such: the",
-        f"weather feed is missing {options.fault}.",
+        "One request an hour with its flights, a thousand single rows: each carries the airport,",
+        "the tail number and the schedule, and serving looks the rest up. Outcomes come hours",
+        "later, and never for a cancelled flight. One fault is injected, and labelled as such: the",
+        f"weather gets no new rows {options.fault}.",
     )
     retrained = False
     while True:
-        report = story.replay(options.until, traffic, f"{FEED}@{options.fault}")
+        report = story.replay(options.until, traffic, f"weather@{options.fault}")
         print(
             f"{report['now'][:10]}: {report['requests']:,} requests, "
             f"{report['predictions']:,} predictions, {report['outcomes']:,} outcomes"
@@ -282,8 +290,7 @@ def retrain(story: Story, world: World, alert_id: str, now: str) -> None:
     """Answer an alert with a new version on newer data, judged against the old one."""
     print("\nThe feeds have delivered data up to today; it becomes the next dataset versions.")
     world.deliver(story.folder / "data", day(now))
-    for name in ("flights", "weather"):
-        story.thrive("data", "add", f"data/{name}", "--name", name)
+    story.thrive("data", "add", "data/flights", "--name", "flights")
     git(story.folder, "Data up to today")
     story.thrive(
         "alerts", "decide", alert_id, "retrain", "--reason", "the season has changed",
@@ -316,6 +323,11 @@ def wait_for_training(story: Story) -> None:
 
 def end(story: Story) -> None:
     """Show where it all stands."""
+    story.chapter(
+        "Did training and serving see the same?",
+        "The last week's predictions are looked up again in the history, at the moment of each.",
+    )
+    story.thrive("features", "check", MODEL)
     story.chapter("Where it stands")
     story.thrive("status")
     story.thrive("releases", "list")

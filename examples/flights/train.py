@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
-from features import FEATURES, PROXIES, departures
+from features import FEATURES, PROXIES, VIEWS, questions
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from thrive import data, log, pipeline, register, step
+from thrive import data, features, log, pipeline, register, step
 
 CATEGORIES = ["origin", "carrier"]
 KEPT = ["flight_id", *FEATURES, *PROXIES, "asked", "late", "score"]
@@ -25,9 +25,10 @@ def between(table: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame
 
 
 @step
-def build(flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFrame) -> pl.DataFrame:
-    """Make the training table."""
-    return departures(flights, weather, planes).filter(pl.col("late").is_not_null())
+def build(flights: pl.DataFrame) -> pl.DataFrame:
+    """Make the training table: each question with what its views said when it was asked."""
+    landed = questions(flights).filter(pl.col("late").is_not_null())
+    return features.training_set(landed, VIEWS, time="asked")
 
 
 @step
@@ -68,7 +69,7 @@ def train(
     predicted by models that saw only what came before them: with the test they are the
     out-of-sample past that monitoring compares with.
     """
-    table = build(data.load("flights"), data.load("weather"), data.load("planes"))
+    table = build(data.load("flights"))
     columns = FEATURES + PROXIES if proxies else FEATURES
     begin, end = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (start, until))
     cuts = [end - timedelta(days=test_days * back) for back in (3, 2, 1, 0)]

@@ -149,6 +149,24 @@ def test_publishing_writes_what_differs_and_removes_what_is_gone(store):
     lookup.close()
 
 
+def test_renewing_writes_newer_rows_over_older_ones_and_leaves_the_rest(store):
+    store.publish(table(VIEW), ROWS)
+    newer = rows(
+        ("JFK", 1, 2.5, False, "c", date(2024, 5, 1), NOW),
+        ("JFK", 2, 9.0, True, "c", None, NOW - 12),
+        ("BOS", 1, 3.0, None, "d", None, NOW - 3),
+    )
+    done = store.renew(table(VIEW), newer)
+    assert (done.added, done.changed) == (1, 2)
+    again = store.renew(table(VIEW), newer)
+    assert (again.added, again.changed) == (0, 0)
+    keys = [(row[0], row[1]) for row in [*ROWS.rows(), newer.row(2)]]
+    found = Lookup(store, [VIEW]).read([{"origin": a, "leg": b} for a, b in keys], NOW - 3)
+    assert list(found.values["temp"]) == [2.5, None, -0.0, 3.0]
+    assert list(found.values["wet"]) == [False, None, False, None]
+    assert list(found.at["weather"]) == [NOW, NOW - 11, NOW - 10, NOW - 3]
+
+
 @pytest.mark.parametrize("origin", [2**70, "\ud800", "a\0b", "", True, 1.5, float("nan")])
 def test_odd_keys_find_nothing(store, origin):
     store.publish(table(SINGLE), SIZES)

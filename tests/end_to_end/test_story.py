@@ -4,7 +4,7 @@ import shutil
 
 import polars as pl
 import pytest
-from tests.flights import FEED, MODEL, START, TRAINING, Story, answered, commit, write_project
+from tests.flights import MODEL, START, TRAINING, WEATHER, Story, answered, commit, write_project
 
 from thrive.domain.clock import DAY, parse_time
 from thrive.domain.release import ReleaseState
@@ -126,7 +126,7 @@ def _check_windows(records):
 def test_when_a_feed_goes_missing_the_answer_is_to_hold_not_to_retrain(story):
     story.release()
     story.serve()
-    fault = f"{FEED}@2013-02-06..2013-02-07"
+    fault = "weather@2013-02-06..2013-02-07"
     report = story.ask(*story.replay_words(UNTIL, "--fault", fault))
     assert (report["now"][:10], report["finished"]) == ("2013-02-07", False)
     alert_id = report["new_alerts"][0]
@@ -139,7 +139,7 @@ def test_when_a_feed_goes_missing_the_answer_is_to_hold_not_to_retrain(story):
     assert "retrain" not in alert["proposed"]
     faults = {each["column"] for each in alert["evidence"]["numbers"]["faults"]}
     assert "temp" in faults
-    assert faults <= set(FEED.split(","))
+    assert faults <= WEATHER
     assert alert["deadline"] > alert["opened_at"]
     story.type("alerts", "decide", alert_id, "hold", "--reason", "the feed is missing")
     again = story.ask(*story.replay_words(UNTIL, "--fault", fault))

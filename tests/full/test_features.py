@@ -28,8 +28,9 @@ from datetime import timedelta
 from pathlib import Path
 from world import World, day
 world, folder, until = World(), Path(sys.argv[1]), day(sys.argv[2])
-world.deliver(folder / "data", until)
-world.deliver(folder / "later", until + timedelta(days=2))
+for name, end in (("data", until), ("later", until + timedelta(days=2))):
+    world.deliver(folder / name, end)
+    world.deliver_weather(folder / name, end)
 """
 
 

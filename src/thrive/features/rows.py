@@ -117,10 +117,15 @@ def last_known(rows: NormalRows) -> "pl.LazyFrame":
     return rows.frame.select(known).head(1)
 
 
-def newest_rows(rows: NormalRows, now: int) -> "pl.LazyFrame":
+def newest_rows(rows: NormalRows, now: int, *, since: int | None = None) -> "pl.LazyFrame":
     """Return the row of each key that holds at a moment: keys, values and `_at`.
 
     Rows without a key are left out.
+
+    Args:
+        rows: of the view.
+        now: the moment, in UTC microseconds.
+        since: take only what became known after this moment.
     """
     import polars as pl
 
@@ -128,6 +133,8 @@ def newest_rows(rows: NormalRows, now: int) -> "pl.LazyFrame":
     frame = rows.frame.filter(pl.all_horizontal(pl.col(keys).is_not_null()))
     if rows.timed:
         frame = frame.filter(pl.col(KNOWN) <= now)
+    if rows.timed and since is not None:
+        frame = frame.filter(pl.col(KNOWN) > since)
     if rows.revised:
         frame = frame.sort(AT, RECORDED, ROW)
     elif rows.timed:

@@ -8,14 +8,14 @@ import msgspec
 from thrive.domain.actor import ANYONE, BUILDERS
 from thrive.domain.clock import format_duration, parse_time
 from thrive.domain.errors import NotFound, UsageError
-from thrive.domain.features import FeatureView, Materialization
+from thrive.domain.features import FeatureView
 from thrive.features.declare import View
 from thrive.features.discover import load_declared
-from thrive.features.rows import NormalRows, last_known, newest_rows
-from thrive.flows.feature_rows import Sources, registered, rows_of, sources_of
+from thrive.flows.feature_rows import rows_of, sources_of
+from thrive.flows.online_views import MaterializedLine, bring_online, online_of, stands
 from thrive.operations import Context, Kind, operation
 from thrive.store import features
-from thrive.store.online import Lookup, OnlineTable, open_online
+from thrive.store.online import Lookup, open_online
 
 
 class PlanLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,18 +26,6 @@ class PlanLine(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     sources: list[str]
     action: str
-
-
-class MaterializedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One view that was brought online; `changed` counts the rows written or removed."""
-
-    view: str
-    version: int
-    sources: list[str]
-    rows: int
-    changed: int
-    newest_at: int | None
-    note: str
 
 
 class FeatureValues(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,49 +135,15 @@ def get(ctx: Context, views: list[str] | None = None, *, key: list[str]) -> Feat
     )
 
 
-def bring_online(ctx: Context, view: View, until: int) -> MaterializedLine:
-    """Materialize one view: register its version, then write what differs online."""
-    import polars as pl
-
-    sources = sources_of(ctx, view)
-    rows = rows_of(ctx, view, sources)
-    version = registered(ctx, view.definition, rows.spec())
-    with ctx.read() as tx:
-        known = _online(tx, ctx, version)
-    store = open_online(ctx.home.folder)
-    if _stands(known, sources, until) and store.holds(version.digest):
-        assert known is not None
-        return _line(version, sources, known, "nothing new")
-    newest, last = pl.collect_all([newest_rows(rows, until), last_known(rows)])
-    table = OnlineTable(digest=version.digest, keys=version.keys, columns=version.columns)
-    written = store.publish(table, newest)
-    final: int | None = last.item() if last.height else None
-    made = Materialization(
-        view=view.name,
-        digest=version.digest,
-        sources=sources.digests,
-        until=until,
-        complete=final is None or final <= until,
-        rows=written.rows,
-        changed=written.changed + written.removed,
-        newest=_latest(newest, rows),
-        at=ctx.now(),
-        told_late=known.told_late if known else None,
-    )
-    with ctx.write(f"feature_view:{view.name}", rows=made.rows, changed=made.changed) as tx:
-        features.save_materialization(tx, ctx.project_id, made)
-    return _line(version, sources, made, "")
-
-
 def _planned(ctx: Context, view: View) -> PlanLine:
     sources = sources_of(ctx, view)
     rows = rows_of(ctx, view, sources)
     with ctx.read() as tx:
         versions = features.versions(tx, ctx.project_id, view.name)
         same = next((each for each in versions if each.digest == rows.digest), None)
-        online = _online(tx, ctx, same) if same else None
+        online = online_of(tx, ctx, same) if same else None
     change = "none" if same else "changed" if versions else "new"
-    action = "nothing" if _stands(online, sources, ctx.now()) else "materialize"
+    action = "nothing" if stands(online, sources, ctx.now()) else "materialize"
     return PlanLine(
         view=view.name,
         change=change,
@@ -197,35 +151,6 @@ def _planned(ctx: Context, view: View) -> PlanLine:
         sources=sources.labels,
         action=action,
     )
-
-
-def _stands(known: Materialization | None, sources: Sources, until: int) -> bool:
-    """Tell whether reading these sources once more could change nothing."""
-    if known is None or known.sources != sources.digests:
-        return False
-    return known.until == until or (known.complete and until >= known.until)
-
-
-def _online(tx: Any, ctx: Context, view: FeatureView) -> Materialization | None:
-    return features.find_materialization(tx, ctx.project_id, view.name, view.digest)
-
-
-def _line(
-    view: FeatureView, sources: Sources, made: Materialization, note: str
-) -> MaterializedLine:
-    return MaterializedLine(
-        view=view.name,
-        version=view.version,
-        sources=sources.labels,
-        rows=made.rows,
-        changed=0 if note else made.changed,
-        newest_at=made.newest,
-        note=note,
-    )
-
-
-def _latest(newest: Any, rows: NormalRows) -> int | None:
-    return newest["_at"].max() if rows.timed else None
 
 
 def _key(parts: Sequence[str]) -> dict[str, str]:

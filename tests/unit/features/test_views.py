@@ -228,7 +228,7 @@ def test_a_killed_writer_leaves_what_was_there(project, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("thrive.store.online.sqlite._differences", stopped)
+    monkeypatch.setattr("thrive.store.online.sqlite._insert", stopped)
     with pytest.raises(KeyboardInterrupt):
         materialize(project)
     monkeypatch.undo()

@@ -13,6 +13,7 @@ from thrive.domain.prediction import Outcome
 from thrive.feedback import add_outcomes
 from thrive.flows.controller import tick
 from thrive.flows.replay.caller import Caller
+from thrive.flows.replay.feed import Feed
 from thrive.flows.replay.traffic import Traffic
 from thrive.operations import Context
 from thrive.store import monitoring, projects, releases
@@ -49,11 +50,18 @@ class Replay:
     """
 
     def __init__(
-        self, context: Context, model: str, traffic: Traffic, caller: Caller, until: int
+        self,
+        context: Context,
+        model: str,
+        traffic: Traffic,
+        feed: Feed,
+        caller: Caller,
+        until: int,
     ) -> None:
         self._context = context
         self._model = model
         self._traffic = traffic
+        self._feed = feed
         self._caller = caller
         self._until = until
         self._truth = traffic.outcomes()
@@ -69,6 +77,7 @@ class Replay:
         answered = self._recover(start)
         hour, fresh = start - start % HOUR, self._fresh_alerts()
         while hour < self._until and not fresh:
+            self._feed.follow(hour)
             self._ask(hour, answered)
             answered = set()
             hour += HOUR

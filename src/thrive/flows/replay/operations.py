@@ -13,6 +13,7 @@ from thrive.flows.replay.days import (
     refuse_real_clock,
     traffic_path,
 )
+from thrive.flows.replay.feed import Feed
 from thrive.flows.replay.traffic import Columns, Traffic, parse_fault
 from thrive.operations import Context, Kind, operation
 
@@ -41,7 +42,8 @@ def start(
     """Replay recorded traffic through a serving host until a moment, or until an alert opens.
 
     The project's clock follows the traffic: windows close, releases advance and deadlines pass
-    as they would have. Called again, it goes on where the clock stands.
+    as they would have. The model's feature views are brought online with each hour, out of what
+    their sources say was known by then. Called again, it goes on where the clock stands.
 
     Args:
         model: the model to ask.
@@ -53,7 +55,8 @@ def start(
         key: the column that identifies a row; the contract's entity when not given.
         url: the serving host.
         singles: how many rows of the file are sent alone instead of with their hour.
-        fault: an injected fault, labelled as such: COLUMNS@FROM..UNTIL arrive empty.
+        fault: an injected fault, labelled as such: COLUMNS@FROM..UNTIL arrive empty; a feature view
+            named there gets no new rows.
 
     Examples:
         thrive replays start flight-delay traffic.parquet --until 2013-09-01 --outcome late
@@ -66,6 +69,8 @@ def start(
     injected = parse_fault(fault) if fault else None
     with context.write(f"replay:{model}", until=until, fault=fault or ""):
         pass
-    recorded = Traffic(traffic_path(context, traffic), columns, injected, singles)
-    replay = Replay(context, model, recorded, Caller(url, model), parse_time(until))
+    feed = Feed(context, parsed.contract, model, injected)
+    path = traffic_path(context, traffic)
+    recorded = Traffic(path, columns, injected, singles, feed.names)
+    replay = Replay(context, model, recorded, feed, Caller(url, model), parse_time(until))
     return replay.run()

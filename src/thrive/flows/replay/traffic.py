@@ -1,5 +1,6 @@
 """Recorded traffic: requests with the time they were asked, and what came of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,19 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """An injected fault, labelled as such: these columns arrive empty for a while."""
+    """An injected fault, labelled as such.
+
+    For a while columns of the request arrive empty, and feature views get no new rows.
+    """
 
     columns: list[str]
     start: int
     end: int
     text: str
+
+    def holds_back(self, view: str, now: int) -> bool:
+        """Tell whether a view gets no new rows at a moment."""
+        return view in self.columns and self.start <= now < self.end
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,10 +74,20 @@ class Traffic:
         columns: which of its columns hold what.
         fault: an injected fault, None for the traffic as it was.
         singles: how many rows of the whole file are sent alone instead of with their hour.
+        views: feature views that are not in the file; a fault may name them.
+
+    Raises:
+        NotFound: there is no such file.
+        UsageError: it lacks a column.
     """
 
     def __init__(
-        self, path: Path, columns: Columns, fault: Fault | None = None, singles: int = 0
+        self,
+        path: Path,
+        columns: Columns,
+        fault: Fault | None = None,
+        singles: int = 0,
+        views: Sequence[str] = (),
     ) -> None:
         import polars as pl
 
@@ -84,7 +102,7 @@ class Traffic:
         every = max(1, frame.height // singles) if singles else frame.height + 1
         alone = (pl.int_range(pl.len()) % every == every // 2) & (singles > 0)
         frame = frame.with_columns(_alone=alone, _hour=pl.col("_asked") // HOUR)
-        self._frame = _with_fault(frame, fault)
+        self._frame = _with_fault(frame, fault, views)
 
     def _check(self, frame: "pl.DataFrame") -> None:
         wanted = msgspec.structs.astuple(self.columns)
@@ -150,12 +168,21 @@ def _microseconds(frame: "pl.DataFrame", column: str) -> "pl.Expr":
     return pl.col(column).dt.epoch("us")
 
 
-def _with_fault(frame: "pl.DataFrame", fault: Fault | None) -> "pl.DataFrame":
+def _with_fault(frame: "pl.DataFrame", fault: Fault | None, views: Sequence[str]) -> "pl.DataFrame":
     import polars as pl
 
     if fault is None:
         return frame
+    emptied = [name for name in fault.columns if name not in views]
+    unknown = [name for name in emptied if name not in frame.columns]
+    if unknown:
+        known = ", ".join([*views, *(name for name in frame.columns[:30] if name[:1] != "_")])
+        raise UsageError(
+            f"The fault empties {unknown[0]!r}, which is no feature view of the model and no "
+            "column of the traffic file.",
+            f"name one of {known}",
+        )
     broken = (pl.col("_asked") >= fault.start) & (pl.col("_asked") < fault.end)
     return frame.with_columns(
-        pl.when(broken).then(None).otherwise(pl.col(name)).alias(name) for name in fault.columns
+        pl.when(broken).then(None).otherwise(pl.col(name)).alias(name) for name in emptied
     )

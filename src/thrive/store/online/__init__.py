@@ -12,7 +12,7 @@ from thrive.domain.errors import UsageError
 from thrive.settings import read_settings
 from thrive.store.home import HOME_RECORD, HOST_RECORD
 from thrive.store.online.lookup import Lookup, OnlineRows
-from thrive.store.online.port import OnlineStore, OnlineTable, RawRows, Written
+from thrive.store.online.port import OnlineStore, OnlineTable, RawRows, Renewed, Written
 from thrive.store.online.postgresql import PostgresOnline
 from thrive.store.online.redis import RedisOnline
 from thrive.store.online.sqlite import SqliteOnline
@@ -25,6 +25,7 @@ __all__ = [
     "PostgresOnline",
     "RawRows",
     "RedisOnline",
+    "Renewed",
     "SqliteOnline",
     "Written",
     "open_online",

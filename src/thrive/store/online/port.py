@@ -31,6 +31,13 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     removed: int
 
 
+class Renewed(msgspec.Struct, frozen=True, kw_only=True):
+    """What renewing did: keys that were not there before, rows written."""
+
+    added: int
+    changed: int
+
+
 class RawRows(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a store holds for some keys.
 
@@ -84,6 +91,15 @@ class OnlineStore(Protocol):
         Args:
             table: which; made if it is not there.
             newest: one row a key: its keys, its columns and `_at`.
+        """
+        ...
+
+    def renew(self, table: OnlineTable, newer: "pl.DataFrame") -> Renewed:
+        """Put these rows over those of the same keys that are not newer; leave all others alone.
+
+        Args:
+            table: which; it is there.
+            newer: at most one row a key: its keys, its columns and `_at`.
         """
         ...
 

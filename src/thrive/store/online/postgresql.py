@@ -13,7 +13,7 @@ from thrive.domain.errors import InfrastructureError, StoreUnavailable
 from thrive.store.online.encoding import INTEGER, REAL, as_booleans, booleans, holdable, kind_of
 from thrive.store.online.encoding import plain as plain_rows
 from thrive.store.online.line import Line
-from thrive.store.online.port import AT, OnlineTable, RawRows, Written, require
+from thrive.store.online.port import AT, OnlineTable, RawRows, Renewed, Written, require
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,22 +51,39 @@ class PostgresOnline:
             StoreUnavailable: the database does not answer; the rows are those that were there.
             InfrastructureError: it refuses the rows; they are those that were there.
         """
-        names = [*(key.name for key in table.keys), AT, *(column.name for column in table.columns)]
-        rows = plain_rows(newest, names)
         name = self._name(table.digest)
-        with self._transaction() as connection:
-            connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (name,))
-            connection.execute(_create(name, table))
-            connection.execute(
-                f"create temp table staged (like {name} including all) on commit drop"
-            )
-            with connection.cursor() as cursor:
-                with cursor.copy("copy staged from stdin") as copy:
-                    for row in rows.iter_rows():
-                        copy.write_row(row)
-                changed = cursor.execute(_upsert(name, table)).rowcount
-                removed = cursor.execute(_remove(name, table)).rowcount
-        return Written(rows=rows.height, changed=changed, removed=removed)
+        with self._staged(table, newest, create=True) as cursor:
+            changed = cursor.execute(_upsert(name, table, "")).rowcount
+            removed = cursor.execute(_remove(name, table)).rowcount
+        return Written(rows=newest.height, changed=changed, removed=removed)
+
+    def renew(self, table: OnlineTable, newer: "pl.DataFrame") -> Renewed:
+        """Put these rows over those of the same keys that are not newer; leave all others alone.
+
+        Raises:
+            StoreUnavailable: the database does not answer; the rows are those that were there.
+            InfrastructureError: it refuses the rows; they are those that were there.
+        """
+        name = self._name(table.digest)
+        with self._staged(table, newer, create=False) as cursor:
+            added = cursor.execute(_insert(name)).rowcount
+            changed = cursor.execute(_upsert(name, table, "excluded.at >= t.at and ")).rowcount
+        return Renewed(added=added, changed=added + changed)
+
+    @contextmanager
+    def _staged(self, table: OnlineTable, rows: "pl.DataFrame", *, create: bool) -> Generator[Any]:
+        """Give a cursor whose transaction holds the view's lock, and the rows in `staged`."""
+        names = [*(key.name for key in table.keys), AT, *(column.name for column in table.columns)]
+        name = self._name(table.digest)
+        with self._transaction() as connection, connection.cursor() as cursor:
+            cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", (name,))
+            if create:
+                cursor.execute(_create(name, table))
+            cursor.execute(f"create temp table staged (like {name} including all) on commit drop")
+            with cursor.copy("copy staged from stdin") as copy:
+                for row in plain_rows(rows, names).iter_rows():
+                    copy.write_row(row)
+            yield cursor
 
     def holds(self, digest: str) -> bool:
         """Tell whether a table is there.
@@ -191,14 +208,18 @@ def _create(name: str, table: OnlineTable) -> str:
     )
 
 
-def _upsert(name: str, table: OnlineTable) -> str:
+def _insert(name: str) -> str:
+    return f"insert into {name} select * from staged on conflict do nothing"
+
+
+def _upsert(name: str, table: OnlineTable, only: str) -> str:
     keys, others = _places(table)
     renewed = ", ".join(f"{place} = excluded.{place}" for place in others)
     before = ", ".join(f"t.{place}" for place in others)
     after = ", ".join(f"excluded.{place}" for place in others)
     return (
         f"insert into {name} as t select * from staged on conflict ({', '.join(keys)}) "
-        f"do update set {renewed} where ({before}) is distinct from ({after})"
+        f"do update set {renewed} where {only}({before}) is distinct from ({after})"
     )
 
 

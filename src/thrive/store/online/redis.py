@@ -4,10 +4,10 @@ A request is one round trip: an HMGET a view, sent together. Values are MessageP
 event time and the columns. A view is replaced in one MULTI, which writes only rows that differ.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -15,10 +15,12 @@ from thrive.domain.errors import Conflict, InfrastructureError, StoreUnavailable
 from thrive.store.online.encoding import as_booleans, booleans, holdable
 from thrive.store.online.encoding import plain as plain_rows
 from thrive.store.online.line import Line
-from thrive.store.online.port import AT, OnlineTable, RawRows, Written, require
+from thrive.store.online.port import AT, OnlineTable, RawRows, Renewed, Written, require
 
 if TYPE_CHECKING:
     import polars as pl
+
+T = TypeVar("T")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
@@ -52,16 +54,29 @@ class RedisOnline:
             StoreUnavailable: the server does not answer; the rows are those that were there.
             Conflict: others kept writing the same view.
         """
+        wanted = _packed(table, newest)
+        return self._in_turn(table, lambda change: self._replace(change, table.digest, wanted))
+
+    def renew(self, table: OnlineTable, newer: "pl.DataFrame") -> Renewed:
+        """Put these rows over those of the same keys that are not newer; leave all others alone.
+
+        Raises:
+            StoreUnavailable: the server does not answer; the rows are those that were there.
+            Conflict: others kept writing the same view.
+        """
+        rows = _packed(table, newer)
+        return self._in_turn(table, lambda change: self._renew(change, table.digest, rows))
+
+    def _in_turn(self, table: OnlineTable, change: Callable[[Any], T]) -> T:
+        """Make a change of a watched view, again if another writer came between."""
         from redis.exceptions import WatchError
 
-        rows = plain_rows(
-            newest, [*(key.name for key in table.keys), AT, *(each.name for each in table.columns)]
-        )
-        wanted = _packed(rows, len(table.keys))
         with self._connected() as connection:
             for _ in range(_TRIES):
                 try:
-                    return self._replace(connection, table.digest, wanted)
+                    with connection.pipeline(transaction=True) as pipeline:
+                        pipeline.watch(self._begin + table.digest)
+                        return change(pipeline)
                 except WatchError:
                     continue
         raise Conflict(
@@ -97,21 +112,34 @@ class RedisOnline:
     def close(self) -> None:
         """Do nothing: connections live as long as a write or a reader."""
 
-    def _replace(self, connection: Any, digest: str, wanted: dict[bytes, bytes]) -> Written:
+    def _replace(self, change: Any, digest: str, wanted: dict[bytes, bytes]) -> Written:
         name = self._begin + digest
-        with connection.pipeline(transaction=True) as change:
-            change.watch(name)
-            known: dict[bytes, bytes] = change.hgetall(name)
-            changed = [pair for pair in wanted.items() if known.get(pair[0]) != pair[1]]
-            gone = list(known.keys() - wanted.keys())
-            change.multi()
-            change.sadd(f"{self._begin}views", digest)
-            for first in range(0, len(changed), _BATCH):
-                change.hset(name, mapping=dict(changed[first : first + _BATCH]))
-            for first in range(0, len(gone), _BATCH):
-                change.hdel(name, *gone[first : first + _BATCH])
-            change.execute()
+        known: dict[bytes, bytes] = change.hgetall(name)
+        changed = [pair for pair in wanted.items() if known.get(pair[0]) != pair[1]]
+        gone = list(known.keys() - wanted.keys())
+        change.multi()
+        change.sadd(f"{self._begin}views", digest)
+        _set_fields(change, name, changed)
+        for first in range(0, len(gone), _BATCH):
+            change.hdel(name, *gone[first : first + _BATCH])
+        change.execute()
         return Written(rows=len(wanted), changed=len(changed), removed=len(gone))
+
+    def _renew(self, change: Any, digest: str, rows: dict[bytes, bytes]) -> Renewed:
+        name = self._begin + digest
+        fields = list(rows)
+        known: list[bytes | None] = []
+        for first in range(0, len(fields), _BATCH):
+            known += change.hmget(name, fields[first : first + _BATCH])
+        newer = [
+            (field, rows[field])
+            for field, row in zip(fields, known, strict=True)
+            if row is None or (row != rows[field] and _decode(row)[0] <= _decode(rows[field])[0])
+        ]
+        change.multi()
+        _set_fields(change, name, newer)
+        change.execute()
+        return Renewed(added=known.count(None), changed=len(newer))
 
     @contextmanager
     def _connected(self) -> Generator[Any]:
@@ -208,9 +236,16 @@ def _connection(address: str, *, seconds: float) -> Any:
     )
 
 
-def _packed(rows: "pl.DataFrame", keys: int) -> dict[bytes, bytes]:
+def _set_fields(change: Any, name: str, pairs: list[tuple[bytes, bytes]]) -> None:
+    for first in range(0, len(pairs), _BATCH):
+        change.hset(name, mapping=dict(pairs[first : first + _BATCH]))
+
+
+def _packed(table: OnlineTable, rows: "pl.DataFrame") -> dict[bytes, bytes]:
     """Return key = row, both packed."""
-    return dict(_pairs(rows, keys))
+    keys = [key.name for key in table.keys]
+    plain = plain_rows(rows, [*keys, AT, *(column.name for column in table.columns)])
+    return dict(_pairs(plain, len(keys)))
 
 
 def _pairs(rows: "pl.DataFrame", keys: int) -> Iterator[tuple[bytes, bytes]]:

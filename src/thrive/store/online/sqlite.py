@@ -6,19 +6,23 @@ one transaction a view, so that a killed writer leaves the rows that were there.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from thrive.domain.errors import DiskFull, InfrastructureError
 from thrive.store.lock import FileLock
 from thrive.store.online.encoding import as_booleans, booleans, kind_of, plain
-from thrive.store.online.port import AT, OnlineTable, RawRows, Written, require
+from thrive.store.online.port import AT, OnlineTable, RawRows, Renewed, Written, require
 
 if TYPE_CHECKING:
     import polars as pl
+
+T = TypeVar("T")
 
 MAP_BYTES = 1 << 33
 VARIABLES = 7_000
@@ -50,13 +54,26 @@ class SqliteOnline:
             DiskFull: there is no space; the rows are those that were there.
             InfrastructureError: the file cannot be written.
         """
-        keys = [key.name for key in table.keys]
-        rows = plain(newest, [*keys, AT, *(column.name for column in table.columns)]).sort(keys)
+        rows = _plain_rows(table, newest)
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._write(partial(_replace, table=table, rows=rows))
+
+    def renew(self, table: OnlineTable, newer: "pl.DataFrame") -> Renewed:
+        """Put these rows over those of the same keys that are not newer; leave all others alone.
+
+        Raises:
+            DiskFull: there is no space; the rows are those that were there.
+            InfrastructureError: the file cannot be written.
+        """
+        return self._write(partial(_renew, table=table, rows=_plain_rows(table, newer)))
+
+    def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Make a change in one transaction, in turn with other writers."""
         with FileLock(self._path.with_suffix(".lock")).held():
             connection = self._connect()
             try:
-                return _replace(connection, table, rows)
+                with _transaction(connection):
+                    return change(connection)
             except sqlite3.OperationalError as error:
                 if "full" in str(error):
                     raise DiskFull(f"No space left for {self._path}.", "free some") from None
@@ -230,23 +247,53 @@ def _query_many(tables: Sequence[OnlineTable], names: Sequence[str]) -> str:
     return f"{_query(tables, values, names, 'json_each(?1) e')} order by e.key"
 
 
-def _replace(connection: sqlite3.Connection, table: OnlineTable, rows: "pl.DataFrame") -> Written:
-    """Bring a table to hold exactly `rows`, writing only what differs."""
-    name = _table(table.digest)
-    fields = _fields(table)
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
     connection.execute("begin immediate")
     try:
-        connection.execute(_create(table))
-        known = connection.execute(f"select {', '.join(fields)} from {name}").fetchall()
-        changed, gone = _differences(rows, known, len(table.keys))
-        _insert(connection, f"{name} ({', '.join(fields)})", changed)
-        same = " and ".join(f"{field} = ?" for field in fields[: len(table.keys)])
-        connection.executemany(f"delete from {name} where {same}", gone.iter_rows())
+        yield
         connection.execute("commit")
     except BaseException:
         connection.rollback()
         raise
+
+
+def _plain_rows(table: OnlineTable, rows: "pl.DataFrame") -> "pl.DataFrame":
+    """Return rows as the table keeps them, in the order of its keys."""
+    keys = [key.name for key in table.keys]
+    return plain(rows, [*keys, AT, *(column.name for column in table.columns)]).sort(keys)
+
+
+def _replace(connection: sqlite3.Connection, table: OnlineTable, rows: "pl.DataFrame") -> Written:
+    """Bring a table to hold exactly `rows`, writing only what differs."""
+    name = _table(table.digest)
+    keys, fields = _fields(table)
+    connection.execute(_create(name, table))
+    known = connection.execute(f"select {', '.join(fields)} from {name}").fetchall()
+    changed, gone = _differences(rows, known, len(keys))
+    _insert(connection, f"{name} ({', '.join(fields)})", changed)
+    same = " and ".join(f"{key} = ?" for key in keys)
+    connection.executemany(f"delete from {name} where {same}", gone.iter_rows())
     return Written(rows=rows.height, changed=changed.height, removed=gone.height)
+
+
+def _renew(connection: sqlite3.Connection, table: OnlineTable, rows: "pl.DataFrame") -> Renewed:
+    name = _table(table.digest)
+    keys, fields = _fields(table)
+    listed = ", ".join(fields)
+    connection.execute(_create("temp.staged", table))
+    _insert(connection, f"temp.staged ({listed})", rows)
+    added = connection.execute(f"insert or ignore into {name} select {listed} from temp.staged")
+    others = fields[len(keys) :]
+    written = ", ".join(f"{field} = excluded.{field}" for field in others)
+    before = ", ".join(f"t.{field}" for field in others)
+    after = ", ".join(f"excluded.{field}" for field in others)
+    changed = connection.execute(
+        f"insert into {name} as t select {listed} from temp.staged where true "
+        f"on conflict ({', '.join(keys)}) do update set {written} "
+        f"where excluded.at >= t.at and ({before}) is not ({after})"
+    )
+    return Renewed(added=added.rowcount, changed=added.rowcount + changed.rowcount)
 
 
 def _insert(connection: sqlite3.Connection, into: str, rows: "pl.DataFrame") -> None:
@@ -291,17 +338,18 @@ def _differences(
     return changed, before.select(named).join(rows, on=named, how="anti")
 
 
-def _fields(table: OnlineTable) -> list[str]:
+def _fields(table: OnlineTable) -> tuple[list[str], list[str]]:
+    """Return the fields of the keys, and all fields."""
     keys = [f"k{place}" for place in range(len(table.keys))]
-    return [*keys, "at", *(f"c{place}" for place in range(len(table.columns)))]
+    return keys, [*keys, "at", *(f"c{place}" for place in range(len(table.columns)))]
 
 
-def _create(table: OnlineTable) -> str:
+def _create(name: str, table: OnlineTable) -> str:
     keys = [f"k{place} {kind_of(key.dtype)} not null" for place, key in enumerate(table.keys)]
     columns = [f"c{place} {kind_of(each.dtype)}" for place, each in enumerate(table.columns)]
     primary = ", ".join(f"k{place}" for place in range(len(table.keys)))
     return (
-        f"create table if not exists {_table(table.digest)} "
+        f"create table if not exists {name} "
         f"({', '.join([*keys, 'at INTEGER not null', *columns])}, primary key ({primary})) "
         "without rowid, strict"
     )
