@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.streams import Stream
+from tests.streams import CONTRACT, Stream
 
 from thrive.domain.actor import local_actor
 from thrive.domain.clock import DAY
@@ -27,17 +28,21 @@ DAYS = 5
 Numbers = list[tuple[int, int, int, dict[str, float | None], list[tuple[str, float | None]]]]
 
 
-def fresh(folder: Path) -> Stream:
+BY_COUNT = CONTRACT.replace('window = "1 day"', 'window = "150 rows within 2 days"')
+
+
+def fresh(folder: Path, contract: str = CONTRACT) -> Stream:
     home = create_home(made(folder), "faults")
-    return Stream(Context(home, local_actor("tester"), operation="test"), seed=3)
+    context = Context(home, local_actor("tester"), operation="test")
+    return Stream(context, seed=3, contract=contract)
 
 
-def numbers(stream: Stream) -> Numbers:
-    """Return what the newest revision of each window says."""
+def numbers(stream: Stream, most: int = DAYS) -> Numbers:
+    """Return what the newest revision of each of the first windows says."""
     with stream.context.read() as tx:
         windows = monitoring.find_windows(tx, stream.context.project_id, "m")
     told: Numbers = []
-    for window in windows[:DAYS]:
+    for window in windows[:most]:
         found = findings_of(window)
         measured = {
             name: None if item.value is None else round(item.value, 12)
@@ -57,15 +62,15 @@ def days(stream: Stream) -> list[pl.DataFrame]:
     return [stream.frame(stream.day + place) for place in range(DAYS)]
 
 
-def in_order(folder: Path) -> Numbers:
-    stream = fresh(folder)
+def in_order(folder: Path, contract: str = CONTRACT, most: int = DAYS) -> Numbers:
+    stream = fresh(folder, contract)
     for frame in days(stream):
         stream.tell(frame, stream.serve(frame))
         stream.advance()
         look(stream)
     stream.advance(31)
     look(stream)
-    return numbers(stream)
+    return numbers(stream, most)
 
 
 def disturbed(folder: Path) -> Numbers:
@@ -90,16 +95,16 @@ def disturbed(folder: Path) -> Numbers:
     return numbers(stream)
 
 
-def jumping(folder: Path) -> Numbers:
+def jumping(folder: Path, contract: str = CONTRACT, most: int = DAYS) -> Numbers:
     """The clock jumps over days, and stands still."""
-    stream = fresh(folder)
+    stream = fresh(folder, contract)
     for frame in days(stream):
         stream.tell(frame, stream.serve(frame))
     for step in (0.3, 0.0, 3.4, 0.1, 12.0, 20.5):
         stream.advance(step)
         look(stream)
         look(stream)
-    return numbers(stream)
+    return numbers(stream, most)
 
 
 @pytest.mark.parametrize("way", [disturbed, jumping])
@@ -107,6 +112,16 @@ def test_disorder_ends_in_the_same_numbers(tmp_path: Path, way) -> None:
     expected = in_order(tmp_path / "calm")
     assert [row[1] for row in expected] == [400] * DAYS
     assert way(tmp_path / "disturbed") == expected
+
+
+FULL = DAYS * 400 // 150
+"""Windows by count that all rows of the days fill."""
+
+
+def test_windows_by_count_end_in_the_same_numbers_however_the_clock_goes(tmp_path: Path) -> None:
+    expected = in_order(tmp_path / "calm", BY_COUNT, FULL)
+    assert [row[1] for row in expected] == [150] * FULL
+    assert jumping(tmp_path / "jumping", BY_COUNT, FULL) == expected
 
 
 _LOOK = """
@@ -122,9 +137,12 @@ tick(Context(home, local_actor("tester"), operation="tick"))
 """
 
 
-def test_a_kill_in_the_middle_of_a_window_changes_nothing(tmp_path: Path) -> None:
-    expected = in_order(tmp_path / "calm")
-    stream = fresh(tmp_path / "killed")
+@pytest.mark.parametrize(("contract", "most"), [(CONTRACT, DAYS), (BY_COUNT, FULL)])
+def test_a_kill_in_the_middle_of_a_window_changes_nothing(
+    tmp_path: Path, contract: str, most: int
+) -> None:
+    expected = in_order(tmp_path / "calm", contract, most)
+    stream = fresh(tmp_path / "killed", contract)
     for frame in days(stream):
         stream.tell(frame, stream.serve(frame))
     stream.advance(DAYS + 31)
@@ -143,10 +161,12 @@ def test_a_kill_in_the_middle_of_a_window_changes_nothing(tmp_path: Path) -> Non
     context = Context(home, local_actor("tester"), operation="test")
     stream.context = context
     look(stream)
-    assert numbers(stream) == expected
+    assert numbers(stream, most) == expected
     with context.read() as tx:
         closed = monitoring.find_windows(tx, context.project_id, "m")
         alerts = monitoring.find_alerts(tx, context.project_id)
-    assert len(closed) == (context.now() - stream.start) // DAY
+    by_time = (context.now() - stream.start) // DAY
+    assert contract != CONTRACT or len(closed) == by_time
+    assert all(one.end <= other.start for one, other in pairwise(closed))
     assert len({(alert.model, alert.cause) for alert in alerts}) == len(alerts)
     home.close()

@@ -93,7 +93,7 @@ def numbers(frame: "pl.DataFrame", name: str) -> Any:
 
     if name not in frame.columns:
         return np.full(frame.height, np.nan)
-    return frame[name].cast(pl.Float64, strict=False).to_numpy().astype(np.float64)
+    return frame[name].cast(pl.Float64, strict=False).to_numpy()
 
 
 def measured(frame: "pl.DataFrame", name: str, kind: str) -> Any:
@@ -125,8 +125,8 @@ def value_counts(frame: "pl.DataFrame", name: str) -> dict[Any, int]:
 
     if name not in frame.columns:
         return {None: frame.height}
-    counted = frame[name].cast(pl.String).value_counts()
-    return dict(zip(counted[name].to_list(), counted["count"].to_list(), strict=True))
+    counted = frame.select(pl.col(name).cast(pl.String)).group_by(name).len("_rows")
+    return dict(zip(counted[name].to_list(), counted["_rows"].to_list(), strict=True))
 
 
 def truth(labels: "pl.Series", positive: object) -> Any:

@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from thrive.statistics.arrays import Floats, Integers
 
 CELLS = 65_536
-_BLOCK = 131_072  # values at a time, so that the work stays in the cache
-_SUMMED = 32_768  # the same for sums, which need no more room
+_BLOCK = 131_072  # values that are counted at a time
+_CACHED = 16_384  # values that are turned into cells at a time, so that the work stays in the cache
+_SUMMED = 32_768  # the same for sums
+_PLACED = 16_384  # values that a baseline's centre and scale are read from; more change nothing
 _SPARSE_BELOW = 4_000  # values under which sorting is cheaper than counting into all cells
 
 
@@ -34,11 +36,6 @@ def _in_order(pattern: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(negative, 0xFFFF - pattern, pattern + 0x8000)
 
 
-@functools.cache
-def _order_of_patterns() -> NDArray[np.int64]:
-    return np.argsort(_in_order(np.arange(CELLS, dtype=np.int64)))
-
-
 def count_cells(values: Floats, centre: float, scale: float) -> tuple[Integers, Integers]:
     """The occupied cells in rising order, and how many values each holds.
 
@@ -50,12 +47,17 @@ def count_cells(values: Floats, centre: float, scale: float) -> tuple[Integers, 
     if len(values) < _SPARSE_BELOW:
         return np.unique(cells_of(values, centre, scale), return_counts=True)
     by_pattern = np.zeros(CELLS, dtype=np.int64)
+    patterns = np.empty(min(len(values), _BLOCK), dtype=np.uint16)
     for start in range(0, len(values), _BLOCK):
-        patterns = _patterns(values[start : start + _BLOCK], centre, scale)
-        by_pattern += np.bincount(patterns, minlength=CELLS)
-    dense = by_pattern[_order_of_patterns()]
-    cells = np.flatnonzero(dense)
-    return cells, dense[cells]
+        block = values[start : start + _BLOCK]
+        for at in range(0, len(block), _CACHED):
+            few = block[at : at + _CACHED]
+            patterns[at : at + len(few)] = _patterns(few, centre, scale)
+        by_pattern += np.bincount(patterns[: len(block)], minlength=CELLS)
+    held = np.flatnonzero(by_pattern != 0)
+    cells = _in_order(held)
+    order = np.argsort(cells)
+    return cells[order], by_pattern[held[order]]
 
 
 def cells_of(values: Floats, centre: float, scale: float) -> Integers:
@@ -66,13 +68,14 @@ def cells_of(values: Floats, centre: float, scale: float) -> Integers:
         centre: stands in the middle of the cells.
         scale: the distance that counts as one.
     """
-    return _in_order(_patterns(values, centre, scale))
+    return _in_order(_patterns(values, centre, scale).astype(np.int64))
 
 
-def _patterns(values: Floats, centre: float, scale: float) -> Integers:
+def _patterns(values: Floats, centre: float, scale: float) -> NDArray[np.uint32]:
     with np.errstate(over="ignore"):
-        scaled = ((values - centre) / scale).astype(np.float32)
-    return (scaled.view(np.uint32) >> np.uint32(16)).astype(np.int64)
+        scaled = values - centre
+        scaled /= scale
+        return scaled.astype(np.float32).view(np.uint32) >> np.uint32(16)
 
 
 def sum_of_squares(values: Floats, centre: float) -> float:
@@ -88,9 +91,12 @@ def sum_of_squares(values: Floats, centre: float) -> float:
 def baseline_cells(values: ArrayLike) -> tuple[float, float]:
     """Centre and scale of a baseline: median and interquartile range of its finite values.
 
-    A column whose quartiles coincide takes its mean distance from the median, a constant one 1.
+    Of many values a fixed random sample: they only say where the cells are finest. A column whose
+    quartiles coincide takes its mean distance from the median, a constant one 1.
     """
     array = np.asarray(values, dtype=np.float64)
+    if len(array) > 2 * _PLACED:
+        array = array[np.random.default_rng(0).integers(0, len(array), _PLACED)]
     finite = array[np.isfinite(array)]
     if not len(finite):
         return 0.0, 1.0
