@@ -20,6 +20,7 @@ from thrive.domain.run import RunState
 from thrive.flows.run import run
 from thrive.flows.train import train
 from thrive.operations import Context
+from thrive.packaging.trained_rows import read_trained_rows
 from thrive.registry import operations as models
 from thrive.store.home import create_home
 from thrive.tracking import operations as runs
@@ -52,7 +53,10 @@ def train(rate: float = 0.1, seed: int = 3):
     model = fit(rows.head(300), rate)
     test = rows.tail(100)
     log(rows=rows.height, accuracy=model.score(test.select("a", "b").to_numpy(), test["late"]))
-    register(model, "delay", features=["a", "b"], evaluation=test, time="at", importance={"a": 1})
+    register(
+        model, "delay", features=["a", "b"], evaluation=test, time="at", importance={"a": 1},
+        trained_on=rows.head(300),
+    )
 """
 FAILING = """\
 import os, random, signal, time
@@ -196,6 +200,9 @@ def test_the_tables_of_a_version_are_what_gates_read(finished):
     assert table["_score"].is_between(0, 1).all()
     agreed = ((table["_score"] > 0.5) == table["_label"]).mean()
     assert agreed == pytest.approx(last_run(context).metrics["accuracy"])
+    known = read_trained_rows(context.home.blobs.get(version.trained_rows))
+    assert known.columns == ["flight_id", "a", "b", "at"]
+    assert known.seen(table) == (0, 100)
 
 
 def test_the_same_seed_draws_the_same_and_another_does_not(project):

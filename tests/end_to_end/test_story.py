@@ -154,8 +154,10 @@ def test_when_the_labels_say_nothing_the_gate_stops_the_version(story, records):
         table.with_columns(mixed).write_csv(path, null_value="NA")
     story.type("data", "add", "data/flights", "--name", "flights")
     commit(story.folder, "Other data")
-    story.type("run", "train.py", *TRAINING)
-    verdict = story.ask("gates", "run", f"{MODEL}@2", code=1)
+    made = story.ask("run", "train.py", *TRAINING, "--gates", code=1)
+    verdict = story.ask("gates", "show", f"{MODEL}@2", code=1)
+    judged = {"model": f"{MODEL}@2", "answer": "fail", "verdict_id": verdict["verdict_id"]}
+    assert made["verdicts"] == [judged]
     quality = next(each for each in verdict["results"] if each["check"] == "quality")
     assert (verdict["answer"], quality["answer"]) == ("fail", "fail")
     consent = ("approvals", "give", f"{MODEL}@2", "--reason", "it looks good to me")

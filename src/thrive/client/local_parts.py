@@ -32,7 +32,7 @@ from thrive.feedback.files import read_told
 from thrive.flows.auditing import exported, verify_file, write_export
 from thrive.gates.files_out import Wanted, write_outputs
 from thrive.gates.gate_file import problems, read_gate_file
-from thrive.gates.operations import trusted, verification
+from thrive.gates.operations import comment_on, trusted, verification
 from thrive.governance.answers import parse_given, read_answers, write_answers
 from thrive.operations import Progress
 from thrive.settings import read_settings
@@ -251,6 +251,7 @@ def run(server: Server, arguments: Arguments) -> Any:
             "untracked": code.untracked,
             "left_out": code.left_out,
             "lost": code.lost,
+            "gates": arguments["gates"],
         },
     )
 
@@ -283,9 +284,10 @@ def add_schedule(server: Server, arguments: Arguments) -> Any:
 def judge(server: Server, arguments: Arguments) -> Any:
     """Have a version judged, and write here what its verdict looks like to a CI."""
     files = {name: arguments[name] for name in ("json", "junit", "markdown", "metrics", "sarif")}
+    wanted = msgspec.convert({"folder": Path.cwd(), **files}, Wanted)
+    wanted.refuse_unwritable()
     found = server("gates run", {**arguments, **dict.fromkeys(files)})
-    held = server("gates export", {"model": found.verdict_id})
-    write_outputs(held, msgspec.convert({"folder": Path.cwd(), **files}, Wanted))
+    write_outputs(server("gates export", {"model": found.verdict_id}), wanted)
     return found
 
 
@@ -297,6 +299,11 @@ def verify_verdict(server: Server, arguments: Arguments) -> Any:
     else:
         held = read_gate_file(Path.cwd() / wanted)
     return verification(held.verdict, problems(held, trusted(arguments["key"])))
+
+
+def comment_here(_server: Server, arguments: Arguments) -> Any:
+    """Write a verdict that is here into a merge request: no server of ours is asked."""
+    return comment_on(Path.cwd() / arguments["file"])
 
 
 def export_chain(server: Server, arguments: Arguments) -> Any:
@@ -326,6 +333,7 @@ LOCAL_PARTS: Mapping[str, Callable[[Any, Arguments], Any]] = {
     "data diff": diff,
     "documents render": document,
     "duties answer": answer_duties,
+    "gates comment": comment_here,
     "gates run": judge,
     "gates verify": verify_verdict,
     "models card": card,

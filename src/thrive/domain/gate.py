@@ -88,6 +88,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return f"mend what did not pass ({missed}), then thrive run and thrive gates run again"
 
 
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gates said of a version, and the verdict's id."""
+
+    model: str
+    answer: Answer
+    verdict_id: str
+
+
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody's consent that a version may take a step."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from thrive.domain.gate import Answer, Judged
 from thrive.domain.run import RunState
 from thrive.engines.local import LocalEngine
 from thrive.tracking.entry import Form, find_file, form_of, split_target
@@ -53,7 +54,8 @@ ALWAYS = CachePolicy()
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended: what it measured, which versions it registered, what to type next.
 
-    `notes` says what the record lacks and what stands between the versions and production.
+    `notes` says what the record lacks and what stands between the versions and production;
+    `verdicts` what the gates said of the versions, if they were asked to.
     """
 
     run_id: str
@@ -63,10 +65,21 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float | None]
     models: list[str]
     notes: list[str]
+    verdicts: list[Judged] = []
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line exits with: that of the worst verdict; 0 without one."""
+        answers = {each.answer for each in self.verdicts}
+        if Answer.FAIL in answers:
+            return 1
+        return 3 if Answer.CANNOT_TELL in answers else 0
 
     @property
     def next_hint(self) -> str:
         """What to type next."""
+        if self.verdicts:
+            return f"thrive gates explain {self.verdicts[-1].model}"
         if self.models:
             return f"thrive gates run {self.models[-1]}"
         return f"thrive runs show {self.run_id}"

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from thrive.domain.actor import BUILDERS
 from thrive.domain.errors import UsageError
 from thrive.flows.order import CachePolicy, EngineName, Order, RunResult, launch
@@ -23,12 +25,14 @@ def run(
     verify_cache: str = "",
     engine: EngineName = EngineName.LOCAL,
     address: str = "",
+    gates: bool = False,
 ) -> RunResult:
     """Run a pipeline, a script or a notebook: code, data, parameters, metrics are recorded.
 
     A step whose code, inputs and seed are those of an earlier run is not executed again: its
     result is used. `thrive runs why` says what changed where it was. A file without a @pipeline
-    is executed as it is, in a fresh process; a notebook from top to bottom.
+    is executed as it is, in a fresh process; a notebook from top to bottom. With --gates the exit
+    code is that of the worst verdict: 0 pass, 1 fail, 3 cannot tell.
 
     Args:
         ctx: the context of the call.
@@ -41,9 +45,11 @@ def run(
         verify_cache: the share of known results to execute again and compare, e.g. 5%.
         engine: where steps run: local, or ray (an extra: the nodes of a Ray cluster).
         address: the cluster: ray://HOST:10001, HOST:6379; of the settings if not given.
+        gates: have the gates judge what it registered, against what is in production.
 
     Examples:
         thrive run train.py
+        thrive run train.py --gates
         thrive run train.py --until 2013-05-01 --experiment proxies
         thrive run train.py --config night.toml --set fit.memory=4G
         thrive run train.py --verify-cache 5%
@@ -65,7 +71,19 @@ def run(
     with launched.engine:
         from thrive.flows.train import execute_and_tell
 
-        return execute_and_tell(ctx, order, show_on_terminal, launched)
+        found = execute_and_tell(ctx, order, show_on_terminal, launched)
+    return judged(ctx, found) if gates else found
+
+
+def judged(ctx: Context, found: RunResult) -> RunResult:
+    """Have the gates judge what a run registered, and return its result with their verdicts.
+
+    Raises:
+        UsageError: a version has no evaluation table.
+    """
+    from thrive.gates.run import judge_each
+
+    return msgspec.structs.replace(found, verdicts=judge_each(ctx, found.models))
 
 
 def settings_of(

@@ -7,7 +7,7 @@ from typing import Any
 from thrive.domain.actor import BUILDERS
 from thrive.domain.run import CodeRecord
 from thrive.flows.order import CachePolicy, Order, RunResult
-from thrive.flows.run import parse_share
+from thrive.flows.run import judged, parse_share
 from thrive.flows.train import execute_and_tell
 from thrive.operations import Context, Kind, operation
 from thrive.store import uploads
@@ -33,6 +33,7 @@ def start(
     untracked: list[str] | None = None,
     left_out: list[str] | None = None,
     lost: str = "",
+    gates: bool = False,
 ) -> RunResult:
     """Run a pipeline from code that was sent by digest; a worker executes it.
 
@@ -54,6 +55,7 @@ def start(
         untracked: files that git does not know.
         left_out: files that were too large to be sent.
         lost: what the record of the code lacks, in words.
+        gates: have the gates judge what it registered, against what is in production.
 
     Raises:
         NotFound: the bundle was not sent, or a day has passed since.
@@ -79,4 +81,5 @@ def start(
             policy=CachePolicy(use=not no_cache, verify=parse_share(verify_cache)),
             code=code,
         )
-        return execute_and_tell(ctx.inside(folder), order, ctx.show)
+        found = execute_and_tell(ctx.inside(folder), order, ctx.show)
+    return judged(ctx, found) if gates else found

@@ -13,6 +13,7 @@ import msgspec
 
 from thrive.domain.actor import BUILDERS
 from thrive.domain.errors import NotRight, UsageError
+from thrive.domain.gate import Judged
 from thrive.domain.identifiers import new_id
 from thrive.domain.reference import format_reference
 from thrive.domain.run import RunState
@@ -50,14 +51,6 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     state: RunState
     value: float | None
     models: list[str] = []
-
-
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gates said of a version: pass, fail or cannot-tell, and the verdict's id."""
-
-    model: str
-    answer: str
-    verdict_id: str
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,18 +154,11 @@ def start_sweep(
         tell(trial.value if trial.state is RunState.DONE else None)
         ctx.progress(min(0.99, len(sweep.trials) / trials), f"{len(sweep.trials)} trials")
     found = sweep.ended(largest=largest)
-    return msgspec.structs.replace(found, verdicts=_judged(ctx, found.models)) if gates else found
+    if not gates:
+        return found
+    from thrive.gates.run import judge_each
 
-
-def _judged(ctx: Context, labels: list[str]) -> list[Judged]:
-    """Have the gates judge versions against what is in production."""
-    from thrive.gates.run import judge
-
-    verdicts = [(label, judge(ctx, label, "production")) for label in labels]
-    return [
-        Judged(model=label, answer=found.answer.value, verdict_id=found.verdict_id)
-        for label, found in verdicts
-    ]
+    return msgspec.structs.replace(found, verdicts=judge_each(ctx, found.models))
 
 
 Told = Callable[[float | None], None]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from thrive.domain.errors import UsageError
 from thrive.gates.formats.junit import junit
 from thrive.gates.formats.markdown import markdown
 from thrive.gates.formats.openmetrics import openmetrics
@@ -24,9 +25,37 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     sarif: Path | None = None
 
     @property
+    def paths(self) -> dict[str, Path]:
+        """The files that are wanted, whole paths by option."""
+        said = msgspec.structs.asdict(self)
+        return {
+            name: self.folder / path
+            for name, path in said.items()
+            if path is not None and name != "folder"
+        }
+
+    @property
     def any(self) -> bool:
         """Whether any file is wanted."""
-        return any((self.json, self.junit, self.markdown, self.metrics, self.sarif))
+        return bool(self.paths)
+
+    def refuse_unwritable(self) -> None:
+        """Make the folders of the files, before anything is judged for them.
+
+        Raises:
+            UsageError: a file cannot be written there.
+        """
+        for option, path in self.paths.items():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                why = "it is a folder" if path.is_dir() else ""
+            except OSError as error:
+                why = str(error.strerror)
+            if why or not os.access(path if path.exists() else path.parent, os.W_OK):
+                raise UsageError(
+                    f"--{option} {str(path)!r} cannot be written: {why or 'no permission'}.",
+                    f"thrive gates run --{option} FILE",
+                )
 
 
 def write_outputs(found: GateFile, wanted: Wanted) -> None:

@@ -119,7 +119,13 @@ def _rival(
             return Rival.BASELINE, None
         other = models.get_version(tx, ctx.project_id, version.model, live.version)
         return Rival.PRODUCTION, other
-    _, number = parse_reference(f"{version.model}@{against.rpartition('@')[2]}")
+    model, _, word = against.rpartition("@")
+    if model not in ("", version.model) or not word.isdecimal():
+        raise UsageError(
+            f"{against!r} is nothing that {version.model} can be compared with.",
+            "give --against production, baseline, or the number of another version",
+        )
+    number = int(word)
     if number == version.version:
         raise UsageError(
             f"Version {number} cannot be judged against itself.",

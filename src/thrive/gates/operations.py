@@ -96,6 +96,7 @@ def run(
     )
     if wanted.any:
         ctx.local_folder()
+        wanted.refuse_unwritable()
     found = judge(ctx, model or _only_model(ctx), against)
     if wanted.any:
         write_outputs(export(ctx, found), wanted)
@@ -130,6 +131,8 @@ def _latest(ctx: Context, model: str) -> Verdict:
     name, number = parse_reference(model)
     with ctx.read() as tx:
         models.get(tx, ctx.project_id, name)
+        if number is not None:
+            models.get_version(tx, ctx.project_id, name, number)
         found = gates.find_verdicts(tx, ctx.project_id, name, number, limit=1)
     if not found:
         label = name if number is None else format_reference(name, number)
@@ -242,8 +245,13 @@ def comment(ctx: Context, file: Path) -> Comment:
     Examples:
         thrive gates comment gate.json
     """
+    return comment_on(ctx.local_folder() / file)
+
+
+def comment_on(path: Path) -> Comment:
+    """Write a gate file's verdict into the merge request whose job this is; raises as `comment`."""
     place = place_in()
-    held = read_gate_file(ctx.local_folder() / file)
+    held = read_gate_file(path)
     return write_comment(place, markdown(held), held.verdict.answer.value)
 
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from thrive.domain.errors import UsageError
-from thrive.domain.gate import Answer, CheckResult, Verdict
+from thrive.domain.gate import Answer, CheckResult, Judged, Verdict
 from thrive.domain.model import ModelVersion
 from thrive.gates import (
     bias,
@@ -53,6 +53,23 @@ def judge(ctx: Context, reference: str, against: str) -> Verdict:
     with TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="gate-") as folder:
         results = _Run(ctx, inputs, Path(folder)).results()
     return keep(ctx, inputs, results)
+
+
+def judge_each(ctx: Context, labels: list[str]) -> list[Judged]:
+    """Judge versions one after another against what is in production.
+
+    Args:
+        ctx: who asks.
+        labels: MODEL@VERSION each.
+
+    Raises:
+        UsageError: a version has no evaluation table.
+    """
+    found = [(label, judge(ctx, label, Rival.PRODUCTION)) for label in labels]
+    return [
+        Judged(model=label, answer=verdict.answer, verdict_id=verdict.verdict_id)
+        for label, verdict in found
+    ]
 
 
 class _Run:

@@ -74,7 +74,7 @@ def prepare(
     if reference is not None:
         _require(reference, "reference", [label, request.time, request.score or SCORE])
         compared = _table(_renamed(reference, request.score), columns, positive)
-    fingerprints = b"" if trained_on is None else _fingerprints(trained_on, evaluation, names)
+    fingerprints = b"" if trained_on is None else _fingerprints(trained_on, judged, names)
     blobs = FolderBlobs(Path(link.facts["blobs"]))
     for data in package.files.values():
         blobs.put(data)
@@ -86,12 +86,10 @@ def prepare(
     )
 
 
-def _fingerprints(
-    trained_on: "pl.DataFrame", evaluation: "pl.DataFrame", names: list[str]
-) -> bytes:
-    """Return the fingerprints of the trained rows, over all columns that the judged ones have."""
+def _fingerprints(trained_on: "pl.DataFrame", judged: "pl.DataFrame", names: list[str]) -> bytes:
+    """Return the fingerprints of the trained rows, over all columns that the kept table has."""
     _require(trained_on, "trained_on", names)
-    shared = [name for name in evaluation.columns if name in trained_on.columns]
+    shared = [name for name in judged.columns if name in trained_on.columns]
     natural = [name for name in shared if name not in {LABEL, SCORE, TIME}]
     return trained_rows(trained_on, natural).to_bytes()
 

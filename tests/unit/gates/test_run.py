@@ -1,5 +1,7 @@
 """Planted defects, each caught by its own check; the verdict, its record and its proof."""
 
+from pathlib import Path
+
 import msgspec
 import polars as pl
 import pytest
@@ -144,8 +146,24 @@ def test_what_is_not_there_is_said(context, registry, trained, sound):
         show(context, "delay")
     with pytest.raises(NotFound):
         run(context, "delay", against="7")
+    with pytest.raises(NotFound, match="no model version delay@7"):
+        show(context, "delay@7")
     with pytest.raises(UsageError, match="against itself"):
         run(context, "delay", against="1")
+    for word in ("productoin", "other@1", "@", "1.5"):
+        with pytest.raises(UsageError, match="nothing that delay can be compared with"):
+            run(context, "delay", against=word)
+
+
+def test_files_that_cannot_be_written_are_refused_before_anything_is_judged(
+    context, registry, trained, sound
+):
+    registry.add(*trained, table(seed=2), package=sound)
+    (context.folder / "taken").write_text("")
+    for junit in (".", "taken/gate.xml"):
+        with pytest.raises(UsageError, match="cannot be written"):
+            run(context, "delay", junit=Path(junit), sarif=Path("new/gate.sarif"))
+    assert history(context, "delay") == []
 
 
 def test_a_model_that_was_trained_on_the_rows_it_is_judged_on_is_caught(
