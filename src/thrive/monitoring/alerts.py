@@ -401,7 +401,7 @@ def _explanation(ctx: Context, window: Window, version: ModelVersion) -> dict[st
     }
 
 
-def _moved_in(ctx: Context, window: Window, baseline: str) -> dict[str, list[str]]:
+def _moved_in(ctx: Context, window: Window, baseline: str) -> dict[str, str]:
     """Return the inputs that moved in each segment of a window where any did."""
     if not window.sketches or not baseline:
         return {}

@@ -76,11 +76,21 @@ LEAST_SHARED, MOST_THREADS = 20_000, 4
 """Rows from which several threads count, and how many of them."""
 
 
+def _segmented(frame: "pl.DataFrame", columns: list[str]) -> list[str]:
+    """Return the declared segments that the rows have, after the variants if there are several."""
+    several = VARIANT in frame.columns and frame[VARIANT].n_unique() > 1
+    declared = [name for name in columns if name != VARIANT and name in frame.columns]
+    return [VARIANT] * several + declared
+
+
 def segments(frame: "pl.DataFrame", columns: list[str], yardstick: Yardstick) -> list[Segment]:
-    """Return each declared segment's values with their rows and performance, most rows first."""
+    """Return each declared segment's values with their rows and performance, most rows first.
+
+    Variants are a segment too, where the rows have more than one.
+    """
     import polars as pl
 
-    present = [name for name in columns if name in frame.columns]
+    present = _segmented(frame, columns)
     if not present or not frame.height:
         return []
     judged = frame.with_columns(_goodness(frame, yardstick))
@@ -123,16 +133,14 @@ def parted(
         kinds: the inputs with their kind.
         known: the counters that fix cells and names.
     """
-    several = VARIANT in frame.columns and frame[VARIANT].n_unique() > 1
-    wanted = [VARIANT] * several + [name for name in columns if name != VARIANT]
     watched = {**kinds, SCORE: NUMERIC}
     numeric = {
         name: measured(frame, name, kind) for name, kind in watched.items() if kind != CATEGORY
     }
     return {
         column: _parts_of(frame, column, numeric, watched, known)
-        for column in wanted
-        if column in frame.columns and frame.height
+        for column in _segmented(frame, columns)
+        if frame.height
     }
 
 

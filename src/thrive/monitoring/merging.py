@@ -15,8 +15,9 @@ from thrive.monitoring.closing import load_counters
 from thrive.monitoring.counters import Packed, unpacked
 from thrive.monitoring.findings import Column, findings_of
 from thrive.monitoring.judge import columns
-from thrive.monitoring.measure import Sketch, merge
+from thrive.monitoring.measure import merge
 from thrive.operations import Context, operation
+from thrive.statistics.sketch import NumericSketch
 from thrive.store import models, monitoring
 
 
@@ -28,14 +29,12 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         value: of the segment.
         rows: answered rows.
         moved: inputs that moved away from the reference there, the largest effect first.
-        columns: each input and the score; only of the part that was asked for.
     """
 
     column: str
     value: str
     rows: int
-    moved: list[str]
-    columns: list[Column] = []
+    moved: str
 
 
 class MergedWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +51,8 @@ class MergedWindow(msgspec.Struct, frozen=True, kw_only=True):
         outcomes: those of them with an outcome.
         errors: rows without an answer.
         variants: rows by variant, shadows included.
-        columns: each input and the score of all rows together, against the reference.
+        part: the part that was asked for, "" for all rows.
+        columns: each input and the score of those rows together, against the reference.
         parts: each value of each declared segment, and each variant where there are several.
     """
 
@@ -66,6 +66,7 @@ class MergedWindow(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: int
     errors: int
     variants: dict[str, int]
+    part: str
     columns: list[Column]
     parts: list[Part] = []
 
@@ -87,7 +88,7 @@ def windows_merge(
         version: the newest that has any, if left out.
         since: only windows that start then or later, e.g. 2013-05-01.
         until: only windows that start before then.
-        part: show every input of one value of a segment too, e.g. carrier=UA or variant=canary.
+        part: only the rows of one value of a segment, e.g. carrier=UA or variant=canary.
 
     Raises:
         CannotTell: no such window was compared with a reference.
@@ -109,26 +110,25 @@ def windows_merge(
             f"No window of {model} in that time was compared with a reference.",
             f"thrive windows list {model}",
         )
-    merged = _merged(ctx, mine, part)
-    column, _, value = part.partition("=")
-    if part and not any((each.column, each.value) == (column, value) for each in merged.parts):
-        known = ", ".join(f"{each.column}={each.value}" for each in merged.parts[:6])
-        cure = f"write one of {known}" if known else "name its segments in the contract"
-        raise NotFound(f"No window of {model} has a part {part!r}.", cure)
-    return merged
+    return _merged(ctx, mine, part)
 
 
-def _merged(ctx: Context, windows: list[Window], shown: str) -> MergedWindow:
+def _merged(ctx: Context, windows: list[Window], part: str) -> MergedWindow:
     digest = findings_of(next(each for each in reversed(windows) if each.sketches)).baseline
     baseline = load_baseline(ctx, digest)
     alike = [each for each in windows if each.sketches and findings_of(each).baseline == digest]
     counters = [load_counters(ctx, each) for each in alike]
-    total = _sum([each.whole for each in counters], baseline)
+    parts = [each.parts for each in counters]
     found = [findings_of(each) for each in alike]
     variants: Counter[str] = Counter()
     for item in found:
         variants.update(item.variants)
     start = alike[0].start
+    compared = (
+        _compared_part(baseline, parts, part, start)
+        if part
+        else _compared(baseline, baseline.counters, [each.whole for each in counters], start)
+    )
     return MergedWindow(
         model=windows[0].model,
         version=windows[0].version,
@@ -140,21 +140,52 @@ def _merged(ctx: Context, windows: list[Window], shown: str) -> MergedWindow:
         outcomes=sum(each.outcomes for each in alike),
         errors=sum(item.errors for item in found),
         variants=dict(variants),
-        columns=columns(baseline, baseline.sketches(), total, start),
-        parts=parts_of(baseline, [each.parts for each in counters], start, shown),
+        part=part,
+        columns=compared,
+        parts=parts_of(baseline, parts, start),
     )
 
 
-def parts_of(
-    baseline: Baseline, packed: Sequence[Packed], start: int, shown: str = ""
-) -> list[Part]:
+def _compared_part(
+    baseline: Baseline, packed: Sequence[Packed], part: str, start: int
+) -> list[Column]:
+    column, _, value = part.partition("=")
+    counted = [parts[column][value] for parts in packed if value in parts.get(column, {})]
+    if not counted:
+        known = [
+            f"{name}={each}" for parts in packed[-1:] for name in parts for each in parts[name]
+        ]
+        raise NotFound(
+            f"No window has a part {part!r}.",
+            f"write one of {', '.join(known[:6])}" if known else "name segments in the contract",
+        )
+    return _compared(baseline, _reference_of(baseline, column, value), counted, start)
+
+
+def _reference_of(baseline: Baseline, column: str, value: str) -> Mapping[str, bytes]:
+    """Return the counters of a part in the reference; of all its rows where it has no such part."""
+    return baseline.parts.get(column, {}).get(value, baseline.counters)
+
+
+def _compared(
+    baseline: Baseline,
+    known: Mapping[str, bytes],
+    packed: Sequence[Mapping[str, bytes]],
+    start: int,
+) -> list[Column]:
+    """Compare the counters of many windows, added up, with those of the reference."""
+    each = [unpacked(counted, baseline.kinds) for counted in packed]
+    total = {name: merge([counted[name] for counted in each]) for name in each[0]}
+    return columns(baseline, unpacked(known, baseline.kinds), total, start)
+
+
+def parts_of(baseline: Baseline, packed: Sequence[Packed], start: int) -> list[Part]:
     """Return the parts of some windows, added up: by segment, most rows first.
 
     Args:
         baseline: what they were compared with; a value its reference lacks is compared with all.
         packed: the counters of the parts of each window.
         start: of the first window.
-        shown: the part, as `column=value`, that is told with each of its inputs.
     """
     named = dict.fromkeys(
         (column, value) for parts in packed for column in parts for value in parts[column]
@@ -162,26 +193,18 @@ def parts_of(
     found: list[Part] = []
     for column, value in named:
         counted = [parts[column][value] for parts in packed if value in parts.get(column, {})]
-        total = _sum(counted, baseline)
-        known = baseline.parts.get(column, {}).get(value, baseline.counters)
-        compared = columns(baseline, unpacked(known, baseline.kinds), total, start)
+        compared = _compared(baseline, _reference_of(baseline, column, value), counted, start)
         moved = sorted(
             (each for each in compared if each.drifted), key=lambda each: -(each.psi or 0.0)
         )
+        scores = [NumericSketch.from_bytes(each[SCORE]) for each in counted]
         found.append(
             Part(
                 column=column,
                 value=value,
-                rows=total[SCORE].rows,
-                moved=[each.name for each in moved],
-                columns=compared if shown == f"{column}={value}" else [],
+                rows=sum(each.rows for each in scores),
+                moved=", ".join(each.name for each in moved),
             )
         )
     order = {column: place for place, (column, _) in reversed(list(enumerate(named)))}
     return sorted(found, key=lambda each: (order[each.column], -each.rows, each.value))
-
-
-def _sum(packed: Sequence[Mapping[str, bytes]], baseline: Baseline) -> dict[str, Sketch]:
-    """Return the counters of many windows added up."""
-    each = [unpacked(counted, baseline.kinds) for counted in packed]
-    return {name: merge([counted[name] for counted in each]) for name in each[0]}

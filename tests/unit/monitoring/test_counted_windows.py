@@ -197,13 +197,21 @@ def test_a_month_tells_which_part_moved(context: Context) -> None:
     stream.serve(frame.head(2000))
     stream.serve(frame.tail(1000), variant="canary")
     stream.advance()
-    close_windows(context, "m")
+    (window,) = close_windows(context, "m")
+    of_variants = [each for each in findings_of(window).segments if each.column == "variant"]
+    assert [(each.value, each.rows) for each in of_variants] == [
+        ("production", 2000),
+        ("canary", 1000),
+    ]
     found = windows_merge(context, "m", part="city=JFK")
     told = {(each.column, each.value): each for each in found.parts}
     assert told["variant", "production"].rows == 2000
     assert told["variant", "canary"].rows == 1000
     assert "b" in told["city", "JFK"].moved
-    assert told["city", "LGA"].moved == told["city", "EWR"].moved == []
-    assert {each.name for each in told["city", "JFK"].columns} == {*stream.inputs, "_score"}
+    assert told["city", "LGA"].moved == told["city", "EWR"].moved == ""
+    assert {each.name: each.drifted for each in found.columns}["b"]
+    whole = windows_merge(context, "m")
+    assert {each.name for each in whole.columns} == {*stream.inputs, "_score"}
+    assert whole.parts == found.parts
     with pytest.raises(NotFound, match="city=SFO"):
         windows_merge(context, "m", part="city=SFO")
