@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -47,6 +48,8 @@ SHIP_EVERY_S = 15.0
 """How often the log is looked at for parts to ship; more often where parts are due sooner."""
 LONGEST_WAIT_S = 10.0
 """How long one question for new routes may wait for an answer: an answer proves the way is open."""
+SHIP_NICE = 10
+"""How much the thread that encodes the log stands back from those who answer and ask."""
 LEAVE_S = 20.0
 """How long a shipment under way is waited for at the end; what it leaves is shipped next time."""
 TURN_S = 0.05
@@ -147,7 +150,7 @@ class Agent:
                 pool.stop()
                 raise
             ready = threading.Event()
-            shipping = self._repeat(stop, self._ship)
+            shipping = self._repeat(stop, self._ship, nice=SHIP_NICE)
             self._repeat(stop, self._follow_on)
             self._repeat(stop, lambda: self._say(ready, url))
             try:
@@ -190,10 +193,14 @@ class Agent:
             self._routes.refuse_unlogged()
             self._packages.drop_all_but(self._routes.packages())
 
-    def _repeat(self, stop: threading.Event, step: Callable[[], float]) -> threading.Thread:
+    def _repeat(
+        self, stop: threading.Event, step: Callable[[], float], *, nice: int = 0
+    ) -> threading.Thread:
         """Take a step again and again on a thread; it returns how long to pause (s)."""
 
         def run() -> None:
+            if nice and sys.platform == "linux":  # elsewhere it would slow the whole process
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
             while not stop.is_set():
                 try:
                     pause = step()
