@@ -68,14 +68,11 @@ def chain(count: int = 50):
 """
 ARRAY = """
 import json, sys, tempfile, time
-from pathlib import Path
 import numpy as np
-from thrive.store.blobs.folder import FolderBlobs
 from thrive.training.artifacts import ArtifactStore
 array = np.random.default_rng(0).random(62_500_000)
 with tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder:
-    blobs = FolderBlobs(Path(folder))
-    store = ArtifactStore(blobs, blobs)
+    store = ArtifactStore(folder, folder)
     began = time.process_time()
     ref = store.keep(array, "the array")
     put = time.process_time() - began

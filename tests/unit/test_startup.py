@@ -64,6 +64,7 @@ def test_a_command_imports_only_the_module_that_declares_it(tmp_path):
 
 def test_a_workspace_imports_no_operation_before_it_is_called(tmp_path):
     run_in = f"from thrive.cli.main import run; run(['--home', {str(tmp_path)!r}, 'init'])"
+    assert not {"asyncio", "ssl"} & modules_after(run_in)
     found = modules_after(f"{run_in}; import thrive; thrive.open({str(tmp_path)!r}).audit.list()")
     assert "thrive.flows.auditing" in found
     assert not {"thrive.data.operations", "polars", "numpy", "starlette"} & found
@@ -74,3 +75,17 @@ def test_a_model_server_starts_without_what_it_does_not_need():
     assert not {"polars", "sqlalchemy", "sklearn", "starlette", "obstore"} & worker
     agent = modules_after("import thrive.serving.operations")
     assert not {"numpy", "polars", "sklearn", "uvicorn"} & agent
+
+
+def test_what_stands_in_for_asyncio_hands_on_what_it_is_asked():
+    found = modules_after(
+        "from thrive.store.quick_imports import quick_imports\n"
+        "with quick_imports():\n"
+        "    import sqlalchemy.util.concurrency as held\n"
+        "import gc, sys; assert 'asyncio' not in sys.modules and gc.isenabled()\n"
+        "assert not held.iscoroutine(3)\n"
+        "import asyncio; assert held.asyncio.CancelledError is asyncio.CancelledError\n"
+        "with quick_imports():\n"
+        "    assert sys.modules['asyncio'] is asyncio"
+    )
+    assert "asyncio.events" in found

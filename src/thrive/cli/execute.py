@@ -25,6 +25,7 @@ from thrive.operations import (
     is_private,
 )
 from thrive.store.place import FOLDER
+from thrive.store.quick_imports import quick_imports
 
 
 def execute(line: Line) -> int:
@@ -32,7 +33,8 @@ def execute(line: Line) -> int:
 
     The code is 0 unless the result has an `exit_code` of its own.
     """
-    import_module(COMMANDS[line.command].module)
+    with quick_imports():
+        import_module(COMMANDS[line.command].module)
     operation = find_operation(line.command)
     typed = _arguments(operation, line.rest)
     with ProgressLine() as progress:

@@ -38,8 +38,8 @@ def record_environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
+        "platform": _platform(),
+        "machine": os.uname().machine if hasattr(os, "uname") else platform.machine(),
         "cpu": _cpu(),
         "cpus": _cpus(),
         "libraries": _libraries(),
@@ -72,6 +72,15 @@ def _library_paths() -> list[str]:
         for path in sys.path
         if not _INSTALL_FOLDERS.intersection(p.name for p in Path(path).parents)
     ]
+
+
+def _platform() -> str:
+    """Return what `platform.platform` says, which on Linux starts a process to say it."""
+    if sys.platform != "linux":
+        return platform.platform()
+    name = os.uname()
+    libc = "".join(platform.libc_ver())
+    return "-".join(filter(None, (name.sysname, name.release, name.machine, "with", libc)))
 
 
 def _cpu() -> str:

@@ -5,6 +5,7 @@ with the process that started it, and takes every child with it.
 """
 
 import contextlib
+import functools
 import gc
 import importlib
 import os
@@ -85,9 +86,14 @@ def _prepared(control: socket.socket, first: dict[str, Any]) -> Program | None:
 def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent dies; Linux alone can."""
     if sys.platform == "linux":
-        import ctypes
+        _prctl()(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
 
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+
+@functools.cache  # for the forks: each would load it again
+def _prctl() -> Callable[..., int]:
+    import ctypes
+
+    return ctypes.CDLL(None).prctl
 
 
 class _Zygote:

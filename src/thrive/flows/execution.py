@@ -354,7 +354,7 @@ class Execution:
         with self._ctx.read() as tx:
             recent = runs.find(tx, project, experiment=self._recorder.run.experiment, limit=5)
             done = next((run for run in recent if run.state is RunState.DONE), None)
-            return len(runs.find_steps(tx, project, done.run_id)) if done else 0
+            return runs.count_steps(tx, project, done.run_id) if done else 0
 
     def _say(self, line: str) -> None:
         self._show(f"{line}\n")

@@ -10,6 +10,7 @@ from thrive.domain.errors import UsageError
 from thrive.flows.order import CachePolicy, EngineName, Order, RunResult, launch
 from thrive.flows.terminal import show_on_terminal
 from thrive.operations import Context, Kind, PathText, operation
+from thrive.store.quick_imports import quick_imports
 
 
 @operation("run", role=BUILDERS, kind=Kind.CLIENT, writes=True)
@@ -69,7 +70,8 @@ def run(
     )
     launched = launch(order, ctx.local_folder())
     with launched.engine:
-        from thrive.flows.train import execute_and_tell
+        with quick_imports():
+            from thrive.flows.train import execute_and_tell
 
         found = execute_and_tell(ctx, order, show_on_terminal, launched)
     return judged(ctx, found) if gates else found

@@ -154,6 +154,7 @@ class Steps:
         call = self._running[message.task]
         call.result = message.body["ref"]
         _note_undeclared(call, message.body["undeclared"])
+        self.advance()
 
     def on_failed(self, message: Message) -> None:
         """Take in the failure of a step that is about to end."""
@@ -199,9 +200,9 @@ class Steps:
         self._queue.extendleft(reversed(waiting))
 
     def _has_room(self, call: StepCall) -> bool:
-        if not self._running:
+        busy = sum(each.options.cpu for each in self._running.values() if each.result is None)
+        if not busy:
             return True
-        busy = sum(each.options.cpu for each in self._running.values())
         depth = self._engine.depth if call.group is not None else 1
         return busy + call.options.cpu <= self._engine.capacity() * depth
 

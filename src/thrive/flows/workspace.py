@@ -14,6 +14,7 @@ from thrive.domain.errors import NotFound, UsageError
 from thrive.flows.catalogue import Catalogue
 from thrive.operations import Context, Operation, Progress, convert_arguments, invoke
 from thrive.store.place import find_project_folder
+from thrive.store.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from thrive.store.home import Home
@@ -192,7 +193,8 @@ class DeferredHome:
         if name.startswith("_"):
             raise AttributeError(name)
         if self._opened is None:
-            from thrive.store.home import open_home
+            with quick_imports():
+                from thrive.store.home import open_home
 
             self._opened = open_home(self._project_folder)
         return getattr(self._opened, name)

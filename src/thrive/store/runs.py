@@ -187,6 +187,19 @@ def find_steps(tx: Tx, project_id: str, run_id: str) -> list[StepRecord]:
     return many(tx, StepRecord, query.order_by(steps.c.position))
 
 
+def find_open_steps(tx: Tx, project_id: str, run_id: str) -> list[StepRecord]:
+    """Return the steps of a run that say they are running."""
+    running = (steps.c.run_id == run_id, steps.c.state == RunState.RUNNING.value)
+    return many(tx, StepRecord, mine(steps, project_id).where(*running))
+
+
+def count_steps(tx: Tx, project_id: str, run_id: str) -> int:
+    """Return how many steps a run has."""
+    counted = sa.select(sa.func.count()).select_from(steps)
+    mine_ = (steps.c.project_id == project_id, steps.c.run_id == run_id)
+    return tx.execute(counted.where(*mine_)).scalar_one()
+
+
 def find_results(
     tx: Tx, project_id: str, key: str, *, run_id: str | None = None, limit: int = 5
 ) -> list[StepRecord]:

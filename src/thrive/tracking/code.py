@@ -53,7 +53,8 @@ def record_code(folder: Path, entry: str, blobs: BlobWriter) -> CodeFacts:
     listed = _git(folder, "ls-files", "-z", "--cached", "--", ".")
     under_git = listed is not None and _git(folder, "rev-parse", "--git-dir") is not None
     tracked = _names(listed)
-    untracked = _names(_git(folder, "ls-files", "-z", "--others", "--exclude-standard", "--", "."))
+    others = ("--others", "--exclude-standard", "--", ".")
+    untracked = _names(_git(folder, "ls-files", "-z", *others)) if under_git else []
     names = sorted({*tracked, *untracked}) if under_git else _walked(folder)
     chosen, left_out = _chosen(folder, names, entry.partition(":")[0])
     bundle = blobs.put(_bundle(folder, chosen))

@@ -7,7 +7,7 @@ when the run is resumed.
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from thrive.domain.run import (
 )
 from thrive.operations import Context
 from thrive.store import experiments, observations, references, runs
+from thrive.store.database import Tx
 from thrive.store.home import made
 from thrive.tracking.process import own_identity
 
@@ -68,6 +69,7 @@ class RunRecorder:
         self._flushed = self._began
         self._steps = 0
         self._waiting: dict[int, tuple[StepRecord, Sequence[Artifact]]] = {}
+        self._codes: list[StepCode] = []
         self._artifacts: set[str] = set()
         self.scratch = made(ctx.home.temporary_folder / f"run-{run.run_id}")
         self._log = (self.scratch / LOG_ARTIFACT).open("ab", buffering=0)
@@ -150,10 +152,8 @@ class RunRecorder:
         self.run = msgspec.structs.replace(self.run, environment=known)
 
     def code(self, *codes: StepCode) -> None:
-        """Write what code digests stand for."""
-        with self._ctx.home.write() as tx:
-            for code in codes:
-                runs.save_step_code(tx, self._ctx.project_id, code)
+        """Take in what code digests stand for; it is written with the steps that name them."""
+        self._codes += codes
 
     def use(self, use: Use) -> None:
         """Write one edge of lineage."""
@@ -172,22 +172,12 @@ class RunRecorder:
             self.flush()
 
     def flush(self) -> None:
-        """Write the waiting metric points and steps of fan-outs."""
+        """Write the waiting metric points and steps."""
         self._flushed = time.monotonic()
-        self._flush_steps()
-        if not self._points:
-            return
-        points, self._points = self._points, []
-        seen = observations.Observation(points=points)
-        with self._ctx.observe(self._subject, durable=False) as tx:
-            now = observations.observe_one(tx, self._ctx.project_id, self.run.run_id, seen)
-        self.run = msgspec.structs.replace(
-            self.run,
-            metrics=now.metrics,
-            summaries=now.summaries,
-            params=now.params,
-            tags=now.tags,
-        )
+        steps = bool(self._waiting)
+        if steps or self._points:
+            with self._ctx.observe(self._subject, durable=steps) as tx:
+                self.run = self._write_waiting(tx, self.run)
 
     def write_log(self, data: bytes) -> None:
         """Append to the run's log."""
@@ -195,10 +185,9 @@ class RunRecorder:
 
     def finish(self, state: RunState, error: str = "") -> Run:
         """Write how the run ended, keep its log, and remove its scratch folder."""
-        self.flush()
         self._log.close()
-        self.run = msgspec.structs.replace(self.run, state=state, ended_at=self.now(), error=error)
-        close_run(self._ctx, self.run)
+        ended = msgspec.structs.replace(self.run, state=state, ended_at=self.now(), error=error)
+        self.run = close_run(self._ctx, ended, self._write_waiting)
         return self.run
 
     @property
@@ -214,15 +203,30 @@ class RunRecorder:
         else:
             self.flush_if_due()
 
-    def _flush_steps(self) -> None:
+    def _write_waiting(self, tx: Tx, run: Run) -> Run:
+        """Write what waits, and return the run with what its points make of it."""
+        project = self._ctx.project_id
         waiting, self._waiting = self._waiting, {}
-        if not waiting:
-            return
-        with self._ctx.observe(self._subject) as tx:
-            runs.save_step(tx, self._ctx.project_id, *(step for step, _ in waiting.values()))
-            for _, outputs in waiting.values():
-                for output in outputs:
-                    runs.save_artifact(tx, self._ctx.project_id, output)
+        codes, self._codes = self._codes, []
+        points, self._points = self._points, []
+        for code in codes:
+            runs.save_step_code(tx, project, code)
+        if waiting:
+            runs.save_step(tx, project, *(step for step, _ in waiting.values()))
+        for _, outputs in waiting.values():
+            for output in outputs:
+                runs.save_artifact(tx, project, output)
+        if not points:
+            return run
+        seen = observations.Observation(points=points)
+        now = observations.observe_one(tx, project, run.run_id, seen)
+        return msgspec.structs.replace(
+            run,
+            metrics=now.metrics,
+            summaries=now.summaries,
+            params=now.params,
+            tags=now.tags,
+        )
 
 
 def open_run(
@@ -258,20 +262,27 @@ def start_run(ctx: Context, beginning: Beginning) -> RunRecorder:
     return RunRecorder(ctx, run)
 
 
-def close_run(ctx: Context, run: Run) -> None:
-    """Write the end of a run with what became of its steps; keep its log; remove its scratch."""
+def close_run(ctx: Context, run: Run, pending: Callable[[Tx, Run], Run] | None = None) -> Run:
+    """Write the end of a run with what became of its steps; keep its log; remove its scratch.
+
+    Args:
+        ctx: the context of the operation.
+        run: as it ended.
+        pending: writes what waited for this moment, and returns the run with it.
+    """
     scratch = ctx.home.temporary_folder / f"run-{run.run_id}"
     log = _kept_log(ctx, run, scratch / LOG_ARTIFACT)
     with ctx.write(f"run:{run.run_id}", state=run.state.value) as tx:
-        for step in runs.find_steps(tx, ctx.project_id, run.run_id):
-            if step.state is RunState.RUNNING:
-                lost = msgspec.structs.replace(step, state=run.state, ended_at=run.ended_at)
-                runs.save_step(tx, ctx.project_id, lost)
+        run = pending(tx, run) if pending else run
+        for step in runs.find_open_steps(tx, ctx.project_id, run.run_id):
+            lost = msgspec.structs.replace(step, state=run.state, ended_at=run.ended_at)
+            runs.save_step(tx, ctx.project_id, lost)
         if log is not None:
             runs.save_artifact(tx, ctx.project_id, log)
         runs.save(tx, ctx.project_id, run)
         runs.compact(tx, ctx.project_id, run.run_id)
     shutil.rmtree(scratch, ignore_errors=True)
+    return run
 
 
 def _kept_log(ctx: Context, run: Run, path: Path) -> Artifact | None:

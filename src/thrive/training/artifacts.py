@@ -16,6 +16,7 @@ import struct
 import sys
 import types
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -84,22 +85,28 @@ class ArtifactStore:
     """Keeps and fetches values in the child processes of a run.
 
     Args:
-        kept: the home's blobs, for results.
+        kept: the folder of the home's blobs, for results.
         lent: a folder of the run, for arguments.
     """
 
-    def __init__(self, kept: FolderBlobs, lent: FolderBlobs) -> None:
-        self._kept = kept
-        self._lent = lent
+    def __init__(self, kept: str, lent: str) -> None:
+        self._places = kept, lent
         self._given: dict[Path, Ref] = {}
+
+    @cached_property
+    def _kept(self) -> FolderBlobs:
+        return FolderBlobs(Path(self._places[0]))  # a small step needs neither of the two
+
+    @cached_property
+    def _lent(self) -> FolderBlobs:
+        return FolderBlobs(Path(self._places[1]), durable=False)
 
     @classmethod
     def of(cls, link: Channel) -> Self:
         """Return the store that a channel's run told of; one and the same for a run."""
         places = link.facts["blobs"], link.facts["scratch"]
         if places not in _stores:
-            kept, lent = map(Path, places)
-            _stores[places] = cls(FolderBlobs(kept), FolderBlobs(lent, durable=False))
+            _stores[places] = cls(*places)
         return cast("Self", _stores[places])
 
     def keep(self, value: Any, words: str, *, in_row: bool = False) -> Ref:

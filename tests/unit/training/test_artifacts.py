@@ -6,13 +6,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from thrive.domain.errors import Damaged, UsageError
-from thrive.store.blobs.folder import FolderBlobs
 from thrive.training.artifacts import ALIGNMENT, INLINE_BYTES, ArtifactStore, decode, encode
 
 
 @pytest.fixture
 def store(tmp_path):
-    return ArtifactStore(FolderBlobs(tmp_path / "kept"), FolderBlobs(tmp_path / "lent"))
+    return ArtifactStore(str(tmp_path / "kept"), str(tmp_path / "lent"))
 
 
 def test_arrays_are_mapped_aligned_and_private(store):

@@ -9,7 +9,6 @@ import pytest
 
 from thrive import Out, step
 from thrive.domain.errors import NotRight, UsageError
-from thrive.store.blobs.folder import FolderBlobs
 from thrive.training.artifacts import ArtifactStore
 from thrive.training.outputs import keep_result, outputs_of
 
@@ -62,7 +61,7 @@ def test_what_cannot_be_kept_is_refused(function, words):
 
 @pytest.fixture
 def store(tmp_path):
-    return ArtifactStore(FolderBlobs(tmp_path / "kept"), FolderBlobs(tmp_path / "lent"))
+    return ArtifactStore(str(tmp_path / "kept"), str(tmp_path / "lent"))
 
 
 def test_each_member_of_a_tuple_comes_back_from_a_file_of_its_own(store):
