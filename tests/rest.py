@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from thrive.domain.actor import local_actor
 from thrive.flows.catalogue import load_all
 from thrive.operations import Context, find_operation, invoke
-from thrive.server.app import App, AppOptions
+from thrive.server.app import App
+from thrive.server.options import AppOptions
 from thrive.server.process import bind, serve
 
 LOCAL_TOKEN = "local-token-of-the-test"
@@ -34,7 +35,9 @@ class Reply(NamedTuple):
 def make_app(home, operations=None, **options) -> App:
     """Return the application of a home, whose local token is `LOCAL_TOKEN`."""
     known = {"local_token": LOCAL_TOKEN, "local_actor": local_actor("owner")}
-    return App(home, operations or load_all(), AppOptions(**(known | options)))
+    app = App(home, lambda: operations or load_all(), AppOptions(**(known | options)))
+    assert app.rooms  # as a server has opened them when it is asked
+    return app
 
 
 def ask(

@@ -167,9 +167,9 @@ def test_case_61_a_large_body_is_stopped_declared_or_not(house):
 def test_a_slow_body_is_not_awaited_for_ever(house, monkeypatch):
     import asyncio
 
-    from thrive.server import api
+    from thrive.server import bodies
 
-    monkeypatch.setattr(api, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
 
     class Slow:
         async def stream(self):
@@ -177,8 +177,8 @@ def test_a_slow_body_is_not_awaited_for_ever(house, monkeypatch):
             await asyncio.sleep(5)
             yield b"}"
 
-    with pytest.raises(api.Problem) as slow:
-        asyncio.run(api.read_body(Slow()))
+    with pytest.raises(bodies.Problem) as slow:
+        asyncio.run(bodies.read_body(Slow()))
     assert slow.value.status == 408
 
 

@@ -18,11 +18,15 @@ def parse_simply(operation: Operation, words: list[str]) -> dict[str, Any] | Non
     """Return the arguments that plain words give to an operation; None if they are not plain."""
     places = deque(each for each in operation.parameters if each.positional)
     options = {_option(each): each for each in operation.parameters if not each.positional}
+    unset = {f"--no-{_option(each)[2:]}": each for each in options.values() if _is_on(each)}
     found: dict[str, Any] = {}
     upcoming = deque(words)
     while upcoming:
         word = upcoming.popleft()
         parameter = options.get(word)
+        if word in unset and word not in options and unset[word].name not in found:
+            found[unset[word].name] = False
+            continue
         if parameter is None and places and not word.startswith("-"):
             parameter = places.popleft()
             upcoming.appendleft(word)
@@ -48,6 +52,10 @@ def _reader(parameter: Parameter, word: str) -> Callable[[str], Any] | None:
     if parameter.annotation == Path | None:
         return Path
     return str if parameter.annotation in (str, Path, PathText) else None
+
+
+def _is_on(parameter: Parameter) -> bool:
+    return parameter.annotation is bool and parameter.default is True
 
 
 def _is_number(word: str) -> bool:

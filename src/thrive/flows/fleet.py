@@ -45,8 +45,8 @@ from thrive.store.home import Home
 
 _QUIET = frozenset(
     {
-        "artifact", "baseline", "experiment", "experiment-tags", "job", "logged-model", "logs",
-        "outcomes", "prediction", "predictions", "run",
+        "artifact", "baseline", "experiment", "experiment-name", "experiment-tags", "job",
+        "logged-model", "logs", "outcomes", "prediction", "predictions", "run",
     }
 )  # fmt: skip
 """Changes that touch none of the rows here: those of training and of traffic, which are many."""

@@ -1,6 +1,5 @@
 """One door for all operations: who calls, which operation, its arguments, its answer."""
 
-import asyncio
 import functools
 import logging
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from thrive.domain.project import Job, JobState
 from thrive.operations import Context, Kind, Operation, invoke, permit
 from thrive.server.arguments import from_body, from_query
 from thrive.server.blobs import BlobDoor
+from thrive.server.bodies import read_body
 from thrive.server.feed import Feed
 from thrive.server.keys import Identity, Keys
 from thrive.server.openapi import document
@@ -26,14 +26,11 @@ from thrive.server.polling import LongPoll
 from thrive.server.problems import Problem, json_response, problem_of, unexpected
 from thrive.server.projects import Homes
 from thrive.server.routes import Route, build_routes
+from thrive.server.threads import run_in
 from thrive.store import jobs
 
 _logger = logging.getLogger("thrive.server")
 
-BODY_BYTES = 16 << 20
-BODY_SECONDS = 30.0
-THREADS = 8
-"""Operations at work at a time; more would only wait for each other's turn to run Python."""
 MSGPACK = "application/msgpack"
 OPENAPI = PREFIX + "openapi.json"
 
@@ -144,11 +141,6 @@ class Api:
         return json_response(result, status)
 
 
-async def run_in(pool: ThreadPoolExecutor, function: Any, *arguments: Any) -> Any:
-    """Call a function in a thread of the pool."""
-    return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
-
-
 def enqueue(context: Context, operation: Operation, arguments: dict[str, Any]) -> Job:
     """Add the job that a worker does later, in the name of who asked."""
     now = machine_now()
@@ -163,36 +155,3 @@ def enqueue(context: Context, operation: Operation, arguments: dict[str, Any]) -
     )
     with context.write(f"job:{job.job_id}", arguments=job.arguments) as tx:
         return jobs.add(tx, context.project_id, job)
-
-
-async def read_body(request: Request) -> bytes:
-    """Return the whole body of a request.
-
-    Raises:
-        Problem: 413 for too large a body, 408 for too slow a one.
-    """
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size > BODY_BYTES:
-                    raise too_large()
-                parts.append(part)
-    except TimeoutError:
-        raise Problem(
-            408, "UsageError", f"The body did not arrive within {BODY_SECONDS:g} s."
-        ) from None
-    return b"".join(parts)
-
-
-def too_large() -> Problem:
-    """Return the refusal of a body over the limit."""
-    return Problem(
-        413,
-        "UsageError",
-        f"The body is larger than {BODY_BYTES:,} bytes.",
-        "bytes go to the blob store by digest, not through operations",
-        {"Connection": "close"},
-    )

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from thrive.domain.project import Change
-from thrive.server.keys import Run
 from thrive.server.problems import Problem
 from thrive.server.projects import Homes
+from thrive.server.threads import Run
 from thrive.store import changes
 
 LOOK_EVERY_S = 0.25

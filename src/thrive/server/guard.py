@@ -14,10 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thrive.client.wire import BLOBS
 from thrive.domain.identifiers import new_id
-from thrive.server.api import BODY_BYTES, too_large
+from thrive.server.bodies import BODY_BYTES, too_large
 from thrive.server.logs import log_request
 from thrive.server.metrics import Metrics
-from thrive.server.mlflow.door import is_artifact, is_mlflow
+from thrive.server.mlflow.paths import is_artifact, is_mlflow
 from thrive.server.problems import Problem, unexpected
 
 if TYPE_CHECKING:

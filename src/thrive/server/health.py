@@ -2,18 +2,24 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from thrive.domain.errors import ThriveError
-from thrive.flows.model_numbers import ModelNumbers
-from thrive.server.keys import Run
 from thrive.server.metrics import CONTENT_TYPE, Metrics
-from thrive.server.problems import json_response
+from thrive.server.problems import Problem, json_response
+from thrive.server.threads import Run
 from thrive.store import jobs
 from thrive.store.home import Home
 from thrive.version import __version__
 
+if TYPE_CHECKING:
+    from thrive.flows.model_numbers import ModelNumbers
+
+HEALTH, READY, METRICS = "/health", "/ready", "/metrics"
 LOOK_EVERY_S = 1.0
 """How often the stores are asked, however often probes ask."""
 _ABSENT = "0" * 64
@@ -27,6 +33,10 @@ class Health:
         metrics: what was counted.
         counters: returns further counters by metric name.
         run: calls a function in a thread.
+
+    Attributes:
+        opened: whether all that a server offers can be asked for; probes can before.
+        draining: whether it takes its last requests.
     """
 
     def __init__(
@@ -36,6 +46,7 @@ class Health:
         counters: Callable[[], Mapping[str, float]],
         run: Run,
     ) -> None:
+        self.opened = False
         self.draining = False
         self._home = home
         self._metrics = metrics
@@ -43,14 +54,15 @@ class Health:
         self._run = run
         self._asked = 0.0
         self._stores: dict[str, str] = {}
-        self._models = ModelNumbers()
 
     def alive(self) -> Response:
         """Answer that the process lives; nothing else is asked."""
         return json_response({"status": "ok", "version": __version__})
 
     async def ready(self) -> Response:
-        """Answer 200 while every store answers and the server is not draining, else 503."""
+        """Answer 200 while every store answers and nothing opens or drains, else 503."""
+        if not self.opened:
+            return json_response({"status": "starting"}, 503)
         if time.monotonic() - self._asked > LOOK_EVERY_S:
             self._asked = time.monotonic()
             self._stores = await self._run(self._ask)
@@ -69,6 +81,12 @@ class Health:
     def _has_blob(self) -> None:
         self._home.blobs.has(_ABSENT)
 
+    @cached_property
+    def _models(self) -> "ModelNumbers":
+        from thrive.flows.model_numbers import ModelNumbers  # probes need none of it
+
+        return ModelNumbers()
+
     def _gauges(self) -> dict[str, float]:
         now = self._home.now()
         with self._home.read() as tx:
@@ -76,6 +94,17 @@ class Health:
             models = self._models.gauges(tx, self._home.project_id, now)
         waiting = {f'thrive_jobs{{state="{state}"}}': count for state, count in counted.items()}
         return waiting | models
+
+
+def refuse_writing(request: Request) -> None:
+    """Refuse whatever does not read.
+
+    Raises:
+        Problem: 405.
+    """
+    if request.method not in {"GET", "HEAD"}:
+        path = request.scope["path"]
+        raise Problem(405, "UsageError", f"{path} is read.", headers={"Allow": "GET, HEAD"})
 
 
 def _answers(ask: Callable[[], object]) -> str:

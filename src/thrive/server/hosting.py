@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from thrive.flows.catalogue import load_all
-from thrive.flows.controller import tick_in_real_time
 from thrive.operations import Context
 from thrive.server.background import Background, Child, Errands, Ticker
 from thrive.server.logs import start_logging
@@ -31,10 +30,12 @@ def host_projects(ctx: Context, options: ServerOptions, *, with_worker: bool) ->
     homes = Homes(ctx.home)
     ticker = Ticker(functools.partial(_ticks, ctx, homes))
     workers = _workers(ctx, homes) if with_worker else ()
-    return run_server(ctx.home, ctx.actor, load_all(), options, Background(ticker, workers))
+    return run_server(ctx.home, ctx.actor, load_all, options, Background(ticker, workers))
 
 
 def _ticks(ctx: Context, homes: Homes) -> Iterator[tuple[str, Callable[[], object]]]:
+    from thrive.flows.controller import tick_in_real_time  # after what is asked for first
+
     for home in homes.every():
         own = home is homes.main
         scoped = ctx if own else Context(home, ctx.actor, operation="tick")

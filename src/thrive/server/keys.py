@@ -10,7 +10,6 @@ import base64
 import hmac
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -20,12 +19,11 @@ from thrive.domain.actor import Actor, Session, Token
 from thrive.domain.clock import machine_now
 from thrive.flows.tokens import verified
 from thrive.server.problems import Problem
+from thrive.server.threads import Run
 from thrive.store import tokens
 from thrive.store.database import Tx
 from thrive.store.home import Home
 
-Run = Callable[..., Awaitable[Any]]
-"""Calls a function with its arguments in a thread."""
 FAILURES = 10
 WINDOW_S = 60.0
 REMEMBERED = 10_000

@@ -8,7 +8,8 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Generator, Mapping
+import threading
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import msgspec
@@ -25,8 +26,9 @@ from thrive.domain.actor import Actor
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import Conflict, InfrastructureError, Refused, UsageError
 from thrive.operations import Operation
-from thrive.server.app import App, AppOptions, host_names, is_loopback
+from thrive.server.app import App
 from thrive.server.background import Background
+from thrive.server.options import AppOptions, host_names, is_loopback
 from thrive.server.traces import traces_from
 from thrive.store import tokens
 from thrive.store.home import Home
@@ -61,7 +63,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
 def run_server(
     home: Home,
     actor: Actor,
-    operations: Mapping[str, Operation],
+    operations: Callable[[], Mapping[str, Operation]],
     options: ServerOptions,
     background: Background,
 ) -> str:
@@ -70,7 +72,7 @@ def run_server(
     Args:
         home: the project, its database and its blobs.
         actor: whom the token in `server.json` stands for.
-        operations: what to offer, by name.
+        operations: returns what to offer, by name.
         options: how to be reached.
         background: what runs beside the requests.
 
@@ -246,17 +248,26 @@ async def _serve_until_signalled(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    background.start()  # after the handlers: a child inherits an ignored SIGINT, not a handled one
-    await serve(app, listening, told)
+
+    def begin() -> None:
+        threading.Thread(target=app.rooms.warm, name="warm", daemon=True).start()
+        background.start()  # after the handlers: a child inherits an ignored SIGINT, no handled one
+
+    await serve(app, listening, told, begin)
 
 
-async def serve(app: App, listening: socket.socket, told: asyncio.Event) -> None:
+async def serve(
+    app: App, listening: socket.socket, told: asyncio.Event, opened: Callable[[], object] = bool
+) -> None:
     """Answer on a listening socket until `told` is set, then drain.
+
+    Probes are answered at once; what else is asked waits until the application is open.
 
     Args:
         app: what answers.
         listening: a bound and listening socket.
         told: set when the server is to stop.
+        opened: called when the application is open.
     """
     config = uvicorn.Config(
         app,  # pyright: ignore[reportArgumentType] - Starlette's scope is uvicorn's
@@ -272,10 +283,22 @@ async def serve(app: App, listening: socket.socket, told: asyncio.Event) -> None
     )
     server = _Server(config)
     draining = asyncio.create_task(_drain_when_told(told, app, server))
+    opening = asyncio.create_task(_open(app, told, opened))
     try:
         await server.serve(sockets=[listening])
+        await opening
     finally:
         draining.cancel()
+
+
+async def _open(app: App, told: asyncio.Event, opened: Callable[[], object]) -> None:
+    """Open an application; one that cannot be opened is not served."""
+    try:
+        await app.open()
+        opened()
+    except BaseException:
+        told.set()
+        raise
 
 
 async def _drain_when_told(told: asyncio.Event, app: App, server: uvicorn.Server) -> None:

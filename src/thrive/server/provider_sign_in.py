@@ -14,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from thrive.domain.errors import NotFound, Refused
-from thrive.server.keys import Failures, Identity, Run
+from thrive.server.keys import Failures, Identity
 from thrive.server.problems import Problem
 from thrive.server.provider import Asked, Provider
 from thrive.server.sign_in import PROVIDER, RETURN, SIGN_IN, Sessions
+from thrive.server.threads import Run
 from thrive.settings import Settings
 from thrive.store import projects
 from thrive.store.home import Home

@@ -14,9 +14,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from thrive.domain.actor import Session
 from thrive.domain.clock import machine_now
-from thrive.server.api import read_body
-from thrive.server.keys import Identity, Keys, Run
+from thrive.server.bodies import read_body
+from thrive.server.keys import Identity, Keys
 from thrive.server.problems import Problem
+from thrive.server.threads import Run
 from thrive.store import sessions
 from thrive.store.home import Home
 from thrive.ui.forms import local_target

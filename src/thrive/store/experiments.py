@@ -5,10 +5,13 @@ import sqlalchemy as sa
 
 from thrive.domain.errors import Conflict, NotFound
 from thrive.domain.experiment import Experiment
+from thrive.store import changes
 from thrive.store.database import Tx
 from thrive.store.rows import insert_missing, many, mine, one, replace, to_row
 from thrive.store.tables.runs import experiments, runs
 
+RENAMED = "experiment-name"
+"""What a change says of an experiment that has another name now, and all its runs with it."""
 DEFAULT = Experiment(experiment_id=0, name="Default", created_at=0, updated_at=0)
 """What a run of an MLflow client belongs to that names no experiment."""
 
@@ -92,3 +95,4 @@ def rename(tx: Tx, project_id: str, experiment: Experiment, name: str) -> None:
         .values(experiment=name)
     )
     save(tx, project_id, msgspec.structs.replace(experiment, name=name))
+    changes.append(tx, project_id, RENAMED, str(experiment.experiment_id))

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import sqlalchemy as sa
@@ -112,7 +112,7 @@ def find(
     return many(tx, Run, query)
 
 
-class SearchRow(msgspec.Struct, frozen=True, kw_only=True):
+class SearchRow(msgspec.Struct, frozen=True, gc=False):
     """What a search may ask of a run; JSON columns as text, to be read by whoever needs them."""
 
     run_id: str
@@ -123,10 +123,10 @@ class SearchRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int
     ended_at: int | None
     deleted_at: int | None
-    params: bytes
-    metrics: bytes
-    tags: bytes
-    inputs: bytes
+    params: str
+    metrics: str
+    tags: str
+    inputs: str | None
 
 
 def search_rows(
@@ -139,18 +139,17 @@ def search_rows(
     ]
     query = sa.select(*columns).where(runs.c.project_id == project_id).order_by(runs.c.run_id)
     if run_ids is None:
-        yield from (_search_row(row) for row in tx.execute(query).yield_per(1000).mappings())
+        yield from (SearchRow(*row) for row in tx.execute(query).yield_per(1000))
         return
     for first in range(0, len(run_ids), _TOGETHER):
         part = query.where(runs.c.run_id.in_(run_ids[first : first + _TOGETHER]))
-        yield from (_search_row(row) for row in tx.execute(part).mappings())
+        yield from (SearchRow(*row) for row in tx.execute(part))
 
 
-def _search_row(row: sa.RowMapping) -> SearchRow:
-    values: dict[str, Any] = {str(name): value for name, value in row.items()}
-    for name in _WHOLE:
-        values[name] = (values[name] or "null").encode()
-    return SearchRow(**values)
+def experiment_names(tx: Tx, project_id: str) -> Iterator[tuple[str, str]]:
+    """Yield each run's id with the name of its experiment."""
+    query = sa.select(runs.c.run_id, runs.c.experiment).where(runs.c.project_id == project_id)
+    yield from (tuple(row) for row in tx.execute(query).yield_per(10_000))
 
 
 def some(tx: Tx, project_id: str, run_ids: Sequence[str]) -> list[Run]:

@@ -1,7 +1,7 @@
 """Columns of the run index: numbers and texts of many runs, one place a run."""
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,11 @@ def grown(array: NDArray[Any], size: int, fill: float) -> NDArray[Any]:
     return longer
 
 
+def _behind(rows: Rows | slice) -> int:
+    """Return the place behind the last of some rising ones."""
+    return rows.stop if isinstance(rows, slice) else int(rows[-1]) + 1
+
+
 class Numbers:
     """Numbers by place; those never set are missing."""
 
@@ -42,6 +47,14 @@ class Numbers:
         self.fit(row + 1)
         self.values[row] = 0.0 if value is None else value
         self.classes[row] = NOT_A_NUMBER if value is None else THERE
+
+    def fill(self, rows: Rows | slice, values: Sequence[float | None]) -> None:
+        """Set the numbers at several rising places; None is NaN."""
+        self.fit(_behind(rows))
+        numbers = np.array(values, np.float64)
+        unknown = np.isnan(numbers)
+        self.values[rows] = np.where(unknown, 0.0, numbers)
+        self.classes[rows] = np.where(unknown, NOT_A_NUMBER, THERE)
 
     def clear(self, row: int) -> None:
         """Say that the number at a place is missing."""
@@ -100,6 +113,16 @@ class Texts:
             code = self._places[text] = len(self.vocabulary)
             self.vocabulary.append(text)
         self.codes[row] = code
+
+    def fill(self, rows: Rows | slice, values: Sequence[Any]) -> None:
+        """Set the texts at several rising places; what is none is spelled."""
+        self.fit(_behind(rows))
+        texts = list(map(str, values))
+        for text in dict.fromkeys(texts):
+            if text not in self._places:
+                self._places[text] = len(self.vocabulary)
+                self.vocabulary.append(text)
+        self.codes[rows] = np.fromiter(map(self._places.__getitem__, texts), np.int32, len(texts))
 
     def clear(self, row: int) -> None:
         """Say that the text at a place is missing."""

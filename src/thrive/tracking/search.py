@@ -8,8 +8,9 @@ key of the last run, so runs that come or go between two pages shift none.
 import base64
 import threading
 import weakref
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from thrive.domain.errors import UsageError
 from thrive.domain.run import Run
 from thrive.store import changes, runs
 from thrive.store.database import Tx
+from thrive.store.experiments import RENAMED
 from thrive.store.home import Home
 from thrive.tracking.columns import MISSING, Mask, Numbers, Rows, Texts
 from thrive.tracking.filters import Comparison, Fields, Kind, Order, text_test
@@ -51,10 +53,12 @@ _MILLISECOND = 1000
 """Times are asked for in milliseconds, and kept in microseconds."""
 _RELOADED = 20_000
 """From how many changed runs on all are read again: one pass is faster than many small queries."""
+_LOADED = 4000
+"""Runs that are read into an empty index at a time."""
 _SELECTED = 4
 """From this many times the page on, the candidates are cut down before they are sorted."""
 
-Json = Callable[[bytes], Any]
+Json = Callable[[str], Any]
 _numbers: Json = msgspec.json.Decoder(dict[str, float | None], strict=False).decode
 _texts: Json = msgspec.json.Decoder(dict[str, Any]).decode
 _inputs: Json = msgspec.json.Decoder(list[dict[str, Any]] | None).decode
@@ -127,6 +131,11 @@ class RunIndex:
         self._tags: dict[str, Texts] = {}
         self._inputs: dict[int, list[dict[str, Any]]] = {}
 
+    def warm(self, tx: Tx) -> None:
+        """Read what changed, so that nobody waits for it who searches."""
+        with self._lock:
+            self._catch_up(tx)
+
     def search(self, tx: Tx, query: Query) -> tuple[list[Run], str]:
         """Return one page of runs, and what to ask the next one with; empty at the end.
 
@@ -175,21 +184,59 @@ class RunIndex:
         head = changes.head(tx, self._project_id)
         if head == self._seq:
             return
-        kinds = ("run", "experiment", "logs")
+        kinds = ("run", RENAMED, "logs")
         changed = changes.subjects_after(tx, self._project_id, self._seq, kinds)
         some = changed.get("run", set()) | {
             run_id for several in changed.get("logs", ()) for run_id in several.split(",")
         }
-        if self._seq < 0 or "experiment" in changed or len(some) > _RELOADED:
+        if self._seq < 0 or len(some) > _RELOADED:
             self._forget()
             self._load(runs.search_rows(tx, self._project_id))
         elif some:
-            self._load(runs.search_rows(tx, self._project_id, sorted(some)))
+            for run in runs.search_rows(tx, self._project_id, sorted(some)):
+                self._set(run)
+        if self._seq >= 0 and RENAMED in changed:
+            self._rename(runs.experiment_names(tx, self._project_id))
         self._seq = head
 
-    def _load(self, rows: Any) -> None:
-        for run in rows:
-            self._set(run)
+    def _rename(self, named: Iterable[tuple[str, str]]) -> None:
+        column = self._attributes["experiment_id"]
+        for run_id, name in named:
+            column.set(self._rows[run_id], name)  # pyright: ignore[reportArgumentType] - texts
+
+    def _load(self, rows: Iterator[runs.SearchRow]) -> None:
+        """Read runs into an empty index, many at once: column by column, not value by value."""
+        while several := list(islice(rows, _LOADED)):
+            first = len(self._ids)
+            self._add_several([run.run_id for run in several])
+            tags = [_texts(run.tags) for run in several]
+            users = [of.get(USER_TAG) or run.actor for of, run in zip(tags, several, strict=True)]
+            self._fill_attributes(first, several, users)
+            _fill(self._metrics, Numbers, first, [_numbers(run.metrics) for run in several])
+            _fill(self._params, Texts, first, [_texts(run.params) for run in several])
+            _fill(self._tags, Texts, first, tags)
+            for row, run in enumerate(several, first):
+                if run.inputs and (inputs := _inputs(run.inputs)):
+                    self._inputs[row] = inputs
+                self._deleted[row] = run.deleted_at is not None
+
+    def _fill_attributes(
+        self, first: int, several: Sequence[runs.SearchRow], users: Sequence[str]
+    ) -> None:
+        columns: dict[str, Sequence[Any]] = {
+            "run_id": [run.run_id for run in several],
+            "run_name": [run.name for run in several],
+            "status": [run.state for run in several],
+            "user_id": users,
+            "experiment_id": [run.experiment for run in several],
+            "start_time": [run.started_at // _MILLISECOND for run in several],
+        }
+        rows = slice(first, first + len(several))
+        for name, values in columns.items():
+            self._attributes[name].fill(rows, values)
+        for row, run in enumerate(several, first):
+            if run.ended_at is not None:
+                self._attributes["end_time"].set(row, run.ended_at // _MILLISECOND)  # pyright: ignore[reportArgumentType]
 
     def _set(self, run: runs.SearchRow) -> None:
         row = self._rows.get(run.run_id)
@@ -203,17 +250,28 @@ class RunIndex:
         params = {key: str(value) for key, value in _texts(run.params).items()}
         _renew(self._params, Texts, row, params, new=new)
         _renew(self._tags, Texts, row, tags, new=new)
-        inputs = _inputs(run.inputs)
+        inputs = _inputs(run.inputs or "null")
         if inputs:
             self._inputs[row] = inputs
+
+    def _add_several(self, run_ids: Sequence[str]) -> None:
+        first, behind = len(self._ids), len(self._ids) + len(run_ids)
+        self._rows.update(zip(run_ids, range(first, behind), strict=True))
+        self._ids += run_ids
+        self._make_room(behind)
+        halves = np.frombuffer(bytes.fromhex("".join(run_ids)), ">u8").reshape(-1, 2)
+        self._high[first:behind], self._low[first:behind] = halves[:, 0], halves[:, 1]
+
+    def _make_room(self, size: int) -> None:
+        if size > len(self._deleted):
+            most = max(1024, 2 * size)
+            self._deleted = np.resize(self._deleted, most)
+            self._high, self._low = np.resize(self._high, most), np.resize(self._low, most)
 
     def _add(self, run_id: str) -> int:
         row = self._rows[run_id] = len(self._ids)
         self._ids.append(run_id)
-        if row >= len(self._deleted):
-            size = max(1024, 2 * row)
-            self._deleted = np.resize(self._deleted, size)
-            self._high, self._low = np.resize(self._high, size), np.resize(self._low, size)
+        self._make_room(row + 1)
         self._high[row], self._low[row] = _halves(run_id)
         return row
 
@@ -360,6 +418,23 @@ def _renew(
         for key, column in columns.items():
             if key not in values:
                 column.clear(row)
+
+
+def _fill(
+    columns: dict[str, Any], kind: type[Any], first: int, several: Sequence[dict[str, Any]]
+) -> None:
+    """Set what runs in a row have of some columns; those with the same keys are set together."""
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for place, values in enumerate(several):
+        alike.setdefault(tuple(values), []).append(place)
+    for keys, places in alike.items():
+        rows = np.array(places) + first
+        by_key = zip(*(several[place].values() for place in places), strict=True)
+        for key, values in zip(keys, by_key, strict=True):
+            column = columns.get(key)
+            if column is None:
+                column = columns[key] = kind()
+            column.fill(rows, values)
 
 
 def _leading(rows: Rows, keys: list[NDArray[Any]], limit: int) -> tuple[Rows, list[NDArray[Any]]]:

@@ -73,7 +73,7 @@ def app(home) -> Iterator:
 
 
 def test_the_route_table_comes_from_the_kinds(app):
-    routes = {(route.method, route.path) for route in app.api.routes.values()}
+    routes = {(route.method, route.path) for route in app.rooms.api.routes.values()}
     assert routes == {
         ("GET", "/api/things/greet"),
         ("POST", "/api/things/move"),

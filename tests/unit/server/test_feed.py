@@ -17,7 +17,7 @@ def app(home):
 async def heard(app, project_id, after, until, meanwhile=lambda: None):
     """Return the changes of the feed until one satisfies `until`."""
     found = []
-    events = app.api.feed.events(project_id, after)
+    events = app.rooms.api.feed.events(project_id, after)
     assert await anext(events) == b": connected\n\n"
     await asyncio.to_thread(meanwhile)
     async for text in events:
@@ -62,7 +62,7 @@ def test_a_quiet_feed_beats(app, context, monkeypatch):
     monkeypatch.setattr("thrive.server.feed.HEARTBEAT_S", 0.05)
 
     async def first_words():
-        events = app.api.feed.events(context.project_id, 10**9)
+        events = app.rooms.api.feed.events(context.project_id, 10**9)
         return [await anext(events), await anext(events)]
 
     assert asyncio.run(first_words()) == [b": connected\n\n", b": nothing new\n\n"]

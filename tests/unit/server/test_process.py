@@ -10,14 +10,14 @@ from thrive.domain.actor import local_actor
 from thrive.domain.errors import Conflict, InfrastructureError, Refused, UsageError
 from thrive.flows.catalogue import load_all
 from thrive.operations import invoke
-from thrive.server.app import host_names, is_loopback
 from thrive.server.background import Background
+from thrive.server.options import host_names, is_loopback
 from thrive.server.process import HEAD_BYTES, ServerOptions, bind, run_server
 
 
 def start(home, **options):
     """Start a server that is expected to refuse."""
-    return run_server(home, local_actor("owner"), {}, ServerOptions(**options), Background())
+    return run_server(home, local_actor("owner"), dict, ServerOptions(**options), Background())
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "thrive.example.org"])

@@ -18,8 +18,8 @@ from starlette.responses import Response
 from thrive.domain.actor import ANYONE, BUILDERS
 from thrive.domain.run import Artifact
 from thrive.operations import Context
-from thrive.server.api import read_body
 from thrive.server.blobs import BINARY, BlobResponse
+from thrive.server.bodies import read_body
 from thrive.server.mlflow import multipart
 from thrive.server.mlflow.calls import Call, Route
 from thrive.server.mlflow.given import Given, body_of

@@ -10,27 +10,23 @@ from starlette.responses import Response
 
 from thrive.domain.errors import ThriveError
 from thrive.operations import Context
-from thrive.server.api import read_body, run_in
+from thrive.server.bodies import read_body
 from thrive.server.keys import Identity, Keys
 from thrive.server.mlflow.artifacts import ArtifactDoor
 from thrive.server.mlflow.calls import Call, Route
 from thrive.server.mlflow.given import Given, body_of, query_of
 from thrive.server.mlflow.logbook import Entry, Logbook
+from thrive.server.mlflow.paths import PREFIXES, SERVER_INFO, VERSION, is_artifact
 from thrive.server.mlflow.problems import MlflowError, refusal, refusal_of
 from thrive.server.mlflow.routes import ROUTES, RouteTable
 from thrive.server.problems import Problem, json_response
 from thrive.server.projects import Homes
+from thrive.server.threads import run_in
 from thrive.tracking.search import RunIndex, index_of
 from thrive.version import __version__
 
 _logger = logging.getLogger("thrive.server")
 
-PREFIXES = ("/api/2.0/mlflow/", "/ajax-api/2.0/mlflow/")
-ARTIFACT_PREFIXES = ("/api/2.0/mlflow-artifacts/", "/ajax-api/2.0/mlflow-artifacts/")
-VERSION = "/version"
-SERVER_INFO = "/server-info"
-_FOREIGN = ("/ajax-api/", "/api/2.0/", "/api/3.0/", "/v1/traces")
-"""Paths of the protocol of which only a part is answered; the rest is refused in its words."""
 _INFO = {
     "store_type": "SqlStore",
     "workspaces_enabled": False,
@@ -40,16 +36,6 @@ _INFO = {
 
 _NOTHING = json_response({})
 """The answer to whatever was logged: the same one each time."""
-
-
-def is_mlflow(path: str) -> bool:
-    """Tell whether a path is one of the protocol."""
-    return path == VERSION or path.startswith(_FOREIGN)
-
-
-def is_artifact(path: str) -> bool:
-    """Tell whether a path is below the proxy of artifacts, where bodies are bytes of any kind."""
-    return path.startswith(ARTIFACT_PREFIXES)
 
 
 class MlflowDoor:
