@@ -57,12 +57,13 @@ PATIENCE_S = 30.0
 """How long a writer waits for the others of its process."""
 RELAXED_S = 1.0
 """How much of the time before a power cut observations may be lost of, while more of them come."""
+_PATIENT = "PRAGMA busy_timeout=10000"
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA wal_autocheckpoint=0",
-    "PRAGMA busy_timeout=10000",
+    _PATIENT,
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-16384",
 )
@@ -81,6 +82,7 @@ class Database:
         self._lock = lock
         self._writing = threading.local()
         self._synced_at = float("-inf")
+        self._log_bytes = 0
         self._relaxes = read_settings().durability == "normal"
         self._begin_turns()
         self._pulse: Pulse | None = None
@@ -220,16 +222,23 @@ class Database:
         """Move a long write-ahead log into the database.
 
         What was committed is safe in the log already: a disk that fails here fails no transaction,
-        the log stays, and the next commit tries again.
+        the log stays, and the next commit tries again. A reader that still needs the log is not
+        waited for, as every writer would wait with it: the next try is when the log has grown.
         """
         wal = Path(f"{self.engine.url.database}-wal")
-        if wal.exists() and wal.stat().st_size > CHECKPOINT_BYTES:
-            with self.engine.connect() as connection:
-                raw: Any = connection.connection.driver_connection
-                try:
-                    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                except sqlite3.OperationalError as error:
-                    _logger.warning("the write-ahead log stays as it is: %s", error)
+        size = wal.stat().st_size if wal.exists() else 0
+        if size <= max(CHECKPOINT_BYTES, self._log_bytes):
+            return
+        with self.engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            try:
+                raw.execute("PRAGMA busy_timeout=0").fetchall()
+                busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                self._log_bytes = size + CHECKPOINT_BYTES if busy else 0
+            except sqlite3.OperationalError as error:
+                _logger.warning("the write-ahead log stays as it is: %s", error)
+            finally:
+                raw.execute(_PATIENT).fetchall()
 
     def files(self) -> list[Path]:
         """Return the files that an SQLite database is in now; none for a server's."""

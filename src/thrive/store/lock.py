@@ -4,6 +4,7 @@ import fcntl
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,57 @@ from pathlib import Path
 from thrive.domain.errors import StoreBusy
 
 
+class TurnLock:
+    """A lock of threads that is handed to who waits longest.
+
+    One of `threading` goes to whoever comes at the right moment: a writer that comes back at once
+    takes it again and again, and another one waits until its patience ends.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._busy = False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def acquire(self, timeout: float) -> bool:
+        """Take the lock; False if it did not come within so many seconds."""
+        with self._guard:
+            if not self._busy:
+                self._busy = True
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        try:
+            came = turn.acquire(timeout=timeout)
+        except BaseException:  # an interrupt
+            if not self._gave_up(turn):
+                self.release()
+            raise
+        return came or not self._gave_up(turn)
+
+    def _gave_up(self, turn: threading.Lock) -> bool:
+        """Leave the queue; False when the lock was handed over meanwhile."""
+        with self._guard:
+            if turn not in self._waiting:
+                return False
+            self._waiting.remove(turn)
+            return True
+
+    def release(self) -> None:
+        """Hand the lock to who waits longest."""
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._busy = False
+
+
 class FileLock:
-    """A lock on a file, fair enough for short writes; freed by the kernel if its holder dies.
+    """A lock on a file; threads of a process take it first come first served.
+
+    Between processes it is fair enough for short writes, and freed by the kernel if its holder
+    dies.
 
     Args:
         path: the lock file; it is created, and never removed.
@@ -22,11 +72,11 @@ class FileLock:
     def __init__(self, path: Path, timeout: float = 30.0) -> None:
         self._path = path
         self._timeout = timeout
-        self._thread_lock = threading.Lock()
+        self._threads = TurnLock()
         os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
-        self._thread_lock = threading.Lock()
+        self._threads = TurnLock()
 
     @contextmanager
     def held(self) -> Generator[None]:
@@ -36,7 +86,7 @@ class FileLock:
             StoreBusy: the lock was not free within the time-out; names the process that holds it.
         """
         deadline = time.monotonic() + self._timeout
-        if not self._thread_lock.acquire(timeout=self._timeout):
+        if not self._threads.acquire(self._timeout):
             raise StoreBusy("Another thread of this process is writing.", "try again")
         try:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -46,7 +96,7 @@ class FileLock:
             finally:
                 os.close(handle)
         finally:
-            self._thread_lock.release()
+            self._threads.release()
 
     def _wait(self, handle: int, deadline: float) -> None:
         pause = 0.0002

@@ -21,7 +21,7 @@ from thrive.domain.errors import (
 from thrive.store import audit, changes, database, projects
 from thrive.store.database import Database
 from thrive.store.home import create_home, open_home
-from thrive.store.lock import FileLock
+from thrive.store.lock import FileLock, TurnLock
 from thrive.store.migrations import HEAD, SCHEMA, schema_of, statements_of, upgrade
 from thrive.store.tables.schema import metadata
 
@@ -290,3 +290,44 @@ def test_a_postgresql_address_never_shows_in_an_error(monkeypatch):
     with pytest.raises(InfrastructureError) as caught, database.read():
         pass
     assert "secret" not in str(caught.value)
+
+
+def test_a_long_reader_keeps_the_log_and_no_writer_waits_for_it(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "CHECKPOINT_BYTES", 20_000)
+    log = tmp_path / ".thrive" / "thrive.db-wal"
+    with home.read() as reading:
+        known = projects.every(reading)
+        for number in range(12):
+            with home.write() as tx:
+                projects.create(tx, f"p{number}")
+                assert tx.exec_driver_sql("PRAGMA busy_timeout").scalar() == 10_000
+        assert log.stat().st_size > 20_000
+        assert projects.every(reading) == known
+    while log.stat().st_size > 20_000:
+        with home.write() as tx:
+            projects.create(tx, f"q{log.stat().st_size}-{time.monotonic_ns()}")
+    with home.read() as tx:
+        assert len(projects.every(tx)) > 12
+
+
+def test_threads_take_turns_in_the_order_in_which_they_came():
+    lock, order = TurnLock(), []
+    assert lock.acquire(1.0)
+    assert not lock.acquire(0.01)
+
+    def wait(name):
+        assert lock.acquire(60.0)
+        order.append(name)
+        lock.release()
+
+    threads = [threading.Thread(target=wait, args=(name,)) for name in "abc"]
+    for place, thread in enumerate(threads, 1):
+        thread.start()
+        while len(lock._waiting) < place:
+            time.sleep(0.001)
+    lock.release()
+    assert lock.acquire(60.0)  # behind those that waited, however soon it came
+    assert order == ["a", "b", "c"]
+    lock.release()
+    for thread in threads:
+        thread.join()
