@@ -8,12 +8,13 @@ personal data still (GDPR art. 4(5)): whoever has key and rows can tell whom the
 import hashlib
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thrive.data.personal_patterns import PSEUDONYM_BYTES, PSEUDONYM_PREFIX, is_pseudonym
+from thrive.domain.errors import UsageError
 from thrive.settings import read_settings
-from thrive.store.home import Home
-from thrive.store.signing import read_key, secret_key
+from thrive.store.signing import KEY_BYTES, secret_key
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,14 +22,38 @@ if TYPE_CHECKING:
 KEY_FILE = "pseudonym.key"
 
 
-def pseudonym_key(home: Home) -> bytes:
+def pseudonym_key(home_folder: Path) -> bytes:
     """Return the key of a project's pseudonyms: the setting `pseudonym_key`, else a file's.
+
+    Args:
+        home_folder: the home's folder on this host.
 
     Raises:
         UsageError: the setting is no key.
     """
     said = read_settings().pseudonym_key
-    return read_key(said, "pseudonym_key") if said else secret_key(home.folder, KEY_FILE)
+    if not said:
+        return secret_key(home_folder, KEY_FILE)
+    try:
+        key = bytes.fromhex(said)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise UsageError(
+            "THRIVE_PSEUDONYM_KEY is no key.", f"give {2 * KEY_BYTES} hexadecimal digits"
+        )
+    return key
+
+
+def spellings(value: str, home_folder: Path) -> tuple[str, ...]:
+    """Return how tables may spell a person: by the value, and by its pseudonym if any was made.
+
+    Raises:
+        UsageError: the setting `pseudonym_key` is no key.
+    """
+    if not read_settings().pseudonym_key and not (home_folder / KEY_FILE).exists():
+        return (value,)
+    return tuple(dict.fromkeys((value, pseudonym(value, pseudonym_key(home_folder)))))
 
 
 def pseudonym(value: str, key: bytes) -> str:

@@ -201,7 +201,7 @@ def hiding(ctx: Context, view: "PersonalView") -> Hiding:
         return Hiding()
     from thrive.data.pseudonyms import pseudonym_key
 
-    return Hiding(hidden=view.hidden, key=pseudonym_key(ctx.home))
+    return Hiding(hidden=view.hidden, key=pseudonym_key(ctx.home.folder))
 
 
 def _found(

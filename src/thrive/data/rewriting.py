@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from thrive.domain.errors import UsageError
-from thrive.store.snapshots.matching import names_person
+from thrive.store.snapshots.matching import Person, names_person
 from thrive.store.snapshots.tables import separator_in, suffix_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,11 @@ _Matches = Callable[[Any], bool]
 
 
 def without_person(
-    data: bytes, name: str, kinds: "Mapping[str, pl.DataType]", columns: Sequence[str], value: str
+    data: bytes,
+    name: str,
+    kinds: "Mapping[str, pl.DataType]",
+    columns: Sequence[str],
+    person: Person,
 ) -> bytes:
     """Return a file's bytes without the rows that name the person in one of the columns.
 
@@ -33,25 +37,25 @@ def without_person(
         name: its name in the version; its ending says what it is.
         kinds: the types of the table's columns.
         columns: the columns that may name a person.
-        value: the person.
+        person: as tables may spell them.
 
     Raises:
         UsageError: a file of this kind cannot be rewritten.
     """
     if data[:2] == GZIP:
-        inner = without_person(gzip.decompress(data), name, kinds, columns, value)
+        inner = without_person(gzip.decompress(data), name, kinds, columns, person)
         return gzip.compress(inner, mtime=0)
     if data[:4] == PARQUET:
-        return rewritten_table(data, lambda frame: _kept(frame, columns, value))
+        return rewritten_table(data, lambda frame: _kept(frame, columns, person))
     tests = {
         column: test
         for column in columns
-        if column in kinds and (test := _text_test(kinds[column], value))
+        if column in kinds and (test := _text_test(kinds[column], person))
     }
     if suffix_of(name) == "csv":
-        return _csv_without(data, tests, value)
+        return _csv_without(data, tests, person)
     if suffix_of(name) == "jsonl":
-        return _jsonl_without(data, list(tests), kinds, value)
+        return _jsonl_without(data, list(tests), kinds, person)
     raise UsageError(f"{name} cannot be rewritten: only tables can.", "name it with --drop")
 
 
@@ -72,12 +76,12 @@ def rewritten_table(data: bytes, keep: "Callable[[pl.DataFrame], pl.DataFrame]")
     return target.getvalue()
 
 
-def _kept(frame: "pl.DataFrame", columns: Sequence[str], value: str) -> "pl.DataFrame":
-    matches = names_person(frame.schema, columns, value)
+def _kept(frame: "pl.DataFrame", columns: Sequence[str], person: Person) -> "pl.DataFrame":
+    matches = names_person(frame.schema, columns, person)
     return frame if matches is None else frame.filter(~matches)
 
 
-def _text_test(kind: "pl.DataType", value: str) -> _Matches | None:
+def _text_test(kind: "pl.DataType", person: Person) -> _Matches | None:
     """Return what tells whether a field of text is the person's, None where none can be."""
     convert: Callable[[Any], Any]
     if kind.is_integer():
@@ -85,12 +89,9 @@ def _text_test(kind: "pl.DataType", value: str) -> _Matches | None:
     elif kind.is_float() or kind.is_decimal():
         convert = float
     else:
-        return lambda field: str(field) == value
-    try:
-        wanted = convert(value)
-    except ValueError:
-        return None
-    return lambda field: _converted(convert, field) == wanted
+        return lambda field: str(field) in person
+    wanted = {number for value in person if (number := _converted(convert, value)) is not None}
+    return (lambda field: _converted(convert, field) in wanted) if wanted else None
 
 
 def _converted(convert: Callable[[Any], Any], field: Any) -> Any:
@@ -100,11 +101,12 @@ def _converted(convert: Callable[[Any], Any], field: Any) -> Any:
         return None
 
 
-def _csv_without(data: bytes, tests: Mapping[str, _Matches], value: str) -> bytes:
+def _csv_without(data: bytes, tests: Mapping[str, _Matches], person: Person) -> bytes:
     lines = data.split(b"\n")
     separator = separator_in(lines[0])
-    quick = b'"' not in data and value.isprintable() and not _is_number(value)
-    drop = _quick(lines, separator, tests, value) if quick else _parsed(lines, separator, tests)
+    plain = all(value.isprintable() and not _is_number(value) for value in person)
+    quick = plain and b'"' not in data
+    drop = _quick(lines, separator, tests, person) if quick else _parsed(lines, separator, tests)
     return b"\n".join(line for number, line in enumerate(lines) if number not in drop)
 
 
@@ -125,17 +127,21 @@ def _named(fields: Sequence[str], places: Sequence[tuple[int, _Matches]]) -> boo
 
 
 def _quick(
-    lines: list[bytes], separator: str, tests: Mapping[str, _Matches], value: str
+    lines: list[bytes], separator: str, tests: Mapping[str, _Matches], person: Person
 ) -> set[int]:
     """Return the lines of the person in a file without quotes, reading those with the value."""
-    needle = value.encode()
+    needles = [value.encode() for value in person]
 
     def fields(line: bytes) -> list[str]:
         return line.rstrip(b"\r").decode("utf-8", "surrogateescape").split(separator)
 
     places = _places(fields(lines[0].removeprefix(b"\xef\xbb\xbf")), tests)
-    chosen = (number for number, line in enumerate(lines) if needle in line and number)
+    chosen = (number for number, line in enumerate(lines) if number and _any_in(needles, line))
     return {number for number in chosen if _named(fields(lines[number]), places)}
+
+
+def _any_in(needles: Sequence[bytes], line: bytes) -> bool:
+    return any(needle in line for needle in needles)
 
 
 def _parsed(lines: list[bytes], separator: str, tests: Mapping[str, _Matches]) -> set[int]:
@@ -159,14 +165,14 @@ def _texts(lines: Sequence[bytes]) -> Iterator[str]:
 
 
 def _jsonl_without(
-    data: bytes, columns: Sequence[str], kinds: "Mapping[str, pl.DataType]", value: str
+    data: bytes, columns: Sequence[str], kinds: "Mapping[str, pl.DataType]", person: Person
 ) -> bytes:
-    tests = {column: _text_test(kinds[column], value) for column in columns}
-    needle = value.encode()
+    tests = {column: _text_test(kinds[column], person) for column in columns}
+    needles = [value.encode() for value in person]
     numeric = any(kinds[column].is_numeric() for column in columns)
 
     def named(line: bytes) -> bool:
-        if not (numeric or needle in line or b"\\" in line) or not line.strip():
+        if not (numeric or _any_in(needles, line) or b"\\" in line) or not line.strip():
             return False
         row = msgspec.json.decode(line)
         return any(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thrive.contract.parse import load
-from thrive.domain.dataset import DatasetVersion, FileEntry
+from thrive.domain.dataset import Column, DatasetVersion, FileEntry
 from thrive.domain.errors import NotFound
 from thrive.operations import Context
 from thrive.store import datasets
@@ -18,7 +18,7 @@ from thrive.store.blobs import BlobStore
 from thrive.store.home import Home
 from thrive.store.snapshots.bring import local_files
 from thrive.store.snapshots.manifest import read_snapshot
-from thrive.store.snapshots.matching import Wanted, count_rows
+from thrive.store.snapshots.matching import Person, Wanted, count_rows
 from thrive.store.snapshots.people import PeopleIndex
 from thrive.store.snapshots.snapshot import Snapshot
 
@@ -26,6 +26,8 @@ PREFIXES = ("x.", "k.")
 """What the prediction log puts before the names of inputs and of request keys."""
 
 
+PSEUDONYM = "pseudonym"
+"""The kind of a column of stand-ins for values of a subject column, whatever its name."""
 Known = Mapping[str, Mapping[str, int]]
 """Rows of the person by dataset, then by the digest of a file."""
 
@@ -82,7 +84,15 @@ def searched_versions(ctx: Context, declared: Mapping[str, str], dataset: str) -
 def _columns_in(version: DatasetVersion, declared: Mapping[str, str]) -> list[str]:
     own = declared.get(version.dataset)
     wanted = {own} if own else set(declared.values())
-    return [column.name for column in version.columns if column.name in wanted]
+    return [
+        column.name
+        for column in version.columns
+        if column.name in wanted or _is_stand_in(column)
+    ]
+
+
+def _is_stand_in(column: Column) -> bool:
+    return PSEUDONYM in {column.personal, column.proposed}
 
 
 def files_once(
@@ -127,7 +137,7 @@ def index_people(ctx: Context, version: DatasetVersion, column: str) -> None:
 def rows_in_files(
     home: Home,
     searched: Sequence[Searched],
-    value: str,
+    person: Person,
     known: Known | None = None,
     index: PeopleIndex | None = None,
 ) -> dict[str, int]:
@@ -138,13 +148,15 @@ def rows_in_files(
     Args:
         home: the project's home.
         searched: the versions.
-        value: the person.
+        person: as tables may spell them.
         known: what somebody counted already, by dataset and then by digest.
         index: where rows are looked up instead of read; without one every row is read.
     """
     found: dict[str, int] = {}
     able = [each for each in searched if each.columns and each.version.is_table]
     for each in able:
+        if any(_is_stand_in(column) for column in each.version.columns):
+            continue  # whoever counted ahead knew the contract alone, and not of these columns
         told = (known or {}).get(each.version.dataset, {})
         names = {digest.hex() for digest in each.snapshot.digests}
         found |= {name: told[name] for name in names & told.keys()}
@@ -153,5 +165,5 @@ def rows_in_files(
         for each, entry, path in files_once(home.blobs, able, found)
     ]
     if lacking:
-        found |= index.count(lacking, value) if index is not None else count_rows(lacking, value)
+        found |= index.count(lacking, person) if index is not None else count_rows(lacking, person)
     return {digest: rows for digest, rows in found.items() if rows}

@@ -1,6 +1,6 @@
 """Outcomes that name keys nobody was asked about, as far as is known yet."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
@@ -39,9 +39,11 @@ def delete(tx: Tx, project_id: str, parked_ids: Sequence[str]) -> int:
     return deleted
 
 
-def delete_of(tx: Tx, project_id: str, person: str) -> int:
+def delete_of(tx: Tx, project_id: str, person: Collection[str]) -> int:
     """Delete the parked outcomes one of whose keys names a person; return how many there were."""
     named = [
-        row.parked_id for row in find(tx, project_id) if person in map(str, row.entity.values())
+        row.parked_id
+        for row in find(tx, project_id)
+        if any(str(value) in person for value in row.entity.values())
     ]
     return delete(tx, project_id, named)

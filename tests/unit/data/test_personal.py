@@ -205,14 +205,14 @@ def test_lists_are_left_empty_and_a_pseudonym_stands_for_itself() -> None:
 
 
 def test_the_key_of_a_team_is_a_setting(trips: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = pseudonym_key(trips.home)
-    assert own == pseudonym_key(trips.home)
+    own = pseudonym_key(trips.home.folder)
+    assert own == pseudonym_key(trips.home.folder)
     assert (trips.home.folder / "pseudonym.key").stat().st_mode & 0o077 == 0
     monkeypatch.setenv("THRIVE_PSEUDONYM_KEY", KEY.hex())
-    assert pseudonym_key(trips.home) == KEY != own
+    assert pseudonym_key(trips.home.folder) == KEY != own
     monkeypatch.setenv("THRIVE_PSEUDONYM_KEY", "short")
     with pytest.raises(UsageError, match="64 hexadecimal digits"):
-        pseudonym_key(trips.home)
+        pseudonym_key(trips.home.folder)
 
 
 def test_results_with_and_without_pseudonyms_are_told_apart(trips: Context) -> None:

@@ -14,7 +14,7 @@ NUMBER = {"who": pl.Int64(), "n": pl.Int64()}
 
 
 def csv(data: bytes, value: str, kinds=TEXT, name: str = "a.csv") -> bytes:
-    return without_person(data, name, kinds, ["who"], value)
+    return without_person(data, name, kinds, ["who"], (value,))
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_json_lines_are_compared_as_values_however_they_are_spelled() -> None:
         '{"who": "zoë"}'.encode(),
         b'{"who":"zo","n":"zo\xc3\xab"}',
     ]
-    kept = without_person(b"\n".join([*lines, b""]), "a.jsonl", TEXT, ["who"], "zoë")
+    kept = without_person(b"\n".join([*lines, b""]), "a.jsonl", TEXT, ["who"], ("zoë",))
     assert kept == lines[2] + b"\n"
     numbers = b'{"who":7}\n{"who":70}\n{"n":7}\n'
-    assert without_person(numbers, "a.jsonl", NUMBER, ["who"], "7") == b'{"who":70}\n{"n":7}\n'
+    assert without_person(numbers, "a.jsonl", NUMBER, ["who"], ("7",)) == b'{"who":70}\n{"n":7}\n'
 
 
 def test_parquet_keeps_its_types() -> None:
@@ -79,10 +79,10 @@ def test_parquet_keeps_its_types() -> None:
     )
     target = io.BytesIO()
     frame.write_parquet(target)
-    kept = without_person(target.getvalue(), "a.parquet", frame.schema, ["who"], "ada")
+    kept = without_person(target.getvalue(), "a.parquet", frame.schema, ["who"], ("ada",))
     assert pl.read_parquet(io.BytesIO(kept)).equals(frame.slice(1))
 
 
 def test_other_kinds_are_refused() -> None:
     with pytest.raises(UsageError, match="cannot be rewritten"):
-        without_person(b"\x89PNG", "a.png", TEXT, ["who"], "ada")
+        without_person(b"\x89PNG", "a.png", TEXT, ["who"], ("ada",))

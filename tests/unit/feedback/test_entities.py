@@ -92,7 +92,7 @@ def test_a_person_can_be_forgotten_and_old_ones_are_dropped(stream: Stream, tmp_
     told(stream, START // DAY).write_ndjson(path)
     operations.add(stream.context, str(path), model="m")
     with stream.context.home.write() as tx:
-        assert parked.delete_of(tx, stream.context.project_id, "r7") == 1
+        assert parked.delete_of(tx, stream.context.project_id, {"r7"}) == 1
     stream.advance(91)
     assert operations.retry(stream.context).parked == 0
 

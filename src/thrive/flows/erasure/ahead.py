@@ -6,11 +6,15 @@ the database. What was not searched here, the command searches itself.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from thrive.store.forked import Forked, may_fork
 from thrive.store.place import FOLDER
+
+if TYPE_CHECKING:
+    from thrive.store.snapshots.matching import Person
 
 
 class Ahead(Forked):
@@ -22,12 +26,12 @@ class Ahead(Forked):
         return msgspec.msgpack.decode(told) if told else {}
 
 
-def look_ahead(project: Path, value: str, dataset: str, column: str) -> Ahead | None:
+def look_ahead(project: Path, person: "Person", dataset: str, column: str) -> Ahead | None:
     """Begin to search in a process beside this one; None where that cannot be (`may_fork`).
 
     Args:
         project: the project's folder.
-        value: the person.
+        person: as tables may spell them.
         dataset: only this one; "" for all.
         column: what names a person there, instead of what the contract says.
     """
@@ -37,6 +41,6 @@ def look_ahead(project: Path, value: str, dataset: str, column: str) -> Ahead | 
     def work() -> bytes:
         from thrive.flows.erasure.pinned import count_pinned  # here: the parent does not wait
 
-        return msgspec.msgpack.encode(count_pinned(project, value, dataset, column))
+        return msgspec.msgpack.encode(count_pinned(project, person, dataset, column))
 
     return Ahead(work)

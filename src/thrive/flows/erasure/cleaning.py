@@ -47,7 +47,7 @@ def _record_names(record: Record, sought: Sought, columns: set[str]) -> bool:
         for column in columns & values.keys()
         for value in values[column]
     )
-    return any(str(value) == sought.value or value == sought.number for value in named)
+    return any(str(value) in sought.spellings or value == sought.number for value in named)
 
 
 def remove_content(ctx: Context, digests: Sequence[str]) -> None:
@@ -68,7 +68,9 @@ def remove_content(ctx: Context, digests: Sequence[str]) -> None:
 def forget_online(ctx: Context, sought: Sought) -> int:
     """Delete the person's rows from this host's online store; return how many there were."""
     online = open_online(ctx.home.folder)
-    return online.forget(sought.value) if isinstance(online, SqliteOnline) else 0
+    if not isinstance(online, SqliteOnline):
+        return 0
+    return sum(online.forget(each) for each in sought.spellings)
 
 
 def remove_copies(ctx: Context, digests: Sequence[str], sought: Sought) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from thrive.data.lockfile import pin
+from thrive.data.pseudonyms import spellings
 from thrive.domain.actor import ERASERS
 from thrive.domain.erasure import Erasure, ErasureState
 from thrive.domain.errors import Refused, UsageError
@@ -101,7 +102,7 @@ def erase(
         thrive data erase --reason "asked on 3 May"
         thrive data erase --from-file person --reason "asked on 3 May" --legal-basis "GDPR 17" --yes
     """
-    sought = Sought(given_person(ctx, value, from_file))
+    sought = Sought(*spellings(given_person(ctx, value, from_file), ctx.home.folder))
     _check_words(sought, reason, legal_basis, *drop)
     known = _unfinished(ctx, sought)
     if not yes:
@@ -125,7 +126,7 @@ def _check_words(sought: Sought, reason: str, *others: str) -> None:
     """
     if not reason.strip():
         raise UsageError("An erasure needs a reason.", 'thrive data erase --reason "..."')
-    if any(sought.value in words for words in (reason, *others)):
+    if any(each in words for words in (reason, *others) for each in sought.spellings):
         raise UsageError(
             "The words of the record hold the value that is to be erased.",
             "say it without, e.g. with the number of the request",

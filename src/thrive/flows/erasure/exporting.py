@@ -4,7 +4,7 @@ GDPR art. 15 and 20: in files that people and programs read (CSV and JSON lines)
 of each, so that it can be told later what was handed out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,18 +12,20 @@ import blake3
 import msgspec
 
 from thrive.data.access import PersonalView, closed_columns, log_read
-from thrive.data.spreadsheet import without_formulas
+from thrive.data.pseudonyms import spellings
 from thrive.data.subjects import PREFIXES, Searched, files_once, rows_in_files, searched_versions
 from thrive.data.wanted import terms_of
 from thrive.domain.actor import STEWARDS
 from thrive.domain.errors import Conflict
 from thrive.domain.reference import format_reference
 from thrive.flows.erasure.finding import given_person
+from thrive.flows.erasure.holdings import as_csv, features_of, held_content
 from thrive.flows.erasure.searching import prediction_ids, subject_columns
+from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context, Kind, PrivateText, operation
 from thrive.store import predictions
 from thrive.store.prediction_frames import scan_sealed
-from thrive.store.snapshots.matching import names_person
+from thrive.store.snapshots.matching import Person, names_person
 from thrive.store.snapshots.people import PeopleIndex
 from thrive.store.snapshots.tables import scan_files
 
@@ -47,22 +49,27 @@ class HandedOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubjectExport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was handed out of one person; the same is written as `subject.json`."""
+    """What was handed out of one person; the same is written as `subject.json`.
+
+    `unread` names what holds the person and cannot be handed out in part.
+    """
 
     folder: str
     at: int
     actor: str
     files: list[HandedOut]
+    unread: list[str] = []
 
 
 @operation("data export-subject", kind=Kind.CLIENT, role=STEWARDS, writes=True)
 def export_subject(
     ctx: Context, value: PrivateText = "", *, to: Path, from_file: Path | None = None
 ) -> SubjectExport:
-    """Write what is known of a person into a folder: rows of every version, answers, outcomes.
+    """Write what is known of a person into a folder: rows, features, artifacts, answers, outcomes.
 
-    Rows are CSV, a file for each version that holds some; answers are JSON lines with what was
-    asked, what was said and what really happened. The reading is logged, without the value.
+    Rows are CSV, a file for each version or artifact that holds some; of texts, the lines that name
+    the person. Features are JSON lines, as serving reads them; so are answers, with what was asked,
+    what was said and what really happened. The reading is logged, without the value.
 
     Args:
         value: the person, as the subject column has it; asked for if not given, `-` reads it.
@@ -76,18 +83,28 @@ def export_subject(
     Examples:
         thrive data export-subject --from-file /run/user/1000/person --to request-17
     """
-    person = given_person(ctx, value, from_file)
+    sought = Sought(*spellings(given_person(ctx, value, from_file), ctx.home.folder))
+    person = sought.spellings
     columns = subject_columns(ctx, "", "")
     folder = ctx.local_folder() / to
     if folder.exists():
         raise Conflict(f"{to} is there already.", "name a new folder with --to")
     folder.mkdir(parents=True, mode=0o700)
     searched = searched_versions(ctx, columns, "")
+    ids = prediction_ids(ctx, set(columns.values()), person)
+    held = held_content(ctx, sought, ids)
     files = [
         *_rows(ctx, searched, person, folder),
-        *_answers(ctx, set(columns.values()), person, folder),
+        *(
+            _lines(folder, f"features-{name}", f"features of {name}", rows)
+            for name, rows in features_of(ctx, searched, person)
+        ),
+        *(_kept(folder, each.name, each.subject, each.content, each.rows) for each in held.parts),
+        *_answers(ctx, set(columns.values()), person, folder, ids),
     ]
-    made = SubjectExport(folder=str(folder), at=ctx.now(), actor=ctx.actor.name, files=files)
+    made = SubjectExport(
+        folder=str(folder), at=ctx.now(), actor=ctx.actor.name, files=files, unread=held.unread
+    )
     (folder / LIST).write_bytes(msgspec.json.format(msgspec.json.encode(made)))
     with ctx.write("subject:export", files={each.subject: each.digest for each in files}):
         pass  # the record of the reading is its audit row
@@ -95,7 +112,7 @@ def export_subject(
 
 
 def _rows(
-    ctx: Context, searched: Sequence[Searched], person: str, folder: Path
+    ctx: Context, searched: Sequence[Searched], person: Person, folder: Path
 ) -> Iterator[HandedOut]:
     counts = rows_in_files(ctx.home, searched, person, index=PeopleIndex(ctx.home.folder))
     for each in searched:
@@ -112,19 +129,7 @@ def _rows(
                 found.append(scan.filter(matches).collect())
         frame = pl.concat(found, how="diagonal_relaxed")
         _log(ctx, each, frame.height)
-        yield _written(folder, f"{each.label}.csv", each.label, _flat(frame))
-
-
-def _flat(frame: "pl.DataFrame") -> "pl.DataFrame":
-    """Return a table that CSV can hold: what is nested is spelled as JSON."""
-    import polars as pl
-
-    nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
-    spelled = {
-        name: pl.Series([None if row is None else str(row) for row in frame[name].to_list()])
-        for name in nested
-    }
-    return frame.with_columns(**spelled)
+        yield _written(folder, f"{each.label}.csv", each.label, frame)
 
 
 def _log(ctx: Context, searched: Searched, rows: int) -> None:
@@ -135,8 +140,9 @@ def _log(ctx: Context, searched: Searched, rows: int) -> None:
     log_read(ctx, version, PersonalView(columns=closed, hidden=[], purpose=PURPOSE))
 
 
-def _answers(ctx: Context, columns: set[str], person: str, folder: Path) -> Iterator[HandedOut]:
-    ids = prediction_ids(ctx, columns, person)
+def _answers(
+    ctx: Context, columns: set[str], person: Person, folder: Path, ids: "pl.DataFrame | None"
+) -> Iterator[HandedOut]:
     if ids is None:
         return
     wanted = [prefix + column for prefix in PREFIXES for column in sorted(columns)]
@@ -154,13 +160,18 @@ def _answers(ctx: Context, columns: set[str], person: str, folder: Path) -> Iter
                     {**known, "outcomes": msgspec.to_builtins(outcomes)}
                 )
     for label, rows in sorted(told.items()):
-        lines = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
-        yield _kept(folder, f"answers-{label}.jsonl", f"answers of {label}", lines, len(rows))
+        yield _lines(folder, f"answers-{label}", f"answers of {label}", rows)
+
+
+def _lines(
+    folder: Path, name: str, subject: str, rows: Sequence[Mapping[str, object]]
+) -> HandedOut:
+    content = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+    return _kept(folder, f"{name}.jsonl", subject, content, len(rows))
 
 
 def _written(folder: Path, name: str, subject: str, frame: "pl.DataFrame") -> HandedOut:
-    safe = without_formulas(frame.lazy()).collect()
-    return _kept(folder, name, subject, safe.write_csv().encode(), frame.height)
+    return _kept(folder, name, subject, as_csv(frame), frame.height)
 
 
 def _kept(folder: Path, name: str, subject: str, content: bytes, rows: int) -> HandedOut:

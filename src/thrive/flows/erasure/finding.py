@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from thrive.data.pseudonyms import spellings
 from thrive.domain.actor import PEOPLE
 from thrive.domain.errors import NotFound, UsageError
 from thrive.flows.erasure.ahead import look_ahead
@@ -112,7 +113,7 @@ def find_subject(
         thrive data find-subject
         thrive data find-subject --from-file /run/user/1000/person --dataset deliveries --json
     """
-    person = given_person(ctx, value, from_file)
+    person = spellings(given_person(ctx, value, from_file), ctx.home.folder)
     ahead = look_ahead(ctx.local_folder(), person, dataset, column)
     try:
         from thrive.flows.erasure import searching

@@ -10,7 +10,7 @@ from thrive.store.pins import read_lock
 from thrive.store.place import FOLDER
 from thrive.store.snapshots.bring import local_files
 from thrive.store.snapshots.manifest import read_snapshot
-from thrive.store.snapshots.matching import Wanted
+from thrive.store.snapshots.matching import Person, Wanted
 from thrive.store.snapshots.people import PeopleIndex
 from thrive.store.snapshots.tables import suffix_of
 
@@ -18,12 +18,12 @@ Counts = dict[str, dict[str, int]]
 """Rows of the person by dataset, then by the digest of a file."""
 
 
-def count_pinned(project: Path, value: str, dataset: str, column: str) -> Counts:
+def count_pinned(project: Path, person: Person, dataset: str, column: str) -> Counts:
     """Return the rows of a person in what is pinned, as far as files alone can tell.
 
     Args:
         project: the folder of an embedded project.
-        value: the person.
+        person: as tables may spell them.
         dataset: only this one; "" for all.
         column: what names a person there, instead of what the contract says.
     """
@@ -31,7 +31,7 @@ def count_pinned(project: Path, value: str, dataset: str, column: str) -> Counts
     pins = read_lock(project)
     index = PeopleIndex(project / FOLDER)
     return {
-        name: index.count(_tables(project, pins[name], columns), value)
+        name: index.count(_tables(project, pins[name], columns), person)
         for name in ([dataset] if dataset else pins)
         if name in pins and (columns := _columns(declared, name))
     }

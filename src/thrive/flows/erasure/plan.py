@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,9 @@ from thrive.flows.erasure.searching import prediction_ids, subject_columns
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.store import datasets, references
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FILE = "file"
 """The kind of content that is a file of a dataset."""
@@ -92,13 +95,12 @@ def make_plan(ctx: Context, sought: Sought, column: str, drop: Sequence[str]) ->
     """
     columns = subject_columns(ctx, "", column)
     searched = searched_versions(ctx, columns, "")
-    answers = prediction_ids(ctx, set(columns.values()), sought.value)
-    about = set(answers["digest"].to_list()) if answers is not None else set[str]()
+    answers = prediction_ids(ctx, set(columns.values()), sought.spellings)
     with ctx.read() as tx:
         used = references.every_use(tx, ctx.project_id)
         known = references.every_digest(tx)
     looking = _Looking(ctx, sought, drop)
-    items = [*looking.files(searched), *looking.contents(used, about)]
+    items = [*looking.files(searched), *looking.contents(used, _sealed(answers))]
     orphans = [
         each
         for each in ctx.home.blobs.digests()
@@ -115,6 +117,26 @@ def make_plan(ctx: Context, sought: Sought, column: str, drop: Sequence[str]) ->
     )
 
 
+def other_content(
+    ctx: Context, sought: Sought, answers: "pl.DataFrame | None"
+) -> list[PlannedItem]:
+    """Return the stored content that names the person, apart from files of datasets.
+
+    Args:
+        ctx: the project.
+        sought: the person.
+        answers: about the person, as of `prediction_ids`.
+    """
+    with ctx.read() as tx:
+        used = references.every_use(tx, ctx.project_id)
+    return list(_Looking(ctx, sought, []).contents(used, _sealed(answers)))
+
+
+def _sealed(answers: "pl.DataFrame | None") -> set[str]:
+    """Return the digests of the sealed logs that hold some answers."""
+    return set(answers["digest"].to_list()) if answers is not None else set[str]()
+
+
 class _Looking:
     def __init__(self, ctx: Context, sought: Sought, drop: Sequence[str]) -> None:
         self._ctx = ctx
@@ -123,7 +145,7 @@ class _Looking:
 
     def files(self, searched: Sequence[Searched]) -> Iterator[PlannedItem]:
         """Yield the files of datasets that hold rows of the person, or name them elsewhere."""
-        counts = rows_in_files(self._ctx.home, searched, self._sought.value)
+        counts = rows_in_files(self._ctx.home, searched, self._sought.spellings)
         for each, entry, path in files_once(self._ctx.home.blobs, searched):
             rows = counts.get(entry.digest)
             named = self._sought.distinctive and rows is None

@@ -92,7 +92,11 @@ def _left_in_database(ctx: Context, sought: Sought) -> Iterator[str]:
     if not sought.distinctive:
         return
     with ctx.read() as tx:
-        places = personal_text.places_of(tx, ctx.project_id, sought.value)
+        places = [
+            place
+            for each in sought.spellings
+            for place in personal_text.places_of(tx, ctx.project_id, each)
+        ]
         kept = results_naming(tx, ctx, sought)
     for table, column, rows in places:
         why = ": its links cannot be changed" if table == audit.TABLE else ""

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from thrive.flows.erasure.sought import MARK, Sought
+from thrive.flows.erasure.sought import Sought
 
 
 def redact(data: bytes, sought: Sought) -> bytes | None:
@@ -23,7 +23,7 @@ def redact(data: bytes, sought: Sought) -> bytes | None:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return None
-    return text.replace(sought.value, MARK).encode() if "\0" not in text else None
+    return sought.redacted(text).encode() if "\0" not in text else None
 
 
 def _walked(value: Any, sought: Sought) -> Any:

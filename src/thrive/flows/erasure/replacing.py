@@ -78,7 +78,7 @@ def _about(frame: "pl.DataFrame", sought: Sought, plan: Plan) -> "pl.Expr":
 
     names = sorted(set(plan.columns.values()))
     columns = [prefix + name for prefix in (*PREFIXES, "") for name in names]
-    named = names_person(frame.schema, columns, sought.value)
+    named = names_person(frame.schema, columns, sought.spellings)
     parts = [] if named is None else [named]
     if sought.distinctive:
         parts.append(sought.rows_naming(frame))
@@ -132,7 +132,7 @@ def _changes(ctx: Context, sought: Sought, plan: Plan) -> dict[bytes, bytes | No
             continue
         kinds = scan_files([entry], [path], each.version.columns).collect_schema()
         changes[digest] = without_person(
-            path.read_bytes(), entry.path, kinds, each.columns, sought.value
+            path.read_bytes(), entry.path, kinds, each.columns, sought.spellings
         )
     return changes
 

@@ -25,7 +25,7 @@ from thrive.operations import Context
 from thrive.store import predictions, releases, runs
 from thrive.store.database import Tx
 from thrive.store.eventlog import segments
-from thrive.store.snapshots.matching import names_person
+from thrive.store.snapshots.matching import Person, names_person
 from thrive.store.snapshots.people import PeopleIndex
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ NO_COLUMN = "no subject column is declared, and none that other datasets declare
 
 
 def search(
-    ctx: Context, person: str, dataset: str, column: str, ahead: Ahead | None
+    ctx: Context, person: Person, dataset: str, column: str, ahead: Ahead | None
 ) -> SubjectFound:
     """Find a person everywhere; raises as `subject_columns`, and NotFound for a missing dataset.
 
     Args:
         ctx: the project.
-        person: the value that names them.
+        person: as tables may spell them.
         dataset: only in this dataset; "" for all, and answers too.
         column: the column that names a person, instead of those of the contract.
         ahead: a process that counts rows already.
@@ -144,7 +144,7 @@ def _models(tx: Tx, ctx: Context, hit: Sequence[Searched]) -> list[SubjectModel]
     return found
 
 
-def answers_about(ctx: Context, columns: set[str], person: str) -> list[SubjectAnswers]:
+def answers_about(ctx: Context, columns: set[str], person: Person) -> list[SubjectAnswers]:
     """Return the predictions whose inputs or keys name the person, and their outcomes.
 
     What this host has not sealed yet is sealed first.
@@ -170,7 +170,7 @@ def answers_about(ctx: Context, columns: set[str], person: str) -> list[SubjectA
     return found
 
 
-def prediction_ids(ctx: Context, columns: set[str], person: str) -> "pl.DataFrame | None":
+def prediction_ids(ctx: Context, columns: set[str], person: Person) -> "pl.DataFrame | None":
     """Return `prediction_id`, `model`, `version` and `digest` (of the sealed file) of each answer.
 
     None where there are none.

@@ -32,10 +32,12 @@ class Sought:
 
     Args:
         value: as the subject columns have it.
+        others: how else the person is spelled: by a pseudonym.
     """
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, *others: str) -> None:
         self.value = value
+        self.spellings = (value, *others)
         self.number = int(value) if value.removeprefix("-").isdecimal() else None
 
     def __repr__(self) -> str:
@@ -53,8 +55,10 @@ class Sought:
     @cached_property
     def needles(self) -> list[bytes]:
         """The bytes to search for."""
-        escaped = json.dumps(self.value)[1:-1]
-        texts = [self.value.encode(), self.value.encode("utf-16-le"), escaped.encode()]
+        texts: list[bytes] = []
+        for each in self.spellings:
+            escaped = json.dumps(each)[1:-1]
+            texts += [each.encode(), each.encode("utf-16-le"), escaped.encode()]
         if self.number is not None and -(1 << 63) <= self.number < 1 << 63:
             texts.append(struct.pack("<q", self.number))
             texts.append(struct.pack("<d", float(self.number)))
@@ -101,15 +105,17 @@ class Sought:
         import polars as pl
 
         column = pl.col(name)
-        if kind == pl.String:
-            return column.str.contains(self.value, literal=True)
-        if kind == pl.Binary:
-            return column.bin.contains(self.value.encode())
         if isinstance(kind, pl.Categorical | pl.Enum):
-            return column.cast(pl.String).str.contains(self.value, literal=True)
+            column, kind = column.cast(pl.String), pl.String()
+        if kind == pl.String:
+            held = (column.str.contains(each, literal=True) for each in self.spellings)
+            return pl.any_horizontal(held)
+        if kind == pl.Binary:
+            return pl.any_horizontal(column.bin.contains(e.encode()) for e in self.spellings)
         if kind.is_nested():
             return column.map_elements(
-                lambda each: self.value in str(each), return_dtype=pl.Boolean
+                lambda row: any(each in str(row) for each in self.spellings),
+                return_dtype=pl.Boolean,
             )
         if self.number is None or not kind.is_numeric():
             return None
@@ -128,7 +134,9 @@ class Sought:
     def redacted(self, value: Any) -> Any:
         """Return a JSON value with MARK where the person's value stood; equal numbers are None."""
         if isinstance(value, str):
-            return value.replace(self.value, MARK)
+            for each in self.spellings:
+                value = value.replace(each, MARK)
+            return value
         if isinstance(value, dict):
             return {self.redacted(key): self.redacted(each) for key, each in value.items()}
         if isinstance(value, list | tuple):

@@ -59,7 +59,7 @@ def switch(
             _switch_content(tx, ctx, each)
         _recount_logs(tx, ctx, plan)
         outcomes = predictions.delete_outcomes(tx, ctx.project_id, plan.answers)
-        outcomes += parked.delete_of(tx, ctx.project_id, sought.value)
+        outcomes += parked.delete_of(tx, ctx.project_id, sought.spellings)
         texts = _redact_texts(tx, ctx, sought)
         known["results"] = forget_results(tx, ctx, sought)
         erasures.bury(tx, ctx.project_id, stones)
@@ -196,4 +196,7 @@ def _recount_logs(tx: Tx, ctx: Context, plan: Plan) -> None:
 def _redact_texts(tx: Tx, ctx: Context, sought: Sought) -> int:
     if not sought.distinctive:
         return 0
-    return personal_text.rewrite_texts(tx, ctx.project_id, sought.value, sought.redacted)
+    return sum(
+        personal_text.rewrite_texts(tx, ctx.project_id, each, sought.redacted)
+        for each in sought.spellings
+    )

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+Person = tuple[str, ...]
+"""A person as stored tables may spell them: the value of a subject column, and its pseudonym."""
+
+
 class Wanted(NamedTuple):
     """A stored file of rows: its name, its bytes on this host, its types, and where to look."""
 
@@ -23,12 +27,12 @@ class Wanted(NamedTuple):
     columns: Sequence[str]
 
 
-def count_rows(files: Iterable[Wanted], value: str) -> dict[str, int]:
-    """Return by digest how many rows of each file hold a value; 0 where none does.
+def count_rows(files: Iterable[Wanted], person: Person) -> dict[str, int]:
+    """Return by digest how many rows of each file name a person; 0 where none does.
 
     Args:
         files: those to look at, each once.
-        value: as text; numbers are compared as numbers.
+        person: as text; numbers are compared as numbers.
     """
     import polars as pl
 
@@ -37,7 +41,7 @@ def count_rows(files: Iterable[Wanted], value: str) -> dict[str, int]:
     for each in files:
         counts[each.entry.digest] = 0
         scan = scan_files([each.entry], [each.path], each.types)
-        matches = names_person(scan.collect_schema(), each.columns, value)
+        matches = names_person(scan.collect_schema(), each.columns, person)
         if matches is not None:
             scans[each.entry.digest] = scan.filter(matches).select(pl.len())
     for digest, frame in zip(scans, pl.collect_all(list(scans.values())), strict=True):
@@ -46,20 +50,21 @@ def count_rows(files: Iterable[Wanted], value: str) -> dict[str, int]:
 
 
 def names_person(
-    schema: "Mapping[str, pl.DataType]", columns: Sequence[str], value: str
+    schema: "Mapping[str, pl.DataType]", columns: Sequence[str], person: Person
 ) -> "pl.Expr | None":
-    """Return which rows have the value in one of the columns; None if none can.
+    """Return which rows name the person in one of the columns; None if none can.
 
     Args:
         schema: the types of the table's columns.
         columns: where to look; those that the table lacks are passed over.
-        value: the person, as text; numbers are compared as numbers.
+        person: as text; numbers are compared as numbers.
     """
     import polars as pl
 
     parts = [
         part
         for name in columns
+        for value in person
         if name in schema and (part := _equals(pl.col(name), schema[name], value)) is not None
     ]
     return pl.any_horizontal(parts).fill_null(value=False) if parts else None

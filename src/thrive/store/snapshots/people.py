@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from thrive.store.signing import secret_key
-from thrive.store.snapshots.matching import Wanted, count_rows
+from thrive.store.snapshots.matching import Person, Wanted, count_rows
 from thrive.store.snapshots.tables import scan_files, suffix_of
 
 if TYPE_CHECKING:
@@ -45,26 +45,26 @@ class PeopleIndex:
         self._home = home_folder
         self._folder = home_folder / "cache" / FOLDER
 
-    def count(self, files: Iterable[Wanted], value: str) -> dict[str, int]:
-        """Return by digest how many rows of each file hold a value; 0 where none does.
+    def count(self, files: Iterable[Wanted], person: Person) -> dict[str, int]:
+        """Return by digest how many rows of each file name a person; 0 where none does.
 
         What has no index and can have one gets it. Arguments as of `matching.count_rows`.
         """
         found: dict[str, int] = {}
         lacking: list[Wanted] = []
         for each in files:
-            rows = self._look_up(each, value)
+            rows = self._look_up(each, person)
             if rows is None:
                 lacking.append(each)
             else:
                 found[each.entry.digest] = rows
         self._make_all(each for each in lacking if _may_index(each))
         for each in lacking:
-            rows = self._look_up(each, value)
+            rows = self._look_up(each, person)
             if rows is not None:
                 found[each.entry.digest] = rows
         left = [each for each in lacking if each.entry.digest not in found]
-        return found | count_rows(left, value) if left else found
+        return found | count_rows(left, person) if left else found
 
     def make(self, files: Sequence[Wanted]) -> None:
         """Index files that can be: those of some size, by one column of texts or whole numbers."""
@@ -101,7 +101,7 @@ class PeopleIndex:
     def _hashed(self, values: "pl.Expr") -> "pl.Expr":
         return values.hash(self._seed)
 
-    def _look_up(self, file: Wanted, value: str) -> int | None:
+    def _look_up(self, file: Wanted, person: Person) -> int | None:
         if not _may_index(file):
             return None
         import numpy as np
@@ -114,14 +114,19 @@ class PeopleIndex:
         magic, kind, count = _HEAD.unpack(data[: _HEAD.size].tobytes())
         if magic != _MAGIC or len(data) != _HEAD.size + 12 * count:
             return None
-        text = _spelled(value) if kind == _NUMBER else value
-        if text is None:
+        texts = [_spelled(value) if kind == _NUMBER else value for value in person]
+        known = list(dict.fromkeys(text for text in texts if text is not None))
+        if not known:
             return 0
-        sought = pl.select(self._hashed(pl.lit(text))).to_series().to_numpy()[0]
+        spelled = pl.DataFrame({"text": known})
+        sought = spelled.select(self._hashed(pl.col("text"))).to_series().to_numpy()
         ends = _HEAD.size + 8 * count
         hashes = data[_HEAD.size : ends].view(np.uint64)
-        at = int(np.searchsorted(hashes, sought))
-        return int(data[ends:].view(np.uint32)[at]) if at < count and hashes[at] == sought else 0
+        places = np.searchsorted(hashes, sought)
+        found = [
+            at for at, each in zip(places, sought, strict=True) if at < count and hashes[at] == each
+        ]
+        return int(data[ends:].view(np.uint32)[found].sum())
 
     def _make(self, files: Sequence[Wanted]) -> None:
         import polars as pl
