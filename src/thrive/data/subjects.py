@@ -85,9 +85,7 @@ def _columns_in(version: DatasetVersion, declared: Mapping[str, str]) -> list[st
     own = declared.get(version.dataset)
     wanted = {own} if own else set(declared.values())
     return [
-        column.name
-        for column in version.columns
-        if column.name in wanted or _is_stand_in(column)
+        column.name for column in version.columns if column.name in wanted or _is_stand_in(column)
     ]
 
 
