@@ -13,7 +13,7 @@ from thrive.domain.model import TIME, ModelVersion
 from thrive.monitoring.counters import Packed, packed_parts, unpacked
 from thrive.monitoring.encoding import RELATION, Relations, relations_of
 from thrive.monitoring.findings import Measured
-from thrive.monitoring.floors import WEEK, Effects, drift_floors, weekday
+from thrive.monitoring.floors import Effects, drift_floors, floor_at
 from thrive.monitoring.frames import TEXT, answered, inputs_of
 from thrive.monitoring.habits import Habits, habits_of, repeated_rows
 from thrive.monitoring.limits import History, Limit, limit_of
@@ -55,7 +55,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         missing_limit: the share of missing values from which it is a fault, by input.
         usual: the largest effect (PSI) of a window against the rest, by input and for the score.
         floors: the effect that an input's own history explains, for any window, or for each
-            weekday (Monday first) where enough weeks are known; none where history is too short.
+            weekday (Monday first) or season (winter first) where enough are known; none where
+            history is too short.
         drift_per_year: false notices a year that all floors together let through.
         habits: what the windows of each input have in common.
         keys: the columns that say what a row is about.
@@ -89,7 +90,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         known = self.floors.get(name)
         if not known:
             return self.usual.get(name, 0.0)
-        return known[weekday(start) if len(known) == WEEK else 0]
+        return floor_at(known, start)
 
     def sketches(self) -> dict[str, Sketch]:
         """Return the counters of each input and of the score."""

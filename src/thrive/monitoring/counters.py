@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from thrive.domain.errors import Damaged
-from thrive.monitoring.frames import CATEGORY
+from thrive.monitoring.frames import CATEGORY, DECISION
 from thrive.monitoring.measure import Parts, Sketch
 from thrive.statistics.sketch import CategorySketch, NumericSketch
 
@@ -74,9 +74,10 @@ def unpacked(packed: Mapping[str, bytes], kinds: Mapping[str, str]) -> dict[str,
 
     Args:
         packed: by input.
-        kinds: the kind of each input; what has none, such as the score, is a number.
+        kinds: the kind of each input; the score is a number, a decision a category.
     """
+    categories = {DECISION, *(name for name, kind in kinds.items() if kind == CATEGORY)}
     return {
-        name: (CategorySketch if kinds.get(name) == CATEGORY else NumericSketch).from_bytes(data)
+        name: (CategorySketch if name in categories else NumericSketch).from_bytes(data)
         for name, data in packed.items()
     }

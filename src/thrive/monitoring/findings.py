@@ -7,6 +7,7 @@ import msgspec
 
 from thrive.domain.model import SCORE
 from thrive.domain.monitoring import Window
+from thrive.monitoring.frames import DECISION
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +22,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     """One input (or the score, or a pair of inputs) against the reference.
 
     Attributes:
-        name: of the input; `_score` for the score, `a and b` for the relation of two.
+        name: of the input; `_score` for the score, `_decision` for the class that was chosen,
+            `a and b` for the relation of two.
         psi: corrected population stability index: the effect; of a relation how much the
             correlation changed.
         p_value: of the same distribution (KS or chi-square), corrected for the number of inputs.
@@ -145,7 +147,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
     def drifted(self) -> list[Column]:
         """Return the inputs that drifted."""
-        return [item for item in self.columns if item.drifted and item.name != SCORE]
+        answers = {SCORE, DECISION}
+        return [item for item in self.columns if item.drifted and item.name not in answers]
 
 
 def findings_of(window: Window) -> Findings:

@@ -1,6 +1,6 @@
 """Measuring one window's rows: counters and segments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from thrive.domain.model import LABEL, SCORE
 from thrive.monitoring.findings import Segment
-from thrive.monitoring.frames import CATEGORY, NUMERIC, measured, value_counts
+from thrive.monitoring.frames import CATEGORY, DECISION, NUMERIC, measured, value_counts
 from thrive.monitoring.performance import Yardstick
 from thrive.statistics.arrays import Floats
 from thrive.statistics.grouped_sketch import sketch_category_groups, sketch_numeric_groups
@@ -37,14 +37,14 @@ SEGMENT_VALUES = 20
 def sketches(
     frame: "pl.DataFrame", kinds: Mapping[str, str], baseline: Mapping[str, Sketch] | None = None
 ) -> dict[str, Sketch]:
-    """Return the counters of each input and of the score.
+    """Return the counters of each input, of the score and of a decision among classes.
 
     Args:
         frame: rows in the shape of a reference table.
         kinds: the inputs with their kind.
         baseline: the counters that fix cells and names; None to make such.
     """
-    watched = {**kinds, SCORE: NUMERIC}
+    watched = _watched(kinds, frame.columns if baseline is None else baseline)
 
     def counted(name: str) -> Sketch:
         fixed = baseline[name] if baseline is not None else None
@@ -58,6 +58,12 @@ def sketches(
         return {name: counted(name) for name in watched}
     with ThreadPoolExecutor(MOST_THREADS) as pool:  # numpy sorts and counts without the lock
         return dict(zip(watched, pool.map(counted, watched), strict=True))
+
+
+def _watched(kinds: Mapping[str, str], among: Collection[str]) -> dict[str, str]:
+    """Return all that is counted, with its kind: a decision if there is one to compare with."""
+    decision = {DECISION: CATEGORY} if DECISION in among else {}
+    return {**kinds, SCORE: NUMERIC, **decision}
 
 
 def merge(counted: Sequence[Sketch]) -> Sketch:
@@ -133,7 +139,7 @@ def parted(
         kinds: the inputs with their kind.
         known: the counters that fix cells and names.
     """
-    watched = {**kinds, SCORE: NUMERIC}
+    watched = _watched(kinds, known)
     numeric = {
         name: measured(frame, name, kind) for name, kind in watched.items() if kind != CATEGORY
     }

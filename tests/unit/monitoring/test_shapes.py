@@ -77,3 +77,30 @@ def test_vectors_come_as_lists_arrays_or_json() -> None:
     for frame in (lists, arrays, texts):
         np.testing.assert_allclose(measured(frame, "v", VECTOR), expected)
     np.testing.assert_allclose(measured(pl.DataFrame({"t": ["äb", None]}), "t", TEXT), [2, np.nan])
+
+
+def test_the_classes_that_are_chosen_are_watched_beside_the_score() -> None:
+    rng = np.random.default_rng(4)
+
+    def answers(day: int, shares: list[float]) -> pl.DataFrame:
+        return pl.DataFrame(
+            {
+                "a": rng.normal(size=600),
+                "_decision": rng.choice(["bird", "cat", "dog"], 600, p=shares),
+                "_score": rng.uniform(0.5, 1.0, 600),
+                "_label": rng.choice(["bird", "cat", "dog"], 600),
+                "_time": np.sort(rng.integers(day * DAY, (day + 1) * DAY, 600)),
+            }
+        )
+
+    usual = [0.2, 0.3, 0.5]
+    baseline = build(pl.concat([answers(day, usual) for day in range(12)]), terms())
+    known = baseline.sketches()
+
+    def moved(shares: list[float]) -> list[str]:
+        counted = sketches(answers(20, shares), baseline.kinds, known)
+        columns = judge.columns(baseline, known, counted, 20 * DAY)
+        return [column.name for column in columns if column.drifted]
+
+    assert moved(usual) == []
+    assert moved([0.5, 0.3, 0.2]) == ["_decision"]
