@@ -84,8 +84,8 @@ def _gathered(
 ) -> "list[pl.Series]":
     """Return the cells at `places`, missing where they are not fresh.
 
-    Gathered by whole places and masked afterwards: places that may be missing take four times as
-    long.
+    Gathered by whole places out of whole columns, and masked afterwards: places that may be missing,
+    and columns in pieces, take four times as long.
     """
     import polars as pl
 
@@ -93,7 +93,7 @@ def _gathered(
     if not rows.height:
         return chosen.clear(len(places)).get_columns()
     taken = pl.Series(np.maximum(places, 0).astype(np.uint32))
-    found = chosen.select(pl.all().gather(taken))
+    found = chosen.rechunk().select(pl.all().gather(taken))
     if not fresh.all():
         found = found.select(pl.when(pl.Series(fresh)).then(pl.all()))
     return found.get_columns()
@@ -108,7 +108,10 @@ def _eligible(view: NormalRows) -> "pl.DataFrame":
     import polars as pl
 
     keys = view.definition.entity
-    rows = view.frame.filter(pl.all_horizontal(pl.col(keys).is_not_null())).collect()
+    keyed = view.frame.filter(pl.all_horizontal(pl.col(keys).is_not_null()))
+    needed = [*keys, *(column.name for column in view.columns)]
+    needed += [AT, KNOWN] if view.timed else []
+    rows = keyed.select(*needed, *((RECORDED, ROW) if view.revised else ())).collect()
     if not view.timed:
         return rows.unique(keys, keep="last", maintain_order=True)
     if not view.revised:
@@ -136,11 +139,16 @@ def _matched(asked: _Asked, rows: "pl.DataFrame", view: NormalRows) -> _Int:
 
 
 def _order(numbers: _Int) -> _Int:
-    """Return the places of numbers in ascending order; equal ones stay in theirs."""
-    import polars as pl
+    """Return the places of numbers in ascending order; equal ones stay in theirs.
 
-    table = pl.DataFrame({"number": numbers, "place": np.arange(len(numbers))})
-    return table.sort("number", maintain_order=True)["place"].to_numpy()
+    NumPy sorts three times as fast where it need not keep equal numbers in order; whether there
+    are any is seen afterwards.
+    """
+    order = np.argsort(numbers)
+    found = numbers[order]
+    if (found[1:] == found[:-1]).any():
+        return np.argsort(numbers, kind="stable")
+    return order
 
 
 def _asked(entities: "pl.DataFrame", time: _Int, keys: list[str]) -> _Asked:
@@ -154,7 +162,7 @@ def _asked(entities: "pl.DataFrame", time: _Int, keys: list[str]) -> _Asked:
     since = np.maximum(time, least) - least
     bits = int(since.max(initial=0)).bit_length()
     spare = _BITS - int(codes.max(initial=0)).bit_length()
-    order = _order((codes << min(bits, spare)) + (since >> max(bits - spare, 0)))
+    order = np.argsort((codes << min(bits, spare)) + (since >> max(bits - spare, 0)))
     return _Asked(keys=distinct, low=low, order=order, codes=codes[order], times=time[order])
 
 
