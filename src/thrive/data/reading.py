@@ -25,6 +25,7 @@ from thrive.store.place import FOLDER, find_project_folder
 from thrive.store.snapshots.bring import local_files
 from thrive.store.snapshots.checkout import Target, check_out
 from thrive.store.snapshots.manifest import read_snapshot
+from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.tables import scan_files
 
 if TYPE_CHECKING:
@@ -260,8 +261,10 @@ def project_here(operation: str) -> Generator[Context]:
         home.close()
 
 
-def scan_version(version: DatasetVersion, blobs: BlobStore) -> "pl.LazyFrame":
-    """Return the rows of a version.
+def scan_version(
+    version: DatasetVersion, blobs: BlobStore, part: Snapshot | None = None
+) -> "pl.LazyFrame":
+    """Return the rows of a version, or those of some of its files.
 
     Raises:
         NotFound: a blob is missing.
@@ -274,5 +277,5 @@ def scan_version(version: DatasetVersion, blobs: BlobStore) -> "pl.LazyFrame":
             f"{label} is a folder of {version.file_count:,} files, not a table.",
             f'thrive.data.load("{label}", form="path")',
         )
-    snapshot = read_snapshot(blobs, version.listed_in)
+    snapshot = read_snapshot(blobs, version.listed_in) if part is None else part
     return scan_files(list(snapshot.entries()), local_files(blobs, snapshot), version.columns)

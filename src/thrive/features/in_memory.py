@@ -84,8 +84,8 @@ def _gathered(
 ) -> "list[pl.Series]":
     """Return the cells at `places`, missing where they are not fresh.
 
-    Gathered by whole places out of whole columns, and masked afterwards: places that may be missing,
-    and columns in pieces, take four times as long.
+    Gathered by whole places out of whole columns, and masked afterwards: places that may be
+    missing, and columns in pieces, take four times as long.
     """
     import polars as pl
 

@@ -22,6 +22,7 @@ AT, RECORDED, KNOWN, ROW = "_at", "_recorded", "_known", "_row"
 """Added columns: event time, recorded time, the moment a row can be known, its place."""
 TIME = "_time"
 """Added column of the rows that are joined: the moment of asking, in UTC microseconds."""
+_NEVER = -(1 << 63)
 STATUS = "_status"
 """Ending of the column that says whether a view's values are present, stale or missing."""
 
@@ -109,16 +110,10 @@ def cells_of(*frames: "pl.LazyFrame") -> int:
     return sum(count.item() * width for count, width in zip(counts, widths, strict=True))
 
 
-def last_known(rows: NormalRows) -> "pl.LazyFrame":
-    """Return one value: the moment at which the last row becomes known; None without times."""
-    import polars as pl
-
-    known = pl.col(KNOWN).max() if rows.timed else pl.lit(None, pl.Int64).alias(KNOWN)
-    return rows.frame.select(known).head(1)
-
-
-def newest_rows(rows: NormalRows, now: int, *, since: int | None = None) -> "pl.LazyFrame":
-    """Return the row of each key that holds at a moment: keys, values and `_at`.
+def newest_rows(
+    rows: NormalRows, now: int, *, since: int | None = None, in_memory: bool = True
+) -> tuple["pl.DataFrame", int | None]:
+    """Return the row of each key that holds at a moment, and when the last row becomes known.
 
     Rows without a key are left out.
 
@@ -126,22 +121,43 @@ def newest_rows(rows: NormalRows, now: int, *, since: int | None = None) -> "pl.
         rows: of the view.
         now: the moment, in UTC microseconds.
         since: take only what became known after this moment.
+        in_memory: whether all of it fits into memory; otherwise it is read in parts.
+
+    Returns:
+        Keys, values and `_at`; the moment at which the last row of all becomes known, None without
+        times or rows.
     """
     import polars as pl
 
-    keys = rows.definition.entity
-    frame = rows.frame.filter(pl.all_horizontal(pl.col(keys).is_not_null()))
-    if rows.timed:
-        frame = frame.filter(pl.col(KNOWN) <= now)
-    if rows.timed and since is not None:
-        frame = frame.filter(pl.col(KNOWN) > since)
-    if rows.revised:
-        frame = frame.sort(AT, RECORDED, ROW)
-    elif rows.timed:
-        frame = frame.sort(AT, maintain_order=True)
-    newest = frame.unique(keys, keep="last", maintain_order=True)
+    frame = rows.frame if since is None else rows.frame.filter(pl.col(KNOWN) > since)
+    parts = [frame.collect()] if in_memory else frame.collect_batches(maintain_order=True)
+    found = pl.DataFrame(schema=frame.collect_schema())
+    last = since
+    for part in parts:
+        if rows.timed and part.height:
+            last = max(int(part[KNOWN].max()), last or _NEVER)
+        found = _newest(rows, pl.concat([found, _eligible(rows, part, now)]))
     at = pl.col(AT) if rows.timed else pl.lit(0, pl.Int64).alias(AT)
-    return newest.select(*keys, *(column.name for column in rows.columns), at)
+    names = [column.name for column in rows.columns]
+    return found.select(*rows.definition.entity, *names, at), last
+
+
+def _eligible(rows: NormalRows, part: "pl.DataFrame", now: int) -> "pl.DataFrame":
+    import polars as pl
+
+    kept = [pl.col(key).is_not_null() for key in rows.definition.entity]
+    if rows.timed:
+        kept.append(pl.col(KNOWN) <= now)
+    return part.filter(kept)
+
+
+def _newest(rows: NormalRows, some: "pl.DataFrame") -> "pl.DataFrame":
+    """Return of rows in their order the one of each key that holds last."""
+    if rows.revised:
+        some = some.sort(AT, RECORDED, ROW)
+    elif rows.timed:
+        some = some.sort(AT, maintain_order=True)
+    return some.unique(rows.definition.entity, keep="last", maintain_order=True)
 
 
 def microseconds(column: "pl.Expr", dtype: Any, what: str, *, up: bool) -> "pl.Expr":

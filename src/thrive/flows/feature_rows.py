@@ -6,15 +6,22 @@ import msgspec
 
 from thrive import data
 from thrive.domain.dataset import DatasetVersion
-from thrive.domain.features import FeatureView, SpecView, ViewDefinition
+from thrive.domain.features import FeatureView, Materialization, SpecView, ViewDefinition
 from thrive.features.declare import View
-from thrive.features.rows import NormalRows, normal_rows
+from thrive.features.row_wise import is_row_wise
+from thrive.features.rows import KNOWN, RECORDED, ROW, NormalRows, normal_rows
 from thrive.operations import Context
-from thrive.store import features
-from thrive.store.snapshots.bring import fetch_all
+from thrive.store import datasets, features
+from thrive.store.snapshots.bring import fetch_all, parts_of
+from thrive.store.snapshots.manifest import read_snapshot
+from thrive.store.snapshots.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+_BEHIND = 1 << 40
+"""Added to the place of rows that stand behind all rows of earlier files."""
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +33,11 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     def digests(self) -> dict[str, str]:
         """Dataset = digest of the version."""
         return {version.dataset: version.digest for version in self.versions}
+
+    @property
+    def cells(self) -> int:
+        """Rows times columns, of all of them."""
+        return sum(version.rows * len(version.columns) for version in self.versions)
 
     @property
     def labels(self) -> list[str]:
@@ -53,9 +65,73 @@ def rows_of(ctx: Context, view: View, sources: Sources, as_of: int | None = None
     return normal_rows(view, [_scan(ctx, version) for version in sources.versions], as_of=as_of)
 
 
-def _scan(ctx: Context, version: DatasetVersion) -> "pl.LazyFrame":
-    fetch_all(ctx.home.blobs, version.listed_in)
-    return data.scan_version(version, ctx.home.blobs)
+def _scan(ctx: Context, version: DatasetVersion, part: Snapshot | None = None) -> "pl.LazyFrame":
+    blobs = ctx.home.blobs
+    if part is None:
+        fetch_all(blobs, version.listed_in)
+    else:
+        blobs.fetch(*parts_of(blobs, part))
+    return data.scan_version(version, blobs, part)
+
+
+def added_rows(
+    ctx: Context, view: View, sources: Sources, known: Materialization
+) -> NormalRows | None:
+    """Return what is new in the sources since a materialization; None where all must be read.
+
+    That is the rows of files that were added behind those that were read, and of those the rows
+    that were not known yet. It is all that is new if the view makes each row from one row of its
+    source. A row that was recorded before the last reading may hold before one that was read, and
+    which one cannot be seen online: then all must be read.
+    """
+    import polars as pl
+
+    version = sources.versions[0]
+    before = _version_read(ctx, version, known)
+    if before is None:
+        return None
+    old, new = (read_snapshot(ctx.home.blobs, each.listed_in) for each in (before, version))
+    if len(new) == len(old) or not new.begins_with(old):
+        return None
+    added = _part_rows(ctx, view, version, new.part(len(old)))
+    if added is None or (added.revised and not _is_recorded_after(added, known.until)):
+        return None
+    if known.complete:
+        return added
+    earlier = normal_rows(view, [_scan(ctx, version, old)])
+    later = added.frame.with_columns(pl.col(ROW) + _BEHIND)
+    waiting = earlier.frame.filter(pl.col(KNOWN) > known.until)
+    return msgspec.structs.replace(added, frame=pl.concat([waiting, later]))
+
+
+def _version_read(
+    ctx: Context, version: DatasetVersion, known: Materialization
+) -> DatasetVersion | None:
+    """Return the version of the only source that was read, if it is there and has the same form."""
+    digest = known.sources.get(version.dataset)
+    if len(known.sources) != 1 or digest is None or digest == version.digest:
+        return None
+    with ctx.read() as tx:
+        found = datasets.find_by_digest(tx, ctx.project_id, digest)
+    same = [each for each in found if each.dataset == version.dataset and each.digest == digest]
+    types = [(column.name, column.dtype) for column in version.columns]
+    if not same or [(column.name, column.dtype) for column in same[0].columns] != types:
+        return None
+    return same[0]
+
+
+def _part_rows(
+    ctx: Context, view: View, version: DatasetVersion, part: Snapshot
+) -> NormalRows | None:
+    frame = _scan(ctx, version, part)
+    return normal_rows(view, [frame]) if is_row_wise(view, frame.collect_schema()) else None
+
+
+def _is_recorded_after(rows: NormalRows, moment: int) -> bool:
+    import polars as pl
+
+    first = rows.frame.select(pl.col(RECORDED).min()).collect().item()
+    return first is None or first > moment
 
 
 def registered(ctx: Context, definition: ViewDefinition, spec: SpecView) -> FeatureView:

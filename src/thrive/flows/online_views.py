@@ -6,18 +6,22 @@ import msgspec
 
 from thrive.domain.features import FeatureView, Materialization
 from thrive.features.declare import View
-from thrive.features.rows import NormalRows, last_known, newest_rows
-from thrive.flows.feature_rows import Sources, registered, rows_of, sources_of
+from thrive.features.join import IN_MEMORY
+from thrive.features.rows import AT, NormalRows, newest_rows
+from thrive.flows.feature_rows import Sources, added_rows, registered, rows_of, sources_of
 from thrive.operations import Context
 from thrive.store import features
-from thrive.store.online import OnlineStore, OnlineTable, open_online
+from thrive.store.online import OnlineTable, open_online
 
 if TYPE_CHECKING:
     import polars as pl
 
 
 class MaterializedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One view that was brought online; `changed` counts the rows written or removed."""
+    """One view that was brought online.
+
+    `changed` counts the rows written or removed; `note` says where not all of the sources was read.
+    """
 
     view: str
     version: int
@@ -50,14 +54,15 @@ class OnlineView:
             rows = rows_of(self._ctx, self._view, sources)
             held = msgspec.structs.replace(rows, frame=rows.frame.collect().lazy())
             self._read = sources.digests, held
-        return _bring(self._ctx, sources, self._read[1], until)
+        return _Bringing(self._ctx, self._view, sources, self._read[1], until).bring()
 
 
 def bring_online(ctx: Context, view: View, until: int) -> MaterializedLine:
     """Register a view's version, and write what differs online.
 
-    Killed at any moment it is done with the next call: a store changes in one transaction, and
-    what is noted as read was written before.
+    Of sources that only grew, what was read before is not read again. Killed at any moment it is
+    done with the next call: a store changes in one transaction, and what is noted as read was
+    written before.
 
     Args:
         ctx: the project.
@@ -65,7 +70,7 @@ def bring_online(ctx: Context, view: View, until: int) -> MaterializedLine:
         until: what can be known up to this moment, in UTC microseconds.
     """
     sources = sources_of(ctx, view)
-    return _bring(ctx, sources, rows_of(ctx, view, sources), until)
+    return _Bringing(ctx, view, sources, rows_of(ctx, view, sources), until).bring()
 
 
 def stands(known: Materialization | None, sources: Sources, until: int) -> bool:
@@ -80,105 +85,107 @@ def online_of(tx: Any, ctx: Context, view: FeatureView) -> Materialization | Non
     return features.find_materialization(tx, ctx.project_id, view.name, view.digest)
 
 
-def _bring(ctx: Context, sources: Sources, rows: NormalRows, until: int) -> MaterializedLine:
-    version = registered(ctx, rows.definition, rows.spec())
-    with ctx.read() as tx:
-        known = online_of(tx, ctx, version)
-    store = open_online(ctx.home.folder)
-    if known is not None and not store.holds(version.digest):
-        known = None
-    if known is not None and stands(known, sources, until):
-        return _line(version, sources, known, "nothing new")
-    if known is not None and known.sources == sources.digests and known.until < until:
-        made = _renew(ctx, store, version, rows, known, until)
+class _Bringing:
+    """One view, brought online up to one moment."""
+
+    def __init__(
+        self, ctx: Context, view: View, sources: Sources, rows: NormalRows, until: int
+    ) -> None:
+        self._ctx = ctx
+        self._view = view
+        self._sources = sources
+        self._rows = rows
+        self._until = until
+        self._store = open_online(ctx.home.folder)
+        self._version = registered(ctx, rows.definition, rows.spec())
+        self._table = OnlineTable(
+            digest=self._version.digest, keys=self._version.keys, columns=self._version.columns
+        )
+
+    def bring(self) -> MaterializedLine:
+        """Write what differs, and note it."""
+        with self._ctx.read() as tx:
+            known = online_of(tx, self._ctx, self._version)
+        there = known is not None and self._store.holds(self._version.digest)
+        if known is not None and there and stands(known, self._sources, self._until):
+            return self._line(known, "nothing new")
+        made = self._renewed(known) if known is not None and there else None
+        note = "" if made is None else "read what is new"
         if made is None:
-            return _line(version, sources, known, "nothing new")
-    else:
-        made = _replace(ctx, store, version, sources, rows, until, known)
-    with ctx.write(f"feature_view:{version.name}", rows=made.rows, changed=made.changed) as tx:
-        features.save_materialization(tx, ctx.project_id, made)
-    return _line(version, sources, made, "")
+            made = self._replaced(known)
+        if made is known:
+            return self._line(made, "nothing new")
+        words = {"rows": made.rows, "changed": made.changed}
+        with self._ctx.write(f"feature_view:{self._version.name}", **words) as tx:
+            features.save_materialization(tx, self._ctx.project_id, made)
+        return self._line(made, note)
+
+    def _renewed(self, known: Materialization) -> Materialization | None:
+        """Write what is new since the last reading; None where all must be read again.
+
+        Of the same sources that is what became known since. It is never older in all its times
+        than what was known before, so that an equal event time is enough for it to hold.
+        """
+        if known.until > self._until:
+            return None
+        if known.sources == self._sources.digests:
+            newer, last = self._newest(self._rows, since=known.until)
+            if not newer.height:
+                return known
+        else:
+            added = added_rows(self._ctx, self._view, self._sources, known)
+            if added is None:
+                return None
+            newer, last = self._newest(added)
+        written = self._store.renew(self._table, newer)
+        return msgspec.structs.replace(
+            known,
+            sources=self._sources.digests,
+            until=self._until,
+            complete=last is None or last <= self._until,
+            rows=known.rows + written.added,
+            changed=written.changed,
+            newest=_later(known.newest, self._latest(newer)),
+            at=self._ctx.now(),
+        )
+
+    def _replaced(self, known: Materialization | None) -> Materialization:
+        """Make the store hold the newest row of each key, from all that the sources hold."""
+        newest, last = self._newest(self._rows)
+        written = self._store.publish(self._table, newest)
+        return Materialization(
+            view=self._version.name,
+            digest=self._version.digest,
+            sources=self._sources.digests,
+            until=self._until,
+            complete=last is None or last <= self._until,
+            rows=written.rows,
+            changed=written.changed + written.removed,
+            newest=self._latest(newest),
+            at=self._ctx.now(),
+            told_late=known.told_late if known else None,
+        )
+
+    def _newest(
+        self, rows: NormalRows, since: int | None = None
+    ) -> tuple["pl.DataFrame", int | None]:
+        fits = self._sources.cells <= IN_MEMORY
+        return newest_rows(rows, self._until, since=since, in_memory=fits)
+
+    def _latest(self, newest: "pl.DataFrame") -> Any:
+        return newest[AT].max() if self._rows.timed else None
+
+    def _line(self, made: Materialization, note: str) -> MaterializedLine:
+        return MaterializedLine(
+            view=made.view,
+            version=self._version.version,
+            sources=self._sources.labels,
+            rows=made.rows,
+            changed=0 if note == "nothing new" else made.changed,
+            newest_at=made.newest,
+            note=note,
+        )
 
 
-def _replace(
-    ctx: Context,
-    store: OnlineStore,
-    version: FeatureView,
-    sources: Sources,
-    rows: NormalRows,
-    until: int,
-    known: Materialization | None,
-) -> Materialization:
-    """Make the store hold the newest row of each key, from all that the sources hold."""
-    newest, last = _collected(rows, newest_rows(rows, until))
-    written = store.publish(_table(version), newest)
-    return Materialization(
-        view=version.name,
-        digest=version.digest,
-        sources=sources.digests,
-        until=until,
-        complete=last is None or last <= until,
-        rows=written.rows,
-        changed=written.changed + written.removed,
-        newest=_latest(newest, rows),
-        at=ctx.now(),
-        told_late=known.told_late if known else None,
-    )
-
-
-def _renew(
-    ctx: Context,
-    store: OnlineStore,
-    version: FeatureView,
-    rows: NormalRows,
-    known: Materialization,
-    until: int,
-) -> Materialization | None:
-    """Write what became known since the same sources were read; None if nothing did.
-
-    What becomes known later is never older in all times than what was known before it, so that a
-    newer event time, or the same one, is enough to stand.
-    """
-    newer, last = _collected(rows, newest_rows(rows, until, since=known.until))
-    if not newer.height:
-        return None
-    written = store.renew(_table(version), newer)
-    return msgspec.structs.replace(
-        known,
-        until=until,
-        complete=last is None or last <= until,
-        rows=known.rows + written.added,
-        changed=written.changed,
-        newest=max(known.newest or 0, _latest(newer, rows) or 0),
-        at=ctx.now(),
-    )
-
-
-def _collected(rows: NormalRows, newest: "pl.LazyFrame") -> tuple["pl.DataFrame", int | None]:
-    """Return the newest rows, and the moment at which the last row of all becomes known."""
-    import polars as pl
-
-    found, last = pl.collect_all([newest, last_known(rows)])
-    return found, last.item() if last.height else None
-
-
-def _table(version: FeatureView) -> OnlineTable:
-    return OnlineTable(digest=version.digest, keys=version.keys, columns=version.columns)
-
-
-def _latest(newest: "pl.DataFrame", rows: NormalRows) -> Any:
-    return newest["_at"].max() if rows.timed else None
-
-
-def _line(
-    view: FeatureView, sources: Sources, made: Materialization, note: str
-) -> MaterializedLine:
-    return MaterializedLine(
-        view=view.name,
-        version=view.version,
-        sources=sources.labels,
-        rows=made.rows,
-        changed=0 if note else made.changed,
-        newest_at=made.newest,
-        note=note,
-    )
+def _later(one: int | None, other: int | None) -> int | None:
+    return max((each for each in (one, other) if each is not None), default=None)

@@ -20,6 +20,11 @@ _FUNCTIONS = frozenset(
     | {"Floor", "Ceil", "Log", "Log1p", "Exp", "Trigonometry", "Sign", "FillNullWithStrategy"}
     | {"MinHorizontal", "MaxHorizontal", "SumHorizontal", "MeanHorizontal", "Negate"}
 )
+_OF_MANY_ROWS = frozenset(
+    {"All", "Any", "IsDuplicated", "IsUnique", "IsFirstDistinct", "IsLastDistinct", "IsEmpty"}
+    | {"HasNulls", "ConcatVertical", "Forward", "Backward", "Mean", "Min", "Max"}
+)
+"""What these functions are called inside their family: their answer for a row reads other rows."""
 _LITERALS = frozenset({"Dyn", "Scalar"})
 _SCALARS = frozenset(
     {"Int", "Float", "Str", "String", "Boolean", "Null", "Date", "Duration", "Datetime"}
@@ -48,6 +53,18 @@ def pack_expression(expression: "pl.Expr", name: str) -> str:
             "use arithmetic, comparisons, when/then, and the .dt and .str methods of polars",
         ) from None
     return text
+
+
+def reads_its_row_alone(node: Any) -> bool:
+    """Tell whether an expression, as decoded JSON, is made of the parts that are allowed here.
+
+    What is not known here may do so all the same.
+    """
+    try:
+        _check_node(node)
+    except (UnsafeModel, ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return False
+    return True
 
 
 def unpack_expression(text: str) -> "pl.Expr":
@@ -108,9 +125,17 @@ def _check_function(body: dict[str, Any]) -> None:
     name = called if isinstance(called, str) else _only(called)[0]
     if name not in _FUNCTIONS:
         raise UnsafeModel(f"The function {name} is not allowed here.", "")
+    if not isinstance(called, str):
+        _refuse_other_rows(_only(called)[1])
     _require_plain_tree(called)
     for node in body["input"]:
         _check_node(node)
+
+
+def _refuse_other_rows(which: Any) -> None:
+    called = _only(which)[0] if isinstance(which, dict) and len(which) == 1 else which
+    if isinstance(called, str) and called in _OF_MANY_ROWS:
+        raise UnsafeModel(f"{called} reads other rows than its own.", "")
 
 
 def _check_literal(body: Any) -> None:

@@ -81,6 +81,18 @@ class Snapshot:
             whole.places += part.places
         return whole
 
+    def part(self, first: int, end: int | None = None) -> "Snapshot":
+        """Return the snapshot of some of the files, by their place in the order of paths."""
+        chosen = slice(first, end)
+        return Snapshot(
+            self.paths[chosen], self.sizes[chosen], self.digests[chosen], self.places[chosen]
+        )
+
+    def begins_with(self, other: "Snapshot") -> bool:
+        """Tell whether the first files are those of another snapshot, by path and content."""
+        count = len(other)
+        return self.paths[:count] == other.paths and self.digests[:count] == other.digests
+
     def __len__(self) -> int:
         return len(self.paths)
 
