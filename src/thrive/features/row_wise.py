@@ -31,7 +31,7 @@ def is_row_wise(view: View, schema: "pl.Schema") -> bool:
         return False
     rows = view(pl.LazyFrame(schema=schema))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # no other form can be read by others
+        warnings.simplefilter("ignore")  # no other form than JSON can be walked
         try:
             text = rows.serialize(format="json")
         except (pl.exceptions.PolarsError, TypeError, ValueError):  # the function calls Python

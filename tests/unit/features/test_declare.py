@@ -109,9 +109,14 @@ def test_an_expression_travels_and_means_the_same(expression):
         pl.col("a").shift(1),
         pl.col("a").rolling_mean(3),
         pl.col("a").mean().over("b"),
+        pl.col("a").fill_null(strategy="forward"),
+        pl.col("a").is_duplicated(),
+        pl.col("a").is_first_distinct(),
+        pl.col("b").str.join(","),
+        pl.col("a").is_null().any(),
         pl.all(),
     ],
-    ids=range(7),
+    ids=range(12),
 )
 def test_what_calls_python_or_reads_other_rows_cannot_be_served(expression):
     with pytest.raises(UsageError, match="cannot be served"):
