@@ -161,6 +161,7 @@ def tell(story: Story, options: argparse.Namespace, traffic: Path) -> None:
         "Production is empty, so the contract's fallback answers while version 1 runs in the",
         "shadow; then it takes all traffic.",
     )
+    story.thrive("duties", "answer", MODEL)
     approve_and_release(story, 1)
     story.serve()
     live(story, options, world, traffic)
@@ -176,7 +177,7 @@ def begin(story: Story, options: argparse.Namespace, traffic: Path) -> World:
     )
     shutil.rmtree(story.folder.parent, ignore_errors=True)
     story.folder.mkdir(parents=True)
-    for name in ("thrive.toml", "features.py", "train.py"):
+    for name in ("thrive.toml", "governance.toml", "features.py", "train.py"):
         shutil.copy(HERE / name, story.folder / name)
     world = World()
     world.deliver(story.folder / "data", day(options.start))
@@ -331,6 +332,9 @@ def end(story: Story) -> None:
     story.chapter("Where it stands")
     story.thrive("status")
     story.thrive("releases", "list")
+    story.thrive("drills", "stop", MODEL)
+    story.thrive("duties", "list", MODEL)
+    story.thrive("documents", "render", "technical-file", MODEL, "--to", "audit")
     story.thrive("models", "card", MODEL, "--to", "card")
     print(f"\nThe pages: cd {story.folder} && thrive ui")
 
