@@ -1,6 +1,6 @@
 """Two hundred clients at once for ten minutes: every call is answered, and no point is lost.
 
-`make soak` runs it; SOAK_SECONDS and SOAK_CLIENTS make it shorter or smaller.
+`make soak` runs it; THRIVE_SOAK_SECONDS and THRIVE_SOAK_CLIENTS make it shorter or smaller.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from thrive.store.home import create_home, open_home
 
 pytestmark = pytest.mark.soak
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
-CLIENTS = int(os.environ.get("SOAK_CLIENTS", "200"))
+SECONDS = float(os.environ.get("THRIVE_SOAK_SECONDS", "600"))
+CLIENTS = int(os.environ.get("THRIVE_SOAK_CLIENTS", "200"))
 API = "/api/2.0/mlflow/"
 BATCH = 20
 GROWTH_MB = 200

@@ -3,8 +3,8 @@
 A chunk is a mark, the number of points, and three columns one after the other: step, moment and
 value. What is logged is written at once and narrow: steps and moments as differences to the point
 before, in as few bytes as the widest of them needs (none where all are the same), values as
-float64. When a run ends its chunks become few large ones, deflated after their bytes were
-transposed: neighbouring points differ little, so most bytes are zero.
+float64. When a run ends its chunks become few large ones, and those that get much smaller are
+deflated after their bytes were transposed: neighbouring points may differ little.
 Chunks of the formats before (plain columns, msgpack lists of points) are still read.
 """
 
@@ -29,6 +29,8 @@ _WIDTH = 24
 _LEVEL = 4
 _WORTH = 8
 """From how many points on a chunk is deflated."""
+_MUCH = 0.75
+"""What part of a narrow chunk a deflated one may take."""
 _WIDTHS = (0, 1, 2, 4, 8)
 _DTYPES = {1: "u1", 2: "<u2", 4: "<u4", 8: "<u8"}
 _old = msgspec.msgpack.Decoder(list[MetricPoint])
@@ -196,17 +198,21 @@ def _narrow(column: NDArray[np.int64], starts: NDArray[np.intp]) -> list[bytes]:
 
 
 def pack_ended(points: Points) -> bytes:
-    """Return points of one metric as the one chunk of a run that has ended, as small as it gets."""
-    count = len(points)
+    """Return points of one metric as the one chunk of a run that has ended.
+
+    It is deflated where that makes it much smaller: to inflate takes twice as long as to read.
+    """
+    count, (narrow,) = len(points), pack([points])
     if count < _WORTH:
-        return pack([points])[0]
+        return narrow
     columns = np.empty((3, count), "<i8")
     for column, numbers in zip(columns, (points.steps, points.moments), strict=False):
         column[0] = numbers[0]
         np.subtract(numbers[1:], numbers[:-1], out=column[1:])
     columns[2] = points.values.view(np.int64)
     planes = columns.view(np.uint8).reshape(3, count, 8).transpose(0, 2, 1)
-    return HEAD.pack(DEFLATED, count) + zlib.compress(planes.tobytes(), _LEVEL)
+    deflated = HEAD.pack(DEFLATED, count) + zlib.compress(planes.tobytes(), _LEVEL)
+    return deflated if len(deflated) < _MUCH * len(narrow) else narrow
 
 
 def unpack(chunks: Iterable[bytes]) -> Points:
