@@ -20,6 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from thrive.domain.errors import StoreBusy
+from thrive.store.lock import patiently
 
 MOST = 64
 """Writers in one transaction."""
@@ -170,7 +171,7 @@ class GroupCommit:
             waiter = _Waiter()
             self._waiters.append(waiter)
         try:
-            came = waiter.called.wait(self._patience)
+            came = patiently(waiter.called.wait, self._patience)
         except BaseException:
             if not self._left_queue(waiter):
                 self._leave(waiter.group or _Group(self._opened))

@@ -5,11 +5,32 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from thrive.domain.errors import StoreBusy
+
+_SLICE_S = 1.0
+
+
+def patiently(wait: Callable[[float], bool], seconds: float) -> bool:
+    """Wait for so many seconds of this process's own time; True as soon as `wait` is.
+
+    A process that was stopped (a paused container, a suspended machine) finds much time gone when
+    it goes on, and what it waits for was stopped as well: that time is not counted.
+
+    Args:
+        wait: waits for at most so many seconds, and tells whether it came.
+        seconds: how long to wait.
+    """
+    left = seconds
+    while left > 0:
+        part = min(left, _SLICE_S)
+        if wait(part):
+            return True
+        left -= part
+    return False
 
 
 class TurnLock:
@@ -34,7 +55,7 @@ class TurnLock:
             turn.acquire()
             self._waiting.append(turn)
         try:
-            came = turn.acquire(timeout=timeout)
+            came = patiently(lambda part: turn.acquire(timeout=part), timeout)
         except BaseException:  # an interrupt
             if not self._gave_up(turn):
                 self.release()
@@ -85,26 +106,25 @@ class FileLock:
         Raises:
             StoreBusy: the lock was not free within the time-out; names the process that holds it.
         """
-        deadline = time.monotonic() + self._timeout
         if not self._threads.acquire(self._timeout):
             raise StoreBusy("Another thread of this process is writing.", "try again")
         try:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                self._wait(handle, deadline)
+                self._wait(handle)
                 yield
             finally:
                 os.close(handle)
         finally:
             self._threads.release()
 
-    def _wait(self, handle: int, deadline: float) -> None:
-        pause = 0.0002
+    def _wait(self, handle: int) -> None:
+        pause, left = 0.0002, self._timeout
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() > deadline:
+                if left <= 0:
                     holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
                     raise StoreBusy(
                         f"Another process (pid {holder}) has been writing to this home for "
@@ -112,6 +132,7 @@ class FileLock:
                         "wait for it, or see `thrive doctor`",
                     ) from None
                 time.sleep(pause)
+                left -= pause
                 pause = min(pause * 1.5, 0.02)
             else:
                 os.pwrite(handle, f"{os.getpid():<31}\n".encode(), 0)

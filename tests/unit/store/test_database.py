@@ -21,7 +21,7 @@ from thrive.domain.errors import (
 from thrive.store import audit, changes, database, projects
 from thrive.store.database import Database
 from thrive.store.home import create_home, open_home
-from thrive.store.lock import FileLock, TurnLock
+from thrive.store.lock import FileLock, TurnLock, patiently
 from thrive.store.migrations import HEAD, SCHEMA, schema_of, statements_of, upgrade
 from thrive.store.tables.schema import metadata
 
@@ -331,3 +331,17 @@ def test_threads_take_turns_in_the_order_in_which_they_came():
     lock.release()
     for thread in threads:
         thread.join()
+
+
+def test_patience_is_of_the_process_s_own_time():
+    asked = []
+
+    def wait(part):
+        asked.append(part)  # however late it comes back: a stopped process returns from one wait
+        return len(asked) == 3
+
+    assert patiently(wait, 30.0)
+    assert asked == [1.0, 1.0, 1.0]
+    asked.clear()
+    assert not patiently(lambda part: bool(asked.append(part)), 2.5)
+    assert asked == [1.0, 1.0, 0.5]
