@@ -13,6 +13,7 @@ import msgspec
 
 from thrive.data import personal_patterns as patterns
 from thrive.domain.dataset import Column, ColumnLabel
+from thrive.domain.pseudonyms import is_pseudonym
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,7 +30,7 @@ _FREE_TEXT = 40
 """Mean characters from which a column counts as free text."""
 
 _RECOGNISERS: tuple[tuple[str, patterns.Recogniser, float], ...] = (
-    ("pseudonym", patterns.is_pseudonym, _ENOUGH),
+    ("pseudonym", is_pseudonym, _ENOUGH),
     ("email", patterns.is_email, _ENOUGH),
     ("iban", patterns.is_iban, _ENOUGH),
     ("card", patterns.is_card, _ENOUGH),

@@ -32,15 +32,7 @@ INSIDE_TEXT = {
 }
 """What is searched inside free text, where a whole cell is never one value."""
 
-PSEUDONYM_PREFIX = "pseudonym-"
-PSEUDONYM_BYTES = 10
-_PSEUDONYM = re.compile(rf"{PSEUDONYM_PREFIX}[0-9a-f]{{{2 * PSEUDONYM_BYTES}}}")
 _email, _phone, _iban = re.compile(_EMAIL), re.compile(_PHONE), re.compile(_IBAN)
-
-
-def is_pseudonym(text: str) -> bool:
-    """Tell whether a text is a stand-in that was made here: it is about a person still."""
-    return _PSEUDONYM.fullmatch(text) is not None
 
 
 def is_email(text: str) -> bool:

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thrive.data.personal_patterns import PSEUDONYM_BYTES, PSEUDONYM_PREFIX, is_pseudonym
 from thrive.domain.errors import UsageError
+from thrive.domain.pseudonyms import PSEUDONYM_BYTES, PSEUDONYM_PREFIX, is_pseudonym
 from thrive.settings import read_settings
 from thrive.store.signing import KEY_BYTES, secret_key
 

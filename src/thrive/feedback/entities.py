@@ -15,6 +15,7 @@ from thrive.contract.schema import ModelTerms
 from thrive.domain.clock import DAY, MINUTE, parse_duration
 from thrive.domain.errors import UsageError
 from thrive.domain.prediction import Outcome, ParkedOutcome
+from thrive.domain.pseudonyms import is_pseudonym
 from thrive.feedback.outcomes import OutcomesAdded, add_outcomes
 from thrive.operations import Context
 from thrive.store import models, parked, projects
@@ -47,7 +48,7 @@ def add_by_entity(
 
     Raises:
         NotFound: there is no such model.
-        UsageError: its contract names no keys, or a row lacks one.
+        UsageError: its contract names no keys, or a row lacks one or has a pseudonym for it.
     """
     keys, usual = _keys_of(ctx, model)
     length = parse_duration(within) if within else usual
@@ -88,6 +89,13 @@ def _keyed(
             f"give prediction_id, or the keys {', '.join(keys)}",
         )
     entity = {name: row.entity[name] for name in keys}
+    hidden = [name for name, value in entity.items() if is_pseudonym(str(value))]
+    if hidden:
+        raise UsageError(
+            f"The {', '.join(hidden)} of an outcome of {model} are pseudonyms: predictions are "
+            "logged with the values themselves, so none would be found.",
+            "read the table with a grant (thrive grants give), or give prediction ids",
+        )
     named = msgspec.json.encode([model, entity, row.at, row.source, row.revision])
     return msgspec.structs.replace(
         row,

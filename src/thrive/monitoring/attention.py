@@ -1,5 +1,7 @@
 """Whether people look at alerts: who saw one, muted it, and said that it was right or wrong."""
 
+import itertools
+
 import msgspec
 
 from thrive.domain.actor import ANYONE, CONTROLLER, PEOPLE
@@ -142,8 +144,10 @@ def budget(
     """
     length = parse_duration(within)
     with ctx.read() as tx:
+        if model:
+            models.get(tx, ctx.project_id, model)
         names = [model] if model else [item.name for item in models.find(tx, ctx.project_id)]
-        newest = [models.get_version(tx, ctx.project_id, name) for name in names]
+        found = [models.versions(tx, ctx.project_id, name, limit=1) for name in names]
         alerts = monitoring.find_alerts(tx, ctx.project_id, limit=_MOST)
         decided = {
             item.alert_id
@@ -163,7 +167,7 @@ def budget(
             [alert for alert in recent if alert.model == version.model],
             decided,
         )
-        for version in newest
+        for version in itertools.chain.from_iterable(found)
     ]
 
 

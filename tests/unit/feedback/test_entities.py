@@ -104,3 +104,13 @@ def test_rows_without_keys_or_ids_are_refused(stream: Stream, tmp_path: Path) ->
         operations.add(stream.context, str(path), model="m")
     with pytest.raises(UsageError, match="no column prediction_id"):
         operations.add(stream.context, str(path))
+
+
+def test_keys_that_were_read_as_pseudonyms_are_refused(stream: Stream, tmp_path: Path) -> None:
+    path = tmp_path / "hidden.csv"
+    key = pl.format("pseudonym-{}", pl.lit("0123456789abcdef0123"))
+    told(stream, START // DAY).with_columns(key.alias("id")).write_csv(path)
+    with pytest.raises(UsageError, match="The id of an outcome of m are pseudonyms"):
+        operations.add(stream.context, str(path), model="m")
+    with stream.context.read() as tx:
+        assert parked.find(tx, stream.context.project_id) == []

@@ -6,10 +6,12 @@ from tests.unit.flows_act.test_act import decision_of, opened, present, stream
 
 from thrive.domain.clock import DAY, format_time
 from thrive.domain.errors import Conflict, UsageError
+from thrive.domain.model import Model
 from thrive.domain.monitoring import ActionKind, Alarm, Level
 from thrive.flows import act
 from thrive.monitoring.alerts import close
 from thrive.monitoring.attention import acknowledge, budget, judge_alert, mute
+from thrive.store import models
 
 __all__ = ["stream"]
 
@@ -47,6 +49,9 @@ def test_the_budget_counts_what_was_raised_right_wrong_and_unread(stream: Stream
     judge_alert(stream.context, wrong.alert_id, Alarm.WRONG)
     acknowledge(stream.context, seen.alert_id)
     act.decide(stream.context, decided, ActionKind.REVIEW, "look")
+    with stream.context.home.write() as tx:
+        idle = Model(name="idle", owner="ml", purpose="tell", created_at=stream.start)
+        models.save(tx, stream.context.project_id, idle)  # no version yet: no alert either
     (found,) = budget(stream.context, within="73 days")
     assert (found.raised, found.right, found.wrong, found.unread) == (5, 1, 1, 1)
     assert (found.asked_per_year, found.wrong_per_year) == (4, 5)
