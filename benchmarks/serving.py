@@ -147,10 +147,18 @@ def rows_of_training(folder: Path) -> None:
 
 
 def wrk(port: int, path: str, body: Path, connections: int, seconds: float) -> Load:
-    """Load a server; a wrong answer ends the benchmark."""
+    """Load a server, for whole seconds; a wrong answer ends the benchmark."""
     script = body.with_suffix(".lua")
     script.write_text(LUA.format(body=body))
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "30s"]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{max(1, round(seconds))}s",
+        "--latency",
+        "--timeout",
+        "30s",
+    ]
     done = subprocess.run(
         [*command, "-s", str(script), f"http://127.0.0.1:{port}{path}"],
         check=True,
@@ -382,7 +390,7 @@ def log_cost(logged: Ask, unlogged: Ask, folder: Path, seconds: float) -> dict:
     """Compare both servers in turn, several times: a machine is not equally fast for long."""
     body = folder / "one.json"
     shares = []
-    for _ in range(3):
+    for _ in range(5):
         without = wrk(unlogged.port, unlogged.path, body, 64, seconds / 2).rps
         with_log = wrk(logged.port, logged.path, body, 64, seconds / 2).rps
         shares.append(1 - with_log / without)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from hashlib import blake2b
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -86,6 +87,22 @@ class AgentOptions(msgspec.Struct, frozen=True, kw_only=True):
         return f"{host}:{self.grpc_port}" if self.grpc_port else ""
 
 
+class Crew(Protocol):
+    """The workers of a host, wherever they run."""
+
+    def pids(self) -> dict[int, int]:
+        """Return the process of each worker that has one, by number."""
+        ...
+
+    def keep(self) -> None:
+        """Start what does not run; called often."""
+        ...
+
+    def stop(self) -> None:
+        """Have all of them answer what has come, and wait until they have."""
+        ...
+
+
 class Agent:
     """Follows the routing table, keeps the workers alive, ships what they log.
 
@@ -130,38 +147,71 @@ class Agent:
         """
         if not self._options.limits.callers:
             _require_loopback(self._options.host)
-        with _only_agent(self._cache), _listen(self._options) as listening:
+        with only_agent(self._cache), _listen(self._options) as listening:
             url = _url(self._options.host, listening)
-            shutil.rmtree(self._cache / STATES, ignore_errors=True)
-            known = self._take_known()
-            numbers = own_numbers(self._plane, self._log, self._options.workers)
-            pool = WorkerPool(
-                listening,
-                numbers,
-                self._cache,
-                self._log,
-                self._options.limits,
-                self._options.grpc,
-            )
-            pool.keep()  # workers wait for their first routes: both start at once
-            try:
-                self._begin(known)
-            except BaseException:
-                pool.stop()
-                raise
-            ready = threading.Event()
-            shipping = self._repeat(stop, self._ship, nice=SHIP_NICE)
-            self._repeat(stop, self._follow_on)
-            self._repeat(stop, lambda: self._say(ready, url))
-            try:
-                self._watch(pool, stop, ready, lambda: self._announce(url, announce))
-            finally:
-                stop.set()
-                (self._cache / ANNOUNCEMENT).unlink(missing_ok=True)
-                pool.stop()
-                shipping.join(LEAVE_S)
-                last = self._leave()
+            last = self._run(stop, announce, url, self._pool_on(listening))
         return msgspec.structs.replace(last, url=url)
+
+    def run_beside(
+        self,
+        stop: threading.Event,
+        announce: Callable[[str], None],
+        url: str,
+        crew_of: Callable[[list[int]], Crew],
+    ) -> ServingHost:
+        """Serve where somebody else listens until `stop` is set; return the host's last word.
+
+        The caller holds the folder by `only_agent`.
+
+        Args:
+            stop: set it to drain and leave.
+            announce: called with the address once every worker is ready.
+            url: what the host says of where it answers.
+            crew_of: makes the workers that have the numbers it is given.
+
+        Raises:
+            Refused, NotFound, StoreUnavailable: as `run` does.
+        """
+        return self._run(stop, announce, url, crew_of)
+
+    def _pool_on(self, listening: socket.socket) -> Callable[[list[int]], Crew]:
+        def pool(numbers: list[int]) -> WorkerPool:
+            options = self._options
+            return WorkerPool(
+                listening, numbers, self._cache, self._log, options.limits, options.grpc
+            )
+
+        return pool
+
+    def _run(
+        self,
+        stop: threading.Event,
+        announce: Callable[[str], None],
+        url: str,
+        crew_of: Callable[[list[int]], Crew],
+    ) -> ServingHost:
+        shutil.rmtree(self._cache / STATES, ignore_errors=True)
+        known = self._take_known()
+        crew = crew_of(own_numbers(self._plane, self._log, self._options.workers))
+        crew.keep()  # workers wait for their first routes: both start at once
+        try:
+            self._begin(known)
+        except BaseException:
+            crew.stop()
+            raise
+        ready = threading.Event()
+        shipping = self._repeat(stop, self._ship, nice=SHIP_NICE)
+        self._repeat(stop, self._follow_on)
+        self._repeat(stop, lambda: self._say(ready, url))
+        try:
+            self._watch(crew, stop, ready, lambda: self._announce(url, announce))
+        finally:
+            stop.set()
+            (self._cache / ANNOUNCEMENT).unlink(missing_ok=True)
+            crew.stop()
+            shipping.join(LEAVE_S)
+            last = self._leave()
+        return last
 
     def _take_known(self) -> Routes | None:
         """Return the routes of last time as far as their packages are here, whole and undamaged.
@@ -215,14 +265,14 @@ class Agent:
 
     def _watch(
         self,
-        pool: WorkerPool,
+        crew: Crew,
         stop: threading.Event,
         ready: threading.Event,
         announce: Callable[[], None],
     ) -> None:
         while not stop.is_set():
-            pool.keep()
-            if not ready.is_set() and self._all_ready(pool):
+            crew.keep()
+            if not ready.is_set() and self._all_ready(crew):
                 announce()
                 ready.set()
             stop.wait(TURN_S)
@@ -234,9 +284,9 @@ class Agent:
         unfinished.replace(self._cache / ANNOUNCEMENT)
         announce(url)
 
-    def _all_ready(self, pool: WorkerPool) -> bool:
+    def _all_ready(self, crew: Crew) -> bool:
         ready = {state.worker: state.pid for state in read_states(self._cache)}
-        pids = pool.pids()
+        pids = crew.pids()
         return len(pids) == self._options.workers and ready == pids
 
     def _follow_on(self) -> float:
@@ -351,7 +401,12 @@ def _require_loopback(host: str) -> None:
 
 
 @contextlib.contextmanager
-def _only_agent(cache: Path) -> Generator[None]:
+def only_agent(cache: Path) -> Generator[None]:
+    """Be the one agent of a host's folder.
+
+    Raises:
+        Conflict: another one is.
+    """
     handle = os.open(cache / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -1,4 +1,4 @@
-"""Files that run a serving host elsewhere: a container image, and manifests for Kubernetes.
+"""Files that run a serving host elsewhere: in a container, on Kubernetes, as Ray Serve replicas.
 
 What they run is `thrive serve --home URL`: the agent polls the server for routes, keeps verified
 copies of the packages and ships the log, so a pod needs no volume that outlives it. A pod answers
@@ -30,6 +30,7 @@ class Target(StrEnum):
 
     K8S = "k8s"
     DOCKER = "docker"
+    RAY_SERVE = "ray-serve"
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,6 +220,66 @@ def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
     }
 
 
+def ray_application(deployment: Deployment) -> str:
+    """Return a module with a Ray Serve application: each replica is a serving host."""
+    return f'''\
+"""Replicas of Ray Serve that answer for {deployment.home}: PYTHONPATH=. serve run serve.yaml"""
+
+from ray import serve
+from thrive.client.replica import Replica
+
+
+@serve.deployment
+@serve.ingress(
+    Replica(
+        server={deployment.home!r},
+        token_file="{_SECRETS}/token",  # these two files, and the folder, are on every node
+        callers="{_SECRETS}/callers",
+        folder="{_FOLDER}/ray-serve",  # keep it: what a killed replica logged lies there
+    )
+)
+class Models:
+    def check_health(self) -> None:
+        self.app.check()
+
+
+app = Models.bind()
+'''
+
+
+def ray_config(deployment: Deployment) -> dict[str, Any]:
+    """Return the configuration of that application."""
+    least, most = deployment.replicas
+    return {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": "127.0.0.1", "port": 8000},
+        "applications": [
+            {
+                "name": deployment.name,
+                "import_path": "serve_app:app",
+                "route_prefix": "/",
+                "deployments": [
+                    {
+                        "name": "Models",
+                        "max_ongoing_requests": 256,
+                        "autoscaling_config": {
+                            "min_replicas": least,
+                            "max_replicas": most,
+                            "target_ongoing_requests": 32,
+                        },
+                        "health_check_period_s": 5,
+                        "graceful_shutdown_timeout_s": _GRACE_S,
+                        "ray_actor_options": {
+                            "num_cpus": deployment.cpu,
+                            "memory": deployment.memory_mb << 20,
+                        },
+                    }
+                ],
+            }
+        ],
+    }
+
+
 def _words(deployment: Deployment) -> list[str]:
     secrets = ["--token-file", f"{_SECRETS}/token", "--callers", f"{_SECRETS}/callers"]
     return ["serve", "--home", deployment.home, *secrets, "--host", "0.0.0.0"]  # noqa: S104 - a pod's own address
@@ -238,18 +299,20 @@ def deployments_export(
 
     For Kubernetes a Deployment with probes, a Service, an autoscaler and a disruption budget; they
     expect a Secret of the deployment's name with `token` (from `thrive tokens create`) and
-    `callers` (a token a line, for those who ask). For Docker a Dockerfile and a Compose file.
+    `callers` (a token a line, for those who ask). For Docker a Dockerfile and a Compose file. For
+    Ray Serve an application whose replicas are serving hosts, and its configuration.
 
     Args:
-        target: k8s or docker.
+        target: k8s, docker or ray-serve.
         folder: where the files go.
         server: the address of the server that hosts follow.
-        image: the image with its tag or digest.
+        image: the image with its tag or digest; Ray Serve needs none.
         name: of every object.
 
     Examples:
         thrive deployments export k8s deploy --server https://thrive.example.org
         thrive deployments export docker deploy --server https://thrive.example.org
+        thrive deployments export ray-serve deploy --server https://thrive.example.org
     """
     made = Deployment(name=name, image=image, home=server)
     return export(target, ctx.local_folder() / folder, made)
@@ -269,6 +332,9 @@ def export(target: Target, folder: Path, deployment: Deployment) -> Exported:
         )
     if target is Target.DOCKER:
         made = {"Dockerfile": dockerfile(), "compose.yaml": _json(compose(deployment))}
+    elif target is Target.RAY_SERVE:
+        config = _json(ray_config(deployment))
+        made = {"serve_app.py": ray_application(deployment), "serve.yaml": config}
     else:
         objects = manifests(deployment)
         made = {f"{name}.yaml": _json(found) for name, found in objects.items()}

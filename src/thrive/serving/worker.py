@@ -143,6 +143,17 @@ class Worker:
             await asyncio.sleep(STATE_EVERY_S)
             self.publish()
 
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Start what goes on beside the answers until it is cancelled."""
+        return [
+            asyncio.create_task(each)
+            for each in (
+                self.follow_routing(),
+                self.publish_often(),
+                self.answerer.run_shadows(),
+            )
+        ]
+
     async def close(self) -> None:
         """Finish the shadows, end the candidates, close the log."""
         await self.answerer.finish_shadows(2.0)
@@ -171,15 +182,7 @@ async def serve(settings: WorkerSettings) -> None:
     server = _server(config)
     await worker.load_first()
     listening = socket.socket(fileno=settings.socket)
-    tasks = [
-        asyncio.create_task(each)
-        for each in (
-            worker.follow_routing(),
-            worker.publish_often(),
-            worker.answerer.run_shadows(),
-            _drain_when_told(worker, server),
-        )
-    ]
+    tasks = [*worker.tasks(), asyncio.create_task(_drain_when_told(worker, server))]
     beside = await _grpc_server(worker, settings)
     try:
         await server.serve(sockets=[listening])

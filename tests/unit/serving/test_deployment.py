@@ -47,6 +47,18 @@ def test_an_image_has_no_root_and_no_secret(tmp_path):
     assert service["cap_drop"] == ["ALL"]
 
 
+def test_replicas_of_ray_serve_follow_the_server_and_ask_for_tokens(tmp_path):
+    made = export(Target.RAY_SERVE, tmp_path, MADE)
+    assert [Path(each).name for each in made.files] == ["serve_app.py", "serve.yaml"]
+    module = (tmp_path / "serve_app.py").read_text()
+    compile(module, "serve_app.py", "exec")
+    assert MADE.home in module
+    assert 'callers="/etc/thrive/callers"' in module
+    (application,) = json.loads((tmp_path / "serve.yaml").read_text())["applications"]
+    (replicas,) = application["deployments"]
+    assert replicas["autoscaling_config"]["min_replicas"] == MADE.replicas[0]
+
+
 @pytest.mark.full
 def test_the_objects_fit_the_schemas_of_kubernetes(tmp_path):
     folder = CACHE / "kubernetes-validate"
