@@ -19,7 +19,8 @@ from thrive.domain.release import Phase, PhaseKind, Release, ReleaseState, Varia
 from thrive.packaging.loader import load_folder
 from thrive.release import machine
 from thrive.release.evidence import collect
-from thrive.serving.answering import Answerer, Asked
+from thrive.serving.answering import Answerer
+from thrive.serving.asked import Asked
 from thrive.serving.assemble import RowAssembler
 from thrive.serving.counters import WorkerState
 from thrive.serving.isolation import DEADLINE_S, Isolated

@@ -91,7 +91,7 @@ class RayServe:
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, json.loads(answer.read() or b"{}")
+                return answer.status, json.loads(answer.read().strip() or b"{}")
         except urllib.error.HTTPError as error:
             content = error.read()
             return error.code, json.loads(content) if content.startswith(b"{") else {}

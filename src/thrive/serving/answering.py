@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import time
 from typing import Any
 
 import msgspec
@@ -14,25 +13,19 @@ from thrive.domain.errors import InfrastructureError, Refused, ThriveError, Usag
 from thrive.packaging.rows import InvalidRows
 from thrive.serving import records
 from thrive.serving.answers import Answer, NotANumber, Part, read_answer, read_fallback
+from thrive.serving.asked import Asked
 from thrive.serving.assemble import Assembled, FeaturesMissing, read_keys
-from thrive.serving.assignment import drawn
 from thrive.serving.counters import WorkerState
 from thrive.serving.isolation import CandidateFailed
 from thrive.serving.live import Beside, LiveModel, Production
 from thrive.serving.quick import QuickRows
 from thrive.serving.records import Logged, RowsEncoder
+from thrive.serving.shadowing import Shadows
 from thrive.store.eventlog.prediction_id import row_ids
 from thrive.store.eventlog.writer import SegmentWriter
 
 _logger = logging.getLogger(__name__)
 
-SHADOW_QUEUE = 256
-"""Requests that wait for the shadows of a worker; those that find no room are left out."""
-SHADOW_ROWS = 20_000
-"""Rows that wait for them: what the copies of large requests may take of the memory."""
-SHADOW_DEADLINE_S = 2.0
-"""How long a shadow may take for an answer before it counts as failed."""
-_NOTHING = Assembled(rows=0, columns={}, keys={})
 _ALONE: list[int] = []
 """The places of a part that is the whole answer: nobody looks at them."""
 _NO_VIEWS: dict[str, list[str]] = {}
@@ -49,30 +42,6 @@ class NotLogged(InfrastructureError):
     """The log has no room for an answer that was asked to be logged before it is sent."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One request: the rows, the key of its assignment, its event time, and when it came.
-
-    `rows` are the row objects, none where the rows were read another way; `count` says how many
-    there are. `key` is None when the caller named none: then each row's entity is used, or
-    chance. `variant` is the one that the caller chose, `trace` its trace id, if it sent one;
-    `sync` asks that the answer is logged whatever the sample, and on the disk before it is sent.
-    `began` is `time.perf_counter_ns()`.
-    """
-
-    rows: list[dict[str, Any]]
-    count: int
-    at: int
-    key: str | None = None
-    variant: str | None = None
-    trace: str = ""
-    sync: bool = False
-    began: int = msgspec.field(default_factory=time.perf_counter_ns)
-
-    def micros(self) -> int:
-        """Return how long ago it came."""
-        return (time.perf_counter_ns() - self.began) // 1000
-
-
 class Answerer:
     """Answers requests of one worker.
 
@@ -84,10 +53,8 @@ class Answerer:
     def __init__(self, writer: SegmentWriter, state: WorkerState) -> None:
         self._writer = writer
         self._state = state
-        self._shadow_rows = 0
-        self._shadow_queue: asyncio.Queue[tuple[Beside, LiveModel, Asked, str]] = asyncio.Queue(
-            SHADOW_QUEUE
-        )
+        self.shadows = Shadows(state, self._write)
+        """Those that see copies of what was answered."""
 
     async def answer(self, live: LiveModel, asked: Asked) -> list[Part]:
         """Return the answer to a request, logged: a part for each version that answered rows of it.
@@ -244,43 +211,6 @@ class Answerer:
             self._log_failure(live, part, *failure, live_id=answer.record_id)
         return Part(places=places, rows=part.rows, answer=answer)
 
-    def copy_to_shadows(self, live: LiveModel, asked: Asked, parts: list[Part]) -> None:
-        """Queue a request for its model's shadows; called after the answer is sent."""
-        for part in parts:
-            copied = msgspec.structs.replace(asked, rows=part.rows, count=len(part.rows))
-            self._copy(live, copied, part.answer)
-
-    def _copy(self, live: LiveModel, asked: Asked, answer: Answer) -> None:
-        for shadow in live.shadows:
-            itself = answer.version == shadow.variant.version
-            place = answer.record_id
-            if itself or not place or not drawn("shadow", place, shadow.variant.share):
-                continue
-            if self._shadow_queue.full() or self._shadow_rows + asked.count > SHADOW_ROWS:
-                self._state.shadow_dropped += 1
-                continue
-            self._shadow_rows += asked.count
-            self._shadow_queue.put_nowait((shadow, live, asked, answer.record_id))
-
-    async def run_shadows(self) -> None:
-        """Answer queued requests by their shadows, one at a time, for ever."""
-        while True:
-            shadow, live, asked, live_id = await self._shadow_queue.get()
-            try:
-                await self._ask_shadow(live, asked, shadow, live_id)
-            except Exception:
-                _logger.exception("a shadow request of %s was lost", live.served.model)
-            finally:
-                self._shadow_rows -= asked.count
-                self._shadow_queue.task_done()
-
-    async def finish_shadows(self, timeout_s: float) -> None:
-        """Wait until the queue is empty, at most for a time."""
-        try:
-            await asyncio.wait_for(self._shadow_queue.join(), timeout_s)
-        except TimeoutError:
-            self._state.shadow_dropped += self._shadow_queue.qsize()
-
     async def _ask_production(
         self,
         live: LiveModel,
@@ -338,7 +268,7 @@ class Answerer:
             assembled = chosen.assembler.read(asked.rows, asked.at)
         except (InvalidRows, FeaturesMissing) as error:
             raise CandidateFailed(f"input: {error.what}"[:200]) from None
-        reply = await chosen.process.ask(_own_rows(chosen, assembled.inputs))
+        reply = await chosen.process.ask(chosen.own_rows(assembled.inputs))
         answer = Answer(
             model=live.served.model,
             version=chosen.variant.version,
@@ -349,42 +279,6 @@ class Answerer:
         )
         self._keep(live, asked, answer, assembled)
         return answer
-
-    async def _ask_shadow(
-        self, live: LiveModel, asked: Asked, shadow: Beside, live_id: str
-    ) -> None:
-        scores: list[float | None] = []
-        decisions: list[Any] = []
-        micros, error, assembled = 0, "", _NOTHING
-        try:
-            assembled = shadow.assembler.read(asked.rows, asked.at)
-            reply = await shadow.process.ask(_own_rows(shadow, assembled.inputs), SHADOW_DEADLINE_S)
-            scores, decisions, micros = reply.scores, reply.decisions, reply.micros
-        except (InvalidRows, FeaturesMissing) as problem:
-            error = f"input: {problem.what}"[:200]
-        except CandidateFailed as failure:
-            if shadow.process.closed:  # the routing moved on: that is no failure of the version
-                self._state.shadow_dropped += 1
-                return
-            error = failure.reason
-        self._write(
-            asked,
-            Logged(
-                m=live.served.model,
-                v=shadow.variant.version,
-                a=records.SHADOW,
-                t=asked.at,
-                n=asked.count,
-                x=assembled.logged(live.mask),
-                k=_unmasked(assembled.keys, live.mask),
-                y=scores,
-                d=decisions,
-                us=micros,
-                e=error,
-                p=live_id,
-                c=asked.trace,
-            ),
-        )
 
     def _log_failure(
         self, live: LiveModel, asked: Asked, chosen: Beside, reason: str, *, live_id: str
@@ -453,7 +347,7 @@ class Answerer:
             t=asked.at,
             n=asked.count,
             x=read.logged(live.mask),
-            k=_unmasked(read.keys, live.mask),
+            k=records.unmasked(read.keys, live.mask),
             y=answer.scores,
             d=answer.decisions,
             us=micros,
@@ -564,11 +458,6 @@ def _keys(live: LiveModel, asked: Asked, assembled: Assembled) -> list[str]:
     ]
 
 
-def _own_rows(beside: Beside, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    names = beside.process.signature.names
-    return [{name: row[name] for name in names if name in row} for row in rows]
-
-
 def _read_without_model(live: LiveModel, asked: Asked) -> Assembled:
     """Check rows by the signature of a version in the shadow, or by their keys alone."""
     if live.shadows:
@@ -578,9 +467,3 @@ def _read_without_model(live: LiveModel, asked: Asked) -> Assembled:
             return error.assembled
     keys = read_keys(asked.rows, live.served.keys)
     return Assembled(rows=asked.count, columns={}, keys=keys)
-
-
-def _unmasked(keys: dict[str, list[Any]], mask: frozenset[str]) -> dict[str, list[Any]]:
-    if not mask:
-        return keys
-    return {name: values for name, values in keys.items() if name not in mask}

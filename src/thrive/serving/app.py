@@ -13,7 +13,7 @@ from thrive.domain.clock import machine_now, parse_time
 from thrive.domain.errors import Refused, UsageError
 from thrive.packaging.rows import InvalidRows
 from thrive.serving import bodies, counters, inference_v2
-from thrive.serving.answering import Answerer, Asked, NobodyAnswers, NotLogged
+from thrive.serving.answering import Answerer, NobodyAnswers, NotLogged
 from thrive.serving.answers import Part
 from thrive.serving.asgi import (
     JSON,
@@ -29,6 +29,7 @@ from thrive.serving.asgi import (
     read_body,
     respond,
 )
+from thrive.serving.asked import Asked
 from thrive.serving.bodies import Form
 from thrive.serving.callers import OPEN, may_ask, name_of_host
 from thrive.serving.counters import WorkerState
@@ -223,7 +224,7 @@ class App:
         more += _said(parts, asked)
         await self._send(send, 200, found, content_type=kind, headers=more)
         if asked.variant is None:
-            self._answerer.copy_to_shadows(live, asked, parts)
+            self._answerer.shadows.copy(live, asked, parts)
 
     async def _page(self, scope: Scope, path: str, send: Send) -> None:
         page = self.PAGES.get(path)
@@ -257,7 +258,7 @@ class App:
             if not asked.rows:
                 rows = form.rows(decode_json(body))
                 parts = [msgspec.structs.replace(parts[0], rows=rows)]
-            self._answerer.copy_to_shadows(live, asked, parts)
+            self._answerer.shadows.copy(live, asked, parts)
 
     async def answer(
         self, live: LiveModel, rows: list[dict[str, Any]], headers: Headers, *, sync: bool
@@ -281,7 +282,7 @@ class App:
         finally:
             self._in_flight -= 1
         if asked.variant is None:
-            self._answerer.copy_to_shadows(live, asked, parts)
+            self._answerer.shadows.copy(live, asked, parts)
         return parts
 
     def _refuse_too_many(self) -> None:

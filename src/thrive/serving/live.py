@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -38,6 +38,11 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     variant: Variant
     process: Isolated
     assembler: RowAssembler
+
+    def own_rows(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return rows with the version's own inputs alone."""
+        names = self.process.signature.names
+        return [{name: row[name] for name in names if name in row} for row in rows]
 
 
 class Production(msgspec.Struct, frozen=True, kw_only=True):

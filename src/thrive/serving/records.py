@@ -153,6 +153,13 @@ def _kept_places(names: Sequence[str], mask: frozenset[str]) -> list[int] | None
     return None if len(kept) == len(names) else kept
 
 
+def unmasked(keys: dict[str, list[Any]], mask: frozenset[str]) -> dict[str, list[Any]]:
+    """Return values by name without those that are not logged."""
+    if not mask:
+        return keys
+    return {name: values for name, values in keys.items() if name not in mask}
+
+
 def read(record: Record) -> Logged:
     """Return what a record of either kind says.
 

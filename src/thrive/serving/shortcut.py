@@ -9,10 +9,11 @@ import time
 import msgspec
 
 from thrive.serving import bodies
-from thrive.serving.answering import Answerer, Asked
+from thrive.serving.answering import Answerer
 from thrive.serving.answers import Part
 from thrive.serving.app import PREDICT, App, own_span
 from thrive.serving.asgi import JSON
+from thrive.serving.asked import Asked
 from thrive.serving.live import LiveModel, LiveModels
 
 _PREFIX = PREDICT.encode()
@@ -102,8 +103,10 @@ class Shortcut:
 
     def copy_to_shadows(self, answered: Shortened) -> None:
         """Queue a request for the shadows of its model; called after the answer is sent."""
-        if not answered.live.shadows:
+        live = answered.live
+        shadows = self._answerer.shadows
+        if not live.shadows or not shadows.has_room(live, answered.asked.count):
             return
         rows = bodies.native_rows(msgspec.json.decode(answered.body))
         part = msgspec.structs.replace(answered.part, rows=rows)
-        self._answerer.copy_to_shadows(answered.live, answered.asked, [part])
+        shadows.copy(live, answered.asked, [part])

@@ -150,13 +150,13 @@ class Worker:
             for each in (
                 self.follow_routing(),
                 self.publish_often(),
-                self.answerer.run_shadows(),
+                self.answerer.shadows.run(),
             )
         ]
 
     async def close(self) -> None:
         """Finish the shadows, end the candidates, close the log."""
-        await self.answerer.finish_shadows(2.0)
+        await self.answerer.shadows.finish(2.0)
         await self.live.close()
         await asyncio.to_thread(self.writer.close)
         self.publish()

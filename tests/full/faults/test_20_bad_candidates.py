@@ -23,7 +23,7 @@ from thrive.domain.identifiers import new_id
 from thrive.domain.release import Phase, PhaseKind, Release, ReleaseState
 from thrive.flows.controller import tick
 from thrive.operations import Context
-from thrive.serving.answering import SHADOW_DEADLINE_S
+from thrive.serving.shadowing import SHADOW_DEADLINE_S
 from thrive.store import releases
 from thrive.store.prediction_frames import predictions_between
 

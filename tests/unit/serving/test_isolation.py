@@ -12,8 +12,9 @@ from tests.serving_home import MODEL, constant_package
 
 from thrive.domain.release import Variant
 from thrive.packaging.loader import load_folder
-from thrive.serving import answering, isolation
-from thrive.serving.answering import Answerer, Asked, NotLogged, prediction_ids
+from thrive.serving import isolation, shadowing
+from thrive.serving.answering import Answerer, NotLogged, prediction_ids
+from thrive.serving.asked import Asked
 from thrive.serving.assemble import RowAssembler
 from thrive.serving.bodies import native_answer
 from thrive.serving.counters import WorkerState
@@ -177,21 +178,44 @@ async def test_production_answers_for_a_candidate_that_hangs_and_both_are_logged
 
 
 @in_a_loop
-async def test_a_shadow_that_hangs_is_left_behind_and_counted_and_answers_go_on(
-    tmp_path, package, monkeypatch
-):
-    monkeypatch.setattr(answering, "SHADOW_DEADLINE_S", LONG)
+async def test_shadows_see_no_more_than_their_share_of_time_allows(tmp_path, package, monkeypatch):
+    monkeypatch.setattr(shadowing, "SHADOW_SHARE", 1e-9)
+    monkeypatch.setattr(shadowing, "LONGEST_SHADOW_PAUSE_S", 3600.0)
     candidate = isolated(tmp_path, package)
     assert await candidate.ready(LONG)
     live = live_model(candidate, package, tmp_path)
     state = WorkerState(worker=0)
     with SegmentWriter(tmp_path / "log", 0) as writer:
         answerer = Answerer(writer, state)
-        running = asyncio.create_task(answerer.run_shadows())
+        running = asyncio.create_task(answerer.shadows.run())
+        for _ in range(3):
+            asked = Asked(count=1, rows=ROWS, at=1, key="k")
+            answerer.shadows.copy(live, asked, await answerer.answer(live, asked))
+        while f"{MODEL}/2/shadow" not in state.variants:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        running.cancel()
+    await candidate.close()
+    assert state.variants[f"{MODEL}/2/shadow"].requests == 1
+    assert state.shadow_dropped == 0
+
+
+@in_a_loop
+async def test_a_shadow_that_hangs_is_left_behind_and_counted_and_answers_go_on(
+    tmp_path, package, monkeypatch
+):
+    monkeypatch.setattr(shadowing, "SHADOW_DEADLINE_S", LONG)
+    candidate = isolated(tmp_path, package)
+    assert await candidate.ready(LONG)
+    live = live_model(candidate, package, tmp_path)
+    state = WorkerState(worker=0)
+    with SegmentWriter(tmp_path / "log", 0) as writer:
+        answerer = Answerer(writer, state)
+        running = asyncio.create_task(answerer.shadows.run())
         for _ in range(400):
             asked = Asked(count=1, rows=[{"origin": "EWR", "wind": 2.0}], at=1, key="k")
             parts = await answerer.answer(live, asked)
-            answerer.copy_to_shadows(live, asked, parts)
+            answerer.shadows.copy(live, asked, parts)
         running.cancel()
     await candidate.close()
     assert state.shadow_dropped >= 400 - 257
