@@ -191,8 +191,10 @@ async def test_shadows_see_no_more_than_their_share_of_time_allows(tmp_path, pac
         for _ in range(3):
             asked = Asked(count=1, rows=ROWS, at=1, key="k")
             answerer.shadows.copy(live, asked, await answerer.answer(live, asked))
-        while f"{MODEL}/2/shadow" not in state.variants:
-            await asyncio.sleep(0.01)
+        for _ in range(int(LONG / 0.02)):
+            await asyncio.sleep(0.02)
+            if f"{MODEL}/2/shadow" in state.variants:
+                break
         await asyncio.sleep(0.1)
         running.cancel()
     await candidate.close()
