@@ -3,8 +3,9 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import msgspec
 
@@ -27,6 +28,7 @@ from thrive.flows.making import record_making
 from thrive.flows.view_origins import column_origins
 from thrive.operations import Context
 from thrive.store.place import FOLDER, find_project_folder
+from thrive.store.sources.slices import write_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,6 +58,34 @@ class _Parts(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join([*views, *(each.name for each in self.on_demand)])
 
 
+class Options(TypedDict, total=False):
+    """What `training_set` takes by name."""
+
+    time: str
+    as_of: str | int | None
+    status: bool
+    name: str
+    why: str
+    engine: Engine
+    address: str
+
+
+@overload
+def training_set(
+    entities: Any, views: Sequence[Named], *, lazy: Literal[True], **options: Unpack[Options]
+) -> "pl.LazyFrame": ...
+
+
+@overload
+def training_set(
+    entities: Any,
+    views: Sequence[Named],
+    *,
+    lazy: Literal[False] = False,
+    **options: Unpack[Options],
+) -> "pl.DataFrame": ...
+
+
 def training_set(
     entities: Any,
     views: Sequence[Named],
@@ -65,9 +95,10 @@ def training_set(
     status: bool = False,
     name: str = "",
     why: str = "",
+    lazy: bool = False,
     engine: Engine = "local",
     address: str = "",
-) -> "pl.DataFrame":
+) -> "pl.DataFrame | pl.LazyFrame":
     """Return the rows of `entities`, in their order, with what the views said at each row's time.
 
     A value is never later than the row's time, nor was it known later; one older than its view's
@@ -83,25 +114,33 @@ def training_set(
             there is one only.
         as_of: take the history as it was known at this moment: a time, or UTC microseconds.
         status: add a column VIEW_status: present, stale or missing.
-        name: keep the result as a version of this dataset, outside a run.
+        name: keep the result as a version of this dataset, outside a run. It is written in parts
+            that content decides: what an earlier version holds already is not stored again.
         why: what that dataset is kept for.
+        lazy: return a lazy frame, for rows that do not fit into memory: over the version that is
+            kept, in a run over files that last as long as the run.
         engine: `local` joins in memory or over files, `ray` on the nodes of a cluster in parts.
         address: of the cluster, as of `thrive run --address`; else the setting, else this machine.
 
     Raises:
         NotFound: there is no such view or dataset.
-        UsageError: a column is missing, ambiguous or of the wrong type, or Ray is not installed.
+        UsageError: a column is missing, ambiguous or of the wrong type, Ray is not installed, or
+            nothing says where lazy rows are kept.
         InfrastructureError: there is no cluster at the address.
 
     Examples:
         >>> features.training_set(flights, ["weather"], time="asked")  # doctest: +SKIP
     """
-    with _scratch() as folder, _cluster(engine, address) as cluster:
+    in_run = channel.current() is not None
+    if lazy and not in_run and not name:
+        raise UsageError("Nothing says where the lazy rows are kept.", 'name="rows"')
+    with _scratch(keep=lazy and in_run) as folder, _cluster(engine, address) as cluster:
         parts, rows = _joined(entities, views, folder, time, as_of, cluster, status=status)
         _tell(parts, rows)
-        if name:
-            _keep(rows, parts, folder, name, why)
-        return rows.collect()
+        kept = _keep(rows, parts, folder, name, why) if name else None
+        if not lazy:
+            return rows.collect()
+        return rows if kept is None else data.scan(kept)
 
 
 def _joined(
@@ -192,13 +231,17 @@ def _folder() -> Path:
 
 
 @contextmanager
-def _scratch() -> Generator[Path]:
-    """Give an empty folder for intermediate files, in the home."""
+def _scratch(*, keep: bool) -> Generator[Path]:
+    """Give an empty folder for intermediate files, in the home; a run removes what is kept."""
     run = channel.current()
     root = Path(run.facts["scratch"]) if run else find_project_folder(Path.cwd()) / FOLDER / "tmp"
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=root, prefix="features-") as folder:
-        yield Path(folder)
+    folder = Path(mkdtemp(dir=root, prefix="features-"))
+    try:
+        yield folder
+    finally:
+        if not keep:
+            rmtree(folder, ignore_errors=True)
 
 
 def _tell(parts: _Parts, rows: "pl.LazyFrame") -> None:
@@ -220,16 +263,19 @@ def _tell(parts: _Parts, rows: "pl.LazyFrame") -> None:
     )
 
 
-def _keep(rows: "pl.LazyFrame", parts: _Parts, folder: Path, name: str, why: str) -> None:
+def _keep(rows: "pl.LazyFrame", parts: _Parts, folder: Path, name: str, why: str) -> str:
     """Add the rows as a version of a dataset that names its views and keeps its sources' labels.
+
+    Returns:
+        The version, as `rows@3`.
 
     Raises:
         Refused: called inside a run, which records what it makes itself.
     """
     if channel.current() is not None:
         raise Refused("A run does not add data.", "return it from a step, or add it outside")
-    path = folder / "kept.parquet"
-    rows.sink_parquet(path)
+    (folder / "kept").mkdir()
+    path = write_rows(rows, folder / "kept")
     with project_here("features.training_set") as ctx:
         schema = {column: str(dtype) for column, dtype in rows.collect_schema().items()}
         derived = inherit(ctx, name, schema, _origins(ctx, parts))
@@ -242,6 +288,7 @@ def _keep(rows: "pl.LazyFrame", parts: _Parts, folder: Path, name: str, why: str
         over = ", ".join(f"{each.dataset}@{each.version}" for each in pinned)
         source = f"features: {label} over {over}"
         record_making(ctx, version, source, _read(ctx, parts, pinned), began)
+    return f"{name}@{added.version}"
 
 
 def _read(ctx: Context, parts: _Parts, pinned: Sequence[DatasetVersion]) -> list[Use]:

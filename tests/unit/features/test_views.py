@@ -174,6 +174,16 @@ def test_a_kept_training_set_stands_in_the_lineage_of_its_sources(project):
     assert show_data(project, "rows").made_by == kept.made_by, "made again, it is the same"
 
 
+def test_rows_that_do_not_fit_are_given_over_the_version_that_is_kept(project):
+    rows = pl.DataFrame({"origin": ["JFK", "LGA"], "asked": [START.replace(hour=9)] * 2})
+    with pytest.raises(UsageError, match="where the lazy rows are kept"):
+        features.training_set(rows, ["weather"], lazy=True)
+    found = features.training_set(rows, ["weather"], lazy=True, name="rows")
+    assert isinstance(found, pl.LazyFrame)
+    assert found.collect().equals(features.training_set(rows, ["weather"]))
+    assert not list((project.home.folder / "tmp").iterdir())
+
+
 @pytest.mark.parametrize(
     ("terms", "words"),
     [
