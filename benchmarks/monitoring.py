@@ -202,7 +202,7 @@ def stream(folder: Path, count: int) -> dict[str, float]:
 CBPE_OURS = """
 import json, sys, time
 import numpy as np, polars as pl
-from thrive.statistics.estimation import estimate_metric, fit_calibration
+from thrive.statistics.estimation import estimate_metrics, fit_calibration
 folder = sys.argv[1]
 past = pl.read_parquet(folder + "/employment_MA_reference.pq")
 live = pl.read_parquet(folder + "/employment_MA_analysis.pq")
@@ -215,11 +215,11 @@ for _ in range(3):
     found = []
     for at in range(0, len(now), 5000):
         raw, yes = now[at : at + 5000], said[at : at + 5000]
-        p = calibration.apply(raw)
-        found.append([estimate_metric(m, p, yes, raw).estimate for m in ("roc_auc", "f1", "accuracy")])
+        told = estimate_metrics(calibration, raw, yes, ("roc_auc", "f1", "accuracy"))
+        found.append([one.estimate for one in told.values()])
     took.append(time.perf_counter() - began)
 print(json.dumps({"s": min(took), "first": found[0], "chunks": len(found)}))
-"""  # noqa: E501
+"""
 CBPE_NANNYML = """
 import json, sys, time
 import pandas as pd

@@ -23,6 +23,7 @@ from thrive.statistics.estimation import (
     Calibration,
     Estimated,
     estimate_metric,
+    estimate_metrics,
     fit_calibration,
 )
 from thrive.statistics.metrics import mae, roc_auc
@@ -187,10 +188,9 @@ def _estimated(scored: "pl.DataFrame", yardstick: Yardstick) -> Sequence[Estimat
             return []
         chance = yardstick.calibration.apply(score)
         return [estimate_metric("accuracy", chance, np.ones(len(chance)))]
-    probability, decided = yardstick.calibration.apply(score), score >= yardstick.threshold
-    return [
-        estimate_metric(metric, probability, decided, score) for metric in ("accuracy", "roc_auc")
-    ]
+    decided = score >= yardstick.threshold
+    found = estimate_metrics(yardstick.calibration, score, decided, ("accuracy", "roc_auc"))
+    return list(found.values())
 
 
 def _realised(labelled: "pl.DataFrame", yardstick: Yardstick) -> dict[str, Measured]:

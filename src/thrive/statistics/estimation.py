@@ -8,13 +8,14 @@ the real performance and the share of rows that have labels.
 """
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
 from thrive.domain.errors import NotFound
-from thrive.statistics.arrays import Booleans, Floats, binary, floats, same_length
+from thrive.statistics.arrays import Floats, binary, floats, same_length
 from thrive.statistics.intervals import Interval, critical_value
 
 _MOST_PASSES = 40
@@ -28,7 +29,15 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
     def apply(self, scores: ArrayLike) -> Floats:
         """The probability of the positive class for each score."""
-        return np.interp(floats(scores, "scores"), self.scores, self.probabilities)
+        given = floats(scores, "scores")
+        order = np.argsort(given)  # in rising order each one is found beside the one before it
+        found = np.empty(len(given))
+        found[order] = self.apply_sorted(given[order])
+        return found
+
+    def apply_sorted(self, scores: Floats) -> Floats:
+        """The probability of the positive class for scores in rising order."""
+        return np.interp(scores, self.scores, self.probabilities)
 
 
 class Estimated(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +110,7 @@ def fit_calibration(
     same_length(scores=s, labels=y)
     w = np.ones(len(s)) if weights is None else floats(weights, "weights")
     same_length(scores=s, weights=w)
-    order = np.argsort(s, kind="stable")
+    order = np.argsort(s)  # rows of equal scores are added up, so that their order is all one
     s, hits, w = s[order], (y[order] * w[order]), w[order]
     starts = np.flatnonzero(np.concatenate(([True], s[1:] != s[:-1])))
     mass = np.add.reduceat(w, starts)
@@ -114,14 +123,19 @@ def fit_calibration(
     )
 
 
-def _by_counts(name: str, p: Floats, predicted: Booleans) -> Estimated:
+def _by_counts(name: str, rows: int, yes: float, positives: float, hits: float) -> Estimated:
     """A metric E[hit] / E[base] from the expected counts of rows by label and decision.
 
     The error is the delta method's, sqrt(sum (hit - metric * base)^2) / sum base over rows and
     labels; it too is a sum over the four kinds of rows.
+
+    Args:
+        name: of the metric.
+        rows: how many there are.
+        yes: rows that are predicted 1.
+        positives: expected rows whose label is 1.
+        hits: those of them that are predicted 1.
     """
-    rows, yes = len(p), float(np.count_nonzero(predicted))
-    positives, hits = float(p.sum()), float(p[predicted].sum())
     false_yes, missed = yes - hits, positives - hits
     if name == "accuracy":
         good = hits + rows - yes - missed
@@ -141,14 +155,17 @@ def _by_counts(name: str, p: Floats, predicted: Booleans) -> Estimated:
     return Estimated(metric=name, estimate=value, standard_error=error, rows=rows)
 
 
-def _estimated_auc(p: Floats, scores: Floats) -> Estimated:
-    """The area under the ROC curve: a pair of equal scores counts half."""
-    rows, positives = len(p), float(p.sum())
+def _estimated_auc(ranked: Floats, chance: Floats) -> Estimated:
+    """The area under the ROC curve: a pair of equal scores counts half.
+
+    Args:
+        ranked: the scores, in rising order.
+        chance: the probability of each.
+    """
+    rows, positives = len(chance), float(chance.sum())
     negatives = rows - positives
     if positives <= 0.0 or negatives <= 0.0:
         return Estimated(metric="roc_auc", estimate=math.nan, standard_error=math.nan, rows=rows)
-    order = np.argsort(scores)
-    ranked, chance = scores[order], p[order]
     new = np.concatenate(([True], ranked[1:] != ranked[:-1]))
     start = np.flatnonzero(new)
     end = np.append(start[1:], rows)
@@ -169,6 +186,14 @@ ESTIMABLE = ("accuracy", "roc_auc", "f1", "precision", "recall")
 """Metrics that can be estimated without labels."""
 
 
+def _estimable(metric: str) -> str:
+    if metric not in ESTIMABLE:
+        raise NotFound(
+            f"{metric!r} cannot be estimated without labels", f"use one of: {', '.join(ESTIMABLE)}"
+        )
+    return metric
+
+
 def estimate_metric(
     metric: str, probabilities: ArrayLike, predicted: ArrayLike, scores: ArrayLike | None = None
 ) -> Estimated:
@@ -183,17 +208,47 @@ def estimate_metric(
     Raises:
         NotFound: if the metric cannot be estimated.
     """
-    if metric not in ESTIMABLE:
-        raise NotFound(
-            f"{metric!r} cannot be estimated without labels", f"use one of: {', '.join(ESTIMABLE)}"
-        )
+    _estimable(metric)
     p, decided = floats(probabilities, "probabilities"), binary(predicted, "predicted")
     same_length(probabilities=p, predicted=decided)
     if metric == "roc_auc":
         ranked = p if scores is None else floats(scores, "scores")
         same_length(probabilities=p, scores=ranked)
-        return _estimated_auc(p, ranked)
-    return _by_counts(metric, p, decided)
+        order = np.argsort(ranked)
+        return _estimated_auc(ranked[order], p[order])
+    yes, hits = float(np.count_nonzero(decided)), float(p[decided].sum())
+    return _by_counts(metric, len(p), yes, float(p.sum()), hits)
+
+
+def estimate_metrics(
+    calibration: Calibration,
+    scores: ArrayLike,
+    predicted: ArrayLike,
+    metrics: Sequence[str] = ESTIMABLE,
+) -> dict[str, Estimated]:
+    """Estimate metrics of a window of unlabelled rows; its scores are sorted once for all.
+
+    Args:
+        calibration: fitted on the reference.
+        scores: the model's raw scores of the window.
+        predicted: predicted class, 0 or 1 a row.
+        metrics: which of `ESTIMABLE`.
+
+    Raises:
+        NotFound: if one of them cannot be estimated.
+    """
+    raw, decided = floats(scores, "scores"), binary(predicted, "predicted")
+    same_length(scores=raw, predicted=decided)
+    ranked, chosen = np.sort(raw), np.sort(raw[decided])
+    chance = calibration.apply_sorted(ranked)
+    hits = float(calibration.apply_sorted(chosen).sum())
+    counts = (len(raw), float(len(chosen)), float(chance.sum()), hits)
+    return {
+        name: _estimated_auc(ranked, chance)
+        if _estimable(name) == "roc_auc"
+        else _by_counts(name, *counts)
+        for name in metrics
+    }
 
 
 def estimate_performance(
@@ -207,5 +262,4 @@ def estimate_performance(
         threshold: raw scores from here on are predicted 1.
     """
     raw = floats(scores, "scores")
-    p = calibration.apply(raw)
-    return {name: estimate_metric(name, p, raw >= threshold, raw) for name in ESTIMABLE}
+    return estimate_metrics(calibration, raw, raw >= threshold)

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression, isotonic_regression
 
@@ -11,6 +11,7 @@ from thrive.statistics.estimation import (
     ESTIMABLE,
     Calibration,
     estimate_metric,
+    estimate_metrics,
     estimate_performance,
     fit_calibration,
     isotonic,
@@ -101,3 +102,19 @@ def test_nothing_to_estimate():
     assert math.isnan(estimated["precision"].standard_error)
     with pytest.raises(NotFound, match="cannot be estimated"):
         estimate_metric("log_loss", [0.1], [0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    scores=st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.8, 1.0]), min_size=2, max_size=60),
+    seed=st.integers(0, 99),
+)
+def test_many_metrics_at_once_are_each_alone(scores: list[float], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    calibration = fit_calibration(rng.random(50), rng.integers(0, 2, 50))
+    decided = rng.integers(0, 2, len(scores))
+    together = estimate_metrics(calibration, scores, decided)
+    for name, found in together.items():
+        alone = estimate_metric(name, calibration.apply(scores), decided, scores)
+        assert found.estimate == pytest.approx(alone.estimate, abs=1e-12, nan_ok=True)
+        assert found.standard_error == pytest.approx(alone.standard_error, abs=1e-9, nan_ok=True)
