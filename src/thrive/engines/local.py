@@ -21,8 +21,12 @@ from thrive.engines.failures import Failure, restore
 from thrive.engines.zygote import CONTROL, kill_group
 
 _OUTPUT_SIZE = 1 << 16
+MOST_SPARES = 4
+"""Forks that wait for a task of a fan-out at most; of single tasks one waits."""
 IMPORTING = ""
 """The task that output during the import of the program belongs to."""
+SPARE = ""
+"""The name of a process that has no task yet."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,14 +93,20 @@ Event = Message | Output | Exit
 
 
 class _Task:
+    """A forked process: of a task, or a spare one that waits for a task and has no name yet."""
+
     def __init__(self, task: str, timeout: float | None) -> None:
-        self.task = task
+        self.begin(task, timeout)
         self.pid = 0
-        self.deadline = None if timeout is None else time.monotonic() + timeout
         self.timed_out = False
         self.open = 0
         self.exit: dict[str, Any] | None = None
         self.connection: socket.socket | None = None
+
+    def begin(self, task: str, timeout: float | None) -> None:
+        """Be the process of a task from now on."""
+        self.task = task
+        self.deadline = None if timeout is None else time.monotonic() + timeout
 
 
 class LocalEngine:
@@ -129,6 +139,8 @@ class LocalEngine:
         self._others: list[int] = []
         self._selector = selectors.DefaultSelector()
         self._tasks: dict[str, _Task] = {}
+        self._spares: list[_Task] = []
+        self._spares_ordered = 0
         self._control, theirs = socket.socketpair()
         reading, writing = os.pipe()
         try:
@@ -160,7 +172,7 @@ class LocalEngine:
         if self._closed:
             return
         self._closed = True
-        for task in self._tasks.values():
+        for task in (*self._tasks.values(), *self._spares):
             if task.pid:
                 kill_group(task.pid)
         with contextlib.suppress(ProcessLookupError):
@@ -202,9 +214,33 @@ class LocalEngine:
             facts: what its channel tells it at the start.
             needs: its limits, and where it runs.
         """
-        self._tasks[task] = _Task(task, needs.timeout)
         begun = {"work": work, "facts": facts, "memory": needs.memory}
-        self._order({"kind": "fork", "task": task, "fresh": needs.fresh, "begun": begun})
+        if needs.fresh or not self._give(task, begun, needs.timeout):
+            self._tasks[task] = _Task(task, needs.timeout)
+            self._order({"kind": "fork", "task": task, "fresh": needs.fresh, "begun": begun})
+        if not needs.fresh:
+            self._order_spares(min(int(self._processors), MOST_SPARES) if needs.small else 1)
+
+    def _give(self, name: str, begun: dict[str, Any], timeout: float | None) -> bool:
+        """Give a task to a process that was forked ahead; False if there is none."""
+        while self._spares:
+            spare = self._spares.pop(0)
+            if spare.connection is None:
+                continue  # something killed it; its exit is still to come
+            try:
+                wire.send(spare.connection, begun)
+            except wire.WireClosed:
+                continue
+            spare.begin(name, timeout)
+            self._tasks[name] = spare
+            return True
+        return False
+
+    def _order_spares(self, wanted: int) -> None:
+        """Have processes forked for the tasks to come while this one works."""
+        for _ in range(wanted - len(self._spares) - self._spares_ordered):
+            self._order({"kind": "fork", "task": SPARE, "fresh": False, "begun": None})
+            self._spares_ordered += 1
 
     def capacity(self) -> float:
         """Return how many processors its tasks have."""
@@ -288,7 +324,12 @@ class LocalEngine:
         return [message]
 
     def _on_forked(self, message: dict[str, Any], handles: list[int]) -> list[Any]:
-        task = self._tasks[message["task"]]
+        if message["task"] == SPARE:
+            task = _Task(SPARE, None)
+            self._spares.append(task)
+            self._spares_ordered -= 1
+        else:
+            task = self._tasks[message["task"]]
         task.pid = message["pid"]
         task.connection = socket.socket(fileno=handles[0])
         task.open = 2
@@ -299,7 +340,10 @@ class LocalEngine:
         return []
 
     def _on_exited(self, message: dict[str, Any]) -> list[Any]:
-        task = next(task for task in self._tasks.values() if task.pid == message["pid"])
+        known = (*self._tasks.values(), *self._spares)
+        task = next((task for task in known if task.pid == message["pid"]), None)
+        if task is None:
+            return []  # a spare that died before it was given a task
         task.exit = message
         kill_group(task.pid)  # what it started and left behind would keep its pipes open
         return self._if_ended(task)
@@ -334,6 +378,9 @@ class LocalEngine:
     def _if_ended(self, task: _Task) -> list[Any]:
         """Return the exit once the process is gone and all that it said has been read."""
         if task.exit is None or task.open:
+            return []
+        if task.task == SPARE:
+            self._spares = [each for each in self._spares if each is not task]
             return []
         del self._tasks[task.task]
         return [

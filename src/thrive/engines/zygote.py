@@ -139,7 +139,7 @@ class _Zygote:
         elif order["pid"] in self._children:
             kill_group(order["pid"])
 
-    def _begin(self, task: str, begun: dict[str, Any], *, fresh: bool) -> None:
+    def _begin(self, task: str, begun: dict[str, Any] | None, *, fresh: bool) -> None:
         theirs, ours = socket.socketpair()
         reading, writing = os.pipe()
         if fresh:
@@ -161,7 +161,7 @@ class _Zygote:
         ours: socket.socket,
         reading: int,
         writing: int,
-        begun: dict[str, Any],
+        begun: dict[str, Any] | None,
     ) -> int:
         pid = os.fork()
         if pid == 0:
@@ -181,7 +181,8 @@ class _Zygote:
             setpgroup=0,
         )
 
-    def _become(self, connection: socket.socket, output: int, begun: dict[str, Any]) -> None:
+    def _become(self, connection: socket.socket, output: int, begun: dict[str, Any] | None) -> None:
+        """Do a task and end; without one, wait for it first."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -191,7 +192,8 @@ class _Zygote:
             for handle in (self._control, self._woken, self._waker):
                 handle.close()
             _redirect(output)
-            status = _performed(self._program, connection, begun)
+            given: dict[str, Any] = begun or wire.receive(connection)[0]
+            status = _performed(self._program, connection, given)
         finally:
             os._exit(status)
 

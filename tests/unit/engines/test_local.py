@@ -50,6 +50,8 @@ def perform(work):
         pid = os.fork()
         link.send("pids", pids=[os.getpid(), pid or os.getpid()])
         time.sleep(60)
+    if work["do"] == "name":
+        link.send("pid", pid=os.getpid())
     if work["do"] == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
 """
@@ -169,6 +171,34 @@ def test_a_crash_is_an_exit_with_its_signal_and_the_next_task_runs(engine):
     assert until_exit(engine)[-1].code == -signal.SIGSEGV
     engine.fork("u", {"do": "talk", "value": 1}, {})
     assert until_exit(engine)[-1].code == 0
+
+
+def test_a_process_forked_ahead_does_the_next_task_and_nobody_waits_for_a_dead_one(engine):
+    engine = engine()
+    zygote = ready(engine)[0]["pid"]
+
+    def forks():
+        engine.events(0.05)
+        return set(Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split())
+
+    engine.fork("t", {"do": "talk", "value": 1}, {})
+    until_exit(engine)
+    wait_until(lambda: len(forks()) == 1)
+    (spare,) = forks()
+    engine.fork("u", {"do": "name"}, {})
+    assert bodies(until_exit(engine), "pid") == [{"pid": int(spare)}]
+
+    wait_until(lambda: len(forks()) == 1)
+    (spare,) = forks()
+    os.kill(int(spare), signal.SIGKILL)
+    wait_until(lambda: not is_alive(int(spare)))
+    engine.fork("v", {"do": "name"}, {})
+    (found,) = bodies(until_exit(engine), "pid")
+    assert found["pid"] != int(spare)
+    wait_until(lambda: len(forks()) == 1)
+    (spare,) = forks()
+    engine.close()
+    wait_until(lambda: not is_alive(int(spare)))
 
 
 def test_a_late_task_is_killed_with_all_it_started(engine):
