@@ -23,6 +23,8 @@ from thrive.store.place import FOLDER
 _Examine = Callable[[Context, Path], tuple["Health", str, str]]
 
 SAMPLED_BLOBS = 200
+NAMED = 5
+"""Users of a missing file that are named; the others are counted."""
 LITTLE_SPACE = 1 << 30
 LOCK_SECONDS = 2.0
 OLDEST_POSTGRESQL = 15
@@ -231,7 +233,9 @@ def _asked_of_blobs(ctx: Context, wanted: int) -> Iterator[Finding]:
 def _bad_blob(ctx: Context, digest: str, what: str) -> Finding:
     with ctx.read() as tx:
         users = references.users(tx, ctx.project_id, digest)
-    shown = ", ".join(f"{kind.replace('_', ' ')} {name}" for kind, name in users) or "nothing"
+    named = [f"{kind.replace('_', ' ')} {name}" for kind, name in users[:NAMED]]
+    more = [f"{len(users) - NAMED:,} more"] if len(users) > NAMED else []
+    shown = ", ".join(named + more) or "nothing"
     return Finding(
         question="stored file",
         health=Health.BAD,

@@ -835,9 +835,7 @@ CREATE INDEX ix_releases_project_id_model_started_at ON releases (project_id, mo
 
 CREATE INDEX ix_reviews_project_id_model ON reviews (project_id, model);
 
-CREATE INDEX ix_runs_project_id_experiment_started_at ON runs (project_id, experiment, started_at);
-
-CREATE INDEX ix_runs_project_id_started_at ON runs (project_id, started_at);
+CREATE INDEX ix_runs_project_id_experiment_run_id ON runs (project_id, experiment, run_id);
 
 CREATE INDEX ix_sealed_logs_project_id_max_time ON sealed_logs (project_id, max_time);
 

@@ -41,8 +41,7 @@ runs = Table(
     value("inputs", null=True),
     value("logged_models", null=True),
     number("deleted_at", null=True),
-    Index("ix_runs_project_id_started_at", "project_id", "started_at"),
-    Index("ix_runs_project_id_experiment_started_at", "project_id", "experiment", "started_at"),
+    Index("ix_runs_project_id_experiment_run_id", "project_id", "experiment", "run_id"),
 )
 
 steps = Table(
