@@ -3,6 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 # `make demo HOME=team` runs the same story on PostgreSQL and an object store.
 HOME_KIND := $(if $(filter team,$(HOME)),team,embedded)
+ifeq ($(HOME),team)
+# What the commands call their user's folder stays that.
+override HOME := $(shell $(PYTHON) -c 'import os, pwd; print(pwd.getpwuid(os.getuid()).pw_dir)')
+endif
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: install demo test full check format soak clean
