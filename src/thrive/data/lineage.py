@@ -4,6 +4,8 @@ Edges are what runs recorded as they read; columns are those that a scan really 
 `all, opaque` where something took the rows whole.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from thrive.data.reading import find_version
@@ -109,31 +111,59 @@ def uses_of(tx: Tx, ctx: Context, version: DatasetVersion) -> list[tuple[str, Us
 
     Two datasets may have the same content: only uses under this dataset's name count.
     """
-    digests = _digests_of(tx, ctx, version)
-    known = sorted({use for each in digests for use in runs.runs_using(tx, ctx.project_id, each)})
-    return [
-        (run_id, use)
-        for run_id in dict.fromkeys(run_id for run_id, _ in known)
-        for use in runs.find_uses(tx, ctx.project_id, run_id)
-        if use.kind == "dataset" and use.name == version.dataset and use.digest in digests
-    ]
+    return uses_of_each(tx, ctx, [version])[0]
 
 
-def _digests_of(tx: Tx, ctx: Context, version: DatasetVersion) -> list[str]:
-    """Return the digests a version has had: an erasure gives it a new one, runs name the old."""
-    return [version.digest, *erasures.former_digests(tx, ctx.project_id, version.digest)]
+def uses_of_each(
+    tx: Tx, ctx: Context, versions: Sequence[DatasetVersion]
+) -> list[list[tuple[str, Use]]]:
+    """Return the same of many versions, in their order."""
+    digests = _digests_of(tx, ctx, versions)
+    every = {digest for each in digests for digest in each}
+    by_content: dict[str, list[tuple[str, Use]]] = {}
+    for run_id, use in runs.uses_of_content(tx, ctx.project_id, every):
+        by_content.setdefault(use.digest, []).append((run_id, use))
+    found: list[list[tuple[str, Use]]] = []
+    for version, own in zip(versions, digests, strict=True):
+        known = (each for digest in own for each in by_content.get(digest, []))
+        mine = [
+            (run_id, use)
+            for run_id, use in known
+            if use.kind == "dataset" and use.name == version.dataset
+        ]
+        found.append(sorted(mine, key=lambda each: each[0]))
+    return found
+
+
+def _digests_of(tx: Tx, ctx: Context, versions: Sequence[DatasetVersion]) -> list[list[str]]:
+    """Return the digests each version has had: an erasure gives a new one, runs name the old."""
+    present = [version.digest for version in versions]
+    former = erasures.former_digests(tx, ctx.project_id, present)
+    return [[digest, *former[digest]] for digest in present]
 
 
 def trained_on(tx: Tx, ctx: Context, version: DatasetVersion) -> list[ModelVersion]:
     """Return the model versions that were trained on a dataset version, by name and number."""
-    digests = _digests_of(tx, ctx, version)
-    found = [
-        each
-        for model in models.find(tx, ctx.project_id)
-        for each in models.versions(tx, ctx.project_id, model.name)
-        if each.training.get(version.dataset) in digests
+    return trained_on_each(tx, ctx, [version])[0]
+
+
+def trained_on_each(
+    tx: Tx, ctx: Context, versions: Sequence[DatasetVersion]
+) -> list[list[ModelVersion]]:
+    """Return the same of many versions, in their order."""
+    digests = _digests_of(tx, ctx, versions)
+    by_data: dict[tuple[str, str], list[ModelVersion]] = {}
+    for model in models.find(tx, ctx.project_id):
+        for each in models.versions(tx, ctx.project_id, model.name):
+            for data in each.training.items():
+                by_data.setdefault(data, []).append(each)
+    return [
+        sorted(
+            (each for digest in own for each in by_data.get((version.dataset, digest), [])),
+            key=lambda each: (each.model, each.version),
+        )
+        for version, own in zip(versions, digests, strict=True)
     ]
-    return sorted(found, key=lambda each: (each.model, each.version))
 
 
 def traced(tx: Tx, ctx: Context, version: DatasetVersion, trained: list[ModelVersion]) -> Lineage:

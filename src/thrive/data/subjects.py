@@ -121,6 +121,16 @@ def files_once(
             yield each, entry, path
 
 
+def _named_once(searched: Sequence[Searched], done: Collection[str]) -> Iterator[Wanted]:
+    """Yield the files of some versions as `files_once` does, by name alone."""
+    seen = set(done)
+    for each in searched:
+        for entry in each.snapshot.entries():
+            if entry.digest not in seen:
+                seen.add(entry.digest)
+                yield Wanted(entry, Path(), each.version.columns, each.columns)
+
+
 def index_people(ctx: Context, version: DatasetVersion, column: str) -> None:
     """Index the people of a version by the column that names them, so that finding one is quick."""
     if not version.is_table:
@@ -158,6 +168,8 @@ def rows_in_files(
         told = (known or {}).get(each.version.dataset, {})
         names = {digest.hex() for digest in each.snapshot.digests}
         found |= {name: told[name] for name in names & told.keys()}
+    if index is not None:
+        found |= index.known(_named_once(able, found), person)
     lacking = [
         Wanted(entry, path, each.version.columns, each.columns)
         for each, entry, path in files_once(home.blobs, able, found)

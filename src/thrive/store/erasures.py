@@ -8,7 +8,7 @@ from thrive.domain.clock import format_time
 from thrive.domain.erasure import Erasure, ErasureState, Tombstone
 from thrive.domain.errors import NotFound, UsageError
 from thrive.store.database import Tx
-from thrive.store.rows import begins_with, insert_missing, many, mine, one, to_row, upsert
+from thrive.store.rows import batched, begins_with, insert_missing, many, mine, one, to_row, upsert
 from thrive.store.tables.erasures import erasures, tombstones
 
 
@@ -82,17 +82,30 @@ def present_digest(tx: Tx, project_id: str, digest: str) -> str:
     return digest
 
 
-def former_digests(tx: Tx, project_id: str, digest: str) -> list[str]:
-    """Return the digests that erasures replaced by this one, through any number of them."""
-    found: list[str] = []
-    waiting = [digest]
-    while waiting:
-        query = sa.select(tombstones.c.digest).where(
-            tombstones.c.project_id == project_id, tombstones.c.replaced_by == waiting.pop()
+def former_digests(tx: Tx, project_id: str, digests: Sequence[str]) -> dict[str, list[str]]:
+    """Return of each digest those that erasures replaced by it, through any number of them."""
+    found: dict[str, list[str]] = {digest: [] for digest in digests}
+    heirs = {digest: {digest} for digest in found}
+    while heirs:
+        olds: dict[str, set[str]] = {}
+        for old, new in _replaced_by(tx, project_id, list(heirs)):
+            fresh = {each for each in heirs[new] if old not in found[each] and old != each}
+            for each in fresh:
+                found[each].append(old)
+            if fresh:
+                olds.setdefault(old, set()).update(fresh)
+        heirs = olds
+    return found
+
+
+def _replaced_by(tx: Tx, project_id: str, digests: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (old, new) of all that was replaced by one of some digests."""
+    found: list[tuple[str, str]] = []
+    for some in batched(digests):
+        query = sa.select(tombstones.c.digest, tombstones.c.replaced_by).where(
+            tombstones.c.project_id == project_id, tombstones.c.replaced_by.in_(some)
         )
-        fresh = [each for each in tx.execute(query).scalars() if each not in found]
-        found += fresh
-        waiting += fresh
+        found += [(row.digest, row.replaced_by) for row in tx.execute(query)]
     return found
 
 

@@ -1,7 +1,7 @@
 """Runs, their steps, artifacts, lineage and metric points."""
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -337,6 +337,24 @@ def runs_using(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:
         uses.c.project_id == project_id, uses.c.digest == digest
     )
     return [(row.run_id, row.direction) for row in tx.execute(query)]
+
+
+def uses_of_content(tx: Tx, project_id: str, digests: Collection[str]) -> list[tuple[str, Use]]:
+    """Return (run id, use) of whatever read or wrote one of some contents, by run."""
+    found: list[tuple[str, Use]] = []
+    for some in batched(sorted(digests)):
+        query = mine(uses, project_id).where(uses.c.digest.in_(some)).order_by(uses.c.run_id)
+        found += [(row["run_id"], from_row(Use, row)) for row in tx.execute(query).mappings()]
+    return found
+
+
+def get_some(tx: Tx, project_id: str, run_ids: Collection[str]) -> dict[str, Run]:
+    """Return runs by their ids; one that is not there is left out."""
+    found: dict[str, Run] = {}
+    for some in batched(sorted(run_ids)):
+        known = many(tx, Run, mine(runs, project_id).where(runs.c.run_id.in_(some)))
+        found |= {run.run_id: run for run in known}
+    return found
 
 
 def hold(tx: Tx, project_id: str, *run_ids: str) -> dict[str, Run]:

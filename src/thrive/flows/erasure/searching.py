@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from thrive.data.lineage import trained_on, uses_of
+from thrive.data.lineage import trained_on_each, uses_of_each
 from thrive.data.subjects import (
     PREFIXES,
     Searched,
@@ -54,7 +54,7 @@ def search(
     hit = [each for each in searched if _rows(each, counts).rows]
     answers = [] if dataset else answers_about(ctx, set(declared.values()), person)
     with ctx.read() as tx:
-        found_runs = [run for each in hit for run in _runs(tx, ctx, each)]
+        found_runs = _runs(tx, ctx, hit)
         models = _models(tx, ctx, hit)
     rows = [_rows(each, counts) for each in hit]
     total = sum(each.rows for each in rows)
@@ -107,31 +107,32 @@ def _rows(searched: Searched, counts: Mapping[str, int]) -> SubjectRows:
     )
 
 
-def _runs(tx: Tx, ctx: Context, searched: Searched) -> list[SubjectRun]:
-    version = searched.version
-    found: list[SubjectRun] = []
-    for run_id, use in uses_of(tx, ctx, version):
-        run = runs.get(tx, ctx.project_id, run_id)
-        found.append(
-            SubjectRun(
-                run_id=run_id,
-                pipeline=run.pipeline,
-                state=run.state.value,
-                direction=use.direction,
-                dataset=version.dataset,
-                version=version.version,
-                started_at=run.started_at,
-            )
+def _runs(tx: Tx, ctx: Context, hit: Sequence[Searched]) -> list[SubjectRun]:
+    every = uses_of_each(tx, ctx, [each.version for each in hit])
+    known = runs.get_some(tx, ctx.project_id, {run_id for uses in every for run_id, _ in uses})
+    return [
+        SubjectRun(
+            run_id=run_id,
+            pipeline=known[run_id].pipeline,
+            state=known[run_id].state.value,
+            direction=use.direction,
+            dataset=each.version.dataset,
+            version=each.version.version,
+            started_at=known[run_id].started_at,
         )
-    return found
+        for each, uses in zip(hit, every, strict=True)
+        for run_id, use in uses
+        if run_id in known
+    ]
 
 
 def _models(tx: Tx, ctx: Context, hit: Sequence[Searched]) -> list[SubjectModel]:
     found: list[SubjectModel] = []
-    for each in hit:
-        for model in trained_on(tx, ctx, each.version):
-            history = releases.routing_history(tx, ctx.project_id, model.model)
-            variants = history[0].variants if history else []
+    every = trained_on_each(tx, ctx, [each.version for each in hit])
+    for each, trained in zip(hit, every, strict=True):
+        for model in trained:
+            table = releases.current_routing(tx, ctx.project_id, model.model)
+            variants = table.variants if table else []
             live = (one.share for one in variants if one.version == model.version)
             found.append(
                 SubjectModel(
