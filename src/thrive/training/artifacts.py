@@ -6,6 +6,10 @@ large buffers of numpy arrays (and of what is built from them) stand beside the 
 addresses aligned to 64 bytes, so that reading maps them instead of copying. A mapping is
 private: a step may write to an array it was given, and nobody else sees it.
 
+All content is hashed; compressed is what a sample of it says is worth it: the columns of a frame
+(zstd) and the pickle itself (deflate), which is read into memory anyway. Buffers that are mapped
+stay as they are, and so do texts and files, which others read.
+
 Frames and pickles are read only by the processes of the run that wrote them.
 """
 
@@ -15,6 +19,7 @@ import pickle
 import struct
 import sys
 import types
+import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +33,14 @@ from thrive.engines.channel import Channel
 from thrive.store.blobs.folder import FolderBlobs
 
 ALIGNMENT = 64
-MAGIC = b"THRIVEP5"
+MAGIC, DEFLATED = b"THRIVEP5", b"THRIVEZ5"
+"""How a pickle begins; behind the second one its first part is deflated."""
+WORTH_BYTES = 64 << 10
+"""From what size on it is tried whether bytes shrink."""
+SAMPLE_BYTES = 1 << 20
+SHRINKS_TO = 0.8
+"""Of its size at most, of what is compressed."""
+_FASTEST = 1
 INLINE_BYTES = 16 << 10
 """Arguments up to this size travel in the message."""
 ROW_BYTES = 4 << 10
@@ -217,9 +229,7 @@ def encode(value: Any, words: str, classes: list[Any] | None = None) -> tuple[st
         UsageError: the value cannot be pickled.
     """
     if _is_frame(value):
-        stream = io.BytesIO()
-        value.write_ipc(stream, compression="uncompressed")
-        return ARROW, [stream.getbuffer()]
+        return ARROW, [_ipc(value, "zstd" if _frame_shrinks(value) else "uncompressed")]
     buffers: list[pickle.PickleBuffer] = []
     stream = io.BytesIO()
     try:
@@ -229,7 +239,38 @@ def encode(value: Any, words: str, classes: list[Any] | None = None) -> tuple[st
             f"A {type(value).__name__} cannot travel between steps ({words}): {error}.",
             "pass values that pickle; define classes and functions at the top of a module",
         ) from None
-    return PICKLE, list(_laid_out([stream.getbuffer(), *(buffer.raw() for buffer in buffers)]))
+    raw = [buffer.raw() for buffer in buffers]
+    pickled = stream.getbuffer()
+    if _shrinks(pickled):
+        return PICKLE, list(_laid_out(DEFLATED, [zlib.compress(pickled, _FASTEST), *raw]))
+    return PICKLE, list(_laid_out(MAGIC, [pickled, *raw]))
+
+
+def _shrinks(data: memoryview) -> bool:
+    """Tell whether bytes are worth compressing, by a sample of four places."""
+    if data.nbytes < WORTH_BYTES:
+        return False
+    width = min(SAMPLE_BYTES, data.nbytes) // 4
+    places = [data.nbytes * quarter // 4 for quarter in range(4)]
+    sample = b"".join(data[place : place + width] for place in places)
+    return len(zlib.compress(sample, _FASTEST)) <= SHRINKS_TO * len(sample)
+
+
+def _ipc(frame: Any, compression: str) -> memoryview:
+    stream = io.BytesIO()
+    frame.write_ipc(stream, compression=compression)
+    return stream.getbuffer()
+
+
+def _frame_shrinks(frame: Any) -> bool:
+    """Tell whether a frame is worth compressing, by a sample of its rows."""
+    size = frame.estimated_size()
+    if size < WORTH_BYTES:
+        return False
+    rows = max(1, frame.height * SAMPLE_BYTES // max(size, SAMPLE_BYTES))
+    sample = frame.slice((frame.height - rows) // 2, rows)
+    plain, small = (_ipc(sample, kind).nbytes for kind in ("uncompressed", "zstd"))
+    return small <= SHRINKS_TO * plain
 
 
 def decode(kind: str, data: Piece) -> Any:
@@ -242,9 +283,23 @@ def decode(kind: str, data: Piece) -> Any:
         import polars as pl
 
         return pl.read_ipc(io.BytesIO(data))
+    pickled, buffers = _parts_of(data)
+    return pickle.loads(pickled, buffers=buffers)  # noqa: S301 - written by this run
+
+
+def pickle_in(data: Piece) -> Piece:
+    """Return the pickle in the bytes of an artifact, inflated if it is deflated.
+
+    Raises:
+        Damaged: the bytes have another form.
+    """
+    return _parts_of(data)[0]
+
+
+def _parts_of(data: Piece) -> tuple[Piece, list[memoryview]]:
     view = memoryview(data)
     magic, count = _SIZES.unpack_from(view)
-    if magic != MAGIC:
+    if magic not in {MAGIC, DEFLATED}:
         raise Damaged("An artifact does not begin as one.", "run the pipeline again")
     sizes = struct.unpack_from(f"<{count}Q", view, _SIZES.size)
     parts: list[memoryview] = []
@@ -252,12 +307,13 @@ def decode(kind: str, data: Piece) -> Any:
     for size in sizes:
         parts.append(view[place : place + size])
         place = _aligned(place + size)
-    return pickle.loads(parts[0], buffers=parts[1:])  # noqa: S301 - written by this run
+    pickled = zlib.decompress(parts[0]) if magic == DEFLATED else parts[0]
+    return pickled, parts[1:]
 
 
-def _laid_out(parts: list[Piece]) -> Iterator[Piece]:
+def _laid_out(magic: bytes, parts: list[Piece]) -> Iterator[Piece]:
     sizes = [memoryview(part).nbytes for part in parts]
-    head = _SIZES.pack(MAGIC, len(parts)) + struct.pack(f"<{len(parts)}Q", *sizes)
+    head = _SIZES.pack(magic, len(parts)) + struct.pack(f"<{len(parts)}Q", *sizes)
     yield head + _padding(len(head))
     for part, size in zip(parts, sizes, strict=True):
         yield part

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from thrive.flows.erasure.sought import Sought
+from thrive.training.artifacts import encode
 
 PERSON = "ada.lovelace@example.org"
 TEXT = "".join(f"{random.Random(n).random()};" for n in range(99)).encode() + PERSON.encode()[::-1]
@@ -46,6 +47,7 @@ PACKERS = {
     "zstd": lambda data: zstd(masked(data)),
     "two members": lambda data: gzip.compress(b"nobody") + gzip.compress(data),
     "two frames": lambda data: zstd(b"nobody") + zstd(masked(data)),
+    "result of a step": lambda data: b"".join(encode([data * 20], "")[1]),
     "packed twice": lambda data: gzip.compress(bz2.compress(data)),
 }
 
@@ -59,8 +61,9 @@ def test_a_value_is_found_in_what_packs_it(packed) -> None:
     assert not person.named_in(packed(TEXT))
 
 
-@pytest.mark.parametrize("packed", [gzip.compress, PACKERS["zstd"]], ids=["gzip", "zstd"])
-def test_a_stream_is_found_in_the_middle_of_a_pack(packed) -> None:
+@pytest.mark.parametrize("name", ["gzip", "zstd", "result of a step"])
+def test_a_stream_is_found_in_the_middle_of_a_pack(name) -> None:
+    packed = PACKERS[name]
     pack = b"before" + packed(TEXT) + packed(HIDDEN) + b"behind"
     assert Sought(PERSON).named_inside(pack)
     assert not Sought(PERSON).named_inside(pack.replace(packed(HIDDEN), b""))

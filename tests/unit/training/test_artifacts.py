@@ -6,7 +6,15 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from thrive.domain.errors import Damaged, UsageError
-from thrive.training.artifacts import ALIGNMENT, INLINE_BYTES, ArtifactStore, decode, encode
+from thrive.training.artifacts import (
+    ALIGNMENT,
+    DEFLATED,
+    INLINE_BYTES,
+    MAGIC,
+    ArtifactStore,
+    decode,
+    encode,
+)
 
 
 @pytest.fixture
@@ -57,3 +65,31 @@ def test_what_cannot_travel_is_named():
 def test_other_bytes_are_refused():
     with pytest.raises(Damaged):
         decode("pickle", pickle.dumps(list(range(20))))
+
+
+def test_what_shrinks_is_compressed_and_what_does_not_or_is_mapped_is_not(store):
+    words = [f"flight {n % 977} to {n % 13}" for n in range(20_000)]
+    noise = np.random.default_rng(0).bytes(300_000)
+    value = {"words": words, "zeros": np.zeros(100_000)}
+    ref = store.keep(value, "words")
+    assert store.keep({"words": list(words), "zeros": np.zeros(100_000)}, "").digest == ref.digest
+    found = store.fetch(ref)
+    assert found["words"] == words
+    assert found["zeros"].__array_interface__["data"][0] % ALIGNMENT == 0
+    assert 800_000 < ref.size < 800_000 + 0.8 * len(pickle.dumps(words))
+
+    beginnings = {
+        name: encode(each, "")[1][0][:8] for name, each in {"w": words, "n": noise}.items()
+    }
+    assert beginnings == {"w": DEFLATED, "n": MAGIC}
+    assert store.fetch(store.keep(noise, "noise")) == noise
+
+
+def test_frames_that_shrink_are_compressed(store):
+    rng = np.random.default_rng(0)
+    noise = pl.DataFrame({"x": rng.random(50_000)})
+    dull = pl.DataFrame({"c": ["EWR", "JFK"] * 50_000, "n": range(100_000)})
+    for frame, shrinks in ((noise, False), (dull, True)):
+        ref = store.keep(frame, "a frame")
+        assert (ref.size < 0.8 * frame.estimated_size()) == shrinks
+        assert_frame_equal(store.fetch(ref), frame)

@@ -4,12 +4,12 @@ from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.store import runs
 from thrive.store.database import Tx
-from thrive.training.artifacts import MAGIC
+from thrive.training.artifacts import DEFLATED, MAGIC
 
 
 def is_kept_result(data: bytes) -> bool:
     """Tell whether content is a value that a step handed on, other than a table."""
-    return data.startswith(MAGIC)
+    return data.startswith((MAGIC, DEFLATED))
 
 
 def results_naming(tx: Tx, ctx: Context, sought: Sought) -> list[tuple[str, int]]:

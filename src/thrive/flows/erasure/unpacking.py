@@ -8,17 +8,21 @@ import bz2
 import io
 import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
+from thrive.domain.errors import Damaged
+from thrive.training.artifacts import DEFLATED, pickle_in
+
 GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
-_INSIDE = re.compile(b"\x1f\x8b\x08|" + re.escape(ZSTD) + b"|PAR1|ARROW1")
+_INSIDE = re.compile(b"\x1f\x8b\x08|" + re.escape(ZSTD) + b"|PAR1|ARROW1|" + DEFLATED)
 """What files begin with, or end with, that lie end to end in a pack."""
 _BROKEN = (
     *(OSError, EOFError, ValueError, IndexError, zlib.error, lzma.LZMAError),
-    *(zipfile.BadZipFile, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, NotImplementedError, RuntimeError, Damaged, struct.error),
 )
 """What opening bytes raises that only look as if they were packed."""
 
@@ -61,6 +65,10 @@ def _gzip(data: bytes) -> Iterator[bytes]:
 
 def _one(decompress: Callable[[bytes], bytes], data: bytes) -> Iterator[bytes]:
     yield decompress(data)
+
+
+def _result(data: bytes) -> Iterator[bytes]:
+    yield bytes(pickle_in(data))
 
 
 def _zip(data: bytes) -> Iterator[bytes]:
@@ -121,6 +129,7 @@ _OPENERS: Mapping[bytes, Callable[[bytes], Iterator[bytes]]] = {
     GZIP: _gzip,
     ZSTD: _zstd,
     ZIP: _zip,
+    DEFLATED: _result,
     b"BZh": partial(_one, bz2.decompress),
     b"\xfd7zXZ\x00": partial(_one, lzma.decompress),
     **{bytes([0x78, level]): partial(_one, zlib.decompress) for level in (1, 0x5E, 0x9C, 0xDA)},
