@@ -6,7 +6,7 @@ observations touch are read and written.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -74,11 +74,13 @@ _held = (
     .order_by(runs.c.run_id)
     .with_for_update()
 )
-_write = (
-    sa.update(runs)
-    .where(runs.c.project_id == sa.bindparam("project"), runs.c.run_id == sa.bindparam("of"))
-    .values({name: sa.bindparam(name) for name in ("name", *_JSON)})
+_of_run = sa.update(runs).where(
+    runs.c.project_id == sa.bindparam("project"), runs.c.run_id == sa.bindparam("of")
 )
+_MEASURED = ("metrics", "summaries")
+_NAMED = ("name", "params", "tags")
+_write_measured = _of_run.values({name: sa.bindparam(name) for name in _MEASURED})
+_write_whole = _of_run.values({name: sa.bindparam(name) for name in (*_MEASURED, *_NAMED)})
 
 
 def observe(
@@ -91,6 +93,7 @@ def observe(
     writers until the transaction ends.
     """
     known = _hold(tx, project_id, sorted({run_id for run_id, _ in several}))
+    before = dict(known)
     results: list[ObservedRun | ThriveError] = []
     changed: dict[str, ObservedRun] = {}
     points: dict[str, dict[str, list[MetricPoint]]] = {}
@@ -106,7 +109,7 @@ def observe(
         for point in seen.points:
             points.setdefault(run_id, {}).setdefault(point.key, []).append(point)
         columns.append((run_id, seen.columns))
-    _write_runs(tx, project_id, changed.values())
+    _write_runs(tx, project_id, before, changed.values())
     _append(tx, project_id, points, columns)
     return results
 
@@ -146,21 +149,27 @@ def _active(known: Mapping[str, ObservedRun], run_id: str) -> ObservedRun:
     return run
 
 
-def _write_runs(tx: Tx, project_id: str, changed: Any) -> None:
-    rows = [
-        {
+def _write_runs(
+    tx: Tx, project_id: str, before: Mapping[str, ObservedRun], changed: Iterable[ObservedRun]
+) -> None:
+    """Write runs; of most nothing but metrics was seen, and their parameters may be many."""
+    measured: list[dict[str, Any]] = []
+    whole: list[dict[str, Any]] = []
+    for run in changed:
+        row: dict[str, Any] = {
             "project": project_id,
             "of": run.run_id,
-            "name": run.name,
             "metrics": run.metrics,
             "summaries": run.summaries and msgspec.to_builtins(run.summaries),
-            "params": run.params,
-            "tags": run.tags,
         }
-        for run in changed
-    ]
-    if rows:
-        tx.execute(_write, rows)
+        known = before[run.run_id]
+        if all(getattr(run, name) is getattr(known, name) for name in _NAMED):
+            measured.append(row)
+        else:
+            whole.append(row | {name: getattr(run, name) for name in _NAMED})
+    for statement, rows in ((_write_measured, measured), (_write_whole, whole)):
+        if rows:
+            tx.execute(statement, rows)
 
 
 def _with(run: ObservedRun, seen: Observation) -> ObservedRun:
@@ -185,8 +194,8 @@ def _with(run: ObservedRun, seen: Observation) -> ObservedRun:
         name=seen.name or run.name,
         metrics=metrics,
         summaries=summaries or None,
-        params={**run.params, **seen.params},
-        tags={**run.tags, **seen.tags},
+        params={**run.params, **seen.params} if seen.params else run.params,
+        tags={**run.tags, **seen.tags} if seen.tags else run.tags,
     )
     _refuse_too_many(after)
     return after
