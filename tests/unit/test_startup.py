@@ -77,6 +77,12 @@ def test_a_model_server_starts_without_what_it_does_not_need():
     assert not {"numpy", "polars", "sklearn", "uvicorn"} & agent
 
 
+def test_a_server_answers_probes_before_it_imports_what_else_it_offers():
+    found = modules_after("import thrive.server.process")
+    assert {"uvicorn", "sqlalchemy", "thrive.server.health"} <= found
+    assert not {"numpy", "polars", "cyclopts", "jinja2", "thrive.server.rooms"} & found
+
+
 def test_what_stands_in_for_asyncio_hands_on_what_it_is_asked():
     found = modules_after(
         "from thrive.store.quick_imports import quick_imports\n"

@@ -10,6 +10,7 @@ import pytest
 
 from thrive.cli import execute, main
 from thrive.cli.parse import parse
+from thrive.cli.simple import parse_simply
 from thrive.cli.table import COMMANDS
 from thrive.cli.words import read_line
 from thrive.flows.catalogue import OPERATION_MODULES, load_all
@@ -195,3 +196,25 @@ def test_entry_point_leaves_with_the_code(monkeypatch):
     with pytest.raises(SystemExit) as left:
         main.main()
     assert left.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--port", "0", "--no-worker"],
+        ["--worker"],
+        ["--no-worker", "--no-worker"],
+        ["--no-port"],
+        ["--no-host", "x"],
+        [],
+    ],
+)
+def test_plain_words_mean_the_same_without_the_library(words):
+    load_all()
+    operation = find_operation("server")
+    plain = parse_simply(operation, words)
+    if plain is None:
+        assert words not in ([], ["--port", "0", "--no-worker"])
+        return
+    known = {each.name: each.default for each in operation.parameters}
+    assert known | plain == known | parse(operation, words)
