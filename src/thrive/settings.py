@@ -180,6 +180,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="The mail server: `smtp://user:password@host:587`, or `smtps://...`."),
     ] = ""
+    text_model: Annotated[
+        str,
+        Meta(
+            description="The spaCy model by which Presidio (the extra `presidio`) knows people's "
+            "names in free text, `en_core_web_sm` or a folder; its patterns alone if empty."
+        ),
+    ] = ""
     token: Annotated[str, Meta(description="The token that clients send to a server.")] = ""
     webhook_hosts: Annotated[
         str,

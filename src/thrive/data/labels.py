@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from thrive.data import free_text
 from thrive.data import personal_patterns as patterns
 from thrive.domain.dataset import Column, ColumnLabel
 from thrive.domain.pseudonyms import is_pseudonym
@@ -26,6 +27,8 @@ _ENOUGH_NAMED = 0.3
 """The same where the column's name says so too."""
 _IN_TEXT = 0.01
 """The share of free texts that must contain a kind."""
+_NAMES_IN_TEXT = 0.05
+"""The same for people's names, which a language model also sees where there are none."""
 _FREE_TEXT = 40
 """Mean characters from which a column counts as free text."""
 
@@ -149,7 +152,20 @@ def _inside_text(values: Sequence[str]) -> Proposal | None:
         share = _share(values, lambda value, form=form: form.search(value) is not None)
         if share >= _IN_TEXT:
             return Proposal(kind=kind, share=share, by="what stands inside its texts")
-    return None
+    return _by_presidio(values) if free_text.is_installed() else None
+
+
+def _by_presidio(values: Sequence[str]) -> Proposal | None:
+    shares = free_text.shares_inside(values)
+    enough = {
+        kind: share
+        for kind, share in shares.items()
+        if share >= (_NAMES_IN_TEXT if kind == "name" else _IN_TEXT)
+    }
+    if not enough:
+        return None
+    kind = max(enough, key=lambda each: enough[each])
+    return Proposal(kind=kind, share=enough[kind], by="what Presidio finds inside its texts")
 
 
 def labelled(

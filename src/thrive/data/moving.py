@@ -100,10 +100,13 @@ def pull(ctx: Context, source: str = "", *, name: str = "") -> list[Moved]:
 
 
 def _place(ctx: Context, given: str, verb: str) -> str:
-    place = given or read_remote(ctx.local_folder())
+    folder = ctx.local_folder()
+    if given.partition("@")[0] in read_lock(folder) and not (folder / given).exists():
+        raise UsageError(f"{given} is a dataset, no place.", f"thrive data {verb} --name {given}")
+    place = given or read_remote(folder)
     if not place:
         raise UsageError(f"{LOCK_FILE} names no place for data.", f"thrive data {verb} PLACE")
-    return place if "://" in place else str(ctx.local_folder() / Path(place).expanduser())
+    return place if "://" in place else str(folder / Path(place).expanduser())
 
 
 def _named(folder: Path, name: str) -> list[str]:

@@ -150,7 +150,7 @@ def _pinned_files(ctx: Context, name: str, pin: str) -> dict[str, bytes]:
     if version is None:
         raise UsageError(
             f"thrive.lock pins {name} to {pin[:12]}, which is not in this home.",
-            f"thrive data pull {name}",
+            f"thrive data pull --name {name}",
         )
     snapshot = read_snapshot(ctx.home.blobs, version.listed_in)
     return dict(zip(snapshot.paths, snapshot.digests, strict=True))

@@ -55,6 +55,23 @@ def test_another_version_replaces_only_what_differs(snapshots, blobs, tmp_path):
     assert contents(tmp_path / "out") == expected | {"mine.txt": b"mine"}
 
 
+def test_files_of_a_checkout_just_before_are_removed_unless_somebody_changed_them(
+    snapshots, blobs, tmp_path
+):
+    first, second, expected = snapshots
+    cache = StateCache(tmp_path / "states", "out")
+    target = Target(tmp_path / "out", cache, set(first.digests).__contains__)
+    check_out(first, blobs, target, silent)
+    cache.save(first.name(), *_states(tmp_path / "out", first), 0)  # none is settled
+    assert check_out(second, blobs, target, silent).removed == 1
+    assert contents(tmp_path / "out") == expected
+    check_out(first, blobs, target, silent)
+    cache.save(first.name(), *_states(tmp_path / "out", first), 0)
+    (tmp_path / "out" / "0" / "03.bin").write_bytes(b"mine")
+    assert check_out(second, blobs, target, silent).removed == 0
+    assert contents(tmp_path / "out") == expected | {"0/03.bin": b"mine"}
+
+
 def _states(folder, snapshot):
     from thrive.store.snapshots.walk import walk
 

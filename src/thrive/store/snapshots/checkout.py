@@ -103,6 +103,7 @@ class _Present:
         self._states = {state[0]: state for state in walk(self._root)}
         remembered = cache.load() if cache else None
         self._known = remembered.digests() if remembered else {}
+        self._put = remembered.files() if remembered else {}
         self._digests: dict[str, bytes | None] = {}
         self.is_remembered = bool(remembered and remembered.name)
 
@@ -129,13 +130,17 @@ class _Present:
 
     def put_here(self) -> Iterator[str]:
         """Yield the files that an earlier checkout put here and nobody changed since."""
-        for path, state in self._states.items():
-            if state in self._known:
-                yield path
+        return filter(self.is_put_here, self._states)
 
     def is_put_here(self, path: str) -> bool:
-        """Tell whether a file is what an earlier checkout put there."""
-        return self._states.get(path) in self._known
+        """Tell whether a file is what an earlier checkout put there.
+
+        One that was written so shortly before it was remembered that its times prove nothing is
+        known by its content.
+        """
+        return self._states.get(path) in self._known or (
+            path in self._put and self.digest_of(path) == self._put[path]
+        )
 
 
 def _refuse_loss(folder: Path, paths: list[str], present: _Present, target: Target) -> None:
