@@ -53,6 +53,16 @@ def test_it_counts_what_reading_counts(tmp_path: Path, kind: str, suffix: str) -
         assert index.count([file], person) == count_rows([file], person), person
 
 
+def test_a_file_too_large_for_an_index_is_read(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "files").mkdir()
+    file = stored(tmp_path / "files", pl.DataFrame({"who": WHO["texts"]}), "parquet")
+    monkeypatch.setattr(people, "MOST_BYTES", file.entry.size - 1)
+    index = PeopleIndex(tmp_path)
+    index.make([file])
+    assert not list((tmp_path / "cache").rglob("*"))
+    assert index.count([file], "p4@example.org") == {file.entry.digest: 5}
+
+
 def test_what_is_indexed_is_not_read_again_until_the_index_goes(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     file = stored(tmp_path / "files", pl.DataFrame({"who": WHO["texts"]}), "parquet")
