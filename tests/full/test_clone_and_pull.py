@@ -1,6 +1,6 @@
 """Data follows the code: what a commit pins comes into any clone of the project, by commands alone.
 
-Two clones of one git repository and a bucket on a real S3 server between them.
+Two clones of one git repository, and between them a folder, or a bucket on a real S3 server.
 """
 
 import json
@@ -65,10 +65,21 @@ class Clone:
         self.thrive("data", "checkout", "rows", "--to", "data")
 
 
-@pytest.fixture
-def bucket():
+@pytest.fixture(params=["folder", "bucket"])
+def remote(request: pytest.FixtureRequest, tmp_path: Path):
+    """Return where data is pushed to, and the variables by which it is reached."""
+    if request.param == "folder":
+        yield str(tmp_path / "shelf"), {}
+        return
     with s3_server() as server:
-        yield f"s3://{server.bucket}/shared", server
+        yield (
+            f"s3://{server.bucket}/shared",
+            {
+                "AWS_ENDPOINT_URL": server.endpoint,
+                "AWS_ACCESS_KEY_ID": server.access_key,
+                "AWS_SECRET_ACCESS_KEY": server.secret_key,
+            },
+        )
 
 
 def written(folder: Path) -> None:
@@ -82,14 +93,8 @@ def written(folder: Path) -> None:
     (folder / "data" / "rows.csv").write_text("\n".join(["id,x", *lines, ""]))
 
 
-def test_a_clone_has_the_data_of_each_commit_and_gives_back_what_it_adds(tmp_path, bucket):
-    remote, server = bucket
-    options = server.options()
-    variables = {
-        "AWS_ENDPOINT_URL": options.endpoint,
-        "AWS_ACCESS_KEY_ID": options.access_key,
-        "AWS_SECRET_ACCESS_KEY": options.secret_key,
-    }
+def test_a_clone_has_the_data_of_each_commit_and_gives_back_what_it_adds(tmp_path, remote):
+    place, variables = remote
     origin = tmp_path / "origin.git"
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", origin], check=True)
     first = Clone(tmp_path / "first", variables)
@@ -102,7 +107,7 @@ def test_a_clone_has_the_data_of_each_commit_and_gives_back_what_it_adds(tmp_pat
     written(first.folder)
     for name in ("rows", "photos"):
         first.thrive("data", "add", "--name", name)
-    first.thrive("data", "push", remote)
+    first.thrive("data", "push", place)
     before = first.contents()
     first.git("add", ".")
     first.git("commit", "-q", "-m", "The first data")
