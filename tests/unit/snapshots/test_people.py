@@ -60,7 +60,7 @@ def test_a_file_too_large_for_an_index_is_read(tmp_path: Path, monkeypatch) -> N
     index = PeopleIndex(tmp_path)
     index.make([file])
     assert not list((tmp_path / "cache").rglob("*"))
-    assert index.count([file], "p4@example.org") == {file.entry.digest: 5}
+    assert index.count([file], P4) == {file.entry.digest: 5}
 
 
 def test_what_is_indexed_is_not_read_again_until_the_index_goes(tmp_path: Path) -> None:
