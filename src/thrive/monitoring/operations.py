@@ -7,6 +7,8 @@ from thrive.domain.clock import parse_time
 from thrive.domain.errors import CannotTell
 from thrive.domain.monitoring import Alert, AlertState, Decision, Window
 from thrive.monitoring.baseline import Baseline, load_baseline, make_baseline
+from thrive.monitoring.budget import ErrorBudget, error_budget
+from thrive.monitoring.findings import findings_of
 from thrive.monitoring.limits import Limit
 from thrive.monitoring.terms import terms_of
 from thrive.monitoring.track import TrackRecord, track_record
@@ -39,7 +41,7 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True):
     """What watches one version, and how much its history can promise.
 
     `windows_a_year` is what all limits count with; of windows by count it is what the first of
-    them, or the reference, speak for.
+    them, or the reference, speak for. `error_budget` is how much of the SLA's is used.
 
     `notes` says in words what the numbers allow, `track` how estimates did once outcomes came.
     """
@@ -52,6 +54,7 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True):
     limits: list[Limit]
     notes: list[str]
     windows_a_year: float = 0.0
+    error_budget: ErrorBudget | None = None
     track: list[TrackRecord] = []
 
 
@@ -90,6 +93,7 @@ def monitors_explain(ctx: Context, model: str, *, version: int | None = None) ->
         limits=baseline.limits,
         notes=[*(_note(limit) for limit in baseline.limits), _drift_note(baseline, budget)],
         windows_a_year=baseline.windows_a_year or terms.windows_a_year,
+        error_budget=error_budget([(each, findings_of(each)) for each in recent], terms.model),
         track=track_record(recent),
     )
 

@@ -8,8 +8,9 @@ import msgspec
 from thrive.domain.clock import format_duration, format_time, parse_duration
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import CAUSE_ORDER, Cause, Window
+from thrive.monitoring.budget import ErrorBudget, error_budget
 from thrive.monitoring.findings import ROWS, Fault, Findings, findings_of
-from thrive.monitoring.judge import LEAST_COVERAGE
+from thrive.monitoring.judge import LEAST_COVERAGE, failing
 from thrive.monitoring.limits import AMONG, NEEDED
 from thrive.monitoring.terms import TermsInForce
 
@@ -126,15 +127,35 @@ def _service(past: Past, found: list[tuple[Window, Findings]]) -> Verdict | None
     window, last = found[-1]
     slow = [each for each, item in found[-AMONG:] if item.slow]
     lasting = last.slow if len(slow) >= NEEDED else ""
+    budget = error_budget(found, past.terms.model)
     words = last.failing or lasting
     if not words:
-        return None
+        return _overdrawn(past, budget)
+    numbers = {"errors": last.errors, "rows": window.rows, "latency_us": last.latency_us}
+    spent = f"; {budget.words}" if budget is not None and last.failing else ""
     return Verdict(
         cause=Cause.SERVICE,
-        title=f"On {_day(window)} {words}.",
+        title=f"On {_day(window)} {words}{spent}.",
         first_bad=window.start if last.failing else slow[0].start,
         last_bad=window.start,
-        numbers={"errors": last.errors, "rows": window.rows, "latency_us": last.latency_us},
+        numbers={**numbers, "error_budget": msgspec.to_builtins(budget)},
+    )
+
+
+def _overdrawn(past: Past, budget: ErrorBudget | None) -> Verdict | None:
+    """Return that failures too few for any one window are together more than the SLA allows."""
+    if budget is None:
+        return None
+    words = failing(budget.failed, budget.answers, past.terms.model)
+    if not words:
+        return None
+    period = format_duration(budget.until - budget.since)
+    return Verdict(
+        cause=Cause.SERVICE,
+        title=f"In the last {period} {words}: the error budget is overdrawn.",
+        first_bad=budget.since,
+        last_bad=past.windows[-1].start,
+        numbers={"error_budget": msgspec.to_builtins(budget)},
     )
 
 

@@ -13,6 +13,7 @@ from thrive.domain.monitoring import Alert, AlertState, Cause, Level
 from thrive.monitoring.alerts import is_over, message, raise_alerts, tell_skew
 from thrive.monitoring.closing import close_windows
 from thrive.monitoring.findings import Fault
+from thrive.monitoring.operations import monitors_explain
 from thrive.operations import Context
 from thrive.store import datasets, jobs, models, monitoring
 from thrive.store.home import create_home, made
@@ -298,3 +299,28 @@ def test_the_same_evidence_twice_changes_nothing(stream: Stream) -> None:
     before = alerts(stream)
     assert raise_alerts(stream.context, "m") == []
     assert alerts(stream) == before
+
+
+def test_failures_too_few_for_a_window_overdraw_the_error_budget(stream: Stream) -> None:
+    def day(failed: int) -> list[Alert]:
+        frame = stream.frame(stream.day)
+        stream.tell(frame, stream.serve(frame.tail(400 - failed)))
+        if failed:
+            stream.serve(frame.head(failed), error="it died")
+        stream.day += 1
+        stream.advance()
+        pass_day(stream)
+        return [alert for alert in alerts(stream) if alert.cause is Cause.SERVICE]
+
+    for _ in range(3):
+        assert day(4) == []  # 1 % may fail
+    days = 3
+    while not (found := day(10)) and days < 12:
+        days += 1
+    budget = found[0].evidence["numbers"]["error_budget"]
+    assert found[0].title.endswith("the SLA allows 1.00%: the error budget is overdrawn.")
+    assert budget["failed"] == 12 + 10 * (days - 2)
+    assert budget["used"] == pytest.approx(budget["failed"] / (0.01 * 400 * (days + 1)))
+    explained = monitors_explain(stream.context, "m").error_budget
+    assert explained is not None
+    assert explained.used == pytest.approx(budget["used"])
