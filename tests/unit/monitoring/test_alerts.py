@@ -304,7 +304,8 @@ def test_the_same_evidence_twice_changes_nothing(stream: Stream) -> None:
 def test_failures_too_few_for_a_window_overdraw_the_error_budget(stream: Stream) -> None:
     def day(failed: int) -> list[Alert]:
         frame = stream.frame(stream.day)
-        stream.tell(frame, stream.serve(frame.tail(400 - failed)))
+        answered = frame.tail(400 - failed)
+        stream.tell(answered, stream.serve(answered))
         if failed:
             stream.serve(frame.head(failed), error="it died")
         stream.day += 1
