@@ -10,6 +10,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from thrive import data, features, log, pipeline, register, step
 
 CATEGORIES = ["origin", "carrier"]
+WEIGHED = 5_000
 KEPT = ["flight_id", *FEATURES, *PROXIES, "asked", "late", "score"]
 
 
@@ -53,6 +54,21 @@ def predict(model: HistGradientBoostingClassifier, table: pl.DataFrame) -> pl.Da
     return table.with_columns(score=pl.Series(score))
 
 
+@step
+def weigh(model: HistGradientBoostingClassifier, table: pl.DataFrame) -> dict[str, float]:
+    """Return what each column is worth: what the ranking loses when it is shuffled."""
+    columns = encoded(table, list(model.feature_names_in_))
+
+    def ranking(shown: pl.DataFrame) -> float:
+        return roc_auc_score(table["late"], model.predict_proba(shown)[:, 1])
+
+    whole = ranking(columns)
+    return {
+        name: whole - ranking(columns.with_columns(pl.col(name).shuffle(seed=1)))
+        for name in columns.columns
+    }
+
+
 @pipeline
 def train(
     start: str = "2013-01-01",
@@ -93,4 +109,5 @@ def train(
         label="late",
         time="asked",
         score="score",
+        importance=weigh(model, test.sample(min(test.height, WEIGHED), seed=seed)),
     )

@@ -75,6 +75,7 @@ def _check_training(story):
     assert used == {("flights", 1), ("weather", 1), ("planes", 1)}
     version = story.ask("models", "show", f"{MODEL}@1")["version"]
     assert (version["run_id"], version["commit"]) == (run["run_id"], run["code"]["commit"])
+    assert version["importance"]["dep_minute"] > 0
     verdict = story.ask("gates", "show", f"{MODEL}@1")
     assert (verdict["answer"], verdict["candidate"]) == ("pass", version["package"])
 

@@ -60,6 +60,24 @@ class FeatureUse(msgspec.Struct, frozen=True, kw_only=True):
     drifted: bool
 
 
+class Online(msgspec.Struct, frozen=True, kw_only=True):
+    """What the online store holds of a view, and since when.
+
+    Attributes:
+        rows: keys that have a row.
+        until: what could be known up to this moment was read.
+        newest_at: the newest event time; None without rows or times.
+        brought_at: when it was last brought online.
+        told_at: the newest event time when its owner was told that it is late; None for never.
+    """
+
+    rows: int
+    until: int
+    newest_at: int | None
+    brought_at: int
+    told_at: int | None
+
+
 class FeatureDetail(msgspec.Struct, frozen=True, kw_only=True):
     """One feature view: what it says, what it yields, where it is used.
 
@@ -80,7 +98,7 @@ class FeatureDetail(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, str]
     labels: dict[str, str]
     state: str
-    online: Materialization | None
+    online: Online | None
     versions: int
     uses: list[FeatureUse]
     code: str
@@ -144,7 +162,7 @@ def show(ctx: Context, name: str) -> FeatureDetail:
         columns={column.name: column.dtype for column in view.columns},
         labels=labels,
         state=_state(view, online, ctx.now()),
-        online=online,
+        online=_shown(online) if online else None,
         versions=len(versions),
         uses=uses,
         code=said.code,
@@ -201,6 +219,16 @@ def _line(
         rows=online.rows if online else 0,
         used_by=", ".join(sorted({use.model for use in uses})) or UNUSED,
         drifted=", ".join(sorted({use.feature for use in uses if use.drifted})),
+    )
+
+
+def _shown(online: Materialization) -> Online:
+    return Online(
+        rows=online.rows,
+        until=online.until,
+        newest_at=online.newest,
+        brought_at=online.at,
+        told_at=online.told_late,
     )
 
 
