@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from tests.serving_home import MODEL, constant_package
 
+from thrive.domain.errors import Refused, UsageError
 from thrive.domain.release import Variant
 from thrive.packaging.loader import load_folder
 from thrive.serving import isolation, shadowing
@@ -21,7 +22,7 @@ from thrive.serving.counters import WorkerState
 from thrive.serving.isolation import CandidateFailed, Isolated
 from thrive.serving.live import Beside, LiveModel, Production
 from thrive.serving.quick import Asking
-from thrive.serving.records import decode
+from thrive.serving.records import CHOSEN, decode
 from thrive.serving.routes import ServedModel
 from thrive.store.eventlog import SegmentWriter, read_segment, segments
 
@@ -175,6 +176,31 @@ async def test_production_answers_for_a_candidate_that_hangs_and_both_are_logged
     assert rows[1] == (1, "production", "", None)
     assert rows[2] == (2, "candidate", "timeout", prediction_ids(answer)[0])
     assert state.variants[f"{MODEL}/2/candidate"].failures == 1
+
+
+@in_a_loop
+async def test_a_caller_chooses_the_version_only_where_the_contract_lets_it(
+    tmp_path, package, monkeypatch
+):
+    monkeypatch.setattr(isolation, "DEADLINE_S", LONG)
+    candidate = isolated(tmp_path, package)
+    assert await candidate.ready(LONG)
+    live = live_model(candidate, package, tmp_path, share=0.5)
+    served = msgspec.structs.replace(live.served, override=True)
+    chooses = msgspec.structs.replace(live, served=served)
+    answered: list[tuple[int, str]] = []
+    with SegmentWriter(tmp_path / "log", 0) as writer:
+        answerer = Answerer(writer, WorkerState(worker=0))
+        for name in ("1", "2", "production", "candidate"):
+            asked = Asked(count=1, rows=ROWS, at=1, variant=name)
+            (part,) = await answerer.answer(chooses, asked)
+            answered.append((part.answer.version, part.answer.variant))
+        with pytest.raises(UsageError, match="'7' is no live version of delay"):
+            await answerer.answer(chooses, Asked(count=1, rows=ROWS, at=1, variant="7"))
+        with pytest.raises(Refused, match="do not choose the version"):
+            await answerer.answer(live, Asked(count=1, rows=ROWS, at=1, variant="2"))
+    await candidate.close()
+    assert answered == [(1, CHOSEN), (2, CHOSEN), (1, CHOSEN), (2, CHOSEN)]
 
 
 @in_a_loop

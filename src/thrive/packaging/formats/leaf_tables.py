@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from thrive.packaging.formats.arrays import distinct
 from thrive.packaging.formats.preparation import (
     Feature,
     Lookup,
@@ -105,7 +106,7 @@ def table_bytes(trees: Trees, features: tuple[Feature, ...]) -> int:
     bits, words = _word_layout(int(leaves.max(initial=1)))
     inner = trees.left >= 0
     rows = 1 + sum(
-        2 + len(np.unique(trees.threshold[inner & (trees.feature == number)]))
+        2 + len(distinct(trees.threshold[inner & (trees.feature == number)]))
         for number, feature in enumerate(features)
         if isinstance(feature, Number)
     )
@@ -288,7 +289,7 @@ def _compile_axes(
     """Return each axis with its block of the table, shape (rows, trees, words)."""
     used: dict[int, NDArray[np.intp]] = {}
     inner = np.flatnonzero(trees.left >= 0)
-    for number in np.unique(trees.feature[inner]).tolist():
+    for number in distinct(trees.feature[inner]).tolist():
         used[number] = inner[trees.feature[inner] == number]
     compiled: list[tuple[Axis, Words]] = []
     lookups: dict[str, list[tuple[Lookup, NDArray[np.intp]]]] = {}

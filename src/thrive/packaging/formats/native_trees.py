@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrive.domain.errors import UnsafeModel
+from thrive.packaging.formats.arrays import distinct
 
 END_OF_TREES = "end of trees\n"
 _INTEGERS = ("split_feature", "decision_type", "left_child", "right_child")
@@ -142,7 +143,7 @@ def _check_places(places: NDArray[Any], features: int) -> None:
 def _check_children(children: NDArray[Any], nodes: int, *, leaves: int) -> None:
     """Refuse children that are not there, and any that has two parents: a walk could go round."""
     there = (children != 0) & (children >= -leaves) & (children < nodes)
-    if not there.all() or np.unique(children).size != children.size:
+    if not there.all() or distinct(children).size != children.size:
         raise _unsafe("the nodes of a tree do not form a tree")
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from thrive.domain.errors import UnsafeModel
 from thrive.packaging.formats import links, sklearn_reader
-from thrive.packaging.formats.arrays import pack_arrays, unpack_arrays
+from thrive.packaging.formats.arrays import distinct, pack_arrays, unpack_arrays
 from thrive.packaging.formats.leaf_tables import (
     MAX_TABLE_BYTES,
     LeafTables,
@@ -212,7 +212,7 @@ def _check_decisions(arrays: dict[str, NDArray[Any]], features: tuple[Feature, .
         raise _unsafe("a node uses a category set that does not exist")
     if np.isnan(arrays["threshold"][inner]).any():
         raise _unsafe("a threshold is no number")
-    for number in np.unique(feature[chosen >= 0]).tolist():
+    for number in distinct(feature[chosen >= 0]).tolist():
         if not _is_categorical(features[number]):
             raise _unsafe("a node asks for a category of a feature that has none")
 
