@@ -167,7 +167,7 @@ def _scan(name: str, version: int | None, columns: Sequence[str] | None) -> "pl.
         warnings.warn(found.warning, stacklevel=3)
     frame = scan_version(seen, found.blobs)
     if hidden.hidden:
-        from thrive.data.pseudonyms import pseudonymised
+        from thrive.store.pseudonyms import pseudonymised
 
         frame = pseudonymised(frame, hidden.hidden, hidden.key)
     if run is None:
@@ -200,7 +200,7 @@ def hiding(ctx: Context, view: "PersonalView") -> Hiding:
     """Return how to read a version as somebody gets to see it."""
     if not view.hidden:
         return Hiding()
-    from thrive.data.pseudonyms import pseudonym_key
+    from thrive.store.pseudonyms import pseudonym_key
 
     return Hiding(hidden=view.hidden, key=pseudonym_key(ctx.home.folder))
 

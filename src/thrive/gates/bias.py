@@ -221,6 +221,8 @@ def _answer(
     sizes = _sizes(single)
     unclear = {row.group for row in single if row.answer is not Answer.PASS}
     small = {row.group for row in single if row.small}
+    if not sizes:
+        return Answer.CANNOT_TELL, "All rows are of one group: there is no rest to compare with."
     bound = f"a ratio of {limit:g}" if measure == "selection_ratio" else f"{limit:g}"
     if failed:
         told = "; ".join(row.told() for row in failed[:3])

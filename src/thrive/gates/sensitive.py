@@ -16,11 +16,13 @@ from thrive.domain.duty import DataRead
 from thrive.domain.errors import NotFound, ThriveError
 from thrive.domain.gate import CheckResult
 from thrive.domain.identifiers import new_id
+from thrive.domain.pseudonyms import is_pseudonym
 from thrive.domain.reference import format_reference
 from thrive.gates.case import GateCase
 from thrive.gates.inputs import Inputs
 from thrive.operations import Context
 from thrive.store import datasets, duties, oversight
+from thrive.store.pseudonyms import pseudonym_key, pseudonymised
 from thrive.store.snapshots.bring import local_files
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.tables import scan_files
@@ -55,6 +57,8 @@ def joined(ctx: Context, inputs: Inputs, case: GateCase) -> Joined:
     if reason := _refused(inputs, terms, case, key) or _expired(ctx, model):
         return Joined(case=case, reason=reason)
     wanted = [name for name in terms.groups if name not in case.frame.columns]
+    if not wanted:
+        return Joined(case=case)
     try:
         version = _version(ctx, terms.source)
         with ctx.write(
@@ -66,7 +70,7 @@ def joined(ctx: Context, inputs: Inputs, case: GateCase) -> Joined:
         ) as tx:  # the access is logged before anything is read
             oversight.add_read(tx, ctx.project_id, _read(ctx, version, wanted))
         rows = _rows(ctx, version, [*key, *wanted])
-        return _with_groups(case, version, rows, key)
+        return _with_groups(ctx, case, version, rows, key)
     except ThriveError as error:
         return Joined(case=case, reason=error.what)
 
@@ -130,24 +134,45 @@ def _rows(ctx: Context, version: DatasetVersion, names: list[str]) -> "pl.DataFr
 
 
 def _with_groups(
-    case: GateCase, version: DatasetVersion, rows: "pl.DataFrame", key: list[str]
+    ctx: Context, case: GateCase, version: DatasetVersion, rows: "pl.DataFrame", key: list[str]
 ) -> Joined:
     import polars as pl
 
-    known = rows.drop_nulls(key).unique()
-    label = format_reference(version.dataset, version.version)
-    if known.select(key).n_unique() < known.height:
-        words = f"{label} has several groups for one {', '.join(key)}: nobody can be in two."
-        return Joined(case=case, reason=words)
+    label, named = format_reference(version.dataset, version.version), ", ".join(key)
     spelled = [pl.col(name).cast(pl.String) for name in key]
     frame = case.frame.with_columns(_place=pl.int_range(pl.len()))
-    left = frame.with_columns(spelled)
-    found = left.join(known.with_columns(spelled), on=key, how="left").sort("_place")
+    left, known = _in_one_spelling(
+        ctx, frame.with_columns(spelled), rows.drop_nulls(key).unique().with_columns(spelled), key
+    )
+    if known.select(key).n_unique() < known.height:
+        words = f"{label} has several groups for one {named}: nobody can be in two."
+        return Joined(case=case, reason=words)
+    found = left.join(known, on=key, how="left").sort("_place")
     groups = [name for name in rows.columns if name not in key]
     whole = case.frame.with_columns(found[name] for name in groups)
     matched = int(found.select(pl.any_horizontal(pl.col(groups).is_not_null()).sum()).item())
+    if not matched:
+        words = f"No judged row has a group: {label} knows none of them by {named}."
+        return Joined(case=case, reason=words)
     source = {"source": label, "digest": version.digest, "rows_matched": str(matched)}
     return Joined(case=msgspec.structs.replace(case, frame=whole), source=source)
+
+
+def _in_one_spelling(
+    ctx: Context, left: "pl.DataFrame", right: "pl.DataFrame", key: list[str]
+) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+    """Return both sides with pseudonyms in those columns of the key where the left has any.
+
+    Rows that a model is judged on hold pseudonyms where its author had no grant for the values.
+    """
+    hidden = [
+        name for name in key if any(is_pseudonym(each) for each in left[name].drop_nulls().unique())
+    ]
+    if not hidden:
+        return left, right
+    secret = pseudonym_key(ctx.home.folder)
+    one, other = (pseudonymised(side.lazy(), hidden, secret).collect() for side in (left, right))
+    return one, other
 
 
 def bound(found: list[CheckResult], join: Joined) -> list[CheckResult]:

@@ -12,7 +12,6 @@ from thrive.contract.parse import load as load_contract
 from thrive.data.access import log_read, seen_digest, view_of
 from thrive.data.confirming import confirm
 from thrive.data.operations import add, add_rows, checkout
-from thrive.data.pseudonyms import pseudonym, pseudonym_key, pseudonymised
 from thrive.data.reading import find_version
 from thrive.domain.actor import Actor, Role, local_user
 from thrive.domain.clock import DAY, ClockMode, ClockState
@@ -23,6 +22,7 @@ from thrive.flows.personal_data import data_reads, grants_give, grants_list, gra
 from thrive.flows.seen_data import SeenData
 from thrive.operations import Context
 from thrive.store import projects
+from thrive.store.pseudonyms import pseudonym, pseudonym_key, pseudonymised
 
 KEY = b"k" * 32
 WORDS = {"purpose": "late-warning", "reason": "the model needs it"}

@@ -8,7 +8,6 @@ import pytest
 from tests.planted import OTHERS, PERSON
 
 from thrive.data.operations import add
-from thrive.data.pseudonyms import pseudonym, pseudonym_key, spellings
 from thrive.data.reading import find_version, scan_version
 from thrive.domain.features import FeatureColumn, FeatureView, Materialization, ViewDefinition
 from thrive.domain.run import Artifact
@@ -18,6 +17,7 @@ from thrive.flows.erasure.finding import find_subject
 from thrive.operations import Context
 from thrive.store import features, runs
 from thrive.store.online import OnlineTable, open_online
+from thrive.store.pseudonyms import pseudonym, pseudonym_key, spellings
 
 WHY = "request 17"
 DIGEST = "a" * 32

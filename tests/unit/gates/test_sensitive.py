@@ -16,6 +16,7 @@ from thrive.gates.case import Rival
 from thrive.gates.inputs import Inputs
 from thrive.gates.sensitive import joined
 from thrive.store import audit, datasets, duties, oversight
+from thrive.store.pseudonyms import pseudonym_key, pseudonymised
 from thrive.store.snapshots.snapshot import Snapshot
 
 BIAS = 'bias = { groups = ["carrier"], equal_opportunity = 0.15 }'
@@ -78,6 +79,33 @@ def test_groups_are_joined_for_the_bias_checks_and_the_access_is_logged(context,
         (read,) = oversight.find_reads(tx, context.project_id, "people")
     assert (logged.detail["columns"], logged.detail["model"]) == (["band"], "delay@2")
     assert (read.columns, read.pseudonymised, read.purpose) == (["band"], [], "bias-check")
+
+
+def test_rows_with_pseudonyms_find_their_groups_too(context, people, rows):
+    """Whoever trained it had no grant for `who`: their rows name nobody, the groups are real."""
+    hidden = pseudonymised(rows.lazy(), ["who"], pseudonym_key(context.home.folder)).collect()
+    mixed = hidden.with_columns(
+        who=pl.when(pl.int_range(pl.len()) < 2000).then("who").otherwise(rows["who"].cast(str))
+    )
+    good = rows["_label"].to_numpy() * 0.4 + 0.3
+    shown = []
+    for each in (rows, hidden, mixed):
+        inputs, found = asked(CONTRACT.replace(BIAS, JOIN) + PEOPLE, each, good)
+        join = joined(context, inputs, found)
+        assert join.source["rows_matched"] == "3900"
+        shown.append(check_bias(join.case))
+    assert shown[0] == shown[1] == shown[2]
+    strangers = rows.with_columns(who=pl.col("who") + 1000)
+    inputs, found = asked(CONTRACT.replace(BIAS, JOIN) + PEOPLE, strangers, good)
+    assert "knows none of them by who" in joined(context, inputs, found).reason
+
+
+def test_nothing_is_read_where_every_group_is_in_the_rows(context, people, rows):
+    present = JOIN.replace('"band"', '"carrier"')
+    inputs, found = asked(CONTRACT.replace(BIAS, present) + PEOPLE, rows, rows["wind"].to_numpy())
+    assert joined(context, inputs, found).case is found
+    with context.read() as tx:
+        assert oversight.find_reads(tx, context.project_id, "people") == []
 
 
 def test_sensitive_columns_are_not_read_after_their_day(context, people, rows):

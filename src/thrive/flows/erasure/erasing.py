@@ -7,7 +7,6 @@ from typing import NamedTuple
 import msgspec
 
 from thrive.data.lockfile import pin
-from thrive.data.pseudonyms import spellings
 from thrive.domain.actor import ERASERS
 from thrive.domain.erasure import Erasure, ErasureState
 from thrive.domain.errors import Refused, UsageError
@@ -26,6 +25,7 @@ from thrive.flows.erasure.switching import refuse_held, switch
 from thrive.operations import Context, Kind, PrivateText, operation
 from thrive.store import erasures, models, references
 from thrive.store.pins import read_lock
+from thrive.store.pseudonyms import spellings
 
 PLANNED = "planned"
 

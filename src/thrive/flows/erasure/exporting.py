@@ -12,7 +12,6 @@ import blake3
 import msgspec
 
 from thrive.data.access import PersonalView, closed_columns, log_read
-from thrive.data.pseudonyms import spellings
 from thrive.data.subjects import PREFIXES, Searched, files_once, rows_in_files, searched_versions
 from thrive.data.wanted import terms_of
 from thrive.domain.actor import STEWARDS
@@ -25,6 +24,7 @@ from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context, Kind, PrivateText, operation
 from thrive.store import predictions
 from thrive.store.prediction_frames import scan_sealed
+from thrive.store.pseudonyms import spellings
 from thrive.store.snapshots.matching import Person, names_person
 from thrive.store.snapshots.people import PeopleIndex
 from thrive.store.snapshots.tables import scan_files

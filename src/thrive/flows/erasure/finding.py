@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from thrive.data.pseudonyms import spellings
 from thrive.domain.actor import PEOPLE
 from thrive.domain.errors import NotFound, UsageError
 from thrive.flows.erasure.ahead import look_ahead
 from thrive.operations import Context, Kind, PrivateText, operation
+from thrive.store.pseudonyms import spellings
 
 
 class SubjectRows(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,10 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thrive.domain.errors import UsageError
 from thrive.domain.pseudonyms import PSEUDONYM_BYTES, PSEUDONYM_PREFIX, is_pseudonym
 from thrive.settings import read_settings
-from thrive.store.signing import KEY_BYTES, secret_key
+from thrive.store.signing import read_key, secret_key
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,17 +31,7 @@ def pseudonym_key(home_folder: Path) -> bytes:
         UsageError: the setting is no key.
     """
     said = read_settings().pseudonym_key
-    if not said:
-        return secret_key(home_folder, KEY_FILE)
-    try:
-        key = bytes.fromhex(said)
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise UsageError(
-            "THRIVE_PSEUDONYM_KEY is no key.", f"give {2 * KEY_BYTES} hexadecimal digits"
-        )
-    return key
+    return read_key(said, "pseudonym_key") if said else secret_key(home_folder, KEY_FILE)
 
 
 def spellings(value: str, home_folder: Path) -> tuple[str, ...]:
