@@ -8,13 +8,15 @@ declared columns can fail a version; what lets it pass is that its groups are sh
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from thrive.domain.gate import Answer, CheckResult
 from thrive.gates.case import Floats, GateCase
-from thrive.gates.counting import Cells, count_cells
+from thrive.gates.counting import Cells, count_cells, largest
 from thrive.gates.group_report import report_groups
 from thrive.gates.group_tests import (
+    MOST_AREAS,
     Tested,
     auc_tests,
     change_tests,
@@ -23,6 +25,7 @@ from thrive.gates.group_tests import (
     ratio_tests,
 )
 from thrive.gates.quality import LEVEL
+from thrive.gates.slices import MAX_SLICES, without_groups
 from thrive.packaging.signature import OutputKind
 from thrive.statistics.fairness import Rate
 from thrive.statistics.multiplicity import holm
@@ -81,8 +84,8 @@ def _limits_of_gap(measure: str, limit: float) -> list[float]:
 def _not_judged(case: GateCase, groups: list[str]) -> str:
     if case.candidate is None or not case.rows:
         return "The candidate answers no labelled row."
-    absent = [name for name in groups if name not in case.frame.columns]
-    return f"The evaluation table has no column {', '.join(absent)}." if absent else ""
+    absent = without_groups(case, groups)
+    return f"The evaluation table has no groups by {', '.join(absent)}." if absent else ""
 
 
 def _fitting(case: GateCase, measure: str) -> str:
@@ -109,7 +112,8 @@ def _judged(case: GateCase, cells: Cells, measure: str, limit: float) -> CheckRe
         return _result(name, Answer.CANNOT_TELL, misfit, {"limit": limit})
     rows = _corrected(_tests(case, cells, measure, limit))
     single = [row for row in rows if not row.crossed]
-    answer, words = _answer(rows, single, limit, measure)
+    every = _every(case, cells, measure)
+    answer, words = _answer(rows, single, limit, measure, every)
     evidence = {
         "limit": limit,
         "limits_of_gap": _limits_of_gap(measure, limit),
@@ -120,6 +124,7 @@ def _judged(case: GateCase, cells: Cells, measure: str, limit: float) -> CheckRe
         "largest_gap_between_groups": _range(single),
     }
     unclear = [row for row in single if row.answer is Answer.CANNOT_TELL]
+    more = _more(unclear, single, every, case.rows)
     visible = [row.visible for row in single if row.visible is not None and not row.small]
     return CheckResult(
         check=name,
@@ -127,7 +132,7 @@ def _judged(case: GateCase, cells: Cells, measure: str, limit: float) -> CheckRe
         answer=answer,
         summary=words,
         evidence=evidence,
-        more_rows=_more(unclear, single, case.rows) if answer is Answer.CANNOT_TELL else None,
+        more_rows=more if answer is Answer.CANNOT_TELL else None,
         smallest_visible=max(visible, default=None),
     )
 
@@ -175,13 +180,32 @@ def _corrected(rows: list[Tested]) -> list[Tested]:
     return sorted(judged, key=lambda row: (row.small, -abs(row.gap or 0.0), row.group))
 
 
+class Every(msgspec.Struct, frozen=True, kw_only=True):
+    """How many groups there are and how many rows they have, looked at or not.
+
+    Of several columns the rows count once for each.
+    """
+
+    groups: int
+    rows: int
+    largest: int
+
+
+def _every(case: GateCase, cells: Cells, measure: str) -> Every:
+    sizes = [cells.frame[name].n_unique() for name in cells.columns]
+    compared = [size for size in sizes if size > 1 or measure == "change"]
+    most = MOST_AREAS if measure == "auc" else MAX_SLICES
+    return Every(groups=sum(compared), rows=case.rows * len(compared), largest=most)
+
+
 def _counts(cells: Cells) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for column in cells.columns:
         table = cells.table([column])
-        flat = table.counts.reshape(-1, 4).tolist()
+        flat, kept = table.counts.reshape(-1, 4).tolist(), largest(table, MAX_SLICES)
         for group, four in zip(table.groups, flat, strict=True):
-            found[group] = dict(zip(("tn", "fp", "fn", "tp"), four, strict=True))
+            if group in kept:
+                found[group] = dict(zip(("tn", "fp", "fn", "tp"), four, strict=True))
     return found
 
 
@@ -195,9 +219,9 @@ def _range(rows: list[Tested]) -> dict[str, float]:
     return found
 
 
-def _more(unclear: list[Tested], single: list[Tested], rows: int) -> int | None:
+def _more(unclear: list[Tested], single: list[Tested], every: Every, rows: int) -> int | None:
     """Return how many more rows (in the same shares) would show enough groups to be alike."""
-    shares = {row.group: row.rows / sum(_sizes(single).values()) for row in single}
+    shares = {row.group: row.rows / every.rows for row in single}
     waiting = {row.group for row in unclear}
     covered = sum(share for group, share in shares.items() if group not in waiting)
     times: dict[str, float] = {}
@@ -215,7 +239,7 @@ def _sizes(rows: list[Tested]) -> dict[str, int]:
 
 
 def _answer(
-    rows: list[Tested], single: list[Tested], limit: float, measure: str
+    rows: list[Tested], single: list[Tested], limit: float, measure: str, every: Every
 ) -> tuple[Answer, str]:
     failed = [row for row in rows if row.answer is Answer.FAIL]
     sizes = _sizes(single)
@@ -228,12 +252,14 @@ def _answer(
         told = "; ".join(row.told() for row in failed[:3])
         return Answer.FAIL, f"Beyond the limit of {bound} {_against(measure)}: {told}."
     within = {group: size for group, size in sizes.items() if group not in unclear}
-    covered = sum(within.values()) / max(1, sum(sizes.values()))
+    covered = sum(within.values()) / max(1, every.rows)
     words = (
-        f"{len(within)} of {len(sizes)} groups lie within {bound} {_against(measure)} "
+        f"{len(within)} of {every.groups:,} groups lie within {bound} {_against(measure)} "
         f"({covered:.0%} of rows); {len(unclear)} cannot be told, {len(small)} of them too small"
     )
-    if single and single[0].gap is not None:
+    if len(sizes) < every.groups:
+        words += f"; only the {every.largest} largest of a column are looked at"
+    if not single[0].small and single[0].gap is not None:
         words += f"; the widest: {single[0].told()}"
     return (Answer.PASS if covered >= COVERED else Answer.CANNOT_TELL), f"{words}."
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 Floats = NDArray[np.float64]
+MISSING = "(missing)"
+SHOWN = 3
+"""Values that a sentence names."""
 MIN_DAYS = 20
 """Days from which rows are taken in blocks of a day: fewer blocks make no honest interval."""
 
@@ -95,29 +98,69 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
         return 0.0 if self.against is None else self.terms.gates.quality.margin
 
 
-def labels_of(frame: "pl.DataFrame", positive: object, classes: tuple[Scalar, ...] = ()) -> Floats:
-    """Return the labels as numbers.
+def labels_of(
+    frame: "pl.DataFrame",
+    positive: object,
+    classes: tuple[Scalar, ...] = (),
+    *,
+    binary: bool = False,
+) -> Floats:
+    """Return the labels as numbers, NaN for one that is none.
 
     For two classes spelled otherwise 1 stands for `positive`; for more, a label is the place of
-    its class among `classes`, NaN if it is none of them.
+    its class among `classes`.
     """
     import polars as pl
 
+    column = frame[LABEL]
     if classes:
         places = {_spelled(each): float(place) for place, each in enumerate(classes)}
-        words = [_spelled(each) for each in frame[LABEL].to_list()]
-        return np.array([places.get(each, np.nan) for each in words])
-    labels = frame[LABEL].cast(pl.Float64).to_numpy().astype(np.float64)
+        words = [_spelled(each) for each in column.to_list()]
+        return np.array([places.get(each, np.nan) for each in words], dtype=np.float64)
+    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+        same = np.array([each == positive for each in column.to_list()], dtype=np.float64)
+        return same if binary and isinstance(positive, str) else np.full(len(column), np.nan)
+    labels = column.cast(pl.Float64).to_numpy().astype(np.float64)
     spelled = set(np.unique(labels).tolist()) - {0.0, 1.0}
-    if spelled and isinstance(positive, int | float) and not isinstance(positive, bool):
+    if spelled and binary and isinstance(positive, int | float) and not isinstance(positive, bool):
         return (labels == float(positive)).astype(np.float64)
-    return labels
+    if spelled and binary:
+        return np.where((labels == 0.0) | (labels == 1.0), labels, np.nan)
+    return np.where(np.isfinite(labels), labels, np.nan)
+
+
+def strange_labels(frame: "pl.DataFrame", labels: Floats) -> str:
+    """Return which labels mean nothing to the model, in words; "" if none."""
+    strange = np.isnan(labels)
+    if not strange.any():
+        return ""
+    words = [repr(each) for each in frame[LABEL].filter(strange).unique().sort().to_list()]
+    more = ", ..." if len(words) > SHOWN else ""
+    return (
+        f"{int(strange.sum()):,} rows have labels that this model has no class for "
+        f"({', '.join(words[:SHOWN])}{more}): leave such rows out, or train it with them"
+    )
 
 
 def _spelled(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
+
+
+def words_of(column: "pl.Series") -> "pl.Series | None":
+    """Return each value as the name of its group; None for lists, structures and bytes.
+
+    What is missing is a group of its own, and NaN is missing.
+    """
+    import polars as pl
+
+    kind = column.dtype
+    if kind.is_nested() or isinstance(kind, pl.Binary | pl.Object):
+        return None
+    if kind.is_float():
+        column = column.fill_nan(None)
+    return column.cast(pl.String).fill_null(MISSING)
 
 
 def clusters_of(frame: "pl.DataFrame", entity: list[str]) -> tuple[NDArray[Any] | None, str]:

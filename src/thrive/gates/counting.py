@@ -12,14 +12,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from thrive.gates.case import Floats, GateCase
+from thrive.gates.case import Floats, GateCase, words_of
 from thrive.packaging.signature import OutputKind
 from thrive.statistics.fairness import CountTable
 
 if TYPE_CHECKING:
     import polars as pl
 
-MISSING = "(missing)"
 MOST_CELLS = 200
 """Triples of columns are crossed up to this many cells."""
 _LABEL, _OWN, _OTHER, _ROWS = "_gate_label", "_gate_own", "_gate_other", "_gate_rows"
@@ -127,7 +126,7 @@ def cells_of(decided: "pl.DataFrame", columns: list[str]) -> Cells:
     import polars as pl
 
     counted = decided.group_by(*columns, _LABEL, _OWN, _OTHER).agg(pl.len().alias(_ROWS))
-    words = [pl.col(name).cast(pl.String).fill_null(MISSING) for name in columns]
+    words = [spelled for name in columns if (spelled := words_of(counted[name])) is not None]
     return Cells(columns=columns, frame=counted.with_columns(words))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrive.domain.gate import Answer, CheckResult
-from thrive.gates.case import Floats, GateCase
+from thrive.gates.case import Floats, GateCase, words_of
 from thrive.gates.comparison import SEED
 from thrive.gates.metric import metric_of
 from thrive.gates.quality import GROUP, not_judged
@@ -135,7 +135,9 @@ def _parts(column: "pl.Series") -> list[tuple[str, NDArray[np.bool_]]]:
             (f"{column.name} from {low:.4g} to {high:.4g}", (numbers >= low) & (numbers < high))
             for low, high in bounds
         ]
-    words = column.cast(pl.String).fill_null("(missing)")
+    words = words_of(column)
+    if words is None:
+        return []
     values = words.value_counts(sort=True).head(MOST_VALUES)[column.name].sort().to_list()
     return [(f"{column.name}={value}", (words == value).to_numpy()) for value in values]
 

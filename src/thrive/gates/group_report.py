@@ -29,7 +29,9 @@ def report_groups(case: GateCase, cells: Cells) -> CheckResult:
     else:
         groups = [each for name in cells.columns for each in _of_answers(case, name)]
     small = [each["group"] for each in groups if each["small"]]
-    words = f"{len(groups)} groups, {len(small)} of them too small to judge"
+    every = sum(group_values(case, name).n_unique() for name in cells.columns)
+    of = "" if every == len(groups) else f"of {every:,} "
+    words = f"{len(groups)} {of}groups, {len(small)} of them too small to judge"
     words += f": {', '.join(small[:5])}." if small else "."
     return CheckResult(
         check=CHECK,
@@ -48,7 +50,7 @@ def _of_decisions(case: GateCase, cells: Cells, column: str) -> list[dict[str, A
     for each in group_rates(table):
         if each.group not in kept:
             continue
-        mask = (values == each.group.partition("=")[2]).to_numpy()
+        mask = (values == each.group.removeprefix(f"{column}=")).to_numpy()
         found.append(
             {
                 "group": each.group,

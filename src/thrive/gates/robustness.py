@@ -23,7 +23,9 @@ JUMPY = 3.0
 def answers_result(failure: str, rows: int) -> CheckResult:
     """Return the check that the version loads and answers every evaluation row."""
     answer = Answer.FAIL if failure else Answer.PASS
-    words = f"{failure}." if failure else f"Loads, and answers {rows:,} rows with finite numbers."
+    words = f"Loads, and answers {rows:,} rows with finite numbers."
+    if failure:
+        words = f"{failure.rstrip('.')}."
     return CheckResult(
         check="answers", group=GROUP, answer=answer, summary=words, evidence={"rows": rows}
     )
@@ -66,7 +68,9 @@ def unclear_results(reason: str) -> list[CheckResult]:
 def answers_to_odd_rows_failed(reason: str) -> list[CheckResult]:
     """Return the failure of a version that died of odd rows, or took too long for them."""
     return [
-        CheckResult(check=ODD_ROWS, group=GROUP, answer=Answer.FAIL, summary=f"{reason}."),
+        CheckResult(
+            check=ODD_ROWS, group=GROUP, answer=Answer.FAIL, summary=f"{reason.rstrip('.')}."
+        ),
     ]
 
 

@@ -24,7 +24,7 @@ from thrive.gates import (
     slices,
     speed,
 )
-from thrive.gates.case import Floats, GateCase, Rival, labels_of
+from thrive.gates.case import Floats, GateCase, Rival, labels_of, strange_labels
 from thrive.gates.files import lay_out, manifest_of, rows_digest, table_path
 from thrive.gates.inputs import REUSE, Inputs, candidates_on, read_inputs
 from thrive.gates.keep import keep
@@ -152,8 +152,12 @@ class _Run:
             known &= ~label.is_nan()
         keep, facts = self._fresh(whole, known.fill_null(value=False).to_numpy())
         frame = whole.filter(keep)
-        classes = self._classes()
-        labels = labels_of(frame, self._inputs.terms.target.positive, classes)
+        classes, binary = self._classes(), self._kind is OutputKind.PROBABILITY
+        positive = self._inputs.terms.target.positive
+        labels = labels_of(frame, positive, classes, binary=binary)
+        if strange := strange_labels(frame, labels):
+            facts["reason"], keep = strange, np.zeros_like(keep)
+            frame, labels = frame.clear(), labels[:0]
         candidate = _of(own["scores"], keep, len(classes))
         rival = _of(other["scores"], keep, len(classes)) if other else self._baseline(frame, labels)
         return GateCase(
@@ -177,17 +181,21 @@ class _Run:
             return answers if np.all(np.isfinite(answers)) else None
         if named != PRIOR or not len(labels):
             return None
-        kind, classes = self._manifest.signature.output.kind, len(self._classes())
+        classes = len(self._classes())
         if not classes:
             return np.full(len(labels), labels.mean())
         shares = np.bincount(labels.astype(np.int64), minlength=classes) / len(labels)
-        if kind is OutputKind.CLASS:
+        if self._kind is OutputKind.CLASS:
             return np.full(len(labels), float(shares.argmax()))
         return np.tile(shares, (len(labels), 1))
 
+    @property
+    def _kind(self) -> OutputKind:
+        return self._manifest.signature.output.kind
+
     def _classes(self) -> tuple[Scalar, ...]:
-        output = self._manifest.signature.output
-        return output.classes if output.kind in {OutputKind.VECTOR, OutputKind.CLASS} else ()
+        many = self._kind in {OutputKind.VECTOR, OutputKind.CLASS}
+        return self._manifest.signature.output.classes if many else ()
 
     def _fresh(self, whole: Any, known: Any) -> tuple[Any, dict[str, Any]]:
         """Keep labelled rows from the time on that the rival's own evaluation began.
@@ -196,7 +204,9 @@ class _Run:
         """
         facts: dict[str, Any] = {"rows_given": len(whole), "rows_labelled": int(known.sum())}
         began = self._rival_began()
-        if self._inputs.against is None:
+        if not known.any():
+            facts["reason"] = "no row has a label" if len(whole) else "there is no row"
+        if self._inputs.against is None or "reason" in facts:
             return known, facts
         if began is None or "_time" not in whole.columns:
             return known, {**facts, "overlap": "unknown: rows or rival carry no time"}

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thrive.domain.errors import UsageError
 from thrive.domain.gate import Answer, CheckResult
-from thrive.gates.case import Floats, GateCase, clusters_of
+from thrive.gates.case import Floats, GateCase, clusters_of, words_of
 from thrive.gates.comparison import Comparison, too_small
 from thrive.gates.metric import metric_of, pair_for
 from thrive.gates.quality import GROUP, LEVEL, compare_rows, not_judged
@@ -34,7 +35,7 @@ def check_slices(case: GateCase) -> CheckResult | None:
     metric = metric_of(case)
     if not declared or metric is None or not_judged(case, metric):
         return None
-    absent = [name for name in declared if name not in case.frame.columns]
+    absent = without_groups(case, declared)
     groups = each_group(case, [name for name in declared if name not in absent])
     judged, small = _slices(case, metric, groups)
     correction = correct(case, metric, judged, dict(groups))
@@ -169,11 +170,22 @@ def each_group(case: GateCase, names: list[str]) -> list[tuple[str, Booleans]]:
     return found
 
 
-def group_values(case: GateCase, name: str) -> "pl.Series":
-    """Return the group of each row by a column, in words."""
-    import polars as pl
+def without_groups(case: GateCase, names: list[str]) -> list[str]:
+    """Return the columns that are not there, or hold lists, structures or bytes."""
+    frame = case.frame
+    return [name for name in names if name not in frame.columns or words_of(frame[name]) is None]
 
-    return case.frame[name].cast(pl.String).fill_null("(missing)")
+
+def group_values(case: GateCase, name: str) -> "pl.Series":
+    """Return the group of each row by a column, in words.
+
+    Raises:
+        UsageError: the column holds lists, structures or bytes.
+    """
+    words = words_of(case.frame[name])
+    if words is None:
+        raise UsageError(f"The column {name} holds no groups.", "name a column of words")
+    return words
 
 
 def largest_groups(values: "pl.Series", name: str) -> list[str]:
@@ -189,7 +201,7 @@ def _slices_answer(
     absent: list[str],
 ) -> tuple[Answer, str]:
     if absent:
-        return Answer.CANNOT_TELL, f"The evaluation table has no column {', '.join(absent)}."
+        return Answer.CANNOT_TELL, f"The evaluation table has no groups by {', '.join(absent)}."
     if not judged:
         return Answer.CANNOT_TELL, f"All {len(small)} slices are too small to judge."
     worst = judged[0]

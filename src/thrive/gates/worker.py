@@ -63,6 +63,8 @@ class Session:
         names = [*self.predictor.signature.names]
         frame = pl.read_parquet(table)
         self._columns = columns_of(self.predictor.signature, frame.select(_known(names, frame)))
+        if not frame.height:
+            raise UsageError("There is no row to answer.", "register it with evaluation rows")
         started = time.perf_counter()
         parts = [
             np.asarray(self.predictor.predict(rows_of(self._columns, start, CHUNK_ROWS)))
