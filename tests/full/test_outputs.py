@@ -8,8 +8,11 @@ import pytest
 from thrive.data import operations as data
 from thrive.domain.actor import local_actor
 from thrive.domain.errors import NotFound, NotRight
+from thrive.flows.data_show import show as show_dataset
+from thrive.flows.export.operations import execute_step
 from thrive.flows.reproduce import Same, reproduce
 from thrive.flows.run import run
+from thrive.flows.schedules import schedules_add, schedules_run
 from thrive.operations import Context
 from thrive.store.home import create_home
 from thrive.tracking import operations as runs
@@ -107,7 +110,7 @@ def test_results_are_kept_by_their_type_and_followed_one_by_one(ctx):
     assert pl.read_ipc(blobs.get(kept["train"]))["x"].to_list() == [1, 2]
 
     # the frame is a version of its dataset, made by this run
-    version = data.show(ctx, "clean")
+    version = show_dataset(ctx, "clean")
     assert (version.rows, version.made_by) == (1, first.run_id)
     assert version.why == "What step clean returns."
     written = [use for use in shown.uses if use.direction == "out"]
@@ -151,4 +154,20 @@ def test_a_result_of_another_type_fails_its_step_and_keeps_no_artifact(ctx):
         each.kind for each in runs.show_run(ctx, failed).artifacts if each.name == "wrong"
     ] == []
     with pytest.raises(NotFound):
-        data.show(ctx, "clean")
+        show_dataset(ctx, "clean")
+
+
+def test_files_that_steps_declare_and_datasets_that_they_make_go_where_the_code_goes(ctx):
+    said = '[data.clean]\nowner = "flights-ml"\nwhy = "Rows worth a fit."\n'
+    (ctx.folder / "thrive.toml").write_text(CONTRACT + said)
+    first = run(ctx, "train.py:train")
+    version = show_dataset(ctx, "clean")
+    assert (version.owner, version.why) == ("flights-ml", "Rows worth a fit.")
+
+    # by schedule: as the file was when the schedule was added
+    schedules_add(ctx, "often", "train.py:train", cron="@daily")
+    (ctx.folder / "seen.txt").unlink()
+    assert schedules_run(ctx, "often").metrics["score"] == first.metrics["score"]
+
+    # one step of a recorded run: as the run had read it
+    assert execute_step(ctx, first.run_id).metrics["score"] == first.metrics["score"]

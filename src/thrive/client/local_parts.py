@@ -232,7 +232,8 @@ def run(server: Server, arguments: Arguments) -> Any:
     find_file(target, folder)
     config = read_config(arguments["config"], arguments["set_"] or [])
     with _scratch() as scratch:
-        code = record_code(folder, target, server.blobs(scratch / "blobs"))
+        blobs = server.blobs(scratch / "blobs")
+        code = record_code(folder, target, blobs, with_declared=True)
     return server(
         "runs start",
         {
@@ -270,7 +271,8 @@ def add_schedule(server: Server, arguments: Arguments) -> Any:
     folder = _project_folder()
     find_file(arguments["target"], folder)
     with _scratch() as scratch:
-        code = record_code(folder, arguments["target"], server.blobs(scratch / "blobs")).record
+        blobs = server.blobs(scratch / "blobs")
+        code = record_code(folder, arguments["target"], blobs, with_declared=True).record
     said = {
         "bundle": code.bundle,
         "commit": code.commit,

@@ -205,7 +205,8 @@ _DATA_QUESTIONS: tuple[tuple[str, str], ...] = (
 
 
 def _data_findings(name: str, terms: DataTerms) -> Iterator[_Finding]:
-    if not terms.source.strip():
+    made_by_steps = terms.owner.strip() and terms.why.strip()  # such a dataset has no source
+    if not terms.source.strip() and not made_by_steps:
         yield _missing("data", name, "source", '"data/*.parquet"', blocks="train")
     said = msgspec.structs.asdict(terms)
     for key, example in _DATA_QUESTIONS:

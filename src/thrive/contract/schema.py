@@ -179,7 +179,8 @@ class DataTerms(Terms, frozen=True, kw_only=True):
     """One dataset: where it comes from, whose it is, why it is kept and what it may serve.
 
     Attributes:
-        source: a file, a folder, a glob, an object-store URL, a table or a query.
+        source: a file, a folder, a glob, an object-store URL, a table or a query; a dataset that
+            steps make has none, its owner and why are enough.
         owner: the team that answers for the data, and is told when it is faulty.
         why: what it holds and what it is kept for.
         allowed: the purposes it may serve; empty for all.

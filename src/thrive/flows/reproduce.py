@@ -1,6 +1,5 @@
 """Doing a run again from its record, and saying step by step whether the same came out."""
 
-import shutil
 import tempfile
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +16,7 @@ from thrive.engines.local import Exit, Message, Needs
 from thrive.engines.rebuild import differences, must_rebuild, rebuild, thread_variables
 from thrive.flows.execution import Recorded, Registered
 from thrive.flows.order import CachePolicy, Order
+from thrive.flows.recorded_files import bring_files, files_read
 from thrive.flows.results import is_there
 from thrive.flows.shared_runs import find_run
 from thrive.flows.terminal import show_on_terminal
@@ -28,7 +28,6 @@ from thrive.store import datasets, runs
 from thrive.store.snapshots.bring import parts_of
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.tracking.code import unpack_code
-from thrive.training.digests import file_digest
 from thrive.training.tracked import ARGUMENTS
 
 REPRODUCES = "reproduces"
@@ -127,7 +126,7 @@ def reproduce(
         folder = Path(place)
         assert found.code is not None
         unpack_code(found.code, folder, ctx.home.blobs)
-        _bring_files(_files_read(used, steps), ctx, folder)
+        bring_files(ctx, folder, files_read(steps, used))
         started = start(ctx.inside(folder), order, show_on_terminal)
         with started.engine:
             again = finish(started)
@@ -319,43 +318,6 @@ def _outputs_part(cell: StepRecord) -> Part:
     return Part(
         kind="step", name=cell.label, verdict=Same.DIFFERENT, detail="it shows something else"
     )
-
-
-def _files_read(used: list[Use], steps: list[StepRecord]) -> dict[str, str]:
-    """Return the digests of the files that a script read by path, or that steps declare."""
-    found = {use.name: use.digest for use in used if use.kind == FILE and use.direction == "in"}
-    for step in steps:
-        found.update((step.inputs or {}).get("files", {}))
-    return {name: digest for name, digest in found.items() if digest}
-
-
-def _bring_files(read: dict[str, str], ctx: Context, folder: Path) -> None:
-    """Lay the files that a run had read where it looks for them, from where they still are.
-
-    Raises:
-        NotFound: one is gone or is another one now.
-    """
-    for name, digest in read.items():
-        target = (folder / name).resolve()
-        if target.exists() or not target.is_relative_to(folder.resolve()):
-            continue
-        source = _kept_file(ctx, digest) or ctx.local_folder() / name
-        if not source.is_file() or file_digest(source) != digest:
-            raise NotFound(
-                f"{name}, which the run read, is not what it was.",
-                f"thrive data add {name} keeps versions of a file",
-            )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-
-
-def _kept_file(ctx: Context, digest: str) -> Path | None:
-    """Return the copy of a file in this home, None if there is none."""
-    try:
-        ctx.home.blobs.fetch(digest)
-        return ctx.home.blobs.local_path(digest)
-    except ThriveError:
-        return None
 
 
 def _files(used: list[Use], now: list[Use]) -> list[Part]:

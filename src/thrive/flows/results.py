@@ -141,6 +141,7 @@ class Results:
 
         from thrive.data.reading import find_version
         from thrive.data.storing import add_rows
+        from thrive.data.wanted import terms_of
         from thrive.flows.derived import inherit
 
         ctx, run_id = self._ctx, self._recorder.run.run_id
@@ -149,7 +150,7 @@ class Results:
             _lay(_path_of(ctx, part.digest), path)
             schema = {key: str(kind) for key, kind in pl.read_parquet_schema(path).items()}
             derived = inherit(ctx, name, schema, self._origins(schema))
-            why = f"What step {label} returns."
+            why = terms_of(ctx.local_folder(), name).why or f"What step {label} returns."
             added = add_rows(ctx, path, name=name, why=why, derived=derived)
         version = find_version(ctx, name, added.version)
         if version.made_by:

@@ -12,6 +12,7 @@ from thrive.domain.errors import Refused, ThriveError, UsageError
 from thrive.domain.model import ModelVersion
 from thrive.domain.run import Run
 from thrive.flows.act import RETRAIN, note_failed, note_retrained
+from thrive.flows.recorded_files import bring_files, files_read
 from thrive.flows.train import train
 from thrive.operations import Context, Kind, operation
 from thrive.store import models, runs
@@ -71,6 +72,7 @@ def _retrain(ctx: Context, model: str, changed: list[str]) -> Retrained:
     with ctx.read() as tx:
         newest = models.get_version(tx, ctx.project_id, model)
         run = runs.get(tx, ctx.project_id, newest.run_id) if newest.run_id else None
+        steps = runs.find_steps(tx, ctx.project_id, run.run_id) if run else []
     if run is None or run.code is None:
         raise Refused(
             f"{model}@{newest.version} was not made by a recorded run.",
@@ -80,6 +82,7 @@ def _retrain(ctx: Context, model: str, changed: list[str]) -> Retrained:
     with tempfile.TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="retrain-") as place:
         folder = Path(place)
         code = unpack_code(run.code, folder, ctx.home.blobs)
+        bring_files(ctx, folder, files_read(steps))
         done = train(
             ctx.inside(folder), run.code.entry, params, experiment=run.experiment, code=code
         )

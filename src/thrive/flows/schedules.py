@@ -91,6 +91,7 @@ def schedules_add(
     Raises:
         UsageError: a trigger cannot be read, or there is none.
         Conflict: there is a schedule of that name.
+        Refused: a file that a step declares is too large to go with the code.
 
     Examples:
         thrive schedules add nightly train.py --cron "0 3 * * *"
@@ -109,8 +110,9 @@ def schedules_add(
         experiment=experiment,
     )
     proposed = _schedule(ctx, wanted)
-    code = record_code(ctx.local_folder(), target, ctx.home.blobs).record
-    ctx.home.blobs.admit(code.bundle)
+    folder, blobs = ctx.local_folder(), ctx.home.blobs
+    code = record_code(folder, target, blobs, with_declared=True).record
+    blobs.admit(code.bundle)
     return _add(ctx, proposed, code)
 
 

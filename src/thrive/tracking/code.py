@@ -1,15 +1,18 @@
 """The code of a run: git's commit, branch and diff, and a bundle of the project's files."""
 
+import ast
+import glob
 import gzip
 import io
 import os
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from thrive.domain.errors import Damaged, NotFound
+from thrive.domain.errors import Damaged, NotFound, Refused
 from thrive.domain.run import CodeRecord
 from thrive.store.blobs import BlobStore, BlobWriter
 
@@ -42,13 +45,20 @@ class CodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     lost: str = ""
 
 
-def record_code(folder: Path, entry: str, blobs: BlobWriter) -> CodeFacts:
+def record_code(
+    folder: Path, entry: str, blobs: BlobWriter, *, with_declared: bool = False
+) -> CodeFacts:
     """Read the state of git and bundle the project's code files into a blob.
 
     Args:
         folder: the project's folder.
         entry: what is executed, as typed.
         blobs: where the bundle (a tar.gz, the same bytes for the same files) is kept.
+        with_declared: bundle the files that steps declare too: where the code is executed later,
+            nothing else of the folder is there.
+
+    Raises:
+        Refused: a declared file is too large for a bundle.
     """
     listed = _git(folder, "ls-files", "-z", "--cached", "--", ".")
     under_git = listed is not None and _git(folder, "rev-parse", "--git-dir") is not None
@@ -57,6 +67,7 @@ def record_code(folder: Path, entry: str, blobs: BlobWriter) -> CodeFacts:
     untracked = _names(_git(folder, "ls-files", "-z", *others)) if under_git else []
     names = sorted({*tracked, *untracked}) if under_git else _walked(folder)
     chosen, left_out = _chosen(folder, names, entry.partition(":")[0])
+    chosen = _with_declared(folder, chosen) if with_declared else chosen
     bundle = blobs.put(_bundle(folder, chosen))
     code = CodeRecord(entry=entry, bundle=bundle)
     if not under_git:
@@ -158,6 +169,65 @@ def _chosen(folder: Path, names: list[str], entry: str) -> tuple[list[str], list
         (chosen if fits else left_out).append(name)
         total += size if fits else 0
     return chosen, left_out
+
+
+def _with_declared(folder: Path, chosen: list[str]) -> list[str]:
+    """Return the names with those of declared files."""
+    room = LARGEST_BUNDLE - sum((folder / name).stat().st_size for name in chosen)
+    every = {*chosen}
+    for name in declared_files(folder, chosen):
+        if name in every:
+            continue
+        room -= (folder / name).stat().st_size
+        if room < 0:
+            raise Refused(
+                f"{name}, which a step declares, is too large to go with the code.",
+                f"thrive data add {name}, and data.load in the step",
+            )
+        every.add(name)
+    return sorted(every)
+
+
+def declared_files(folder: Path, names: list[str]) -> list[str]:
+    """Return the files inside a folder that its code declares: `@step(files="lookup/*.csv")`.
+
+    Only what stands there as text is seen, not what is computed when the code is imported.
+
+    Args:
+        folder: the project's folder.
+        names: its code files.
+    """
+    found: set[str] = set()
+    for name in names:
+        if name.endswith(".py"):
+            for pattern in _declared_patterns((folder / name).read_bytes()):
+                found.update(_inside(folder, pattern))
+    return sorted(found)
+
+
+def _declared_patterns(source: bytes) -> Iterator[str]:
+    """Yield the texts given to steps as `files`."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func
+        if called == "step" or (isinstance(called, ast.Name) and called.id == "step"):
+            for given in (each.value for each in node.keywords if each.arg == "files"):
+                texts = (n.value for n in ast.walk(given) if isinstance(n, ast.Constant))
+                yield from (text for text in texts if isinstance(text, str))
+
+
+def _inside(folder: Path, pattern: str) -> Iterator[str]:
+    """Yield the names of the files of a pattern that lie in the folder."""
+    root = folder.resolve()
+    for name in glob.glob(pattern, root_dir=folder, recursive=True):  # noqa: PTH207 - may be absolute
+        path = (folder / name).resolve()
+        if path.is_file() and path.is_relative_to(root) and not Path(name).is_absolute():
+            yield os.path.normpath(name)
 
 
 def _bundle(folder: Path, names: list[str]) -> bytes:

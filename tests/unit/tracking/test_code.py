@@ -4,10 +4,17 @@ import tarfile
 
 import pytest
 
-from thrive.domain.errors import Damaged
+from thrive.domain.errors import Damaged, Refused
 from thrive.domain.run import CodeRecord
 from thrive.store.blobs.folder import FolderBlobs
-from thrive.tracking.code import LARGEST_FILE, NO_COMMIT, NO_GIT, record_code, unpack_code
+from thrive.tracking.code import (
+    LARGEST_BUNDLE,
+    LARGEST_FILE,
+    NO_COMMIT,
+    NO_GIT,
+    record_code,
+    unpack_code,
+)
 
 
 @pytest.fixture
@@ -126,3 +133,26 @@ def test_a_bundle_with_a_name_that_leaves_the_folder_is_refused(tmp_path, home):
     with pytest.raises(Damaged, match="outside"):
         unpack_code(code, tmp_path / "target", home.blobs)
     assert not (tmp_path / "outside.py").exists()
+
+
+def test_files_that_steps_declare_go_along_where_code_is_executed_later(folder, blobs):
+    (folder / "lookup").mkdir()
+    for name in ("lookup/a.csv", "lookup/b.csv", "limits.json"):
+        (folder / name).write_text(name)
+    (folder / "train.py").write_text(
+        "import thrive\n"
+        "@thrive.step(files=['lookup/*.csv', 'train.py', '../out.txt', '/etc/hostname'])\n"
+        "def a(): ...\n"
+        "@step(files='limits.json')\n"
+        "def b(): open('data.csv')\n"
+    )
+    (folder.parent / "out.txt").write_text("no part of the project")
+    usual = {"thrive.toml", "train.py"}
+    assert set(bundled(blobs, record_code(folder, "train.py", blobs))) == usual
+    facts = record_code(folder, "train.py", blobs, with_declared=True)
+    declared = {"lookup/a.csv", "lookup/b.csv", "limits.json"}
+    assert set(bundled(blobs, facts)) == usual | declared
+
+    (folder / "limits.json").write_bytes(bytes(LARGEST_BUNDLE + 1))
+    with pytest.raises(Refused, match=r"limits\.json, which a step declares, is too large"):
+        record_code(folder, "train.py", blobs, with_declared=True)

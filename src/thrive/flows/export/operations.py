@@ -9,6 +9,7 @@ from thrive.domain.run import Run, StepRecord
 from thrive.flows.export.forms import Form, Workflow, write
 from thrive.flows.export.graph import Node, graph_of
 from thrive.flows.order import Order, RunResult
+from thrive.flows.recorded_files import bring_files, files_read
 from thrive.flows.terminal import show_on_terminal
 from thrive.flows.train import execute_and_tell
 from thrive.operations import Context, Kind, operation
@@ -57,6 +58,7 @@ def execute_step(ctx: Context, run: str, step: str = END) -> RunResult:
             until=until,
         )
         _refuse_script(folder, found)
+        bring_files(ctx, folder, files_read(steps))
         return execute_and_tell(ctx.inside(folder), order, show_on_terminal)
 
 
