@@ -150,7 +150,7 @@ def retry(ctx: Context) -> OutcomesAdded:
 def report(
     ctx: Context,
     prediction_id: str,
-    value: float,
+    value: float | str,
     *,
     observed_at: int | None = None,
     source: str = "default",
@@ -161,7 +161,7 @@ def report(
 
     Args:
         prediction_id: the id that came back with the prediction.
-        value: what happened: a number, or 1 and 0 for yes and no.
+        value: what happened: a number, 1 and 0 for yes and no, or the name of a class.
         observed_at: UTC microseconds when it became true; now, if left out.
         source: who says so.
         revision: 0, and one more for each correction.

@@ -62,11 +62,12 @@ def reviews_list(ctx: Context, model: str, *, limit: PageSize = 20) -> list[Revi
 
     with ctx.read() as tx:
         version = models.get_version(tx, ctx.project_id, model, alert.version)
-    threshold = terms_of(ctx, version).model.target.threshold
+    target = terms_of(ctx, version).model.target
     start = alert.first_bad if alert.first_bad is not None else alert.opened_at
     frame = predictions_between(ctx.home, start, ctx.now() + 1, model)
     live = frame.filter((pl.col("variant") != "shadow") & (pl.col("error") == ""))
-    unsure = (pl.col("score") - threshold).abs()
+    far = (pl.col("score") - target.threshold).abs()
+    unsure = far if target.positive is not None else pl.col("score")  # the share of its class
     waiting = with_outcomes(ctx.home, live).filter(pl.col("outcome").is_null())
     chosen = waiting.sort(unsure, "prediction_id", nulls_last=True).head(limit)
     return [_item(row, alert) for row in chosen.to_dicts()]
@@ -103,13 +104,13 @@ def _under_review(ctx: Context, model: str) -> Alert | None:
 
 @operation("reviews answer", role=PEOPLE, writes=True, next_hint="thrive reviews list MODEL")
 def reviews_answer(
-    ctx: Context, prediction_id: str, value: float, *, reason: str = ""
+    ctx: Context, prediction_id: str, value: float | str, *, reason: str = ""
 ) -> OutcomesAdded:
     """Say what the right answer was; it counts as an outcome, before what was said till now.
 
     Args:
         prediction_id: the id of the answer.
-        value: what is right: a number, or 1 and 0 for yes and no.
+        value: what is right: a number, 1 and 0 for yes and no, or the name of a class.
         reason: why, for those who read it later.
 
     Raises:
@@ -137,16 +138,17 @@ def reviews_answer(
     return added
 
 
-def _review(ctx: Context, answered: PredictionRecord, value: float, reason: str) -> Review:
+def _review(ctx: Context, answered: PredictionRecord, value: float | str, reason: str) -> Review:
     """Return the record of a review: whether a person kept the answer or overrode it."""
     alert = _under_review(ctx, answered.model)
     with ctx.read() as tx:
         version = models.get_version(tx, ctx.project_id, answered.model, answered.version)
     target = terms_of(ctx, version).model.target
     if target.positive is not None and answered.score is not None:
-        kept = (answered.score >= target.threshold) == (value > 0.5)
+        yes = value == str(target.positive) if isinstance(value, str) else value > 0.5
+        kept = (answered.score >= target.threshold) == yes
     else:
-        kept = answered.score == value
+        kept = value in {answered.score, answered.decision}
     return Review(
         prediction_id=answered.prediction_id,
         model=answered.model,

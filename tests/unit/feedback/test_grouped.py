@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from statsmodels.stats.proportion import proportion_confint
-from tests.streams import Stream
+from tests.streams import CONTRACT, Stream
 
 from thrive.domain.clock import DAY
 from thrive.domain.errors import UsageError
@@ -107,3 +107,23 @@ def test_performance_by_column_and_the_review_queue_of_a_stream(context: Context
     with context.home.write() as tx:
         assert predictions.delete_outcomes(tx, context.project_id, [first.prediction_id]) == 2
         assert oversight.count_reviews(tx, context.project_id, "m") == {}
+
+
+def test_a_person_answers_with_the_name_of_a_class(context: Context) -> None:
+    from tests.unit.flows_act.test_act import opened
+
+    target = 'target = { column = "y", positive = true, threshold = 0.5 }'
+    stream = Stream(context, contract=CONTRACT.replace(target, 'target = { column = "y" }'))
+    stream.serve(stream.frame(stream.day).head(60))
+    stream.advance()
+    alert = opened(stream, Cause.PERFORMANCE, version=1, first_bad=stream.start)
+    act.decide(context, alert, ActionKind.REVIEW, "look at them")
+    first, second, *_ = reviews_list(context, "m")
+    assert (first.score or 0) <= (second.score or 0)  # the share of the chosen class
+    reviews_answer(context, first.prediction_id, first.decision)
+    reviews_answer(context, second.prediction_id, "neither")
+    with context.read() as tx:
+        counted = oversight.count_reviews(tx, context.project_id, "m")
+        (said,) = predictions.outcomes_of(tx, context.project_id, second.prediction_id)
+    assert counted == {"keep": 1, "override": 1}
+    assert said.value == "neither"
