@@ -52,7 +52,7 @@ _logger = logging.getLogger(__name__)
 Tx = sa.Connection
 """An open transaction; repositories take it first."""
 
-CHECKPOINT_BYTES = 4 << 20
+CHECKPOINT_BYTES = 16 << 20
 PATIENCE_S = 30.0
 """How long a writer waits for the others of its process."""
 RELAXED_S = 1.0
@@ -65,7 +65,7 @@ _PRAGMAS = (
     "PRAGMA wal_autocheckpoint=0",
     _PATIENT,
     "PRAGMA temp_store=MEMORY",
-    "PRAGMA cache_size=-16384",
+    "PRAGMA cache_size=-4096",
 )
 
 

@@ -139,7 +139,7 @@ def search_rows(
     ]
     query = sa.select(*columns).where(runs.c.project_id == project_id).order_by(runs.c.run_id)
     if run_ids is None:
-        yield from (SearchRow(*row) for row in tx.execute(query).yield_per(1000))
+        yield from (SearchRow(*row) for row in tx.execute(query).yield_per(_TOGETHER))
         return
     for first in range(0, len(run_ids), _TOGETHER):
         part = query.where(runs.c.run_id.in_(run_ids[first : first + _TOGETHER]))

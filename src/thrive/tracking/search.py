@@ -53,7 +53,7 @@ _MILLISECOND = 1000
 """Times are asked for in milliseconds, and kept in microseconds."""
 _RELOADED = 20_000
 """From how many changed runs on all are read again: one pass is faster than many small queries."""
-_LOADED = 4000
+_LOADED = 400
 """Runs that are read into an empty index at a time."""
 _SELECTED = 4
 """From this many times the page on, the candidates are cut down before they are sorted."""

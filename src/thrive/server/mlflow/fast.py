@@ -4,6 +4,9 @@ Whatever has another form (texts for numbers, camelCase, NaN, further fields, an
 left to the handlers of `logging`, which take every form and have the words for refusals.
 """
 
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
 import msgspec
 import numpy as np
 
@@ -12,6 +15,7 @@ from thrive.domain.run import MetricPoint
 from thrive.server.mlflow.logbook import Entry
 from thrive.server.mlflow.logged_keys import LONGEST_KEY, checked_key
 from thrive.server.mlflow.problems import MlflowError
+from thrive.store.few_points import FEW
 from thrive.store.observations import Observation
 from thrive.store.points import Points
 
@@ -49,13 +53,16 @@ def fast_metric(body: bytes) -> Entry | None:
         metric = _metric(body)
     except msgspec.MsgspecError:
         return None
-    known = is_id(metric.run_id) and _is_key(metric.key)
-    if not (known and abs(metric.timestamp) < LATEST and -_INT64 <= metric.step < _INT64):
+    point = _point(metric) if is_id(metric.run_id) and _is_key(metric.key) else None
+    return point and Entry(metric.run_id, Observation(points=(point,)))
+
+
+def _point(metric: _Metric) -> MetricPoint | None:
+    """Return a point, None where a number of it has too many bits."""
+    if abs(metric.timestamp) >= LATEST or not -_INT64 <= metric.step < _INT64:
         return None
-    point = MetricPoint(
-        key=metric.key, value=metric.value, step=metric.step, at=metric.timestamp * MILLISECOND
-    )
-    return Entry(metric.run_id, Observation(points=(point,)))
+    at = metric.timestamp * MILLISECOND
+    return MetricPoint(key=metric.key, value=metric.value, step=metric.step, at=at)
 
 
 def fast_batch(body: bytes) -> Entry | None:
@@ -70,11 +77,23 @@ def fast_batch(body: bytes) -> Entry | None:
     places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
     if not all(map(_is_key, places)):
         return None
+    if len(keys) <= FEW * len(places):
+        points = [point for metric in batch.metrics if (point := _point(metric)) is not None]
+        whole = len(points) == len(keys)
+        return Entry(batch.run_id, Observation(points=points)) if whole else None
+    columns = _columns(batch.metrics, keys, places)
+    return None if columns is None else Entry(batch.run_id, Observation(columns=columns))
+
+
+def _columns(
+    metrics: Sequence[_Metric], keys: Sequence[str], places: Mapping[str, int]
+) -> dict[str, Points] | None:
+    """Return many metrics as columns by key, None where a number of them has too many bits."""
     try:
         points = Points(
-            np.array([metric.step for metric in batch.metrics], np.int64),
-            np.array([metric.timestamp for metric in batch.metrics], np.int64),
-            np.array([metric.value for metric in batch.metrics], np.float64),
+            np.array([metric.step for metric in metrics], np.int64),
+            np.array([metric.timestamp for metric in metrics], np.int64),
+            np.array([metric.value for metric in metrics], np.float64),
         )
     except OverflowError:
         return None
@@ -85,13 +104,13 @@ def fast_batch(body: bytes) -> Entry | None:
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes)).tolist()
     sorted_ = points.take(order)
-    columns = {
+    return {
         key: sorted_.take(slice(begin, end))
         for key, begin, end in zip(places, [0, *ends], ends, strict=False)
     }
-    return Entry(batch.run_id, Observation(columns=columns))
 
 
+@lru_cache(maxsize=4096)
 def _is_key(key: str) -> bool:
     """Tell whether a key needs no word about it."""
     try:
