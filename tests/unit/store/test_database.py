@@ -206,7 +206,8 @@ def test_a_removed_last_link_is_found(context):
         assert audit.first_broken(tx, context.project_id) == 3
 
 
-def test_the_write_ahead_log_stays_small(context, tmp_path):
+def test_the_write_ahead_log_stays_small(context, tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "CHECKPOINT_BYTES", 4 << 20)
     with context.home.write() as tx:
         tx.exec_driver_sql("CREATE TABLE big (data BLOB)")
     for _ in range(12):
