@@ -35,7 +35,7 @@ from thrive.packaging.signature import Field, FieldKind, Output, OutputKind, Sig
 from thrive.packaging.trained_rows import trained_rows
 from thrive.store import datasets, gates, runs
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 ROWS = 6000

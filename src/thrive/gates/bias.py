@@ -113,7 +113,7 @@ def _judged(case: GateCase, cells: Cells, measure: str, limit: float) -> CheckRe
     rows = _corrected(_tests(case, cells, measure, limit))
     single = [row for row in rows if not row.crossed]
     every = _every(case, cells, measure)
-    answer, words = _answer(rows, single, limit, measure, every)
+    answer, words = _answer(rows, single, limit, (measure, _against(case, measure)), every)
     evidence = {
         "limit": limit,
         "limits_of_gap": _limits_of_gap(measure, limit),
@@ -239,8 +239,9 @@ def _sizes(rows: list[Tested]) -> dict[str, int]:
 
 
 def _answer(
-    rows: list[Tested], single: list[Tested], limit: float, measure: str, every: Every
+    rows: list[Tested], single: list[Tested], limit: float, asked: tuple[str, str], every: Every
 ) -> tuple[Answer, str]:
+    measure, against = asked
     failed = [row for row in rows if row.answer is Answer.FAIL]
     sizes = _sizes(single)
     unclear = {row.group for row in single if row.answer is not Answer.PASS}
@@ -250,11 +251,11 @@ def _answer(
     bound = f"a ratio of {limit:g}" if measure == "selection_ratio" else f"{limit:g}"
     if failed:
         told = "; ".join(row.told() for row in failed[:3])
-        return Answer.FAIL, f"Beyond the limit of {bound} {_against(measure)}: {told}."
+        return Answer.FAIL, f"Beyond the limit of {bound} {against}: {told}."
     within = {group: size for group, size in sizes.items() if group not in unclear}
     covered = sum(within.values()) / max(1, every.rows)
     words = (
-        f"{len(within)} of {every.groups:,} groups lie within {bound} {_against(measure)} "
+        f"{len(within)} of {every.groups:,} groups lie within {bound} {against} "
         f"({covered:.0%} of rows); {len(unclear)} cannot be told, {len(small)} of them too small"
     )
     if len(sizes) < every.groups:
@@ -264,8 +265,8 @@ def _answer(
     return (Answer.PASS if covered >= COVERED else Answer.CANNOT_TELL), f"{words}."
 
 
-def _against(measure: str) -> str:
-    return "against production" if measure == "change" else "of the rest"
+def _against(case: GateCase, measure: str) -> str:
+    return f"against {case.rival_words}" if measure == "change" else "of the rest"
 
 
 def _result(check: str, answer: Answer, summary: str, evidence: dict[str, Any]) -> CheckResult:

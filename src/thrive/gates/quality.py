@@ -118,11 +118,11 @@ def _words(case: GateCase, found: Comparison, answer: Answer, small: str) -> str
 
 
 def _settled(found: Comparison, margin: float) -> str:
-    needed = found.needed(margin)
+    more = found.more(margin)
     visible = found.visible()
     parts: list[str] = []
-    if needed is not None:
-        parts.append(f"About {needed:,} rows would settle it (here: {found.rows:,}).")
+    if more:
+        parts.append(f"About {more:,} more rows would settle it (here: {found.rows:,}).")
     if visible is not None:
         parts.append(f"These rows cannot show a loss under {visible:.4f}.")
     return " ".join(parts) or "More rows would settle it."

@@ -62,9 +62,9 @@ def check_slices(case: GateCase) -> CheckResult | None:
 def more_for_slices(rows: int, judged: list[dict[str, Any]]) -> int | None:
     """Return how many more rows (of all, in the same shares) would settle every slice."""
     wanted = [
-        rows * one["needed_rows"] / one["rows"] - rows
+        rows * one["more_rows"] / one["rows"]
         for one in judged
-        if one["needed_rows"] and one["answer"] == Answer.CANNOT_TELL.value
+        if one["more_rows"] and one["answer"] == Answer.CANNOT_TELL.value
     ]
     return max(0, math.ceil(max(wanted))) if wanted else None
 
@@ -149,6 +149,7 @@ def judged_slice(
         "high": comparison.high,
         "p_worse": comparison.p_worse(case.margin),
         "needed_rows": comparison.needed(case.margin),
+        "more_rows": comparison.more(case.margin),
         "smallest_visible_loss": comparison.visible(),
         "answer": _slice_answer(comparison, case.margin),
     }

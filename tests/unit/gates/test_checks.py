@@ -91,6 +91,16 @@ def test_a_worse_model_fails_on_quality(rows, good):
     assert "worse than what is accepted" in check_quality(found).summary
 
 
+def test_more_rows_are_the_same_in_words_and_in_number(rows, good):
+    """A gain close to the margin needs more rows than equal models would."""
+    worse = noisy(good, 0.52)
+    found = check_quality(case(rows, worse, good))
+    assert found.answer is Answer.CANNOT_TELL
+    assert found.evidence["needed_rows"] < found.evidence["rows"]
+    assert found.more_rows > 0
+    assert f"About {found.more_rows:,} more rows would settle it" in found.summary
+
+
 def test_one_bad_slice_is_caught_by_the_slices_alone(rows, good):
     there = (rows["origin"] == "LGA").to_numpy()
     loose = CONTRACT.replace("margin = 0.02", "margin = 0.5").replace("= 0.15", "= 0.9")

@@ -115,7 +115,7 @@ def test_few_rows_cannot_tell_and_say_how_many_would(context, registry, trained,
     assert quality.answer is Answer.CANNOT_TELL
     assert quality.evidence["needed_rows"] > 60
     assert quality.evidence["smallest_visible_loss"] > 0.02
-    assert f"About {quality.evidence['needed_rows']:,} rows would settle it" in quality.summary
+    assert f"About {quality.more_rows:,} more rows would settle it" in quality.summary
 
 
 def test_rows_the_rival_may_have_seen_are_left_out(context, registry, trained, sound):
