@@ -230,6 +230,7 @@ def test_what_a_ci_is_given_fits_the_schemas_of_its_formats(home, context):
 
 @pytest.mark.parametrize(("path", "schema"), [(GITHUB, "github-workflows"), (GITLAB, "gitlab-ci")])
 def test_the_files_for_a_ci_fit_the_schemas_of_github_and_gitlab(tmp_path, path, schema):
+    (tmp_path / "thrive.toml").write_text(CONTRACT)
     write_ci_files(tmp_path)
     python = python_of("gates-schemas", CHECKERS)
     ask = (python, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}")

@@ -58,6 +58,7 @@ def test_case_30_no_word_reaches_a_shell():
 
 
 def test_case_31_a_workflow_runs_forks_without_secrets(tmp_path):
+    (tmp_path / "thrive.toml").write_text('contract = 1\n[project]\nname = "p"\n')
     text = "".join((tmp_path / name).read_text() for name in write_ci_files(tmp_path))
     assert "pull_request_target" not in text
     assert "secrets." not in text

@@ -1,7 +1,9 @@
 """Ready files for a team's CI: GitHub Actions and GitLab, offline and without a token."""
 
+import re
 from pathlib import Path
 
+from thrive.contract.parse import load
 from thrive.domain.errors import Conflict
 
 GITHUB = Path(".github/workflows/thrive.yml")
@@ -125,11 +127,16 @@ FILES = {GITHUB: _GITHUB_TEXT, GITLAB: _GITLAB_TEXT}
 def write_ci_files(folder: Path) -> list[str]:
     """Write the files that are not there yet and return their paths; none is written over.
 
+    Of several datasets each is added; of several models the first is judged.
+
     Raises:
         Conflict: all of them are there already.
+        ContractError: the folder's contract cannot be read.
     """
+    contract = load(folder).contract
     written: list[str] = []
-    for path, text in FILES.items():
+    for path, plain in FILES.items():
+        text = _for_each(plain, list(contract.data), list(contract.model))
         target = folder / path
         if target.exists():
             continue
@@ -139,3 +146,19 @@ def write_ci_files(folder: Path) -> list[str]:
     if not written:
         raise Conflict("The files for CI are there already.", "edit them, or remove one first")
     return written
+
+
+def _for_each(text: str, data: list[str], models: list[str]) -> str:
+    """Return the text with a line for each dataset, and the name of a model, where several are."""
+    if len(data) > 1:
+        lines = "\n".join(rf"\1thrive data add --name {name}" for name in data)
+        text = re.sub(r"^( *- (?:run: )?)thrive data add$", lines, text, flags=re.MULTILINE)
+    if len(models) > 1:
+        note = f"# One of {len(models)} models; write such a step, with files of its own, for each."
+        text = re.sub(
+            r"^( *)(- (?:run: >-\n *)?thrive gates run)",
+            rf"\1{note}\n\1\2 {models[0]}",
+            text,
+            flags=re.MULTILINE,
+        )
+    return text

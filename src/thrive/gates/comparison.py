@@ -219,14 +219,14 @@ def _told(
     found: Any,
     skewness: float = 0.0,
 ) -> Comparison:
-    sign = 1.0 if metric.greater_is_better else -1.0
-    low, high = sorted((sign * found.low, sign * found.high))
+    sign = 1.0 if metric.greater_is_better else -1.0  # and no -0.0
+    low, high = sorted((sign * found.low + 0.0, sign * found.high + 0.0))
     return Comparison(
         metric=metric.name,
         method=method,
         rival=values[0],
         candidate=values[1],
-        gain=sign * difference,
+        gain=sign * difference + 0.0,
         low=low,
         high=high,
         standard_error=found.standard_error,

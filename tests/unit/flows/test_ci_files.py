@@ -30,7 +30,22 @@ def test_the_commands_of_the_files_can_be_typed(path):
         parse(operations[line.command], line.rest)
 
 
+def test_of_several_datasets_each_is_added_and_one_model_is_named(tmp_path):
+    (tmp_path / "thrive.toml").write_text(
+        'contract = 1\n[project]\nname = "p"\n'
+        '[data.a]\nsource = "a.csv"\n[data.b]\nsource = "b.csv"\n'
+        '[model.x]\ntarget = { column = "late" }\n[model.y]\ntarget = { column = "late" }\n'
+    )
+    for name in write_ci_files(tmp_path):
+        lines = [" ".join(words) for words in commands((tmp_path / name).read_text())]
+        assert lines.count("data add --name a") == lines.count("data add --name b") == 1
+        assert "data add" not in lines
+        (judged,) = [line for line in lines if line.startswith("gates run")]
+        assert judged.startswith("gates run x --json gate.json")
+
+
 def test_nothing_is_written_over(tmp_path):
+    (tmp_path / "thrive.toml").write_text('contract = 1\n[project]\nname = "p"\n')
     (tmp_path / ".gitlab-ci.yml").write_text("mine: {}\n")
     assert write_ci_files(tmp_path) == [".github/workflows/thrive.yml"]
     assert (tmp_path / ".gitlab-ci.yml").read_text() == "mine: {}\n"
