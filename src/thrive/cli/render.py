@@ -20,6 +20,8 @@ Row = dict[str, Any]
 _MARK = re.compile("[0-9a-f]{32,}")
 NARROW = 24
 """Words up to this length are never broken: times, short ids, names."""
+DOCUMENT = "text"
+"""The field that holds a document; people read it as it is, below what is said of it."""
 PADDING = 3
 """What a table draws around a column."""
 
@@ -143,6 +145,7 @@ def _record(row: Row, style: Style, stream: TextIO, *, one_line: bool) -> None:
     """
     flat = {name: value for name, value in _flat(row) if value not in (None, "", [], {})}
     flat.pop("next_hint", None)  # it is printed after the result, on standard error
+    document = str(flat.pop(DOCUMENT, "")) if style.for_people and not one_line else ""
     lines = {name: value for name, value in flat.items() if scalar(value)}
     texts = {name: cell(name, value, people=style.for_people) for name, value in lines.items()}
     if one_line:
@@ -157,6 +160,8 @@ def _record(row: Row, style: Style, stream: TextIO, *, one_line: bool) -> None:
     if marks:
         stream.write("\n")
         _lines({name: text for name, text in texts.items() if name in marks}, style, stream)
+    if document:
+        stream.write(f"\n{printable(document, lines=True)}\n")
 
 
 def _lines(texts: dict[str, str], style: Style, stream: TextIO) -> None:

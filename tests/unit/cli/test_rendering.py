@@ -191,3 +191,14 @@ def test_words_become_typed_values():
 def test_wrong_words_name_the_option(words, said):
     with pytest.raises(UsageError, match=said):
         parse(declared(typed), words.split())
+
+
+class Paper(msgspec.Struct, frozen=True, kw_only=True):
+    kind: str
+    text: str
+
+
+def test_people_read_a_document_as_it_is_and_programs_get_it_on_one_line() -> None:
+    paper = Paper(kind="card", text="# Card\n\n| a |\x1b[2J\n")
+    assert shown(paper, PEOPLE) == "kind  card\n\n# Card\n\n| a |\\x1b[2J\n\n"
+    assert shown(paper, PIPE) == "kind\tcard\ntext\t# Card\\n\\n| a |\\x1b[2J\\n\n"

@@ -239,6 +239,7 @@ def test_an_incident_is_opened_its_hold_seen_and_its_report_recorded(own: Filled
     assert done.status == 303
     page = ask(app, f"/models/{MODEL}/duties", headers=COOKIE).text
     assert "a wrong warning" in page
+    assert "Decided without a person" in page
     assert page.count("/act/holds-lift") == 2
     report = next(
         unescape(each)

@@ -17,12 +17,16 @@ from thrive.domain.reference import format_reference
 from thrive.flows.answering import Unanswered, asked_of
 from thrive.governance.document import DocumentKind
 from thrive.governance.evaluate import DutyState, Standing
+from thrive.governance.evidence import QUERIES
+from thrive.governance.facts import Fact
 from thrive.governance.operations import owed
 from thrive.governance.records import read_records
 from thrive.operations import Context
 from thrive.registry.stages import champion
 from thrive.store import duties, holds, models, oversight, releases
 
+OVERSIGHT = ("automated-share", "reviews", "overrides")
+"""The evidence of what people had a hand in."""
 OWED = (Standing.MISSING, Standing.EXCEPTED)
 
 
@@ -42,6 +46,7 @@ class DutiesPage(msgspec.Struct, frozen=True, kw_only=True):
         incidents: newest first.
         holds: those that keep this model, or all, from deletion.
         drills: trials of the stop button, newest first.
+        oversight: how much people looked at, and the share that was decided without one.
     """
 
     now: int
@@ -61,6 +66,7 @@ class DutiesPage(msgspec.Struct, frozen=True, kw_only=True):
     incidents: list[Incident]
     holds: list[LegalHold]
     drills: list[Drill]
+    oversight: list[Fact]
 
 
 def load(ctx: Context, words: Mapping[str, str]) -> DutiesPage:
@@ -80,7 +86,7 @@ def load(ctx: Context, words: Mapping[str, str]) -> DutiesPage:
         drills = oversight.find_drills(tx, project, name)
         exceptions = duties.find_exceptions(tx, project, name)
     label = format_reference(name, version)
-    states, asked, why_not = _judged(ctx, label, answers)
+    states, asked, overseen, why_not = _judged(ctx, label, answers)
     return DutiesPage(
         now=ctx.now(),
         tab="duties",
@@ -99,17 +105,19 @@ def load(ctx: Context, words: Mapping[str, str]) -> DutiesPage:
         incidents=incidents,
         holds=[each for each in held if _holds(each.subject, name)],
         drills=drills,
+        oversight=overseen,
     )
 
 
 def _judged(
     ctx: Context, label: str, answers: DutyAnswers
-) -> tuple[list[DutyState], list[Unanswered], str]:
+) -> tuple[list[DutyState], list[Unanswered], list[Fact], str]:
     try:
         records = msgspec.structs.replace(read_records(ctx, label), answers=answers)
-        return owed(records, met=True), asked_of(records), ""
+        overseen = [fact for name in OVERSIGHT for fact in QUERIES[name](records)]
+        return owed(records, met=True), asked_of(records), overseen, ""
     except ThriveError as error:  # its package is gone; the page shows the rest
-        return [], [], error.what
+        return [], [], [], error.what
 
 
 def _holds(subject: str, model: str) -> bool:
