@@ -21,6 +21,7 @@ from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.matching import Person, Wanted, count_rows
 from thrive.store.snapshots.people import PeopleIndex
 from thrive.store.snapshots.snapshot import Snapshot
+from thrive.store.snapshots.tables import suffix_of
 
 PREFIXES = ("x.", "k.")
 """What the prediction log puts before the names of inputs and of request keys."""
@@ -132,13 +133,21 @@ def _named_once(searched: Sequence[Searched], done: Collection[str]) -> Iterator
 
 
 def index_people(ctx: Context, version: DatasetVersion, column: str) -> None:
-    """Index the people of a version by the column that names them, so that finding one is quick."""
+    """Index the people of a version by the column that names them, so that finding one is quick.
+
+    Files of text are indexed when somebody is first searched in them: reading a column of one is
+    reading all of it again.
+    """
     if not version.is_table:
         return
     snapshot = read_snapshot(ctx.home.blobs, version.listed_in)
     searched = Searched(version, snapshot, [column])
     files = files_once(ctx.home.blobs, [searched])
-    wanted = [Wanted(entry, path, version.columns, [column]) for _, entry, path in files]
+    wanted = [
+        Wanted(entry, path, version.columns, [column])
+        for _, entry, path in files
+        if suffix_of(entry.path) == "parquet"
+    ]
     PeopleIndex(ctx.home.folder).make(wanted)
 
 

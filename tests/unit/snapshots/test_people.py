@@ -94,3 +94,13 @@ def test_a_damaged_index_is_made_anew_and_another_column_has_its_own(tmp_path: P
     assert index.count([both], P4) == count_rows([both], P4)
     absent = file._replace(columns=["nobody"])
     assert index.count([absent], P4) == {file.entry.digest: 0}
+
+
+def test_a_column_without_a_value_is_indexed_as_nobody(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    frame = pl.DataFrame({"who": pl.Series([None] * ROWS, dtype=pl.String), "n": range(ROWS)})
+    index = PeopleIndex(tmp_path)
+    file = stored(tmp_path / "files", frame, "csv")
+    index.make([file])
+    file.path.unlink()
+    assert index.count([file], P4) == {file.entry.digest: 0}

@@ -151,23 +151,26 @@ class PeopleIndex:
                 continue
             held = pl.col(column) if column in scan.collect_schema() else pl.lit(None, pl.String)
             text = scan.select(held.cast(pl.String).alias("text")).drop_nulls()
-            hashed = text.select(self._hashed(pl.col("text")).alias("hash"))
-            scans.append(hashed.group_by("hash").len("rows").sort("hash"))
+            scans.append(text.select(self._hashed(pl.col("text"))))
             kinds.append(kind)
             chosen.append(each)
         for each, kind, frame in zip(chosen, kinds, pl.collect_all(scans), strict=True):
-            self._write(each, kind, frame)
+            self._write(each, kind, frame.to_series())
 
-    def _write(self, file: Wanted, kind: int, frame: "pl.DataFrame") -> None:
-        import polars as pl
+    def _write(self, file: Wanted, kind: int, values: "pl.Series") -> None:
+        """Write each different hash with its rows; sorting alone is quicker than grouping."""
+        import numpy as np
 
+        hashes = np.sort(values.to_numpy())
+        first = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)])
+        rows = np.diff(np.append(first, len(hashes))).astype(np.uint32)
         path = self._path(file)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         with draft.open("wb") as out:
-            out.write(_HEAD.pack(_MAGIC, kind, frame.height))
-            out.write(frame["hash"].to_numpy().tobytes())
-            out.write(frame["rows"].cast(pl.UInt32).to_numpy().tobytes())
+            out.write(_HEAD.pack(_MAGIC, kind, len(first)))
+            out.write(hashes[first].tobytes())
+            out.write(rows.tobytes())
         draft.replace(path)
 
 
