@@ -1,6 +1,5 @@
 """The environment of an earlier run: in what this one differs, and how to build it anew."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,10 @@ from blake3 import blake3
 
 from thrive.domain.errors import InfrastructureError, Refused
 from thrive.engines.environment import CHOSEN_VARIABLES
+from thrive.engines.installed import user_cache
+from thrive.engines.locks import digests_of, pinned
 
+_HASH = "--hash="
 OWN = "thrive"
 """Is never installed from elsewhere: the code that runs the steps is this one."""
 POOLS = {
@@ -41,24 +43,34 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     other |= _versions(second) | _kernels(second)
     if not second.get("threads"):  # nothing numeric is loaded in it: that is no difference
         one = {name: value for name, value in one.items() if not name.startswith("kernel ")}
-    return [
+    apart = [
         f"{name} {one.get(name, 'missing')}, now {other.get(name, 'missing')}"
         for name in sorted({*one, *other})
         if one.get(name) != other.get(name)
     ]
+    alike = (name for name in _changed_inside(first, second) if one[name] == other.get(name))
+    return apart + [f"{name} {one[name]}, now of other files" for name in alike]
 
 
 def must_rebuild(first: dict[str, Any], second: dict[str, Any]) -> bool:
     """Tell whether Python or a library differs: what an environment can be built anew for."""
     names = ("python", "implementation")
-    return _versions(first) != _versions(second) or any(
-        first.get(name) != second.get(name) for name in names
+    return (
+        _versions(first) != _versions(second)
+        or bool(_changed_inside(first, second))
+        or any(first.get(name) != second.get(name) for name in names)
     )
 
 
 def _versions(record: dict[str, Any]) -> dict[str, str]:
     parts = (line.partition("==") for line in record.get("libraries", ()))
     return {name: version for name, _, version in parts if name != OWN}
+
+
+def _changed_inside(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """Return the libraries whose files are known on both sides, and are not the same."""
+    one, other = first.get("contents", {}), second.get("contents", {})
+    return [name for name in sorted({*one} & {*other}) if one[name] != other[name] and name != OWN]
 
 
 def _kernels(record: dict[str, Any]) -> dict[str, str]:
@@ -90,10 +102,15 @@ def thread_variables(record: dict[str, Any]) -> dict[str, str | None]:
     return wanted
 
 
-def rebuild(record: dict[str, Any]) -> str:
+def rebuild(record: dict[str, Any], folder: Path | None = None) -> str:
     """Build the environment of a record, or find it built; return its interpreter.
 
     It stands in the user's cache under the digest of its list of libraries, so that runs share it.
+    A library that a lock file of the folder pins is installed from one of the pinned files only.
+
+    Args:
+        record: the record.
+        folder: the run's code, with the project's lock files.
 
     Raises:
         Refused: there is no such Python here, or the libraries cannot be installed.
@@ -101,22 +118,21 @@ def rebuild(record: dict[str, Any]) -> str:
     if sys.platform == "win32":
         raise Refused("An environment is built on Linux and macOS alone.", "use --here")
     libraries = [line for line in record["libraries"] if line.partition("==")[0] != OWN]
-    wanted = f"{record['python']}\n{record['machine']}\n" + "\n".join(libraries)
-    folder = _cache() / blake3(wanted.encode()).hexdigest()[:32]
-    python = folder / "bin" / "python"
+    pins = pinned(folder) if folder else {}
+    lines = [_requirement(library, digests_of(pins, library)) for library in libraries]
+    wanted = f"{record['python']}\n{record['machine']}\n" + "\n".join(lines)
+    place = user_cache("environments") / blake3(wanted.encode()).hexdigest()[:32]
+    python = place / "bin" / "python"
     if not python.exists():
-        _build(record["python"], libraries, folder)
+        _build(record["python"], lines, place)
     return str(python)
 
 
-def _cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(root) / "thrive" / "environments"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _requirement(library: str, digests: list[str]) -> str:
+    return " ".join([library, *(f"{_HASH}{digest}" for digest in digests)])
 
 
-def _build(version: str, libraries: list[str], folder: Path) -> None:
+def _build(version: str, lines: list[str], folder: Path) -> None:
     """Build beside the folder and rename: who finds the folder finds all of it.
 
     An environment is not moved by a rename: its interpreter looks for `pyvenv.cfg` beside itself,
@@ -124,13 +140,17 @@ def _build(version: str, libraries: list[str], folder: Path) -> None:
     """
     interpreter = _interpreter(version)
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
-        listed = Path(place) / "requirements.txt"
-        listed.write_text("\n".join(libraries) + "\n")
         built = Path(place) / "environment"
         _run([interpreter, "-m", "venv", str(built)])
         pip = [str(built / "bin" / "python"), "-m", "pip"]
-        _run([*pip, "install", "--quiet", "--no-deps", "--requirement", str(listed)])
-        known = {line.partition("==")[0] for line in libraries}
+        certain = [line for line in lines if _HASH in line]
+        for part in filter(None, (certain, [line for line in lines if line not in certain])):
+            listed = Path(place) / "requirements.txt"
+            listed.write_text("\n".join(part) + "\n")
+            strict = ["--require-hashes"] if part is certain else []
+            install = [*pip, "install", "--quiet", "--no-deps", *strict]
+            _run([*install, "--requirement", str(listed)])
+        known = {line.partition("==")[0] for line in lines}
         foreign = [name for name in INSTALLERS if name not in known]
         if foreign:
             _run([*pip, "uninstall", "--quiet", "--yes", *foreign])

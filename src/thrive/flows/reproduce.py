@@ -120,12 +120,12 @@ def reproduce(
     _refuse_unfinished(found)
     recorded = _recorded(ctx, used)
     apart = must_rebuild(found.environment, record_environment())
-    python = rebuild(found.environment) if apart and not here else ""
-    order = _order(found, recorded, python)
     with tempfile.TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="again-") as place:
         folder = Path(place)
         assert found.code is not None
         unpack_code(found.code, folder, ctx.home.blobs)
+        python = rebuild(found.environment, folder) if apart and not here else ""
+        order = _order(found, recorded, python)
         bring_files(ctx, folder, files_read(steps, used))
         started = start(ctx.inside(folder), order, show_on_terminal)
         with started.engine:
