@@ -1,8 +1,8 @@
 """Measuring one window's rows: counters and segments."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -54,10 +54,18 @@ def sketches(
         assert fixed is None or isinstance(fixed, NumericSketch)
         return sketch_numeric(measured(frame, name, watched[name]), fixed)
 
-    if frame.height < LEAST_SHARED:
-        return {name: counted(name) for name in watched}
+    return _each(counted, watched, frame.height)
+
+
+T = TypeVar("T")
+
+
+def _each(counted: Callable[[str], T], names: Collection[str], rows: int) -> dict[str, T]:
+    """Return what is counted of each name; of many rows by several threads."""
+    if rows < LEAST_SHARED:
+        return {name: counted(name) for name in names}
     with ThreadPoolExecutor(MOST_THREADS) as pool:  # numpy sorts and counts without the lock
-        return dict(zip(watched, pool.map(counted, watched), strict=True))
+        return dict(zip(names, pool.map(counted, names), strict=True))
 
 
 def _watched(kinds: Mapping[str, str], among: Collection[str]) -> dict[str, str]:
@@ -169,17 +177,18 @@ def _parts_of(
     numbers = list(range(len(values)))
     codes = words.replace_strict(values, numbers, default=-1, return_dtype=pl.Int64)
     groups = codes.to_numpy()
-    found: dict[str, dict[str, Sketch]] = {value: {} for value in values}
-    for name in watched:
+
+    def counted(name: str) -> Sequence[Sketch]:
         fixed = known[name]
-        made: Sequence[Sketch]
         if isinstance(fixed, NumericSketch):
-            made = sketch_numeric_groups(numeric[name], groups, len(values), fixed)
-        else:
-            made = sketch_category_groups(_counted(frame, name, codes), len(values), fixed)
-        for value, counted in zip(values, made, strict=True):
-            found[value][name] = counted
-    return found
+            return sketch_numeric_groups(numeric[name], groups, len(values), fixed)
+        return sketch_category_groups(_counted(frame, name, codes), len(values), fixed)
+
+    made = _each(counted, watched, frame.height)
+    return {
+        value: {name: groups_of[place] for name, groups_of in made.items()}
+        for place, value in enumerate(values)
+    }
 
 
 def _counted(frame: "pl.DataFrame", name: str, codes: "pl.Series") -> dict[tuple[int, Any], int]:

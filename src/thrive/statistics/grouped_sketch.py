@@ -28,7 +28,7 @@ def sketch_numeric_groups(
     bounded = np.isfinite(present)
     finite, within = (present, at) if bounded.all() else (present[bounded], at[bounded])
     cells = cells_of(present, baseline.centre, baseline.scale)
-    keys, counts = np.unique(at * CELLS + cells, return_counts=True)
+    keys, counts = _counted(at * CELLS + cells, count)
     cut = np.searchsorted(keys, np.arange(count + 1) * CELLS)
     minimum, maximum = np.full(count, np.inf), np.full(count, -np.inf)
     np.minimum.at(minimum, at, present)
@@ -53,6 +53,19 @@ def sketch_numeric_groups(
         )
         for place in range(count)
     ]
+
+
+_SPARSE_BELOW = 50_000
+"""Values under which sorting is cheaper than counting into all cells of all groups."""
+
+
+def _counted(keys: Integers, count: int) -> tuple[Integers, Integers]:
+    """Return the keys that occur in rising order, and how often each does."""
+    if len(keys) < _SPARSE_BELOW:
+        return np.unique(keys, return_counts=True)
+    dense = np.bincount(keys, minlength=count * CELLS)
+    held = np.flatnonzero(dense != 0)
+    return held, dense[held]
 
 
 def sketch_category_groups(

@@ -215,3 +215,12 @@ def test_a_month_tells_which_part_moved(context: Context) -> None:
     assert whole.parts == found.parts
     with pytest.raises(NotFound, match="city=SFO"):
         windows_merge(context, "m", part="city=SFO")
+
+
+def test_many_rows_are_counted_by_group_as_few_are() -> None:
+    rng = np.random.default_rng(5)
+    values, groups = rng.normal(size=60_000), rng.integers(0, 3, 60_000)
+    values[::100] = np.nan
+    known = sketch_numeric(values)
+    for place, each in enumerate(sketch_numeric_groups(values, groups, 3, known)):
+        assert same(each, sketch_numeric(values[groups == place], known))
