@@ -45,16 +45,25 @@ class OnlineView:
     def __init__(self, ctx: Context, view: View) -> None:
         self._ctx = ctx
         self._view = view
-        self._read: tuple[dict[str, str], NormalRows] | None = None
+        self._sources: Sources | None = None
+        self._bringing: _Bringing | None = None
+
+    def look(self) -> None:
+        """Take the versions of the sources that are there now."""
+        sources = sources_of(self._ctx, self._view)
+        if self._sources is not None and self._sources.digests == sources.digests:
+            return
+        rows = rows_of(self._ctx, self._view, sources)
+        held = msgspec.structs.replace(rows, frame=rows.frame.collect().lazy())
+        self._sources = sources
+        self._bringing = _Bringing(self._ctx, self._view, sources, held)
 
     def follow(self, until: int) -> MaterializedLine:
         """Bring what can be known up to a moment online; see `bring_online`."""
-        sources = sources_of(self._ctx, self._view)
-        if self._read is None or self._read[0] != sources.digests:
-            rows = rows_of(self._ctx, self._view, sources)
-            held = msgspec.structs.replace(rows, frame=rows.frame.collect().lazy())
-            self._read = sources.digests, held
-        return _Bringing(self._ctx, self._view, sources, self._read[1], until).bring()
+        if self._bringing is None:
+            self.look()
+        assert self._bringing is not None
+        return self._bringing.bring(until)
 
 
 def bring_online(ctx: Context, view: View, until: int) -> MaterializedLine:
@@ -70,7 +79,7 @@ def bring_online(ctx: Context, view: View, until: int) -> MaterializedLine:
         until: what can be known up to this moment, in UTC microseconds.
     """
     sources = sources_of(ctx, view)
-    return _Bringing(ctx, view, sources, rows_of(ctx, view, sources), until).bring()
+    return _Bringing(ctx, view, sources, rows_of(ctx, view, sources)).bring(until)
 
 
 def stands(known: Materialization | None, sources: Sources, until: int) -> bool:
@@ -86,33 +95,36 @@ def online_of(tx: Any, ctx: Context, view: FeatureView) -> Materialization | Non
 
 
 class _Bringing:
-    """One view, brought online up to one moment."""
+    """One view over some versions of its sources."""
 
-    def __init__(
-        self, ctx: Context, view: View, sources: Sources, rows: NormalRows, until: int
-    ) -> None:
+    def __init__(self, ctx: Context, view: View, sources: Sources, rows: NormalRows) -> None:
         self._ctx = ctx
         self._view = view
         self._sources = sources
         self._rows = rows
-        self._until = until
         self._store = open_online(ctx.home.folder)
         self._version = registered(ctx, rows.definition, rows.spec())
         self._table = OnlineTable(
             digest=self._version.digest, keys=self._version.keys, columns=self._version.columns
         )
+        self._is_there = self._store.holds(self._version.digest)
+        self._last: Materialization | None = None
 
-    def bring(self) -> MaterializedLine:
-        """Write what differs, and note it."""
+    def bring(self, until: int) -> MaterializedLine:
+        """Write what differs at a moment, and note it."""
+        if self._last is not None and stands(self._last, self._sources, until):
+            return self._line(self._last, "nothing new")
         with self._ctx.read() as tx:
             known = online_of(tx, self._ctx, self._version)
-        there = known is not None and self._store.holds(self._version.digest)
-        if known is not None and there and stands(known, self._sources, self._until):
+        there = known is not None and self._is_there
+        if known is not None and there and stands(known, self._sources, until):
+            self._last = known
             return self._line(known, "nothing new")
-        made = self._renewed(known) if known is not None and there else None
+        made = self._renewed(known, until) if known is not None and there else None
         note = "" if made is None else "read what is new"
         if made is None:
-            made = self._replaced(known)
+            made = self._replaced(known, until)
+            self._is_there = True
         if made is known:
             return self._line(made, "nothing new")
         words = {"rows": made.rows, "changed": made.changed}
@@ -120,45 +132,45 @@ class _Bringing:
             features.save_materialization(tx, self._ctx.project_id, made)
         return self._line(made, note)
 
-    def _renewed(self, known: Materialization) -> Materialization | None:
+    def _renewed(self, known: Materialization, until: int) -> Materialization | None:
         """Write what is new since the last reading; None where all must be read again.
 
         Of the same sources that is what became known since. It is never older in all its times
         than what was known before, so that an equal event time is enough for it to hold.
         """
-        if known.until > self._until:
+        if known.until > until:
             return None
         if known.sources == self._sources.digests:
-            newer, last = self._newest(self._rows, since=known.until)
+            newer, last = self._newest(self._rows, until, since=known.until)
             if not newer.height:
                 return known
         else:
             added = added_rows(self._ctx, self._view, self._sources, known)
             if added is None:
                 return None
-            newer, last = self._newest(added)
+            newer, last = self._newest(added, until)
         written = self._store.renew(self._table, newer)
         return msgspec.structs.replace(
             known,
             sources=self._sources.digests,
-            until=self._until,
-            complete=last is None or last <= self._until,
+            until=until,
+            complete=last is None or last <= until,
             rows=known.rows + written.added,
             changed=written.changed,
             newest=_later(known.newest, self._latest(newer)),
             at=self._ctx.now(),
         )
 
-    def _replaced(self, known: Materialization | None) -> Materialization:
+    def _replaced(self, known: Materialization | None, until: int) -> Materialization:
         """Make the store hold the newest row of each key, from all that the sources hold."""
-        newest, last = self._newest(self._rows)
+        newest, last = self._newest(self._rows, until)
         written = self._store.publish(self._table, newest)
         return Materialization(
             view=self._version.name,
             digest=self._version.digest,
             sources=self._sources.digests,
-            until=self._until,
-            complete=last is None or last <= self._until,
+            until=until,
+            complete=last is None or last <= until,
             rows=written.rows,
             changed=written.changed + written.removed,
             newest=self._latest(newest),
@@ -167,10 +179,10 @@ class _Bringing:
         )
 
     def _newest(
-        self, rows: NormalRows, since: int | None = None
+        self, rows: NormalRows, until: int, since: int | None = None
     ) -> tuple["pl.DataFrame", int | None]:
         fits = self._sources.cells <= IN_MEMORY
-        return newest_rows(rows, self._until, since=since, in_memory=fits)
+        return newest_rows(rows, until, since=since, in_memory=fits)
 
     def _latest(self, newest: "pl.DataFrame") -> Any:
         return newest[AT].max() if self._rows.timed else None

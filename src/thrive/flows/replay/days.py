@@ -77,7 +77,6 @@ class Replay:
         answered = self._recover(start)
         hour, fresh = start - start % HOUR, self._fresh_alerts()
         while hour < self._until and not fresh:
-            self._feed.follow(hour)
             self._ask(hour, answered)
             answered = set()
             hour += HOUR
@@ -86,6 +85,7 @@ class Replay:
             if hour % OUTCOME_ROUND == 0 or hour >= self._until:
                 self._bring_outcomes(hour)
             if self._tick_due(hour):
+                self._feed.follow(hour)
                 tick(self._context)
                 self._follow_routing()
                 fresh = self._fresh_alerts()
@@ -93,7 +93,10 @@ class Replay:
         return self._summary(start, fresh)
 
     def _ask(self, hour: int, answered: set[str]) -> None:
-        for request in self._traffic.requests(hour, answered):
+        requests = self._traffic.requests(hour, answered)
+        if requests:
+            self._feed.follow(hour)
+        for request in requests:
             ids = self._caller.predict(request.rows, request.at)
             self.requests += 1
             self.predictions += len(ids)

@@ -1,6 +1,7 @@
 """The feature views of a replayed model, brought online as its clock moves."""
 
 from thrive.contract.schema import Contract
+from thrive.domain.clock import DAY
 from thrive.features.discover import Declared, load_declared
 from thrive.flows.online_views import OnlineView
 from thrive.flows.replay.traffic import Fault
@@ -40,7 +41,12 @@ class Feed:
         return list(self._views)
 
     def follow(self, now: int) -> None:
-        """Bring what can be known up to a moment online, but for what the fault holds back."""
+        """Bring what can be known up to a moment online, but for what the fault holds back.
+
+        New versions of the sources are taken at the beginning of a day.
+        """
         for name, view in self._views.items():
+            if now % DAY == 0:
+                view.look()
             if self._fault is None or not self._fault.holds_back(name, now):
                 view.follow(now)
