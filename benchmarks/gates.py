@@ -222,7 +222,7 @@ def default_gate():
 def main():
     compile_ours()
     ratio, auc, gate = bias(), paired_test(), default_gate()
-    print(f"BAR gates bias_vs_fairlearn={ratio:.0f}x auc_s={auc:.3f} default_gate_s={gate:.1f}")
+    print(f"BAR gates bias_vs_fairlearn={ratio:.0f} auc_s={auc:.3f} default_gate_s={gate:.1f}")
 
 
 if __name__ == "__main__":
