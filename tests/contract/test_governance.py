@@ -31,9 +31,10 @@ from thrive.domain.release import Release
 from thrive.flows import promote
 from thrive.flows.auditing import audit_seal, audit_verify
 from thrive.flows.tokens import tokens_revoke
-from thrive.governance.document import DocumentKind, make_document
+from thrive.governance.document import DocumentKind, make_document, read_document
+from thrive.governance.keeping import queue_nightly
 from thrive.governance.law import Blocks
-from thrive.governance.operations import duties_list
+from thrive.governance.operations import documents_keep, duties_list
 from thrive.governance.records import read_records
 from thrive.operations import Context
 from thrive.serving.control_plane import routes_of
@@ -193,6 +194,31 @@ def test_data_past_its_retention_is_refused_by_the_transaction_that_promotes(ctx
         promote.start_release(ctx, MODEL)
     with ctx.read() as tx:
         assert releases.routing_history(tx, ctx.project_id, MODEL) == []
+
+
+def test_what_is_live_is_recorded_nightly_with_its_data_basis_users_and_end(ctx: Context) -> None:
+    text = CONTRACT + DATA
+    data = nouns.dataset_version()
+    judged(ctx, text, training={data.dataset: data.digest})
+    with ctx.home.write() as tx:
+        datasets.save(tx, ctx.project_id, nouns.dataset())
+        datasets.insert_version(tx, ctx.project_id, data, [])
+    assert queue_nightly(ctx) == [], "nothing is live"
+    with ctx.read() as tx:
+        version = models.get_version(tx, ctx.project_id, MODEL)
+    route(ctx.home, live(version))
+    (job,) = queue_nightly(ctx)
+    assert job.operation == "documents keep"
+    (kept,) = documents_keep(ctx)
+    record = read_document(ctx.home.blobs.get(kept.digest))
+    told = {fact.what: fact.value for each in record.sections for fact in each.facts}
+    assert all(each.title.startswith("delay@1: ") for each in record.sections)
+    assert told["Recipients"] == "desk board"
+    assert told["flights: columns"] == "origin (String)"
+    assert told["flights: why it is kept"] == "Past departures."
+    assert told["flights: legal basis"] == "none needed: no personal data"
+    assert (told["flights: kept for"] or "").startswith("1 day, until 1970-01-02")
+    assert queue_nightly(ctx) == [], "a day is not over"
 
 
 def test_a_model_of_high_risk_whose_answers_are_not_logged_is_not_served(ctx: Context) -> None:
