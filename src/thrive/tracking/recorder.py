@@ -1,8 +1,8 @@
-"""Writes one run as it happens: what a method wrote is durable when it returns.
+"""Writes one run as it happens: what a method wrote survives the death of its process.
 
 Metric points, beginnings of steps, and ends of those that took less than a second wait a quarter
-of a second for others to be written with; what a killed run had not written yet is executed again
-when the run is resumed.
+of a second for others to be written with, and do not wait for the disk: a power cut may take the
+last second of them. What a run had not written yet is executed again when it is resumed.
 """
 
 import shutil
@@ -174,9 +174,9 @@ class RunRecorder:
     def flush(self) -> None:
         """Write the waiting metric points and steps."""
         self._flushed = time.monotonic()
-        steps = bool(self._waiting)
-        if steps or self._points:
-            with self._ctx.observe(self._subject, durable=steps) as tx:
+        if self._waiting or self._points:
+            dear = any(_is_dear(step) for step, _ in self._waiting.values())
+            with self._ctx.observe(self._subject, durable=dear) as tx:
                 self.run = self._write_waiting(tx, self.run)
 
     def write_log(self, data: bytes) -> None:
@@ -197,8 +197,7 @@ class RunRecorder:
     def _save_step(self, step: StepRecord, outputs: Sequence[Artifact] = ()) -> None:
         """Write a step, with others a quarter of a second later if it costs little."""
         self._waiting[step.position] = (step, outputs)
-        dear = step.ended_at is not None and step.ended_at - step.started_at > DEAR
-        if dear or (self._points and step.index is None):
+        if _is_dear(step) or (self._points and step.index is None):
             self.flush()
         else:
             self.flush_if_due()
@@ -227,6 +226,10 @@ class RunRecorder:
             params=now.params,
             tags=now.tags,
         )
+
+
+def _is_dear(step: StepRecord) -> bool:
+    return step.ended_at is not None and step.ended_at - step.started_at > DEAR
 
 
 def open_run(
