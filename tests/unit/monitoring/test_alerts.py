@@ -46,7 +46,7 @@ def test_a_quiet_stream_raises_nothing(context: Context) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_a_quiet_year_keeps_the_alert_budget(tmp_path: Path) -> None:
     raised = 0
     for seed in range(4):
