@@ -207,3 +207,11 @@ def test_a_record_that_went_turns_its_sentence_into_missing():
     assert said(w.whole(run=None), "Pipeline") == {None}
     assert said(w.whole(), "Verdict") == {"pass"}
     assert said(w.whole(verdict=None), "Verdict") == {None}
+
+
+def test_pseudonyms_are_read_for_no_purpose():
+    reads = [w.read(purpose="", pseudonymised=["tailnum"])]
+    (duty,) = (each for each in duties() if each.check == "reads-within-purpose")
+    assert judge_duty(w.personal(reads=reads), duty).standing is Standing.MET
+    opened = [w.read(purpose="", columns=["tailnum", "carrier"], pseudonymised=["tailnum"])]
+    assert judge_duty(w.personal(reads=opened), duty).standing is Standing.MISSING
