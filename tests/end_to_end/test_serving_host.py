@@ -43,7 +43,7 @@ def ids(home):
     return predictions_between(home, 0, FOREVER, MODEL)["prediction_id"].to_list()
 
 
-def eventually(holds, seconds=30):
+def eventually(holds, seconds=120):
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 from tests.flights import ENVIRONMENT
+from tests.unit.features import conftest as views
 from tests.unit.features.conftest import START, set_clock
 
 from thrive.data import operations as data
@@ -20,7 +21,7 @@ from thrive.flows.features import materialize
 from thrive.flows.online_features import OnlineFeatures
 
 pytestmark = pytest.mark.full
-pytest_plugins = ["tests.unit.features.conftest"]
+project = views.project
 KILLS = int(os.environ.get("THRIVE_TEST_KILLS", "25"))
 SEED = int(os.environ.get("THRIVE_TEST_SEED", str(random.SystemRandom().randrange(10**6))))
 KEYS = [f"k{number}" for number in range(8)]

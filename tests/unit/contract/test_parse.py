@@ -183,8 +183,16 @@ WRONG = [
         "fallback = 0.5",
     ),
     (MODEL + "target = { positive = 1979-05-27 }", 'found "1979-05-27".', "positive = "),
-    (MODEL + "monitor = { window = '' }", "model.m.monitor.window: '' is not a duration.", ""),
-    (MODEL + "monitor = { window = '0 days' }", "'0 days' lasts no time.", '"90 days"'),
+    (
+        MODEL + "monitor = { window = '' }",
+        "model.m.monitor.window: '' is not the length of a window.",
+        "",
+    ),
+    (
+        MODEL + "monitor = { window = '0 days' }",
+        "'0 days' is not the length of a window.",
+        '"1000 rows"',
+    ),
     (MODEL + "monitor = { false_alarms_per_year = 0 }", "expected a number above 0, found 0.", ""),
     (
         MODEL + "[model.m.release]\nphases = [\n'shadow 1h',\n'ab 1d', 'full']",
