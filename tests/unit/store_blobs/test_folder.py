@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from thrive.domain.errors import DiskFull, UsageError
 from thrive.store import disk
-from thrive.store.blobs import FolderBlobs, ObjectBlobs, folder, open_blobs
+from thrive.store.blobs import FolderBlobs, ObjectBlobs, copying, folder, open_blobs
 
 
 def files(root: Path) -> list[Path]:
@@ -135,3 +136,19 @@ def test_addresses(tmp_path):
     for wrong in ("ftp://host/x", "s3:///x", "http://host"):
         with pytest.raises(UsageError, match="s3://bucket/prefix"):
             open_blobs(wrong)
+
+
+def test_large_parts_of_any_length_and_address_are_one_blob(tmp_path):
+    data = memoryview(os.urandom(copying.BESIDE + 12_345))
+    cuts = [0, 1, 4097, 5 << 20, (9 << 20) + 3, len(data)]
+    parts = [data[first:last] for first, last in zip(cuts, cuts[1:], strict=False)]
+    digest = blake3(data).hexdigest()
+    blobs = FolderBlobs(tmp_path)
+    blobs.put_parts(parts, digest)
+    assert blobs.get(digest) == data
+
+
+def test_no_space_for_large_parts_keeps_nothing(tmp_path, small_file_limit):
+    with pytest.raises(DiskFull, match="blobs"):
+        FolderBlobs(tmp_path / "blobs").put(bytes(copying.BESIDE))
+    assert files(tmp_path) == []

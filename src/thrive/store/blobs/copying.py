@@ -10,7 +10,7 @@ import errno
 import mmap
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import NamedTuple, Self
 
@@ -163,6 +163,25 @@ class PastCache:
                 if error.errno != errno.EINVAL or not self._is_direct:
                     raise
                 self._set(0)  # a file system that took the flag and not the writing
+
+    def write_parts(self, parts: Iterable[bytes | memoryview]) -> None:
+        """Write parts of memory one behind the other, whatever their addresses and lengths.
+
+        They are gathered into full blocks at an address that the disk takes: copying what stays
+        in the processor's caches costs a tenth of what the page cache takes for new pages.
+        """
+        block = memoryview(mmap.mmap(-1, _BLOCK))
+        filled = 0
+        for part in parts:
+            rest = memoryview(part).cast("B")
+            while rest:
+                length = min(len(rest), _BLOCK - filled)
+                block[filled : filled + length] = rest[:length]
+                filled, rest = filled + length, rest[length:]
+                if filled == _BLOCK:
+                    self.write(block)
+                    filled = 0
+        self.write(block[:filled])
 
     def _set(self, flag: int) -> None:
         if bool(flag) == self._is_direct:

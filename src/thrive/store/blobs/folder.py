@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -75,13 +75,17 @@ class FolderBlobs:
         digest = blake3(data).hexdigest()
         if not self._present(digest, len(data)):
             with self._writing() as (handle, temporary):
-                if self._durable and len(data) >= BESIDE:
-                    with PastCache(handle) as past:
-                        past.write(memoryview(data))
-                else:
-                    write_all(handle, data)
+                self._write([data], handle)
                 self._keep(handle, temporary, digest)
         return digest
+
+    def _write(self, parts: Sequence[bytes | memoryview], handle: int) -> None:
+        if self._durable and sum(memoryview(part).nbytes for part in parts) >= BESIDE:
+            with PastCache(handle) as past:
+                past.write_parts(parts)
+            return
+        for part in parts:
+            write_all(handle, part)
 
     def put_many(self, parts: Sequence[bytes]) -> list[str]:
         """Keep several blobs and return their digests; the disk is waited for once for them all.
@@ -149,15 +153,14 @@ class FolderBlobs:
                 raise damaged(digest, "what was received", found)
             self._keep(handle, temporary, digest)
 
-    def put_parts(self, parts: Iterable[bytes | memoryview], digest: str) -> None:
+    def put_parts(self, parts: Sequence[bytes | memoryview], digest: str) -> None:
         """Keep parts of memory, one behind the other, whose digest the caller has computed.
 
         Raises:
             DiskFull: nothing was kept.
         """
         with self._writing() as (handle, temporary):
-            for part in parts:
-                write_all(handle, part)
+            self._write(parts, handle)
             self._keep(handle, temporary, digest)
 
     def get(self, digest: str) -> bytes:
