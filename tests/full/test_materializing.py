@@ -19,6 +19,7 @@ from thrive.data import operations as data
 from thrive.domain.clock import format_time
 from thrive.flows.features import materialize
 from thrive.flows.online_features import OnlineFeatures
+from thrive.store import features as store
 
 pytestmark = pytest.mark.full
 project = views.project
@@ -32,6 +33,16 @@ from thrive import feature_view
 @feature_view(entity="k", event_time="at", source="events", delay="2h"{recorded})
 def latest(rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.filter(pl.col("x") != 13).select("k", "at", {columns}x=pl.col("x") * 2)
+"""
+WINDOWS = """
+import polars as pl
+from thrive import feature_view
+from thrive.features import windowed
+
+@feature_view(entity="k", event_time="at", source="events", delay="2h"{recorded})
+def latest(rows: pl.LazyFrame) -> pl.LazyFrame:
+    kept = rows.filter(pl.col("x") != 13)
+    return windowed(kept, by="k", time="at", period="7h", x=("x", "sum"){written})
 """
 BIG_ROWS = 16_000_000
 MEMORY_MB = 900
@@ -109,10 +120,89 @@ def test_what_comes_online_from_growth_is_what_all_rows_say(project, revised):
     assert "read what is new" in notes
 
 
-def test_killed_at_any_moment_it_is_finished_by_the_next_call(project):
+def windows_by_the_book(rows: list[tuple[str, int, int, int]], hour: int, *, revised: bool):
+    """Return key = the sum over its window at the last change that could be known at an hour."""
+    seen = [
+        (key, at, x) for key, at, noted, x in rows if x != 13 and (not revised or noted <= hour)
+    ]
+    found: dict[str, int | None] = dict.fromkeys(KEYS)
+    for key in KEYS:
+        moments = [each for k, at, _ in seen if k == key for each in (at, at + 7)]
+        last = max((each for each in moments if each <= hour - 2), default=None)
+        if last is not None:
+            found[key] = sum(x for k, at, x in seen if k == key and last - 7 < at <= last)
+    return found
+
+
+@pytest.mark.parametrize("revised", [False, True])
+def test_windows_that_come_online_from_growth_are_what_all_events_say(project, revised):
+    """Late events, events noted late, and now and then a file that is corrected."""
+    draw = random.Random(SEED)
+    recorded, written = (', recorded_time="noted"', ', recorded="noted"') if revised else ("", "")
+    text = WINDOWS.format(recorded=recorded, written=written)
+    (project.folder / "features.py").write_text(text)
+    files: dict[int, list[tuple[str, int, int, int]]] = {}
+    hour = 40
+    for step in range(60):
+        corrected = bool(files) and draw.random() < 0.1
+        grew = corrected or not files or draw.random() < 0.6
+        if grew:
+            number = draw.choice(list(files)) if corrected else step
+            files[number] = events(draw, hour, draw.randrange(1, 12))
+            add_file(project, number, files[number])
+        hour += draw.choice((0, 1, 1, 4))
+        clock(project, hour)
+        (line,) = materialize(project)
+        read_whole = corrected or step == 0
+        fitting = (
+            [""]
+            if read_whole
+            else ["read what is new"]
+            if grew
+            else ["read what is new", "nothing new"]
+        )
+        assert line.note in fitting, (SEED, step)
+        known = [each for number in sorted(files) for each in files[number]]
+        wanted = windows_by_the_book(known, hour, revised=revised)
+        assert online(project) == wanted, (SEED, step)
+        assert line.rows == sum(value is not None for value in wanted.values()), (SEED, step)
+
+
+def test_what_was_written_and_never_noted_is_no_ground_to_build_on(project, monkeypatch):
+    """Killed between the store and its note, while the data that was read is taken back."""
+    declare(project, revised=False)
+    add_file(project, 1, [("k0", 0, 0, 1)])
+    clock(project, 40)
+    materialize(project)
+    add_file(project, 2, [("k1", 1, 1, 2)])
+    save, calls = store.save_materialization, []
+
+    def killed(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        save(*given)
+
+    monkeypatch.setattr(store, "save_materialization", killed)
+    with pytest.raises(KeyboardInterrupt):
+        materialize(project)
+    monkeypatch.undo()
+    assert online(project)["k1"] == 4, "the store has it, and nothing was noted"
+    (project.folder / "events" / "002.parquet").unlink()
+    add_file(project, 3, [("k2", 1, 1, 3)])
+    materialize(project)
+    assert {key: x for key, x in online(project).items() if x} == {"k0": 2, "k2": 6}
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_killed_at_any_moment_it_is_finished_by_the_next_call(project, windows):
     """The source grows, `thrive features materialize` is killed; at the end all is there, once."""
     draw = random.Random(SEED)
-    declare(project, revised=False)
+    if windows:
+        (project.folder / "features.py").write_text(WINDOWS.format(recorded="", written=""))
+    else:
+        declare(project, revised=False)
+    book = windows_by_the_book if windows else by_the_book
     known: list[tuple[str, int, int, int]] = []
     command = [sys.executable, "-m", "thrive", "features", "materialize", "--json"]
     hour, killed = 40, 0
@@ -138,7 +228,7 @@ def test_killed_at_any_moment_it_is_finished_by_the_next_call(project):
             lines = json.loads(
                 subprocess.check_output(command, cwd=project.folder, env=ENVIRONMENT)
             )
-            wanted = by_the_book(known, hour, revised=False)
+            wanted = book(known, hour, revised=False)
             assert online(project) == wanted, (SEED, step)
             assert lines[0]["rows"] == len(KEYS)
     assert killed, time.monotonic() - began

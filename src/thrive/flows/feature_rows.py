@@ -8,7 +8,8 @@ from thrive import data
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.features import FeatureView, Materialization, SpecView, ViewDefinition
 from thrive.features.declare import View
-from thrive.features.row_wise import is_row_wise
+from thrive.features.newer_windows import NewerWindows, newer_windows
+from thrive.features.row_wise import is_row_wise, is_windows
 from thrive.features.rows import KNOWN, RECORDED, ROW, NormalRows, normal_rows
 from thrive.operations import Context
 from thrive.store import datasets, features
@@ -74,10 +75,51 @@ def _scan(ctx: Context, version: DatasetVersion, part: Snapshot | None = None) -
     return data.scan_version(version, blobs, part)
 
 
+class Growth(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of a view's one source: those that were read, and those added behind them."""
+
+    version: DatasetVersion
+    old: Snapshot
+    added: Snapshot | None
+
+
+def growth_of(ctx: Context, sources: Sources, known: Materialization) -> Growth | None:
+    """Return what was added to a source since a materialization; None where anything else changed.
+
+    Nothing is added where the same version was read.
+    """
+    version = sources.versions[0]
+    if known.sources == sources.digests and len(sources.versions) == 1:
+        same = read_snapshot(ctx.home.blobs, version.listed_in)
+        return Growth(version=version, old=same, added=None)
+    before = _version_read(ctx, version, known)
+    if before is None:
+        return None
+    old, new = (read_snapshot(ctx.home.blobs, each.listed_in) for each in (before, version))
+    if len(new) == len(old) or not new.begins_with(old):
+        return None
+    return Growth(version=version, old=old, added=new.part(len(old)))
+
+
+def windows_rows(
+    ctx: Context, view: View, growth: Growth, known: Materialization, until: int
+) -> NewerWindows | None:
+    """Return what is new in windows of a source's events; None where the view is no such windows.
+
+    Late events and those recorded late are among it: all that is new is computed together with
+    the old events that stand in a window with it.
+    """
+    old = _scan(ctx, growth.version, growth.old if growth.added else None)
+    if not is_windows(view, old.collect_schema()):
+        return None
+    added = _scan(ctx, growth.version, growth.added) if growth.added else None
+    return newer_windows(view, old, added, since=known.until, until=until)
+
+
 def added_rows(
-    ctx: Context, view: View, sources: Sources, known: Materialization
+    ctx: Context, view: View, growth: Growth, known: Materialization
 ) -> NormalRows | None:
-    """Return what is new in the sources since a materialization; None where all must be read.
+    """Return what is new in a source since a materialization; None where all must be read.
 
     That is the rows of files that were added behind those that were read, and of those the rows
     that were not known yet. It is all that is new if the view makes each row from one row of its
@@ -86,19 +128,14 @@ def added_rows(
     """
     import polars as pl
 
-    version = sources.versions[0]
-    before = _version_read(ctx, version, known)
-    if before is None:
+    if growth.added is None:
         return None
-    old, new = (read_snapshot(ctx.home.blobs, each.listed_in) for each in (before, version))
-    if len(new) == len(old) or not new.begins_with(old):
-        return None
-    added = _part_rows(ctx, view, version, new.part(len(old)))
+    added = _part_rows(ctx, view, growth.version, growth.added)
     if added is None or (added.revised and not _is_recorded_after(added, known.until)):
         return None
     if known.complete:
         return added
-    earlier = normal_rows(view, [_scan(ctx, version, old)])
+    earlier = normal_rows(view, [_scan(ctx, growth.version, growth.old)])
     later = added.frame.with_columns(pl.col(ROW) + _BEHIND)
     waiting = earlier.frame.filter(pl.col(KNOWN) > known.until)
     return msgspec.structs.replace(added, frame=pl.concat([waiting, later]))

@@ -8,7 +8,15 @@ from thrive.domain.features import FeatureView, Materialization
 from thrive.features.declare import View
 from thrive.features.join import IN_MEMORY
 from thrive.features.rows import AT, NormalRows, newest_rows
-from thrive.flows.feature_rows import Sources, added_rows, registered, rows_of, sources_of
+from thrive.flows.feature_rows import (
+    Sources,
+    added_rows,
+    growth_of,
+    registered,
+    rows_of,
+    sources_of,
+    windows_rows,
+)
 from thrive.operations import Context
 from thrive.store import features
 from thrive.store.online import OnlineTable, open_online
@@ -56,7 +64,7 @@ class OnlineView:
         rows = rows_of(self._ctx, self._view, sources)
         held = msgspec.structs.replace(rows, frame=rows.frame.collect().lazy())
         self._sources = sources
-        self._bringing = _Bringing(self._ctx, self._view, sources, held)
+        self._bringing = _Bringing(self._ctx, self._view, sources, held, held=True)
 
     def follow(self, until: int) -> MaterializedLine:
         """Bring what can be known up to a moment online; see `bring_online`."""
@@ -69,9 +77,10 @@ class OnlineView:
 def bring_online(ctx: Context, view: View, until: int) -> MaterializedLine:
     """Register a view's version, and write what differs online.
 
-    Of sources that only grew, what was read before is not read again. Killed at any moment it is
-    done with the next call: a store changes in one transaction, and what is noted as read was
-    written before.
+    Of sources that only grew, what was read before is not read again; windows of events are read
+    back as far as they reach. Killed at any moment it is done with the next call: a store changes
+    in one transaction, what is noted as read was written before, and where a writing began that
+    did not end all is read again.
 
     Args:
         ctx: the project.
@@ -95,13 +104,16 @@ def online_of(tx: Any, ctx: Context, view: FeatureView) -> Materialization | Non
 
 
 class _Bringing:
-    """One view over some versions of its sources."""
+    """One view over some versions of its sources; `held` if its rows are in memory already."""
 
-    def __init__(self, ctx: Context, view: View, sources: Sources, rows: NormalRows) -> None:
+    def __init__(
+        self, ctx: Context, view: View, sources: Sources, rows: NormalRows, *, held: bool = False
+    ) -> None:
         self._ctx = ctx
         self._view = view
         self._sources = sources
         self._rows = rows
+        self._held = held
         self._store = open_online(ctx.home.folder)
         self._version = registered(ctx, rows.definition, rows.spec())
         self._table = OnlineTable(
@@ -133,22 +145,16 @@ class _Bringing:
         return self._line(made, note)
 
     def _renewed(self, known: Materialization, until: int) -> Materialization | None:
-        """Write what is new since the last reading; None where all must be read again.
-
-        Of the same sources that is what became known since. It is never older in all its times
-        than what was known before, so that an equal event time is enough for it to hold.
-        """
+        """Write what is new since the last reading; None where all must be read again."""
         if known.until > until:
             return None
-        if known.sources == self._sources.digests:
-            newer, last = self._newest(self._rows, until, since=known.until)
-            if not newer.height:
-                return known
-        else:
-            added = added_rows(self._ctx, self._view, self._sources, known)
-            if added is None:
-                return None
-            newer, last = self._newest(added, until)
+        found = self._newer(known, until)
+        if found is None:
+            return None
+        newer, last = found
+        if known.sources == self._sources.digests and not newer.height:
+            return known
+        self._begin(known)
         written = self._store.renew(self._table, newer)
         return msgspec.structs.replace(
             known,
@@ -161,9 +167,36 @@ class _Bringing:
             at=self._ctx.now(),
         )
 
+    def _newer(
+        self, known: Materialization, until: int
+    ) -> "tuple[pl.DataFrame, int | None] | None":
+        """Return the newest rows among those that are new; None where all must be read again.
+
+        Of the same sources that is what became known since. It is never older in all its times
+        than what was known before, so that an equal event time is enough for it to hold.
+        """
+        same = known.sources == self._sources.digests
+        growth = None if same and self._held else growth_of(self._ctx, self._sources, known)
+        if growth is not None:
+            windows = windows_rows(self._ctx, self._view, growth, known, until)
+            if windows is not None:
+                return newest_rows(windows.rows, until)[0], windows.last
+        if same:
+            return self._newest(self._rows, until, since=known.until)
+        added = None if growth is None else added_rows(self._ctx, self._view, growth, known)
+        return None if added is None else self._newest(added, until)
+
+    def _begin(self, known: Materialization) -> None:
+        """Note that the store is being written: killed in between, all is read again."""
+        with self._ctx.observe() as tx:
+            begun = msgspec.structs.replace(known, sources={})
+            features.save_materialization(tx, self._ctx.project_id, begun)
+
     def _replaced(self, known: Materialization | None, until: int) -> Materialization:
         """Make the store hold the newest row of each key, from all that the sources hold."""
         newest, last = self._newest(self._rows, until)
+        if known is not None:
+            self._begin(known)
         written = self._store.publish(self._table, newest)
         return Materialization(
             view=self._version.name,
