@@ -43,12 +43,12 @@ class Story:
         for line in lines:
             print(line)
 
-    def thrive(self, *words: str, show: bool = True, fine: tuple[int, ...] = (0,)) -> int:
-        """Run a command and let its output through; stop the story when it fails."""
-        if show:
-            print(f"\n{dim('$')} {bold('thrive ' + ' '.join(quoted(word) for word in words))}")
+    def thrive(self, *words: str, fine: tuple[int, ...] = (0,), token: str = "") -> int:
+        """Run a command, with a token of another person if one is given; stop when it fails."""
+        print(f"\n{dim('$')} {bold('thrive ' + ' '.join(quoted(word) for word in words))}")
         sys.stdout.flush()
-        code = subprocess.run(command(*words), cwd=self.folder, check=False).returncode
+        env = {**os.environ, "THRIVE_TOKEN": token} if token else None
+        code = subprocess.run(command(*words), cwd=self.folder, env=env, check=False).returncode
         if code not in fine:
             raise SystemExit(f"`thrive {' '.join(words)}` ended with {code}: the story stops here.")
         return code
@@ -215,6 +215,9 @@ def begin_home(story: Story, start: str) -> None:
     for number in (1, 2):
         address = story.team.start_server(story.folder.parent / f"server-{number}", "flights")
         print(f"\n{dim('$')} {bold('thrive server &')}   {address}")
+        story.team.address = address
+    made = story.ask("tokens", "create", "data-platform", "--role", "data-engineer")
+    story.team.deputy = made["secret"]
 
 
 def git(folder: Path, message: str) -> None:
@@ -233,9 +236,17 @@ def train_and_gate(story: Story, version: int, until: str) -> int:
 
 
 def approve_and_release(story: Story, version: int) -> None:
-    """Give the approval the contract asks for, and start the release."""
+    """Give the approval the contract asks for, and start the release.
+
+    In a team nobody approves their own work: the deputy does, through a server.
+    """
     label = f"{MODEL}@{version}"
-    story.thrive("approvals", "give", label, "--reason", "the gate passed; the evidence was read")
+    words = ["approvals", "give", label, "--reason", "the gate passed; the evidence was read"]
+    if story.team is None:
+        story.thrive(*words)
+    else:
+        print(f"\n{dim('The one who trained it may not approve it. By data-platform:')}")
+        story.thrive(*words, "--home", story.team.address, token=story.team.deputy)
     story.thrive("releases", "start", label)
 
 

@@ -20,11 +20,17 @@ class Team:
     Args:
         database: the PostgreSQL address.
         objects: the bucket and prefix.
+
+    Attributes:
+        address: the address of a server, once one was started.
+        deputy: the token of the model's deputy, who approves what its owner trained.
     """
 
     def __init__(self, database: str, objects: str) -> None:
         self.database = database
         self.objects = objects
+        self.address = ""
+        self.deputy = ""
         self._servers: list[subprocess.Popen[bytes]] = []
 
     def start_server(self, folder: Path, project: str) -> str:

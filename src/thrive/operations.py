@@ -213,6 +213,14 @@ class Context:
         """The id of the project: the first argument of every repository after the transaction."""
         return self.home.project_id
 
+    @property
+    def alone(self) -> bool:
+        """Whether this is one person's own folder, where nobody else could be asked.
+
+        On a server others can be, and in a folder that joined a team's home as well.
+        """
+        return self.folder is not None and self.home.database.is_sqlite
+
     def now(self) -> int:
         """Return the project's present moment in UTC microseconds."""
         return self.home.now()

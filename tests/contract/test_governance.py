@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -31,6 +32,7 @@ from thrive.domain.release import Release
 from thrive.flows import promote
 from thrive.flows.auditing import audit_seal, audit_verify
 from thrive.flows.tokens import tokens_revoke
+from thrive.flows.workspace import Workspace
 from thrive.governance.document import DocumentKind, make_document, read_document
 from thrive.governance.keeping import queue_nightly
 from thrive.governance.law import Blocks
@@ -135,6 +137,26 @@ def test_racing_approvals_count_each_person_once_and_one_release_begins(ctx: Con
     assert sum(isinstance(each, Conflict) for each in answers) == 3
     with ctx.read() as tx:
         assert len(releases.routing_history(tx, ctx.project_id, MODEL)) == 1
+
+
+def test_in_a_folder_that_joined_a_team_own_work_counts_as_little_as_on_a_server(
+    ctx: Context, tmp_path: Path
+) -> None:
+    judged(ctx, CONTRACT)
+    folder = Workspace(Context(ctx.home, local_actor("ada"), folder=tmp_path))
+    folder.approvals.give(f"{MODEL}@1", reason="I trained it")
+    if ctx.home.database.is_sqlite:
+        begun = folder.releases.start(f"{MODEL}@1", phases=["shadow 1h", "full"])
+        assert begun.evidence["own_approval"] is True
+        return
+    with pytest.raises(Refused, match="0 of 1 approvals"):
+        folder.releases.start(f"{MODEL}@1")
+    colleague = Workspace(Context(ctx.home, local_actor("ben"), folder=tmp_path))
+    colleague.approvals.give(f"{MODEL}@1", reason="read")
+    begun = folder.releases.start(f"{MODEL}@1", phases=["shadow 1h", "full"])
+    assert (begun.evidence["approvals"], begun.evidence["own_approval"]) == (["ben"], False)
+    with pytest.raises(Refused, match="ada may not grant themselves"):
+        folder.grants.give("riders", purpose="warn", reason="mine")
 
 
 def test_whoever_was_revoked_does_not_count_in_the_transaction_that_promotes(ctx: Context) -> None:

@@ -33,7 +33,7 @@ def house(tmp_path_factory):
     assert put(app, f"artifacts/{place}/a.txt", b"secret words").status == 200
     post(app, "registered-models/create", name="secret-model")
     post(app, "model-versions/create", name="secret-model", source=f"runs:/{run}/m", run_id=run)
-    yield app, place, run, new_token(second, "eve", "platform"), second
+    yield app, place, run, new_token(second, "eve", "ml-engineer"), second
     app.close()
     home.close()
 

@@ -89,13 +89,15 @@ def view_of(
 def _grant_for(tx: Tx, ctx: Context, dataset: str, reader: Actor) -> DataGrant | None:
     """Return the grant that counts for a reader: of several the one of most columns.
 
-    In a folder there is one person, who may grant themselves; elsewhere that counts for nothing.
+    Alone in a folder one may grant oneself; elsewhere that counts for nothing.
     """
-    alone, now = ctx.folder is not None, ctx.now()
+    now = ctx.now()
     good = [
         each
         for each in oversight.find_grants(tx, ctx.project_id, dataset)
-        if each.reader == reader.name and each.good(now) and (alone or each.actor != reader.name)
+        if each.reader == reader.name
+        and each.good(now)
+        and (ctx.alone or each.actor != reader.name)
     ]
     return max(good, key=lambda each: (not each.columns, len(each.columns)), default=None)
 

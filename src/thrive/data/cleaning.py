@@ -6,7 +6,7 @@ import msgspec
 
 from thrive.data.lineage import counted
 from thrive.data.reading import find_version
-from thrive.domain.actor import BUILDERS, KEEPERS
+from thrive.domain.actor import CURATORS, KEEPERS
 from thrive.domain.clock import machine_now, parse_duration
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import Conflict, NotFound, Refused, UsageError
@@ -49,7 +49,7 @@ class Reclaimed(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
-@operation("data rm", role=BUILDERS, writes=True, next_hint="thrive data gc")
+@operation("data rm", role=CURATORS, writes=True, next_hint="thrive data gc")
 def rm(ctx: Context, name: str, *, reason: str) -> RemovedVersion:
     """Remove one version of a dataset from the books.
 

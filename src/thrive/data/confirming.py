@@ -8,7 +8,7 @@ from thrive.data.profile import pack_sketches, unpack_sketches
 from thrive.data.questions import NONE, open_questions
 from thrive.data.reading import find_version
 from thrive.data.wanted import terms_of
-from thrive.domain.actor import PEOPLE
+from thrive.domain.actor import STEWARDS
 from thrive.domain.dataset import Column, ColumnLabel, DatasetVersion
 from thrive.domain.errors import NotFound, UsageError
 from thrive.operations import Context, operation
@@ -28,7 +28,7 @@ class ConfirmedLabel(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-@operation("data confirm", role=PEOPLE, writes=True, next_hint="thrive check")
+@operation("data confirm", role=STEWARDS, writes=True, next_hint="thrive check")
 def confirm(
     ctx: Context, name: str, labels: list[str] | None = None, *, reason: str
 ) -> list[ConfirmedLabel]:

@@ -8,7 +8,7 @@ import msgspec
 
 from thrive.data.reading import find_version, scan_version
 from thrive.data.spreadsheet import without_formulas
-from thrive.domain.actor import ANYONE
+from thrive.domain.actor import AUTHORS
 from thrive.domain.errors import Conflict, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.operations import Context, Kind, PathText, operation
@@ -37,7 +37,7 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
 
 
-@operation("data export", kind=Kind.CLIENT, role=ANYONE)
+@operation("data export", kind=Kind.CLIENT, role=AUTHORS)
 def export(ctx: Context, name: str, *, to: PathText) -> Exported:
     """Write the rows of a version as a Delta table, Parquet, CSV or JSON lines.
 

@@ -13,7 +13,7 @@ import msgspec
 from thrive.data.keeping import is_whole
 from thrive.data.lockfile import keep_remote
 from thrive.data.reading import find_version, split_name
-from thrive.domain.actor import BUILDERS
+from thrive.domain.actor import AUTHORS
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import Conflict, NotFound, UsageError
 from thrive.operations import Context, Kind, operation
@@ -41,7 +41,7 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @operation(
-    "data push", kind=Kind.CLIENT, role=BUILDERS, writes=True, next_hint="git add thrive.lock"
+    "data push", kind=Kind.CLIENT, role=AUTHORS, writes=True, next_hint="git add thrive.lock"
 )
 def push(ctx: Context, to: str = "", *, name: str = "") -> list[Moved]:
     """Copy versions to where any clone can pull them from; only what is lacking there is sent.
@@ -72,7 +72,7 @@ def push(ctx: Context, to: str = "", *, name: str = "") -> list[Moved]:
 
 
 @operation(
-    "data pull", kind=Kind.CLIENT, role=BUILDERS, writes=True, next_hint="thrive data log NAME"
+    "data pull", kind=Kind.CLIENT, role=AUTHORS, writes=True, next_hint="thrive data log NAME"
 )
 def pull(ctx: Context, source: str = "", *, name: str = "") -> list[Moved]:
     """Bring the versions that `thrive.lock` pins into this home, from where they were pushed.

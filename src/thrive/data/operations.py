@@ -8,7 +8,7 @@ from thrive.data.checks import FAIL, PASS
 from thrive.data.lineage import counted
 from thrive.data.reading import find_version
 from thrive.data.storing import CheckedOut, add, add_rows, checkout, commit
-from thrive.domain.actor import ANYONE, PEOPLE
+from thrive.domain.actor import ANYONE, STEWARDS
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import UsageError
 from thrive.operations import Context, operation
@@ -228,7 +228,7 @@ def _column_views(version: DatasetVersion) -> list[ColumnView]:
 
 
 @operation(
-    "data decide", role=PEOPLE, writes=True, next_hint="thrive data show {dataset}@{version}"
+    "data decide", role=STEWARDS, writes=True, next_hint="thrive data show {dataset}@{version}"
 )
 def decide(ctx: Context, name: str, *, trainable: bool, reason: str) -> VersionView:
     """Decide whether a version may be trained on, whatever its checks said.

@@ -8,7 +8,7 @@ from thrive.data.adding import add_version, reach_of, save_source
 from thrive.data.lockfile import pin
 from thrive.data.reading import find_version
 from thrive.data.wanted import MEMORY, Wanted, terms_of
-from thrive.domain.actor import BUILDERS, CONTROLLER
+from thrive.domain.actor import CONTROLLER, CURATORS
 from thrive.domain.clock import machine_now, parse_duration
 from thrive.domain.dataset import SourceState
 from thrive.domain.errors import NotFound, Refused, ThriveError, UsageError
@@ -39,7 +39,7 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     what: str
 
 
-@operation(REFRESH, role=BUILDERS, kind=Kind.JOB, writes=True, next_hint="thrive data log NAME")
+@operation(REFRESH, role=CURATORS, kind=Kind.JOB, writes=True, next_hint="thrive data log NAME")
 def refresh(ctx: Context, name: str = "") -> list[Refreshed]:
     """Read sources again: what changed becomes a new version, what did not makes none.
 

@@ -21,7 +21,7 @@ from thrive.data.lockfile import pin
 from thrive.data.reading import find_version
 from thrive.data.schema import SCHEMA
 from thrive.data.wanted import MEMORY, Derived, Wanted, terms_of, wanted_in
-from thrive.domain.actor import ANYONE, BUILDERS
+from thrive.domain.actor import AUTHORS, CURATORS
 from thrive.domain.dataset import AddedVersion, DatasetVersion
 from thrive.domain.identifiers import checked_name
 from thrive.operations import Context, Kind, operation
@@ -112,7 +112,7 @@ def _add(ctx: Context, wanted: Wanted, beside: Beside | None = None) -> AddedVer
     return _added(version, is_new=is_new)
 
 
-@operation("data commit", kind=Kind.JOB, role=BUILDERS, writes=True)
+@operation("data commit", kind=Kind.JOB, role=CURATORS, writes=True)
 def commit(
     ctx: Context,
     name: str,
@@ -208,7 +208,7 @@ def _note(version: DatasetVersion) -> str:
     return "; ".join(new)
 
 
-@operation("data checkout", kind=Kind.CLIENT, role=ANYONE)
+@operation("data checkout", kind=Kind.CLIENT, role=AUTHORS)
 def checkout(ctx: Context, name: str, *, to: Path) -> CheckedOut:
     """Make a folder hold the files of a version, touching only what differs.
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from thrive.data.reading import find_version
-from thrive.domain.actor import BUILDERS
+from thrive.domain.actor import CURATORS
 from thrive.domain.dataset import DatasetTag
 from thrive.domain.errors import Conflict, NotFound, UsageError
 from thrive.domain.identifiers import checked_name
@@ -20,7 +20,7 @@ class Tagged(msgspec.Struct, frozen=True, kw_only=True):
     before: int
 
 
-@operation("data tag", role=BUILDERS, writes=True, next_hint="thrive data log {dataset}")
+@operation("data tag", role=CURATORS, writes=True, next_hint="thrive data log {dataset}")
 def tag(
     ctx: Context, name: str, called: str, *, move: bool = False, remove: bool = False
 ) -> Tagged:

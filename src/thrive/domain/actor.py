@@ -22,15 +22,21 @@ ANYONE = frozenset(Role)
 """May read: everybody with a token of the project."""
 PEOPLE = frozenset({Role.DATA_ENGINEER, Role.DATA_SCIENTIST, Role.ML_ENGINEER, Role.PLATFORM})
 """The four roles of people who build and keep models."""
-BUILDERS = PEOPLE | {Role.CI}
-"""May add data, run pipelines and register versions."""
 APPROVERS = PEOPLE - {Role.PLATFORM}
 """May consent to a version: who keeps the platform decides neither on data nor on models."""
-RELEASERS = frozenset({Role.ML_ENGINEER, Role.PLATFORM})
+AUTHORS = APPROVERS | {Role.CI}
+"""May read rows, compute features and write what a project says: whoever works on its models."""
+CURATORS = AUTHORS - {Role.ML_ENGINEER}
+"""May add data, and say what it is."""
+BUILDERS = AUTHORS - {Role.DATA_ENGINEER}
+"""May run pipelines and register versions."""
+RELEASERS = frozenset({Role.ML_ENGINEER})
 """May move live traffic."""
-HOSTS = RELEASERS | {Role.SERVE}
-"""May serve: the agents of serving hosts, and whoever moves the traffic they answer."""
-REPORTERS = BUILDERS | {Role.SERVE}
+STOPPERS = RELEASERS | {Role.PLATFORM}
+"""May stop what is live at once, hold what is on its way, and run serving hosts."""
+HOSTS = STOPPERS | {Role.SERVE}
+"""May serve: the agents of serving hosts, and whoever runs them."""
+REPORTERS = AUTHORS | {Role.SERVE}
 """May report what was predicted and what really happened."""
 STEWARDS = frozenset({Role.DATA_ENGINEER})
 """May let others read personal data, and hand a person what is known of them."""

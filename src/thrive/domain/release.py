@@ -71,7 +71,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     """Which versions of a model get which traffic, since when and why; history is kept.
 
-    `salt` makes the assignment of keys to variants stable through one release.
+    `salt` makes the assignment of keys to variants stable through one release. `stopped` says that
+    somebody stopped what was live: the fallback answers until the traffic is given back.
     """
 
     model: str
@@ -83,6 +84,7 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     actor: str
     release_id: str | None = None
+    stopped: bool = False
 
     def production(self) -> Variant | None:
         """Return the variant that carries most live traffic first, None when nothing is live."""

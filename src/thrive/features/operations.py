@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from thrive.domain.actor import BUILDERS
+from thrive.domain.actor import AUTHORS
 from thrive.domain.errors import Conflict, NotFound, UsageError
 from thrive.features.discover import FILE
 from thrive.features.feast import Mapped, translate
@@ -11,7 +11,7 @@ from thrive.operations import Context, Kind, operation
 MOST_FILES = 1_000
 
 
-@operation("features import", kind=Kind.CLIENT, role=BUILDERS, next_hint="thrive features plan")
+@operation("features import", kind=Kind.CLIENT, role=AUTHORS, next_hint="thrive features plan")
 def import_feast(ctx: Context, repository: str, *, to: str = FILE) -> list[Mapped]:
     """Write the definitions of a Feast repository as feature views, and say what does not map.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from thrive.domain.actor import ANYONE, REPORTERS
+from thrive.domain.actor import ANYONE, AUTHORS, REPORTERS
 from thrive.domain.clock import parse_duration
 from thrive.domain.errors import UsageError
 from thrive.domain.prediction import Outcome, ParkedOutcome
@@ -112,7 +112,7 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
     unknown_ids: list[str]
 
 
-@operation("outcomes parked", role=ANYONE, next_hint="thrive outcomes retry")
+@operation("outcomes parked", role=AUTHORS, next_hint="thrive outcomes retry")
 def list_parked(ctx: Context, *, model: str | None = None, limit: PageSize = 50) -> Parked:
     """List outcomes that wait for their prediction: unknown ids, and keys nobody was asked about.
 
@@ -182,7 +182,7 @@ def report(
     return add_outcomes(ctx, [outcome])
 
 
-@operation("outcomes list", role=ANYONE)
+@operation("outcomes list", role=AUTHORS)
 def list_outcomes(
     ctx: Context, *, prediction: str | None = None, limit: PageSize = 50, after: str | None = None
 ) -> Page[Outcome]:

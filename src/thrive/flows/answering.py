@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from thrive.domain.actor import BUILDERS
+from thrive.domain.actor import AUTHORS
 from thrive.domain.duty import DutyAnswers
 from thrive.domain.errors import NotFound
 from thrive.domain.identifiers import checked_name
@@ -45,7 +45,7 @@ class AnswersTaken(msgspec.Struct, frozen=True, kw_only=True):
     file: str = ANSWERS_FILE
 
 
-@operation("duties answer", kind=Kind.CLIENT, role=BUILDERS, writes=True)
+@operation("duties answer", kind=Kind.CLIENT, role=AUTHORS, writes=True)
 def duties_answer(ctx: Context, model: str, *, field: list[str] | None = None) -> AnswersTaken:
     """Write what people say of a model into governance.toml, and take the file in.
 
@@ -72,7 +72,7 @@ def duties_answer(ctx: Context, model: str, *, field: list[str] | None = None) -
     return take_in(ctx, answers, commit_of(folder))
 
 
-@operation("duties commit", role=BUILDERS, writes=True)
+@operation("duties commit", role=AUTHORS, writes=True)
 def duties_commit(
     ctx: Context,
     model: str,

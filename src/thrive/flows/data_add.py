@@ -4,7 +4,7 @@ What reads and writes the database is imported beside that: half of a short comm
 """
 
 from thrive.contract.declared import declared_data
-from thrive.domain.actor import BUILDERS
+from thrive.domain.actor import CURATORS
 from thrive.domain.dataset import AddedVersion
 from thrive.operations import Context, Kind, PathText, operation
 from thrive.store.snapshots.keep import storing
@@ -14,7 +14,7 @@ from thrive.store.sources.beside import Beside, look_beside
 @operation(
     "data add",
     kind=Kind.CLIENT,
-    role=BUILDERS,
+    role=CURATORS,
     writes=True,
     next_hint="thrive data show {dataset}@{version}",
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from thrive.domain.actor import BUILDERS
+from thrive.domain.actor import AUTHORS
 from thrive.domain.clock import DAY, parse_duration
 from thrive.domain.errors import CannotTell, NotFound, Refused, UsageError
 from thrive.domain.features import VIEW_STATUS, FeatureSpec, SpecView
@@ -69,7 +69,7 @@ class SkewReport(msgspec.Struct, frozen=True, kw_only=True):
         return 1 if self.skewed else 0
 
 
-@operation("features check", kind=Kind.CLIENT, role=BUILDERS)
+@operation("features check", kind=Kind.CLIENT, role=AUTHORS)
 def check(
     ctx: Context,
     model: str,

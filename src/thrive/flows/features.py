@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from thrive.domain.actor import ANYONE, BUILDERS
+from thrive.domain.actor import AUTHORS
 from thrive.domain.clock import format_duration, parse_time
 from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.features import FeatureView
@@ -37,9 +37,7 @@ class FeatureValues(msgspec.Struct, frozen=True, kw_only=True):
     age: dict[str, str]
 
 
-@operation(
-    "features plan", kind=Kind.CLIENT, role=BUILDERS, next_hint="thrive features materialize"
-)
+@operation("features plan", kind=Kind.CLIENT, role=AUTHORS, next_hint="thrive features materialize")
 def plan(ctx: Context) -> list[PlanLine]:
     """Compare `features.py` with what is registered, and say what materializing would do.
 
@@ -56,7 +54,7 @@ def plan(ctx: Context) -> list[PlanLine]:
 @operation(
     "features materialize",
     kind=Kind.CLIENT,
-    role=BUILDERS,
+    role=AUTHORS,
     writes=True,
     next_hint="thrive features list",
 )
@@ -90,7 +88,7 @@ def materialize(
     return lines
 
 
-@operation("features get", role=ANYONE)
+@operation("features get", role=AUTHORS)
 def get(ctx: Context, views: list[str] | None = None, *, key: list[str]) -> FeatureValues:
     """Read the values of views for one key, as serving would now.
 

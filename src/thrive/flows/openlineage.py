@@ -11,7 +11,7 @@ import msgspec
 from thrive.data.lineage import uses_of
 from thrive.data.openlineage import run_events
 from thrive.data.reading import find_version
-from thrive.domain.actor import BUILDERS
+from thrive.domain.actor import AUTHORS
 from thrive.domain.errors import NotFound, StoreUnavailable, UsageError
 from thrive.flows.public_post import post
 from thrive.operations import Context, Kind, operation
@@ -29,7 +29,7 @@ class Emitted(msgspec.Struct, frozen=True, kw_only=True):
     target: str
 
 
-@operation("data openlineage", role=BUILDERS, kind=Kind.CLIENT)
+@operation("data openlineage", role=AUTHORS, kind=Kind.CLIENT)
 def emit(ctx: Context, name: str, *, to: str = "") -> Emitted:
     """Write the runs that read or made a version as OpenLineage events.
 

@@ -8,7 +8,7 @@ import msgspec
 
 from thrive.data.reading import find_version
 from thrive.data.storing import add_rows
-from thrive.domain.actor import ANYONE, BUILDERS
+from thrive.domain.actor import ANYONE, AUTHORS
 from thrive.domain.clock import DAY, format_time, parse_duration, parse_time
 from thrive.domain.dataset import AddedVersion
 from thrive.domain.errors import CannotTell, UsageError
@@ -24,7 +24,7 @@ from thrive.store.sources.slices import write_rows
 
 @operation(
     "outcomes dataset",
-    role=BUILDERS,
+    role=AUTHORS,
     kind=Kind.CLIENT,
     writes=True,
     next_hint="thrive data list",

@@ -6,14 +6,14 @@ from urllib.request import urlopen
 
 import msgspec
 
-from thrive.domain.actor import ANYONE, ERASERS, PEOPLE, RELEASERS, Role
+from thrive.domain.actor import ANYONE, ERASERS, PEOPLE, STOPPERS, Role
 from thrive.domain.clock import DAY, HOUR, format_time, machine_now, parse_time
 from thrive.domain.duty import Drill, Incident, IncidentKind, LegalHold
 from thrive.domain.errors import Conflict, Refused, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.reference import parse_reference
 from thrive.domain.release import RoutingTable, ServingHost
-from thrive.flows.promote import move_traffic
+from thrive.flows.promote import end_stop, live_routing, try_stop
 from thrive.operations import Context, Kind, operation
 from thrive.serving.hosts import seen
 from thrive.store import holds, models, monitoring, oversight, releases
@@ -214,7 +214,7 @@ def holds_list(ctx: Context, *, lifted: bool = False) -> list[LegalHold]:
 
 @operation("holds lift", role=ERASERS, writes=True)
 def holds_lift(ctx: Context, hold_id: str, *, reason: str) -> LegalHold:
-    """Lift a hold; on a server the platform team needs a second person for its own holds.
+    """Lift a hold; in a team the platform team needs a second person for its own holds.
 
     Args:
         hold_id: the hold, as `holds list` names it.
@@ -223,7 +223,7 @@ def holds_lift(ctx: Context, hold_id: str, *, reason: str) -> LegalHold:
     Raises:
         NotFound: there is none of that id.
         UsageError: no reason is given.
-        Refused: you placed it yourself, on a server, and are no data engineer.
+        Refused: you placed it yourself, in a team, and are no data engineer.
 
     Examples:
         thrive holds lift 01928374aabb7ccd8ee0112233445566 --reason "order 17 was lifted"
@@ -239,7 +239,7 @@ def holds_lift(ctx: Context, hold_id: str, *, reason: str) -> LegalHold:
 
 def _refuse_alone(ctx: Context, hold: LegalHold) -> None:
     """Refuse that one person of the platform team both places and lifts a hold."""
-    own = hold.actor == ctx.actor.name and ctx.folder is None
+    own = hold.actor == ctx.actor.name and not ctx.alone
     if own and Role.DATA_ENGINEER not in ctx.actor.roles:
         raise Refused(
             f"{ctx.actor.name} placed this hold: somebody else must lift it.",
@@ -247,11 +247,12 @@ def _refuse_alone(ctx: Context, hold: LegalHold) -> None:
         )
 
 
-@operation("drills stop", kind=Kind.CLIENT, role=RELEASERS, writes=True)
+@operation("drills stop", kind=Kind.CLIENT, role=STOPPERS, writes=True)
 def drills_stop(ctx: Context, model: str) -> Drill:
     """Try the stop button: users get the fallback until every host followed, then all is as before.
 
-    The seconds until the last host followed are kept. Serve from another terminal meanwhile.
+    It does what `thrive releases stop` does; broken off, `thrive releases rollback` ends it. The
+    seconds until the last host followed are kept. Serve from another terminal meanwhile.
 
     Args:
         model: the model's name.
@@ -265,17 +266,15 @@ def drills_stop(ctx: Context, model: str) -> Drill:
     """
     with ctx.read() as tx:
         hosts = _up(tx, ctx)
-        table = releases.current_routing(tx, ctx.project_id, model)
-    if table is None or not table.variants:
-        raise Conflict(f"Nothing of {model} is live.", f"thrive releases start {model}")
+        live_routing(tx, ctx, model)
     if not hosts:
         raise Refused("No host serves: there is nothing to stop.", "thrive serve")
-    stopped = move_traffic(ctx, table, [], reason="stop drill")
+    table, stopped = try_stop(ctx, model, "stop drill")
     began = time.monotonic()
     try:
         took = _until_followed(hosts, stopped, began)
     finally:
-        move_traffic(ctx, stopped, table.variants, reason="end of the stop drill")
+        end_stop(ctx, table, stopped, "end of the stop drill")
     drill = Drill(
         drill_id=new_id(),
         model=model,

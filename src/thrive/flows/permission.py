@@ -193,14 +193,14 @@ def _business_owner(
 def _needed(ctx: Context, terms: ModelTerms) -> int:
     """Return how many people must approve: as the contract says, for high risk at least two.
 
-    In a folder there is one person.
+    Whoever is alone in a folder is one person.
     """
     said = terms.approvals.get(ApprovalStep.PRODUCTION, 0)
     return max(said, LEAST_FOR_HIGH_RISK) if _is_high_among_people(ctx, terms) else said
 
 
 def _is_high_among_people(ctx: Context, terms: ModelTerms) -> bool:
-    return terms.risk is Risk.HIGH and ctx.folder is None
+    return terms.risk is Risk.HIGH and not ctx.alone
 
 
 def contract_loosened(
@@ -223,18 +223,17 @@ def counted_approvals(
 ) -> list[str]:
     """Return whose approval of a step counts, as this transaction sees it.
 
-    On a server nobody approves their own work, and where the contract names approvers nobody else
-    counts. In a folder there is one person, so it counts, and the record says so. Whoever approved
-    must still be somebody who may: an approval falls with the token it was given with, unless its
-    holder has a good one again.
+    In a team nobody approves their own work, and where the contract names approvers nobody else
+    counts. Alone in a folder there is one person, so it counts, and the record says so. Whoever
+    approved must still be somebody who may: an approval falls with the token it was given with,
+    unless its holder has a good one again.
     """
     given = gates.find_approvals(tx, ctx.project_id, candidate.model, candidate.version)
     actors = list(dict.fromkeys(each.actor for each in given if each.step == step))
-    alone = ctx.folder is not None
     return [
         actor
         for actor in actors
-        if (alone or _is_asked(actor, candidate, terms))
+        if (ctx.alone or _is_asked(actor, candidate, terms))
         and may_still(tx, ctx.project_id, actor, APPROVERS)
     ]
 
@@ -252,7 +251,7 @@ def refuse_unasked(tx: Tx, ctx: Context, version: ModelVersion) -> None:
     """
     contract = find_contract(tx, ctx.project_id, version)
     terms = contract.contract.model.get(version.model) if contract else None
-    if contract is None or terms is None or not terms.approvers or ctx.folder is not None:
+    if contract is None or terms is None or not terms.approvers or ctx.alone:
         return
     if ctx.actor.name not in {*terms.approvers, terms.business_owner}:
         line = line_of(contract.lines, "model", version.model, "approvers")

@@ -26,7 +26,7 @@ def grants_give(
 ) -> DataGrant:
     """Let somebody read a dataset's personal columns as they are, for one purpose, until a day.
 
-    Without a grant everybody reads pseudonyms. On a server nobody grants themselves; alone in a
+    Without a grant everybody reads pseudonyms. In a team nobody grants themselves; alone in a
     folder you may, and the record says so.
 
     Args:
@@ -40,7 +40,7 @@ def grants_give(
     Raises:
         NotFound: there is no such dataset, or it has no such column.
         UsageError: a word is empty, the duration is none, or the columns hold nothing personal.
-        Refused: the dataset may not serve the purpose, or you grant yourself on a server.
+        Refused: the dataset may not serve the purpose, or you grant yourself in a team.
 
     Examples:
         thrive grants give riders --purpose late-warning --reason "the model needs the street"
@@ -51,7 +51,7 @@ def grants_give(
         if not text.strip():
             raise UsageError(f"The {name} is empty.", f'--{name} "..."')
     who = reader or ctx.actor.name
-    if who == ctx.actor.name and ctx.folder is None:
+    if who == ctx.actor.name and not ctx.alone:
         raise Refused(
             f"{who} may not grant themselves to read personal data.",
             "ask another data engineer",

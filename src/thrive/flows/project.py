@@ -11,7 +11,7 @@ from thrive.contract.gaps import Gap, gaps, reached_teams
 from thrive.contract.lines import path_of
 from thrive.contract.parse import CONTRACT_FILE, ParsedContract, load, parse
 from thrive.contract.template import new_contract
-from thrive.domain.actor import ANYONE, BUILDERS, PEOPLE
+from thrive.domain.actor import ANYONE, AUTHORS, PEOPLE
 from thrive.domain.clock import ClockMode, ClockState, parse_time
 from thrive.domain.errors import Conflict, ContractGap, NotFound, UsageError
 from thrive.domain.identifiers import NAME_PATTERN
@@ -224,7 +224,7 @@ def check(ctx: Context, *, for_: Step | None = None) -> list[GapLine]:
     return _checked(ctx, load(ctx.local_folder()), for_)
 
 
-@operation("contracts check", role=BUILDERS)
+@operation("contracts check", role=AUTHORS)
 def contracts_check(ctx: Context, contract: str, *, for_: Step | None = None) -> list[GapLine]:
     """Explain each gap of a contract that was sent by digest: `check` from afar.
 

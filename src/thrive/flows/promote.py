@@ -11,7 +11,7 @@ import msgspec
 
 from thrive.contract.phases import parse_road
 from thrive.contract.schema import ModelTerms
-from thrive.domain.actor import APPROVERS, RELEASERS
+from thrive.domain.actor import APPROVERS, RELEASERS, STOPPERS
 from thrive.domain.clock import ClockMode
 from thrive.domain.errors import Conflict, NotFound, Refused, ThriveError, UsageError
 from thrive.domain.gate import Answer, Approval
@@ -79,7 +79,7 @@ def releases_advance(ctx: Context, *, model: str | None = None) -> list[Advanced
     return advance_releases(ctx, model)
 
 
-@operation("releases hold", role=RELEASERS, writes=True)
+@operation("releases hold", role=STOPPERS, writes=True)
 def releases_hold(ctx: Context, model: str, *, reason: str) -> Release:
     """Keep a release where it is until somebody decides; its guards go on watching.
 
@@ -125,6 +125,8 @@ def releases_promote(ctx: Context, model: str, *, reason: str) -> Release:
 def releases_rollback(ctx: Context, model: str, *, reason: str) -> RoutingTable:
     """Go back to the version that served before, or to the fallback if there was none.
 
+    After `releases stop` that is the version that was stopped.
+
     Args:
         model: the model's name.
         reason: why, for those who read it later.
@@ -133,6 +135,33 @@ def releases_rollback(ctx: Context, model: str, *, reason: str) -> RoutingTable:
         thrive releases rollback flight-delay --reason "the desk reports wrong warnings"
     """
     return roll_back(ctx, model, _said(reason))
+
+
+@operation("releases stop", role=STOPPERS, writes=True)
+def releases_stop(ctx: Context, model: str, *, reason: str) -> RoutingTable:
+    """Stop a model at once: the contract's fallback answers, and a release on its way ends.
+
+    `thrive releases rollback` gives the traffic back to the version that was stopped.
+
+    Args:
+        model: the model's name.
+        reason: why, for those who read it later.
+
+    Raises:
+        Conflict: nothing of the model is live.
+
+    Examples:
+        thrive releases stop flight-delay --reason "warnings for every flight since noon"
+    """
+    said = _said(reason)
+    with ctx.write(f"model:{model}", reason=said) as tx:
+        table = live_routing(tx, ctx, model)
+        running = find_running(tx, ctx, model)
+        if running is not None:
+            ended = machine.roll_back(running, ctx.now(), said).release
+            releases.save(tx, ctx.project_id, ended)
+            changes.append(tx, ctx.project_id, "release", ended.release_id)
+        return _stop(tx, ctx, table, said)
 
 
 @operation(
@@ -270,9 +299,7 @@ def roll_back(ctx: Context, model: str, reason: str) -> RoutingTable:
     """
     now = ctx.now()
     with ctx.write(f"model:{model}", reason=reason) as tx:
-        table = releases.current_routing(tx, ctx.project_id, model)
-        if table is None or not table.variants:
-            raise Conflict(f"Nothing of {model} is live.", f"thrive releases start {model}")
+        table = live_routing(tx, ctx, model, or_stopped=True)
         running = find_running(tx, ctx, model)
         if running is not None:
             step = machine.roll_back(running, now, reason)
@@ -281,16 +308,25 @@ def roll_back(ctx: Context, model: str, reason: str) -> RoutingTable:
         return _move(tx, ctx, table, _before(tx, ctx, table), now=now, reason=reason)
 
 
-def move_traffic(
-    ctx: Context, table: RoutingTable, variants: list[Variant], *, reason: str
-) -> RoutingTable:
-    """Move a model's traffic from a known routing table to what served before, or to nobody.
+def try_stop(ctx: Context, model: str, reason: str) -> tuple[RoutingTable, RoutingTable]:
+    """Stop a model as `releases stop` does, but leave its release; return what was and what is.
+
+    Raises:
+        Conflict: nothing of the model is live.
+    """
+    with ctx.write(f"model:{model}", reason=reason) as tx:
+        table = live_routing(tx, ctx, model)
+        return table, _stop(tx, ctx, table, reason)
+
+
+def end_stop(ctx: Context, before: RoutingTable, stopped: RoutingTable, reason: str) -> None:
+    """Give the traffic back to what had it before `try_stop`.
 
     Raises:
         Conflict: somebody else moved it since.
     """
-    with ctx.write(f"model:{table.model}", reason=reason) as tx:
-        return _move(tx, ctx, table, variants, now=ctx.now(), reason=reason)
+    with ctx.write(f"model:{before.model}", reason=reason) as tx:
+        _move(tx, ctx, stopped, before.variants, now=ctx.now(), reason=reason)
 
 
 def _advance(ctx: Context, release: Release) -> Advanced:
@@ -395,6 +431,7 @@ def _move(
     *,
     now: int,
     reason: str,
+    stopped: bool = False,
 ) -> RoutingTable:
     table = msgspec.structs.replace(
         before,
@@ -403,10 +440,29 @@ def _move(
         at=now,
         reason=reason,
         actor=ctx.actor.name,
+        stopped=stopped,
     )
     releases.move_routing(tx, ctx.project_id, table, before.revision)
     changes.append(tx, ctx.project_id, "routing", before.model)
     _tell_champion(tx, ctx, before, table)
+    return table
+
+
+def _stop(tx: Tx, ctx: Context, table: RoutingTable, reason: str) -> RoutingTable:
+    """Take the traffic from whoever has it; what only answered in the shadow was not stopped."""
+    served = table.production() is not None
+    return _move(tx, ctx, table, [], now=ctx.now(), reason=reason, stopped=served)
+
+
+def live_routing(tx: Tx, ctx: Context, model: str, *, or_stopped: bool = False) -> RoutingTable:
+    """Return what is live; with `or_stopped` also a table that a stop left empty.
+
+    Raises:
+        Conflict: nothing is.
+    """
+    table = releases.current_routing(tx, ctx.project_id, model)
+    if table is None or not (table.variants or (or_stopped and table.stopped)):
+        raise Conflict(f"Nothing of {model} is live.", f"thrive releases start {model}")
     return table
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from thrive.domain.actor import ANYONE, PEOPLE
+from thrive.domain.actor import APPROVERS, AUTHORS
 from thrive.domain.duty import Review
 from thrive.domain.errors import UsageError
 from thrive.domain.monitoring import ActionKind, Alert, AlertState
@@ -41,7 +41,7 @@ class ReviewItem(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-@operation("reviews list", role=ANYONE, next_hint="thrive reviews answer PREDICTION VALUE")
+@operation("reviews list", role=AUTHORS, next_hint="thrive reviews answer PREDICTION VALUE")
 def reviews_list(ctx: Context, model: str, *, limit: PageSize = 20) -> list[ReviewItem]:
     """List the answers that wait for a person, the least certain first.
 
@@ -102,7 +102,7 @@ def _under_review(ctx: Context, model: str) -> Alert | None:
     return None
 
 
-@operation("reviews answer", role=PEOPLE, writes=True, next_hint="thrive reviews list MODEL")
+@operation("reviews answer", role=APPROVERS, writes=True, next_hint="thrive reviews list MODEL")
 def reviews_answer(
     ctx: Context, prediction_id: str, value: float | str, *, reason: str = ""
 ) -> OutcomesAdded:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from thrive.domain.actor import ANYONE, BUILDERS, KEEPERS, RELEASERS, Role
+from thrive.domain.actor import ANYONE, AUTHORS, KEEPERS, RELEASERS, STOPPERS, Role
 from thrive.domain.clock import parse_duration
 from thrive.domain.duty import DutyException, StoredDocument
 from thrive.domain.errors import NotFound, UsageError
@@ -55,7 +55,7 @@ class CardMade(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-@operation("models card", role=BUILDERS, writes=True)
+@operation("models card", role=AUTHORS, writes=True)
 def card(ctx: Context, model: str, *, to: Path | None = None) -> CardMade:
     """Render the model card of a version from its records: Markdown, HTML and JSON.
 
@@ -149,14 +149,13 @@ def exceptions_grant(
     if not reason.strip():
         raise UsageError("The reason is empty.", '--reason "..."')
     now = ctx.now()
-    roles = ctx.actor.roles & RELEASERS
     with ctx.read() as tx:
         newest = models.get_version(tx, ctx.project_id, model)
     exception = DutyException(
         exception_id=new_id(),
         model=model,
         duty=duty,
-        role=(Role.PLATFORM if Role.PLATFORM in roles else Role.ML_ENGINEER).value,
+        role=Role.ML_ENGINEER.value,
         actor=ctx.actor.name,
         reason=reason.strip(),
         given_at=now,
@@ -182,7 +181,7 @@ def exceptions_list(ctx: Context, *, model: str | None = None) -> list[DutyExcep
         return duties.find_exceptions(tx, ctx.project_id, model)
 
 
-@operation("exceptions revoke", role=RELEASERS, writes=True)
+@operation("exceptions revoke", role=STOPPERS, writes=True)
 def exceptions_revoke(ctx: Context, exception_id: str) -> DutyException:
     """End an exception now.
 
@@ -199,7 +198,7 @@ def exceptions_revoke(ctx: Context, exception_id: str) -> DutyException:
         return duties.revoke_exception(tx, ctx.project_id, exception_id, ctx.now())
 
 
-@operation("documents render", role=BUILDERS, writes=True)
+@operation("documents render", role=AUTHORS, writes=True)
 def documents_render(
     ctx: Context, kind: DocumentKind, model: str = "", *, to: Path | None = None
 ) -> DocumentMade:

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, Response
 
 from thrive.client.wire import BLOBS, MISSING, MOST_DIGESTS, SMALL, Digests, MissingBlob
 from thrive.data.access import PersonalView, refuse_hidden, view_of
-from thrive.domain.actor import REPORTERS, Actor, Role
+from thrive.domain.actor import AUTHORS, REPORTERS, Actor, Role
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotFound, Refused
 from thrive.domain.identifiers import is_digest
@@ -131,8 +131,12 @@ def _may_read(home: Home, actor: Actor, digest: str) -> bool:
         return any(models.is_packaged(tx, home.project_id, name, digest) for name in kept)
 
 
+ROWS = frozenset({datasets.KIND, "sealed_log"})
+"""What blobs are kept for that hold rows."""
+
+
 def _refuse_closed(home: Home, actor: Actor, digest: str) -> None:
-    """Refuse bytes that are only of versions with personal columns that the reader may not see.
+    """Refuse rows to roles that read none, and personal columns to whoever may not see them.
 
     Lists of files may be read by everybody: they hold no rows.
 
@@ -140,9 +144,12 @@ def _refuse_closed(home: Home, actor: Actor, digest: str) -> None:
         Refused: they are; it says how to be let in.
     """
     ctx = Context(home, actor, operation="data checkout")
+    reads_rows = bool(actor.roles & AUTHORS)
     refused: tuple[DatasetVersion, PersonalView] | None = None
     with home.read() as tx:
         users = references.users(tx, home.project_id, digest)
+        if any(kind not in ROWS for kind, _ in users):
+            reads_rows = True
         for label in (name for kind, name in users if kind == datasets.KIND):
             name, number = parse_reference(label)
             known = datasets.versions(tx, home.project_id, name)
@@ -150,9 +157,15 @@ def _refuse_closed(home: Home, actor: Actor, digest: str) -> None:
             if version is None:
                 continue
             view = view_of(tx, ctx, version, {})
-            if not view.hidden or digest in {version.digest, version.listed_in}:
+            if digest in {version.digest, version.listed_in}:
+                return
+            if not view.hidden and reads_rows:
                 return
             refused = version, view
+    if users and not reads_rows:
+        raise Refused(
+            f"{actor.name} may not read rows of data.", f"ask one of: {', '.join(sorted(AUTHORS))}"
+        )
     if refused is not None:
         refuse_hidden(*refused)
 

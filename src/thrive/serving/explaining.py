@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrive.contract.parse import parse
-from thrive.domain.actor import ANYONE
+from thrive.domain.actor import AUTHORS
 from thrive.domain.clock import DAY
 from thrive.domain.errors import CannotTell, NotFound, UsageError
 from thrive.operations import Context, Kind, operation
@@ -293,7 +293,7 @@ def _rows_of(known: "pl.DataFrame", names: list[str], predictor: Predictor) -> l
     return [{name[2:]: value for name, value in each.items()} for each in few.to_dicts()]
 
 
-@operation("predictions explain", kind=Kind.CLIENT, role=ANYONE)
+@operation("predictions explain", kind=Kind.CLIENT, role=AUTHORS)
 def predictions_explain(ctx: Context, prediction_id: str) -> Explanation:
     """Reproduce one prediction from its record, and share its score out to the inputs.
 

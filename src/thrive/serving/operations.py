@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from thrive.domain.actor import ANYONE, RELEASERS
+from thrive.domain.actor import ANYONE, AUTHORS, STOPPERS
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import UsageError
 from thrive.operations import Context, Kind, Progress, operation
@@ -34,7 +34,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     dropped: int
 
 
-@operation("serve", kind=Kind.CLIENT, role=RELEASERS, next_hint="thrive status")
+@operation("serve", kind=Kind.CLIENT, role=STOPPERS, next_hint="thrive status")
 def serve(
     ctx: Context,
     models: list[str] = EVERY_MODEL,
@@ -81,7 +81,7 @@ def serving_status(ctx: Context) -> list[HostStatus]:
     return seen(hosts, machine_now())
 
 
-@operation("predictions show", role=ANYONE)
+@operation("predictions show", role=AUTHORS)
 def predictions_show(ctx: Context, prediction_id: str) -> PredictionRecord:
     """Show one prediction: what was asked, answered, by which version, and what happened.
 

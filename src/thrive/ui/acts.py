@@ -234,6 +234,16 @@ ACTS: tuple[Act, ...] = (
         careful=True,
     ),
     Act(
+        operation="releases stop",
+        title="Stop a model",
+        button="Stop",
+        meaning="The contract's fallback answers, at once; a release on its way ends.",
+        done="The model is stopped.",
+        back="/models/{name}/release",
+        seen=_model,
+        careful=True,
+    ),
+    Act(
         operation="models retire",
         title="Retire a version",
         button="Retire",

@@ -127,7 +127,10 @@ def test_roles_are_kept(tmp_path):
     app = make_app(home)
     assert get(app, version.package, serve).status == 200
     assert get(app, table, serve).status == 404
-    assert get(app, table, auditor).status == 200
+    refused = get(app, table, auditor)
+    assert (refused.status, refused.code) == (403, "Refused"), "an auditor reads all but rows"
+    assert get(app, version.package, auditor).status == 200
+    assert get(app, table, new_token(owner, "ada", "data-scientist")).status == 200
     assert put(app, digest_of(b"x"), b"x", "offset=0&size=1", auditor).status == 403
     assert put(app, digest_of(b"x"), b"x", "offset=0&size=1", serve).status == 200
     assert get(app, table, None).status == 401

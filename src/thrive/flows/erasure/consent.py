@@ -70,7 +70,7 @@ def counts(tx: Tx, ctx: Context, consent: Consent) -> bool:
 
 def first_state(ctx: Context) -> ErasureState:
     """Return the state that an erasure of this home begins in."""
-    return ErasureState.BEGUN if ctx.home.database.is_sqlite else ErasureState.ASKED
+    return ErasureState.BEGUN if ctx.alone else ErasureState.ASKED
 
 
 def known_consent(tx: Tx, ctx: Context, sought: Sought) -> Consent | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from thrive.domain.actor import PEOPLE
+from thrive.domain.actor import ERASERS
 from thrive.domain.errors import NotFound, UsageError
 from thrive.flows.erasure.ahead import look_ahead
 from thrive.operations import Context, Kind, PrivateText, operation
@@ -84,7 +84,7 @@ class SubjectFound(msgspec.Struct, frozen=True, kw_only=True):
     next_hint: str = ""
 
 
-@operation("data find-subject", kind=Kind.CLIENT, role=PEOPLE)
+@operation("data find-subject", kind=Kind.CLIENT, role=ERASERS)
 def find_subject(
     ctx: Context,
     value: PrivateText = "",

@@ -535,7 +535,7 @@ CREATE TABLE reviews (
 	CONSTRAINT pk_reviews PRIMARY KEY (project_id, prediction_id)
 );
 
-CREATE TABLE routing (
+CREATE TABLE "routing" (
 	project_id VARCHAR(32) NOT NULL, 
 	model VARCHAR(64) NOT NULL, 
 	revision BIGINT NOT NULL, 
@@ -543,9 +543,10 @@ CREATE TABLE routing (
 	fallback JSON, 
 	salt VARCHAR(200) NOT NULL, 
 	at BIGINT NOT NULL, 
-	reason TEXT DEFAULT '' NOT NULL, 
+	reason TEXT DEFAULT ('') NOT NULL, 
 	actor VARCHAR(200) NOT NULL, 
 	release_id VARCHAR(32), 
+	stopped BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_routing PRIMARY KEY (project_id, model, revision)
 );
 

@@ -1,6 +1,6 @@
 """Releases, the history of the routing table, and the serving hosts that follow it."""
 
-from sqlalchemy import Column, Index, Table
+from sqlalchemy import Boolean, Column, Index, Table, false
 
 from thrive.store.tables.columns import (
     digest,
@@ -52,6 +52,7 @@ routing = Table(
     text("reason"),
     name("actor"),
     Column("release_id", short_text(32), nullable=True),
+    Column("stopped", Boolean, nullable=False, server_default=false()),
 )
 
 serving_hosts = Table(
