@@ -172,6 +172,8 @@ def test_a_slow_body_is_not_awaited_for_ever(house, monkeypatch):
     monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
 
     class Slow:
+        scope: dict[str, bool] = {}
+
         async def stream(self):
             yield b"{"
             await asyncio.sleep(5)

@@ -2,12 +2,14 @@
 
 import asyncio
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from thrive.server.problems import Problem
 
 BODY_BYTES = 16 << 20
 BODY_SECONDS = 30.0
+ARRIVED = "thrive.arrived"
+"""In a request's scope once its whole body is here."""
 
 
 async def read_body(request: Request) -> bytes:
@@ -16,19 +18,36 @@ async def read_body(request: Request) -> bytes:
     Raises:
         Problem: 413 for too large a body, 408 for too slow a one.
     """
-    parts: list[bytes] = []
-    size = 0
+    if request.scope.get(ARRIVED):
+        return await _arrived(request)
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size > BODY_BYTES:
-                    raise too_large()
-                parts.append(part)
+            return await _awaited(request)
     except TimeoutError:
         raise Problem(
             408, "UsageError", f"The body did not arrive within {BODY_SECONDS:g} s."
         ) from None
+
+
+async def _arrived(request: Request) -> bytes:
+    """Return a body that is here already, in one piece."""
+    message = await request.receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] != "http.request":
+        raise ClientDisconnect
+    if len(body) > BODY_BYTES:
+        raise too_large()
+    return body
+
+
+async def _awaited(request: Request) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > BODY_BYTES:
+            raise too_large()
+        parts.append(part)
     return b"".join(parts)
 
 

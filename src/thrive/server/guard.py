@@ -7,7 +7,8 @@ the headers that keep a browser from guessing, framing or caching, and as one lo
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from thrive.client.wire import BLOBS
 from thrive.domain.identifiers import new_id
 from thrive.server.bodies import BODY_BYTES, too_large
-from thrive.server.logs import log_request
+from thrive.server.logs import RequestLog
 from thrive.server.metrics import Metrics
 from thrive.server.mlflow.paths import is_artifact, is_mlflow
 from thrive.server.problems import Problem, unexpected
@@ -37,6 +38,18 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
 _OWN = SAFE_METHODS | {"POST"}
 """What every path takes; the protocol of MLflow takes them all, blobs are PUT."""
+REMEMBERED = 256
+"""Kinds of requests whose judgement is kept: by method, path and the headers it looks at."""
+_TELLING = {
+    b"content-encoding",
+    b"content-length",
+    b"content-type",
+    b"host",
+    b"origin",
+    b"sec-fetch-mode",
+    b"sec-fetch-site",
+    b"transfer-encoding",
+}
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -52,6 +65,7 @@ HEADERS = {
 }
 """Sent with every answer that does not say otherwise."""
 _ENCODED = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+_NAMES = frozenset(name for name, _ in _ENCODED)
 
 
 class Guard:
@@ -71,56 +85,57 @@ class Guard:
         self.draining = False
         self._app = app
         self._metrics = metrics
+        self._log = RequestLog(_logger)
         self._hosts = LOOPBACK_NAMES | {host.lower() for host in hosts}
+        self._judged = lru_cache(maxsize=REMEMBERED)(self._judge)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
         if scope["type"] != "http":
             return  # no lifespan is needed, and there is no WebSocket here
         began = time.perf_counter()
-        scope["thrive.id"] = new_id()
+        request_id = scope["thrive.id"] = new_id()
         span = self._traces.begin(scope) if self._traces else None
-        status = 500
+        status = 0
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._finish(message, scope["thrive.id"])
+                self._finish(message, request_id)
             await send(message)
 
         try:
-            await self._pass_on(scope, receive, sending)
-        finally:
-            self._note(scope, status, time.perf_counter() - began)
-            if self._traces:
-                self._traces.end(span, scope, _method(scope), status)
-
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def sending(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            problem = self._refusal(scope, _first_of(scope))
-            app = problem.response() if problem else self._app
-            await app(scope, receive, sending)
+            problem = self._refusal(scope)
+            await (problem.response() if problem else self._app)(scope, receive, sending)
         except Exception:
-            _logger.exception("unexpected", extra={"id": scope["thrive.id"]})
-            if not started:
-                await unexpected(scope["thrive.id"]).response()(scope, receive, send)
+            _logger.exception("unexpected", extra={"id": request_id})
+            if not status:
+                await unexpected(request_id).response()(scope, receive, sending)
+        finally:
+            self._note(scope, status or 500, time.perf_counter() - began)
+            if self._traces:
+                self._traces.end(span, scope, _method(scope), status or 500)
 
-    def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> Problem | None:
+    def _refusal(self, scope: Scope) -> Problem | None:
         if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > TARGET_BYTES:
             return Problem(414, "UsageError", f"The URL is longer than {TARGET_BYTES:,} bytes.")
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES:
+        size, told = 0, []
+        for pair in scope["headers"]:
+            size += len(pair[0]) + len(pair[1])
+            if pair[0] in _TELLING:
+                told.append(pair)
+        if size > HEADER_BYTES:
             return Problem(431, "UsageError", f"The headers exceed {HEADER_BYTES:,} bytes.")
-        if scope["method"] not in _methods(scope["path"]):
+        return self._judged(scope["method"], scope["path"], *told)
+
+    def _judge(self, method: str, path: str, *told: tuple[bytes, bytes]) -> Problem | None:
+        """Tell what is wrong with a request; the same ones come again and again."""
+        scope = {"method": method, "path": path, "headers": told}
+        if method not in _methods(path):
             allow = {"Allow": ", ".join(sorted(_OWN))}
             return Problem(405, "UsageError", "No route takes this method.", headers=allow)
+        headers = _first_of(scope)
         return self._foreign(scope, headers) or _wrong_body(scope, headers)
 
     def _foreign(self, scope: Scope, headers: Mapping[str, str]) -> Problem | None:
@@ -143,9 +158,10 @@ class Guard:
         return None
 
     def _finish(self, message: Message, request_id: str) -> None:
-        headers: list[tuple[bytes, bytes]] = list(message["headers"])
-        known = {name.lower() for name, _ in headers}
-        headers += [pair for pair in _ENCODED if pair[0] not in known]
+        sent: list[tuple[bytes, bytes]] = message["headers"]
+        known = {name.lower() for name, _ in sent}
+        headers = _ENCODED if known.isdisjoint(_NAMES) else _without(known)
+        headers = [*headers, *sent]
         headers.append((b"x-request-id", request_id.encode()))
         if self.draining:
             headers.append((b"connection", b"close"))
@@ -155,8 +171,7 @@ class Guard:
         method = _method(scope)
         route = scope.get("thrive.route", "none")
         self._metrics.record(method, route, status, seconds)
-        log_request(
-            _logger,
+        self._log.note(
             {
                 "id": scope["thrive.id"],
                 "method": method,
@@ -165,8 +180,12 @@ class Guard:
                 "ms": round(seconds * 1000, 3),
                 "actor": scope.get("thrive.actor", ""),
                 "address": scope["client"][0] if scope.get("client") else "",
-            },
+            }
         )
+
+
+def _without(known: Collection[bytes]) -> list[tuple[bytes, bytes]]:
+    return [pair for pair in _ENCODED if pair[0] not in known]
 
 
 def _method(scope: Scope) -> str:

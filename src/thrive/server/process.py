@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from thrive.client.local_server import (
     LocalServer,
@@ -28,6 +27,7 @@ from thrive.domain.errors import Conflict, InfrastructureError, Refused, UsageEr
 from thrive.operations import Operation
 from thrive.server.app import App
 from thrive.server.background import Background
+from thrive.server.http import KEEP_ALIVE_S, BoundedHttp
 from thrive.server.options import AppOptions, host_names, is_loopback
 from thrive.server.traces import traces_from
 from thrive.store import tokens
@@ -38,9 +38,6 @@ _logger = logging.getLogger("thrive.server")
 DRAIN_S = 0.3
 """How long a draining server still takes requests, telling callers to close."""
 LAST_REQUESTS_S = 10
-KEEP_ALIVE_S = 65
-HEAD_BYTES = 64 << 10
-HEAD_SECONDS = 20.0
 BACKLOG = 512
 TURN_S = 0.001
 """How long a thread may compute while another waits: a long turn holds up every answer."""
@@ -166,71 +163,6 @@ def _loop_factory() -> Any:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-class BoundedHttp(HttpToolsProtocol):
-    """HTTP/1.1 whose request line and headers must end, soon: the parser alone would wait for ever.
-
-    Bodies have their own limits; this is about what comes before the application is asked.
-    """
-
-    _head: int | None = None
-    _since: float | None = None
-    _patience: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn's
-        """Wait for a first head."""
-        super().connection_made(transport)
-        self._await_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
-        self._stop_waiting()
-        if self._patience is not None:
-            self._patience.cancel()
-        super().connection_lost(exc)
-
-    def on_message_begin(self) -> None:
-        """Begin to count a head."""
-        self._head = 0
-        self._await_head()
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """End the count."""
-        self._head = None
-        self._stop_waiting()
-        super().on_headers_complete()
-
-    def _await_head(self) -> None:
-        self._since = self.loop.time()
-        if self._patience is None:
-            self._patience = self.loop.call_later(HEAD_SECONDS, self._look)
-
-    def _look(self) -> None:
-        """Hang up if a head is awaited for too long; one timer does for all of a connection."""
-        self._patience = None
-        if self._since is None:
-            return
-        left = self._since + HEAD_SECONDS - self.loop.time()
-        if left > 0:
-            self._patience = self.loop.call_later(left, self._look)
-        else:
-            self.transport.close()
-
-    def _stop_waiting(self) -> None:
-        self._since = None
-
-    def data_received(self, data: bytes) -> None:
-        """Parse what came, and hang up on a head that does not end."""
-        super().data_received(data)
-        if self._head is None:
-            return
-        self._head += len(data)
-        if self._head > HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
-            self.transport.write(b"connection: close\r\ncontent-length: 0\r\n\r\n")
-            self.transport.close()
 
 
 class _Server(uvicorn.Server):

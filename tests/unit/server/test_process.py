@@ -12,7 +12,8 @@ from thrive.flows.catalogue import load_all
 from thrive.operations import invoke
 from thrive.server.background import Background
 from thrive.server.options import host_names, is_loopback
-from thrive.server.process import HEAD_BYTES, ServerOptions, bind, run_server
+from thrive.server.http import HEAD_BYTES
+from thrive.server.process import ServerOptions, bind, run_server
 
 
 def start(home, **options):
@@ -109,7 +110,7 @@ def test_a_head_that_does_not_end_is_cut_off(home):
 
 @pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nhost: local"])
 def test_a_head_that_never_comes_is_not_awaited_for_ever(home, monkeypatch, sent):
-    monkeypatch.setattr("thrive.server.process.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("thrive.server.http.HEAD_SECONDS", 0.2)
     app = make_app(home)
     with running(app) as url:
         assert exchange(url, sent) == b""

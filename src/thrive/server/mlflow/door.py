@@ -87,9 +87,11 @@ class MlflowDoor:
         return await self._call(request, identity, path)
 
     async def _identify(self, request: Request) -> Identity:
-        address = request.client.host if request.client else ""
-        identity = await self._keys.identify(request.headers.get("authorization", ""), address)
-        request.scope["thrive.actor"] = identity.actor.name
+        scope = request.scope  # its headers are looked through once, not made a mapping of
+        sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        address = scope["client"][0] if scope["client"] else ""
+        identity = await self._keys.identify(sent.decode("latin-1"), address)
+        scope["thrive.actor"] = identity.actor.name
         return identity
 
     def _context(self, identity: Identity, name: str) -> Context:
