@@ -1,6 +1,7 @@
 """Requests nobody means well with, by the number of their case: 4xx, never 500, nothing done."""
 
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 import pytest
@@ -172,7 +173,7 @@ def test_a_slow_body_is_not_awaited_for_ever(house, monkeypatch):
     monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
 
     class Slow:
-        scope: dict[str, bool] = {}
+        scope = MappingProxyType({})
 
         async def stream(self):
             yield b"{"

@@ -1,6 +1,8 @@
+import asyncio
 import os
 import socket
 import threading
+import time
 
 import pytest
 from tests.rest import LOCAL_TOKEN, make_app, new_token, running
@@ -11,9 +13,9 @@ from thrive.domain.errors import Conflict, InfrastructureError, Refused, UsageEr
 from thrive.flows.catalogue import load_all
 from thrive.operations import invoke
 from thrive.server.background import Background
-from thrive.server.options import host_names, is_loopback
 from thrive.server.http import HEAD_BYTES
-from thrive.server.process import ServerOptions, bind, run_server
+from thrive.server.options import host_names, is_loopback
+from thrive.server.process import ServerOptions, bind, run_server, serve
 
 
 def start(home, **options):
@@ -116,6 +118,36 @@ def test_a_head_that_never_comes_is_not_awaited_for_ever(home, monkeypatch, sent
         assert exchange(url, sent) == b""
         whole = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
         assert exchange(url, whole).startswith(b"HTTP/1.1 200")
+
+
+def test_nobody_is_hung_up_on_for_time_in_which_the_server_was_stopped(home, monkeypatch):
+    monkeypatch.setattr("thrive.server.process.KEEP_ALIVE_S", 0.3)
+    monkeypatch.setattr("thrive.server.http.LATE_S", 0.2)
+    uvloop = pytest.importorskip("uvloop")
+    app = make_app(home)
+    listening = bind("127.0.0.1", 0)
+    asked = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+    async def calls():
+        told = asyncio.Event()
+        serving = asyncio.create_task(serve(app, listening, told))
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        for _ in range(3):
+            writer.write(asked)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            await reader.readexactly(size)
+            time.sleep(0.8)  # noqa: ASYNC251 - it stops caller and server, as a paused machine does
+            await asyncio.sleep(0.1)
+        assert await reader.read() == b"", "who stays silent is hung up on"
+        writer.close()
+        told.set()
+        await serving
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(calls())
+    app.close()
 
 
 @pytest.mark.parametrize("missing", ["database", "objects", "project"])
