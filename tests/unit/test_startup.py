@@ -83,6 +83,20 @@ def test_a_server_answers_probes_before_it_imports_what_else_it_offers():
     assert not {"numpy", "polars", "cyclopts", "jinja2", "thrive.server.rooms"} & found
 
 
+def test_what_stands_in_for_installed_packages_hands_on_what_it_is_asked():
+    found = modules_after(
+        "from thrive.store.quick_imports import quick_imports\n"
+        "with quick_imports():\n"
+        "    import sqlalchemy.util.compat as held\n"
+        "import sys; assert 'importlib.metadata' not in sys.modules\n"
+        "assert held.importlib_metadata_get('console_scripts')\n"
+        "with quick_imports():\n"
+        "    from importlib.metadata import entry_points\n"
+        "assert 'email' in sys.modules and entry_points is held.importlib_metadata.entry_points"
+    )
+    assert "importlib.metadata" in found
+
+
 def test_what_stands_in_for_asyncio_hands_on_what_it_is_asked():
     found = modules_after(
         "from thrive.store.quick_imports import quick_imports\n"

@@ -7,11 +7,14 @@ installed. A folder is read once; until it changes, what was read stands in the 
 
 import os
 from collections.abc import Iterable
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from blake3 import blake3
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 _OF_AN_INSTALLATION = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_cache.json")
 _WIDTH = 32
@@ -75,6 +78,8 @@ def _keep(path: Path, read: _Read) -> None:
 
 
 def _read(folder: str) -> list[Library]:
+    from importlib.metadata import distributions  # it reaches the parsers of mails and archives
+
     found: list[Library] = []
     for distribution in distributions(path=[folder]):
         head = distribution.metadata
@@ -84,7 +89,7 @@ def _read(folder: str) -> list[Library]:
     return found
 
 
-def _digest(distribution: Distribution) -> str:
+def _digest(distribution: "Distribution") -> str:
     listed = distribution.read_text("RECORD")
     kept = sorted(filter(None, map(_content, (listed or "").splitlines())))
     return blake3("\n".join(kept).encode()).hexdigest()[:_WIDTH] if kept else ""

@@ -13,7 +13,7 @@ from thrive.domain.errors import NotFound, Refused
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, one, replace
 from thrive.store.tables.data import dataset_versions
-from thrive.store.tables.governance import legal_holds
+from thrive.store.tables.holds import legal_holds
 from thrive.store.tables.models import model_versions
 from thrive.store.tables.runs import uses
 

@@ -1,6 +1,5 @@
 """Versions of the third-party libraries that code touches, with what they depend on."""
 
-import importlib.metadata
 import re
 import sys
 from functools import cache
@@ -27,22 +26,26 @@ def versions_behind(module: str) -> dict[str, str]:
 
 @cache
 def _distributions(top: str) -> tuple[str, ...]:
+    from importlib.metadata import packages_distributions
+
     name = _NAMES.get(top, top)
     if _entry(name) is not None:
         return (name,)
-    return tuple(importlib.metadata.packages_distributions().get(top, ()))
+    return tuple(packages_distributions().get(top, ()))
 
 
 @cache
 def _entry(name: str) -> tuple[str, tuple[str, ...]] | None:
     """Return the version of a distribution and the names it requires; None if not installed."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
-        distribution = importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
+        found = distribution(name)
+    except PackageNotFoundError:
         return None
-    always = [line for line in distribution.requires or () if "extra ==" not in line]
+    always = [line for line in found.requires or () if "extra ==" not in line]
     names = (_REQUIRED.match(line) for line in always)
-    return distribution.version, tuple(match.group() for match in names if match)
+    return found.version, tuple(match.group() for match in names if match)
 
 
 def _collect(name: str, found: dict[str, str]) -> None:

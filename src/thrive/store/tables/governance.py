@@ -1,4 +1,4 @@
-"""What a project owes and how it answers: words, exceptions, documents, holds, reviews."""
+"""What a project owes and how it answers: words, exceptions, documents, reviews."""
 
 from sqlalchemy import Column, Index, Table
 
@@ -107,21 +107,6 @@ audit_seals = Table(
     number("at"),
     text("signature"),
     digest("signed_by"),
-)
-
-legal_holds = Table(
-    "legal_holds",
-    metadata,
-    project(),
-    key("hold_id"),
-    name("subject"),
-    text("reason"),
-    name("actor"),
-    number("placed_at"),
-    name("lifted_by"),
-    text("lifted_for"),
-    number("lifted_at", null=True),
-    Index("ix_legal_holds_project_id_subject", "project_id", "subject"),
 )
 
 data_grants = Table(
