@@ -1,8 +1,6 @@
 """Results of steps as a run keeps them: artifacts by content, and versions of datasets."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +135,8 @@ class Results:
         return next((each for each in found if each.dataset == name), None)
 
     def _add(self, name: str, part: Ref, label: str) -> DatasetVersion:
+        import tempfile
+
         import polars as pl
 
         from thrive.data.reading import find_version
@@ -184,4 +184,6 @@ def _lay(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
+        import shutil
+
         shutil.copyfile(source, target)

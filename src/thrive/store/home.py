@@ -8,7 +8,6 @@ in a bucket (or a folder that all hosts see), and `.thrive/` keeps this host's l
 import functools
 import json
 import os
-import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -286,6 +285,8 @@ def _new_folder(folder: Path) -> Generator[None]:
         yield
     except BaseException:
         if new:
+            import shutil
+
             shutil.rmtree(folder, ignore_errors=True)
         raise
 

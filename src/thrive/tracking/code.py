@@ -1,12 +1,9 @@
 """The code of a run: git's commit, branch and diff, and a bundle of the project's files."""
 
 import ast
-import glob
-import gzip
 import io
 import os
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +88,8 @@ def unpack_code(
         NotFound: the run has no bundle.
         Damaged: the bundle holds a name that leaves the folder.
     """
+    import tarfile
+
     if not code.bundle:
         raise NotFound("The run kept no copy of its code.", "train it with `thrive run FILE`")
     with tarfile.open(fileobj=io.BytesIO(blobs.get(code.bundle)), mode="r:gz") as archive:
@@ -223,6 +222,8 @@ def _declared_patterns(source: bytes) -> Iterator[str]:
 
 def _inside(folder: Path, pattern: str) -> Iterator[str]:
     """Yield the names of the files of a pattern that lie in the folder."""
+    import glob
+
     root = folder.resolve()
     for name in glob.glob(pattern, root_dir=folder, recursive=True):  # noqa: PTH207 - may be absolute
         path = (folder / name).resolve()
@@ -232,6 +233,9 @@ def _inside(folder: Path, pattern: str) -> Iterator[str]:
 
 def _bundle(folder: Path, names: list[str]) -> bytes:
     """Return a tar.gz that depends on names and contents alone."""
+    import gzip
+    import tarfile
+
     packed = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", mtime=0, compresslevel=6) as squeezed,

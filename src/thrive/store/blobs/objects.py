@@ -1,10 +1,8 @@
 """Blobs in an S3 bucket, with a checked cache on the local disk."""
 
 import re
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -50,6 +48,8 @@ class ObjectBlobs:
     """
 
     def __init__(self, store: "S3Store", place: str, cache: Path | None = None) -> None:
+        import tempfile  # here, like the threads below: most homes keep their blobs in a folder
+
         self.place = place
         self._store = store
         self._temporary = None if cache else tempfile.TemporaryDirectory(prefix="thrive-blobs-")
@@ -67,6 +67,8 @@ class ObjectBlobs:
 
     def put_many(self, parts: Sequence[bytes]) -> list[str]:
         """Keep several blobs, some at a time, and return their digests; raises as `put` does."""
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(_STREAMS) as pool:
             return list(pool.map(self.put, parts))
 
@@ -367,6 +369,8 @@ def _side_by_side(step: Callable[[str], None], digests: Sequence[str]) -> None:
         for digest in wanted:
             step(digest)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(_STREAMS) as pool:
         for _ in pool.map(step, wanted):
             pass

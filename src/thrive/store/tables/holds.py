@@ -1,4 +1,4 @@
-"""What is held back from erasure; apart from governance, because each reading of data asks for it."""
+"""What is held back from erasure, apart from governance: each reading of data asks for it."""
 
 from sqlalchemy import Index, Table
 
