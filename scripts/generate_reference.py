@@ -29,7 +29,8 @@ from thrive.server.routes import build_routes
 from thrive.serving import bodies, inference_v2
 from thrive.serving.app import App
 from thrive.serving.openapi import REFUSALS
-from thrive.settings import Settings, variable
+from thrive.settings import Settings
+from thrive.variables import variable
 
 FOLDER = Path(__file__).parents[1] / "docs/reference"
 NOTE = "<!-- written by scripts/generate_reference.py; edit the code, not this page -->\n"

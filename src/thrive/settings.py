@@ -14,34 +14,7 @@ from msgspec import Meta
 from thrive.domain.clock import SECOND, parse_time
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import is_digest
-
-PREFIX = "THRIVE_"
-_SECRETS = frozenset(
-    {
-        "channels",
-        "connections",
-        "oidc_secret",
-        "online_store",
-        "pseudonym_key",
-        "signing_key",
-        "smtp_url",
-        "token",
-    }
-)
-"""Settings that no model needs: keys, and addresses that may hold a password."""
-_OTHER_SECRETS = frozenset(
-    {
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "CI_JOB_TOKEN",
-        "GH_TOKEN",
-        "GITHUB_TOKEN",
-        "GITLAB_TOKEN",
-        "PGPASSWORD",
-    }
-)
-"""Variables of others that open a store or a merge request."""
+from thrive.variables import variable
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,17 +247,6 @@ def _named(setting: str, text: str, example: str) -> dict[str, str]:
             )
         found[name] = address
     return found
-
-
-def variable(name: str) -> str:
-    """Return the environment variable of a setting: `smtp_url` is read from `THRIVE_SMTP_URL`."""
-    return PREFIX + name.upper()
-
-
-def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment for a process that runs a model: without our keys and passwords."""
-    hidden = _OTHER_SECRETS | {variable(name) for name in _SECRETS}
-    return {name: value for name, value in environment.items() if name not in hidden}
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -34,6 +35,8 @@ from thrive.store.prediction_frames import predictions_between
 
 ROW = {"origin": "EWR", "wind": 1.5, "flight_id": "f1"}
 FOREVER = 1 << 43
+SECRET = "0123456789abcdef" * 4
+SECRETS = ("AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "THRIVE_SIGNING_KEY", "THRIVE_TOKEN")
 
 
 class Shared(NamedTuple):
@@ -49,7 +52,11 @@ def shared(tmp_path_factory):
     home = make_home(folder)
     version = add_version(home, first_package())
     route(home, live(version))
-    with Server(folder) as running:
+    with pytest.MonkeyPatch.context() as context:
+        for name in SECRETS:
+            context.setenv(name, SECRET)
+        running = Server(folder)
+    with running:
         yield Shared(home, version, running)
     home.close()
 
@@ -80,6 +87,24 @@ def first_package():
 
 def sealed(home):
     return predictions_between(home, 0, FOREVER * 1000, MODEL)
+
+
+def test_no_process_that_runs_a_model_is_told_a_secret_of_its_agent(served):
+    candidate = add_version(served.home, constant_package(0.9))
+    served.server.wait_for_revision(
+        route(served.home, live(served.version, 0.5), live(candidate, 0.5))
+    )
+    (worker,) = served.server.worker_pids()
+    beside = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
+    assert beside, "the candidate has no process"
+    assert SECRET in environment_of(served.server.process.pid)
+    for pid in (worker, *beside):
+        assert SECRET not in environment_of(pid)
+        assert "OMP_NUM_THREADS=1" in environment_of(pid)
+
+
+def environment_of(pid):
+    return Path(f"/proc/{pid}/environ").read_text()
 
 
 def test_it_answers_logs_and_shows_what_it_did(served):

@@ -19,7 +19,8 @@ from urllib.parse import unquote, urlsplit
 from thrive.domain.clock import format_time, machine_now
 from thrive.domain.errors import NotFound, StoreUnavailable, UsageError
 from thrive.flows.public_post import checked_host, post
-from thrive.settings import Settings, read_settings, variable
+from thrive.settings import Settings, read_settings
+from thrive.variables import variable
 
 TIMEOUT_S = 10.0
 _PICTURE = "evidence"

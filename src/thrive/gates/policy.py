@@ -16,7 +16,8 @@ from thrive.domain.model import ModelVersion
 from thrive.packaging.formats import pickle
 from thrive.packaging.loader import FORMATS, allowed_here
 from thrive.packaging.manifest import PackageManifest
-from thrive.settings import read_settings, variable
+from thrive.settings import read_settings
+from thrive.variables import variable
 
 GROUP = "policy"
 _RESTRICTS = re.compile(

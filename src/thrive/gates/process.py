@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from thrive.engines import wire
 from thrive.packaging.threads import THREAD_SETTINGS
-from thrive.settings import without_secrets
+from thrive.variables import without_secrets
 
 PROGRAM = ("-m", "thrive.gates.worker")
 LOAD_S, PREDICT_S, STRAIN_S, TURN_S = 60.0, 120.0, 60.0, 20.0

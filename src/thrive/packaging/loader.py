@@ -35,7 +35,8 @@ from thrive.packaging.manifest import (
     read_manifest,
 )
 from thrive.packaging.signature import Signature
-from thrive.settings import read_settings, variable
+from thrive.settings import read_settings
+from thrive.variables import variable
 
 MAX_FILE_BYTES = 2 << 30
 

@@ -19,7 +19,8 @@ import msgspec
 from thrive.domain.actor import Actor, Role
 from thrive.domain.errors import Refused, StoreUnavailable, UsageError
 from thrive.server.id_tokens import Expected, claims_of
-from thrive.settings import Settings, variable
+from thrive.settings import Settings
+from thrive.variables import variable
 
 TIMEOUT_S = 10.0
 MOST_BYTES = 1 << 20

@@ -1,7 +1,8 @@
 """Explaining over HTTP: in a process of its own, so that no caller of a model waits for it.
 
 An explanation asks the model thousands of times. The process looks for the prediction where its
-host has it: in the segments of its log, and, on a machine with a home, in what was sealed.
+host has it: in the segments of its log, and, on a machine with a home, in what was sealed. As it
+runs a model it is told no password: the stores of a team are open to `thrive predictions explain`.
 """
 
 import asyncio
@@ -11,7 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from thrive.domain.errors import CannotTell, NotFound, ThriveError, UsageError
+from thrive.domain.errors import (
+    CannotTell,
+    InfrastructureError,
+    NotFound,
+    ThriveError,
+    UsageError,
+)
+from thrive.serving import environment
 from thrive.serving.asgi import HttpError
 from thrive.store.eventlog.prediction_id import parse_prediction_id
 
@@ -85,6 +93,7 @@ class Explainer:
             msgspec.json.encode(wanted).decode(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
+            env=environment.of_model(),
         )
         try:
             said, _ = await asyncio.wait_for(process.communicate(), LONGEST_S)
@@ -115,11 +124,11 @@ def explained(wanted: Wanted) -> object:
     cache = Path(wanted.cache)
     if not (cache.parent / HOME_RECORD).is_file():
         return explain_on_host(cache, Path(wanted.log), wanted.prediction_id)
-    home = open_home(cache.parent.parent)
     try:
-        return explain_prediction(home, wanted.prediction_id)
-    finally:
-        home.close()
+        with contextlib.closing(open_home(cache.parent.parent)) as home:
+            return explain_prediction(home, wanted.prediction_id)
+    except InfrastructureError:  # a team's stores may ask for a password: it is not told here
+        return explain_on_host(cache, Path(wanted.log), wanted.prediction_id)
 
 
 def main() -> None:

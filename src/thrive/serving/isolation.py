@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import msgspec
 
 from thrive.domain.release import Variant
 from thrive.packaging.signature import Signature
-from thrive.packaging.threads import THREAD_SETTINGS
+from thrive.serving import environment
 from thrive.serving.candidate import CandidateSettings
 from thrive.serving.channel import HEAD, MAX_FRAME, Question, Reply, frame
 
@@ -158,7 +157,7 @@ class Isolated:
                     msgspec.json.encode(settings).decode(),
                     pass_fds=(theirs.fileno(),),
                     stdin=asyncio.subprocess.DEVNULL,
-                    env={**os.environ, **THREAD_SETTINGS},
+                    env=environment.of_model(),
                 )
             reader, writer = await asyncio.open_connection(sock=ours)
         except BaseException:

@@ -5,13 +5,12 @@ as long until it can answer; side by side, a host answers after half the time.
 """
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from thrive.packaging.threads import THREAD_SETTINGS
+from thrive.serving import environment
 
 if TYPE_CHECKING:
     from thrive.serving.limits import WorkerSettings
@@ -32,7 +31,7 @@ def begin() -> None:
             [*PROGRAM, WAIT, str(theirs.fileno())],
             stdin=subprocess.PIPE,
             pass_fds=(theirs.fileno(),),
-            env={**os.environ, **THREAD_SETTINGS},
+            env=environment.of_worker(),
             start_new_session=True,
         )
     _waiting.append((process, ours))

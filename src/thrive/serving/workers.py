@@ -1,7 +1,6 @@
 """The worker processes of one host: started, restarted when they die, drained at the end."""
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -10,8 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from thrive.packaging.threads import THREAD_SETTINGS
-from thrive.serving import prestart
+from thrive.serving import environment, prestart
 from thrive.serving.limits import Limits, WorkerSettings
 
 HEALTHY_S = 5.0
@@ -116,7 +114,7 @@ class WorkerPool:
             [*prestart.PROGRAM, msgspec.json.encode(settings).decode()],
             stdin=subprocess.PIPE,
             pass_fds=(self._socket.fileno(),),
-            env={**os.environ, **THREAD_SETTINGS},
+            env=environment.of_worker(),
             start_new_session=True,
         )
 

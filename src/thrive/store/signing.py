@@ -5,7 +5,8 @@ import secrets
 from pathlib import Path
 
 from thrive.domain.errors import UsageError
-from thrive.settings import read_settings, variable
+from thrive.settings import read_settings
+from thrive.variables import variable
 
 KEY_FILE = "signing.key"
 KEY_BYTES = 32

@@ -3,7 +3,6 @@
 import pytest
 
 from thrive.domain.errors import UsageError
-from thrive.settings import without_secrets
 from thrive.store.signing import signing_key
 
 
@@ -18,9 +17,3 @@ def test_a_key_is_made_once_and_a_given_one_stands_before_it(tmp_path, monkeypat
         with pytest.raises(UsageError, match="THRIVE_SIGNING_KEY is no key") as told:
             signing_key(tmp_path)
         assert "64" in told.value.hint
-
-
-def test_a_process_that_runs_a_model_gets_no_key():
-    said = {"PATH": "/bin", "THRIVE_ALLOW_PICKLES": "m=d", "THRIVE_MODEL_KEYS": "k"}
-    keys = ("THRIVE_SIGNING_KEY", "THRIVE_TOKEN", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY")
-    assert without_secrets(said | dict.fromkeys(keys, "s")) == said

@@ -11,8 +11,9 @@ from thrive.domain.schedule import Schedule
 from thrive.flows.tokens import TokenLine, tokens_list
 from thrive.operations import Context
 from thrive.serving.hosts import HostStatus, seen
-from thrive.settings import Settings, read_settings, variable
+from thrive.settings import Settings, read_settings
 from thrive.store import jobs, projects, releases, schedules
+from thrive.variables import variable
 
 JOBS = 50
 """Jobs on the page, newest first."""
