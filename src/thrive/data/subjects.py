@@ -112,12 +112,7 @@ def files_once(
         whole = each.snapshot
         fresh = [number for number, digest in enumerate(whole.digests) if digest not in seen]
         seen.update(whole.digests)
-        part = Snapshot(
-            [whole.paths[number] for number in fresh],
-            [whole.sizes[number] for number in fresh],
-            [whole.digests[number] for number in fresh],
-            [whole.places[number] for number in fresh],
-        )
+        part = whole.chosen(fresh)
         for entry, path in zip(part.entries(), local_files(blobs, part), strict=True):
             yield each, entry, path
 

@@ -7,6 +7,7 @@ from thrive.contract.declared import declared_data
 from thrive.domain.actor import CURATORS
 from thrive.domain.dataset import AddedVersion
 from thrive.operations import Context, Kind, PathText, operation
+from thrive.store.quick_imports import quick_imports
 from thrive.store.snapshots.keep import storing
 from thrive.store.sources.beside import Beside, look_beside
 
@@ -46,7 +47,8 @@ def add(
     """
     beside = _looking(ctx, path, name)
     try:
-        from thrive.data import storing
+        with quick_imports():
+            from thrive.data import storing
 
         return storing.add(ctx, path, name=name, owner=owner, why=why, beside=beside)
     finally:

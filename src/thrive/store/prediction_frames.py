@@ -11,7 +11,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sqlalchemy as sa
 
 from thrive.domain.prediction import SealedLog
@@ -130,6 +129,8 @@ class LogReader:
             version: which.
             enough: how many must be there for any to be of interest.
         """
+        import numpy as np
+
         digests = dict.fromkeys(item.digest for item in self.sealed(start, end) if item.digest)
         held = sum(_answers(self._home, digest).get((model, version), 0) for digest in digests)
         if held < enough:

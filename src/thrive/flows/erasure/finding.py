@@ -11,7 +11,9 @@ from thrive.domain.actor import ERASERS
 from thrive.domain.errors import NotFound, UsageError
 from thrive.flows.erasure.ahead import look_ahead
 from thrive.operations import Context, Kind, PrivateText, operation
+from thrive.store.place import FOLDER
 from thrive.store.pseudonyms import spellings
+from thrive.store.quick_imports import quick_imports
 
 
 class SubjectRows(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,10 +115,12 @@ def find_subject(
         thrive data find-subject
         thrive data find-subject --from-file /run/user/1000/person --dataset deliveries --json
     """
-    person = spellings(given_person(ctx, value, from_file), ctx.home.folder)
-    ahead = look_ahead(ctx.local_folder(), person, dataset, column)
+    folder = ctx.local_folder()
+    person = spellings(given_person(ctx, value, from_file), folder / FOLDER)
+    ahead = look_ahead(folder, person, dataset, column)
     try:
-        from thrive.flows.erasure import searching
+        with quick_imports():
+            from thrive.flows.erasure import searching
 
         return searching.search(ctx, person, dataset, column, ahead)
     finally:

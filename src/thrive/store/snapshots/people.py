@@ -7,9 +7,11 @@ quick and no cipher: the index never leaves the home, tells nothing that the fil
 not, and goes with an erasure and with a clean-up.
 """
 
+import mmap
 import os
 import shutil
 import struct
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +49,7 @@ class PeopleIndex:
     def __init__(self, home_folder: Path) -> None:
         self._home = home_folder
         self._folder = home_folder / "cache" / FOLDER
+        self._known_hashes: dict[tuple[str, ...], Sequence[int]] = {}
 
     def count(self, files: Iterable[Wanted], person: Person) -> dict[str, int]:
         """Return by digest how many rows of each file name a person; 0 where none does.
@@ -112,29 +115,29 @@ class PeopleIndex:
     def _look_up(self, file: Wanted, person: Person) -> int | None:
         if not _may_index(file):
             return None
-        import numpy as np
-        import polars as pl
-
-        try:
-            data = np.memmap(self._path(file), np.uint8, "r")
-        except (OSError, ValueError):
+        data = _mapped(self._path(file))
+        if data is None:
             return None
-        magic, kind, count = _HEAD.unpack(data[: _HEAD.size].tobytes())
+        magic, kind, count = _HEAD.unpack(data[: _HEAD.size])
         if magic != _MAGIC or len(data) != _HEAD.size + 12 * count:
             return None
         texts = [_spelled(value) if kind == _NUMBER else value for value in person]
-        known = list(dict.fromkeys(text for text in texts if text is not None))
-        if not known:
-            return 0
-        spelled = pl.DataFrame({"text": known})
-        sought = spelled.select(self._hashed(pl.col("text"))).to_series().to_numpy()
+        known = tuple(dict.fromkeys(text for text in texts if text is not None))
         ends = _HEAD.size + 8 * count
-        hashes = data[_HEAD.size : ends].view(np.uint64)
-        places = np.searchsorted(hashes, sought)
-        found = [
-            at for at, each in zip(places, sought, strict=True) if at < count and hashes[at] == each
-        ]
-        return int(data[ends:].view(np.uint32)[found].sum())
+        hashes, rows = data[_HEAD.size : ends].cast("Q"), data[ends:].cast("I")
+        found = ((bisect_left(hashes, sought), sought) for sought in self._hashes_of(known))
+        return sum(rows[at] for at, sought in found if at < count and hashes[at] == sought)
+
+    def _hashes_of(self, texts: tuple[str, ...]) -> Sequence[int]:
+        """Return the hash of each text; asked again and again for the same ones, of every file."""
+        import polars as pl
+
+        if texts not in self._known_hashes:
+            spelled = pl.DataFrame({"text": texts}, schema={"text": pl.String})
+            self._known_hashes[texts] = (
+                spelled.select(self._hashed(pl.col("text"))).to_series().to_list()
+            )
+        return self._known_hashes[texts]
 
     def _make(self, files: Sequence[Wanted]) -> None:
         import polars as pl
@@ -172,6 +175,15 @@ class PeopleIndex:
             out.write(hashes[first].tobytes())
             out.write(rows.tobytes())
         draft.replace(path)
+
+
+def _mapped(path: Path) -> memoryview | None:
+    """Return a file's bytes as memory, None where there is no file or nothing in it."""
+    try:
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError):
+        return None
 
 
 def _may_index(file: Wanted) -> bool:

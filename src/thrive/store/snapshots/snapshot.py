@@ -88,6 +88,16 @@ class Snapshot:
             self.paths[chosen], self.sizes[chosen], self.digests[chosen], self.places[chosen]
         )
 
+    def chosen(self, numbers: Iterable[int]) -> "Snapshot":
+        """Return the snapshot of some of the files, by their numbers in the order of paths."""
+        which = list(numbers)
+        return Snapshot(
+            [self.paths[number] for number in which],
+            [self.sizes[number] for number in which],
+            [self.digests[number] for number in which],
+            [self.places[number] for number in which],
+        )
+
     def begins_with(self, other: "Snapshot") -> bool:
         """Tell whether the first files are those of another snapshot, by path and content."""
         count = len(other)
