@@ -270,8 +270,7 @@ def text_test(condition: Comparison) -> Callable[[str], bool]:
     """Return the test that a condition on a text makes of one that is there."""
     operator, value = condition.operator, condition.value
     if operator in {"LIKE", "ILIKE"}:
-        pattern = _like(str(value), case=operator == "LIKE")
-        return lambda text: pattern.fullmatch(text) is not None
+        return _like_test(str(value), case=operator == "LIKE")
     if isinstance(value, tuple):
         chosen, wanted = frozenset(value), operator == "IN"
         return lambda text: (text in chosen) == wanted
@@ -305,6 +304,16 @@ def holds(condition: Comparison, value: str | float | None) -> bool:
     if isinstance(value, str):
         return text_test(condition)(value)
     return bool(number_test(condition)(value))
+
+
+def _like_test(pattern: str, *, case: bool) -> Callable[[str], bool]:
+    """Return the test of a pattern; `%words%`, the most asked for, is looked up without one."""
+    words = pattern[1:-1]
+    if pattern == f"%{words}%" and words.isascii() and not {"%", "_"} & set(words):
+        low = words.lower()
+        return (lambda text: words in text) if case else (lambda text: low in text.lower())
+    compiled = _like(pattern, case=case)
+    return lambda text: compiled.fullmatch(text) is not None
 
 
 def _like(pattern: str, *, case: bool) -> re.Pattern[str]:

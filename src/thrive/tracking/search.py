@@ -82,7 +82,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         view: active runs, deleted ones, or both.
         limit: how many runs a page has.
         after: what the page before ended with.
-        spell: how the words of an attribute are spelled in conditions, e.g. `FINISHED` for `done`.
+        spell: how the words of an attribute are spelled in conditions, e.g. `FINISHED` for `done`;
+            None for as they are.
         uri: returns the artifact address of a run, by id and experiment.
     """
 
@@ -92,7 +93,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     view: View = View.ACTIVE
     limit: int = 100
     after: str = ""
-    spell: Callable[[str, str], str] = lambda _attribute, word: word
+    spell: Callable[[str, str], str] | None = None
     uri: Callable[[str, str], str] = lambda run_id, _experiment: run_id
 
 
@@ -342,7 +343,10 @@ class RunIndex:
         if isinstance(column, Numbers):
             return column.mask(condition, size)
         test = text_test(condition)
-        return column.among(lambda word: test(query.spell(condition.key, word)), size)
+        if query.spell is None:
+            return column.among(test, size)
+        spell = query.spell
+        return column.among(lambda word: test(spell(condition.key, word)), size)
 
     def _dataset_mask(self, condition: Comparison, size: int) -> Mask:
         test, mask = text_test(condition), np.zeros(size, bool)

@@ -1,6 +1,7 @@
 """Lineage: what is downstream of this, and what is it made from?"""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import msgspec
 
@@ -107,6 +108,7 @@ class _Walk:
         self.cut = False
         self._ctx, self._tx, self._project = ctx, tx, ctx.project_id
         self._waiting: list[str] = []
+        self._healths: dict[str, str] = {}
 
     def begin(self, kind: str, name: str) -> None:
         if kind == "run":
@@ -132,7 +134,7 @@ class _Walk:
         if kind == "run":
             for use in runs.find_uses(self._tx, self._project, name):
                 self._use(f"run:{name}", use)
-            for label in self._made_by(name):
+            for label in self._made.get(name, []):
                 self._join(f"run:{name}", "model", label)
             return
         bare, number = parse_reference(name)
@@ -148,12 +150,13 @@ class _Walk:
                 self._run(version.run_id)
             self._live(bare, version.version)
 
-    def _made_by(self, run_id: str) -> list[str]:
-        return [
-            format_reference(each.model, each.version)
-            for each in models.every_version(self._tx, self._project)
-            if each.run_id == run_id
-        ]
+    @cached_property
+    def _made(self) -> dict[str, list[str]]:
+        """The versions that each run made."""
+        made: dict[str, list[str]] = {}
+        for each in models.every_version(self._tx, self._project):
+            made.setdefault(each.run_id, []).append(format_reference(each.model, each.version))
+        return made
 
     def _use(self, run: str, use: Use) -> None:
         if use.version is None or use.kind not in {"dataset", "model"}:
@@ -253,8 +256,11 @@ class _Walk:
                 self._link(f"model:{format_reference(name, number)}", key, forward=True)
 
     def _health(self, name: str, number: int) -> str:
+        """Return the health of the version in production, asked for once; "" for another."""
         history = releases.routing_history(self._tx, self._project, name)
         if champion(history) != number:
             return ""
-        decisive = worst(assess(one_model(self._ctx, name)))
-        return decisive.health.value if decisive is not None else ""
+        if name not in self._healths:
+            decisive = worst(assess(one_model(self._ctx, name)))
+            self._healths[name] = decisive.health.value if decisive is not None else ""
+        return self._healths[name]

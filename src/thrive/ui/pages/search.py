@@ -74,7 +74,7 @@ def _hits(ctx: Context, wanted: str) -> list[Hit]:
             for each in features.newest(tx, project)
             if low in each.name.lower()
         ][:MOST]
-        names = [name for name, _ in runs.experiments(tx, project)]
+        names = [name for name, _ in index_of(ctx.home).experiments(tx)]
         found += [
             Hit(kind="experiment", name=name, said="", link=f"/runs?experiment={name}")
             for name in names
