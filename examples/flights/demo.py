@@ -56,8 +56,12 @@ class Story:
     def ask(self, *words: str) -> Any:
         """Run a command for its JSON answer."""
         asked = subprocess.run(
-            command(*words, "--json"), cwd=self.folder, check=True, stdout=subprocess.PIPE
+            command(*words, "--json"), cwd=self.folder, check=False, stdout=subprocess.PIPE
         )
+        if asked.returncode:
+            said = asked.stdout.decode(errors="replace")
+            ended = f"`thrive {' '.join(words)}` ended with {asked.returncode}"
+            raise SystemExit(f"{said}{ended}: the story stops here.")
         return json.loads(asked.stdout)
 
     def replay(self, until: str, traffic: Path, fault: str) -> dict[str, Any]:
@@ -340,6 +344,8 @@ def end(story: Story) -> None:
         "The last week's predictions are looked up again in the history, at the moment of each.",
     )
     story.thrive("features", "check", MODEL)
+    story.chapter("The worker sends what waits: messages to the teams, papers for the auditor")
+    story.thrive("worker", "--once")
     story.chapter("Where it stands")
     story.thrive("status")
     story.thrive("releases", "list")

@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 from thrive.domain.run import MetricPoint, StepRecord
 from thrive.flows.performance import Performance, Point
 from thrive.monitoring.pictures import picture
-from thrive.ui.pages.model import MarkKind, Timeline
+from thrive.ui.pages.model import Mark, MarkKind, Timeline
 from thrive.ui.words import day, exact, known, number
 
 Pair = tuple[float, float | None]
@@ -17,6 +17,7 @@ Place = Callable[[float], float]
 SPARK_WIDTH, SPARK_HEIGHT = 132, 30
 WIDTH, HEIGHT = 900, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 26, 34
+SIGN_WIDTH = 13
 NO_CHANGE = 0.1
 _SYMBOLS = {
     MarkKind.RELEASE: "▲",
@@ -65,7 +66,7 @@ def timeline(shown: Timeline) -> Markup:
     y = scale(low, high, HEIGHT - BOTTOM, TOP)
     body = grid(low, high, y) + _days(min(times), max(times), x)
     body += "".join(line(pairs, x, y, f"line {name}") for name, pairs in lines.items())
-    body += "".join(_mark(mark.at, mark.kind, mark.what, mark.link, x) for mark in shown.marks)
+    body += _marks(shown.marks, x)
     said = f"{performance.metric} by window, with alerts, decisions and releases"
     return chart(said, body)
 
@@ -193,13 +194,22 @@ def _days(first: float, last: float, x: Place) -> str:
     )
 
 
-def _mark(at: int, kind: MarkKind, what: str, link: str, x: Place) -> str:
+def _marks(marks: Sequence[Mark], x: Place) -> str:
+    """Draw what happened; signs that would lie on each other stand side by side."""
+    body, last = "", float("-inf")
+    for each in marks:
+        last = min(max(x(each.at), last + SIGN_WIDTH), WIDTH - SIGN_WIDTH / 2)
+        body += _mark(each.at, each.kind, each.what, each.link, x, last)
+    return body
+
+
+def _mark(at: int, kind: MarkKind, what: str, link: str, x: Place, sign: float) -> str:
     place = f"{x(at):.1f}"
     return (
         f'<a href="{escape(link)}" class="mark {kind}" aria-label="{escape(what)}">'
         f"<title>{escape(what)}, {exact(at)}</title>"
         f'<line x1="{place}" x2="{place}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
-        f'<text x="{place}" y="{TOP - 8}" text-anchor="middle">{_SYMBOLS[kind]}</text></a>'
+        f'<text x="{sign:.1f}" y="{TOP - 8}" text-anchor="middle">{_SYMBOLS[kind]}</text></a>'
     )
 
 

@@ -10,6 +10,8 @@ from thrive.domain.clock import DAY, HOUR, MINUTE, SECOND, format_duration
 DASH = "-"
 LEAST_MOMENT = 10**14
 """Microseconds: a time after 1973; smaller numbers are not taken for times."""
+WINDOW_ENDS = frozenset({"start", "end"})
+"""Keys of the ends of a window, of which the day is enough."""
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+\d\d:\d\d)?")
 
 _AGES = ((2 * DAY, DAY, "day"), (90 * MINUTE, HOUR, "h"), (90 * SECOND, MINUTE, "min"))
@@ -124,7 +126,7 @@ def law(name: str) -> str:
 
 def is_moment(value: Any, key: str) -> bool:
     """Tell whether a stored number is a time, by its name and its size."""
-    named = key in {"at", "until", "since"} or key.endswith("_at")
+    named = key in {"at", "until", "since", *WINDOW_ENDS} or key.endswith("_at")
     return named and isinstance(value, int) and value > LEAST_MOMENT
 
 

@@ -31,6 +31,7 @@ def every_page(ids: Mapping[str, str]) -> list[str]:
         "/alerts/{id}": ids["alert"],
         "/compare": f"?run={ids['run']},{ids['other']}",
         "/documents/{digest}": ids["document"],
+        "/documents/{digest}/diff": ids["document"],
         "/gates/{id}": ids["verdict"],
         "/lineage": f"?of=model:{MODEL}@2",
         "/releases/{id}": ids["held"],

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from msgspec.structs import replace
 from thrive.domain.clock import DAY, parse_time
 from thrive.domain.dataset import Column, Dataset, DatasetVersion
 from thrive.domain.duty import (
@@ -107,6 +108,22 @@ def add_governance(context: Context) -> tuple[str, str]:
         kind="technical-file", subject=document.subject, digest=digest, html=digest,
         markdown=digest, missing=document.missing, actor="ana", at=NOW - DAY,
     )  # fmt: skip
+    older = replace(
+        document,
+        subject=f"{MODEL}@1",
+        sections=[
+            Section(
+                title="What it is",
+                facts=[
+                    stated("Purpose", "tell the operations desk", f"model:{MODEL}"),
+                    stated("Known limits", EVIL, f"answers:{MODEL}"),
+                ],
+            )
+        ],
+    )
+    before = replace(
+        kept, subject=older.subject, digest=context.home.blobs.put(as_json(older)), at=NOW - 9 * DAY
+    )
     answers = DutyAnswers(
         model=MODEL, digest="a1" * 32, fields={"known_limits": EVIL}, actor="ana", at=NOW,
         risks={"late": RiskEntry(what="a crew waits in vain", measure="a fallback")},
@@ -132,6 +149,7 @@ def add_governance(context: Context) -> tuple[str, str]:
     seal = AuditSeal(seq=1, digest=DIGEST, at=NOW - DAY, signed_by="ab" * 32)
     drill = Drill(drill_id=new_id(), model=MODEL, actor="ben", at=NOW, hosts=2, took=812_000)
     with context.observe("model:filled") as tx:
+        duties.keep_document(tx, context.project_id, before)
         duties.keep_document(tx, context.project_id, kept)
         duties.add_answers(tx, context.project_id, answers)
         duties.add_exception(tx, context.project_id, exception)

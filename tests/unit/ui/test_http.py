@@ -17,7 +17,7 @@ from thrive.ui.pages import today
 
 SECRET = "only this browser knows it"
 SIGNED_IN = {"cookie": f"thrive_ui_8200={SECRET.replace(' ', '%20')}"}
-VOID = {"meta", "link", "br", "img", "input", "hr", "rect", "line", "circle", "polyline", "path"}
+VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
 class Reader(HTMLParser):

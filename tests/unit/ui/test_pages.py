@@ -17,12 +17,14 @@ from thrive.ui.pages import (
     audit,
     dataset,
     datasets,
+    document_diff,
     model,
     models,
     release,
     releases,
     run,
     runs,
+    search,
 )
 
 
@@ -100,6 +102,7 @@ def test_alerts_are_filtered_and_an_unknown_state_is_told(filled: FilledHome) ->
 def test_run_says_how_to_make_it_again(filled: FilledHome) -> None:
     page = run.load(filled.context, filled.run_id)
     assert page.reproduce == [
+        f"thrive runs reproduce {filled.run_id[:12]}   # all of it; or step by step:",
         f"git checkout {'c' * 40}",
         "git apply run.diff   # save the difference below under this name",
         "thrive data checkout flights@1 --to data/flights",
@@ -230,3 +233,33 @@ def test_what_is_not_there_is_told(context: Context, load) -> None:
 
 def test_a_first_window_lies_where_it_should(filled: FilledHome) -> None:
     assert model.load(filled.context, MODEL).timeline.performance.estimated[0].at == START
+
+
+def test_two_documents_are_compared_by_their_statements(filled: FilledHome) -> None:
+    page = document_diff.load(filled.context, {"digest": filled.document})
+    assert page.before is not None
+    assert (page.before.subject, page.after.subject) == (f"{MODEL}@1", f"{MODEL}@2")
+    changed = {each.what: (each.before, each.after) for each in page.sections["What it is"]}
+    before = "tell the operations desk"
+    assert changed == {"Purpose": (before, f"{before} early")}
+    back = document_diff.load(filled.context, {"digest": page.before.digest})
+    assert back.before == page.after  # an only older one is compared with what came later
+    with pytest.raises(NotFound, match="no such document"):
+        document_diff.load(filled.context, {"digest": filled.document, "against": "0" * 64})
+
+
+def test_audit_entries_that_say_the_same_stand_together(filled: FilledHome) -> None:
+    page = audit.load(filled.context)
+    assert [each for stretch in page.stretches for each in stretch.entries] == page.entries
+    said = [
+        {(each.actor, each.operation, each.subject) for each in stretch.entries}
+        for stretch in page.stretches
+    ]
+    assert all(len(each) == 1 for each in said)
+    assert all(one != other for one, other in zip(said, said[1:], strict=False))
+
+
+def test_search_finds_a_run_in_the_middle_of_its_name(filled: FilledHome) -> None:
+    name = run.load(filled.context, filled.run_id).run.name
+    hits = search.load(filled.context, name[1:-1].upper()).hits
+    assert f"/runs/{filled.run_id}" in {hit.link for hit in hits}

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from thrive.domain.actor import KEEPERS
-from thrive.domain.clock import machine_now
-from thrive.domain.project import Job, TeamContact
+from thrive.domain.clock import MINUTE, machine_now
+from thrive.domain.project import Job, JobState, TeamContact
 from thrive.domain.schedule import Schedule
 from thrive.flows.tokens import TokenLine, tokens_list
 from thrive.operations import Context
@@ -36,6 +36,7 @@ class AdminPage(msgspec.Struct, frozen=True, kw_only=True):
         roles: what they are.
         tokens: of the project; None where the viewer may not see them.
         jobs: the newest.
+        unattended: how many of them wait for a worker while none is at work.
         teams: whom messages reach.
     """
 
@@ -44,6 +45,7 @@ class AdminPage(msgspec.Struct, frozen=True, kw_only=True):
     roles: list[str]
     tokens: list[TokenLine] | None
     jobs: list[Job]
+    unattended: int
     hosts: list[HostStatus]
     schedules: list[Schedule]
     teams: list[TeamContact]
@@ -64,11 +66,19 @@ def load(ctx: Context) -> AdminPage:
         roles=sorted(ctx.actor.roles),
         tokens=tokens_list(ctx) if ctx.actor.roles & KEEPERS else None,
         jobs=found,
+        unattended=_unattended(found, machine_now()),
         hosts=hosts,
         schedules=planned,
         teams=teams,
         settings=_settings(),
     )
+
+
+def _unattended(found: list[Job], now: int) -> int:
+    """Return how many jobs have been due for a minute while no worker holds one."""
+    if any(job.state is JobState.RUNNING for job in found):
+        return 0
+    return sum(job.state is JobState.WAITING and job.run_at < now - MINUTE for job in found)
 
 
 def _settings() -> list[Setting]:

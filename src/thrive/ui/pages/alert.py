@@ -1,7 +1,5 @@
 """One alert: what happened, how that is known, what can be done, what was decided."""
 
-from typing import Any
-
 import msgspec
 
 from thrive.contract.schema import ActionTerms
@@ -10,6 +8,7 @@ from thrive.flows.contracts import find_contract
 from thrive.monitoring.findings import Findings, findings_of
 from thrive.operations import Context
 from thrive.store import models, monitoring
+from thrive.ui.evidence import Block, blocks_of
 from thrive.ui.pages.today import may_decide
 from thrive.ui.words import quoted
 
@@ -27,6 +26,8 @@ MEANINGS = {
 
 
 _SHOWN_APART = ("advice", "reasons", "segments", "window", "series", "runbook")
+_IN_FINDINGS = ("drift", "faults")
+"""What the findings of the last window show as well."""
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,7 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
         alert: the alert.
         advice: why the recommended action is the right one, "" where nothing was said.
         evidence: the alert's own, without what is shown from the windows.
+        signals: what the windows in question measured, those of one metric together.
         runbook: the page that says what to do, "" where the contract names none.
         decides: what the contract in force says about its cause, None where it names nothing.
         options: what can be done, the recommended first; empty once it is decided.
@@ -58,7 +60,8 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     alert: Alert
     advice: str
-    evidence: dict[str, Any]
+    evidence: list[Block]
+    signals: list[str]
     runbook: str
     decides: ActionTerms | None
     options: list[Option]
@@ -85,19 +88,34 @@ def load(ctx: Context, alert_id: str) -> AlertPage:
     until = alert.last_bad if alert.last_bad is not None else alert.opened_at
     windows = [window for window in found if window.start <= until]
     terms = contract.contract.model.get(alert.model) if contract is not None else None
+    findings = findings_of(windows[-1]) if windows else None
     return AlertPage(
         now=ctx.now(),
         alert=alert,
         advice=str(alert.evidence.get("advice", "")),
-        evidence={key: alert.evidence[key] for key in alert.evidence if key not in _SHOWN_APART},
+        evidence=_evidence(alert, findings),
+        signals=_signals(windows),
         runbook=str(alert.evidence.get("runbook", "")),
         decides=terms.actions.get(alert.cause) if terms is not None else None,
         options=_options(alert) if alert.state is AlertState.OPEN else [],
         decisions=decisions,
         windows=windows,
         may_decide=may_decide(ctx, alert),
-        findings=findings_of(windows[-1]) if windows else None,
+        findings=findings,
     )
+
+
+def _evidence(alert: Alert, findings: Findings | None) -> list[Block]:
+    """Return the alert's own evidence, without what stands elsewhere on the page."""
+    elsewhere = {*_SHOWN_APART, *(_IN_FINDINGS if findings is not None else ())}
+    numbers = {k: v for k, v in alert.evidence.get("numbers", {}).items() if k not in elsewhere}
+    own = {key: value for key, value in alert.evidence.items() if key not in elsewhere}
+    return blocks_of({**own, "numbers": numbers})
+
+
+def _signals(windows: list[Window]) -> list[str]:
+    names = {name for window in windows for name in findings_of(window).performance}
+    return sorted(names, key=lambda name: name.partition(" ")[::-1])
 
 
 def _options(alert: Alert) -> list[Option]:

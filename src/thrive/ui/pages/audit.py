@@ -1,5 +1,7 @@
 """The audit chain: who changed what, when, and whether the record is whole."""
 
+from itertools import groupby
+
 import msgspec
 
 from thrive.domain.errors import UsageError
@@ -13,6 +15,12 @@ VERIFIED = 20_000
 """Chains of up to so many entries are verified for each look; of longer ones the page says how."""
 
 
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries that follow each other, of the same actor, operation and subject; newest first."""
+
+    entries: list[AuditEntry]
+
+
 class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
     """One page of the chain, newest first.
 
@@ -21,6 +29,7 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
         verified: it was verified for this page.
         total: the number of the newest entry.
         entries: newest first.
+        stretches: the same entries, those that say the same together.
         before: the number to ask the next, older page with; None at the beginning.
     """
 
@@ -29,6 +38,7 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
     verified: bool
     total: int
     entries: list[AuditEntry]
+    stretches: list[Stretch]
     before: int | None
 
 
@@ -51,8 +61,14 @@ def load(ctx: Context, before: str = "") -> AuditPage:
         verified=total <= VERIFIED,
         total=total,
         entries=found[::-1],
+        stretches=_stretches(found[::-1]),
         before=found[0].seq if found and found[0].seq > 1 else None,
     )
+
+
+def _stretches(entries: list[AuditEntry]) -> list[Stretch]:
+    same = groupby(entries, lambda each: (each.actor, each.operation, each.subject))
+    return [Stretch(entries=list(several)) for _, several in same]
 
 
 def _number(text: str) -> int:

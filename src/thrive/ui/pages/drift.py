@@ -13,7 +13,7 @@ from thrive.monitoring.closing import load_counters
 from thrive.monitoring.findings import Column, findings_of
 from thrive.operations import Context
 from thrive.statistics.sketch import CategorySketch, NumericSketch
-from thrive.ui.pages.model import Drift, drift_of
+from thrive.ui.pages.model import Drift, ModelHead, drift_of, head_of
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +48,7 @@ class DriftPage(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     tab: str
     name: str
+    head: ModelHead
     drift: Drift
     chosen: Chosen | None
 
@@ -65,6 +66,7 @@ def load(ctx: Context, words: Mapping[str, str]) -> DriftPage:
         now=facts.now,
         tab="drift",
         name=facts.model.name,
+        head=head_of(facts),
         drift=drift,
         chosen=_chosen(ctx, facts, column, words.get("window", "")),
     )

@@ -15,6 +15,7 @@ from thrive.domain.duty import (
 from thrive.domain.errors import ThriveError
 from thrive.domain.reference import format_reference
 from thrive.flows.answering import Unanswered, asked_of
+from thrive.flows.facts import one_model
 from thrive.governance.document import DocumentKind
 from thrive.governance.evaluate import DutyState, Standing
 from thrive.governance.evidence import QUERIES
@@ -24,6 +25,7 @@ from thrive.governance.records import read_records
 from thrive.operations import Context
 from thrive.registry.stages import champion
 from thrive.store import duties, holds, models, oversight, releases
+from thrive.ui.pages.model import ModelHead, head_of
 
 OVERSIGHT = ("automated-share", "reviews", "overrides")
 """The evidence of what people had a hand in."""
@@ -52,6 +54,7 @@ class DutiesPage(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     tab: str
     name: str
+    head: ModelHead
     version: int
     label: str
     owed: list[DutyState]
@@ -91,6 +94,7 @@ def load(ctx: Context, words: Mapping[str, str]) -> DutiesPage:
         now=ctx.now(),
         tab="duties",
         name=name,
+        head=head_of(one_model(ctx, name)),
         version=version,
         label=label,
         owed=[each for each in states if each.standing in OWED],

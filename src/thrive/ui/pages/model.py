@@ -147,6 +147,34 @@ class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
     feedback: Feedback | None
 
 
+class ModelHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands above every tab of a model."""
+
+    name: str
+    owner: str
+    purpose: str
+    users: list[str]
+    risk: str
+    health: Health | None
+    traffic: list[Share]
+    last: LastWindow | None
+
+
+def head_of(facts: ModelFacts) -> ModelHead:
+    """Return what stands above the tabs of a model."""
+    decisive = worst(assess(facts)) if facts.production is not None else None
+    return ModelHead(
+        name=facts.model.name,
+        owner=facts.model.owner,
+        purpose=facts.model.purpose,
+        users=facts.terms.model.users,
+        risk=facts.terms.model.risk,
+        health=decisive.health if decisive is not None else None,
+        traffic=traffic_of(facts),
+        last=last_window(facts),
+    )
+
+
 def load(ctx: Context, name: str, tab: str = "health") -> ModelPage:
     """Return the page of a model, on one of its tabs.
 

@@ -7,6 +7,7 @@ import msgspec
 from thrive.domain.errors import ThriveError
 from thrive.domain.gate import Approval
 from thrive.domain.reference import format_reference
+from thrive.flows.facts import one_model
 from thrive.governance.card import Card, make_card
 from thrive.governance.evaluate import DutyState
 from thrive.governance.operations import owed
@@ -14,6 +15,7 @@ from thrive.governance.records import read_records
 from thrive.operations import Context
 from thrive.registry.stages import champion
 from thrive.store import gates, models, releases
+from thrive.ui.pages.model import ModelHead, head_of
 
 
 class CardPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +24,7 @@ class CardPage(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     tab: str
     name: str
+    head: ModelHead
     version: int
     card: Card | None
     why_not: str
@@ -52,6 +55,7 @@ def load(ctx: Context, words: Mapping[str, str]) -> CardPage:
         now=ctx.now(),
         tab="card",
         name=name,
+        head=head_of(one_model(ctx, name)),
         version=version,
         card=card,
         why_not=why_not,

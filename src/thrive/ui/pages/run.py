@@ -25,6 +25,8 @@ CURVE_POINTS = 400
 """Points kept of a history: the extremes of each stretch."""
 DRAWN_STEPS = 60
 """Steps up to which their graph is drawn."""
+_FOLDED = ("libraries", "contents")
+"""Parts of an environment that are long: the page folds them."""
 _WORST = {RunState.RUNNING: 1, RunState.INTERRUPTED: 2, RunState.FAILED: 3}
 LOG_CHARACTERS = 20_000
 """The end of a log that the page shows."""
@@ -53,7 +55,7 @@ class StepGraph(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about one run."""
+    """Everything about one run; `contents` are digests of what each library holds."""
 
     now: int
     run: Run
@@ -65,6 +67,7 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     curves: list[Curve]
     log: LogTail
     environment: dict[str, Any]
+    contents: dict[str, str]
     libraries: list[str]
     reproduce: list[str]
     note: str
@@ -96,7 +99,8 @@ def load(ctx: Context, run_id: str) -> RunPage:
         artifacts=artifacts,
         curves=curves,
         log=_log(ctx, run.run_id),
-        environment={key: run.environment[key] for key in run.environment if key != "libraries"},
+        environment={key: run.environment[key] for key in run.environment if key not in _FOLDED},
+        contents=run.environment.get("contents", {}),
         libraries=libraries,
         reproduce=_reproduce(run, uses),
         note=run.tags.get(NOTE_TAG, ""),
@@ -167,6 +171,8 @@ def _log(ctx: Context, run_id: str) -> LogTail:
 def _reproduce(run: Run, uses: list[Use]) -> list[str]:
     """Return the commands that make the run again, as far as what it recorded allows."""
     lines: list[str] = []
+    if run.code is not None:
+        lines.append(f"thrive runs reproduce {run.run_id[:12]}   # all of it; or step by step:")
     if run.code is not None and run.code.commit:
         lines.append(f"git checkout {run.code.commit}")
         if run.code.dirty:

@@ -5,8 +5,10 @@ import { filterAsTyped } from "./filter";
 import { keys } from "./keys";
 import { LineChart } from "./line_chart";
 import { follow } from "./live";
+import { showCurrent } from "./nav";
 import { traceGraphs } from "./trace";
 
+showCurrent();
 customElements.define("line-chart", LineChart);
 copyOnClick();
 filterAsTyped();
