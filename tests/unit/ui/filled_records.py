@@ -1,8 +1,8 @@
 """Records of a filled home that stand for themselves: data, governance, evidence."""
 
 import msgspec
-
 from msgspec.structs import replace
+
 from thrive.domain.clock import DAY, parse_time
 from thrive.domain.dataset import Column, Dataset, DatasetVersion
 from thrive.domain.duty import (

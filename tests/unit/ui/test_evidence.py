@@ -42,7 +42,10 @@ def test_performance_is_facts_and_tables_of_texts() -> None:
 
 
 def test_nothing_nested_is_left_and_what_is_empty_is_not_shown() -> None:
-    nested = {"numbers": {"gaps": [{"group": "UA", "shares": {"low": 0.1, "high": 0.2}}]}, "a": None}
+    nested = {
+        "numbers": {"gaps": [{"group": "UA", "shares": {"low": 0.1, "high": 0.2}}]},
+        "a": None,
+    }
     (table,) = blocks_of(nested)
     assert table.head == ["Group", "Shares of the answers"]
     assert table.rows == [["UA", "low 0.1, high 0.2"]]
