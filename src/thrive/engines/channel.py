@@ -14,8 +14,8 @@ Requests that a run answers:
 
 One-way messages: `log` {points}, `columns` {digest, columns: those of a dataset that are read, None
 for all}, `features` {views, on_demand: what a training set was made with}, `inline_done`
-{position, result, undeclared, failure}, `result` {ref, undeclared}, `finished`, `failed` {failure,
-exception}.
+{position, result, undeclared, failure}, `result` {ref, undeclared, used: `cpu` and `peak`},
+`finished`, `failed` {failure, exception}.
 
 Facts that a run tells at the start: `role` ("pipeline" or "step"), `run_id`, `blobs` (the folder
 of the home's blobs), `scratch` (the folder of the run), `models` (terms of the contract by name).

@@ -20,6 +20,7 @@ import msgspec
 
 from thrive.engines import channel, wire
 from thrive.engines.failures import describe
+from thrive.engines.usage import used
 
 CONTROL = "THRIVE_CONTROL_FD"
 ALONE = "alone"
@@ -206,11 +207,9 @@ class _Zygote:
             if pid == 0:
                 return
             self._children.discard(pid)
-            peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
             code = os.waitstatus_to_exitcode(status)
-            exited = {"kind": "exited", "pid": pid, "code": code}
-            cpu = usage.ru_utime + usage.ru_stime
-            wire.send(self._control, {**exited, "cpu": cpu, "peak": peak})
+            exited = {"kind": "exited", "pid": pid, "code": code, **used(usage)}
+            wire.send(self._control, exited)
 
 
 def limit_memory(size: int) -> None:

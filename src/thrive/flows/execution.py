@@ -169,12 +169,16 @@ class Execution:
             {**self.facts, "role": role},
             Needs(fresh=self._form is not Form.PIPELINE, here=True),
         )
-        while self._exit is None and not self._steps.reached and not self.stopped:
+        while not self._is_over():
             for event in self._engine.events(FLUSH_SECONDS):
                 self._take(event)
             self._steps.advance()
             self._recorder.flush_if_due()
         return None if self._exit is None else self._outcome(self._exit)
+
+    def _is_over(self) -> bool:
+        ended = self._exit is not None or self._steps.reached or self.stopped
+        return ended and not self._steps.leaving
 
     def _take(self, event: Message | Output | Exit) -> None:
         if isinstance(event, Message):

@@ -150,23 +150,27 @@ class Steps:
             self._tell(self._end(call, RunState.FAILED, error=failure.report()), call)
 
     def on_result(self, message: Message) -> None:
-        """Take in the result of a step that is about to end."""
+        """Write that a step is done and answer for it; its process ends meanwhile."""
         call = self._running[message.task]
         call.result = message.body["ref"]
         _note_undeclared(call, message.body["undeclared"])
+        self._ended(call, message.body["used"])
+        self._answer(call, call.result)
         self.advance()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether processes of steps that are done have not ended yet."""
+        return any(call.result is not None for call in self._running.values())
 
     def on_failed(self, message: Message) -> None:
         """Take in the failure of a step that is about to end."""
         self._running[message.task].failed = message.body
 
     def on_exit(self, end: Exit) -> None:
-        """Answer for a step whose process has ended, or have it tried again."""
+        """Answer for a step whose process ended without a result, or have it tried again."""
         call = self._running.pop(end.task)
-        if call.result is not None:
-            self._ended(call, end)
-            self._answer(call, call.result)
-        else:
+        if call.result is None:
             body = call.failed or {"failure": _death(call, end), "exception": b""}
             failure = msgspec.convert(body["failure"], Failure)
             again = self._send_again(call) if end.lost else self._try_again(call, failure)
@@ -286,7 +290,7 @@ class Steps:
             ),
         )
 
-    def _ended(self, call: StepCall, end: Exit | None = None) -> None:
+    def _ended(self, call: StepCall, used: dict[str, Any] | None = None) -> None:
         """Write that an executed step is done."""
         made: list[dict[str, Any]] = []
         outputs: list[Artifact] = []
@@ -297,8 +301,8 @@ class Steps:
         effects = {"reads": reads, "columns": columns, "points": call.points, "made": made}
         if call.expected is not None:
             self._compare(call, call.expected)
-        used = {} if end is None else {"cpu": round(end.cpu * 1e6), "peak": end.peak}
-        ended = self._end(call, RunState.DONE, outputs=outputs, effects=effects, **used)
+        known = {} if used is None else _usage(used["cpu"], used["peak"])
+        ended = self._end(call, RunState.DONE, outputs=outputs, effects=effects, **known)
         self._tell(ended, call)
 
     def _compare(self, call: StepCall, known: StepRecord) -> None:
@@ -354,7 +358,7 @@ class Steps:
         return True
 
     def _fail(self, call: StepCall, end: Exit, body: dict[str, Any], failure: Failure) -> None:
-        used = {"cpu": round(end.cpu * 1e6), "peak": end.peak}
+        used = _usage(end.cpu, end.peak)
         ended = self._end(call, RunState.FAILED, error=failure.report(), **used)
         self._tell(ended, call, alone=True)
         if call.group is None or not call.group.failed:
@@ -408,6 +412,10 @@ def _stored(ref: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     if whole and isinstance(data, bytes) and data and len(data) <= ROW_BYTES:
         stored["data"] = msgspec.to_builtins(data)
     return stored
+
+
+def _usage(cpu: float, peak: int) -> dict[str, int]:
+    return {"cpu": round(cpu * 1e6), "peak": peak}
 
 
 def _note_undeclared(call: StepCall, undeclared: list[str]) -> None:

@@ -13,6 +13,7 @@ from thrive.engines import channel
 from thrive.engines.channel import Channel
 from thrive.engines.environment import record_environment, thread_names
 from thrive.engines.failures import Failure, describe
+from thrive.engines.usage import used_here
 from thrive.training import sources
 from thrive.training.artifacts import ArtifactStore, Ref, decode, encode
 from thrive.training.calls import plain, watch_of
@@ -147,7 +148,9 @@ def _perform_step(link: Channel, work: dict[str, Any]) -> None:
     with watching(watch):
         result = step.function(*args, **named)
     kept = plain(keep_result(store, work["name"], step.outputs, result, in_row=work["in_row"]))
-    link.send("result", ref=kept, undeclared=watch.found)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # the run may be over before this process is
+    link.send("result", ref=kept, undeclared=watch.found, used=used_here())
 
 
 def _compared(link: Channel, pairs: list[Any], tolerance: float) -> list[dict[str, Any]]:
