@@ -148,6 +148,10 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
     written = write_manifest(delivery.snapshot, blobs, delivery.leaves)
     reading = _read(ctx, delivery, wanted, written.name)
     sketches = blobs.put(reading.sketches) if reading.sketches else ""
+    if reading.people is not None:
+        from thrive.data.subjects import index_column  # where nobody is named, nobody pays for it
+
+        index_column(ctx, delivery.snapshot, reading.people)
     ctx.progress(1.0, "writing the version")
     needed = written.blobs | parts_of(blobs, delivery.snapshot)
     with ctx.write(f"dataset:{wanted.name}", digest=written.name, source=wanted.source) as tx:

@@ -1,12 +1,15 @@
 """What is known of a dataset before a version of it is read, and what the reading found."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from thrive.contract.schema import DataTerms
 from thrive.data.wanted import Derived
 from thrive.domain.dataset import Column, ColumnLabel, DatasetVersion
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,12 +27,21 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pass over a version's rows found; `sketches` are packed, "" without any."""
+    """What one pass over a version's rows found.
+
+    Attributes:
+        columns: its columns with their labels.
+        profile: what each column holds.
+        checks: what the checks said.
+        sketches: the sketches, packed; empty without any.
+        people: the column that names people, where the rows were in memory.
+    """
 
     columns: list[Column]
     profile: dict[str, Any]
     checks: list[dict[str, Any]]
     sketches: bytes
+    people: "pl.Series | None" = None
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):

@@ -102,7 +102,16 @@ def measure(table: "pl.LazyFrame | pl.DataFrame", terms: Terms) -> Reading:
             *_checks(frame, schema, terms),
         ],
         sketches=pack_sketches(open_sketches) if open_sketches else b"",
+        people=_people(table, terms.data.subject),
     )
+
+
+def _people(table: "pl.LazyFrame | pl.DataFrame", subject: str) -> "pl.Series | None":
+    import polars as pl
+
+    if not isinstance(table, pl.DataFrame) or subject not in table.columns:
+        return None
+    return table.get_column(subject)
 
 
 def _checks(frame: "pl.LazyFrame", schema: Mapping[str, Any], terms: Terms) -> list[dict[str, Any]]:

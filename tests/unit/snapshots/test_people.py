@@ -53,6 +53,22 @@ def test_it_counts_what_reading_counts(tmp_path: Path, kind: str, suffix: str) -
         assert index.count([file], person) == count_rows([file], person), person
 
 
+@pytest.mark.parametrize("kind", WHO)
+def test_a_column_in_memory_gives_the_index_that_its_file_gives(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "files").mkdir()
+    frame = pl.DataFrame({"who": WHO[kind]})
+    file = stored(tmp_path / "files", frame, "parquet")
+    index = PeopleIndex(tmp_path)
+    made: list[dict[str, bytes]] = []
+    for make in (lambda: index.take(file, frame["who"]), lambda: index.make([file])):
+        make()
+        paths = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+        made.append({path.name: path.read_bytes() for path in paths})
+        index.forget()
+    assert made[0] == made[1]
+    assert bool(made[0]) is (kind not in {"decimals", "bytes"})
+
+
 def test_a_file_too_large_for_an_index_is_read(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "files").mkdir()
     file = stored(tmp_path / "files", pl.DataFrame({"who": WHO["texts"]}), "parquet")

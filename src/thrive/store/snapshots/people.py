@@ -2,9 +2,10 @@
 
 For each file and column: a keyed hash of each different value, sorted, and how many rows have it.
 It is made when a version is added or first searched, lies in the home's cache, and can go at any
-time. A million different people take half a second of processor time and 12 MB of disk. The hash is
-quick and no cipher: the index never leaves the home, tells nothing that the file beside it does
-not, and goes with an erasure and with a clean-up.
+time. A million rows of two hundred thousand people take 0.04 s of processor time where they are in
+memory anyway, 0.09 s otherwise, and 2.4 MB of disk. The hash is quick and no cipher: the index
+never leaves the home, tells nothing that the file beside it does not, and goes with an erasure and
+with a clean-up.
 """
 
 import mmap
@@ -80,6 +81,15 @@ class PeopleIndex:
     def make(self, files: Sequence[Wanted]) -> None:
         """Index files that can be: those of some size, by one column of texts or whole numbers."""
         self._make_all(each for each in files if _may_index(each) and not self._path(each).exists())
+
+    def take(self, file: Wanted, values: "pl.Series") -> None:
+        """Index a file whose column is in memory: as `make` does, without reading it again."""
+        import polars as pl
+
+        kind = _kind_of(values.dtype)
+        if kind is not None and _may_index(file) and not self._path(file).exists():
+            text = values.cast(pl.String).drop_nulls().to_frame("text")
+            self._write(file, kind, text.select(self._hashed(pl.col("text"))).to_series())
 
     def _make_all(self, files: Iterable[Wanted]) -> None:
         able = list(files)
