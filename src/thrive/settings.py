@@ -117,8 +117,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pseudonym_key: Annotated[
         str,
         Meta(
-            description="The key of pseudonyms, 64 hexadecimal digits, so that every host of a "
-            "team makes the same ones; a file in the home if empty."
+            description="The key of pseudonyms, 64 hexadecimal digits, where a team keeps it apart "
+            "from its database: the same on every host. A row of the project if empty."
         ),
     ] = ""
     public_url: Annotated[

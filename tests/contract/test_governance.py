@@ -41,7 +41,8 @@ from thrive.governance.records import read_records
 from thrive.operations import Context
 from thrive.serving.control_plane import routes_of
 from thrive.store import audit, datasets, holds, models, projects, releases
-from thrive.store.home import Home
+from thrive.store.home import Home, made
+from thrive.store.pseudonym_keys import pseudonym_key
 from thrive.store.rows import insert
 from thrive.store.tables.gates import approvals, verdicts
 from thrive.store.tables.project import audit as rows
@@ -157,6 +158,27 @@ def test_in_a_folder_that_joined_a_team_own_work_counts_as_little_as_on_a_server
     assert (begun.evidence["approvals"], begun.evidence["own_approval"]) == (["ben"], False)
     with pytest.raises(Refused, match="ada may not grant themselves"):
         folder.grants.give("riders", purpose="warn", reason="mine")
+
+
+def test_hosts_that_need_the_key_of_pseudonyms_at_once_make_one(
+    ctx: Context, tmp_path: Path
+) -> None:
+    hosts = [
+        Home(ctx.home.project, ctx.home.database, ctx.home.blobs, made(tmp_path / name))
+        for name in ("edge-1", "edge-2", "edge-3")
+    ]
+    together = threading.Barrier(len(hosts))
+
+    def need(home: Home) -> bytes:
+        together.wait()
+        return patiently(lambda: pseudonym_key(home, "keeper"))
+
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        keys = set(pool.map(need, hosts))
+    assert len(keys) == 1
+    with ctx.read() as tx:
+        rows = audit.entries(tx, ctx.project_id)
+    assert [each.operation for each in rows].count("pseudonym key") == 1
 
 
 def test_whoever_was_revoked_does_not_count_in_the_transaction_that_promotes(ctx: Context) -> None:

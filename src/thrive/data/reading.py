@@ -200,9 +200,9 @@ def hiding(ctx: Context, view: "PersonalView") -> Hiding:
     """Return how to read a version as somebody gets to see it."""
     if not view.hidden:
         return Hiding()
-    from thrive.store.pseudonyms import pseudonym_key
+    from thrive.store.pseudonym_keys import pseudonym_key
 
-    return Hiding(hidden=view.hidden, key=pseudonym_key(ctx.home.folder))
+    return Hiding(hidden=view.hidden, key=pseudonym_key(ctx.home, ctx.actor.name))
 
 
 def _found(

@@ -22,7 +22,8 @@ from thrive.gates.case import GateCase
 from thrive.gates.inputs import Inputs
 from thrive.operations import Context
 from thrive.store import datasets, duties, oversight
-from thrive.store.pseudonyms import pseudonym_key, pseudonymised
+from thrive.store.pseudonym_keys import pseudonym_key
+from thrive.store.pseudonyms import pseudonymised
 from thrive.store.snapshots.bring import local_files
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.tables import scan_files
@@ -170,7 +171,7 @@ def _in_one_spelling(
     ]
     if not hidden:
         return left, right
-    secret = pseudonym_key(ctx.home.folder)
+    secret = pseudonym_key(ctx.home, ctx.actor.name)
     one, other = (pseudonymised(side.lazy(), hidden, secret).collect() for side in (left, right))
     return one, other
 

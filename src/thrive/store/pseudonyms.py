@@ -13,36 +13,45 @@ from typing import TYPE_CHECKING
 
 from thrive.domain.pseudonyms import PSEUDONYM_BYTES, PSEUDONYM_PREFIX, is_pseudonym
 from thrive.settings import read_settings
-from thrive.store.signing import read_key, secret_key
+from thrive.store.signing import read_key
 
 if TYPE_CHECKING:
     import polars as pl
 
+SETTING = "pseudonym_key"
 KEY_FILE = "pseudonym.key"
+"""The copy of the key in an embedded home; a key of its own where a host of before has one."""
 
 
-def pseudonym_key(home_folder: Path) -> bytes:
-    """Return the key of a project's pseudonyms: the setting `pseudonym_key`, else a file's.
-
-    Args:
-        home_folder: the home's folder on this host.
+def given_key() -> bytes | None:
+    """Return the key that a setting of this host gives, None without one.
 
     Raises:
         UsageError: the setting is no key.
     """
     said = read_settings().pseudonym_key
-    return read_key(said, "pseudonym_key") if said else secret_key(home_folder, KEY_FILE)
+    return read_key(said, SETTING) if said else None
 
 
-def spellings(value: str, home_folder: Path) -> tuple[str, ...]:
-    """Return how tables may spell a person: by the value, and by its pseudonym if any was made.
+def key_of_host(home_folder: Path) -> bytes | None:
+    """Return the key in a home's folder on this host, None where there is none."""
+    path = home_folder / KEY_FILE
+    return bytes.fromhex(path.read_text()) if path.exists() else None
+
+
+def spelled(value: str, *keys: bytes | None) -> tuple[str, ...]:
+    """Return how tables may spell a person: by the value, and by its pseudonym of each key."""
+    made = (pseudonym(value, key) for key in keys if key is not None)
+    return tuple(dict.fromkeys((value, *made)))
+
+
+def spellings_here(value: str, home_folder: Path) -> tuple[str, ...]:
+    """Return the spellings that this host can tell of without the database.
 
     Raises:
         UsageError: the setting `pseudonym_key` is no key.
     """
-    if not read_settings().pseudonym_key and not (home_folder / KEY_FILE).exists():
-        return (value,)
-    return tuple(dict.fromkeys((value, pseudonym(value, pseudonym_key(home_folder)))))
+    return spelled(value, given_key(), key_of_host(home_folder))
 
 
 def pseudonym(value: str, key: bytes) -> str:

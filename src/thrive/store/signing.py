@@ -48,12 +48,23 @@ def secret_key(folder: Path, name: str) -> bytes:
         folder: the home's folder.
         name: of the file.
     """
+    return keep_key(folder, name, secrets.token_bytes(KEY_BYTES))
+
+
+def keep_key(folder: Path, name: str, key: bytes) -> bytes:
+    """Keep a key in a home's folder unless there is one of that name; return the one that is there.
+
+    Args:
+        folder: the home's folder.
+        name: of the file.
+        key: the key.
+    """
     path = folder / name
     if not path.exists():
         draft = folder / f"{name}.{os.getpid()}"
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_bytes(KEY_BYTES).hex())
+            file.write(key.hex())
             file.flush()
             os.fsync(file.fileno())
         try:

@@ -1,6 +1,7 @@
 """Columns that hold personal data: pseudonyms by default, values by grant, each reading logged."""
 
 from pathlib import Path
+from socket import gethostname
 
 import msgspec
 import polars as pl
@@ -21,8 +22,10 @@ from thrive.flows.derived import inherit
 from thrive.flows.personal_data import data_reads, grants_give, grants_list, grants_revoke
 from thrive.flows.seen_data import SeenData
 from thrive.operations import Context
-from thrive.store import projects
-from thrive.store.pseudonyms import pseudonym, pseudonym_key, pseudonymised
+from thrive.store import audit, projects
+from thrive.store.pseudonym_keys import pseudonym_key, spellings
+from thrive.store.pseudonyms import pseudonym, pseudonymised
+from thrive.store.signing import keep_key
 
 KEY = b"k" * 32
 WORDS = {"purpose": "late-warning", "reason": "the model needs it"}
@@ -204,15 +207,51 @@ def test_lists_are_left_empty_and_a_pseudonym_stands_for_itself() -> None:
     assert pseudonym(once[:-1], KEY) not in {once, once[:-1]}
 
 
-def test_the_key_of_a_team_is_a_setting(trips: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = pseudonym_key(trips.home.folder)
-    assert own == pseudonym_key(trips.home.folder)
+def test_the_key_is_made_once_and_another_one_is_refused(
+    trips: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = pseudonym_key(trips.home, "dana")
+    assert own == pseudonym_key(trips.home, "ben")
     assert (trips.home.folder / "pseudonym.key").stat().st_mode & 0o077 == 0
+    with trips.read() as tx:
+        (made,) = [
+            each
+            for each in audit.entries(tx, trips.project_id)
+            if each.operation == "pseudonym key"
+        ]
+    assert (made.actor, made.detail["kept"]) == ("dana", "with the project")
+    assert own.hex() not in str(made)
     monkeypatch.setenv("THRIVE_PSEUDONYM_KEY", KEY.hex())
-    assert pseudonym_key(trips.home.folder) == KEY != own
+    for use in (lambda: pseudonym_key(trips.home, "dana"), lambda: spellings("ann", trips.home)):
+        with pytest.raises(Refused, match="is another key than the one of the project"):
+            use()
     monkeypatch.setenv("THRIVE_PSEUDONYM_KEY", "short")
     with pytest.raises(UsageError, match="64 hexadecimal digits"):
-        pseudonym_key(trips.home.folder)
+        pseudonym_key(trips.home, "dana")
+
+
+def test_a_key_that_is_kept_apart_is_stored_nowhere_and_missed_with_words(
+    trips: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THRIVE_PSEUDONYM_KEY", KEY.hex())
+    assert pseudonym_key(trips.home, "dana") == KEY
+    assert spellings("ann", trips.home) == ("ann", pseudonym("ann", KEY))
+    assert not (trips.home.folder / "pseudonym.key").exists()
+    monkeypatch.delenv("THRIVE_PSEUDONYM_KEY")
+    with pytest.raises(Refused, match=r"lacks the key .* dana keeps it apart") as refused:
+        pseudonym_key(trips.home, "ben")
+    assert refused.value.hint == f"set THRIVE_PSEUDONYM_KEY as on the host {gethostname()}"
+
+
+def test_a_host_s_own_key_of_before_becomes_the_project_s(trips: Context) -> None:
+    keep_key(trips.home.folder, "pseudonym.key", KEY)
+    assert pseudonym_key(trips.home, "dana") == KEY
+    (trips.home.folder / "pseudonym.key").unlink()
+    assert pseudonym_key(trips.home, "dana") == KEY, "as after a restore elsewhere"
+    (trips.home.folder / "pseudonym.key").write_text((b"o" * 32).hex())
+    assert spellings("ann", trips.home) == (
+        "ann", pseudonym("ann", KEY), pseudonym("ann", b"o" * 32),
+    )  # fmt: skip
 
 
 def test_results_with_and_without_pseudonyms_are_told_apart(trips: Context) -> None:

@@ -17,7 +17,8 @@ from thrive.flows.erasure.finding import find_subject
 from thrive.operations import Context
 from thrive.store import features, runs
 from thrive.store.online import OnlineTable, open_online
-from thrive.store.pseudonyms import pseudonym, pseudonym_key, spellings
+from thrive.store.pseudonym_keys import pseudonym_key, spellings
+from thrive.store.pseudonyms import pseudonym
 
 WHY = "request 17"
 DIGEST = "a" * 32
@@ -26,7 +27,7 @@ DIGEST = "a" * 32
 @pytest.fixture
 def counted(planted: Context) -> tuple[Context, str]:
     """A dataset that a run made of pseudonyms, under another name, and two that name nobody."""
-    key = pseudonym_key(planted.home.folder)
+    key = pseudonym_key(planted.home, "dana")
     stand_in = pseudonym(PERSON, key)
     rows = pl.DataFrame(
         {"buyer": [pseudonym(each, key) for each in (PERSON, *OTHERS)], "n": range(4)}
@@ -55,7 +56,7 @@ def test_a_search_and_an_erasure_find_pseudonyms_under_any_name(counted) -> None
 
 
 def test_without_a_key_nobody_was_ever_a_pseudonym(planted: Context) -> None:
-    assert spellings(PERSON, planted.home.folder) == (PERSON,)
+    assert spellings(PERSON, planted.home) == (PERSON,)
     assert not (planted.home.folder / "pseudonym.key").exists()
 
 

@@ -16,7 +16,8 @@ from thrive.gates.case import Rival
 from thrive.gates.inputs import Inputs
 from thrive.gates.sensitive import joined
 from thrive.store import audit, datasets, duties, oversight
-from thrive.store.pseudonyms import pseudonym_key, pseudonymised
+from thrive.store.pseudonym_keys import pseudonym_key
+from thrive.store.pseudonyms import pseudonymised
 from thrive.store.snapshots.snapshot import Snapshot
 
 BIAS = 'bias = { groups = ["carrier"], equal_opportunity = 0.15 }'
@@ -83,7 +84,7 @@ def test_groups_are_joined_for_the_bias_checks_and_the_access_is_logged(context,
 
 def test_rows_with_pseudonyms_find_their_groups_too(context, people, rows):
     """Whoever trained it had no grant for `who`: their rows name nobody, the groups are real."""
-    hidden = pseudonymised(rows.lazy(), ["who"], pseudonym_key(context.home.folder)).collect()
+    hidden = pseudonymised(rows.lazy(), ["who"], pseudonym_key(context.home, "dana")).collect()
     mixed = hidden.with_columns(
         who=pl.when(pl.int_range(pl.len()) < 2000).then("who").otherwise(rows["who"].cast(str))
     )

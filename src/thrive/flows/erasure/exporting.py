@@ -24,7 +24,7 @@ from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context, Kind, PrivateText, operation
 from thrive.store import predictions
 from thrive.store.prediction_frames import scan_sealed
-from thrive.store.pseudonyms import spellings
+from thrive.store.pseudonym_keys import spellings
 from thrive.store.snapshots.matching import Person, names_person
 from thrive.store.snapshots.people import PeopleIndex
 from thrive.store.snapshots.tables import scan_files
@@ -83,7 +83,7 @@ def export_subject(
     Examples:
         thrive data export-subject --from-file /run/user/1000/person --to request-17
     """
-    sought = Sought(*spellings(given_person(ctx, value, from_file), ctx.home.folder))
+    sought = Sought(*spellings(given_person(ctx, value, from_file), ctx.home))
     person = sought.spellings
     columns = subject_columns(ctx, "", "")
     folder = ctx.local_folder() / to

@@ -12,7 +12,7 @@ from thrive.domain.errors import NotFound, UsageError
 from thrive.flows.erasure.ahead import look_ahead
 from thrive.operations import Context, Kind, PrivateText, operation
 from thrive.store.place import FOLDER
-from thrive.store.pseudonyms import spellings
+from thrive.store.pseudonyms import spellings_here
 from thrive.store.quick_imports import quick_imports
 
 
@@ -116,13 +116,16 @@ def find_subject(
         thrive data find-subject --from-file /run/user/1000/person --dataset deliveries --json
     """
     folder = ctx.local_folder()
-    person = spellings(given_person(ctx, value, from_file), folder / FOLDER)
+    asked = given_person(ctx, value, from_file)
+    person = spellings_here(asked, folder / FOLDER)
     ahead = look_ahead(folder, person, dataset, column)
     try:
         with quick_imports():
             from thrive.flows.erasure import searching
+            from thrive.store.pseudonym_keys import spellings
 
-        return searching.search(ctx, person, dataset, column, ahead)
+        every = spellings(asked, ctx.home)
+        return searching.search(ctx, every, dataset, column, ahead if every == person else None)
     finally:
         if ahead is not None:
             ahead.stop()

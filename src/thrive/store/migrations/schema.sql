@@ -498,6 +498,16 @@ CREATE TABLE projects (
 	CONSTRAINT uq_projects_name UNIQUE (name)
 );
 
+CREATE TABLE pseudonym_keys (
+	project_id VARCHAR(32) NOT NULL, 
+	fingerprint VARCHAR(64) DEFAULT '' NOT NULL, 
+	"key" VARCHAR(64) NOT NULL, 
+	host VARCHAR(200) NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	made_at BIGINT NOT NULL, 
+	CONSTRAINT pk_pseudonym_keys PRIMARY KEY (project_id)
+);
+
 CREATE TABLE releases (
 	project_id VARCHAR(32) NOT NULL, 
 	release_id VARCHAR(32) NOT NULL, 

@@ -143,6 +143,17 @@ data_reads = Table(
     Index("ix_data_reads_project_id_dataset", "project_id", "dataset"),
 )
 
+pseudonym_keys = Table(
+    "pseudonym_keys",
+    metadata,
+    project(),
+    digest("fingerprint"),
+    Column("key", short_text(64), nullable=False, default=""),
+    name("host"),
+    name("actor"),
+    number("made_at"),
+)
+
 reviews = Table(
     "reviews",
     metadata,
