@@ -8,7 +8,7 @@ from thrive.domain.project import Change
 from thrive.store.database import Tx
 from thrive.store.group_commit import at_end
 from thrive.store.postgresql import lock_changes
-from thrive.store.rows import many
+from thrive.store.rows import change_many, many
 from thrive.store.tables.project import changes
 
 _append = changes.insert().inline()
@@ -33,7 +33,7 @@ def _append_all(tx: Tx, rows: list[dict[str, str]]) -> None:
     if tx.dialect.name == "postgresql":
         for project_id in sorted({row["project_id"] for row in rows}):
             lock_changes(tx, project_id)
-    tx.execute(_append, rows)
+    change_many(tx, _append, rows, ("project_id", "kind", "id"))
 
 
 def after(tx: Tx, project_id: str, seq: int, limit: int = 1000) -> list[Change]:

@@ -6,7 +6,8 @@ observations touch are read and written.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +17,8 @@ from thrive.domain.errors import Conflict, NotFound, ThriveError, UsageError
 from thrive.domain.run import MetricPoint, MetricSummary
 from thrive.store.database import Tx
 from thrive.store.few_points import FEW, pack_few
-from thrive.store.rows import insert_missing
+from thrive.store.json_text import written_text
+from thrive.store.rows import add_many, change_many
 from thrive.store.tables.runs import metric_chunks, runs
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ _Chunk = tuple[str, str, int, bytes]
 """Run, metric, number of points, bytes."""
 MOST_KEYS = {"metrics": 100_000, "params": 10_000, "tags": 10_000}
 """Names that a run keeps: its row is written whole each time."""
-_JSON = ("metrics", "summaries", "params", "tags")
 _decoders: dict[str, Any] = {
     "metrics": msgspec.json.Decoder(dict[str, float | None], strict=False).decode,
     "summaries": msgspec.json.Decoder(dict[str, MetricSummary] | None, strict=False).decode,
@@ -48,70 +49,61 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
 
 
-class ObservedRun(msgspec.Struct, frozen=True, kw_only=True):
+class ObservedRun(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """What of a run observations change."""
 
     run_id: str
-    name: str
     metrics: dict[str, float | None]
-    summaries: dict[str, MetricSummary] | None
+    summaries: dict[str, MetricSummary]
     params: dict[str, Any]
     tags: dict[str, str]
+    name: str
     deleted_at: int | None
 
 
-_held = (
-    sa.select(
-        runs.c.run_id,
-        runs.c.name,
-        runs.c.deleted_at,
-        *(sa.cast(runs.c[name], sa.Text).label(name) for name in _JSON),
-    )
-    .where(
-        runs.c.project_id == sa.bindparam("project"),
-        runs.c.run_id.in_(sa.bindparam("several", expanding=True)),
-    )
-    .order_by(runs.c.run_id)
-    .with_for_update()
-)
+_MEASURED = ("metrics", "summaries")
+_NAMED = ("params", "tags", "name")
+_KINDS = (*_MEASURED, "params", "tags")
 _of_run = sa.update(runs).where(
     runs.c.project_id == sa.bindparam("project"), runs.c.run_id == sa.bindparam("of")
 )
-_MEASURED = ("metrics", "summaries")
-_NAMED = ("name", "params", "tags")
 _write_measured = _of_run.values({name: sa.bindparam(name) for name in _MEASURED})
 _write_whole = _of_run.values({name: sa.bindparam(name) for name in (*_MEASURED, *_NAMED)})
 
 
+@cache
+def _held(dialect: str, *names: str) -> Any:
+    """Return the query of some columns of runs by their ids; JSON comes as its text."""
+    columns = [
+        runs.c[name] if name == "name" else sa.cast(runs.c[name], sa.Text).label(name)
+        for name in names
+    ]
+    if dialect == "sqlite":
+        several: Any = sa.func.json_each(sa.bindparam("several", type_=sa.Text))
+        wanted = runs.c.run_id.in_(sa.select(several.table_valued("value").c.value))
+    else:
+        wanted = runs.c.run_id.in_(sa.bindparam("several", expanding=True))
+    return (
+        sa.select(runs.c.run_id, runs.c.deleted_at, *columns)
+        .where(runs.c.project_id == sa.bindparam("project"), wanted)
+        .order_by(runs.c.run_id)
+        .with_for_update()
+    )
+
+
 def observe(
     tx: Tx, project_id: str, several: Sequence[tuple[str, Observation]]
-) -> list[ObservedRun | ThriveError]:
-    """Add what was seen of runs; return, for each entry, its run as it stands then, or its error.
+) -> list[ThriveError | None]:
+    """Add what was seen of runs; return, for each entry, what is wrong with it.
 
     An entry with an error adds nothing, and the others stand. A point that stays the latest is
     the one with the highest step, then moment, then value. Each run is held against other
     writers until the transaction ends.
     """
-    known = _hold(tx, project_id, sorted({run_id for run_id, _ in several}))
-    before = dict(known)
-    results: list[ObservedRun | ThriveError] = []
-    changed: dict[str, ObservedRun] = {}
-    points: dict[str, dict[str, list[MetricPoint]]] = {}
-    columns: list[tuple[str, Mapping[str, Points]]] = []
-    for run_id, seen in several:
-        try:
-            run = _with(_active(known, run_id), seen)
-        except ThriveError as error:
-            results.append(error)
-            continue
-        known[run_id] = changed[run_id] = run
-        results.append(run)
-        for point in seen.points:
-            points.setdefault(run_id, {}).setdefault(point.key, []).append(point)
-        columns.append((run_id, seen.columns))
-    _write_runs(tx, project_id, before, changed.values())
-    _append(tx, project_id, points, columns)
-    return results
+    named = any(seen.params or seen.tags or seen.name for _, seen in several)
+    run_ids = sorted({run_id for run_id, _ in several})
+    _, errors = _observe(tx, project_id, several, _hold(tx, project_id, run_ids, named=named))
+    return errors
 
 
 def observe_one(tx: Tx, project_id: str, run_id: str, seen: Observation) -> ObservedRun:
@@ -121,18 +113,60 @@ def observe_one(tx: Tx, project_id: str, run_id: str, seen: Observation) -> Obse
         NotFound: there is no such run.
         UsageError: a parameter has another value already, the run is deleted or holds too much.
     """
-    (result,) = observe(tx, project_id, [(run_id, seen)])
-    if isinstance(result, ThriveError):
-        raise result
-    return result
+    held = _hold(tx, project_id, [run_id], named=True)
+    known, (error,) = _observe(tx, project_id, [(run_id, seen)], held)
+    if error is not None:
+        raise error
+    return known[run_id]
 
 
-def _hold(tx: Tx, project_id: str, run_ids: Sequence[str]) -> dict[str, ObservedRun]:
+def _observe(
+    tx: Tx,
+    project_id: str,
+    several: Sequence[tuple[str, Observation]],
+    known: dict[str, ObservedRun],
+) -> tuple[dict[str, ObservedRun], list[ThriveError | None]]:
+    errors: list[ThriveError | None] = []
+    measured: dict[str, None] = {}
+    named: dict[str, None] = {}
+    points: dict[tuple[str, str], list[MetricPoint]] = {}
+    columns: list[tuple[str, Mapping[str, Points]]] = []
+    for run_id, seen in several:
+        try:
+            run = _active(known, run_id)
+            _refuse(run, seen)
+        except ThriveError as error:
+            errors.append(error)
+            continue
+        errors.append(None)
+        _add(run, seen)
+        (named if seen.params or seen.tags or seen.name else measured)[run_id] = None
+        for point in seen.points:
+            points.setdefault((run_id, point.key), []).append(point)
+        if seen.columns:
+            columns.append((run_id, seen.columns))
+    _write(tx, project_id, known, measured.keys() - named.keys(), _MEASURED)
+    _write(tx, project_id, known, named, (*_MEASURED, *_NAMED))
+    _append(tx, project_id, points, columns)
+    return known, errors
+
+
+def _hold(
+    tx: Tx, project_id: str, run_ids: Sequence[str], *, named: bool
+) -> dict[str, ObservedRun]:
+    """Return runs by id, without parameters, tags and name where those are not to be touched."""
+    names = (*_MEASURED, *_NAMED) if named else _MEASURED
+    sqlite = tx.dialect.name == "sqlite"
+    several = written_text(run_ids) if sqlite else run_ids
+    query = _held(tx.dialect.name, *names)
     found: dict[str, ObservedRun] = {}
-    for row in tx.execute(_held, {"project": project_id, "several": run_ids}):
-        texts = {name: decode(getattr(row, name) or "null") for name, decode in _decoders.items()}
-        found[row.run_id] = ObservedRun(
-            run_id=row.run_id, name=row.name, deleted_at=row.deleted_at, **texts
+    for run_id, deleted_at, *texts in tx.execute(
+        query, {"project": project_id, "several": several}
+    ).all():
+        values = dict.fromkeys(_NAMED, "") | dict(zip(names, texts, strict=True))
+        read = {kind: _decoders[kind](values[kind] or "{}") or {} for kind in _KINDS}
+        found[run_id] = ObservedRun(
+            run_id=run_id, deleted_at=deleted_at, name=values["name"], **read
         )
     return found
 
@@ -149,30 +183,29 @@ def _active(known: Mapping[str, ObservedRun], run_id: str) -> ObservedRun:
     return run
 
 
-def _write_runs(
-    tx: Tx, project_id: str, before: Mapping[str, ObservedRun], changed: Iterable[ObservedRun]
+def _write(
+    tx: Tx,
+    project_id: str,
+    known: Mapping[str, ObservedRun],
+    run_ids: Iterable[str],
+    names: tuple[str, ...],
 ) -> None:
-    """Write runs; of most nothing but metrics was seen, and their parameters may be many."""
-    measured: list[dict[str, Any]] = []
-    whole: list[dict[str, Any]] = []
-    for run in changed:
-        row: dict[str, Any] = {
-            "project": project_id,
-            "of": run.run_id,
-            "metrics": run.metrics,
-            "summaries": run.summaries and msgspec.to_builtins(run.summaries),
-        }
-        known = before[run.run_id]
-        if all(getattr(run, name) is getattr(known, name) for name in _NAMED):
-            measured.append(row)
-        else:
-            whole.append(row | {name: getattr(run, name) for name in _NAMED})
-    for statement, rows in ((_write_measured, measured), (_write_whole, whole)):
-        if rows:
-            tx.execute(statement, rows)
+    """Write columns of runs; of most nothing but metrics was seen, and parameters may be many."""
+    rows: list[dict[str, Any]] = []
+    for run_id in run_ids:
+        run = known[run_id]
+        row: dict[str, Any] = {"project": project_id, "of": run_id}
+        for name in names:
+            value = getattr(run, name)
+            row[name] = value if name == "name" else written_text(value)
+        if not run.summaries:
+            row["summaries"] = None
+        rows.append(row)
+    change_many(tx, _write_measured if names is _MEASURED else _write_whole, rows)
 
 
-def _with(run: ObservedRun, seen: Observation) -> ObservedRun:
+def _refuse(run: ObservedRun, seen: Observation) -> None:
+    """Refuse what a run cannot take, before anything of it is taken."""
     for key, value in seen.params.items():
         if key in run.params and str(run.params[key]) != str(value):
             raise UsageError(
@@ -181,7 +214,25 @@ def _with(run: ObservedRun, seen: Observation) -> ObservedRun:
                 f"'{run.run_id}'. Attempted logging new value '{value}'.",
                 "log it under another name, or in another run",
             )
-    metrics, summaries = dict(run.metrics), dict(run.summaries or {})
+    _refuse_too_many(run, "metrics", run.metrics, {point.key for point in seen.points})
+    _refuse_too_many(run, "metrics", run.metrics, seen.columns.keys())
+    _refuse_too_many(run, "params", run.params, seen.params.keys())
+    _refuse_too_many(run, "tags", run.tags, seen.tags.keys())
+
+
+def _refuse_too_many(
+    run: ObservedRun, kind: str, known: Mapping[str, Any], more: Collection[str]
+) -> None:
+    most = MOST_KEYS[kind]
+    if len(known) + len(more) > most and len(known.keys() | more) > most:
+        raise UsageError(
+            f"The run {run.run_id} would have more than {most:,} {kind}.",
+            "log them as a file (log_dict), or into several runs",
+        )
+
+
+def _add(run: ObservedRun, seen: Observation) -> None:
+    metrics, summaries = run.metrics, run.summaries
     for point in seen.points:
         before = summaries.get(point.key)
         if before is None or _is_later(point, before, metrics.get(point.key)):
@@ -189,25 +240,9 @@ def _with(run: ObservedRun, seen: Observation) -> ObservedRun:
         summaries[point.key] = _summary(point, before)
     if seen.columns:
         _take_columns(seen.columns, metrics, summaries)
-    after = msgspec.structs.replace(
-        run,
-        name=seen.name or run.name,
-        metrics=metrics,
-        summaries=summaries or None,
-        params={**run.params, **seen.params} if seen.params else run.params,
-        tags={**run.tags, **seen.tags} if seen.tags else run.tags,
-    )
-    _refuse_too_many(after)
-    return after
-
-
-def _refuse_too_many(run: ObservedRun) -> None:
-    for kind, most in MOST_KEYS.items():
-        if len(getattr(run, kind)) > most:
-            raise UsageError(
-                f"The run {run.run_id} would have more than {most:,} {kind}.",
-                "log them as a file (log_dict), or into several runs",
-            )
+    run.name = seen.name or run.name
+    run.params.update(seen.params)
+    run.tags.update(seen.tags)
 
 
 def _is_later(point: MetricPoint, before: MetricSummary, value: float | None) -> bool:
@@ -261,28 +296,27 @@ def _with_columns(
 
 def append_points(tx: Tx, project_id: str, points: Mapping[str, Sequence[MetricPoint]]) -> None:
     """Append points of runs to their histories; the runs' rows stay as they are."""
-    grouped: dict[str, dict[str, list[MetricPoint]]] = {}
+    grouped: dict[tuple[str, str], list[MetricPoint]] = {}
     for run_id, logged in points.items():
         for point in logged:
-            grouped.setdefault(run_id, {}).setdefault(point.key, []).append(point)
+            grouped.setdefault((run_id, point.key), []).append(point)
     _append(tx, project_id, grouped, ())
 
 
 def _append(
     tx: Tx,
     project_id: str,
-    points: Mapping[str, Mapping[str, Sequence[MetricPoint]]],
+    points: Mapping[tuple[str, str], Sequence[MetricPoint]],
     columns: "Sequence[tuple[str, Mapping[str, Points]]]",
 ) -> None:
     """Append points of runs: one chunk a metric of single ones, one for each of many."""
     chunks: list[_Chunk] = []
     many: list[tuple[str, str, Any]] = []
-    for run_id, by_key in points.items():
-        for key, group in by_key.items():
-            if len(group) <= FEW:
-                chunks.append((run_id, key, len(group), pack_few(group)))
-            else:
-                many.append((run_id, key, group))
+    for (run_id, key), group in points.items():
+        if len(group) <= FEW:
+            chunks.append((run_id, key, len(group), pack_few(group)))
+        else:
+            many.append((run_id, key, group))
     for run_id, by_key in columns:
         many += [(run_id, key, each) for key, each in by_key.items()]
     chunks += _packed(many) if many else []
@@ -313,6 +347,6 @@ def _append_chunks(tx: Tx, project_id: str, chunks: Sequence[_Chunk]) -> None:
         }
         for place, (run_id, key, count, data) in enumerate(chunks)
     ]
-    written = insert_missing(tx, metric_chunks, rows)
+    written = add_many(tx, metric_chunks, rows)
     if written < len(rows):  # another writer of the same metric took the same nanosecond
         raise Conflict("Two writers logged the same metric at the same moment.", "try again")

@@ -105,16 +105,11 @@ def write_together(ctx: Context, entries: Sequence[Entry]) -> list[ThriveError |
         errors = [_unknown_model(tx, project_id, entry) for entry in entries]
         good = [entry for entry, error in zip(entries, errors, strict=True) if error is None]
         results = iter(observe(tx, project_id, [(entry.run_id, entry.seen) for entry in good]))
-        changed: dict[str, None] = {}
-        for place, entry in enumerate(entries):
-            if errors[place] is not None:
-                continue
-            result = next(results)
-            if isinstance(result, ThriveError):
-                errors[place] = result
-                continue
-            changed[entry.run_id] = None
+        errors = [error or next(results) for error in errors]
+        good = [entry for entry, error in zip(entries, errors, strict=True) if error is None]
+        for entry in good:
             _mirror(tx, project_id, entry)
+        changed = dict.fromkeys(entry.run_id for entry in good)
         changes.append_many(tx, project_id, (("run", run_id) for run_id in changed))
     return errors
 
