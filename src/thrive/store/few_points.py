@@ -14,15 +14,22 @@ PLAIN = 0xC1
 HEAD = struct.Struct("<BI")
 FEW = 7
 """Up to how many points are packed here."""
+_ONE = struct.Struct("<BIqqd")
+"""A chunk of one point."""
+_NAN = float("nan")
 _HALF = 1 << 63
 
 
 def pack_few(points: Sequence[MetricPoint]) -> bytes:
     """Return points of one metric, 1 to `FEW` of them, as one chunk."""
     count = len(points)
+    if count == 1:
+        (point,) = points
+        value = _NAN if point.value is None else point.value
+        return _ONE.pack(PLAIN, 1, point.step, point.at, value)
     steps = _differences([point.step for point in points])
     moments = _differences([point.at for point in points])
-    values = [float("nan") if point.value is None else point.value for point in points]
+    values = [_NAN if point.value is None else point.value for point in points]
     return HEAD.pack(PLAIN, count) + struct.pack(
         f"<{2 * count}q{count}d", *steps, *moments, *values
     )

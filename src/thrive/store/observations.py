@@ -30,7 +30,7 @@ MOST_KEYS = {"metrics": 100_000, "params": 10_000, "tags": 10_000}
 """Names that a run keeps: its row is written whole each time."""
 _decoders: dict[str, Any] = {
     "metrics": msgspec.json.Decoder(dict[str, float | None], strict=False).decode,
-    "summaries": msgspec.json.Decoder(dict[str, MetricSummary] | None, strict=False).decode,
+    "summaries": msgspec.json.Decoder(dict[str, MetricSummary], strict=False).decode,
     "params": msgspec.json.Decoder(dict[str, Any]).decode,
     "tags": msgspec.json.Decoder(dict[str, str]).decode,
 }
@@ -63,7 +63,6 @@ class ObservedRun(msgspec.Struct, kw_only=True, eq=False, gc=False):
 
 _MEASURED = ("metrics", "summaries")
 _NAMED = ("params", "tags", "name")
-_KINDS = (*_MEASURED, "params", "tags")
 _of_run = sa.update(runs).where(
     runs.c.project_id == sa.bindparam("project"), runs.c.run_id == sa.bindparam("of")
 )
@@ -159,16 +158,28 @@ def _hold(
     sqlite = tx.dialect.name == "sqlite"
     several = written_text(run_ids) if sqlite else run_ids
     query = _held(tx.dialect.name, *names)
-    found: dict[str, ObservedRun] = {}
-    for run_id, deleted_at, *texts in tx.execute(
-        query, {"project": project_id, "several": several}
-    ).all():
-        values = dict.fromkeys(_NAMED, "") | dict(zip(names, texts, strict=True))
-        read = {kind: _decoders[kind](values[kind] or "{}") or {} for kind in _KINDS}
-        found[run_id] = ObservedRun(
-            run_id=run_id, deleted_at=deleted_at, name=values["name"], **read
-        )
-    return found
+    rows = tx.execute(query, {"project": project_id, "several": several})
+    return {row[0]: _read(*row) for row in rows}
+
+
+def _read(
+    run_id: str,
+    deleted_at: int | None,
+    metrics: str,
+    summaries: str | None,
+    params: str = "",
+    tags: str = "",
+    name: str = "",
+) -> ObservedRun:
+    return ObservedRun(
+        run_id=run_id,
+        deleted_at=deleted_at,
+        metrics=_decoders["metrics"](metrics),
+        summaries=_decoders["summaries"](summaries) if summaries else {},
+        params=_decoders["params"](params) if params else {},
+        tags=_decoders["tags"](tags) if tags else {},
+        name=name,
+    )
 
 
 def _active(known: Mapping[str, ObservedRun], run_id: str) -> ObservedRun:
@@ -214,10 +225,13 @@ def _refuse(run: ObservedRun, seen: Observation) -> None:
                 f"'{run.run_id}'. Attempted logging new value '{value}'.",
                 "log it under another name, or in another run",
             )
-    _refuse_too_many(run, "metrics", run.metrics, {point.key for point in seen.points})
-    _refuse_too_many(run, "metrics", run.metrics, seen.columns.keys())
-    _refuse_too_many(run, "params", run.params, seen.params.keys())
-    _refuse_too_many(run, "tags", run.tags, seen.tags.keys())
+    if len(run.metrics) + len(seen.points) + len(seen.columns) > MOST_KEYS["metrics"]:
+        keys = {point.key for point in seen.points} | seen.columns.keys()
+        _refuse_too_many(run, "metrics", run.metrics, keys)
+    if seen.params:
+        _refuse_too_many(run, "params", run.params, seen.params.keys())
+    if seen.tags:
+        _refuse_too_many(run, "tags", run.tags, seen.tags.keys())
 
 
 def _refuse_too_many(
