@@ -79,22 +79,26 @@ def list_models(ctx: Context) -> list[ModelRow]:
     Examples:
         thrive models list
     """
-    rows: list[ModelRow] = []
+    project = ctx.project_id
     with ctx.read() as tx:
-        for model in models.find(tx, ctx.project_id):
-            known = models.versions(tx, ctx.project_id, model.name, limit=1)
-            current = releases.current_routing(tx, ctx.project_id, model.name)
-            rows.append(
-                ModelRow(
-                    name=model.name,
-                    owner=model.owner,
-                    newest=known[0].version if known else None,
-                    production=champion([current] if current else []),
-                    versions=models.count_versions(tx, ctx.project_id, model.name),
-                    purpose=model.purpose,
-                )
-            )
-    return rows
+        known = models.find(tx, project)
+        numbers = models.numbers(tx, project)
+        live = releases.routing_at(tx, project, list(releases.revisions(tx, project).items()))
+    return [_model_row(model, numbers.get(model.name), live.get(model.name)) for model in known]
+
+
+def _model_row(
+    model: Model, numbers: tuple[int, int] | None, live: RoutingTable | None
+) -> ModelRow:
+    count, newest = numbers or (0, None)
+    return ModelRow(
+        name=model.name,
+        owner=model.owner,
+        newest=newest,
+        production=champion([live] if live else []),
+        versions=count,
+        purpose=model.purpose,
+    )
 
 
 @operation("models show", role=ANYONE, next_hint="thrive gates run MODEL@VERSION")

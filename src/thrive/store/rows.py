@@ -80,8 +80,10 @@ def insert_missing(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -
 
 
 def add_many(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Do what `insert_missing` does for rows of what the driver takes as it is: texts, numbers,
-    bytes, and of JSON the text."""
+    """Do what `insert_missing` does, for rows of what the driver takes as it is.
+
+    That is texts, numbers, bytes, and of JSON the text.
+    """
     if not rows:
         return 0
     return change_many(tx, _addition(tx.dialect.name, table), rows, tuple(rows[0]))
