@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from thrive.data.checks import FAIL
-from thrive.data.files import profile_of_files
 from thrive.data.findings import Known, Reading, Terms
 from thrive.data.keeping import Keeping, is_whole, keep_found
 from thrive.data.wanted import MEMORY, Wanted, terms_of
@@ -25,13 +24,15 @@ from thrive.store.blobs import BlobStore
 from thrive.store.database import Tx
 from thrive.store.snapshots.bring import absent, local_files, parts_of
 from thrive.store.snapshots.keep import STORING
-from thrive.store.snapshots.manifest import Written, write_manifest
+from thrive.store.snapshots.kinds import profile_of_files
+from thrive.store.snapshots.manifest import Written, read_snapshot, write_manifest
+from thrive.store.snapshots.prepare import Prepared
 from thrive.store.snapshots.snapshot import Snapshot
-from thrive.store.snapshots.states import remember_source
+from thrive.store.snapshots.states import remember_source, state_cache
 from thrive.store.snapshots.tables import SAMPLE_ROWS, scan_files, suffix_of
 from thrive.store.sources import Brought, Found, Reach, brought, found_files
 from thrive.store.sources.ahead import ReadAhead, reading_ahead
-from thrive.store.sources.beside import Beside
+from thrive.store.sources.beside import Beside, Preparing, journal_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,6 +77,45 @@ def add_version(
         UsageError: the source cannot be read as a table.
         DiskFull: there is no space; no version was made.
     """
+    version, is_new = _add_prepared(ctx, wanted, beside) or _add_delivered(ctx, wanted, beside)
+    if wanted.asked != MEMORY:
+        remember_source(ctx.home.folder, wanted.name, wanted.asked)
+    return version, is_new
+
+
+def _add_prepared(
+    ctx: Context, wanted: Wanted, beside: Beside | None
+) -> tuple[DatasetVersion, bool] | None:
+    """Add the version that a process beside prepared; None if it did not, or not from what is."""
+    if beside is None:
+        return None
+    with ctx.read() as tx:
+        versions = datasets.versions(tx, ctx.project_id, wanted.name)
+    preparing = beside.preparing()
+    if preparing is None:
+        return None
+    prepared = beside.prepared() if _still_holds(preparing, versions) else None
+    if prepared is None:
+        beside.stop()
+        return None
+    version, is_new = _make_prepared(ctx, wanted, prepared)
+    cache = state_cache(ctx.home.folder, preparing.place)
+    cache.keep(Path(preparing.draft))
+    journal_of(cache).remove()
+    return version, is_new
+
+
+def _still_holds(preparing: Preparing, versions: Sequence[DatasetVersion]) -> bool:
+    """Tell whether a snapshot is prepared from a version as it is; a first one from none."""
+    if not preparing.base:
+        return not versions
+    base = (preparing.base, preparing.manifest)
+    return any((each.digest, each.listed_in) == base for each in versions)
+
+
+def _add_delivered(
+    ctx: Context, wanted: Wanted, beside: Beside | None
+) -> tuple[DatasetVersion, bool]:
     kept: list[Keeping] = []
     seen = beside.found() if beside is not None else None
     begun = nullcontext(beside.ahead) if beside is not None and seen is not None else None
@@ -94,9 +134,7 @@ def add_version(
         )
         delivery = msgspec.structs.replace(delivery, ahead=ahead, leaves=kept[0].leaves)
         version, is_new = make_version(ctx, wanted, delivery)
-    kept[0].remember(version.digest)
-    if wanted.asked != MEMORY:
-        remember_source(ctx.home.folder, wanted.name, wanted.asked)
+    kept[0].remember(version)
     return version, is_new
 
 
@@ -142,28 +180,50 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
     Raises:
         UsageError: the files cannot be read as a table.
     """
-    blobs = ctx.home.blobs
+    blobs, snapshot = ctx.home.blobs, delivery.snapshot
     wanted = msgspec.structs.replace(wanted, source=delivery.source)
-    _refuse_erased(ctx, delivery.snapshot)
-    written = write_manifest(delivery.snapshot, blobs, delivery.leaves)
+    _refuse_erased(ctx, lambda: snapshot)
+    written = write_manifest(snapshot, blobs, delivery.leaves)
+    prepared = Prepared(
+        name=written.name,
+        manifest=written.manifest,
+        blobs=written.blobs | parts_of(blobs, snapshot),
+        files=len(snapshot),
+        size=snapshot.size,
+        profile={},
+    )
     reading = _read(ctx, delivery, wanted, written.name)
+    return _write(ctx, wanted, prepared, reading, delivery.mark)
+
+
+def _make_prepared(ctx: Context, wanted: Wanted, prepared: Prepared) -> tuple[DatasetVersion, bool]:
+    """Make a version of a folder's snapshot that is stored; errors as of `make_version`."""
+    _refuse_erased(ctx, lambda: read_snapshot(ctx.home.blobs, prepared.manifest))
+    reading = Reading(columns=[], profile=prepared.profile, checks=[], sketches=b"")
+    return _write(ctx, wanted, prepared, reading)
+
+
+def _write(
+    ctx: Context, wanted: Wanted, prepared: Prepared, reading: Reading, mark: str = ""
+) -> tuple[DatasetVersion, bool]:
+    """Write the row of a version of which all else is stored."""
+    blobs = ctx.home.blobs
     sketches = blobs.put(reading.sketches) if reading.sketches else ""
     if reading.people is not None:
         from thrive.data.subjects import index_column  # where nobody is named, nobody pays for it
 
         index_column(ctx, delivery.snapshot, reading.people)
     ctx.progress(1.0, "writing the version")
-    needed = written.blobs | parts_of(blobs, delivery.snapshot)
-    with ctx.write(f"dataset:{wanted.name}", digest=written.name, source=wanted.source) as tx:
-        _refuse_removed(tx, blobs, {*needed, sketches} - {""})
+    with ctx.write(f"dataset:{wanted.name}", digest=prepared.name, source=wanted.source) as tx:
+        _refuse_removed(tx, blobs, {*prepared.blobs, sketches} - {""})
         _save_dataset(tx, ctx, wanted)
-        save_source(tx, ctx, wanted, delivery.mark)
-        same = _known(tx, ctx, wanted.name, written.name)
+        save_source(tx, ctx, wanted, mark)
+        same = _known(tx, ctx, wanted.name, prepared.name)
         if same is not None:
-            same = _mended(tx, ctx, same, written, needed)
+            same = _mended(tx, ctx, same, prepared)
             return _renewed(tx, ctx, same, reading, sketches), False
-        version = _version(tx, ctx, wanted, delivery.snapshot, written, reading, sketches)
-        datasets.insert_version(tx, ctx.project_id, version, needed)
+        version = _version(tx, ctx, wanted, prepared, reading, sketches)
+        datasets.insert_version(tx, ctx.project_id, version, prepared.blobs)
         _keep_sketches(tx, ctx, version)
     return version, True
 
@@ -178,29 +238,32 @@ def _refuse_removed(tx: Tx, blobs: BlobStore, needed: Collection[str]) -> None:
         raise Conflict("A clean-up removed parts of these files meanwhile.", "try again")
 
 
-def _mended(
-    tx: Tx, ctx: Context, known: DatasetVersion, written: Written, needed: Collection[str]
-) -> DatasetVersion:
+def _mended(tx: Tx, ctx: Context, known: DatasetVersion, prepared: Prepared) -> DatasetVersion:
     """Return a known version; one whose stored files went is given those that were kept anew."""
-    if written.manifest == known.listed_in or is_whole(ctx.home.blobs, known):
+    if prepared.manifest == known.listed_in or is_whole(ctx.home.blobs, known):
         return known
-    manifest = "" if written.manifest == written.name else written.manifest
+    manifest = "" if prepared.manifest == prepared.name else prepared.manifest
     mended = msgspec.structs.replace(known, manifest=manifest)
-    datasets.move_version(tx, ctx.project_id, mended, needed)
+    datasets.move_version(tx, ctx.project_id, mended, prepared.blobs)
     return mended
 
 
-def _refuse_erased(ctx: Context, snapshot: Snapshot) -> None:
+def _refuse_erased(ctx: Context, stored: Callable[[], Snapshot]) -> None:
     """Refuse files of which a person was erased, and delete what was stored of them just now.
+
+    Args:
+        ctx: the project.
+        stored: returns the files; only asked where anything was ever erased.
 
     Raises:
         Refused: one of these files is such.
     """
     with ctx.read() as tx:
         stones = {stone.digest: stone for stone in erasures.every_tombstone(tx, ctx.project_id)}
-    found = (
-        [digest.hex() for digest in snapshot.digests if digest.hex() in stones] if stones else []
-    )
+    if not stones:
+        return
+    snapshot = stored()
+    found = [digest.hex() for digest in snapshot.digests if digest.hex() in stones]
     if not found:
         return
     with ctx.home.write() as tx:
@@ -296,20 +359,19 @@ def _version(
     tx: Tx,
     ctx: Context,
     wanted: Wanted,
-    snapshot: Snapshot,
-    written: Written,
+    prepared: Prepared,
     reading: Reading,
     sketches: str,
 ) -> DatasetVersion:
     return DatasetVersion(
         dataset=wanted.name,
         version=datasets.next_version(tx, ctx.project_id, wanted.name),
-        digest=written.name,
-        manifest="" if written.manifest == written.name else written.manifest,
+        digest=prepared.name,
+        manifest="" if prepared.manifest == prepared.name else prepared.manifest,
         source=wanted.source,
-        file_count=len(snapshot),
+        file_count=prepared.files,
         rows=reading.profile["rows"],
-        size=snapshot.size,
+        size=prepared.size,
         columns=reading.columns,
         created_at=ctx.now(),
         actor=ctx.actor.name,

@@ -1,8 +1,6 @@
-"""The files of a dataset version: their canonical list, and the profile of what is no table."""
+"""The files of a dataset version as their canonical list."""
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import msgspec
 
@@ -10,9 +8,6 @@ from thrive.domain.dataset import FileEntry
 from thrive.domain.errors import UsageError
 from thrive.store.snapshots.checkout import safe_name
 from thrive.store.snapshots.snapshot import NAME_FORMAT, Snapshot
-
-_KINDS_SHOWN = 20
-"""Kinds of file that the profile of a folder tells of."""
 
 
 class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,33 +38,3 @@ def read_manifest(data: bytes) -> list[FileEntry]:
     if not listed.files:
         raise UsageError("The list of files is empty.", "name a source with files")
     return sorted(listed.files, key=lambda entry: entry.path)
-
-
-def profile_of_files(snapshot: Snapshot) -> dict[str, Any]:
-    """Return what a folder of files holds: by kind of file how many, and their bytes."""
-    tails = [path[path.rfind(".") :] for path in snapshot.paths]  # Path(...).suffix: 20 times this
-    spelled = Counter(tails)
-    sizes = _sizes_by(tails, snapshot.sizes, spelled)
-    found: dict[str, dict[str, int]] = {}
-    for tail, count in spelled.items():
-        kind = found.setdefault(_ending_of(tail), {"files": 0, "size": 0})
-        kind["files"] += count
-        kind["size"] += sizes[tail]
-    most = sorted(found.items(), key=lambda each: -each[1]["files"])
-    return {"rows": len(snapshot), "columns": {}, "kinds": dict(most[:_KINDS_SHOWN])}
-
-
-def _sizes_by(
-    tails: Sequence[str], sizes: Sequence[int], different: Collection[str]
-) -> dict[str, int]:
-    if len(different) == 1:
-        return {tails[0]: sum(sizes)}
-    summed = dict.fromkeys(different, 0)
-    for tail, size in zip(tails, sizes, strict=True):
-        summed[tail] += size
-    return summed
-
-
-def _ending_of(tail: str) -> str:
-    """Return the ending that the part of a path from its last dot on is, if it is one."""
-    return tail.lower() if tail.startswith(".") and "/" not in tail else ""

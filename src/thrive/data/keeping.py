@@ -39,11 +39,12 @@ class Keeping(msgspec.Struct, frozen=True):
         """The files."""
         return self.kept.snapshot
 
-    def remember(self, name: str) -> None:
-        """Remember the files as those of the snapshot `name`: it is stored for good."""
+    def remember(self, version: DatasetVersion) -> None:
+        """Remember the files as those of a version: it is stored for good."""
         if self.found.lasting:
-            digests = self.snapshot.digests
-            self.cache.save(name, self.kept.states, digests, self.found.started_ns)
+            states, digests = self.kept.states, self.snapshot.digests
+            started, listed = self.found.started_ns, version.listed_in
+            self.cache.save(version.digest, states, digests, started, listed)
         self.journal.remove()
 
 

@@ -234,7 +234,10 @@ def checkout(ctx: Context, name: str, *, to: Path) -> CheckedOut:
     refuse_unseen(ctx, version)
     folder = Path(os.path.normpath(ctx.local_folder() / to))
     target = Target(
-        folder, state_cache(ctx.home.folder, str(folder)), stored_contents(ctx, version.dataset)
+        folder,
+        state_cache(ctx.home.folder, str(folder)),
+        stored_contents(ctx, version.dataset),
+        version.listed_in,
     )
     snapshot = read_snapshot(ctx.home.blobs, version.listed_in)
 

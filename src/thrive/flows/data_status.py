@@ -113,7 +113,7 @@ def _compare(ctx: Context, name: str, pin: str, found: Found) -> dict[str, Any]:
     now = _digests_now(found, remembered)
     pinned = remembered.files() if remembered.name == pin else _pinned_files(ctx, name, pin)
     if now == pinned:
-        _remember(cache, pin, found, now)
+        _remember(cache, pin, found, now, remembered.manifest if remembered.name == pin else "")
     return _counts(pinned, now)
 
 
@@ -133,11 +133,13 @@ def _hashed(path: str) -> bytes:
     return hasher.digest()
 
 
-def _remember(cache: StateCache, pin: str, found: Found, now: Mapping[str, bytes]) -> None:
+def _remember(
+    cache: StateCache, pin: str, found: Found, now: Mapping[str, bytes], manifest: str
+) -> None:
     """Spare the next look what this one had to read; files that changed meanwhile stay doubtful."""
     if found.lasting and found.is_unchanged():
         digests = [now[state[0]] for state in found.states]
-        cache.save(pin, found.states, digests, found.started_ns)
+        cache.save(pin, found.states, digests, found.started_ns, manifest)
 
 
 def _pinned_files(ctx: Context, name: str, pin: str) -> dict[str, bytes]:

@@ -70,3 +70,50 @@ def test_a_process_that_is_not_waited_for_ends(tmp_path: Path) -> None:
     looking.stop()
     looking.stop()
     assert looking.found() is None
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_change_is_prepared_from_the_last_snapshot(tmp_path: Path) -> None:
+    folder = project(tmp_path, "one")
+    added(folder, "-m", "thrive")
+    state = next((folder / ".thrive" / "cache" / "states").iterdir())
+    (folder / "data" / "7.bin").write_bytes(b"changed")
+    looking = look_beside("data", folder, lambda *_: None)
+    assert looking is not None
+    preparing, prepared = looking.preparing(), looking.prepared()
+    assert preparing is not None
+    assert prepared is not None
+    assert (looking.found(), looking.kept()) == (None, None)
+    assert Path(preparing.draft).exists()
+    looking.stop()
+    assert list(state.parent.iterdir()) == [state], "what no version names is not remembered"
+    again = added(folder, "-c", IMPORTED_FIRST)
+    assert (again["digest"], again["files"]) == (prepared.name, prepared.files)
+
+
+@pytest.mark.usefixtures("alone")
+def test_much_that_is_new_is_left_to_whoever_knows_older_versions(tmp_path: Path) -> None:
+    folder = project(tmp_path, "one")
+    added(folder, "-m", "thrive")
+    for number in range(40):
+        (folder / "data" / f"{number}.bin").write_bytes(b"new %d" % number)
+    looking = look_beside("data", folder, lambda *_: None)
+    assert looking is not None
+    assert looking.preparing() is None
+    found = looking.found()
+    looking.stop()
+    assert found is not None
+    assert len(found.states) == 50
+    assert added(folder, "-m", "thrive")["version"] == 2
+
+
+def test_what_was_prepared_from_something_else_is_not_used(tmp_path: Path) -> None:
+    folder = project(tmp_path, "one")
+    added(folder, "-m", "thrive")
+    words = ["data", "add", "data", "--name", "other", "--json"]
+    told = subprocess.run(
+        [sys.executable, "-m", "thrive", *words], cwd=folder, capture_output=True, check=True
+    )
+    other = msgspec.json.decode(told.stdout)
+    assert (other["dataset"], other["version"], other["files"]) == ("other", 1, 50)
+    assert len(list((folder / ".thrive" / "cache" / "states").iterdir())) == 1

@@ -47,11 +47,13 @@ class Target(msgspec.Struct, frozen=True):
         folder: the folder; made if missing.
         cache: what is remembered of it, None for nothing.
         known: tells whether a content (32 bytes) is stored, so that a file that has it may go.
+        manifest: where the snapshot is written down; empty if that is not to be remembered.
     """
 
     folder: Path
     cache: StateCache | None = None
     known: Callable[[bytes], bool] = lambda _digest: False
+    manifest: str = ""
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ def check_out(snapshot: Snapshot, blobs: BlobReader, target: Target, report: Rep
         for path in stale:
             (folder / path).unlink(missing_ok=True)
         if target.cache is not None and (lacking or stale or not present.is_remembered):
-            _remember(folder, snapshot, target.cache)
+            _remember(folder, snapshot, target.cache, target.manifest)
     return Changes(written=len(lacking), removed=len(stale))
 
 
@@ -291,7 +293,7 @@ def _verify(is_sound: bool, path: str) -> None:
         raise Damaged(f"The stored parts of {path} are damaged.", "thrive doctor")
 
 
-def _remember(folder: Path, snapshot: Snapshot, cache: StateCache) -> None:
+def _remember(folder: Path, snapshot: Snapshot, cache: StateCache, manifest: str) -> None:
     seen = {state[0]: state for state in walk(str(folder))}
     states: list[State] = []
     for path in snapshot.paths:
@@ -300,7 +302,7 @@ def _remember(folder: Path, snapshot: Snapshot, cache: StateCache) -> None:
             states.append(state_of(f"{folder}/{path}", path) if state is None else state)
         except FileNotFoundError:
             raise NotFound(f"{folder / path} went while it was written.", "try again") from None
-    cache.save(snapshot.name(), states, snapshot.digests, time.time_ns())
+    cache.save(snapshot.name(), states, snapshot.digests, time.time_ns(), manifest)
 
 
 def safe_name(name: str) -> PurePosixPath:

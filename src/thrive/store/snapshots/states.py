@@ -14,6 +14,7 @@ import msgspec
 from blake3 import blake3
 
 from thrive.domain.identifiers import new_id
+from thrive.store.disk import write_all
 from thrive.store.snapshots.snapshot import split_digests
 from thrive.store.snapshots.walk import State
 
@@ -32,6 +33,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     states: bytes
     digests: bytes
+    manifest: str = ""
 
 
 class Remembered:
@@ -41,16 +43,22 @@ class Remembered:
         name: the snapshot they made.
         states: the encoded states.
         digests: their digests, laid end to end.
+        manifest: where the snapshot was written down; empty if that is not remembered.
     """
 
-    def __init__(self, name: str, states: bytes, digests: bytes) -> None:
+    def __init__(self, name: str, states: bytes, digests: bytes, manifest: str = "") -> None:
         self.name = name
+        self.manifest = manifest
         self._states = states
         self._digests = digests
 
     def is_same(self, states: list[State]) -> bool:
         """Tell whether nothing at all has changed."""
         return bool(self.name) and msgspec.msgpack.encode(states) == self._states
+
+    def holds(self, digests: list[bytes]) -> bool:
+        """Tell whether these are the digests of the files as they were."""
+        return b"".join(digests) == self._digests
 
     def match(self, states: list[State]) -> list[int]:
         """Return where each of these states stands among the remembered ones, -1 if it does not.
@@ -122,16 +130,37 @@ class StateCache:
         kept = msgspec.msgpack.decode(data[32:], type=_Kept)
         if kept.format != FORMAT:
             return _NOTHING
-        return Remembered(kept.name, kept.states, kept.digests)
+        return Remembered(kept.name, kept.states, kept.digests, kept.manifest)
 
-    def save(self, name: str, states: list[State], digests: list[bytes], started_ns: int) -> None:
-        """Remember the files of a source.
+    def save(
+        self,
+        name: str,
+        states: list[State],
+        digests: list[bytes],
+        started_ns: int,
+        manifest: str = "",
+    ) -> None:
+        """Remember the files of a source; arguments as of `draft`."""
+        self.keep(self.draft(name, states, digests, started_ns, manifest))
+
+    def draft(
+        self,
+        name: str,
+        states: list[State],
+        digests: list[bytes],
+        started_ns: int,
+        manifest: str = "",
+        where: Path | None = None,
+    ) -> Path:
+        """Write down what is to be remembered of a source, for `keep`; return where.
 
         Args:
-            name: the snapshot they make.
+            name: the snapshot that the files make.
             states: each file as it was before it was read.
             digests: what was read.
             started_ns: when the walk began, nanoseconds since 1970.
+            manifest: where the snapshot is written down; empty if that is not known.
+            where: a path of `new_draft`; of its own if not given.
         """
         limit = started_ns - COARSE_NS
         settled = states
@@ -145,12 +174,23 @@ class StateCache:
             name=name,
             states=msgspec.msgpack.encode(settled),
             digests=b"".join(digests),
+            manifest=manifest,
         )
         data = msgspec.msgpack.encode(kept)
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = self.path.with_name(f"{self.path.name}.{new_id()}")
-        unfinished.write_bytes(blake3(data).digest() + data)
-        unfinished.replace(self.path)
+        unfinished = where or self.new_draft()
+        with unfinished.open("wb", buffering=0) as file:
+            write_all(file.fileno(), blake3(data).digest())
+            write_all(file.fileno(), data)
+        return unfinished
+
+    def new_draft(self) -> Path:
+        """Return a path for a draft that nobody else has."""
+        return self.path.with_name(f"{self.path.name}.{new_id()}")
+
+    def keep(self, draft: Path) -> None:
+        """Remember what was written down."""
+        draft.replace(self.path)
 
 
 def _is_settled(state: State, started_ns: int) -> bool:

@@ -1,8 +1,9 @@
 """A source looked at, and stored, by a process beside this one, which gets ready meanwhile.
 
 Half of a short command's time goes into importing what reads and writes the database. Files need
-none of it: a process that was forked before walks through them, and keeps those of a place that
-nobody remembers. Whatever stands against it, the command does the same by itself afterwards.
+none of it: a process that was forked before walks through them and keeps them. Of a folder it even
+writes the snapshot down, so that only the row of the version is left to write. Whatever stands
+against it, the command does the same by itself afterwards.
 """
 
 import os
@@ -26,6 +27,8 @@ from thrive.store.snapshots.keep import (
     keep_files,
     nothing_known,
 )
+from thrive.store.snapshots.manifest import Written
+from thrive.store.snapshots.prepare import Prepared, find_base, prepare
 from thrive.store.snapshots.snapshot import Place, Snapshot, split_digests
 from thrive.store.snapshots.states import StateCache, state_cache
 from thrive.store.snapshots.walk import State
@@ -41,7 +44,23 @@ class _Stored(msgspec.Struct, frozen=True):
     places: list[Place]
 
 
-class _Seen(msgspec.Struct, frozen=True):
+class Preparing(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What a snapshot is being prepared from.
+
+    Attributes:
+        place: the folder, as a path that starts at the root.
+        base: the last snapshot of it; empty if it was never read.
+        manifest: where that one is written down.
+        draft: what is to be remembered of the folder once a version names the snapshot.
+    """
+
+    place: str
+    base: str
+    manifest: str
+    draft: str
+
+
+class _Seen(msgspec.Struct, frozen=True, tag=True):
     states: list[State]
     located: dict[str, str] | None
     is_table: bool
@@ -80,15 +99,28 @@ class Beside:
         self.ahead = ReadAhead(self._pool)
         self._finding = self._pool.submit(self._find)
 
+    def preparing(self) -> Preparing | None:
+        """Wait for word that a snapshot is being prepared; None if none is."""
+        told = self._finding.result()
+        return told if isinstance(told, Preparing) else None
+
+    def prepared(self) -> Prepared | None:
+        """Wait for the snapshot that is being prepared; None if that did not work."""
+        data = self._next() if self.preparing() is not None else None
+        return None if data is None else msgspec.msgpack.decode(data, type=Prepared)
+
     def found(self) -> Found | None:
         """Wait for what is at the source; None if whoever asks has to look for himself."""
-        return self._finding.result()
+        told = self._finding.result()
+        return told if isinstance(told, Found) else None
 
-    def _find(self) -> Found | None:
+    def _find(self) -> Found | Preparing | None:
         data = self._next()
         if data is None:
             return None
-        seen = msgspec.msgpack.decode(data, type=_Seen)
+        seen = msgspec.msgpack.decode(data, type=_Seen | Preparing)
+        if isinstance(seen, Preparing):
+            return seen
         located, root = seen.located, seen.place
         found = Found(
             states=seen.states,
@@ -125,6 +157,9 @@ class Beside:
         os.kill(self._process, signal.SIGKILL)
         os.waitpid(self._process, 0)
         self._pool.shutdown()
+        preparing = self.preparing()
+        if preparing is not None:
+            Path(preparing.draft).unlink(missing_ok=True)
         self._process = 0
         for handle in (self._pipe, *self._memory):
             os.close(handle)
@@ -168,18 +203,47 @@ def _look(source: str, project: Path, report: Report, tell: Tell) -> None:
     with found_files(source, project, temporary) as found:
         if not found.lasting:
             return  # copies that were made for the reading go with this process
-        located = {state[0]: found.locate(state[0]) for state in found.states}
-        seen = _Seen(
-            states=found.states,
-            located=located if found.is_table else None,
-            is_table=found.is_table,
-            place=found.place,
-            started_ns=found.started_ns,
-        )
-        tell(msgspec.msgpack.encode(seen))
         cache = state_cache(home, found.place)
-        if not cache.path.exists():
-            tell(msgspec.msgpack.encode(_store(found, home, journal_of(cache), report)))
+        if found.is_table:
+            tell(msgspec.msgpack.encode(_seen(found)))
+            if not cache.path.exists():
+                tell(msgspec.msgpack.encode(_store(found, home, journal_of(cache), report)))
+        else:
+            _prepare(found, FolderBlobs(home / "blobs"), cache, report, tell)
+
+
+def _seen(found: Found) -> _Seen:
+    located = {state[0]: found.locate(state[0]) for state in found.states}
+    return _Seen(
+        states=found.states,
+        located=located if found.is_table else None,
+        is_table=found.is_table,
+        place=found.place,
+        started_ns=found.started_ns,
+    )
+
+
+def _prepare(
+    found: Found, blobs: FolderBlobs, cache: StateCache, report: Report, tell: Tell
+) -> None:
+    base = find_base(blobs, found.states, cache)
+    if base is None:
+        tell(msgspec.msgpack.encode(_seen(found)))
+        return
+    draft = cache.new_draft()
+    before = base.remembered
+    preparing = Preparing(
+        place=found.place, base=before.name, manifest=before.manifest, draft=str(draft)
+    )
+    tell(msgspec.msgpack.encode(preparing))
+
+    def remember(kept: Kept, written: Written) -> None:
+        digests = kept.snapshot.digests
+        cache.draft(written.name, kept.states, digests, found.started_ns, written.manifest, draft)
+
+    source = Source(found.states, found.locate)
+    done = prepare(blobs, source, base, journal_of(cache), report, remember)
+    tell(msgspec.msgpack.encode(done))
 
 
 def _store(found: Found, home: Path, journal: Journal, report: Report) -> _Stored:

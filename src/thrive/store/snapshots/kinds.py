@@ -1,0 +1,40 @@
+"""What kinds of file a snapshot holds: the profile of what is no table."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from thrive.store.snapshots.snapshot import Snapshot
+
+_KINDS_SHOWN = 20
+"""Kinds of file that the profile of a folder tells of."""
+
+
+def profile_of_files(snapshot: Snapshot) -> dict[str, Any]:
+    """Return what a folder of files holds: by kind of file how many, and their bytes."""
+    tails = [path[path.rfind(".") :] for path in snapshot.paths]  # Path(...).suffix: 20 times this
+    spelled = Counter(tails)
+    sizes = _sizes_by(tails, snapshot.sizes, spelled)
+    found: dict[str, dict[str, int]] = {}
+    for tail, count in spelled.items():
+        kind = found.setdefault(_ending_of(tail), {"files": 0, "size": 0})
+        kind["files"] += count
+        kind["size"] += sizes[tail]
+    most = sorted(found.items(), key=lambda each: -each[1]["files"])
+    return {"rows": len(snapshot), "columns": {}, "kinds": dict(most[:_KINDS_SHOWN])}
+
+
+def _sizes_by(
+    tails: Sequence[str], sizes: Sequence[int], different: Collection[str]
+) -> dict[str, int]:
+    if len(different) == 1:
+        return {tails[0]: sum(sizes)}
+    summed = dict.fromkeys(different, 0)
+    for tail, size in zip(tails, sizes, strict=True):
+        summed[tail] += size
+    return summed
+
+
+def _ending_of(tail: str) -> str:
+    """Return the ending that the part of a path from its last dot on is, if it is one."""
+    return tail.lower() if tail.startswith(".") and "/" not in tail else ""
