@@ -193,6 +193,10 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
         profile={},
     )
     reading = _read(ctx, delivery, wanted, written.name)
+    if reading.people is not None:
+        from thrive.data.subjects import index_column  # where nobody is named, nobody pays for it
+
+        index_column(ctx, snapshot, reading.people)
     return _write(ctx, wanted, prepared, reading, delivery.mark)
 
 
@@ -209,10 +213,6 @@ def _write(
     """Write the row of a version of which all else is stored."""
     blobs = ctx.home.blobs
     sketches = blobs.put(reading.sketches) if reading.sketches else ""
-    if reading.people is not None:
-        from thrive.data.subjects import index_column  # where nobody is named, nobody pays for it
-
-        index_column(ctx, delivery.snapshot, reading.people)
     ctx.progress(1.0, "writing the version")
     with ctx.write(f"dataset:{wanted.name}", digest=prepared.name, source=wanted.source) as tx:
         _refuse_removed(tx, blobs, {*prepared.blobs, sketches} - {""})
