@@ -25,12 +25,12 @@ def added(folder: Path, *how: str) -> dict:
     return msgspec.json.decode(told.stdout)
 
 
-def project(folder: Path, name: str) -> Path:
+def project(folder: Path, name: str, files: int = 50) -> Path:
     made = folder / name
     (made / "data").mkdir(parents=True)
     (made / "thrive.toml").write_text('contract = 1\n[project]\nname = "p"\n')
     create_home(made, "p").close()
-    for number in range(50):
+    for number in range(files):
         (made / "data" / f"{number}.bin").write_bytes(b"%d" % number * 100)
     return made
 
@@ -74,7 +74,7 @@ def test_a_process_that_is_not_waited_for_ends(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("alone")
 def test_a_change_is_prepared_from_the_last_snapshot(tmp_path: Path) -> None:
-    folder = project(tmp_path, "one")
+    folder = project(tmp_path, "one", 20)  # few: each may be too young to be known by its times
     added(folder, "-m", "thrive")
     state = next((folder / ".thrive" / "cache" / "states").iterdir())
     (folder / "data" / "7.bin").write_bytes(b"changed")
