@@ -102,6 +102,7 @@ class _Plan:
         self._calls = Calls(ready["codes"], ready["seed"])
         self._reuse = Reuse(ctx, ALWAYS)
         self._contract = load(ctx.local_folder())
+        self._counts: dict[str, int] = {}
         self._last = self._last_steps(experiment, ready["pipeline"])
         self._seen = SeenData(ctx, self._contract, lambda _: None)
         self._rows: list[Planned] = []
@@ -198,6 +199,8 @@ class _Plan:
 
     def _result(self, call: StepCall) -> dict[str, Any] | None:
         """Note what would become of a call; return its result, or the one that stands in for it."""
+        place = self._counts.get(call.label, 0)
+        self._counts[call.label] = place + 1
         known = self._reuse.find(call.key, shared=not call.note) if call.key else None
         if known is not None:
             source = known.source or f"{known.run_id}/{known.position}"
@@ -207,7 +210,7 @@ class _Plan:
                 Planned(step=call.label, would=would, why=f"the result of {source}{behind}")
             )
             return known.result
-        last = self._last.get((call.name, call.ordinal))
+        last = self._last.get((call.label, place))
         self._rows.append(Planned(step=call.label, would="be executed", why=self._why(call, last)))
         self._open = self._open or call.label
         return None if last is None or not self._reuse.is_there(last) else last.result

@@ -86,12 +86,17 @@ class _Last:
 
 
 def by_place(steps: list[StepRecord]) -> dict[tuple[str, int], StepRecord]:
-    """Return steps by name and by which call of that name they are."""
+    """Return steps by label and by which call of that label they are.
+
+    The rows of a fan-out are told apart by their labels: those that are executed begin after those
+    that are known already.
+    """
     counts: dict[str, int] = {}
     placed: dict[tuple[str, int], StepRecord] = {}
     for step in steps:
-        placed[step.name, counts.get(step.name, 0)] = step
-        counts[step.name] = counts.get(step.name, 0) + 1
+        count = counts.get(step.label, 0)
+        placed[step.label, count] = step
+        counts[step.label] = count + 1
     return placed
 
 
@@ -128,7 +133,9 @@ def _unchanged(before: StepRecord, step: StepRecord) -> Reason:
         return _reason(step, "not kept", step.note or before.note)
     if before.state is not RunState.DONE:
         return _reason(step, "not kept", f"the last time it ended {before.state.value}")
-    return _reason(step, "asked", "nothing changed: its result is gone, or was not to be used")
+    return _reason(
+        step, "asked", "nothing changed: it was to be executed, or its result is gone"
+    )
 
 
 def _code(

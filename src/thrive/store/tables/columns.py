@@ -1,5 +1,6 @@
 """The column kinds that all tables share."""
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, MetaData, String, Text
@@ -19,6 +20,7 @@ COUNTER = BigInteger().with_variant(Integer, "sqlite")
 """An automatic counter: SQLite counts only in a column spelled INTEGER."""
 
 
+@cache  # types are values: many columns share one
 def short_text(length: int) -> String:
     """Return a text type that is ordered and compared by its bytes on every database."""
     return String(length).with_variant(String(length, collation="C"), "postgresql")
