@@ -133,9 +133,7 @@ def _unchanged(before: StepRecord, step: StepRecord) -> Reason:
         return _reason(step, "not kept", step.note or before.note)
     if before.state is not RunState.DONE:
         return _reason(step, "not kept", f"the last time it ended {before.state.value}")
-    return _reason(
-        step, "asked", "nothing changed: it was to be executed, or its result is gone"
-    )
+    return _reason(step, "asked", "nothing changed: it was to be executed, or its result is gone")
 
 
 def _code(
