@@ -27,6 +27,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
         what: what is missing, in one line.
         blocks: the step that is refused because of it.
         fix: what to write.
+        owner: who owns the dataset or model it is asked of; empty if nobody does yet.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     blocks: Literal["train", "production"]
     fix: str
+    owner: str = ""
 
 
 class _Finding(msgspec.Struct, frozen=True):
@@ -114,10 +116,33 @@ def _in_order(parsed: ParsedContract, found: Iterable[_Finding]) -> list[Gap]:
             what=finding.what,
             blocks=finding.blocks,
             fix=finding.fix,
+            owner=_owner(parsed.contract, *finding.keys),
         )
         for finding in found
     ]
     return sorted(every, key=lambda gap: gap.line)
+
+
+def _owner(contract: Contract, kind: str, name: str = "", *_more: str) -> str:
+    tables = {"data": contract.data, "model": contract.model}
+    found = tables.get(kind, {}).get(name)
+    return found.owner if found is not None else ""
+
+
+def refusal(filename: str, line: int, what: str, owner: str, more: int = 0) -> str:
+    """Return the words of a refusal: the line, what is wrong, who owes it, how much more there is.
+
+    Args:
+        filename: of the contract.
+        line: where it is to be mended, from 1.
+        what: what is wrong, one sentence.
+        owner: who owes it, empty for nobody.
+        more: how many more reasons there are.
+    """
+    owed = [f"owed by {owner}"] if owner else []
+    rest = [f"{more} more: `thrive check`"] if more else []
+    said = f" ({'; '.join(owed + rest)})" if owed or rest else ""
+    return f"{filename}:{line}: {what.removesuffix('.')}{said}."
 
 
 def _missing(

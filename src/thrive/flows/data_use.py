@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
+from thrive.contract.gaps import refusal
 from thrive.contract.lines import line_of, path_of
 from thrive.contract.parse import ParsedContract
 from thrive.contract.purposes import purposes_of
@@ -21,12 +22,13 @@ from thrive.store.database import Tx
 
 
 class UseProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """One reason why data may not be used: the line of the contract, what is wrong, the cure."""
+    """One reason why data may not be used: line of the contract, what, the cure, who owes it."""
 
     dataset: str
     line: int
     what: str
     fix: str
+    owner: str
 
 
 def use_problems(
@@ -62,7 +64,8 @@ def _problem(
     version: DatasetVersion, contract: ParsedContract, key: str, what: str, fix: str
 ) -> UseProblem:
     line = line_of(contract.lines, "data", version.dataset, key)
-    return UseProblem(dataset=version.dataset, line=line, what=what, fix=fix)
+    terms = contract.contract.data.get(version.dataset, DataTerms())
+    return UseProblem(dataset=version.dataset, line=line, what=what, fix=fix, owner=terms.owner)
 
 
 def _inherited(
@@ -224,8 +227,8 @@ def refuse_first(found: list[UseProblem], filename: str) -> None:
     """Raise the first of some problems, if there is one."""
     if found:
         first, more = found[0], len(found) - 1
-        rest = f" ({more} more: `thrive check`)" if more else ""
-        raise ContractGap(f"{filename}:{first.line}: {first.what}{rest}", first.fix)
+        words = refusal(filename, first.line, first.what, first.owner, more)
+        raise ContractGap(words, first.fix)
 
 
 def present_problems(ctx: Context, contract: ParsedContract) -> list[UseProblem]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from thrive.contract.gaps import gaps_for_model, reached_teams
+from thrive.contract.gaps import gaps_for_model, reached_teams, refusal
 from thrive.contract.lines import line_of, path_of
 from thrive.contract.loosened import loosened
 from thrive.contract.parse import ParsedContract
@@ -289,8 +289,8 @@ def _require_answers(
     found = gaps_for_model(contract, candidate.model, candidate.training, reachable)
     if found:
         first, more = found[0], len(found) - 1
-        rest = f" ({more} more: `thrive check`)" if more else ""
-        raise ContractGap(f"thrive.toml:{first.line}: {first.what}{rest}", first.fix)
+        words = refusal(contract.filename, first.line, first.what, first.owner, more)
+        raise ContractGap(words, first.fix)
 
 
 def _verdict(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from thrive.contract.gaps import Gap, gaps, reached_teams
+from thrive.contract.gaps import Gap, gaps, reached_teams, refusal
 from thrive.contract.lines import path_of
 from thrive.contract.parse import CONTRACT_FILE, ParsedContract, load, parse
 from thrive.contract.template import new_contract
@@ -268,6 +268,7 @@ def _data_gaps(ctx: Context, parsed: ParsedContract) -> list[Gap]:
             what=each.what,
             blocks="train",
             fix=each.fix,
+            owner=each.owner,
         )
         for each in found
     ]
@@ -289,6 +290,7 @@ def _line(parsed: ParsedContract, gap: Gap) -> GapLine:
 
 
 def _summed_up(parsed: ParsedContract, blocking: list[Gap], step: Step) -> str:
-    lines = "".join(f"\n  {parsed.filename}:{gap.line}: {gap.what}" for gap in blocking)
+    every = (refusal(parsed.filename, gap.line, gap.what, gap.owner) for gap in blocking)
+    lines = "".join(f"\n  {each}" for each in every)
     noun = "answer is" if len(blocking) == 1 else "answers are"
     return f"{len(blocking)} {noun} missing for {step.value}:{lines}"

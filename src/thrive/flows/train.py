@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from thrive.contract.gaps import gaps
+from thrive.contract.gaps import gaps, refusal
 from thrive.contract.parse import ParsedContract, load
 from thrive.domain.errors import ContractGap, Interrupted, ThriveError, UsageError
 from thrive.domain.model import ModelVersion
@@ -161,8 +161,8 @@ def _accepted(contract: ParsedContract) -> ParsedContract:
     blocking = [gap for gap in gaps(contract) if gap.blocks == "train"]
     if blocking:
         first, more = blocking[0], len(blocking) - 1
-        rest = f" ({more} more: thrive check)" if more else ""
-        raise ContractGap(f"{contract.filename}:{first.line}: {first.what}{rest}", first.fix)
+        words = refusal(contract.filename, first.line, first.what, first.owner, more)
+        raise ContractGap(words, first.fix)
     return contract
 
 

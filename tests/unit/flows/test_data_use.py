@@ -66,7 +66,7 @@ def test_data_is_used_as_its_terms_say(context, riders):
 def test_a_use_outside_the_allowed_purposes(context, riders):
     error = refused(context, riders(), "prices")
     assert error.what == (
-        "thrive.toml:7: riders@1 may serve late-warning; that is no purpose of prices."
+        "thrive.toml:7: riders@1 may serve late-warning; that is no purpose of prices (owed by people)."
     )
     assert "allowed in [data.riders]" in error.hint
 
