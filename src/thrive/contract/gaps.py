@@ -262,7 +262,7 @@ def _team_findings(
             yield _missing("team", team, "channel", '"mailto:..."', blocks="production")
         elif team not in reachable:
             what = f"team {team!r} has not answered a test message at its channel."
-            yield _Finding(("team", team, "channel"), what, f"write `thrive teams test {team}`")
+            yield _Finding(("team", team, "channel"), what, f"thrive teams test {team}")
 
 
 def _named_teams(

@@ -53,7 +53,7 @@ def incidents_open(
 
     Raises:
         NotFound: there is no such model.
-        UsageError: nothing is said, or the time is none.
+        UsageError: nothing is said, or the time is none or to come.
 
     Examples:
         thrive incidents open flight-delay --what "crew was sent home by a wrong warning"
@@ -62,6 +62,11 @@ def incidents_open(
         raise UsageError("What happened?", '--what "..."')
     now = ctx.now()
     aware_at = parse_time(aware) if aware else now
+    if aware_at > now:
+        raise UsageError(
+            f"Nobody can be aware at {format_time(aware_at)} yet: it is {format_time(now)}.",
+            f'--aware "{format_time(now)}"',
+        )
     with ctx.read() as tx:
         name, version = _version(tx, ctx, model)
         evidence = _evidence(tx, ctx, name, aware_at)
@@ -80,7 +85,7 @@ def incidents_open(
     hold = LegalHold(
         hold_id=new_id(),
         subject="project",
-        reason=f"incident {incident.incident_id}",
+        reason=holds.for_incident(incident.incident_id),
         actor=ctx.actor.name,
         placed_at=now,
     )
@@ -128,7 +133,9 @@ def incidents_report(ctx: Context, incident_id: str, *, authority: str, cause: s
         found = oversight.get_incident(tx, ctx.project_id, incident_id)
         if found.reported_at is not None:
             when = format_time(found.reported_at)
-            raise Conflict(f"It was reported on {when} to {found.authority}.")
+            raise Conflict(
+                f"It was reported on {when} to {found.authority}.", "thrive incidents list"
+            )
         done = msgspec.structs.replace(
             found,
             reported_at=now,
@@ -138,7 +145,7 @@ def incidents_report(ctx: Context, incident_id: str, *, authority: str, cause: s
         )
         oversight.save_incident(tx, ctx.project_id, done)
         for hold in holds.find_holds(tx, ctx.project_id):
-            if hold.reason == f"incident {incident_id}":
+            if holds.incident_of(hold) == incident_id:
                 holds.lift_hold(
                     tx, ctx.project_id, hold.hold_id, by=ctx.actor.name, reason="reported", at=now
                 )
@@ -223,7 +230,8 @@ def holds_lift(ctx: Context, hold_id: str, *, reason: str) -> LegalHold:
     Raises:
         NotFound: there is none of that id.
         UsageError: no reason is given.
-        Refused: you placed it yourself, in a team, and are no data engineer.
+        Refused: it keeps the evidence of an incident that was not reported yet; or you placed it
+            yourself, in a team, and are no data engineer.
 
     Examples:
         thrive holds lift 01928374aabb7ccd8ee0112233445566 --reason "order 17 was lifted"
@@ -231,7 +239,9 @@ def holds_lift(ctx: Context, hold_id: str, *, reason: str) -> LegalHold:
     if not reason.strip():
         raise UsageError("Lifting a hold needs a reason.", '--reason "..."')
     with ctx.write(f"hold:{hold_id[:64]}", reason=reason) as tx:
-        _refuse_alone(ctx, holds.get_hold(tx, ctx.project_id, hold_id))
+        hold = holds.get_hold(tx, ctx.project_id, hold_id)
+        _refuse_alone(ctx, hold)
+        _refuse_unreported(hold)
         return holds.lift_hold(
             tx, ctx.project_id, hold_id, by=ctx.actor.name, reason=reason.strip(), at=ctx.now()
         )
@@ -244,6 +254,16 @@ def _refuse_alone(ctx: Context, hold: LegalHold) -> None:
         raise Refused(
             f"{ctx.actor.name} placed this hold: somebody else must lift it.",
             "ask a data engineer or another one of the platform team",
+        )
+
+
+def _refuse_unreported(hold: LegalHold) -> None:
+    """Refuse to lift what keeps evidence until the authority knows (AI Act art. 73(6))."""
+    incident = holds.incident_of(hold)
+    if incident and hold.lifted_at is None:
+        raise Refused(
+            f"This hold keeps the evidence of the incident {incident} until it is reported.",
+            holds.cure_of(hold),
         )
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from thrive.domain.duty import LegalHold
 from thrive.domain.errors import NotFound, Refused
+from thrive.domain.identifiers import is_id
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, one, replace
 from thrive.store.tables.data import dataset_versions
@@ -19,6 +20,7 @@ from thrive.store.tables.runs import uses
 
 PROJECT = "project"
 """The subject of a hold on all of a project."""
+_INCIDENT = "incident "
 
 
 def add_hold(tx: Tx, project_id: str, hold: LegalHold) -> None:
@@ -70,6 +72,25 @@ def of_model(name: str, version: int | None = None) -> str:
     return f"model:{name}" if version is None else f"model:{name}@{version}"
 
 
+def for_incident(incident_id: str) -> str:
+    """Return the reason of the hold that an open incident places."""
+    return f"{_INCIDENT}{incident_id}"
+
+
+def incident_of(hold: LegalHold) -> str:
+    """Return the incident that placed a hold, "" if none did."""
+    found = hold.reason.removeprefix(_INCIDENT)
+    return found if found != hold.reason and is_id(found) else ""
+
+
+def cure_of(hold: LegalHold) -> str:
+    """Return what ends a hold."""
+    incident = incident_of(hold)
+    if incident:
+        return f'thrive incidents report {incident} --authority "..." --cause "..."'
+    return f'thrive holds lift {hold.hold_id} --reason "..."'
+
+
 def refuse_held(tx: Tx, project_id: str, *subjects: str) -> None:
     """Refuse to delete what a hold is on: the project, or one of some subjects.
 
@@ -86,7 +107,7 @@ def refuse_held(tx: Tx, project_id: str, *subjects: str) -> None:
         if hold.subject in wanted:
             raise Refused(
                 f"{hold.actor} placed a hold on {hold.subject}: {hold.reason}.",
-                f'thrive holds lift {hold.hold_id} --reason "..."',
+                cure_of(hold),
             )
 
 

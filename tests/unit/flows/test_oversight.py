@@ -5,7 +5,7 @@ from tests.serving_home import MODEL, add_version, constant_package, make_home
 
 from thrive.data.cleaning import gc
 from thrive.domain.actor import Actor, Role, local_actor
-from thrive.domain.clock import DAY, HOUR
+from thrive.domain.clock import DAY, HOUR, format_time
 from thrive.domain.duty import IncidentKind
 from thrive.domain.errors import Conflict, Refused, UsageError
 from thrive.flows import oversight as flow
@@ -31,7 +31,8 @@ def ctx(tmp_path):
     ],
 )
 def test_the_clock_runs_from_when_somebody_was_aware(ctx, kind, time):
-    made = flow.incidents_open(ctx, MODEL, what="w", kind=kind, aware="2026-11-01T06:00Z")
+    past = format_time(ctx.now() - 3 * DAY)
+    made = flow.incidents_open(ctx, MODEL, what="w", kind=kind, aware=past)
     assert made.due_at - made.aware_at == time
     assert read_records(ctx, MODEL).incidents == [made]
 
@@ -41,6 +42,12 @@ def test_an_open_incident_holds_deletion_until_it_is_reported(ctx):
     with pytest.raises(Refused, match="incident"):
         gc(ctx)
     assert gc(ctx, dry_run=True).removed == 0
+    (hold,) = flow.holds_list(ctx)
+    with pytest.raises(Refused, match="keeps the evidence of the incident") as refused:
+        flow.holds_lift(ctx, hold.hold_id, reason="in the way")
+    assert refused.value.hint.startswith(f"thrive incidents report {made.incident_id}")
+    with pytest.raises(UsageError, match="Nobody can be aware"):
+        flow.incidents_open(ctx, MODEL, what="w", aware=format_time(ctx.now() + DAY))
     with pytest.raises(UsageError):
         flow.incidents_report(ctx, made.incident_id, authority="DPC", cause=" ")
     done = flow.incidents_report(ctx, made.incident_id, authority="DPC", cause="stale feed")
