@@ -1,6 +1,5 @@
 """Find the views of a project: `features.py` in its folder, or the files named in its settings."""
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +8,7 @@ from typing import Any
 import msgspec
 
 from thrive.domain.errors import NotFound, UsageError
+from thrive.engines.project_code import import_file
 from thrive.features.declare import OnDemand, View
 
 FILE = "features.py"
@@ -70,17 +70,10 @@ def _by_name(found: list[Any]) -> dict[str, Any]:
 
 
 def _imported(path: Path) -> ModuleType:
-    """Import a file as `features`; helpers beside it can be imported by it."""
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    """Import a file as `features`; nothing else of that name is lost by it."""
     previous = sys.modules.get(path.stem)
-    sys.modules[path.stem] = module
     try:
-        spec.loader.exec_module(module)
+        return import_file(path, path.stem)
     except Exception as error:
         raise UsageError(
             f"{path.name} cannot be imported: {type(error).__name__}: {error}.", f"mend {path}"
@@ -88,7 +81,6 @@ def _imported(path: Path) -> ModuleType:
     finally:
         if previous is not None:
             sys.modules[path.stem] = previous
-    return module
 
 
 def _named(known: dict[str, Any], name: str, noun: str) -> Any:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from thrive.training.discover import ProjectSource
+from thrive.engines.project_code import ProjectSource, import_file
 
 
 def value_in(file):
@@ -27,3 +27,15 @@ def test_byte_code_of_the_second_of_a_change_is_not_believed(tmp_path, monkeypat
         os.utime(file, (changed, changed))
         found.append(value_in(file))
     assert found == [1, second]
+
+
+def test_what_lies_beside_a_file_is_imported_as_it_is_now(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "asks.py").write_text("from answers_beside import VALUE\n")
+    found = []
+    for text in ("VALUE = 1\n", "VALUE = 2\n"):
+        (tmp_path / "answers_beside.py").write_text(text)
+        found.append(import_file(tmp_path / "asks.py", "asks_of_a_test").VALUE)
+        del sys.modules["asks_of_a_test"], sys.modules["answers_beside"]
+    assert found == [1, 2]
