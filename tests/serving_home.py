@@ -139,7 +139,7 @@ import sys
 from pathlib import Path
 from thrive.domain.actor import local_actor
 from thrive.operations import Context
-from thrive.serving.operations import serve
+from thrive.serving.serve import serve
 from thrive.store.home import open_home
 home = open_home(Path(sys.argv[1]))
 ctx = Context(home, local_actor("test"), folder=Path(sys.argv[1]), operation="serve")

@@ -39,7 +39,7 @@ from thrive.governance.law import Blocks
 from thrive.governance.operations import documents_keep, duties_list
 from thrive.governance.records import read_records
 from thrive.operations import Context
-from thrive.serving.control_plane import routes_of
+from thrive.serving.home_plane import routes_of
 from thrive.store import audit, datasets, holds, models, projects, releases
 from thrive.store.home import Home, made
 from thrive.store.pseudonym_keys import pseudonym_key

@@ -73,8 +73,8 @@ def test_a_workspace_imports_no_operation_before_it_is_called(tmp_path):
 def test_a_model_server_starts_without_what_it_does_not_need():
     worker = modules_after("import thrive.serving.worker")
     assert not {"polars", "sqlalchemy", "sklearn", "starlette", "obstore"} & worker
-    agent = modules_after("import thrive.serving.operations")
-    assert not {"numpy", "polars", "sklearn", "uvicorn"} & agent
+    agent = modules_after("import thrive.serving.serve")
+    assert not {"numpy", "polars", "sklearn", "sqlalchemy", "uvicorn"} & agent
 
 
 def test_a_server_answers_probes_before_it_imports_what_else_it_offers():

@@ -19,7 +19,7 @@ from thrive.domain.errors import Conflict, InfrastructureError
 from thrive.serving.agent import Agent, AgentOptions, only_agent
 from thrive.serving.asgi import Receive, Scope, Send
 from thrive.serving.limits import WorkerSettings
-from thrive.serving.operations import serving_options
+from thrive.serving.serve import serving_options
 from thrive.serving.worker import Worker
 
 MOST_REPLICAS = 256

@@ -16,10 +16,11 @@ from thrive.domain.prediction import SealedLog, SealedTo, SegmentName
 from thrive.domain.release import ServingHost
 from thrive.operations import Progress
 from thrive.serving.agent import LONGEST_WAIT_S, Agent
-from thrive.serving.operations import Served, serve_until_stopped, serving_options
 from thrive.serving.routes import Routes
 from thrive.serving.sealing import ship_logs
-from thrive.store.home import FOLDER, HOME_RECORD, HOST_RECORD, made
+from thrive.serving.serve import Served, serve_until_stopped, serving_options
+from thrive.store.home import HOST_RECORD
+from thrive.store.place import FOLDER, HOME_RECORD, made
 
 FORMAT = 1
 SILENT_S = LONGEST_WAIT_S + 5.0

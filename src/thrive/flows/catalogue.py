@@ -88,6 +88,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.serving.explaining",
     "thrive.serving.host_operations",
     "thrive.serving.operations",
+    "thrive.serving.serve",
     "thrive.tracking.curation",
     "thrive.tracking.operations",
     "thrive.tracking.views",

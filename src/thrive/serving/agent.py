@@ -251,6 +251,7 @@ class Agent:
         def run() -> None:
             if nice and sys.platform == "linux":  # elsewhere it would slow the whole process
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+            stop.wait(POLL_EVERY_S)  # the workers load what was found a moment ago
             while not stop.is_set():
                 try:
                     pause = step()

@@ -16,7 +16,7 @@ from thrive.domain.identifiers import is_digest
 from thrive.domain.prediction import SealedLog, SealedTo, SegmentName
 from thrive.domain.release import ServingHost
 from thrive.operations import Context, operation
-from thrive.serving.control_plane import routes_of
+from thrive.serving.home_plane import routes_of
 from thrive.serving.routes import Routes
 from thrive.serving.sealing import HomeLogs
 from thrive.store import releases, uploads, worker_numbers

@@ -33,7 +33,7 @@ from thrive.packaging.signature import NUMERIC, Columns
 from thrive.serving import records
 from thrive.serving.answers import Decisions, NotANumber, Scores, read_answer
 from thrive.serving.assemble import Assembled, RowAssembler
-from thrive.serving.control_plane import LocalControlPlane
+from thrive.serving.home_plane import LocalControlPlane
 from thrive.serving.numbers import own_numbers
 from thrive.serving.packages import StoredPackage, load_package, read_stored
 from thrive.serving.records import Logged

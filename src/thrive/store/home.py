@@ -24,11 +24,10 @@ from thrive.store.filesystems import refuse_network_file_system
 from thrive.store.lock import FileLock
 from thrive.store.migrations import migrate, refuse_other_schema
 from thrive.store.owner import claim, refuse_foreign
-from thrive.store.place import FOLDER, HOME_RECORD
+from thrive.store.place import DATABASE, FOLDER, HOME_FORMAT, HOME_RECORD, LOCK, made
 
 HOST_RECORD = "host.json"
 """Says of a serving host's folder which project of a server it is of."""
-FORMAT = 1
 
 
 class Home:
@@ -128,12 +127,6 @@ class Home:
         self.database.close()
 
 
-def made(folder: Path) -> Path:
-    """Return `folder`, created for this user alone if it was missing."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
-
-
 def create_home(project_folder: Path, name: str, clock: ClockState | None = None) -> Home:
     """Create `.thrive/` in a project's folder and return its home; its clock is real by default.
 
@@ -152,7 +145,7 @@ def create_home(project_folder: Path, name: str, clock: ClockState | None = None
     (building / ".gitignore").write_text("*\n")
     database = _database(building, {})
     migrate(database)
-    (building / "thrive.db").chmod(0o600)
+    (building / DATABASE).chmod(0o600)
     with database.write() as tx:
         project = projects.create(tx, name)
         projects.set_clock(tx, project.project_id, clock or ClockState())
@@ -373,9 +366,9 @@ def _record(folder: Path) -> dict[str, object]:
         raise NotFound(f"There is no Thrive home in {folder.parent}.", "thrive init") from None
     except ValueError:
         raise InfrastructureError(f"{folder}/home.json is damaged.", "thrive doctor") from None
-    if record.get("format", 0) > FORMAT:
+    if record.get("format", 0) > HOME_FORMAT:
         raise SchemaTooNew(
-            f"{folder} has format {record['format']}; this Thrive reads up to {FORMAT}.",
+            f"{folder} has format {record['format']}; this Thrive reads up to {HOME_FORMAT}.",
             "pip install --upgrade thrive",
         )
     return record
@@ -384,7 +377,7 @@ def _record(folder: Path) -> dict[str, object]:
 def _write_record(folder: Path, record: dict[str, object]) -> None:
     """Write `home.json`; a reader sees the old one or the new one."""
     unfinished = folder / f".home.json.{os.getpid()}"
-    unfinished.write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
+    unfinished.write_text(json.dumps({"format": HOME_FORMAT, **record}, indent=2) + "\n")
     unfinished.chmod(0o600)
     unfinished.replace(folder / HOME_RECORD)
 
@@ -392,4 +385,4 @@ def _write_record(folder: Path, record: dict[str, object]) -> None:
 def _database(folder: Path, record: dict[str, object]) -> Database:
     if "database" in record:
         return Database(str(record["database"]))
-    return Database(f"sqlite:///{folder / 'thrive.db'}", FileLock(folder / "lock"))
+    return Database(f"sqlite:///{folder / DATABASE}", FileLock(folder / LOCK))

@@ -7,6 +7,12 @@ from thrive.domain.errors import NotFound
 FOLDER = ".thrive"
 HOME_RECORD = "home.json"
 """Says of a home's folder which project it is of, and where its stores are."""
+HOME_FORMAT = 1
+"""The newest form of that record."""
+DATABASE = "thrive.db"
+"""The database of an embedded home."""
+LOCK = "lock"
+"""What every process takes that writes to it."""
 
 
 def find_project_folder(start: Path) -> Path:
@@ -19,3 +25,9 @@ def find_project_folder(start: Path) -> Path:
         if (folder / "thrive.toml").is_file():
             return folder
     raise NotFound(f"There is no thrive.toml in {start} or above it.", "thrive init")
+
+
+def made(folder: Path) -> Path:
+    """Return `folder`, created for this user alone if it was missing."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder

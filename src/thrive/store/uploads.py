@@ -25,7 +25,8 @@ from thrive.store import references, upload_parts
 from thrive.store.blobs.port import relative_name
 from thrive.store.database import Tx
 from thrive.store.disk import full_disk, write_all
-from thrive.store.home import Home, made
+from thrive.store.home import Home
+from thrive.store.place import made
 
 KIND = "upload"
 """The kind of reference that keeps what arrived until something is made of it."""

@@ -28,7 +28,7 @@ from thrive.domain.run import (
 from thrive.operations import Context
 from thrive.store import experiments, observations, references, runs
 from thrive.store.database import Tx
-from thrive.store.home import made
+from thrive.store.place import made
 from thrive.tracking.process import own_identity
 
 FLUSH_SECONDS = 0.25

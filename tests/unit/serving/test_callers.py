@@ -5,8 +5,8 @@ import pytest
 from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.serving.agent import Agent, AgentOptions
 from thrive.serving.callers import known_hosts, may_ask, name_of_host, read_callers
-from thrive.serving.operations import serving_options
 from thrive.serving.routes import Routes, ServedModel
+from thrive.serving.serve import serving_options
 
 TOKEN = "x" * 24
 

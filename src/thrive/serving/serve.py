@@ -1,0 +1,155 @@
+"""`thrive serve`: the model server of a project, until it is stopped."""
+
+import contextlib
+import functools
+import signal
+import threading
+from collections.abc import Generator, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+
+from thrive.domain.actor import STOPPERS
+from thrive.domain.errors import UsageError
+from thrive.operations import Context, Kind, Progress, operation
+from thrive.serving.agent import Agent, AgentOptions
+from thrive.serving.callers import known_hosts, read_callers
+from thrive.serving.control_plane import ControlPlane
+from thrive.serving.early_plane import EarlyControlPlane
+from thrive.serving.limits import Limits
+from thrive.store.place import FOLDER, made
+from thrive.store.quick_imports import quick_imports
+
+MAX_WORKERS = 64
+EVERY_MODEL: list[str] = []
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server did until it was stopped."""
+
+    url: str
+    answered: int
+    failed: int
+    dropped: int
+
+
+@operation("serve", kind=Kind.CLIENT, role=STOPPERS, next_hint="thrive status")
+def serve(
+    ctx: Context,
+    models: list[str] = EVERY_MODEL,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8100,
+    workers: int = 1,
+    callers: Path | None = None,
+    allow_host: list[str] | None = None,
+    grpc_port: int = 0,
+) -> Served:
+    """Answer predictions over HTTP until stopped.
+
+    Follows the routing table within a second, keeps answering when the store is away, and logs
+    every answer. Ctrl-C or SIGTERM finishes what has come, then stops.
+
+    Args:
+        models: only these; every model of the project if none is named.
+        host: the address to listen on; one that other machines reach needs `callers`.
+        port: the port; 0 takes a free one.
+        workers: how many processes answer; one a core is enough.
+        callers: a file with a token a line: who shows none of them is not answered.
+        allow_host: a name that requests may carry, beside those of this machine; repeat for more.
+        grpc_port: a port for the Open Inference Protocol over gRPC (the extra `grpc`); 0 for none.
+
+    Examples:
+        thrive serve
+        thrive serve flight-delay --port 8100 --workers 2
+    """
+    options = serving_options(host, port, workers, callers, allow_host or (), models, grpc_port)
+    with _plane(ctx) as (plane, folder):
+        agent = Agent(plane, made(folder / "cache"), made(folder / "log"), options)
+        return serve_until_stopped(agent, ctx.progress)
+
+
+@contextlib.contextmanager
+def _plane(ctx: Context) -> Generator[tuple[ControlPlane, Path]]:
+    """Give the control plane of a home, and the folder of that home."""
+    folder = ctx.local_folder() / FOLDER
+    early = EarlyControlPlane.of(folder, functools.partial(_whole_plane, ctx))
+    if early is None:
+        yield _whole_plane(ctx), ctx.home.folder
+        return
+    with contextlib.closing(early):
+        yield early, folder
+
+
+def _whole_plane(ctx: Context) -> ControlPlane:
+    with quick_imports():
+        from thrive.serving.home_plane import LocalControlPlane  # SQLAlchemy: start-up
+    return LocalControlPlane(ctx.home)
+
+
+def serving_options(
+    host: str,
+    port: int,
+    workers: int,
+    callers: Path | None = None,
+    allow_host: Iterable[str] = (),
+    models: Iterable[str] = (),
+    grpc_port: int = 0,
+) -> AgentOptions:
+    """Return the options of an agent.
+
+    Raises:
+        UsageError: there are no such ports, too many workers, no tokens in the file, or gRPC is
+            asked for and not installed.
+    """
+    if grpc_port and not all(map(_is_installed, ("grpc", "google.protobuf"))):
+        raise UsageError("gRPC is not installed.", 'pip install "thrive[grpc]"')
+    if not 1 <= workers <= MAX_WORKERS or not all(
+        0 <= each < 1 << 16 for each in (port, grpc_port)
+    ):
+        raise UsageError(
+            f"{workers} workers on port {port} cannot be.", f"use 1 to {MAX_WORKERS} workers"
+        )
+    tokens = read_callers(callers) if callers else []
+    hosts = known_hosts(host, allow_host, tokens=bool(tokens))
+    return AgentOptions(
+        host=host,
+        port=port,
+        workers=workers,
+        limits=Limits(callers=tokens, hosts=hosts),
+        models=frozenset(models),
+        grpc_port=grpc_port,
+    )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def serve_until_stopped(agent: Agent, progress: Progress) -> Served:
+    """Run an agent until SIGTERM or SIGINT, and return what it did; raises as `Agent.run` does."""
+    stop = threading.Event()
+    with _stopped_by_signals(stop):
+        last = agent.run(stop, lambda url: progress(0.0, f"serving at {url}"))
+    return Served(url=last.url, answered=last.answered, failed=last.failed, dropped=last.dropped)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Generator[None]:
+    """Let SIGTERM and SIGINT set `stop`; only the main thread may hear signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, lambda _number, _frame: stop.set())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
