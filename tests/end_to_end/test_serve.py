@@ -377,10 +377,13 @@ def test_a_new_routing_is_followed_without_a_failed_request(served):
     logged = sealed(home).filter(pl.col("version") == second.version)
     counted = Counter(zip(logged["variant"], logged["error"], strict=True))
     assert counted["production", ""] > 0
-    # on a busy machine the process beside production may miss its deadline; its caller does not
+    # on a busy machine the process beside production may miss its deadline; its caller does not,
+    # and until it was started again there is none
     late = sum(counted.pop((variant, "timeout"), 0) for variant in ("candidate", "shadow"))
+    gone = sum(counted.pop((variant, "not running"), 0) for variant in ("candidate", "shadow"))
     assert {error for _, error in counted} == {""}, counted
     assert late <= 1 + len(seen) // 100
+    assert late or not gone
 
 
 def test_shares_are_kept_and_a_key_stays_with_its_variant(served):
