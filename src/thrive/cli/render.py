@@ -8,7 +8,7 @@ fields alone, so that no operation needs a view of its own.
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO, cast
 
 import msgspec
 
@@ -22,6 +22,8 @@ NARROW = 24
 """Words up to this length are never broken: times, short ids, names."""
 DOCUMENT = "text"
 """The field that holds a document; people read it as it is, below what is said of it."""
+MANY_MARKS = 20
+"""More digests under one name than these are counted for people."""
 PADDING = 3
 """What a table draws around a column."""
 
@@ -143,7 +145,8 @@ def _record(row: Row, style: Style, stream: TextIO, *, one_line: bool) -> None:
 
     People read ids and digests below the tables: they are looked up, what is said is read.
     """
-    flat = {name: value for name, value in _flat(row) if value not in (None, "", [], {})}
+    said = _flat(row, people=style.for_people)
+    flat = {name: value for name, value in said if value not in (None, "", [], {})}
     flat.pop("next_hint", None)  # it is printed after the result, on standard error
     document = str(flat.pop(DOCUMENT, "")) if style.for_people and not one_line else ""
     lines = {name: value for name, value in flat.items() if scalar(value)}
@@ -176,11 +179,18 @@ def _mark(value: Any) -> bool:
     return isinstance(value, str) and _MARK.fullmatch(value) is not None
 
 
-def _flat(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _is_a_list_of_marks(row: Row) -> bool:
+    """Tell whether a mapping is of many digests, which nobody reads one by one."""
+    return len(row) > MANY_MARKS and all(_mark(value) for value in row.values())
+
+
+def _flat(row: Row, prefix: str = "", *, people: bool) -> Iterator[tuple[str, Any]]:
     """Yield the fields of a record; those of records inside it as `outer.inner`."""
     for name, value in row.items():
-        if _is_record(value):
-            yield from _flat(_row(value), f"{prefix}{name}.")
+        if people and isinstance(value, dict) and _is_a_list_of_marks(cast("Row", value)):
+            yield f"{prefix}{name}", f"{len(value)} digests (--json lists them)"
+        elif _is_record(value):
+            yield from _flat(_row(value), f"{prefix}{name}.", people=people)
         elif isinstance(value, list | tuple) and not any(_is_record(item) for item in value):
             yield f"{prefix}{name}", ", ".join(plain_text(item) for item in value)
         else:

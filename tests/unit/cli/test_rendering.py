@@ -89,6 +89,12 @@ def test_people_read_what_was_found_before_the_digests():
     assert shown(verdict, PIPE).startswith("record\t")
 
 
+def test_people_are_spared_a_long_list_of_digests_that_pipes_get():
+    value = {"libraries": {f"l{number}": DIGEST for number in range(30)}}
+    assert shown(value, PEOPLE) == "libraries  30 digests (--json lists them)\n"
+    assert shown(value, PIPE).count(DIGEST) == 30
+
+
 def test_a_stream_is_printed_as_it_comes():
     assert shown(iter([{"a": 1}, {"a": 2}]), JSON) == '{"a":1}\n{"a":2}\n'
     assert shown(iter([{"a": 1, "b": "x"}]), PIPE) == "1\tx\n"
