@@ -23,6 +23,8 @@ MOST = 256
 """Entries in one transaction."""
 GATHER_S = 0.005
 """For how long calls that keep coming are gathered before they are written."""
+LOOK_S = 0.001
+"""How long those who are not back yet are waited for at a time."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -47,6 +49,7 @@ class Logbook:
         self._run = run
         self._waiting: dict[str, _Waiting] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._last: dict[str, int] = {}
 
     async def write(self, ctx: Context, entry: Entry) -> None:
         """Return when an entry is written: it survives the end of this process.
@@ -70,18 +73,22 @@ class Logbook:
             del self._tasks[ctx.project_id]
 
     async def _gathered(self, project_id: str) -> bool:
-        """Wait while each turn of the event loop brings one more call; tell whether there is any.
+        """Wait for the calls that are on their way; tell whether there is any.
 
         Callers who are answered together come back together: one transaction for all of them
-        costs half of two that each take some.
+        costs half of two that each take some. So it is waited while each turn of the event loop
+        brings one more, and for a moment until as many are back as were written last.
         """
-        until, count = time.monotonic() + GATHER_S, 0
-        while (now := len(self._waiting.get(project_id, ()))) > count:
-            if now >= MOST or time.monotonic() > until:
+        until, before = time.monotonic() + GATHER_S, 0
+        while (count := len(self._waiting.get(project_id, ()))) > 0:
+            few = count < self._last.get(project_id, 0)
+            if count >= MOST or time.monotonic() > until or not (few or count > before):
                 break
-            count = now
-            await asyncio.sleep(0)
-        return now > 0
+            await asyncio.sleep(0 if count > before else LOOK_S)
+            before = count
+        if count:
+            self._last[project_id] = count
+        return count > 0
 
     async def _write_some(self, ctx: Context, waiting: _Waiting) -> None:
         results: list[Exception | None]
