@@ -315,7 +315,7 @@ def kill_what_is_live(campaign: Campaign) -> None:
         except subprocess.TimeoutExpired:
             replay = kill_one(campaign, replay)
         else:
-            assert replay.returncode == 0, err
+            assert replay.returncode == 0, (out, err)
             decide(campaign, json.loads(out))
             replay = None
         campaign.verify()
