@@ -28,9 +28,9 @@ from thrive.domain.project import Job, JobState
 from thrive.domain.release import ReleaseState
 from thrive.flows import promote
 from thrive.flows.permission import find_running
+from thrive.monitoring.accepted import OVER
 from thrive.monitoring.alerts import (
     CLEAN,
-    OVER,
     clean_since,
     close,
     is_over,
@@ -39,7 +39,7 @@ from thrive.monitoring.alerts import (
 )
 from thrive.monitoring.outbox import enqueue
 from thrive.monitoring.terms import TermsInForce, terms_of
-from thrive.monitoring.verdicts import Past
+from thrive.monitoring.verdicts import Past, verdicts
 from thrive.operations import Context, operation
 from thrive.store import jobs, models, monitoring, releases
 from thrive.store.database import Tx
@@ -60,8 +60,8 @@ def alerts_decide(
     """Decide about an alert, and have it done.
 
     `retrain` becomes a job that a worker takes; `rollback` and `hold` move the release at once;
-    `hold` and `fix data` tell the data's owner; `accept` closes the alert and silences this cause
-    for this version; `review`, `retire` and `redesign` are recorded and told to the owner.
+    `hold` and `fix data` tell the data's owner; `accept` closes the alert and silences what it
+    names for this version (of a data fault that column and kind only); `review`, `retire` and `redesign` are recorded and told to the owner.
 
     Args:
         alert: its id, or the first 8 digits or more.
@@ -240,7 +240,7 @@ def _told(ctx: Context, alert: Alert, decision: Decision) -> dict[str, Any]:
 _WORDS = {
     ActionKind.FIX_DATA: "the data's owner mends it",
     ActionKind.REVIEW: "people look at the answers",
-    ActionKind.ACCEPT: "this cause is silenced for this version",
+    ActionKind.ACCEPT: "what it names is silenced for this version",
     ActionKind.RETIRE: "the owner takes the model out of service",
     ActionKind.REDESIGN: "the owner designs the model anew",
 }
@@ -405,13 +405,19 @@ def verify_decisions(ctx: Context) -> list[Alert]:
         worked = _worked(ctx, alert, decision) if decision is not None else None
         if decision is None or worked is None:
             continue
-        words = f"{CLEAN} clean windows" if worked else f"not clean within {PATIENCE} windows"
+        words = _why(worked, any_live=bool(live_pasts(ctx, alert.model, ctx.now())))
         with ctx.write(f"decision:{decision.decision_id}", worked=worked) as tx:
             judged = msgspec.structs.replace(decision, worked=worked)
             monitoring.save_decision(tx, ctx.project_id, judged)
         verdict = "worked" if worked else "did not work"
         closed.append(close(ctx, alert, f"{decision.action.value} {verdict}: {words}"))
     return closed
+
+
+def _why(worked: bool, *, any_live: bool) -> str:
+    if not worked:
+        return f"not clean within {PATIENCE} windows"
+    return f"{CLEAN} clean windows" if any_live else "no version answers users any more"
 
 
 def _worked(ctx: Context, alert: Alert, decision: Decision) -> bool | None:
@@ -422,6 +428,10 @@ def _worked(ctx: Context, alert: Alert, decision: Decision) -> bool | None:
     late = _is_late(_terms(ctx, alert), pasts, done_at, now)
     if not pasts:
         return True if alert.cause is not Cause.SERVICE else (False if late else None)
+    if alert.cause is Cause.OUTCOMES and any(
+        verdict.cause is Cause.OUTCOMES for verdict in verdicts(pasts[0], now)
+    ):
+        return False if late else None
     waiting = decision.action is ActionKind.RETRAIN and pasts[0].version.version == alert.version
     if alert.cause is Cause.AGE:
         renewed = pasts[0].version.version != alert.version

@@ -17,16 +17,20 @@ from thrive.data.refreshing import queue_refreshes
 from thrive.domain.actor import CONTROLLER, KEEPERS
 from thrive.domain.clock import ClockMode
 from thrive.domain.errors import ThriveError
+from thrive.domain.project import JobState
 from thrive.feedback import retry_parked
 from thrive.flows import act
 from thrive.flows.auditing import seal_daily
+from thrive.flows.catalogue import load_all
 from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.job_output import forget_output
 from thrive.flows.promote import advance_releases
 from thrive.flows.schedules import fire_due
+from thrive.flows.worker import execute_next
 from thrive.governance.keeping import queue_nightly
 from thrive.monitoring.alerts import raise_alerts
 from thrive.monitoring.closing import Closer
+from thrive.monitoring.outbox import OPERATION as OUTBOX
 from thrive.operations import Context, Kind, operation
 from thrive.serving.sealing import seal_logs
 from thrive.store import jobs, models
@@ -39,6 +43,9 @@ LEASE_SECONDS = 20.0
 """How long a killed leader keeps others out."""
 RENEWED_SECONDS = LEASE_SECONDS / 4
 """How old the lease may be when a step begins; an older one is renewed first."""
+
+SENDING_S = 20.0
+"""How long one tick sends messages."""
 
 T = TypeVar("T")
 
@@ -57,6 +64,7 @@ class TickReport(msgspec.Struct, frozen=True, kw_only=True):
         enforced: alerts whose deadline had passed.
         moved: releases that took a step.
         verified: alerts closed because their action worked or did not.
+        sent: messages that reached their channel.
         problems: what failed, in words.
     """
 
@@ -70,6 +78,7 @@ class TickReport(msgspec.Struct, frozen=True, kw_only=True):
     enforced: int = 0
     moved: int = 0
     verified: int = 0
+    sent: int = 0
     problems: list[str] = []
 
 
@@ -77,12 +86,35 @@ class TickReport(msgspec.Struct, frozen=True, kw_only=True):
 def tick(ctx: Context) -> TickReport:
     """Do what is due: seal logs, close windows, raise alerts, keep deadlines, advance releases.
 
-    On a replay clock it waits until it leads, and takes open logs too; otherwise it leaves at
-    once when another process leads.
+    Messages to teams are sent too, so that calling it every minute is all that a folder without a
+    server needs; trainings and other long jobs wait for `thrive worker`. On a replay clock it
+    waits until it leads, and takes open logs too; otherwise it leaves at once when another
+    process leads.
 
     Examples:
         thrive tick
     """
+    report = advance(ctx)
+    return msgspec.structs.replace(report, sent=send_due(ctx)) if report.led else report
+
+
+def send_due(ctx: Context) -> int:
+    """Send the messages that wait, for some seconds at most; return how many reached their channel.
+
+    One that fails is tried again later, by whoever comes then.
+    """
+    sent, end = 0, time.monotonic() + SENDING_S
+    while time.monotonic() < end:
+        with ctx.read() as tx:
+            if not jobs.is_any_due(tx, ctx.project_id, OUTBOX):
+                break
+        load_all()
+        sent += execute_next(ctx, operation=OUTBOX) is JobState.DONE
+    return sent
+
+
+def advance(ctx: Context) -> TickReport:
+    """Do what a tick does, but leave the messages to a worker."""
     scoped = ctx.acting(CONTROLLER, "tick")
     replayed = ctx.home.clock().mode is ClockMode.REPLAY
     leader = _Leader(scoped)
@@ -98,7 +130,7 @@ def tick_in_real_time(ctx: Context) -> TickReport:
     """Do what is due, as a server does every few seconds; a replay drives its project itself."""
     if ctx.home.clock().mode is ClockMode.REPLAY:
         return TickReport(led=False)
-    return tick(ctx)
+    return advance(ctx)
 
 
 class _Leader:
@@ -108,6 +140,7 @@ class _Leader:
         self._ctx = ctx
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
         self._taken = 0.0
+        self._unexpected: Exception | None = None
         self.problems: list[str] = []
 
     def take(self, patience: float) -> bool:
@@ -137,7 +170,7 @@ class _Leader:
             jobs.release_lease(tx, self._ctx.project_id, LEASE, self._owner)
 
     def step(self, name: str, work: Callable[[], T], otherwise: T) -> T:
-        """Do one step; an error that Thrive raised on purpose is noted, not raised."""
+        """Do one step; an error is noted, and one that nobody foresaw kept for the end."""
         if not self._holds():
             self.problems.append(f"{name}: another process took over")
             return otherwise
@@ -145,7 +178,15 @@ class _Leader:
             return work()
         except ThriveError as error:
             self.problems.append(f"{name}: {error.what}")
-            return otherwise
+        except Exception as error:  # noqa: BLE001 - the other steps have their turn before it is told
+            self.problems.append(f"{name}: {type(error).__name__}: {error}")
+            self._unexpected = self._unexpected or error
+        return otherwise
+
+    def tell_unexpected(self) -> None:
+        """Raise the first error of a step that nobody foresaw."""
+        if self._unexpected is not None:
+            raise self._unexpected
 
 
 def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
@@ -171,6 +212,7 @@ def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     verified = _each(leader, "verification", act.verify_decisions, ctx)
     _each(leader, "record of processing", queue_nightly, ctx)
     _each(leader, "audit chain", seal_daily, ctx)
+    leader.tell_unexpected()
     return TickReport(
         led=True,
         sealed=sealed,

@@ -86,8 +86,8 @@ def _of_project(ctx: Context, name: str) -> Context:
     return Context(ctx.home.beside(found), ctx.actor, progress=ctx.progress, operation="worker")
 
 
-def execute_next(ctx: Context, job_id: str | None = None) -> JobState | None:
-    """Take the next due job (or the one named) and execute it.
+def execute_next(ctx: Context, job_id: str | None = None, operation: str = "") -> JobState | None:
+    """Take the next due job (of an operation, or the one named) and execute it.
 
     Returns:
         How it ended; WAITING when it will be tried again, None when there was none to take or
@@ -95,7 +95,7 @@ def execute_next(ctx: Context, job_id: str | None = None) -> JobState | None:
     """
     seconds = read_settings().lease_seconds
     with ctx.home.write() as tx:
-        job = jobs.take(tx, ctx.project_id, seconds, job_id)
+        job = jobs.take(tx, ctx.project_id, seconds, job_id, operation)
     if job is None:
         return None
     try:

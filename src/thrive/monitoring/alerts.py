@@ -9,8 +9,9 @@ import numpy as np
 from thrive.domain.clock import ClockMode, format_time, parse_rate
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import ModelVersion
-from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level, Window
+from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Level, Window
 from thrive.monitoring import upstream
+from thrive.monitoring.accepted import OVER, accepted_alerts, faults_of
 from thrive.monitoring.baseline import load_baseline
 from thrive.monitoring.closing import load_counters
 from thrive.monitoring.findings import LABELS, ROWS, Fault, findings_of
@@ -22,6 +23,7 @@ from thrive.monitoring.outbox import enqueue
 from thrive.monitoring.pictures import picture, series
 from thrive.monitoring.policy import Policy, policy_of, ranked
 from thrive.monitoring.terms import TermsInForce, terms_of
+from thrive.monitoring.unserved import FALLBACK, policy_without_version, unserved
 from thrive.monitoring.verdicts import (
     VOLUME,
     Past,
@@ -59,14 +61,15 @@ def raise_alerts(ctx: Context, model: str) -> list[Alert]:
     now = ctx.now()
     with ctx.read() as tx:
         known = monitoring.find_alerts(tx, ctx.project_id, model=model)
-        ids = [alert.alert_id for alert in known]
-        decisions = monitoring.decisions_about(tx, ctx.project_id, ids)
+        accepted = accepted_alerts(tx, ctx.project_id, known)
     unsettled = {alert.cause: alert for alert in known if alert.state.value in _UNSETTLED}
     pasts = live_pasts(ctx, model, now)
     seen: dict[Cause, tuple[Verdict, Past]] = {}
     for past in pasts:
-        for cause, verdict in _counted(past, known, decisions, now).items():
+        for cause, verdict in _counted(past, known, accepted, now).items():
             seen.setdefault(cause, (verdict, past))
+    if not pasts and (nobody := _unserved(ctx, model, accepted, now)) is not None:
+        seen[Cause.SERVICE] = nobody
     made: list[Alert] = []
     for cause, (verdict, past) in seen.items():
         alert = unsettled.get(cause)
@@ -121,8 +124,6 @@ def _after(alert: Alert) -> str:
 
 
 SKEW = "skew"
-OVER = "over"
-"""In the evidence of an alert: when it was seen to have ended by itself, UTC microseconds."""
 _ENDED = (
     f"It ended by itself: {CLEAN} clean windows in a row. Say what it was, and accept it; that "
     "silences nothing."
@@ -180,26 +181,46 @@ def _past(ctx: Context, tx: Tx, version: ModelVersion, now: int) -> Past:
 
 
 def _counted(
-    past: Past, known: list[Alert], decisions: list[Decision], now: int
+    past: Past, known: list[Alert], accepted: list[Alert], now: int
 ) -> dict[Cause, Verdict]:
-    """Return the verdicts that are news: what was settled or accepted before is none."""
+    """Return the verdicts that are news: what was settled or accepted before is none.
+
+    Windows count from the moment in which an alert of their cause was closed; where it was
+    accepted, from the last one that whoever accepted it could see.
+    """
     settled = [alert for alert in known if alert.state is AlertState.CLOSED]
-    since = {
-        cause: max((alert.closed_at or 0 for alert in settled if alert.cause is cause), default=0)
-        for cause in Cause
-    }
-    ids = {
-        decision.alert_id
-        for decision in decisions
-        if decision.action is ActionKind.ACCEPT and not decision.result.get(OVER)
-    }
+    ids = {alert.alert_id for alert in accepted}
+    since = dict.fromkeys(Cause, 0)
+    for alert in settled:
+        seen = alert.last_bad + 1 if alert.alert_id in ids and alert.last_bad else alert.closed_at
+        since[alert.cause] = max(since[alert.cause], seen or 0)
     here = [alert for alert in settled if alert.version == past.version.version]
-    accepted = [alert for alert in here if alert.alert_id in ids or alert.cause is Cause.AGE]
+    silenced = [alert for alert in here if alert.alert_id in ids or alert.cause is Cause.AGE]
+    faults = frozenset[tuple[str, str]]().union(
+        *(faults_of(_numbers(alert)) for alert in silenced if alert.cause is Cause.DATA_QUALITY)
+    )
+    news = msgspec.structs.replace(past, accepted=faults)
     return {
         verdict.cause: verdict
-        for verdict in verdicts(past, now, since)
-        if not any(_covers(alert, verdict) for alert in accepted)
+        for verdict in verdicts(news, now, since)
+        if not any(_covers(alert, verdict) for alert in silenced)
     }
+
+
+def _unserved(
+    ctx: Context, model: str, accepted: list[Alert], now: int
+) -> tuple[Verdict, Past] | None:
+    """Return that the fallback alone answers, unless somebody accepted it."""
+    with ctx.read() as tx:
+        found = unserved(releases.routing_history(tx, ctx.project_id, model), now)
+        if found is None or any(_same(alert, found.verdict) for alert in accepted):
+            return None
+        version = models.get_version(tx, ctx.project_id, model, found.version)
+        return found.verdict, _past(ctx, tx, version, now)
+
+
+def _same(alert: Alert, verdict: Verdict) -> bool:
+    return _signal(alert) == FALLBACK and alert.first_bad == verdict.first_bad
 
 
 def tell_skew(ctx: Context, version: ModelVersion, faults: list[Fault]) -> Alert | None:
@@ -238,19 +259,19 @@ def tell_skew(ctx: Context, version: ModelVersion, faults: list[Fault]) -> Alert
     return ended
 
 
+def _numbers(alert: Alert) -> dict[str, Any]:
+    return alert.evidence.get("numbers", {})
+
+
 def _signal(alert: Alert) -> str:
-    return str(alert.evidence.get("numbers", {}).get("signal", ""))
+    return str(_numbers(alert).get("signal", ""))
 
 
 def _covers(accepted: Alert, verdict: Verdict) -> bool:
     """Tell whether what was accepted once is all there is now; a failing service never is."""
     if accepted.cause is not verdict.cause or verdict.cause is Cause.SERVICE:
         return False
-    return _faulty(verdict.numbers) <= _faulty(accepted.evidence.get("numbers", {}))
-
-
-def _faulty(numbers: dict[str, Any]) -> set[tuple[str, str]]:
-    return {(fault["column"], fault["kind"]) for fault in numbers.get("faults", [])}
+    return faults_of(verdict.numbers) <= faults_of(_numbers(accepted))
 
 
 def _is_over(alert: Alert, pasts: list[Past]) -> bool:
@@ -269,10 +290,10 @@ def clean_since(alert: Alert, pasts: list[Past], moment: int) -> int:
     Only windows that could have shown the alert's cause (by its signal) count; a bad one starts
     the count anew.
     """
-    numbers, signal = alert.evidence.get("numbers", {}), _signal(alert)
+    signal = _signal(alert)
     if signal == SKEW:
         return CLEAN if is_over(alert) else 0
-    low, high = numbers.get("usual", (0.0, math.inf))
+    low, high = _numbers(alert)["usual"] if signal == VOLUME else (0.0, math.inf)
     count = 0
     for past in pasts[:1]:
         for window, found in past.found():
@@ -415,7 +436,7 @@ def _policy(ctx: Context, verdict: Verdict, past: Past, now: int) -> Policy:
     lesson = None
     if verdict.cause is Cause.PERFORMANCE:
         lesson = _lesson(ctx, verdict, past)
-    return policy_of(
+    policy = policy_of(
         past.terms,
         verdict.cause,
         now,
@@ -425,6 +446,9 @@ def _policy(ctx: Context, verdict: Verdict, past: Past, now: int) -> Policy:
         lesson=lesson,
         retrained=retrained(ctx, past.version.model, past.terms),
     )
+    if verdict.numbers.get("signal") == FALLBACK:
+        return policy_without_version(policy, verdict, past.version.model)
+    return policy
 
 
 def retrained(ctx: Context, model: str, terms: TermsInForce) -> int:

@@ -11,6 +11,7 @@ from thrive.domain.clock import DAY, MINUTE, ClockMode
 from thrive.domain.model import LABEL, SCORE, ModelVersion
 from thrive.domain.monitoring import Window
 from thrive.monitoring import judge
+from thrive.monitoring.accepted import Known, accepted_faults, without
 from thrive.monitoring.baseline import Baseline, baseline_of, load_baseline
 from thrive.monitoring.counters import Counters, pack, read, unpacked
 from thrive.monitoring.faults import faults, label_faults
@@ -49,6 +50,7 @@ class _Watched(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     baseline: Baseline | None
     known: Mapping[str, Sketch]
+    accepted: Known = frozenset()
 
 
 class _Ended(NamedTuple):
@@ -231,9 +233,17 @@ def _watched(look: _Look, fresh: Sequence[_Ended], stale: set[int]) -> dict[int,
     """Return the versions whose windows are to be measured, with their baselines."""
     named = {mark.version: mark.baseline for mark in look.marks}
     rates = {number: _a_year(look.live, number, stretch) for number, *stretch in reversed(fresh)}
-    return {
+    numbers = {each.version for each in fresh} | stale
+    watched = {
         number: _watch(look, number, named.get(number, ""), rates.get(number, 0.0))
-        for number in {each.version for each in fresh} | stale
+        for number in numbers
+    }
+    name = next(iter(watched.values())).version.model
+    with look.ctx.read() as tx:
+        accepted = accepted_faults(tx, look.ctx.project_id, name)
+    return {
+        number: msgspec.structs.replace(each, accepted=accepted.get(number, frozenset()))
+        for number, each in watched.items()
     }
 
 
@@ -461,7 +471,9 @@ def _compare(
     relation = baseline.relations.change(answered) if baseline.relations is not None else None
     quality = faults(answered, baseline, watched.known, seen, before)
     labels = label_faults(measured, baseline, coverage)
-    left_out = "the service failed" if found.failing else "faults of the data" if quality else ""
+    left_out = "the service failed" if found.failing else ""
+    if without(quality, watched.accepted):
+        left_out = left_out or "faults of the data"
     early = coverage < judge.LEAST_COVERAGE or bool(labels)
     judged = estimated_only(measured) if labels else measured
     made = msgspec.structs.replace(

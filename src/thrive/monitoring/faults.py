@@ -9,11 +9,13 @@ import msgspec
 import numpy as np
 
 from thrive.domain.features import VIEW_STATUS, ValueStatus
+from thrive.domain.model import TIME
 from thrive.monitoring.baseline import Baseline
 from thrive.monitoring.findings import LABELS, ROWS, Fault, Measured
 from thrive.monitoring.frames import NUMERIC, measured
 from thrive.monitoring.habits import (
     Habit,
+    is_hasty,
     quantiles,
     repeated_rows,
     stands_still,
@@ -78,10 +80,16 @@ def faults(
             found += _outside(name, then, measured(frame, name, baseline.kinds[name]))
     broken = {fault.column for fault in found}
     if frame.height >= LEAST_ROWS:
-        found += _against_habit(baseline, known, seen, broken)
-        found += _as_before(baseline, seen, before)
+        hasty = TIME in frame.columns and is_hasty(baseline.habits, _lasted(frame))
+        found += _against_habit(baseline, known, seen, broken, hasty=hasty)
+        found += [] if hasty else _as_before(baseline, seen, before)
         found += _multiplied(frame, baseline)
     return sorted(found, key=lambda fault: -fault.share)
+
+
+def _lasted(frame: "pl.DataFrame") -> int:
+    times = frame[TIME].cast(int)
+    return int(times.max()) - int(times.min())  # type: ignore[arg-type]
 
 
 def _late(frame: "pl.DataFrame") -> list[Fault]:
@@ -167,6 +175,8 @@ def _against_habit(
     known: Mapping[str, Sketch],
     seen: Mapping[str, Sketch],
     broken: set[str],
+    *,
+    hasty: bool,
 ) -> list[Fault]:
     """Return inputs that stand still, came in another unit, or were swapped with one another."""
     found: list[Fault] = []
@@ -177,7 +187,7 @@ def _against_habit(
             continue
         if now.present < LEAST_ROWS:
             continue
-        if stands_still(habit, now):
+        if not hasty and stands_still(habit, now):
             found.append(Fault(column=name, kind="still", share=1.0, expected=0.0))
             continue
         item = _Moved(name=name, then=quantiles(then), now=quantiles(now))

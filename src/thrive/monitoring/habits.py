@@ -35,19 +35,25 @@ class Habit(msgspec.Struct, frozen=True, kw_only=True):
             widths of the reference.
         cells: the fewest different values of a window, as far as cells tell them apart.
         apart: the smallest KS distance of a window from the one before it; None without pairs.
+        rows: the values of the window with the fewest different ones.
     """
 
     width: tuple[float, float]
     place: tuple[float, float]
     cells: int
     apart: float | None = None
+    rows: int = 0
 
 
 class Habits(msgspec.Struct, frozen=True, kw_only=True):
-    """The habits of all inputs, and the largest share of repeated rows in a window."""
+    """The habits of all inputs, and the largest share of repeated rows in a window.
+
+    `lasts` is what the shortest of the windows by count lasted, in microseconds; None by time.
+    """
 
     inputs: dict[str, Habit] = {}
     repeated: float | None = None
+    lasts: int | None = None
 
 
 def quantiles(sketch: NumericSketch) -> Floats:
@@ -98,7 +104,8 @@ def habits_of(
         habit = _habit(known, columns, pairs)
         if habit is not None:
             found[name] = habit
-    return Habits(inputs=found, repeated=max(repeated))
+    lasts = None if length is not None else int(np.diff(np.asarray(starts)).min())
+    return Habits(inputs=found, repeated=max(repeated), lasts=lasts)
 
 
 def _habit(
@@ -111,12 +118,14 @@ def _habit(
     told = [move for move in moves if move is not None]
     widths, places = [move[0] for move in told], [move[1] for move in told]
     whole = len(told) == len(columns)
+    least = min(columns, key=lambda each: len(each.cells))
     apart = [columns[place].ks_distance(columns[place - 1]) for place in pairs if whole]
     return Habit(
         width=(min(widths), max(widths)) if whole else (-np.inf, np.inf),
         place=(min(places), max(places)) if whole else (-np.inf, np.inf),
-        cells=min(len(each.cells) for each in columns),
+        cells=len(least.cells),
         apart=min(apart) if len(apart) >= _LEAST_WINDOWS else None,
+        rows=least.present,
     )
 
 
@@ -135,5 +144,19 @@ def repeated_rows(frame: "pl.DataFrame", names: Collection[str]) -> float:
 
 
 def stands_still(habit: Habit, seen: NumericSketch) -> bool:
-    """Tell whether an input has far fewer different values than any window of the reference."""
-    return habit.cells >= _LEAST_CELLS and 0 < len(seen.cells) <= habit.cells * 0.4
+    """Tell whether an input has far fewer different values than any window of the reference.
+
+    A window of fewer rows may have fewer in proportion.
+    """
+    part = min(1.0, seen.present / habit.rows) if habit.rows else 1.0
+    return habit.cells >= _LEAST_CELLS and 0 < len(seen.cells) <= habit.cells * 0.4 * part
+
+
+def is_hasty(habits: Habits, lasted: int) -> bool:
+    """Tell whether rows came so fast that inputs had no time to change as in the reference.
+
+    Args:
+        habits: of the reference.
+        lasted: microseconds from the first row of a window to its last.
+    """
+    return habits.lasts is not None and lasted < habits.lasts / 2

@@ -8,6 +8,7 @@ import msgspec
 from thrive.domain.clock import format_duration, format_time, parse_duration
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import CAUSE_ORDER, Cause, Window
+from thrive.monitoring.accepted import Known, without
 from thrive.monitoring.budget import ErrorBudget, error_budget
 from thrive.monitoring.findings import ROWS, Fault, Findings, findings_of
 from thrive.monitoring.judge import LEAST_COVERAGE, failing
@@ -16,7 +17,7 @@ from thrive.monitoring.terms import TermsInForce
 
 SILENT = 2
 """Windows without any prediction after which the silence itself is a fault."""
-LEAST_COHORT = 30
+LEAST_COHORT, _LEAST_COHORTS = 30, 3
 VOLUME_AGAIN, VOLUME_HISTORY, LEAST_VOLUME = 2, 14, 50
 """Windows of another volume in a row; windows before them, and rows in each, to judge it by."""
 FEWER, MORE = 0.5, 3.0
@@ -37,17 +38,23 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     """A version with its windows, oldest first, and its terms.
 
     `traffic` has the rows that all live versions together answered, by the start of the window; it
-    is that of the main version alone.
+    is that of the main version alone. `accepted` are faults of the data that are no news.
     """
 
     version: ModelVersion
     terms: TermsInForce
     windows: list[Window]
     traffic: dict[int, int] = {}
+    accepted: Known = frozenset()
 
     def found(self) -> list[tuple[Window, Findings]]:
-        """Return the windows with their findings."""
-        return [(window, findings_of(window)) for window in self.windows]
+        """Return the windows with their findings; what was accepted is none."""
+        return [(window, self._news(findings_of(window))) for window in self.windows]
+
+    def _news(self, found: Findings) -> Findings:
+        if not self.accepted or not found.quality:
+            return found
+        return msgspec.structs.replace(found, quality=without(found.quality, self.accepted))
 
 
 def is_bad(found: Findings, cause: Cause) -> bool:
@@ -275,11 +282,10 @@ def _silent_outcomes(past: Past, found: list[tuple[Window, Findings]], now: int)
         for window, _ in found
         if window.rows >= LEAST_COHORT and window.end + parse_duration(within) <= now
     ]
-    late, before = ripe[-2:], ripe[:-2][-20:]
+    late, before = ripe[-2:], ripe[:-2]
     if len(late) < 2:
         return None
-    usual = sorted(window.outcomes / window.rows for window in before)
-    expected = usual[len(usual) // 2] if len(usual) >= 3 else 1.0
+    expected = _usual_share([window.outcomes / window.rows for window in before])
     shares = [window.outcomes / window.rows for window in late]
     if max(shares) >= expected / 2.0:
         return None
@@ -293,6 +299,15 @@ def _silent_outcomes(past: Past, found: list[tuple[Window, Findings]], now: int)
         last_bad=late[-1].start,
         numbers={"shares": shares, "usual": expected, "within": within},
     )
+
+
+def _usual_share(shares: Sequence[float]) -> float:
+    """Return the median share of cohorts with outcomes: that they stay away never becomes usual."""
+    if len(shares) < _LEAST_COHORTS:
+        return 1.0
+    high = sorted(shares)[int(len(shares) * 0.8)]
+    told = sorted(share for share in shares if share >= high / 2.0)
+    return told[len(told) // 2]
 
 
 def _performance(found: list[tuple[Window, Findings]]) -> Verdict | None:

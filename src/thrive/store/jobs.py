@@ -72,14 +72,19 @@ def find(tx: Tx, project_id: str, limit: int = 50, after: str | None = None) -> 
     return many(tx, Job, query.where(jobs.c.job_id < after) if after else query)
 
 
-def take(tx: Tx, project_id: str, seconds: float, job_id: str | None = None) -> Job | None:
-    """Lease the next due job (or the one named), or return None; the fence grows by one."""
+def take(
+    tx: Tx, project_id: str, seconds: float, job_id: str | None = None, operation: str = ""
+) -> Job | None:
+    """Lease the next due job (of an operation, or the one named), or return None.
+
+    The fence grows by one.
+    """
     now = now_in(tx)
-    expired = (jobs.c.state == JobState.RUNNING.value) & _over(jobs.c.lease_until, now)
-    waiting = (jobs.c.state == JobState.WAITING.value) & (jobs.c.run_at <= now)
-    query = mine(jobs, project_id).where(waiting | expired).order_by(jobs.c.run_at).limit(1)
+    query = mine(jobs, project_id).where(_is_due(now)).order_by(jobs.c.run_at).limit(1)
     if job_id is not None:
         query = query.where(jobs.c.job_id == job_id)
+    if operation:
+        query = query.where(jobs.c.operation == operation)
     row = tx.execute(query.with_for_update(skip_locked=True)).mappings().first()
     if row is None:
         return None
@@ -93,6 +98,18 @@ def take(tx: Tx, project_id: str, seconds: float, job_id: str | None = None) -> 
     )
     _update(tx, project_id, job.job_id, job.fence, taken)
     return taken
+
+
+def _is_due(now: int) -> sa.ColumnElement[bool]:
+    expired = (jobs.c.state == JobState.RUNNING.value) & _over(jobs.c.lease_until, now)
+    waiting = (jobs.c.state == JobState.WAITING.value) & (jobs.c.run_at <= now)
+    return waiting | expired
+
+
+def is_any_due(tx: Tx, project_id: str, operation: str) -> bool:
+    """Tell whether a job of an operation waits to be taken now."""
+    query = mine(jobs, project_id).where(jobs.c.operation == operation, _is_due(now_in(tx)))
+    return bool(tx.execute(sa.select(query.exists())).scalar())
 
 
 def due_projects(tx: Tx) -> list[str]:

@@ -251,6 +251,7 @@ def find_alerts(
     *,
     model: str | None = None,
     states: tuple[str, ...] = (),
+    cause: str | None = None,
     limit: int | None = 200,
 ) -> list[Alert]:
     """Return alerts and notices, newest first."""
@@ -259,6 +260,8 @@ def find_alerts(
         query = query.where(alerts.c.model == model)
     if states:
         query = query.where(alerts.c.state.in_(states))
+    if cause is not None:
+        query = query.where(alerts.c.cause == cause)
     return many(tx, Alert, query)
 
 

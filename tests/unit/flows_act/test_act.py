@@ -5,16 +5,16 @@ import pytest
 from tests.streams import Stream
 
 from thrive.contract.phases import parse_road
-from thrive.domain.actor import Actor, Role
+from thrive.domain.actor import CONTROLLER, Actor, Role
 from thrive.domain.clock import DAY
 from thrive.domain.errors import Conflict, Refused, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level
 from thrive.domain.project import Job
 from thrive.domain.release import Release, ReleaseState
-from thrive.flows import act, worker
+from thrive.flows import act, promote, worker
 from thrive.flows.catalogue import load_all
-from thrive.flows.controller import LEASE, tick
+from thrive.flows.controller import LEASE, advance, tick
 from thrive.monitoring.alerts import is_over
 from thrive.monitoring.attention import mute
 from thrive.operations import Context
@@ -298,6 +298,88 @@ def test_an_action_that_changes_nothing_did_not_work(stream: Stream) -> None:
     tick(stream.context)
     assert decision_of(stream, alert).worked is False
     assert "did not work" in present(stream, alert).closing
+
+
+def unlabelled_day(stream: Stream) -> None:
+    stream.serve(stream.frame(stream.day), version=2)
+    stream.day += 1
+    stream.advance()
+    tick(stream.context)
+
+
+def test_a_decision_about_outcomes_that_stay_away_has_not_worked(stream: Stream) -> None:
+    for _ in range(3):
+        stream.live_day(version=2)
+        tick(stream.context)
+    while not (found := alerts_of(stream)):
+        unlabelled_day(stream)
+    assert found[0].cause is Cause.OUTCOMES
+    decision = act.decide(stream.context, found[0], ActionKind.HOLD, "the feed is down")
+    for _ in range(4):
+        unlabelled_day(stream)
+    assert present(stream, found[0]).state is AlertState.DONE
+    assert decision_of(stream, found[0]).worked is None
+    assert decision.state == "done"
+
+
+def alerts_of(stream: Stream) -> list[Alert]:
+    with stream.context.read() as tx:
+        return monitoring.find_alerts(tx, stream.context.project_id)
+
+
+def test_a_model_that_only_its_fallback_answers_for_is_told_until_a_version_does(
+    context: Context,
+) -> None:
+    stream = Stream(context)
+    stream.live_day()
+    promote.roll_back(context.acting(CONTROLLER, "tick"), "m", "nobody decided")
+    tick(context)
+    (told,) = alerts_of(stream)
+    assert told.title.endswith("callers get the fallback (0.2).")
+    assert (told.cause, told.level, told.default_action) == (Cause.SERVICE, Level.ALERT, None)
+    tick(context)
+    assert alerts_of(stream) == [told]
+    stream.route(1, context.now())
+    for _ in range(4):
+        stream.live_day()
+        tick(context)
+    assert is_over(present(stream, told))
+
+
+def test_a_fallback_that_somebody_accepted_is_no_news(context: Context) -> None:
+    stream = Stream(context)
+    stream.live_day()
+    promote.roll_back(context, "m", "the season is over")
+    tick(context)
+    (told,) = alerts_of(stream)
+    assert told.level is Level.NOTICE
+    act.decide(context, told, ActionKind.ACCEPT, "until spring")
+    stream.advance(2)
+    tick(context)
+    assert [each.state for each in alerts_of(stream)] == [AlertState.CLOSED]
+
+
+def test_a_tick_sends_the_messages_that_wait(stream: Stream) -> None:
+    alert = opened(stream, Cause.DATA_QUALITY)
+    act.decide(stream.context, alert, ActionKind.HOLD, "wait for the feed")
+    assert advance(stream.context).sent == 0
+    assert tick(stream.context).sent == 1
+    assert "wait for the feed" in (stream.context.local_folder() / "data.txt").read_text()
+    assert tick(stream.context).sent == 0
+
+
+def test_a_step_that_nobody_foresaw_keeps_no_other_from_its_turn(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> list[Alert]:
+        raise TypeError("a mistake")
+
+    monkeypatch.setattr("thrive.flows.controller.raise_alerts", broken)
+    alert = opened(stream, default_action="rollback")
+    stream.advance(1.1)
+    with pytest.raises(TypeError, match="a mistake"):
+        tick(stream.context)
+    assert decision_of(stream, alert).action is ActionKind.ROLLBACK
 
 
 def test_two_ticks_in_a_row_are_one(stream: Stream) -> None:

@@ -9,7 +9,8 @@ from tests.streams import CONTRACT, START, Stream
 from thrive.domain.actor import local_actor
 from thrive.domain.clock import DAY, format_time
 from thrive.domain.dataset import Column, DatasetVersion
-from thrive.domain.monitoring import Alert, AlertState, Cause, Level
+from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Level
+from thrive.flows.act import decide
 from thrive.monitoring.alerts import is_over, message, raise_alerts, tell_skew
 from thrive.monitoring.closing import close_windows
 from thrive.monitoring.findings import Fault
@@ -148,6 +149,49 @@ def test_new_categories_and_wrong_units_are_data_faults(stream: Stream, kind: st
     (alert,) = alerts(stream)
     assert alert.cause is Cause.DATA_QUALITY
     assert alert.evidence["numbers"]["faults"][0]["kind"] == kind
+
+
+def broken_day(stream: Stream, *, wind: bool = False, noise: float = 0.0) -> None:
+    """A day on which `a` comes in another unit, and the feed of the wind is missing as well."""
+    frame = stream.frame(stream.day, noise=noise).with_columns(pl.col("a") * 1000)
+    if wind:
+        frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias("weather_wind"))
+    stream.tell(frame, stream.serve(frame))
+    stream.day += 1
+    stream.advance()
+    pass_day(stream)
+
+
+def test_what_was_accepted_silences_neither_another_fault_nor_a_broken_concept(
+    stream: Stream,
+) -> None:
+    broken_day(stream)
+    (alert,) = alerts(stream)
+    decide(stream.context, alert, ActionKind.ACCEPT, "the new unit is right")
+    broken_day(stream)
+    assert len(alerts(stream)) == 1  # the same again is no news
+    broken_day(stream, wind=True)
+    newest = alerts(stream)[0]
+    assert (newest.cause, newest.state) == (Cause.DATA_QUALITY, AlertState.OPEN)
+    assert "weather_wind is missing" in newest.title
+    decide(stream.context, newest, ActionKind.ACCEPT, "the station is closed")
+    for _ in range(3):
+        broken_day(stream, wind=True, noise=0.4)
+    assert alerts(stream)[0].cause is Cause.PERFORMANCE
+
+
+def test_a_fault_seen_between_the_last_look_and_the_acceptance_is_told(stream: Stream) -> None:
+    broken_day(stream)
+    (alert,) = alerts(stream)
+    frame = stream.frame(stream.day).with_columns(
+        pl.lit(None, dtype=pl.Float64).alias("weather_wind")
+    )
+    stream.serve(frame)
+    stream.day += 1
+    stream.advance()
+    decide(stream.context, alert, ActionKind.ACCEPT, "the new unit is right")
+    pass_day(stream)
+    assert "weather_wind is missing" in alerts(stream)[0].title
 
 
 def test_the_dataset_that_changed_before_the_fault_is_named_with_its_version(

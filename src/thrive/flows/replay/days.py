@@ -11,7 +11,7 @@ from thrive.domain.errors import Refused, UsageError
 from thrive.domain.monitoring import Alert, AlertState, Level
 from thrive.domain.prediction import Outcome
 from thrive.feedback import add_outcomes
-from thrive.flows.controller import tick
+from thrive.flows.controller import advance, send_due
 from thrive.flows.replay.caller import Caller
 from thrive.flows.replay.feed import Feed
 from thrive.flows.replay.traffic import Traffic
@@ -86,10 +86,11 @@ class Replay:
                 self._bring_outcomes(hour)
             if self._tick_due(hour):
                 self._feed.follow(hour)
-                tick(self._context)
+                advance(self._context)
                 self._follow_routing()
                 fresh = self._fresh_alerts()
         self._caller.close()
+        send_due(self._context)
         return self._summary(start, fresh)
 
     def _ask(self, hour: int, answered: set[str]) -> None:
@@ -125,7 +126,7 @@ class Replay:
 
     def _recover(self, now: int) -> set[str]:
         """Expect the outcomes of what was answered before; return the keys of this hour."""
-        tick(self._context)
+        advance(self._context)
         self._follow_routing()
         column = f"k.{self._traffic.columns.key}"
         frame = predictions_between(self._context.home, now - LOOK_BACK, now + HOUR, self._model)
