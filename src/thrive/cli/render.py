@@ -24,6 +24,8 @@ DOCUMENT = "text"
 """The field that holds a document; people read it as it is, below what is said of it."""
 MANY_MARKS = 20
 """More digests under one name than these are counted for people."""
+DEEP = 2
+"""How many records inside another lie deep."""
 PADDING = 3
 """What a table draws around a column."""
 
@@ -149,6 +151,8 @@ def _record(row: Row, style: Style, stream: TextIO, *, one_line: bool) -> None:
     flat = {name: value for name, value in said if value not in (None, "", [], {})}
     flat.pop("next_hint", None)  # it is printed after the result, on standard error
     document = str(flat.pop(DOCUMENT, "")) if style.for_people and not one_line else ""
+    if document:  # it says in words what lies deep
+        flat = {name: value for name, value in flat.items() if name.count(".") < DEEP}
     lines = {name: value for name, value in flat.items() if scalar(value)}
     texts = {name: cell(name, value, people=style.for_people) for name, value in lines.items()}
     if one_line:

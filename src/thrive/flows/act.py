@@ -61,7 +61,8 @@ def alerts_decide(
 
     `retrain` becomes a job that a worker takes; `rollback` and `hold` move the release at once;
     `hold` and `fix data` tell the data's owner; `accept` closes the alert and silences what it
-    names for this version (of a data fault that column and kind only); `review`, `retire` and `redesign` are recorded and told to the owner.
+    names for this version (of a data fault that column and kind only); `review`, `retire` and
+    `redesign` are recorded and told to the owner.
 
     Args:
         alert: its id, or the first 8 digits or more.

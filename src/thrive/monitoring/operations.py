@@ -10,6 +10,7 @@ from thrive.monitoring.baseline import Baseline, load_baseline, make_baseline
 from thrive.monitoring.budget import ErrorBudget, error_budget
 from thrive.monitoring.findings import findings_of
 from thrive.monitoring.limits import Limit
+from thrive.monitoring.story import told
 from thrive.monitoring.terms import terms_of
 from thrive.monitoring.track import TrackRecord, track_record
 from thrive.operations import Context, PageSize, operation
@@ -138,10 +139,12 @@ def _note(limit: Limit) -> str:
 
 
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert with everything decided about it, newest first."""
+    """An alert with everything decided about it, newest first; `text` says it to a person."""
 
     alert: Alert
     decisions: list[Decision]
+    text: str = ""
+    next_hint: str = ""
 
 
 @operation("alerts list", role=ANYONE, next_hint="thrive alerts show ALERT")
@@ -160,7 +163,7 @@ def alerts_list(ctx: Context, *, model: str | None = None, closed: bool = False)
         return monitoring.find_alerts(tx, ctx.project_id, model=model, states=states)
 
 
-@operation("alerts show", role=ANYONE, next_hint="thrive alerts decide {alert.alert_id} ACTION")
+@operation("alerts show", role=ANYONE)
 def alerts_show(ctx: Context, alert: str) -> AlertStory:
     """Show one alert: its evidence, its deadline, what is proposed and what was decided.
 
@@ -176,4 +179,10 @@ def alerts_show(ctx: Context, alert: str) -> AlertStory:
     with ctx.read() as tx:
         found = monitoring.get_alert(tx, ctx.project_id, alert)
         decided = monitoring.find_decisions(tx, ctx.project_id, found.alert_id)
-    return AlertStory(alert=found, decisions=decided)
+    hint = f"thrive alerts decide {found.alert_id} {found.recommended or 'ACTION'} --reason ..."
+    return AlertStory(
+        alert=found,
+        decisions=decided,
+        text=told(found),
+        next_hint=hint if found.state is AlertState.OPEN else "thrive alerts list",
+    )

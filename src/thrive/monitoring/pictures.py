@@ -30,7 +30,7 @@ def picture(evidence: Mapping[str, Any]) -> str:
     if series and len(series["points"]) > 1:
         parts.append(_series(series))
         height += _PLOT
-    bars = _bars_of(evidence)
+    bars = bars_of(evidence)
     if bars:
         title, rows = bars
         parts.append(_bars(title, rows, height))
@@ -93,7 +93,7 @@ def _rule(y: float, colour: str, *, dashed: bool = False) -> str:
     )
 
 
-def _bars_of(evidence: Mapping[str, Any]) -> tuple[str, list[tuple[str, float, float]]] | None:
+def bars_of(evidence: Mapping[str, Any]) -> tuple[str, list[tuple[str, float, float]]] | None:
     """Return what is drawn as bars: (name, value, what is usual), the worst first."""
     faults = evidence.get("numbers", {}).get("faults", [])
     if faults:

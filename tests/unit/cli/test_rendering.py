@@ -207,4 +207,7 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True):
 def test_people_read_a_document_as_it_is_and_programs_get_it_on_one_line() -> None:
     paper = Paper(kind="card", text="# Card\n\n| a |\x1b[2J\n")
     assert shown(paper, PEOPLE) == "kind  card\n\n# Card\n\n| a |\\x1b[2J\n\n"
+    deep = {"alert": {"title": "Bad", "evidence": {"psi": 2}}, "text": "It moved."}
+    assert shown(deep, PEOPLE) == "alert.title  Bad\n\nIt moved.\n"
+    assert "alert.evidence.psi\t2\n" in shown(deep, PIPE)
     assert shown(paper, PIPE) == "kind\tcard\ntext\t# Card\\n\\n| a |\\x1b[2J\\n\n"
