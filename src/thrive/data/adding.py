@@ -3,6 +3,7 @@
 The row comes last: whoever reads it finds every blob it names, durably stored.
 """
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -31,7 +32,7 @@ from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import remember_source, state_cache
 from thrive.store.snapshots.tables import SAMPLE_ROWS, scan_files, suffix_of
 from thrive.store.sources import Brought, Found, Reach, brought, found_files
-from thrive.store.sources.ahead import ReadAhead, reading_ahead
+from thrive.store.sources.ahead import ReadAhead, fits_in_memory, reading_ahead
 from thrive.store.sources.beside import Beside, Preparing, journal_of
 
 if TYPE_CHECKING:
@@ -472,4 +473,5 @@ def _measured(
             return table.lazy()
         return scan_files(entries, paths, sample=None if whole else SAMPLE_ROWS)
 
-    return read_table(scan, wanted.source, snapshot.size, terms)
+    fits = functools.partial(fits_in_memory, snapshot.paths, snapshot.size)
+    return read_table(scan, wanted.source, fits, terms)

@@ -8,7 +8,6 @@ import msgspec
 
 from thrive.contract.checks import Unique, parse_check
 from thrive.data.distributions import Distribution, compare, sketched_like
-from thrive.data.measuring import IN_MEMORY_BYTES
 from thrive.data.profile import Sketch, profile, unpack_sketches
 from thrive.data.questions import is_closed
 from thrive.data.rowdiff import RowDiff, diff_rows
@@ -17,6 +16,7 @@ from thrive.domain.errors import UsageError
 from thrive.store.blobs import BlobStore
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.snapshot import Snapshot
+from thrive.store.sources.ahead import may_be_held
 
 if TYPE_CHECKING:
     import polars as pl
@@ -120,7 +120,9 @@ def diff_tables(
     if before.digest == after.digest:
         same = RowDiff(key=list(key), added=0, removed=0, changed=0, same=after.rows, cells={})
         return _assembled(before, after, _snapshots(before, after, blobs), same, [])
-    if before.size + after.size <= IN_MEMORY_BYTES:  # read once instead of once a question
+    if may_be_held(
+        before.rows + after.rows, len(after.columns)
+    ):  # read once instead of once a question
         scan = scan[0].collect().lazy(), scan[1].collect().lazy()
     known = set(key_of(before)) & set(key_of(after))
     named = list(key) or [name for name in key_of(after) if name in known]

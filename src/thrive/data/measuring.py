@@ -18,7 +18,6 @@ from thrive.data.schema import SCHEMA, schema_changes
 from thrive.domain.dataset import Column
 from thrive.domain.errors import UsageError
 from thrive.store.snapshots.tables import TORN
-from thrive.store.sources.ahead import IN_MEMORY_BYTES
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,14 +28,17 @@ _NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffd]")
 
 
 def read_table(
-    scan: "Callable[[bool], pl.LazyFrame]", source: str, size: int, terms: Terms
+    scan: "Callable[[bool], pl.LazyFrame]",
+    source: str,
+    fits: "Callable[[pl.LazyFrame], bool]",
+    terms: Terms,
 ) -> Reading:
     """Profile a table's rows, propose labels, and judge schema and checks.
 
     Args:
         scan: gives the table; its argument asks for types guessed from every row.
         source: what the user named, for messages.
-        size: bytes of the files; small ones are read into memory.
+        fits: tells whether the table may be read into memory.
         terms: by what it is judged.
 
     Raises:
@@ -48,9 +50,9 @@ def read_table(
         try:
             first = scan(False)
             _refuse_no_text(source, first.collect_schema().names())
-            return measure(_held(first, size), terms)
+            return measure(_held(first, fits), terms)
         except pl.exceptions.ComputeError:  # types guessed from the first rows did not hold
-            return measure(_held(scan(True), size), terms)
+            return measure(_held(scan(True), fits), terms)
     except (pl.exceptions.PolarsError, *TORN) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's, not the file's
@@ -73,8 +75,10 @@ def _refuse_no_text(source: str, names: Sequence[str]) -> None:
         )
 
 
-def _held(frame: "pl.LazyFrame", size: int) -> "pl.LazyFrame | pl.DataFrame":
-    return frame.collect() if size <= IN_MEMORY_BYTES else frame
+def _held(
+    frame: "pl.LazyFrame", fits: "Callable[[pl.LazyFrame], bool]"
+) -> "pl.LazyFrame | pl.DataFrame":
+    return frame.collect() if fits(frame) else frame
 
 
 def _without_values(error: Exception) -> str:

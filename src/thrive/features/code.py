@@ -8,6 +8,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -45,9 +46,11 @@ def _used(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
 
 def _same_project(helper: FunctionType, function: Callable[..., Any]) -> bool:
     """Tell whether a helper is the project's own; a library's is named by its version elsewhere."""
-    root = function.__module__.partition(".")[0]
-    path = inspect.getfile(helper)
-    return helper.__module__.partition(".")[0] == root or "site-packages" not in path
+    root, ours = (name.partition(".")[0] for name in (helper.__module__, __name__))
+    if root == ours:
+        return False
+    installed = {"site-packages", "dist-packages"} & set(Path(inspect.getfile(helper)).parts)
+    return root == function.__module__.partition(".")[0] or not installed
 
 
 def _text_of(function: Callable[..., Any]) -> str:

@@ -16,6 +16,17 @@ _VIEWS = ("FeatureView", "BatchFeatureView", "StreamFeatureView")
 _KINDS = (*_VIEWS, "Entity", "FeatureService", "LabelView")
 _NESTED = ("Map", "Json", "Struct", "Array", "Set", "Vector")
 _PLAIN = (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Constant, ast.Name, ast.operator, ast.unaryop)
+_TAKEN = {
+    "name",
+    "source",
+    "entities",
+    "ttl",
+    "schema",
+    "owner",
+    "description",
+    "online",
+    "offline",
+}
 _SPELLED = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -121,6 +132,10 @@ class _Translator:
 
     def _view(self, call: _Call) -> tuple[str, str]:
         notes: list[str] = []
+        if "aggregations" in call.words:
+            _refuse("its aggregations are windows: write them with thrive.features.windowed")
+        if {"udf", "feature_transformation"} & call.words.keys():
+            _transformed()
         source = self._source(call.words.get("source"), notes)
         keys = self._keys(call)
         time = source.text("timestamp_field") or source.text("event_timestamp_column")
@@ -141,6 +156,9 @@ class _Translator:
             said["ttl"] = lasting
         if call.text("owner"):
             said["owner"] = call.text("owner")
+        left = sorted(call.words.keys() - _TAKEN)
+        if left:
+            notes.append(f"not taken over: {', '.join(left)}")
         said["why"] = call.text("description") or f"{call.name} of the Feast repository."
         name = _identifier(call.name)
         self._parts[name] = _function(name, said, self._rows(call, source, said, notes))

@@ -90,7 +90,7 @@ def add_on_demand(rows: "pl.LazyFrame", functions: Sequence[OnDemand]) -> "pl.La
 
 def _check(schema: Any, time: str, views: Sequence[NormalRows]) -> None:
     names = set(schema.names())
-    taken = dict.fromkeys(names, "the rows")
+    taken = dict.fromkeys(names, "The rows")
     if time not in names:
         raise UsageError(f"The rows have no column {time!r}.", "name the one with their time")
     for view in views:

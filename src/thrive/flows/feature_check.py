@@ -115,9 +115,12 @@ def check(
             if alert:
                 tell_skew(ctx, version, _faults(compared_here))
     if not compared:
+        named = any(version.features is not None for version in versions)
         raise CannotTell(
             f"No prediction of {model} in the last {last} was made with feature views.",
-            f'name them in [model.{model}]: features = ["..."], and train again',
+            '--last "30 days"'
+            if named
+            else f'name them in [model.{model}]: features = ["..."], and train again',
         )
     skewed = [f"{each.feature} of {model}@{each.version}" for each in found if each.differ]
     return SkewReport(model=model, rows=compared, skewed=skewed, features=found)

@@ -175,9 +175,11 @@ def _about(
     found = [by_name[name] for name in names] or [
         view for view in known if given.keys() >= set(view.definition.entity)
     ]
+    if not known:
+        raise NotFound("There is no feature view yet.", "thrive features materialize")
     if not found:
         shown = ", ".join(f"{view.name} ({', '.join(view.definition.entity)})" for view in known)
-        raise NotFound(f"No view is about {', '.join(given)}.", f"there are {shown or 'none'}")
+        raise NotFound(f"No view is about {', '.join(given)}.", f"there are {shown}")
     return found
 
 

@@ -8,6 +8,7 @@ import pytest
 from thrive.domain.errors import NotFound, UnsafeModel, UsageError
 from thrive.features.declare import feature_view, on_demand
 from thrive.features.discover import load_declared
+from thrive.features.windows import windowed
 from thrive.packaging.expressions import pack_expression, unpack_expression
 
 VIEWS = '''
@@ -145,3 +146,12 @@ def test_on_demand_must_return_an_expression():
 
     with pytest.raises(UsageError, match="returned a int"):
         three.expression()
+
+
+def test_what_comes_from_thrive_is_no_code_of_the_view():
+    @feature_view(entity="origin", event_time="at", source="weather")
+    def recent(rows):
+        return windowed(rows, by="origin", time="at", period="3h", n=("temp", "count"))
+
+    assert "windowed(rows" in recent.definition.code
+    assert "def windowed" not in recent.definition.code

@@ -25,8 +25,10 @@ sales = FeatureView(
     name="store-sales", entities=[store], ttl=timedelta(hours=36), source=pushed, online=True,
     schema=[Field(name="store_id", dtype=Int64), Field(name="amount", dtype=Float64),
             Field(name="extra", dtype=Map)],
-    owner="sales-team", description="What a store sold.",
+    owner="sales-team", description="What a store sold.", tags={"tier": "1"},
 )
+summed = BatchFeatureView(name="summed", entities=[store], source=sales_file, aggregations=[x])
+changed = BatchFeatureView(name="changed", entities=[store], source=sales_file, udf=shift)
 alone = FeatureView(name="alone", entities=[], source=sales_file)
 stream = FeatureView(name="stream", entities=["store"], source=KafkaSource(name="k"))
 asked = RequestSource(name="asked", schema=[Field(name="limit", dtype=Int64)])
@@ -72,6 +74,7 @@ def test_what_maps_gives_the_values_of_its_source(project, imported):
     assert "thrive data add data/sales.parquet --name sales-file" in note
     assert "with the latest made holds" in note
     assert "left out, as no feature is nested: extra" in note
+    assert "not taken over: tags" in note
     rows = pl.DataFrame({"store_id": [1, 1, 1], "amt": [5.0, 7.0, 6.0], "made": [1, 3, 2]})
     times = pl.Series(["2024-05-01T09:00", "2024-05-01T11:00", "2024-05-01T11:00"])
     times = times.str.to_datetime(time_zone="UTC")
@@ -99,6 +102,8 @@ def test_what_does_not_map_is_named_with_the_reason(imported):
     assert "not written out" in reasons["FeatureView stream"]
     assert "rewrite it" in reasons["on_demand_feature_view words"]
     assert "another engine" in reasons["feature view streamed"]
+    assert "another engine" in reasons["BatchFeatureView changed"]
+    assert "windowed" in reasons["BatchFeatureView summed"]
 
 
 def test_wrong_words_are_answered(project, repository, tmp_path_factory):

@@ -1,6 +1,6 @@
 """A table read while its files are being stored: one waits for the disk, the other computes."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +14,30 @@ if TYPE_CHECKING:
 
 IN_MEMORY_BYTES = 512 << 20
 """Sources up to this size are read into memory once; larger ones are streamed."""
+_MOST_PACKED = 16
+"""Times that a packed file (Parquet, gzip) is larger in memory than on disk, at most."""
+
+
+def fits_in_memory(paths: Sequence[str], size: int, frame: "pl.LazyFrame") -> bool:
+    """Tell whether a table may be read into memory as a whole.
+
+    Args:
+        paths: its files, which say by their names whether they are packed.
+        size: bytes of the files.
+        frame: the table; the rows of packed files are counted where it matters.
+    """
+    import polars as pl
+
+    packed = any(path.lower().endswith((".parquet", ".pq", ".gz")) for path in paths)
+    if size > IN_MEMORY_BYTES or not packed or size * _MOST_PACKED <= IN_MEMORY_BYTES:
+        return size <= IN_MEMORY_BYTES
+    rows = frame.select(pl.len()).collect().item()
+    return may_be_held(rows, len(frame.collect_schema()))
+
+
+def may_be_held(rows: int, columns: int) -> bool:
+    """Tell whether so many cells, eight bytes each, may be held in memory."""
+    return rows * columns * 8 <= IN_MEMORY_BYTES
 
 
 class ReadAhead:
@@ -45,7 +69,8 @@ def reading_ahead() -> Generator[ReadAhead]:
 
 
 def _read(found: Found) -> "pl.DataFrame | None":
-    if sum(state[1] for state in found.states) > IN_MEMORY_BYTES:
+    size = sum(state[1] for state in found.states)
+    if size > IN_MEMORY_BYTES:
         return None
     import polars as pl
 
@@ -54,6 +79,8 @@ def _read(found: Found) -> "pl.DataFrame | None":
     entries = [FileEntry(path=state[0], digest="", size=state[1]) for state in found.states]
     paths = [Path(found.locate(entry.path)) for entry in entries]
     try:
-        return scan_files(entries, paths, sample=SAMPLE_ROWS).collect()
+        table = scan_files(entries, paths, sample=SAMPLE_ROWS)
+        fits = fits_in_memory([entry.path for entry in entries], size, table)
+        return table.collect() if fits else None
     except (pl.exceptions.PolarsError, *TORN):
         return None
