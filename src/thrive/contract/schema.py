@@ -175,6 +175,10 @@ class Team(Terms, frozen=True, kw_only=True):
 CheckText = Annotated[str, _form(parse_check, examples=["unique(id)"])]
 
 
+PERSON = "person"
+"""The kind of a subject column of which nothing else is said."""
+
+
 class DataTerms(Terms, frozen=True, kw_only=True):
     """One dataset: where it comes from, whose it is, why it is kept and what it may serve.
 
@@ -185,7 +189,7 @@ class DataTerms(Terms, frozen=True, kw_only=True):
         why: what it holds and what it is kept for.
         allowed: the purposes it may serve; empty for all.
         personal: column = its kind of personal data, or "none" said aloud.
-        subject: the column that names a person, if any.
+        subject: the column that names a person, if any; personal without being said in `personal`.
         legal_basis: why the personal data may be processed.
         licence: under which terms it came.
         retention: how long it may be kept.
@@ -204,6 +208,12 @@ class DataTerms(Terms, frozen=True, kw_only=True):
     retention: MaybeDuration = ""
     refresh: MaybeDuration = ""
     checks: list[CheckText] = []
+
+    @property
+    def personal_kinds(self) -> dict[str, str]:
+        """What is said of columns: `personal`, and that the subject column names people."""
+        named = {self.subject: PERSON} if self.subject else {}
+        return named | self.personal
 
     def parsed_checks(self) -> list[Check]:
         """Return the checks as typed values, in the order they are written."""

@@ -139,7 +139,7 @@ def refuse_hidden(version: DatasetVersion, view: PersonalView) -> None:
 def refuse_unseen(ctx: Context, version: DatasetVersion) -> None:
     """Let whoever asks have a version's files as they are, and log it, or refuse; see above."""
     with ctx.read() as tx:
-        view = view_of(tx, ctx, version, terms_of(ctx.folder, version.dataset).personal)
+        view = view_of(tx, ctx, version, terms_of(ctx.folder, version.dataset).personal_kinds)
     refuse_hidden(version, view)
     log_read(ctx, version, view)
 
@@ -155,7 +155,7 @@ def hidden_words(version: DatasetVersion, view: PersonalView) -> str:
         return ""
     names = ", ".join(view.hidden)
     label = f"{version.dataset}@{version.version}"
-    return f"{label}: {names} are pseudonyms; to read them: {how_to_read(version)}"
+    return f"{label}: the values of {names} are pseudonyms; to read them: {how_to_read(version)}"
 
 
 def seen_digest(version: DatasetVersion, view: PersonalView) -> str:

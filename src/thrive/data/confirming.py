@@ -100,7 +100,7 @@ def _said(version: DatasetVersion, labels: Sequence[str]) -> dict[str, str]:
 def _as_proposed(ctx: Context, version: DatasetVersion) -> dict[str, str]:
     with ctx.read() as tx:
         known = column_labels.find_labels(tx, ctx.project_id, version.dataset)
-    declared = terms_of(ctx.folder, version.dataset).personal if ctx.folder else {}
+    declared = terms_of(ctx.folder, version.dataset).personal_kinds if ctx.folder else {}
     labels = {(label.name, label.dtype): label for label in known}
     asked = open_questions(version, declared, labels)
     return {column.name: column.proposed or NONE for column in asked}

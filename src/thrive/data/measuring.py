@@ -151,7 +151,7 @@ def _columns(schema: "pl.Schema", found: Profile, terms: Terms) -> list[Column]:
             dtype = _settled_type(dtype, agreed.get(name), empty=missing == found.rows)
         column = Column(name=name, dtype=dtype, nullable=missing > 0)
         proposal = propose(name, found.samples.get(name), kind) or _derived(terms, name)
-        said = labelled(column, proposal, terms.data.personal, terms.known.labels)
+        said = labelled(column, proposal, terms.data.personal_kinds, terms.known.labels)
         asked = said.personal is None and _is_new_question(said, terms.known)
         made.append(msgspec.structs.replace(said, asked=asked))
     return made

@@ -224,7 +224,7 @@ def _found(
     with project_here("data load") as ctx:
         found = resolve(ctx, name, version)
         with ctx.read() as tx:
-            whole = view_of(tx, ctx, found, terms_of(ctx.folder, found.dataset).personal)
+            whole = view_of(tx, ctx, found, terms_of(ctx.folder, found.dataset).personal_kinds)
         view = whole.only(None if columns is None else list(columns))
         if files:
             refuse_hidden(found, view)

@@ -128,7 +128,7 @@ def _label(version: DatasetVersion) -> str:
 def _unlabelled(
     version: DatasetVersion, terms: DataTerms, labels: Mapping[tuple[str, str], ColumnLabel]
 ) -> _Found:
-    asked = open_questions(version, terms.personal, labels)
+    asked = open_questions(version, terms.personal_kinds, labels)
     if asked:
         seem = [f"{each.name} ({each.proposed}?)" if each.proposed else each.name for each in asked]
         example = f'{asked[0].name} = "{asked[0].proposed or NONE}"'
@@ -141,7 +141,9 @@ def _unlabelled(
 def _without_basis(
     version: DatasetVersion, terms: DataTerms, columns: Collection[str] | None = None
 ) -> _Found:
-    kinds = {each.name: terms.personal.get(each.name) or each.personal for each in version.columns}
+    kinds = {
+        each.name: terms.personal_kinds.get(each.name) or each.personal for each in version.columns
+    }
     read = kinds if columns is None else columns
     personal = [name for name, kind in kinds.items() if kind not in (None, NONE) and name in read]
     if personal and not terms.legal_basis.strip():

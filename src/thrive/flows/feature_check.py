@@ -228,7 +228,7 @@ def _skew(
     if status is not None and known is not None:
         late = int(((status != known) & ~table["same"]).sum())
     numeric = table.schema["a"].is_numeric() and table.schema["b"].is_numeric()
-    largest: Any = (differ["a"] - differ["b"]).abs().max() if numeric else None
+    largest: Any = (differ["a"] - differ["b"]).abs().drop_nans().max() if numeric else None
     return FeatureSkew(
         feature=feature,
         view=view,
@@ -242,11 +242,16 @@ def _skew(
 
 
 def _same(served: Any, expected: Any) -> "pl.Expr":
-    """Return whether two cells hold the same value; numbers up to a rounding."""
+    """Return whether two cells hold the same value; numbers up to a rounding.
+
+    Equal infinities are the same, and so are two that are no number.
+    """
     import polars as pl
 
     a, b = pl.col("a"), pl.col("b")
     if not (served.is_numeric() and expected.is_numeric()):
         return a.cast(pl.String).eq_missing(b.cast(pl.String))
-    near = (a - b).abs() <= TOLERANCE * pl.max_horizontal(a.abs(), b.abs(), pl.lit(1.0))
+    x, y = a.cast(pl.Float64), b.cast(pl.Float64)
+    close = (x - y).abs() <= TOLERANCE * pl.max_horizontal(x.abs(), y.abs(), pl.lit(1.0))
+    near = (a == b) | (x.is_finite() & y.is_finite() & close)
     return pl.when(a.is_null() | b.is_null()).then(a.is_null() & b.is_null()).otherwise(near)

@@ -99,7 +99,7 @@ def _check_purpose(dataset: str, purpose: str, terms: DataTerms) -> None:
 def _check_columns(ctx: Context, dataset: str, columns: list[str], terms: DataTerms) -> None:
     version = find_version(ctx, dataset)
     with ctx.read() as tx:
-        closed = closed_columns(tx, ctx.project_id, version, terms.personal)
+        closed = closed_columns(tx, ctx.project_id, version, terms.personal_kinds)
     if not closed:
         raise UsageError(
             f"{dataset} holds no personal data: everybody may read it.",

@@ -73,7 +73,7 @@ class Reuse:
             except ThriveError:
                 return False
             with self._ctx.read() as tx:
-                declared = terms_of(self._ctx.folder, version.dataset).personal
+                declared = terms_of(self._ctx.folder, version.dataset).personal_kinds
                 view = view_of(tx, self._ctx, version, declared)
             if seen_digest(version, view) != read["digest"]:
                 return False

@@ -44,7 +44,7 @@ class SeenData:
             return
         terms = self._contract.contract.data.get(version.dataset, DataTerms())
         with self._ctx.read() as tx:
-            view = view_of(tx, self._ctx, version, terms.personal)
+            view = view_of(tx, self._ctx, version, terms.personal_kinds)
         self._views[version.digest] = version, view
         log_read(self._ctx, version, view)
         if view.hidden:
@@ -92,7 +92,7 @@ class SeenData:
     def _declared(self, dataset: str, column: Column) -> Column:
         """Return a column with what the contract in force says of it."""
         terms = self._contract.contract.data.get(dataset, DataTerms())
-        said = terms.personal.get(column.name) or column.personal
+        said = terms.personal_kinds.get(column.name) or column.personal
         return msgspec.structs.replace(column, personal=said)
 
     def refuse_model(self, model: str, package: str) -> None:

@@ -149,7 +149,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
         found: dict[str, dict[str, str]] = {}
         for name, version in self.known.items():
             said = {each.name: each.kind for each in self.labels.get(name, [])}
-            declared = {**said, **self.data_terms(name).personal}
+            declared = {**said, **self.data_terms(name).personal_kinds}
             kinds = {each.name: declared.get(each.name, each.personal) for each in version.columns}
             kinds = {**declared, **kinds} if not version.columns else kinds
             held = {key: kind for key, kind in kinds.items() if kind and kind != NONE}

@@ -89,7 +89,7 @@ class DataBehind:
         terms = self._contract.data.get(name)
         known = self._versions[name]
         held = {column.name for column in known[0].columns} if known else set[str]()
-        held |= set(terms.personal) if terms is not None else set()
+        held |= set(terms.personal_kinds) if terms is not None else set()
         for sources, provided in self._views.values():
             held |= provided if name in sources else set()
         prefix = name.replace("-", "_")

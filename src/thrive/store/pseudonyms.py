@@ -91,6 +91,6 @@ def _each(values: "pl.Series", key: bytes) -> "pl.Series":
     """Return the stand-ins of a column; each different value is looked at once."""
     import polars as pl
 
-    known = values.drop_nulls().unique()
+    known = values.drop_nulls().unique(maintain_order=True)
     made = [pseudonym(each, key) for each in known.to_list()]
     return values.replace_strict(known, pl.Series(made, dtype=pl.String), default=None)

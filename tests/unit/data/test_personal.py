@@ -1,5 +1,6 @@
 """Columns that hold personal data: pseudonyms by default, values by grant, each reading logged."""
 
+from io import BytesIO
 from pathlib import Path
 from socket import gethostname
 
@@ -59,6 +60,29 @@ def test_by_default_names_are_pseudonyms_and_the_reading_is_logged(trips: Contex
     ] * 2
     with pytest.warns(UserWarning, match="rider are pseudonyms; to read them: thrive grants give"):
         data.load("trips")
+
+
+@pytest.mark.filterwarnings("ignore:trips@")
+def test_the_column_that_names_a_person_is_personal_without_saying_so(trips: Context) -> None:
+    contract = Path("thrive.toml")
+    said = contract.read_text()
+    contract.write_text(said.replace('"none", id = "none" }', '"none" }\nsubject = "id"'))
+    assert data.load("trips")["id"][0].startswith("pseudonym-")  # also of a version from before
+    Path("trips.csv").write_text("id,rider,minutes\n1,ann,3\n")
+    add(trips, name="trips")
+    named = find_version(trips, "trips").columns[0]
+    assert (named.personal, named.asked) == ("person", False)
+    contract.write_text(said.replace("personal =", 'subject = "id"\npersonal ='))
+    assert data.load("trips")["id"].to_list() == [1]  # "none", said aloud, holds
+
+
+def test_pseudonyms_of_equal_rows_are_equal_bytes() -> None:
+    # results of steps are found again by the bytes of their arguments
+    frame = pl.LazyFrame({"rider": [f"rider {number % 700}" for number in range(2_000)]})
+    files = [BytesIO(), BytesIO()]
+    for file in files:
+        pseudonymised(frame, ["rider"], KEY).collect().write_ipc(file)
+    assert files[0].getvalue() == files[1].getvalue()
 
 
 @pytest.mark.filterwarnings("ignore:trips@1")

@@ -134,7 +134,7 @@ def _rows(
 
 def _log(ctx: Context, searched: Searched, rows: int) -> None:
     version = msgspec.structs.replace(searched.version, rows=rows)
-    declared = terms_of(ctx.folder, version.dataset).personal
+    declared = terms_of(ctx.folder, version.dataset).personal_kinds
     with ctx.read() as tx:
         closed = closed_columns(tx, ctx.project_id, version, declared)
     log_read(ctx, version, PersonalView(columns=closed, hidden=[], purpose=PURPOSE))

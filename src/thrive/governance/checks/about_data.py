@@ -166,7 +166,7 @@ def columns_labelled(records: Records, _duty: Duty) -> Iterator[Problem]:
     """Somebody said of each column that seems personal what it holds."""
     for name, found in records.known.items():
         said = {each.name for each in records.labels.get(name, [])}
-        said |= set(records.data_terms(name).personal)
+        said |= set(records.data_terms(name).personal_kinds)
         open_ = [each.name for each in found.columns if each.asked and each.name not in said]
         if open_:
             what = f"nobody has said whether {', '.join(open_)} of {name} are personal"
