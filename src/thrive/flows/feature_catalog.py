@@ -250,6 +250,9 @@ def _state(view: FeatureView, online: Materialization | None, now: int) -> str:
     """Return in a word whether what is online is as fresh as was promised."""
     if online is None:
         return NEVER
+    ttl = view.definition.ttl
+    if ttl and online.newest is not None and now - online.newest > ttl:
+        return "stale"
     if not view.definition.freshness:
         return "online"
     return "late" if is_late(view, online, now) else "fresh"

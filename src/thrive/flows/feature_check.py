@@ -219,7 +219,7 @@ def _skew(
     expected = plain(offline, [feature])[feature].rename(f"{MARK}{feature}")
     served = plain(logged, [f"x.{feature}"])[f"x.{feature}"]
     table = pl.DataFrame([served.rename("a"), expected.rename("b")])
-    same = _same(table.schema["a"], table.schema["b"])
+    same = same_values(table.schema["a"], table.schema["b"])
     status = logged.get_column(f"k.{VIEW_STATUS}{view}", default=None)
     known = offline.get_column(f"{view}{STATUS}", default=None)
     table = table.with_columns(same.alias("same"))
@@ -241,7 +241,7 @@ def _skew(
     )
 
 
-def _same(served: Any, expected: Any) -> "pl.Expr":
+def same_values(served: Any, expected: Any) -> "pl.Expr":
     """Return whether two cells hold the same value; numbers up to a rounding.
 
     Equal infinities are the same, and so are two that are no number.

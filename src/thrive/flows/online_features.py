@@ -58,7 +58,7 @@ class OnlineFeatures:
         self._home.close()
 
     def _follow(self) -> None:
-        """Read from the newest version of each view that is online."""
+        """Read from the version of each view that is online and was declared last."""
         found = _online_versions(self._home, self._names)
         self._replay = self._home.clock().mode is ClockMode.REPLAY
         self._looked = time.monotonic()
@@ -75,17 +75,12 @@ def _online_versions(home: Home, names: Sequence[str]) -> list[FeatureView]:
     found: list[FeatureView] = []
     with home.read() as tx:
         for name in names:
-            versions = features.versions(tx, project, name)
-            online = [
-                view
-                for view in versions
-                if features.find_materialization(tx, project, name, view.digest) is not None
-            ]
-            if not online:
+            online = features.declared_last(tx, project, name, online=True)
+            if online is None:
                 raise NotFound(
                     f"The feature view {name!r} is not online.", "thrive features materialize"
                 )
-            found.append(online[0])
+            found.append(online)
     return found
 
 

@@ -130,7 +130,7 @@ class _Bringing:
             known = online_of(tx, self._ctx, self._version)
         there = known is not None and self._is_there
         if known is not None and there and stands(known, self._sources, until):
-            self._last = known
+            self._last = self._declared_again(known)
             return self._line(known, "nothing new")
         made = self._renewed(known, until) if known is not None and there else None
         note = "" if made is None else "read what is new"
@@ -138,11 +138,24 @@ class _Bringing:
             made = self._replaced(known, until)
             self._is_there = True
         if made is known:
-            return self._line(made, "nothing new")
+            return self._line(self._declared_again(made), "nothing new")
         words = {"rows": made.rows, "changed": made.changed}
         with self._ctx.write(f"feature_view:{self._version.name}", **words) as tx:
             features.save_materialization(tx, self._ctx.project_id, made)
         return self._line(made, note)
+
+    def _declared_again(self, known: Materialization) -> Materialization:
+        """Note that this version is the view's again, where another was brought online since."""
+        with self._ctx.read() as tx:
+            last = features.get(tx, self._ctx.project_id, self._version.name)
+            other = None if last == self._version else online_of(tx, self._ctx, last)
+        if other is None:
+            return known
+        made = msgspec.structs.replace(known, at=max(self._ctx.now(), other.at + 1))
+        words = {"version": self._version.version, "rows": made.rows}
+        with self._ctx.write(f"feature_view:{self._version.name}", **words) as tx:
+            features.save_materialization(tx, self._ctx.project_id, made)
+        return made
 
     def _renewed(self, known: Materialization, until: int) -> Materialization | None:
         """Write what is new since the last reading; None where all must be read again."""

@@ -266,3 +266,19 @@ def test_the_owner_of_a_late_view_is_told_once_for_each_time(project):
     assert tell_late_views(project) == []
     set_clock(project, "2024-05-01T18:00Z")
     assert tell_late_views(project) == ["weather"]
+
+
+def test_a_change_that_is_undone_gives_the_version_of_before_back(project):
+    materialize(project)
+    (project.folder / "features.py").write_text(VIEWS.replace('ttl="6h"', 'ttl="1h"'))
+    assert [line.version for line in materialize(project, ["weather"])] == [2]
+    set_clock(project, "2024-05-01T14:00Z")
+    assert (list_views(project)[1].version, list_views(project)[1].state) == (2, "stale")
+    (project.folder / "features.py").write_text(VIEWS)
+    set_clock(project, "2024-05-01T12:00Z")  # the same moment again: there is nothing to read
+    assert [line.note for line in materialize(project, ["weather"])] == ["nothing new"]
+    set_clock(project, "2024-05-01T14:00Z")
+    found = get(project, key=["origin=JFK"])
+    assert (found.status, found.age) == ({"weather": "present"}, {"weather": "3 h"})
+    assert [(line.version, line.state) for line in list_views(project)][1] == (1, "late")
+    assert show(project, "weather").version == 1
