@@ -186,6 +186,7 @@ class Context:
         home: the project's home.
         actor: who calls.
         folder: the project's folder, None on a server (then nothing may read local files).
+        asked_in: the folder somebody stands in; the project's if not given.
         progress: told how far long work is.
         operation: the name that audit rows carry.
         show: given what the work of a job prints, for whoever watches from elsewhere.
@@ -197,6 +198,7 @@ class Context:
         actor: Actor,
         *,
         folder: Path | None = None,
+        asked_in: Path | None = None,
         progress: Progress = _silent,
         operation: str = "",
         show: Show = _unheard,
@@ -204,6 +206,7 @@ class Context:
         self.home = home
         self.actor = actor
         self.folder = folder
+        self.asked_in = asked_in or folder
         self.progress = progress
         self.operation = operation
         self.show = show

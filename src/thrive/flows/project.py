@@ -95,9 +95,9 @@ def init(
             "A team's database and the place of its files go together.",
             "thrive init --database postgresql://... --objects s3://...",
         )
-    place = (ctx.local_folder() / folder).resolve()
+    place = _place_of(ctx, folder)
     contract = place / CONTRACT_FILE
-    if contract.exists() and (place / FOLDER).exists():
+    if _is_project(place):
         if ci:
             return _with_ci(place)
         raise Conflict(f"{place} is a project already.", "thrive status")
@@ -113,6 +113,28 @@ def init(
         _write_new(contract, text)
     begun = _with_home(ctx, place, state, database, objects)
     return msgspec.structs.replace(begun, files=write_ci_files(place)) if ci else begun
+
+
+def _place_of(ctx: Context, folder: Path) -> Path:
+    """Return the folder to begin in: the one that is named, else the one somebody stands in.
+
+    A project further up is no hindrance, unless it is that of the same git work tree: below its
+    root `init` alone means the project that is there.
+    """
+    here = (ctx.asked_in or ctx.local_folder()).resolve()
+    if folder != Path():
+        return (here / folder).resolve()
+    root = next((each for each in (here, *here.parents) if (each / ".git").exists()), here)
+    if root == here or _is_project(here) or not _is_project(root):
+        return here
+    raise Conflict(
+        f"{root} is a project already, and {here} is in its git work tree.",
+        f"thrive status, or for a project of its own: thrive init {here}",
+    )
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / CONTRACT_FILE).exists() and (folder / FOLDER).exists()
 
 
 def _with_ci(place: Path) -> Begun:

@@ -219,4 +219,4 @@ def local_context(start: Path, progress: Progress | None = None) -> Context:
         folder = start
     reporting: dict[str, Any] = {} if progress is None else {"progress": progress}
     home = cast("Home", DeferredHome(folder))
-    return Context(home, local_user(), folder=folder, **reporting)
+    return Context(home, local_user(), folder=folder, asked_in=start, **reporting)
