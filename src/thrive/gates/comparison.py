@@ -86,9 +86,16 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         """
         needed = self.needed(margin)
         if needed is not None and needed <= self.rows:
-            distance = abs(margin + self.gain)
-            needed = needed_rows(self.variance, distance) if distance > 0.0 else None
+            return self.more_as_seen(margin)
         return None if needed is None else max(0, needed - self.rows)
+
+    def more_as_seen(self, margin: float) -> int | None:
+        """Rows that are missing if the models differ as they do here; None at the margin itself."""
+        distance = abs(margin + self.gain)
+        known = math.isfinite(self.variance) and self.variance > 0.0
+        if not known or not distance > 0.0:
+            return None
+        return max(0, needed_rows(self.variance, distance) - self.rows)
 
     def visible(self) -> float | None:
         """The smallest loss these rows can show; None where it is not known."""

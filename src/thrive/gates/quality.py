@@ -45,7 +45,7 @@ def check_quality(case: GateCase) -> CheckResult:
         answer=answer,
         summary=words,
         evidence=evidence,
-        more_rows=comparison.more(case.margin),
+        more_rows=comparison.more(case.margin) if answer is Answer.CANNOT_TELL else None,
         smallest_visible=comparison.visible(),
     )
 
@@ -122,10 +122,21 @@ def _settled(found: Comparison, margin: float) -> str:
     visible = found.visible()
     parts: list[str] = []
     if more:
-        parts.append(f"About {more:,} more rows would settle it (here: {found.rows:,}).")
+        parts.append(
+            f"About {more:,} more rows would settle it{_otherwise(found, margin, more)} "
+            f"(here: {found.rows:,})."
+        )
     if visible is not None:
         parts.append(f"These rows cannot show a loss under {visible:.4f}.")
     return " ".join(parts) or "More rows would settle it."
+
+
+def _otherwise(found: Comparison, margin: float, more: int) -> str:
+    """Return how many it takes if the models differ as seen, where that is far more."""
+    seen = found.more_as_seen(margin)
+    if not margin or seen is None or seen < 1.5 * more:
+        return ""
+    return f" if the two are equally good, about {seen:,} if they differ as seen"
 
 
 def check_calibration(case: GateCase) -> CheckResult | None:

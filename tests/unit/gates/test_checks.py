@@ -13,7 +13,7 @@ from thrive.domain.gate import Answer, CheckResult
 from thrive.domain.model import ModelVersion
 from thrive.gates.bias import check_bias
 from thrive.gates.case import GateCase, Rival, clusters_of, labels_of
-from thrive.gates.comparison import compare
+from thrive.gates.comparison import Comparison, compare
 from thrive.gates.found_slices import check_found_slices
 from thrive.gates.policy import check_contract, check_data, check_package
 from thrive.gates.quality import check_calibration, check_quality
@@ -99,6 +99,25 @@ def test_more_rows_are_the_same_in_words_and_in_number(rows, good):
     assert found.evidence["needed_rows"] < found.evidence["rows"]
     assert found.more_rows > 0
     assert f"About {found.more_rows:,} more rows would settle it" in found.summary
+
+
+def test_more_rows_say_what_they_are_planned_for() -> None:
+    found = Comparison(
+        metric="accuracy",
+        method="McNemar",
+        rival=0.8,
+        candidate=0.7865,
+        gain=-0.0135,
+        low=-0.0209,
+        high=-0.006,
+        standard_error=0.0045,
+        variance=0.1215,
+        rows=6000,
+        units=6000,
+    )
+    equal, seen = found.more(0.01), found.more_as_seen(0.01)
+    assert equal is not None
+    assert seen == pytest.approx((equal + 6000) * (0.01 / 0.0035) ** 2 - 6000, abs=20)
 
 
 def test_one_bad_slice_is_caught_by_the_slices_alone(rows, good):
