@@ -161,6 +161,19 @@ def latest_outcomes(
     return [(key, value, at) for key, (value, at) in latest.items()]
 
 
+def told_by(tx: Tx, project_id: str, source: str, *, first_id: str, last_id: str) -> set[str]:
+    """Return the predictions from `first_id` to `last_id`, both too, with an outcome of a source.
+
+    Ids lead with their time, so a range of ids is a range of prediction times.
+    """
+    query = sa.select(outcomes.c.prediction_id).where(
+        outcomes.c.project_id == project_id,
+        outcomes.c.prediction_id.between(first_id, last_id),
+        outcomes.c.source == source,
+    )
+    return set(tx.execute(query).scalars())
+
+
 def newest_outcomes(
     tx: Tx, project_id: str, *, limit: int, before: tuple[int, str] | None = None
 ) -> list[Outcome]:

@@ -1,5 +1,6 @@
 """The replay itself: hour by hour, requests out, outcomes in, the clock on, the controller run."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from thrive.flows.replay.caller import Caller
 from thrive.flows.replay.feed import Feed
 from thrive.flows.replay.traffic import Traffic
 from thrive.operations import Context
-from thrive.store import monitoring, projects, releases
+from thrive.store import monitoring, predictions, projects, releases
 from thrive.store.prediction_frames import predictions_between
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 OUTCOME_ROUND = 3 * HOUR
 """Outcomes are reported in rounds, as a feed would deliver them."""
+SOURCE = "replay"
+"""Who says so in the outcomes that a replay brings."""
 LOOK_BACK = 45 * DAY
 """How far a resumed replay looks for predictions whose outcome is still to come."""
 
@@ -103,7 +106,7 @@ class Replay:
             self.predictions += len(ids)
             self._expect(zip(request.keys, ids, strict=True))
 
-    def _expect(self, pairs: "zip[tuple[str, str]]") -> None:
+    def _expect(self, pairs: Iterable[tuple[str, str]]) -> None:
         for key, prediction_id in pairs:
             if key in self._truth:
                 self._waiting.append((self._truth[key][1], key, prediction_id))
@@ -117,7 +120,7 @@ class Replay:
                 value=self._truth[key][0],
                 observed_at=known,
                 recorded_at=now,
-                source="replay",
+                source=SOURCE,
             )
             for known, key, prediction_id in due
         ]
@@ -133,10 +136,24 @@ class Replay:
         if column not in frame.columns:
             return set()
         live = _live(frame)
-        pairs = live.select(column, "prediction_id").rows()
-        self._expect(zip((str(key) for key, _ in pairs), (value for _, value in pairs)))  # noqa: B905 - both come from one list
+        told = self._told(live["prediction_id"].to_list())
+        pairs = [
+            (str(key), value)
+            for key, value in live.select(column, "prediction_id").rows()
+            if value not in told
+        ]
+        self._expect(pairs)
         this_hour = live.filter(live["time"] >= now - now % HOUR)
         return {str(key) for key in this_hour[column].to_list()}
+
+    def _told(self, ids: list[str]) -> set[str]:
+        """Return the predictions whose outcome this replay has brought before."""
+        if not ids:
+            return set()
+        with self._context.read() as tx:
+            return predictions.told_by(
+                tx, self._context.project_id, SOURCE, first_id=min(ids), last_id=max(ids)
+            )
 
     def _set_clock(self, now: int) -> None:
         with self._context.home.write() as tx:
