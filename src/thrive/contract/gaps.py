@@ -28,6 +28,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
         blocks: the step that is refused because of it.
         fix: what to write.
         owner: who owns the dataset or model it is asked of; empty if nobody does yet.
+        keys: the path, key by key.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     blocks: Literal["train", "production"]
     fix: str
     owner: str = ""
+    keys: tuple[str, ...] = ()
 
 
 class _Finding(msgspec.Struct, frozen=True):
@@ -117,6 +119,7 @@ def _in_order(parsed: ParsedContract, found: Iterable[_Finding]) -> list[Gap]:
             blocks=finding.blocks,
             fix=finding.fix,
             owner=_owner(parsed.contract, *finding.keys),
+            keys=finding.keys,
         )
         for finding in found
     ]

@@ -18,6 +18,9 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+LONGEST = 365_000 * DAY
+"""The longest duration, a thousand years: what is added to now stays a time."""
+
 _UNITS = {
     "ms": SECOND // 1000,
     "s": SECOND,
@@ -68,14 +71,17 @@ def parse_duration(text: str) -> int:
     A month counts 30 days and a year 365: windows and retention need fixed lengths.
 
     Raises:
-        UsageError: the text is not a number and a unit.
+        UsageError: the text is not a number and a unit, or is over a thousand years.
     """
     match = _DURATION.fullmatch(text)
     word = match[2].lower() if match else ""
     unit = _UNITS.get(word) or _UNITS.get(word.removesuffix("s"))
     if not match or not unit:
         raise UsageError(f"{text!r} is not a duration.", 'write e.g. "1h", "90 days", "2 weeks"')
-    return round(float(match[1]) * unit)
+    length = round(float(match[1]) * unit)
+    if length > LONGEST:
+        raise UsageError(f"{text!r} is longer than a thousand years.", 'write e.g. "10 years"')
+    return length
 
 
 def parse_rate(text: str) -> tuple[int, int]:

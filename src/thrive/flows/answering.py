@@ -1,9 +1,12 @@
 """What people write of a model: from `governance.toml` in the project's git into its records."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from thrive.contract.lines import path_of
+from thrive.contract.parse import load
 from thrive.domain.actor import AUTHORS
 from thrive.domain.duty import DutyAnswers
 from thrive.domain.errors import NotFound
@@ -19,7 +22,7 @@ from thrive.governance.checks.registry import asked
 from thrive.governance.law import questions
 from thrive.governance.records import Records, read_records
 from thrive.operations import Context, Kind, operation
-from thrive.store import duties
+from thrive.store import duties, models
 from thrive.tracking.code import commit_of
 
 
@@ -57,6 +60,7 @@ def duties_answer(ctx: Context, model: str, *, field: list[str] | None = None) -
         field: answers as NAME=TEXT; written into the file with its comments kept.
 
     Raises:
+        NotFound: neither the contract nor the registry has such a model.
         ContractError: the file cannot be read, or an answer has not the form that is wanted.
         UsageError: an answer is no NAME=TEXT.
 
@@ -66,10 +70,22 @@ def duties_answer(ctx: Context, model: str, *, field: list[str] | None = None) -
     """
     name = checked_name(model, "model")
     folder = ctx.local_folder()
+    _refuse_unknown(ctx, folder, name)
     if field:
         write_answers(folder, name, parse_given(field))
     answers = read_answers(folder, name)
     return take_in(ctx, answers, commit_of(folder))
+
+
+def _refuse_unknown(ctx: Context, folder: Path, model: str) -> None:
+    """Refuse answers about a model that is none: they would stand in the file unread."""
+    with ctx.read() as tx:
+        known = {each.name for each in models.find(tx, ctx.project_id)}
+    if model not in known:
+        known |= set(load(folder).contract.model)
+    if model not in known:
+        near = f"; there are {', '.join(sorted(known))}" if known else ""
+        raise NotFound(f"There is no model {model!r}{near}.", f"add [{path_of('model', model)}]")
 
 
 @operation("duties commit", role=AUTHORS, writes=True)

@@ -13,6 +13,7 @@ from thrive.domain.clock import format_duration, format_time
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.gate import Answer
 from thrive.domain.reference import format_reference
+from thrive.governance.evidence.building import decides_from
 from thrive.governance.facts import (
     Fact,
     Section,
@@ -86,7 +87,7 @@ def _purpose(records: Records) -> Iterator[Fact]:
     decided = None if terms.risk == "undecided" else terms.risk.value
     yield said("Risk class (EU AI Act)", "risk", decided)
     yield said("What it predicts", "target.column", terms.target.column)
-    yield said("Decides yes from", "target.threshold", terms.target.threshold)
+    yield said("Decides yes from", "target.threshold", decides_from(records))
     yield said("Answer when nothing works", "fallback", terms.fallback)
     sla = {key: value for key, value in msgspec.structs.asdict(terms.sla).items() if value}
     yield said("Promise to its users", "sla", sla)
@@ -136,7 +137,7 @@ def _training(records: Records) -> Iterator[Fact]:
     yield stated("Started", format_time(run.started_at) if run else None, source)
     took = format_duration(run.ended_at - run.started_at) if run and run.ended_at else None
     yield stated("Took", took, source)
-    yield stated("Parameters", run.params if run else None, source)
+    yield stated("Parameters", (run.params or "none were given") if run else None, source)
     yield stated("Seed", run.seed if run else None, source)
     environment = run.environment if run else {}
     for what, key in (("Python", "python"), ("Platform", "platform"), ("Processor", "cpu")):

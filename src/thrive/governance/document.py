@@ -1,13 +1,16 @@
 """The documents an auditor asks for, folded from the duties and the records."""
 
+from collections import Counter
+from collections.abc import Iterator
 from enum import StrEnum
+from itertools import zip_longest
 
 import msgspec
 
 from thrive.governance.checks.registry import asked
 from thrive.governance.evaluate import Standing, evidence_of, judge_duty
 from thrive.governance.evidence.building import answers_source
-from thrive.governance.facts import Fact, Section, stated
+from thrive.governance.facts import MISSING, Fact, Section, stated
 from thrive.governance.law import Duty, duties, questions
 from thrive.governance.records import Records
 
@@ -63,7 +66,10 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A statement that differs between two documents; None where one does not make it."""
+    """A statement that differs between two documents; None where one does not make it.
+
+    What a document shows as missing is "missing".
+    """
 
     section: str
     what: str
@@ -131,16 +137,23 @@ def differences(before: Document, after: Document) -> list[Change]:
     """Return the statements in which two documents differ, in the order of the second."""
     old, new = _said(before), _said(after)
     return [
-        Change(section=section, what=what, before=old.get(key), after=new.get(key))
-        for key in {**new, **old}
-        for section, what in (key,)
-        if old.get(key) != new.get(key)
+        Change(section=section, what=what, before=gone, after=come)
+        for section, what in {**new, **old}
+        for gone, come in _moved(old.get((section, what), []), new.get((section, what), []))
     ]
 
 
-def _said(document: Document) -> dict[tuple[str, str], str | None]:
-    return {
-        (section.title, fact.what): fact.value
-        for section in document.sections
-        for fact in section.facts
-    }
+def _moved(old: list[str], new: list[str]) -> Iterator[tuple[str | None, str | None]]:
+    """Pair what one heading says no more with what it says now, in order."""
+    gone, come = Counter(old) - Counter(new), Counter(new) - Counter(old)
+    return zip_longest(gone.elements(), come.elements())
+
+
+def _said(document: Document) -> dict[tuple[str, str], list[str]]:
+    """Return what stands under each heading; several decisions, say, stand under one."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for section in document.sections:
+        for fact in section.facts:
+            said = MISSING if fact.value is None else fact.value
+            found.setdefault((section.title, fact.what), []).append(said)
+    return found

@@ -7,6 +7,9 @@ import msgspec
 from thrive.domain.reference import format_reference
 from thrive.governance.records import Records
 
+MISSING = "missing"
+"""What stands where nobody recorded anything."""
+
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """One statement; `value` is None when nobody recorded it.

@@ -72,7 +72,7 @@ def _live(ctx: Context, tx: Tx) -> list[Records]:
     found: list[Records] = []
     for model in models.find(tx, ctx.project_id):
         table = releases.current_routing(tx, ctx.project_id, model.name)
-        versions = [variant.version for variant in table.variants] if table else []
+        versions = {variant.version: None for variant in table.variants} if table else {}
         found += [collect(tx, ctx, model.name, version) for version in versions]
     return found
 

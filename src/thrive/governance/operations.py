@@ -70,11 +70,12 @@ def card(ctx: Context, model: str, *, to: Path | None = None) -> CardMade:
     """
     made = make_card(read_records(ctx, model))
     forms = rendered(made)
+    folder = _folder(ctx, to) if to else None
     digests = {form: ctx.home.blobs.put(content) for form, content in forms.items()}
     subject = format_reference(made.model, made.version)
     with ctx.write(f"model_card:{subject}", record=digests["json"], missing=made.missing) as tx:
         references.add(tx, ctx.project_id, "model_card", subject, *digests.values())
-    paths = _written(ctx, to, subject, forms) if to else {}
+    paths = _written(folder, subject, forms) if folder else {}
     return CardMade(
         model=made.model,
         version=made.version,
@@ -87,9 +88,17 @@ def card(ctx: Context, model: str, *, to: Path | None = None) -> CardMade:
     )
 
 
-def _written(ctx: Context, to: Path, subject: str, forms: dict[str, bytes]) -> dict[str, str]:
+def _folder(ctx: Context, to: Path) -> Path:
+    """Return a folder to write into, made if it was missing, before anything is recorded."""
     folder = ctx.local_folder() / to
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{to} is no folder.", "--to FOLDER") from None
+    return folder
+
+
+def _written(folder: Path, subject: str, forms: dict[str, bytes]) -> dict[str, str]:
     paths = {form: folder / f"{subject}.{form}" for form in forms}
     for form, path in paths.items():
         path.write_bytes(forms[form])
@@ -213,7 +222,8 @@ def documents_render(
         to: a folder to write the HTML, Markdown and JSON into.
 
     Raises:
-        UsageError: no model is given, and the document is not the record of processing.
+        UsageError: no model is given, and the document is not the record of processing; or `to`
+            is no folder.
 
     Examples:
         thrive documents render technical-file flight-delay --to audit
@@ -225,9 +235,10 @@ def documents_render(
         )
     made = make_document(read_records(ctx, model), kind) if model else project_record(ctx)
     forms = rendered(made)
+    folder = _folder(ctx, to) if to else None
     with ctx.write(f"document:{made.kind.value} {made.subject}", missing=made.missing) as tx:
         stored = keep(tx, ctx, made, forms)
-    paths = _written(ctx, to, f"{made.kind.value}-{made.subject}", forms) if to else {}
+    paths = _written(folder, f"{made.kind.value}-{made.subject}", forms) if folder else {}
     digests = {"html": stored.html, "md": stored.markdown, "json": stored.digest}
     return DocumentMade(
         kind=made.kind,

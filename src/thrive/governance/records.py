@@ -182,7 +182,7 @@ def collect(tx: Tx, ctx: Context, name: str, number: int | None) -> Records:
     verdicts = gates.find_verdicts(tx, project, name, version.version, limit=1)
     alerts = [
         one
-        for one in monitoring.find_alerts(tx, project, model=name)
+        for one in monitoring.find_alerts(tx, project, model=name, limit=None)
         if one.version == version.version
     ]
     return Records(
@@ -198,7 +198,9 @@ def collect(tx: Tx, ctx: Context, name: str, number: int | None) -> Records:
         verdict=verdicts[0] if verdicts else None,
         approvals=gates.find_approvals(tx, project, name, version.version),
         releases=[
-            one for one in releases.find(tx, project, name) if one.candidate == version.version
+            one
+            for one in releases.find(tx, project, name, limit=None)
+            if one.candidate == version.version
         ],
         routing=routing,
         windows=monitoring.find_windows(tx, project, name, version.version),
@@ -305,8 +307,10 @@ def _of_people(
         "documents": duties.find_documents(tx, project, subject),
         "incidents": oversight.find_incidents(tx, project, name),
         "drills": oversight.find_drills(tx, project, name),
-        "reads": [read for each in upstream for read in oversight.find_reads(tx, project, each)],
-        "reviews": oversight.count_reviews(tx, project, name),
+        "reads": [
+            read for each in upstream for read in oversight.find_reads(tx, project, each, None)
+        ],
+        "reviews": oversight.count_reviews(tx, project, name, version.version),
         "sealed": predictions.find_sealed(tx, project),
         "hosts": releases.find_hosts(tx, project),
         "erasures": len(erasures.find(tx, project)),

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from thrive.governance.facts import Fact, Section
+from thrive.governance.facts import MISSING, Fact, Section
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-MISSING = "missing"
 SHORT = 12
 
 

@@ -117,9 +117,9 @@ def add_read(tx: Tx, project_id: str, read: DataRead) -> None:
 
 
 def find_reads(
-    tx: Tx, project_id: str, dataset: str | None = None, limit: int = 1000
+    tx: Tx, project_id: str, dataset: str | None = None, limit: int | None = 1000
 ) -> list[DataRead]:
-    """Return who read what (of a dataset), newest first."""
+    """Return who read what (of a dataset), newest first; all of it for a limit of None."""
     query = _newest(data_reads, project_id, "read_id", dataset=dataset)
     return many(tx, DataRead, query.limit(limit))
 
@@ -129,11 +129,15 @@ def save_review(tx: Tx, project_id: str, review: Review) -> None:
     upsert(tx, project_id, reviews, review)
 
 
-def count_reviews(tx: Tx, project_id: str, model: str) -> dict[str, int]:
-    """Return how many answers of a model wait for a person (""), were kept, were overridden."""
+def count_reviews(tx: Tx, project_id: str, model: str, version: int) -> dict[str, int]:
+    """Return how many answers of a version wait for a person (""), were kept, were overridden."""
     query = (
         sa.select(reviews.c.decision, sa.func.count())
-        .where(reviews.c.project_id == project_id, reviews.c.model == model)
+        .where(
+            reviews.c.project_id == project_id,
+            reviews.c.model == model,
+            reviews.c.version == version,
+        )
         .group_by(reviews.c.decision)
     )
     return {str(row[0]): int(row[1]) for row in tx.execute(query)}

@@ -30,8 +30,10 @@ def get(tx: Tx, project_id: str, release_id: str) -> Release:
     return release
 
 
-def find(tx: Tx, project_id: str, model: str | None = None, limit: int = 50) -> list[Release]:
-    """Return releases, newest first."""
+def find(
+    tx: Tx, project_id: str, model: str | None = None, limit: int | None = 50
+) -> list[Release]:
+    """Return releases, newest first; all of them for a limit of None."""
     query = mine(releases, project_id).order_by(releases.c.release_id.desc()).limit(limit)
     return many(tx, Release, query.where(releases.c.model == model) if model else query)
 

@@ -94,7 +94,7 @@ def test_performance_by_column_and_the_review_queue_of_a_stream(context: Context
     reviews_answer(context, first.prediction_id, 0.0)
     with context.read() as tx:
         said = predictions.outcomes_of(tx, context.project_id, first.prediction_id)
-        counted = oversight.count_reviews(tx, context.project_id, "m")
+        counted = oversight.count_reviews(tx, context.project_id, "m", 1)
     assert [(each.source, each.revision, each.value) for each in said] == [
         ("review", 0, 1.0),
         ("review", 1, 0.0),
@@ -106,7 +106,7 @@ def test_performance_by_column_and_the_review_queue_of_a_stream(context: Context
         reviews_answer(context, "f" * 32, 1.0)
     with context.home.write() as tx:
         assert predictions.delete_outcomes(tx, context.project_id, [first.prediction_id]) == 2
-        assert oversight.count_reviews(tx, context.project_id, "m") == {}
+        assert oversight.count_reviews(tx, context.project_id, "m", 1) == {}
 
 
 def test_a_person_answers_with_the_name_of_a_class(context: Context) -> None:
@@ -123,7 +123,7 @@ def test_a_person_answers_with_the_name_of_a_class(context: Context) -> None:
     reviews_answer(context, first.prediction_id, first.decision)
     reviews_answer(context, second.prediction_id, "neither")
     with context.read() as tx:
-        counted = oversight.count_reviews(tx, context.project_id, "m")
+        counted = oversight.count_reviews(tx, context.project_id, "m", 1)
         (said,) = predictions.outcomes_of(tx, context.project_id, second.prediction_id)
     assert counted == {"keep": 1, "override": 1}
     assert said.value == "neither"

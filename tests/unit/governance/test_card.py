@@ -9,13 +9,16 @@ from thrive.domain.clock import DAY
 from thrive.domain.errors import ContractError, NotFound, UsageError
 from thrive.domain.gate import Answer, Approval, CheckResult, Verdict
 from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level
+from thrive.domain.release import RoutingTable, Variant
 from thrive.domain.run import Run, RunState
 from thrive.flows.answering import duties_answer
 from thrive.governance.card import Card
-from thrive.governance.document import DocumentKind
+from thrive.governance.document import Document, DocumentKind, differences
+from thrive.governance.facts import Fact, Section
 from thrive.governance.operations import (
     card,
     documents_diff,
+    documents_list,
     documents_render,
     duties_list,
 )
@@ -23,7 +26,7 @@ from thrive.packaging.formats.constant import Constant
 from thrive.packaging.inference import infer_signature
 from thrive.packaging.package import pack
 from thrive.packaging.signature import Output, OutputKind
-from thrive.store import gates, monitoring, references, runs
+from thrive.store import gates, monitoring, references, releases, runs
 
 RUN = "e" * 32
 DAY_ONE = 1_370_000_000_000_000
@@ -250,6 +253,48 @@ def test_the_record_of_processing_is_of_all_that_is_live(context, registry, vers
         documents_render(context, DocumentKind.TECHNICAL_FILE)
 
 
-def test_an_unknown_model_has_no_card(context):
+def test_an_unknown_model_has_no_card_and_no_answers(context, tmp_path):
     with pytest.raises(NotFound, match="no model"):
         card(context, "nothing")
+    with pytest.raises(NotFound):
+        duties_answer(context, "dealy", field=["contact=x"])
+    assert not (tmp_path / "governance.toml").exists()
+
+
+def test_what_cannot_be_written_to_is_said_before_anything_is_kept(context, version, tmp_path):
+    (tmp_path / "audit").write_text("a file")
+    for make in (
+        lambda: card(context, "delay", to=Path("audit")),
+        lambda: documents_render(context, DocumentKind.INSTRUCTIONS, "delay", to=Path("audit/2")),
+    ):
+        with pytest.raises(UsageError, match="is no folder"):
+            make()
+    assert documents_list(context) == []
+
+
+def test_a_version_that_answers_and_is_tried_beside_is_recorded_once(context, registry, version):
+    routed = [Variant(version=1, package=version.package, share=each) for each in (0.5, 0.5)]
+    with context.home.write() as tx:
+        table_ = RoutingTable(
+            model="delay", revision=1, variants=routed, fallback=None, salt="s", at=1,
+            reason="r", actor="a",
+        )  # fmt: skip
+        releases.move_routing(tx, context.project_id, table_, 0)
+    made = documents_render(context, DocumentKind.PROCESSING_RECORD)
+    assert made.text.count("## delay@1: Purposes and basis") == 1
+
+
+def test_statements_under_one_heading_are_compared_one_by_one():
+    def paper(*facts):
+        said = [Fact(what=what, value=value, source="alert:1") for what, value in facts]
+        section = Section(title="After", facts=said)
+        return Document(kind=DocumentKind.TECHNICAL_FILE, subject="delay@1", sections=[section])
+
+    old = paper(("Decided", "hold"), ("Decided", "review"), ("Metrics", None))
+    new = paper(("Decided", "retrain"), ("Decided", "hold"), ("Decided", "accept"))
+    found = {(each.what, each.before, each.after) for each in differences(old, new)}
+    assert found == {
+        ("Decided", "review", "retrain"), ("Decided", None, "accept"),
+        ("Metrics", "missing", None),
+    }  # fmt: skip
+    assert differences(old, old) == []

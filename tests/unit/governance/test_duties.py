@@ -13,12 +13,14 @@ from thrive.governance.document import DocumentKind, make_document
 from thrive.governance.evaluate import Standing, evidence_of, judge, judge_duty, refusing
 from thrive.governance.evidence import QUERIES
 from thrive.governance.law import Blocks, duties, questions
+from thrive.packaging.signature import Output, OutputKind
 
 SENSITIVE = {
     "upstream": {
         "flights": w.flights(columns=[Column(name="tailnum", dtype="String", personal="health")])
     }
 }
+TAILNUM = [Column(name="tailnum", dtype="String", personal="name")]
 NEWER = {"version": w.version(version=2)}
 PREVIOUS = w.version(created_at=w.NOW)
 
@@ -207,6 +209,27 @@ def test_a_record_that_went_turns_its_sentence_into_missing():
     assert said(w.whole(run=None), "Pipeline") == {None}
     assert said(w.whole(), "Verdict") == {"pass"}
     assert said(w.whole(verdict=None), "Verdict") == {None}
+
+
+def test_nothing_is_claimed_that_nobody_counted():
+    """No score of a model without one, no persons where no column names them, no other's name."""
+
+    def said(records, query):
+        return {fact.what: fact.value for fact in QUERIES[query](records)}
+
+    assert said(w.whole(), "design")["Decides yes from"] == "0.5"
+    signature = w.whole().manifest.signature
+    number = msgspec.structs.replace(signature, output=Output(kind=OutputKind.NUMBER))
+    manifest = msgspec.structs.replace(w.whole().manifest, signature=number)
+    answer = said(w.whole(manifest=manifest), "design")["Decides yes from"]
+    assert answer == "no score: it answers a number"
+    assert said(w.personal(), "persons-affected")["Persons in the training data"] == "900"
+    uncounted = w.personal(upstream={"flights": w.flights(columns=TAILNUM)})
+    assert said(uncounted, "persons-affected")["Persons in the training data"] is None
+    for words, fine in (("base-net: MIT", True), ("my-base-network: MIT", False)):
+        read = w.whole(uses=[w.READ_MODEL], answers=w.answers(third_party=words))
+        (duty,) = (each for each in duties() if each.check == "base-models-explained")
+        assert (judge_duty(read, duty).standing is Standing.MET) is fine, words
 
 
 def test_pseudonyms_are_read_for_no_purpose():

@@ -31,9 +31,8 @@ def data_described(records: Records, _duty: Duty) -> Iterator[Problem]:
     for gap in gaps_for_model(
         records.parsed, records.version.model, records.upstream, records.reachable
     ):
-        if gap.path.startswith("data."):
-            keys = tuple(gap.path.split("."))
-            yield Problem(what=gap.what.rstrip("."), fix=gap.fix, path=keys)
+        if gap.keys[:1] == ("data",):
+            yield Problem(what=gap.what.rstrip("."), fix=gap.fix, path=gap.keys)
 
 
 @check("population-declared")

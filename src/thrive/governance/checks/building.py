@@ -1,5 +1,6 @@
 """Checks of how it was built and tested."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
@@ -31,7 +32,7 @@ def base_models_explained(records: Records, _duty: Duty) -> Iterator[Problem]:
     read = [each.name for each in records.uses if each.kind == "model" and each.direction == "in"]
     said = records.answers.fields.get("third_party", "")
     for name in read:
-        if name not in said:
+        if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", said):
             what = f"licence, source and reason of the base model {name} are not written"
             yield Problem(what=what, fix=_answer(records, "third_party"))
 

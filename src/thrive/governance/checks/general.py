@@ -17,11 +17,10 @@ def gap_problems(records: Records, *keys: str) -> Iterator[Problem]:
     if records.parsed is None:
         yield Problem(what=f"no contract was stored with {records.label}", fix="thrive check")
         return
-    wanted = {f"model.{model}", *(f"model.{model}.{key}" for key in keys)}
+    wanted = {("model", model), *(("model", model, key) for key in keys)}
     for gap in gaps_for_model(records.parsed, model, (), records.reachable):
-        if gap.path.replace('"', "") in wanted:
-            key = gap.path.rpartition(".")[2]
-            yield Problem(what=gap.what.rstrip("."), fix=gap.fix, path=("model", model, key))
+        if gap.keys in wanted:
+            yield Problem(what=gap.what.rstrip("."), fix=gap.fix, path=gap.keys)
 
 
 @check("class-decided")

@@ -245,6 +245,8 @@ def processing(records: Records) -> Iterator[Fact]:
 @query("persons-affected")
 def persons_affected(records: Records) -> Iterator[Fact]:
     """Yield how many persons the data names and how many answers are given."""
-    yield stated("Persons in the training data", f"{persons(records):,}", in_registry(records))
+    counted = persons(records)
+    known = f"{counted:,}" if counted else None if records.personal() else "no personal data"
+    yield stated("Persons in the training data", known, in_registry(records))
     rows = sum(one.rows for one in records.windows)
     yield stated("Answers in closed windows", f"{rows:,}", in_registry(records))

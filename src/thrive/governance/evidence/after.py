@@ -104,7 +104,8 @@ def log(records: Records) -> Iterator[Fact]:
     rows, dropped = (
         sum(getattr(one, key) for one in records.sealed) for key in ("rows", "dropped")
     )
-    yield stated("Predictions kept", f"{rows:,}, {dropped:,} lost", "sealed_logs:project")
+    words = f"{rows:,}, {dropped:,} lost, over all models"
+    yield stated("Predictions kept", words, "sealed_logs:project")
 
 
 @query("lifetime")

@@ -11,6 +11,7 @@ from thrive.domain.run import Run
 from thrive.governance.evidence.registry import query
 from thrive.governance.facts import Fact, in_contract, in_registry, stated
 from thrive.governance.records import Records
+from thrive.packaging.signature import OutputKind
 
 TOP_FEATURES = 12
 SHOWN_RUNS = 120
@@ -72,16 +73,24 @@ def base_models(records: Records) -> Iterator[Fact]:
 @query("design")
 def design(records: Records) -> Iterator[Fact]:
     """Yield algorithm, parameters, threshold and what matters to it."""
-    version, manifest, terms = records.version, records.manifest, records.terms or ModelTerms()
+    version, manifest = records.version, records.manifest
     at = f"model.{version.model}.target"
     yield stated("Algorithm", manifest and _algorithm(manifest.extra, manifest), _package(records))
     yield stated("Parameters", _parameters(records.run), f"{_run(records)}#params")
-    yield stated(
-        "Decides yes from", terms.target.threshold, in_contract(records, f"{at}.threshold")
-    )
+    yield stated("Decides yes from", decides_from(records), in_contract(records, f"{at}.threshold"))
     ranked = sorted(version.importance.items(), key=lambda item: -item[1])[:TOP_FEATURES]
     shown = [f"{name} {value:.3g}" for name, value in ranked]
     yield stated("Most important inputs", shown, in_registry(records))
+
+
+def decides_from(records: Records) -> str | None:
+    """Return from which score on the answer is yes; a model that answers no score has none."""
+    if records.terms is None:
+        return None
+    output = records.manifest.signature.output.kind if records.manifest else OutputKind.PROBABILITY
+    if output is not OutputKind.PROBABILITY:
+        return f"no score: it answers a {output.value}"
+    return str(records.terms.target.threshold)
 
 
 def _algorithm(extra: dict[str, Any], manifest: Any) -> str:
