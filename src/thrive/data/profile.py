@@ -36,6 +36,9 @@ TOP = 10
 EXACT_ROWS = 200_000
 """Up to so many rows quantiles and distinct values are exact; beyond, they come from sketches."""
 BATCH_ROWS = 1_000_000
+"""Rows that are taken at a time at most."""
+BATCH_CELLS = 16_000_000
+"""Cells that are taken at a time at most: two such batches are in memory."""
 LONGEST_TEXT = 200
 """Characters kept of a text value."""
 SAMPLE = 1_000
@@ -95,7 +98,8 @@ def profile(frame: "pl.LazyFrame | pl.DataFrame") -> Profile:
 
 
 def _batches(frame: "pl.LazyFrame") -> "Iterator[pl.DataFrame]":
-    return iter(frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True))
+    rows = min(BATCH_ROWS, max(BATCH_CELLS // max(len(frame.collect_schema()), 1), 1))
+    return iter(frame.collect_batches(chunk_size=rows, maintain_order=True))
 
 
 def _profiled(schema: "pl.Schema", batches: "Iterator[pl.DataFrame]") -> Profile:

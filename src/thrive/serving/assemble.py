@@ -108,7 +108,7 @@ class RowAssembler:
         if self._views is not None:
             inputs, status = self._views.complete(rows, now or machine_now())
             keys |= {f"{VIEW_STATUS}{view}": list(states) for view, states in status.items()}
-            self._require(inputs, keys)
+            self._require(inputs, keys, status)
         if self.foreign:
             inputs = self._inputs(inputs)
         columns = self._reader.read(inputs)
@@ -131,12 +131,18 @@ class RowAssembler:
             fields=self.signature.inputs,
         )
 
-    def _require(self, rows: list[dict[str, Any]], keys: dict[str, list[Any]]) -> None:
+    def _require(
+        self,
+        rows: list[dict[str, Any]],
+        keys: dict[str, list[Any]],
+        status: dict[str, list[str]],
+    ) -> None:
         for name in self._given:
             if any(row.get(name) is None for row in rows):
                 assert self._views is not None
                 view = self._views.view_of(name)
-                raise FeaturesMissing(view, Assembled(rows=len(rows), columns={}, keys=keys))
+                known = Assembled(rows=len(rows), columns={}, keys=keys, status=status)
+                raise FeaturesMissing(view, known)
 
     def _inputs(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         inputs = [row.copy() for row in rows]

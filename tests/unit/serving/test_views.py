@@ -97,6 +97,7 @@ def test_a_value_the_model_needs_and_no_view_has_is_nobodys_wrong_request(store)
     with pytest.raises(FeaturesMissing, match="View weather has no value") as raised:
         assembler.read([{"origin": "LGA"}], NOW)
     assert raised.value.assembled.keys["feature_status.weather"] == ["stale"]
+    assert raised.value.assembled.status == {"weather": ["stale"]}
     with pytest.raises(InvalidRows, match="'nobody' is unknown"):
         assembler.read([{"origin": "JFK", "nobody": 1}], NOW)
     with pytest.raises(InvalidRows, match="'origin' is list"):
