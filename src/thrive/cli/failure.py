@@ -1,14 +1,16 @@
 """What went wrong, as one message: what happened, and what to type next."""
 
+import errno
 import json
 import os
 import sys
 import traceback
 
 from thrive.cli.safe import printable
-from thrive.domain.errors import ThriveError
+from thrive.domain.errors import InfrastructureError, ThriveError
 
 UNEXPECTED = 4
+_NO_LEAVE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def report(error: Exception, *, as_json: bool) -> int:
@@ -19,6 +21,10 @@ def report(error: Exception, *, as_json: bool) -> int:
     """
     if isinstance(error, ThriveError):
         code, kind, what, hint = error.exit_code, error.code, error.what, error.hint
+    elif isinstance(error, OSError) and error.errno in _NO_LEAVE:
+        code, kind = InfrastructureError.exit_code, InfrastructureError.__name__
+        what = f"{error.filename or 'A file'}: {(error.strerror or str(error)).lower()}."
+        hint = "make it writable for you, or work in a copy of the folder"
     else:
         code, kind = UNEXPECTED, "UnexpectedError"
         what = f"{type(error).__name__}: {error}"

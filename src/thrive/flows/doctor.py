@@ -91,6 +91,8 @@ def _asked(question: str, examine: _Examine, ctx: Context, folder: Path) -> Iter
         health, found, fix = examine(ctx, folder)
     except ThriveError as error:
         health, found, fix = Health.BAD, error.what, error.hint
+    except OSError as error:
+        health, found, fix = Health.BAD, f"{error.filename}: {error.strerror}", "make it writable"
     yield Finding(question=question, health=health, found=found, fix=fix)
 
 

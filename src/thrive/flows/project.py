@@ -97,10 +97,10 @@ def init(
         )
     place = _place_of(ctx, folder)
     contract = place / CONTRACT_FILE
-    if _is_project(place):
+    if contract.exists() and (place / FOLDER).exists():
         if ci:
             return _with_ci(place)
-        raise Conflict(f"{place} is a project already.", "thrive status")
+        raise Conflict(f"{place} is a project already.", _instead(ctx, place))
     if contract.exists() and any((name, source, owner, purpose, target)):
         raise Conflict(f"{contract} is written already.", "edit it, or write `thrive init` alone")
     if not contract.exists():
@@ -125,16 +125,15 @@ def _place_of(ctx: Context, folder: Path) -> Path:
     if folder != Path():
         return (here / folder).resolve()
     root = next((each for each in (here, *here.parents) if (each / ".git").exists()), here)
-    if root == here or _is_project(here) or not _is_project(root):
-        return here
-    raise Conflict(
-        f"{root} is a project already, and {here} is in its git work tree.",
-        f"thrive status, or for a project of its own: thrive init {here}",
-    )
+    return here if (here / CONTRACT_FILE).exists() or not (root / CONTRACT_FILE).exists() else root
 
 
-def _is_project(folder: Path) -> bool:
-    return (folder / CONTRACT_FILE).exists() and (folder / FOLDER).exists()
+def _instead(ctx: Context, place: Path) -> str:
+    """Return what to type instead of an `init` of a project that is there."""
+    here = (ctx.asked_in or place).resolve()
+    if place in here.parents:
+        return f"thrive status, or for another project in this folder: thrive init {here}"
+    return "thrive status"
 
 
 def _with_ci(place: Path) -> Begun:

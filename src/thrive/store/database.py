@@ -43,6 +43,7 @@ from thrive.store import postgresql
 from thrive.store.group_commit import GroupCommit
 from thrive.store.json_text import json_text
 from thrive.store.lock import FileLock
+from thrive.store.read_only import connect_read_only, is_read_only, not_writable
 
 if TYPE_CHECKING:
     from thrive.store.silence import Pulse
@@ -58,14 +59,13 @@ PATIENCE_S = 30.0
 RELAXED_S = 1.0
 """How much of the time before a power cut observations may be lost of, while more of them come."""
 _PATIENT = "PRAGMA busy_timeout=10000"
+_READING = (_PATIENT, "PRAGMA temp_store=MEMORY", "PRAGMA cache_size=-4096")
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA wal_autocheckpoint=0",
-    _PATIENT,
-    "PRAGMA temp_store=MEMORY",
-    "PRAGMA cache_size=-4096",
+    *_READING,
 )
 
 
@@ -80,6 +80,8 @@ class Database:
     def __init__(self, url: str, lock: FileLock | None = None) -> None:
         self.is_sqlite = url.startswith("sqlite")
         self._lock = lock
+        file = Path(sa.make_url(url).database or "") if self.is_sqlite else None
+        self._only_read = file if file is not None and is_read_only(file) else None
         self._writing = threading.local()
         self._synced_at = float("-inf")
         self._log_bytes = 0
@@ -99,15 +101,23 @@ class Database:
         if not self.is_sqlite:
             engine, self._pulse = postgresql.create_engine(postgresql.normal_address(url))
             return engine
+        only_read = self._only_read
+        how: dict[str, Any] = (
+            {}
+            if only_read is None
+            else {"creator": functools.partial(connect_read_only, only_read)}
+        )
         engine = sa.create_engine(
             url,
+            **how,
             poolclass=QueuePool,
             pool_size=16,
             max_overflow=48,
             json_serializer=json_text,
             connect_args={"check_same_thread": False, "timeout": 10, "isolation_level": None},
         )
-        event.listen(engine, "connect", _prepare_sqlite)
+        prepare = _prepare_sqlite if only_read is None else _prepare_reading
+        event.listen(engine, "connect", prepare)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
 
@@ -159,6 +169,7 @@ class Database:
             StoreBusy: another writer held the home for too long.
             DiskFull: there is no space; nothing was written.
             StoreUnavailable: the database does not answer.
+            InfrastructureError: the database can only be read here.
         """
         relaxed = self._relaxes and not durable
         if self.is_sqlite:
@@ -173,6 +184,8 @@ class Database:
     @contextmanager
     def _written(self, turn: AbstractContextManager[Tx]) -> Generator[Tx]:
         self._refuse_silent()
+        if self._only_read is not None:
+            raise not_writable(self._only_read)
         if getattr(self._writing, "open", False):
             raise AssertionError("a write inside a write: pass the transaction on instead")
         self._writing.open = True
@@ -279,7 +292,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection, under the home lock, as closing may checkpoint."""
-        if self._lock is None:
+        if self._lock is None or self._only_read is not None:
             self.engine.dispose()
             return
         with self._lock.held():
@@ -296,6 +309,11 @@ class Database:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     for pragma in _PRAGMAS:
+        connection.execute(pragma).fetchall()
+
+
+def _prepare_reading(connection: Any, _record: object) -> None:
+    for pragma in _READING:
         connection.execute(pragma).fetchall()
 
 
