@@ -8,13 +8,18 @@ from types import ModuleType
 
 from thrive.version import __version__
 
+INTERRUPTED = 130
 _RARELY = (200_000, 20, 20)
 """Looking for cycles among what was just imported took a tenth of a short command's time."""
 
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED:
+        sys.stdout.flush()
+        os._exit(code)  # threads that still read or import are not waited for
+    sys.exit(code)
 
 
 def run(words: list[str]) -> int:
@@ -32,7 +37,7 @@ def run(words: list[str]) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; what was acknowledged is kept\n")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # the reader went away (`| head`): nothing is wrong, and closing must not complain again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -45,6 +50,15 @@ def run(words: list[str]) -> int:
 def _answer(words: list[str]) -> int:
     if words[:1] in (["--completion"], ["--complete"]):
         return _part("completion").answer(words)
+    interrupts = _part("interrupts")
+    interrupts.hear_interrupts()
+    try:
+        return _command(words)
+    finally:
+        interrupts.end_at_once()
+
+
+def _command(words: list[str]) -> int:
     line = _part("words").read_line(words)
     if line.help or not line.command or line.command not in _part("table").COMMANDS:
         return _part("manual").show(line)
