@@ -18,8 +18,9 @@ for _ in range(int(sys.argv[1])):
 done = True
 """
 PROGRAM = """
-import sys, threading
+import signal, sys, threading
 from thrive.cli.interrupts import hear_interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run where it is ignored
 hear_interrupts()
 begun = threading.Event()
 def elsewhere():
