@@ -1,5 +1,7 @@
 """`/explain/ID` on a real server: from a home, and on a host that has none."""
 
+import json
+
 import pytest
 from tests.end_to_end.test_server import served
 from tests.rest import new_token
@@ -44,6 +46,19 @@ def test_a_home_explains_what_waits_and_what_is_sealed(tmp_path):
         assert server.ask(f"/explain/{known[:-1]}9")[0] == 404
     with Server(tmp_path) as server:  # leaving, the first one sealed its log
         assert server.ask(f"/explain/{known}")[1]["prediction_id"] == known
+    home.close()
+
+
+def test_a_home_whose_stores_want_a_password_is_explained_from_the_log(tmp_path):
+    home = make_home(tmp_path)
+    route(home, live(add_version(home, constant_package(0.3, EWR=0.7, JFK=0.1))))
+    record = home.folder / "home.json"
+    with Server(tmp_path) as server:
+        said = record.read_text()
+        closed = {"database": "postgresql://thrive@127.0.0.1:1/team", "objects": str(tmp_path)}
+        record.write_text(json.dumps(json.loads(said) | closed))
+        asked_and_explained(server)
+        record.write_text(said)
     home.close()
 
 

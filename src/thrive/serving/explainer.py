@@ -98,7 +98,8 @@ class Explainer:
         try:
             said, _ = await asyncio.wait_for(process.communicate(), LONGEST_S)
         except TimeoutError:
-            raise HttpError(504, "TooSlow", f"It took over {LONGEST_S:g} s.") from None
+            hint = f"thrive predictions explain {prediction_id}"
+            raise HttpError(504, "TooSlow", f"It took over {LONGEST_S:g} s.", hint) from None
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
