@@ -109,3 +109,32 @@ def test_what_stands_in_for_asyncio_hands_on_what_it_is_asked():
         "    assert sys.modules['asyncio'] is asyncio"
     )
     assert "asyncio.events" in found
+
+
+def test_annotated_expressions_are_what_they_are_without_sparing():
+    """Each kind gets its class when it is needed, from the same bases and with the same SQL."""
+    program = """
+import sqlalchemy as sa
+from sqlalchemy.sql.annotation import annotated_classes
+t = sa.Table("t", sa.MetaData(), sa.Column("a", sa.Integer), sa.Column("b", sa.JSON))
+known = len(annotated_classes)
+for each in (
+    t.c.a, t.c.a.label("x"), sa.func.count(), sa.case((t.c.a > 1, 2), else_=3), t.c.b["k"],
+    sa.select(t).subquery("s"), t.alias("u"), t, sa.cast(t.c.a, sa.String), sa.and_(t.c.a > 1),
+    sa.select(t.c.a).scalar_subquery(), sa.func.row_number().over(order_by=t.c.a),
+):
+    one = each._annotate({"n": 1})
+    bases = [kind.__name__ for kind in (type(each), type(one))]
+    print("SEEN", *bases, str(one).split(), one._generate_cache_key() is not None, sep="|")
+"""
+    seen: list[list[str]] = []
+    for how in (
+        "",
+        "from thrive.store.quick_imports import quick_imports\nwith quick_imports():\n    import sqlalchemy",
+    ):
+        command = [sys.executable, "-c", f"{how}\n{program}print('KNOWN', known)"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        seen.append(said.splitlines())
+    assert seen[0][:-1] == seen[1][:-1]
+    assert len(seen[0]) == 13
+    assert int(seen[1][-1].split()[1]) < 10 < int(seen[0][-1].split()[1])

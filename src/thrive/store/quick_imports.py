@@ -1,22 +1,25 @@
 """Importing what keeps things, in less than two thirds of the time that it takes by itself.
 
-Two costs are left out. Nobody looks for garbage among what is being imported: all of it stays. And
+Three costs are left out. Nobody looks for garbage among what is being imported: all of it stays.
 SQLAlchemy imports asyncio, and with it TLS, for drivers that are not used here, and the reader of
 installed packages, with it the parsers of mails and of archives, for dialects that come with
 others: stand-ins take their places while SQLAlchemy is imported, and hand on whatever is asked of
-them later.
+them later. And of each of its 150 kinds of expression it makes another class, for expressions with
+annotations: each is made with the first of them here, as SQLAlchemy does it for kinds of others.
 """
 
 import gc
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
 _ASYNCIO = "asyncio"
 _UNUSED = (_ASYNCIO, "importlib.metadata")
+_ANNOTATIONS = "sqlalchemy.sql.annotation"
 
 
 class _StandIn(ModuleType):
@@ -38,6 +41,28 @@ def _real(stand_in: ModuleType) -> Any:
     return import_module(stand_in.__name__)
 
 
+class _Sparing:
+    """Finds the module of annotations, and has it make its classes when they are needed."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to import that module; None for every other one."""
+        spec = PathFinder.find_spec(name, path, target) if name == _ANNOTATIONS else None
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            run = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                run(module)
+                made = vars(module)
+                made["_prepare_annotations"] = made["_new_annotation_type"]  # of one, not of all
+
+            loader.exec_module = exec_module
+        return spec
+
+
 @contextmanager
 def quick_imports() -> Generator[None]:
     """Import modules that reach SQLAlchemy, inside of the block."""
@@ -46,9 +71,11 @@ def quick_imports() -> Generator[None]:
     stand_ins = [_StandInAsyncio(name) if name == _ASYNCIO else _StandIn(name) for name in _UNUSED]
     for each in stand_ins:
         sys.modules.setdefault(each.__name__, each)
+    sys.meta_path.insert(0, _Sparing)
     try:
         yield
     finally:
+        sys.meta_path.remove(_Sparing)
         for each in stand_ins:
             if sys.modules.get(each.__name__) is each:
                 del sys.modules[each.__name__]

@@ -6,6 +6,7 @@ A pack is nothing but its files' bytes; where each begins is written in the mani
 import mmap
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -103,4 +104,8 @@ class Packer:
 
 def _new_page() -> memoryview:
     """Return memory for a pack; it begins where a page of memory does, as disks like it."""
-    return memoryview(mmap.mmap(-1, PACK_BYTES + LARGEST + 1))
+    page = mmap.mmap(-1, PACK_BYTES + LARGEST + 1)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            page.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(page)
