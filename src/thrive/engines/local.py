@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 import socket
@@ -18,15 +19,15 @@ from thrive.domain.errors import InfrastructureError
 from thrive.engines import wire
 from thrive.engines.environment import PATIENT_THREADS
 from thrive.engines.failures import Failure, restore
-from thrive.engines.zygote import CONTROL, kill_group
+from thrive.engines.zygote import CONTROL, SPARE, kill_group
 
 _OUTPUT_SIZE = 1 << 16
 MOST_SPARES = 4
-"""Forks that wait for a task of a fan-out at most; of single tasks one waits."""
+"""Forks that wait for a task of a fan-out at most."""
+AHEAD = 2
+"""Forks that wait for a single task: of the shortest, the next one comes before one is made."""
 IMPORTING = ""
 """The task that output during the import of the program belongs to."""
-SPARE = ""
-"""The name of a process that has no task yet."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +121,7 @@ class LocalEngine:
         folder: the working directory of all tasks.
         environment: variables added to this process's own; None takes one away.
         python: the interpreter; this process's own if empty.
+        ahead: how many forks wait for a task as soon as the program is imported.
     """
 
     depth = 1
@@ -133,6 +135,7 @@ class LocalEngine:
         folder: Path,
         environment: Mapping[str, str | None] | None = None,
         python: str = "",
+        ahead: int = 0,
     ) -> None:
         self._closed = False
         self._processors = float(_processors())
@@ -140,7 +143,8 @@ class LocalEngine:
         self._selector = selectors.DefaultSelector()
         self._tasks: dict[str, _Task] = {}
         self._spares: list[_Task] = []
-        self._spares_ordered = 0
+        self._spares_ordered = ahead
+        self._early: list[Any] = []
         self._control, theirs = socket.socketpair()
         reading, writing = os.pipe()
         try:
@@ -159,7 +163,7 @@ class LocalEngine:
             os.close(writing)
         self._selector.register(self._control, selectors.EVENT_READ, self._on_control)
         self._listen_output(reading, None)
-        wire.send(self._control, {"program": program, "arguments": arguments})
+        wire.send(self._control, {"program": program, "arguments": arguments, "ahead": ahead})
 
     def __enter__(self) -> Self:
         return self
@@ -219,11 +223,11 @@ class LocalEngine:
             self._tasks[task] = _Task(task, needs.timeout)
             self._order({"kind": "fork", "task": task, "fresh": needs.fresh, "begun": begun})
         if not needs.fresh:
-            self._order_spares(min(int(self._processors), MOST_SPARES) if needs.small else 1)
+            self._order_spares(min(int(self._processors), MOST_SPARES) if needs.small else AHEAD)
 
     def _give(self, name: str, begun: dict[str, Any], timeout: float | None) -> bool:
         """Give a task to a process that was forked ahead; False if there is none."""
-        while self._spares:
+        while self._has_spare():
             spare = self._spares.pop(0)
             if spare.connection is None:
                 continue  # something killed it; its exit is still to come
@@ -235,6 +239,14 @@ class LocalEngine:
             self._tasks[name] = spare
             return True
         return False
+
+    def _has_spare(self) -> bool:
+        """Tell whether a process waits, looking first at what the zygote has said meanwhile."""
+        while not self._spares and self._spares_ordered:
+            if not select.select([self._control], [], [], 0)[0]:
+                break
+            self._early += self._on_control()
+        return bool(self._spares)
 
     def _order_spares(self, wanted: int) -> None:
         """Have processes forked for the tasks to come while this one works."""
@@ -275,8 +287,8 @@ class LocalEngine:
         return [event for event in self._turn(wait) if not isinstance(event, dict)]
 
     def _turn(self, wait: float | None) -> list[Any]:
-        found: list[Any] = []
-        for key, _ in self._selector.select(self._patience(wait)):
+        found, self._early = self._early, []
+        for key, _ in self._selector.select(0 if found else self._patience(wait)):
             if self._selector.get_map().get(key.fd) is key:  # not closed by an earlier one
                 found.extend(key.data())
         self._kill_late()

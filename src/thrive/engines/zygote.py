@@ -25,6 +25,8 @@ from thrive.engines.usage import used
 CONTROL = "THRIVE_CONTROL_FD"
 ALONE = "alone"
 """The argument of a fresh interpreter that does one task and ends."""
+SPARE = ""
+"""The name of a process that has no task yet."""
 _RARELY = 100_000
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
@@ -112,6 +114,8 @@ class _Zygote:
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)
         try:
+            for _ in range(self._first["ahead"]):
+                self._begin(SPARE, None, fresh=False)
             self._serve()
         except wire.WireClosed:
             pass

@@ -12,7 +12,7 @@ import msgspec
 
 from thrive.domain.gate import Answer, Judged
 from thrive.domain.run import RunState
-from thrive.engines.local import LocalEngine
+from thrive.engines.local import AHEAD, LocalEngine
 from thrive.tracking.entry import Form, find_file, form_of, split_target
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ def launch(order: Order, folder: Path) -> Launched:
         folder=folder,
         environment={**variables_of(order), "PYTHONPATH": _python_path(folder)},
         python=order.python,
+        ahead=AHEAD if form is Form.PIPELINE else 0,
     )
     return Launched(engine, form)
 

@@ -7,7 +7,7 @@ import pytest
 
 from thrive.domain.errors import InfrastructureError, NotFound, NotRight, UsageError
 from thrive.engines.failures import describe
-from thrive.engines.local import Exit, LocalEngine, Message, Needs, Output
+from thrive.engines.local import AHEAD, Exit, LocalEngine, Message, Needs, Output
 
 PROGRAM = """
 import os, signal, sys, threading, time
@@ -61,11 +61,12 @@ def perform(work):
 def engine(tmp_path):
     made = []
 
-    def make(**arguments):
+    def make(ahead=0, **arguments):
         (tmp_path / "program_of_test.py").write_text(PROGRAM)
         environment = {"PYTHONPATH": str(tmp_path)}
+        program = "program_of_test"
         made.append(
-            LocalEngine("program_of_test", arguments, folder=tmp_path, environment=environment)
+            LocalEngine(program, arguments, folder=tmp_path, environment=environment, ahead=ahead)
         )
         return made[-1]
 
@@ -174,31 +175,30 @@ def test_a_crash_is_an_exit_with_its_signal_and_the_next_task_runs(engine):
 
 
 def test_a_process_forked_ahead_does_the_next_task_and_nobody_waits_for_a_dead_one(engine):
-    engine = engine()
+    engine = engine(ahead=AHEAD)
     zygote = ready(engine)[0]["pid"]
 
     def forks():
         engine.events(0.05)
         return set(Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split())
 
-    engine.fork("t", {"do": "talk", "value": 1}, {})
-    until_exit(engine)
-    wait_until(lambda: len(forks()) == 1)
-    (spare,) = forks()
-    engine.fork("u", {"do": "name"}, {})
-    assert bodies(until_exit(engine), "pid") == [{"pid": int(spare)}]
+    wait_until(lambda: len(forks()) == AHEAD)
+    spares = forks()
+    engine.fork("t", {"do": "name"}, {})
+    assert {str(body["pid"]) for body in bodies(until_exit(engine), "pid")} < spares
 
-    wait_until(lambda: len(forks()) == 1)
-    (spare,) = forks()
-    os.kill(int(spare), signal.SIGKILL)
-    wait_until(lambda: not is_alive(int(spare)))
-    engine.fork("v", {"do": "name"}, {})
+    wait_until(lambda: len(forks()) == AHEAD)
+    spares = forks()
+    for spare in spares:
+        os.kill(int(spare), signal.SIGKILL)
+    wait_until(lambda: not any(is_alive(int(spare)) for spare in spares))
+    engine.fork("u", {"do": "name"}, {})
     (found,) = bodies(until_exit(engine), "pid")
-    assert found["pid"] != int(spare)
-    wait_until(lambda: len(forks()) == 1)
-    (spare,) = forks()
+    assert str(found["pid"]) not in spares
+    wait_until(lambda: len(forks()) == AHEAD)
+    spares = forks()
     engine.close()
-    wait_until(lambda: not is_alive(int(spare)))
+    wait_until(lambda: not any(is_alive(int(spare)) for spare in spares))
 
 
 def test_a_late_task_is_killed_with_all_it_started(engine):
