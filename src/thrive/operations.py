@@ -74,6 +74,7 @@ class Operation:
         role: frozenset[Role],
         writes: bool,
         next_hint: str,
+        columns: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.function = function
@@ -81,6 +82,7 @@ class Operation:
         self.role = role
         self.writes = writes
         self.next_hint = next_hint
+        self.columns = columns
         self.summary = (inspect.getdoc(function) or "").split("\n", 1)[0]
 
     @cached_property
@@ -127,6 +129,7 @@ def operation(
     kind: Kind = Kind.CALL,
     writes: bool = False,
     next_hint: str = "",
+    columns: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Register a function as the operation `name`, e.g. `runs list`.
 
@@ -136,6 +139,8 @@ def operation(
         kind: how it answers.
         writes: whether it changes state.
         next_hint: what a person types next; `{field}` is filled from the result.
+        columns: the fields of a list that people see, in this order; all of them if left out.
+            Pipes and programs always get all.
     """
 
     def register(function: F) -> F:
@@ -147,7 +152,13 @@ def operation(
         if known is not None and known.function.__module__ != function.__module__:
             raise AssertionError(f"operation {name!r} is declared twice")
         _registry[name] = Operation(
-            name, function, kind=kind, role=role, writes=writes, next_hint=next_hint
+            name,
+            function,
+            kind=kind,
+            role=role,
+            writes=writes,
+            next_hint=next_hint,
+            columns=columns,
         )
         return function
 

@@ -48,7 +48,8 @@ def execute(line: Line) -> int:
                 if server
                 else invoke(operation, context, arguments)
             )
-            render(result, Style.of(sys.stdout, as_json=line.as_json), sys.stdout, progress.clear)
+            style = Style.of(sys.stdout, as_json=line.as_json, columns=operation.columns)
+            render(result, style, sys.stdout, progress.clear)
         finally:
             context.home.close()
     if not line.as_json:

@@ -31,19 +31,23 @@ PADDING = 3
 
 
 class Style(NamedTuple):
-    """How to print: JSON, for people (tables, short values), with colour."""
+    """How to print: JSON, for people (tables, short values), with colour.
+
+    `columns` are the fields of a list that people see; all of them if empty.
+    """
 
     as_json: bool
     for_people: bool
     colour: bool
+    columns: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, stream: TextIO, *, as_json: bool) -> "Style":
+    def of(cls, stream: TextIO, *, as_json: bool, columns: tuple[str, ...] = ()) -> "Style":
         """Return the style for a stream; NO_COLOR and FORCE_COLOR are obeyed."""
         terminal = stream.isatty()
         forced = bool(os.environ.get("FORCE_COLOR"))
         colour = (terminal or forced) and not os.environ.get("NO_COLOR")
-        return cls(as_json, terminal or forced, colour)
+        return cls(as_json, terminal or forced, colour, columns)
 
 
 def render(
@@ -73,11 +77,11 @@ def _render_value(result: Any, style: Style, stream: TextIO, *, nested: bool) ->
     elif result is None:
         return
     elif isinstance(result, Page):
-        _rows(result.items, style, stream)
+        _rows(result.items, style, stream, style.columns)
         if result.next and style.for_people:
             stream.write(f"more: --after {printable(result.next)}\n")
     elif isinstance(result, list | tuple):
-        _rows(result, style, stream)
+        _rows(result, style, stream, style.columns)
     elif _is_record(result):
         _record(_row(result), style, stream, one_line=nested)
     else:
@@ -94,13 +98,18 @@ def _row(record: Any) -> Row:
     return {name: getattr(record, name) for name in record.__struct_fields__}
 
 
-def _rows(items: Iterable[Any], style: Style, stream: TextIO) -> None:
+def _rows(
+    items: Iterable[Any], style: Style, stream: TextIO, columns: tuple[str, ...] = ()
+) -> None:
     rows = [_row(item) if _is_record(item) else {"value": item} for item in items]
     if not rows:
         if style.for_people:
             stream.write("none\n")
         return
-    names = [name for name in rows[0] if _shown(name, rows, style)]
+    if columns and style.for_people:
+        rows = [{name: flat.get(name) for name in columns} for flat in map(_flatly, rows)]
+    wanted = list(rows[0])
+    names = [name for name in wanted if _shown(name, rows, style)]
     cells = [[cell(name, row.get(name), people=style.for_people) for name in names] for row in rows]
     if style.for_people:
         _draw(names, cells, style, stream)
@@ -108,11 +117,16 @@ def _rows(items: Iterable[Any], style: Style, stream: TextIO) -> None:
         stream.writelines("\t".join(line) + "\n" for line in (names, *cells))
 
 
+def _flatly(row: Row) -> Row:
+    return dict(_flat(row, people=True))
+
+
 def _shown(name: str, rows: list[Row], style: Style) -> bool:
     values = [row.get(name) for row in rows]
     if not all(scalar(value) for value in values):
         return False
-    return not style.for_people or any(value not in (None, "", False) for value in values)
+    nothing = (None, "") if style.columns else (None, "", False)
+    return not style.for_people or any(value not in nothing for value in values)
 
 
 def _draw(names: list[str], cells: list[list[str]], style: Style, stream: TextIO) -> None:

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from thrive.cli.safe import printable
-from thrive.domain.clock import format_time
+from thrive.domain.clock import format_duration, format_time
 from thrive.domain.identifiers import is_digest, is_id
 
 SHORT = 12
 TIMES = frozenset(
     {"at", "now", "start", "end", "since", "until", "deadline", "time", "first_bad", "last_bad"}
 )
+LENGTHS = frozenset({"bake", "took", "delay", "median_delay", "silent_for"})
+"""Fields that hold a length of time in microseconds."""
 
 
 def plain(value: Any) -> Any:
@@ -52,6 +54,8 @@ def _whole(name: str, value: int, *, people: bool) -> str:
     last = name.rpartition(".")[2]
     if (last.endswith("_at") or last in TIMES) and value > 0:
         return format_time(value)
+    if people and last in LENGTHS:
+        return format_duration(value)
     if people and last == "size":
         return human_size(value)
     return f"{value:,}" if people and abs(value) >= 10_000 else str(value)

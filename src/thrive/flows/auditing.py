@@ -55,7 +55,9 @@ class ExportHead(msgspec.Struct, frozen=True, kw_only=True):
     format: int = EXPORT_FORMAT
 
 
-@operation("audit list", role=ANYONE)
+@operation(
+    "audit list", role=ANYONE, columns=("seq", "at", "actor", "operation", "subject", "digest")
+)
 def audit_list(ctx: Context, *, limit: PageSize = 50, after: int = 0) -> Page[AuditEntry]:
     """List who changed what and when, oldest first.
 

@@ -26,7 +26,20 @@ def changes_list(ctx: Context, *, after: int = 0, limit: PageSize = 100) -> Page
     return Page(items=items, next=_next_key([item.seq for item in items], limit))
 
 
-@operation("jobs list", role=ANYONE)
+@operation(
+    "jobs list",
+    role=ANYONE,
+    columns=(
+        "job_id",
+        "operation",
+        "state",
+        "progress",
+        "actor",
+        "created_at",
+        "finished_at",
+        "error",
+    ),
+)
 def jobs_list(ctx: Context, *, limit: PageSize = 50, after: str = "") -> Page[Job]:
     """List long work, newest first.
 

@@ -105,7 +105,11 @@ def _written(folder: Path, subject: str, forms: dict[str, bytes]) -> dict[str, s
     return {form: str(path) for form, path in paths.items()}
 
 
-@operation("duties list", role=ANYONE)
+@operation(
+    "duties list",
+    role=ANYONE,
+    columns=("id", "law", "article", "title", "standing", "blocks", "owner", "fix"),
+)
 def duties_list(ctx: Context, model: str, *, met: bool = False) -> list[DutyState]:
     """List what is owed for a version: what is missing, who owes it, what it blocks, what to type.
 
@@ -262,7 +266,9 @@ def documents_keep(ctx: Context) -> list[StoredDocument]:
     return keep_nightly(ctx)
 
 
-@operation("documents list", role=ANYONE)
+@operation(
+    "documents list", role=ANYONE, columns=("kind", "subject", "missing", "actor", "at", "digest")
+)
 def documents_list(ctx: Context, *, subject: str | None = None) -> list[StoredDocument]:
     """List rendered documents, newest first; those kept at a release name it.
 

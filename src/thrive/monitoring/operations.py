@@ -17,7 +17,12 @@ from thrive.operations import Context, PageSize, operation
 from thrive.store import models, monitoring
 
 
-@operation("windows list", role=ANYONE, next_hint="thrive alerts list")
+@operation(
+    "windows list",
+    role=ANYONE,
+    next_hint="thrive alerts list",
+    columns=("model", "version", "start", "end", "rows", "outcomes", "closed_at"),
+)
 def windows_list(
     ctx: Context, model: str, *, version: int | None = None, since: str = "", limit: PageSize = 30
 ) -> list[Window]:
@@ -147,7 +152,12 @@ class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
     next_hint: str = ""
 
 
-@operation("alerts list", role=ANYONE, next_hint="thrive alerts show ALERT")
+@operation(
+    "alerts list",
+    role=ANYONE,
+    next_hint="thrive alerts show ALERT",
+    columns=("alert_id", "model", "level", "state", "title", "owner", "deadline", "recommended"),
+)
 def alerts_list(ctx: Context, *, model: str | None = None, closed: bool = False) -> list[Alert]:
     """List alerts and notices, newest first.
 

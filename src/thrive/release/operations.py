@@ -17,7 +17,20 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
     routing: RoutingTable | None
 
 
-@operation("releases list", role=ANYONE)
+@operation(
+    "releases list",
+    role=ANYONE,
+    columns=(
+        "release_id",
+        "model",
+        "candidate",
+        "production",
+        "state",
+        "phase_started_at",
+        "actor",
+        "reason",
+    ),
+)
 def releases_list(ctx: Context, *, model: str | None = None, limit: PageSize = 50) -> list[Release]:
     """List releases, newest first.
 

@@ -8,7 +8,20 @@ from thrive.serving.lookup import PredictionRecord, find_prediction
 from thrive.store import releases
 
 
-@operation("serving status", role=ANYONE)
+@operation(
+    "serving status",
+    role=ANYONE,
+    columns=(
+        "host.host",
+        "host.url",
+        "up",
+        "silent_for",
+        "host.answered",
+        "host.failed",
+        "host.dropped",
+        "host.revision",
+    ),
+)
 def serving_status(ctx: Context) -> list[HostStatus]:
     """Show the hosts that serve: where, with which routing, and when they last spoke.
 

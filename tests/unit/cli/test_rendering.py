@@ -1,6 +1,7 @@
 """What people, pipes and programs see of a result."""
 
 import io
+import typing
 from enum import StrEnum
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from thrive.cli.values import cell, human_size
 from thrive.domain.actor import ANYONE
 from thrive.domain.errors import UsageError
 from thrive.domain.project import Page
-from thrive.operations import Context, Kind, Operation
+from thrive.flows.catalogue import load_all
+from thrive.operations import Context, Kind, Operation, registered
 
 PEOPLE = Style(as_json=False, for_people=True, colour=False)
 PIPE = Style(as_json=False, for_people=False, colour=False)
@@ -197,6 +199,25 @@ def test_words_become_typed_values():
 def test_wrong_words_name_the_option(words, said):
     with pytest.raises(UsageError, match=said):
         parse(declared(typed), words.split())
+
+
+def test_people_see_the_columns_an_operation_names_and_programs_all() -> None:
+    rows = [{"name": "a", "up": False, "host": {"url": "http://x"}, "silent_for": 4_000_000}]
+    chosen = PEOPLE._replace(columns=("host.url", "up", "silent_for"))
+    header, _, line = shown(rows, chosen).strip().splitlines()
+    assert header.split() == ["host.url", "up", "silent", "for"]
+    assert line.split() == ["http://x", "no", "4", "s"]
+    assert "name" in shown(rows, PIPE._replace(columns=chosen.columns))
+
+
+def test_the_columns_of_every_list_are_fields_of_what_it_returns() -> None:
+    load_all()
+    for each in registered().values():
+        (kind,) = typing.get_args(each.returns) if each.columns else (None,)
+        for name in each.columns:
+            first, _, rest = name.partition(".")
+            field = next(field for field in msgspec.structs.fields(kind) if field.name == first)
+            assert not rest or rest in field.type.__struct_fields__
 
 
 class Paper(msgspec.Struct, frozen=True, kw_only=True):
