@@ -200,8 +200,12 @@ class _Bringing:
         return None if added is None else self._newest(added, until)
 
     def _begin(self, known: Materialization) -> None:
-        """Note that the store is being written: killed in between, all is read again."""
-        with self._ctx.observe() as tx:
+        """Note that the store is being written: killed in between, all is read again.
+
+        A replay does so each hour of its time, over sources that stay: it need not wait for the
+        disk.
+        """
+        with self._ctx.observe(durable=not self._held) as tx:
             begun = msgspec.structs.replace(known, sources={})
             features.save_materialization(tx, self._ctx.project_id, begun)
 
