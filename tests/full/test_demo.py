@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.full.auditor import see_the_demo
+from tests.full.walking import CHROMIUM, SIZES, chromium_browser, pages_of_demo, project_pages, walk
 from tests.servers import free_ports
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1500)]
@@ -45,6 +46,17 @@ def test_the_demo_tells_its_story_to_the_end(tmp_path, home):
     assert "Traceback" not in text
     if home == "embedded":  # a team's stores went with the story
         see_the_demo(tmp_path / "flights" / "project", "flight-delay")
+        if CHROMIUM is not None:
+            look_at_every_page(tmp_path / "flights" / "project")
+
+
+def look_at_every_page(project: Path) -> None:
+    """Walk the pages of the demo's project in both sizes and themes."""
+    with project_pages(project) as enter, chromium_browser() as browser:
+        paths = pages_of_demo(enter)
+        for width in SIZES:
+            for scheme in ("light", "dark"):
+                walk(browser, enter, paths, width, scheme)
 
 
 def signal_group(leader: int) -> None:

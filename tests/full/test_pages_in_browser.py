@@ -3,7 +3,6 @@
 The pages are served by `thrive ui`'s own code and, for roles and sign-in, by `thrive server`'s.
 """
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +13,8 @@ from typing import Any
 
 import pytest
 import uvicorn
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
+from tests.full.walking import CHROMIUM, SIZES, Watched, chromium_browser, walk
 from tests.rest import LOCAL_TOKEN, make_app, new_token
 from tests.unit.ui.addresses import every_page, ids_of
 from tests.unit.ui.filled_home import CANDIDATE, MODEL, OTHER, FilledHome
@@ -25,22 +24,12 @@ from thrive.operations import Context
 from thrive.store.home import create_home, open_home
 from thrive.ui.render import STATIC
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+expect.set_options(timeout=60_000)  # of a busy machine
 pytestmark = [
     pytest.mark.full,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
     pytest.mark.timeout(900),
 ]
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-SIZES = {1280: 900, 390: 844}
 SERVER = """
 import sys
 from pathlib import Path
@@ -90,23 +79,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium_browser() as browser:
         yield browser
-        browser.close()
-
-
-class Watched:
-    """A page, with what the browser complained of and where it asked."""
-
-    def __init__(self, context: BrowserContext) -> None:
-        self.page: Page = context.new_page()
-        self.page.set_default_timeout(60_000)
-        self.complaints: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
 
 
 @pytest.fixture
@@ -124,24 +98,7 @@ def test_every_page_is_drawn_for_everybody(
     served: Served, chromium: Browser, width: int, scheme: Any
 ) -> None:
     """No complaint, no other host, nothing wider than the screen, and axe finds nothing."""
-    context = chromium.new_context(
-        viewport={"width": width, "height": SIZES[width]}, color_scheme=scheme, bypass_csp=True
-    )
-    made = Watched(context)
-    made.page.goto(served.enter)
-    for path in served.paths:
-        made.complaints.clear()
-        made.page.goto(served.base + path)
-        wider = made.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert wider <= 0, path
-        found = Axe().run(made.page).response["violations"]
-        assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == [], path
-        expected = ["404"] if path == "/nowhere" else []
-        said = [line for line in made.complaints if not any(word in line for word in expected)]
-        assert said == [], path
-    outside = {url for url in made.asked if not url.startswith((served.base, "data:"))}
-    assert outside == set()
-    context.close()
+    walk(chromium, served.enter, served.paths, width, scheme)
 
 
 def test_every_page_stands_without_scripts(served: Served, chromium: Browser) -> None:
@@ -292,6 +249,46 @@ def test_an_open_page_follows_what_others_do(served: Served, chromium: Browser) 
     page.bring_to_front()
     expect(page.locator("main")).to_contain_text("seen by everybody at once", timeout=30_000)
     context.close()
+
+
+LIVE = """
+import time
+from pathlib import Path
+import thrive
+for step, word in enumerate(("first", "second")):
+    while not Path(word).exists():
+        time.sleep(0.05)
+    print(f"the {word} round is over", flush=True)
+    thrive.log(loss=0.75 - step / 2, step=step)
+while not Path("end").exists():
+    time.sleep(0.05)
+"""
+
+
+@islands
+def test_a_page_follows_the_log_and_the_metrics_of_a_run_while_it_runs(
+    served: Served, watched: Watched
+) -> None:
+    folder = Path(str(served.process.args[-1]))  # type: ignore[index]
+    (folder / "thrive.toml").write_text('contract = 1\n\n[project]\nname = "flights"\n')
+    (folder / "live.py").write_text(LIVE)
+    page = watched.page
+    with subprocess.Popen([sys.executable, "-m", "thrive", "run", "live.py"], cwd=folder) as run:
+        page.goto(f"{served.base}/runs")
+        newest = page.locator("table.runs tbody tr").first
+        expect(newest).to_contain_text("running")  # the table follows as well
+        newest.locator("th a").click()
+        expect(page.locator("h1")).to_contain_text("running")
+        for word, loss in (("first", "0.75"), ("second", "0.25")):
+            assert f"the {word} round" not in page.inner_text("main")
+            (folder / word).touch()
+            expect(page.locator("pre.log")).to_contain_text(f"the {word} round is over")
+            expect(page.locator("section[aria-labelledby=metrics]")).to_contain_text(loss)
+        expect(page.locator("line-chart canvas")).to_be_visible()
+        (folder / "end").touch()
+        expect(page.locator("h1")).to_contain_text("done")
+    assert run.returncode == 0
+    assert watched.complaints == []
 
 
 @pytest.fixture(scope="module")

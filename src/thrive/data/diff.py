@@ -186,12 +186,13 @@ def _assembled(
         rows_changed=rows.changed,
         moved=[each.column for each in distributions if each.moved],
         cells=[ChangedCells(column=name, rows=count) for name, count in rows.cells.items()],
-        columns=_column_changes(before, after),
+        columns=column_changes(before, after),
         distributions=distributions,
     )
 
 
-def _column_changes(before: DatasetVersion, after: DatasetVersion) -> list[ColumnChange]:
+def column_changes(before: DatasetVersion, after: DatasetVersion) -> list[ColumnChange]:
+    """Return what differs in the columns of two versions, by their profiles alone."""
     old = {column.name: column for column in before.columns}
     new = {column.name: column for column in after.columns}
     changes: list[ColumnChange] = []

@@ -68,14 +68,14 @@ def _series(series: Mapping[str, Any]) -> str:
     def y(value: float) -> float:
         return bottom - (value - low) / (high - low) * (bottom - top)
 
-    drawn = _text(8, 16, str(series["name"]), fill=_INK)
+    said = "" if limit is None else f", limit {limit:.3g}"
+    drawn = _text(8, 16, f"{series['name']}{said}", fill=_INK)
     for value in (low + margin, (low + high) / 2, high - margin):
         drawn += _rule(y(value), _GRID) + _text(
             _LEFT - 6, y(value) + 4, f"{value:.3g}", anchor="end"
         )
     if limit is not None:
         drawn += _rule(y(limit), _BAD, dashed=True)
-        drawn += _text(_WIDTH - _RIGHT, y(limit) - 4, f"limit {limit:.3g}", anchor="end", fill=_BAD)
     path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in points)
     drawn += f'<polyline points="{path}" fill="none" stroke="{_LINE}" stroke-width="1.5"/>'
     for at, value in points:

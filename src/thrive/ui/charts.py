@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 from thrive.domain.run import MetricPoint, StepRecord
 from thrive.flows.performance import Performance, Point
 from thrive.monitoring.pictures import picture
+from thrive.ui.pages.alert import NO_CHANGE
 from thrive.ui.pages.model import Mark, MarkKind, Timeline
 from thrive.ui.words import day, exact, known, number
 
@@ -18,7 +19,6 @@ SPARK_WIDTH, SPARK_HEIGHT = 132, 30
 WIDTH, HEIGHT = 900, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 26, 34
 SIGN_WIDTH = 13
-NO_CHANGE = 0.1
 _SYMBOLS = {
     MarkKind.RELEASE: "▲",
     MarkKind.ALERT: "●",
@@ -220,11 +220,11 @@ def text(x: float, y: float, words: str, anchor: str) -> str:
     )
 
 
-def chart(title: str, body: str) -> Markup:
-    """Return a chart of the common size with a name for those who do not see it."""
+def chart(title: str, body: str, width: int = WIDTH) -> Markup:
+    """Return a chart of the common height with a name for those who do not see it."""
     return safe(
         f'<svg class="chart" role="group" aria-label="{escape(title)}" '
-        f'viewBox="0 0 {WIDTH} {HEIGHT}">{body}</svg>'
+        f'viewBox="0 0 {width} {HEIGHT}">{body}</svg>'
     )
 
 

@@ -98,20 +98,26 @@ def parallel(axes: Sequence[Axis], runs: Sequence[Compared]) -> Markup:
     return chart("Runs over their parameters", body)
 
 
-def histogram_pair(found: Distribution) -> Markup:
-    """Draw the shares of each bin in the reference (behind) and in the window (before it)."""
+def histogram_pair(found: Distribution, *, small: bool = False) -> Markup:
+    """Draw the shares of each bin in the reference (behind) and in the window (before it).
+
+    Args:
+        found: one column in both.
+        small: half as wide, for charts that stand side by side.
+    """
     most = max([*found.before, *found.after, 0.0])
     if not found.labels or not most:
         return Markup("")
+    width, rules, named = (WIDTH // 2, 2, 5) if small else (WIDTH, 4, 12)
     y = scale(0, most, HEIGHT - BOTTOM, TOP)
-    wide = (WIDTH - LEFT - RIGHT) / len(found.labels)
+    wide = (width - LEFT - RIGHT) / len(found.labels)
     body = "".join(
-        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(most * part / 4):.1f}" '
-        f'y2="{y(most * part / 4):.1f}"/>'
-        + text(LEFT - 8, y(most * part / 4) + 4, percent(most * part / 4), "end")
-        for part in range(5)
+        f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{y(most * part / rules):.1f}" '
+        f'y2="{y(most * part / rules):.1f}"/>'
+        + text(LEFT - 8, y(most * part / rules) + 4, percent(most * part / rules), "end")
+        for part in range(rules + 1)
     )
-    every = max(1, math.ceil(len(found.labels) / 12))
+    every = max(1, math.ceil(len(found.labels) / named))
     for place, name in enumerate(found.labels):
         left = LEFT + place * wide
         for shares, kind, shift in ((found.before, "reference", 0.08), (found.after, "live", 0.5)):
@@ -123,7 +129,7 @@ def histogram_pair(found: Distribution) -> Markup:
             )
         if place % every == 0:
             body += text(left + wide / 2, HEIGHT - 14, name[:14], "middle")
-    return chart(f"{found.column}: reference and window", body)
+    return chart(f"{found.column}: reference and window", body, width)
 
 
 class Measures(msgspec.Struct, frozen=True):

@@ -59,15 +59,24 @@ def blocks_of(evidence: Mapping[str, Any]) -> list[Block]:
     """Return evidence as blocks: the plain facts first, then a block for each larger part."""
     flat = {**evidence.get("numbers", {}), **{k: v for k, v in evidence.items() if k != "numbers"}}
     plain = {key: value for key, value in flat.items() if not _is_part(value)}
-    facts = [(heading(key), said(key, plain[key])) for key in plain if not _is_empty(plain[key])]
+    facts = facts_of(plain)
     parts = [_part(key, flat[key]) for key in flat if _is_part(flat[key]) and flat[key]]
     return [*([Block(title="", facts=facts)] if facts else []), *parts]
 
 
+def facts_of(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a record holds as pairs of a label and a text, without what is empty."""
+    return [
+        (heading(key), said(key, value)) for key, value in record.items() if value or value == 0
+    ]
+
+
 def heading(key: str) -> str:
     """Return how a key is called."""
+    if key in HEADINGS or not key.isidentifier():
+        return HEADINGS.get(key, key)
     plain = key.replace("_", " ")
-    return HEADINGS.get(key) or plain[:1].upper() + plain[1:]
+    return plain[:1].upper() + plain[1:]
 
 
 def said(key: str, value: Any) -> str:
@@ -91,10 +100,6 @@ def _is_part(value: Any) -> bool:
     return is_table or isinstance(value, Mapping)
 
 
-def _is_empty(value: Any) -> bool:
-    return value is None or value in ("", [], {})
-
-
 def _part(key: str, value: Any) -> Block:
     if isinstance(value, list):
         return _table(heading(key), value)
@@ -103,8 +108,7 @@ def _part(key: str, value: Any) -> Block:
     if any(isinstance(each, list) for each in value.values()):
         rows = [[str(name), said(str(name), each)] for name, each in value.items()]
         return Block(title=heading(key), head=["", ""], numeric=[False, False], rows=rows)
-    facts = [(heading(str(name)), said(str(name), each)) for name, each in value.items()]
-    return Block(title=heading(key), facts=facts)
+    return Block(title=heading(key), facts=facts_of(value))
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Block:

@@ -4,12 +4,14 @@ import contextlib
 import secrets
 import socket
 import sys
+import threading
 
 import msgspec
 
 from thrive.domain.actor import ANYONE
-from thrive.domain.errors import InfrastructureError, Refused, UsageError
+from thrive.domain.errors import InfrastructureError, Refused, ThriveError, UsageError
 from thrive.operations import Context, Kind, operation
+from thrive.tracking.search import index_of
 from thrive.ui.app import ENTER, pages_app
 from thrive.ui.guard import LOOPBACK
 
@@ -82,6 +84,8 @@ def _listening(host: str, port: int) -> socket.socket:
 def _serve(ctx: Context, listener: socket.socket, secret: str) -> None:
     import uvicorn
 
+    warming = threading.Thread(target=_warm, args=(ctx,), daemon=True)
+    warming.start()
     config = uvicorn.Config(
         pages_app(ctx, secret),
         log_level="warning",
@@ -94,3 +98,10 @@ def _serve(ctx: Context, listener: socket.socket, secret: str) -> None:
         KeyboardInterrupt
     ):  # uvicorn has finished by then, and raises it again
         uvicorn.Server(config).run(sockets=[listener])
+    warming.join(5)
+
+
+def _warm(ctx: Context) -> None:
+    """Read what searches of runs need, so that the first look at them does not wait for it."""
+    with contextlib.suppress(ThriveError), ctx.read() as tx:  # a page would say what is wrong
+        index_of(ctx.home).warm(tx)

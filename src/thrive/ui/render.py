@@ -13,6 +13,7 @@ from thrive.domain.clock import ClockMode
 from thrive.gates.formats.wording import settles, worst_first
 from thrive.operations import Context
 from thrive.ui import acts, charts, drawings, gate_charts, words
+from thrive.ui.evidence import facts_of
 from thrive.ui.forms import form_key
 from thrive.ui.pages import runs
 from thrive.version import __version__
@@ -179,6 +180,9 @@ def kind_of(value: Any) -> str:
 _FILTERS: dict[str, Callable[..., Any]] = {
     "number": words.number,
     "plain": words.plain,
+    "effect": words.effect,
+    "chance": words.chance,
+    "shortened": words.shortened,
     "percent": words.percent,
     "milliseconds": words.milliseconds,
     "size": words.size,
@@ -204,6 +208,7 @@ _GLOBALS: dict[str, Any] = {
     "icons": ICONS,
     "history": charts.history,
     "evidence": charts.evidence,
+    "facts": facts_of,
     "intervals": gate_charts.intervals,
     "guards": gate_charts.guards,
     "outcomes": gate_charts.outcomes,

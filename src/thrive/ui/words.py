@@ -12,6 +12,7 @@ LEAST_MOMENT = 10**14
 """Microseconds: a time after 1973; smaller numbers are not taken for times."""
 WINDOW_ENDS = frozenset({"start", "end"})
 """Keys of the ends of a window, of which the day is enough."""
+_DIGEST = re.compile(r"\b[0-9a-f]{32,64}\b")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+\d\d:\d\d)?")
 
 _AGES = ((2 * DAY, DAY, "day"), (90 * MINUTE, HOUR, "h"), (90 * SECOND, MINUTE, "min"))
@@ -100,6 +101,25 @@ def duration(microseconds: int | None) -> str:
         value = microseconds / 1000
         return f"{value:.3g} ms" if value < 999.5 else f"{value / 1000:.2g} s"
     return format_duration(microseconds)
+
+
+def effect(value: float | None) -> str:
+    """Return how far a column moved, with three digits; what is nearly nothing is nothing."""
+    if value is None or not known(value):
+        return DASH
+    return f"{0.0 if abs(value) < 0.0005 else value:.3f}"
+
+
+def chance(p_value: float | None) -> str:
+    """Return a p-value; below a ten-thousandth only that."""
+    if p_value is None or not known(p_value):
+        return DASH
+    return "< 0.0001" if p_value < 1e-4 else f"{p_value:.4f}"
+
+
+def shortened(source: str) -> str:
+    """Return the name of a record with its digests cut to what tells them apart."""
+    return _DIGEST.sub(lambda found: f"{found[0][:12]}…", source)
 
 
 def masked(channel: str) -> str:

@@ -5,7 +5,7 @@ import msgspec
 from thrive.contract.schema import ActionTerms
 from thrive.domain.monitoring import Alert, AlertState, Decision, Window
 from thrive.flows.contracts import find_contract
-from thrive.monitoring.findings import Findings, findings_of
+from thrive.monitoring.findings import Column, Findings, findings_of
 from thrive.operations import Context
 from thrive.store import models, monitoring
 from thrive.ui.evidence import Block, blocks_of
@@ -26,6 +26,8 @@ MEANINGS = {
 
 
 _SHOWN_APART = ("advice", "reasons", "segments", "window", "series", "runbook")
+NO_CHANGE = 0.1
+"""An effect (PSI) below which a column is commonly said not to have moved."""
 _IN_FINDINGS = ("drift", "faults")
 """What the findings of the last window show as well."""
 
@@ -55,6 +57,7 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
         windows: the windows from the first bad one to the last, oldest first.
         may_decide: whoever looks may decide.
         findings: what was found in the last of them.
+        moved: its columns: the drifted first, then by how much of what is usual they moved.
     """
 
     now: int
@@ -69,6 +72,7 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     windows: list[Window]
     may_decide: bool
     findings: Findings | None
+    moved: list[Column]
 
 
 def load(ctx: Context, alert_id: str) -> AlertPage:
@@ -102,7 +106,12 @@ def load(ctx: Context, alert_id: str) -> AlertPage:
         windows=windows,
         may_decide=may_decide(ctx, alert),
         findings=findings,
+        moved=sorted(findings.columns, key=_least_moved) if findings is not None else [],
     )
+
+
+def _least_moved(column: Column) -> tuple[bool, float]:
+    return not column.drifted, -(column.psi or 0.0) / max(column.usual, NO_CHANGE)
 
 
 def _evidence(alert: Alert, findings: Findings | None) -> list[Block]:

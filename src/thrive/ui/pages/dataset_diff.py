@@ -4,23 +4,32 @@ from collections.abc import Mapping
 
 import msgspec
 
-from thrive.data.comparing import diff
-from thrive.data.diff import VersionDiff
+from thrive.data.diff import ColumnChange, VersionDiff, column_changes
 from thrive.domain.dataset import DatasetVersion
-from thrive.domain.errors import NotFound, ThriveError, UsageError
+from thrive.domain.errors import NotFound, UsageError
 from thrive.operations import Context
 from thrive.store import datasets
+from thrive.ui.comparing import comparison
 
 
 class DatasetDiffPage(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs; `diff` is None where the files cannot be read, and `why_not` says why."""
+    """What differs.
+
+    Attributes:
+        columns: what differs by the profiles alone.
+        diff: what differs by the rows; None where they are not read.
+        pending: they are being read.
+        why_not: why they cannot be.
+    """
 
     now: int
     name: str
     before: DatasetVersion
     after: DatasetVersion
     numbers: list[int]
+    columns: list[ColumnChange]
     diff: VersionDiff | None
+    pending: bool
     why_not: str
 
 
@@ -40,19 +49,17 @@ def load(ctx: Context, words: Mapping[str, str]) -> DatasetDiffPage:
     newest = sorted(versions, reverse=True)
     before = _chosen(versions, words.get("before", ""), newest[1])
     after = _chosen(versions, words.get("after", ""), newest[0])
-    found, why_not = None, ""
-    try:
-        found = diff(ctx, name, before.version, after.version)
-    except ThriveError as error:
-        why_not = error.what
+    compared = comparison(ctx, before, after)
     return DatasetDiffPage(
         now=ctx.now(),
         name=name,
         before=before,
         after=after,
         numbers=newest,
-        diff=found,
-        why_not=why_not,
+        columns=column_changes(before, after),
+        diff=compared.found,
+        pending=not compared.ready.is_set(),
+        why_not=compared.why_not,
     )
 
 

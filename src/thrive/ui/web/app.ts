@@ -6,6 +6,7 @@ import { keys } from "./keys";
 import { LineChart } from "./line_chart";
 import { follow } from "./live";
 import { showCurrent } from "./nav";
+import { awaitPending } from "./pending";
 import { traceGraphs } from "./trace";
 
 showCurrent();
@@ -15,3 +16,4 @@ filterAsTyped();
 keys();
 traceGraphs();
 follow();
+awaitPending();

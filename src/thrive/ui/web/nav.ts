@@ -1,6 +1,6 @@
-// On a narrow screen the pages' names run out of sight: the one that is shown is brought into it.
+// On a narrow screen names and columns run out of sight: what is shown or chosen is brought into it.
 export function showCurrent(): void {
-  for (const nav of document.querySelectorAll<HTMLElement>(".top nav, .tabs")) {
+  for (const nav of document.querySelectorAll<HTMLElement>(".top nav, .tabs, .scroll")) {
     const here = nav.querySelector<HTMLElement>("[aria-current]");
     if (!here || nav.scrollWidth <= nav.clientWidth) continue;
     const [all, own] = [nav.getBoundingClientRect(), here.getBoundingClientRect()];
