@@ -39,8 +39,9 @@ def story(tmp_path_factory):
     """A version trained on views, in production, with a serving host over it."""
     folder = tmp_path_factory.mktemp("views") / "project"
     folder.mkdir()
-    for name in ("features.py", "train.py"):
-        shutil.copy(VIEWS / name, folder)
+    shutil.copy(VIEWS / "train.py", folder)
+    views = (EXAMPLE / "features.py", VIEWS / "recent.py")
+    (folder / "features.py").write_text("\n\n".join(each.read_text() for each in views))
     contract = (EXAMPLE / "thrive.toml").read_text()
     assert contract.count('["weather", ') == 1
     (folder / "thrive.toml").write_text(contract.replace('["weather", ', '["weather", "recent", '))

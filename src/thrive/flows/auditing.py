@@ -187,7 +187,9 @@ def verify_file(path: Path) -> ChainReport:
     try:
         lines = path.read_bytes().splitlines()
     except OSError:
-        raise NotFound(f"The file {path.name} cannot be read.", "thrive audit export") from None
+        raise NotFound(
+            f"The file {path.name} cannot be read.", "thrive audit export --to FILE"
+        ) from None
     try:
         head = msgspec.json.decode(lines[0], type=ExportHead)
         entries = [msgspec.json.decode(line, type=AuditEntry) for line in lines[1:]]

@@ -16,7 +16,7 @@ from thrive.domain.release import RoutingTable, ServingHost
 from thrive.flows.promote import end_stop, live_routing, try_stop
 from thrive.operations import Context, Kind, operation
 from thrive.serving.hosts import seen
-from thrive.store import holds, models, monitoring, oversight, releases
+from thrive.store import datasets, holds, models, monitoring, oversight, releases
 from thrive.store.database import Tx
 
 TIME_TO_REPORT = {
@@ -179,11 +179,12 @@ def holds_place(ctx: Context, subject: str, *, reason: str) -> LegalHold:
     """Forbid deletion: of a dataset, of a model, or of anything in the project.
 
     Args:
-        subject: dataset:NAME, model:NAME or project.
+        subject: dataset:NAME, model:NAME, model:NAME@VERSION or project.
         reason: the order it rests on.
 
     Raises:
         UsageError: the subject has another form, or no reason is given.
+        NotFound: there is no such dataset or model: a slip would leave the right one unheld.
 
     Examples:
         thrive holds place dataset:flights --reason "court order 17"
@@ -201,8 +202,19 @@ def holds_place(ctx: Context, subject: str, *, reason: str) -> LegalHold:
         placed_at=ctx.now(),
     )
     with ctx.write(f"hold:{hold.hold_id}", held=subject, reason=hold.reason) as tx:
+        _require(tx, ctx, kind, name)
         holds.add_hold(tx, ctx.project_id, hold)
     return hold
+
+
+def _require(tx: Tx, ctx: Context, kind: str, name: str) -> None:
+    if kind == "dataset":
+        datasets.get(tx, ctx.project_id, name)
+    elif kind == "model":
+        model, number = parse_reference(name)
+        models.get(tx, ctx.project_id, model)
+        if number is not None:
+            models.get_version(tx, ctx.project_id, model, number)
 
 
 @operation("holds list", role=ANYONE)

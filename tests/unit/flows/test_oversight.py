@@ -7,7 +7,7 @@ from thrive.data.cleaning import gc
 from thrive.domain.actor import Actor, Role, local_actor
 from thrive.domain.clock import DAY, HOUR, format_time
 from thrive.domain.duty import IncidentKind
-from thrive.domain.errors import Conflict, Refused, UsageError
+from thrive.domain.errors import Conflict, NotFound, Refused, UsageError
 from thrive.flows import oversight as flow
 from thrive.governance.records import read_records
 from thrive.operations import Context
@@ -69,6 +69,10 @@ def test_a_hold_stays_until_somebody_lifts_it_with_a_reason(ctx):
     for wrong in ("flights", "dataset:", "everything"):
         with pytest.raises(UsageError):
             flow.holds_place(ctx, wrong, reason="r")
+    for slip in ("dataset:flihgts", "model:dealy", f"model:{MODEL}@9"):
+        with pytest.raises(NotFound):
+            flow.holds_place(ctx, slip, reason="order 17")
+    assert flow.holds_list(ctx) == []
 
 
 def test_on_a_server_the_platform_team_lifts_its_holds_by_two(ctx):
