@@ -139,14 +139,16 @@ def index_people(ctx: Context, version: DatasetVersion, column: str) -> None:
     if not version.is_table:
         return
     snapshot = read_snapshot(ctx.home.blobs, version.listed_in)
-    searched = Searched(version, snapshot, [column])
-    files = files_once(ctx.home.blobs, [searched])
-    wanted = [
-        Wanted(entry, path, version.columns, [column])
-        for _, entry, path in files
+    index = PeopleIndex(ctx.home.folder)
+    lacking = {
+        entry.digest: number
+        for number, entry in enumerate(snapshot.entries())
         if suffix_of(entry.path) == "parquet"
-    ]
-    PeopleIndex(ctx.home.folder).make(wanted)
+        and not index.has(Wanted(entry, Path(), version.columns, [column]))
+    }
+    part = snapshot.chosen(list(lacking.values()))
+    files = zip(part.entries(), local_files(ctx.home.blobs, part), strict=True)
+    index.make([Wanted(entry, path, version.columns, [column]) for entry, path in files])
 
 
 def index_column(ctx: Context, snapshot: Snapshot, values: "pl.Series") -> None:

@@ -80,14 +80,18 @@ class PeopleIndex:
 
     def make(self, files: Sequence[Wanted]) -> None:
         """Index files that can be: those of some size, by one column of texts or whole numbers."""
-        self._make_all(each for each in files if _may_index(each) and not self._path(each).exists())
+        self._make_all(each for each in files if _may_index(each) and not self.has(each))
+
+    def has(self, file: Wanted) -> bool:
+        """Tell whether a file is indexed by its one column; its bytes are not looked at."""
+        return self._path(file).exists()
 
     def take(self, file: Wanted, values: "pl.Series") -> None:
         """Index a file whose column is in memory: as `make` does, without reading it again."""
         import polars as pl
 
         kind = _kind_of(values.dtype)
-        if kind is not None and _may_index(file) and not self._path(file).exists():
+        if kind is not None and _may_index(file) and not self.has(file):
             text = values.cast(pl.String).drop_nulls().to_frame("text")
             self._write(file, kind, text.select(self._hashed(pl.col("text"))).to_series())
 
@@ -175,7 +179,8 @@ class PeopleIndex:
         import numpy as np
 
         hashes = np.sort(values.to_numpy())
-        first = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)])
+        changes = np.flatnonzero(hashes[1:] != hashes[:-1]) + 1
+        first = np.concatenate(([0], changes)) if len(hashes) else changes
         rows = np.diff(np.append(first, len(hashes))).astype(np.uint32)
         path = self._path(file)
         path.parent.mkdir(parents=True, exist_ok=True)
