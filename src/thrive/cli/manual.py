@@ -1,6 +1,8 @@
 """Help, answered from a generated table: nothing of a command is imported to explain it."""
 
 import sys
+from importlib import import_module
+from pathlib import Path
 
 from thrive.cli.table import COMMANDS
 from thrive.cli.words import Line, nouns
@@ -19,6 +21,10 @@ Every command takes:
 def show(line: Line) -> int:
     """Print the help of a command, of a noun, or of all."""
     sys.stdout.write(help_of(line.command))
+    target = next((word for word in line.rest if not word.startswith("-")), "")
+    if line.command == "run" and target:
+        usage = import_module("thrive.cli.usage").usage_of(target, line.home or Path.cwd())
+        sys.stdout.write(f"\n{usage}")
     return 0
 
 

@@ -74,6 +74,7 @@ def dataset_name(source: str, otherwise: str) -> str:
     parts = PurePosixPath(source.split("?", maxsplit=1)[0]).parts
     for part in reversed(parts):
         stem = re.sub(r"[^a-z0-9_-]+", "-", part.split(".")[0].lower()).strip("-_")
-        if stem and "*" not in part and not part.endswith(":"):
-            return stem[:64].strip("-_")
+        if "*" in part or part.endswith(":"):
+            continue
+        return stem[:64].strip("-_") or otherwise
     return otherwise

@@ -465,6 +465,7 @@ def _measured(
     table: "pl.DataFrame | None" = None,
 ) -> Reading:
     from thrive.data.measuring import read_table
+    from thrive.data.ragged import csv_faults
 
     entries = list(snapshot.entries())
 
@@ -474,4 +475,7 @@ def _measured(
         return scan_files(entries, paths, sample=None if whole else SAMPLE_ROWS)
 
     fits = functools.partial(fits_in_memory, snapshot.paths, snapshot.size)
-    return read_table(scan, wanted.source, fits, terms)
+    found = read_table(scan, wanted.source, fits, terms)
+    missing = [each["missing"] for each in found.profile["columns"].values()]
+    faults = csv_faults(entries, paths, missing)
+    return msgspec.structs.replace(found, checks=[*found.checks, *faults]) if faults else found

@@ -42,6 +42,8 @@ class RowDiff(msgspec.Struct, frozen=True, kw_only=True):
 def diff_rows(before: "pl.LazyFrame", after: "pl.LazyFrame", key: Sequence[str] = ()) -> RowDiff:
     """Compare the rows of two tables in the columns that both have with one type.
 
+    Without such a column every row of the one went and every row of the other came.
+
     Args:
         before: the first table.
         after: the second.
@@ -57,10 +59,20 @@ def diff_rows(before: "pl.LazyFrame", after: "pl.LazyFrame", key: Sequence[str] 
             f"{missing[0]!r} cannot be a key: both versions must have it, with one type.",
             "--key COLUMN[,COLUMN]",
         )
+    if not shared:
+        return RowDiff(
+            key=[], added=_height(after), removed=_height(before), changed=0, same=0, cells={}
+        )
     if not key:
         return _as_multisets(before, after, shared)
     rest = [name for name in shared if name not in key]
     return _by_key(before, after, list(key), rest)
+
+
+def _height(frame: "pl.LazyFrame") -> int:
+    import polars as pl
+
+    return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
 def _shared(before: "pl.LazyFrame", after: "pl.LazyFrame") -> list[str]:

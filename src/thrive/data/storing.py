@@ -185,20 +185,25 @@ def _added(version: DatasetVersion, *, is_new: bool) -> AddedVersion:
         columns=len(version.columns),
         files=version.file_count,
         size=version.size,
-        trainable=version.trainable,
+        trainable=version.trainable and not _asked(version),
         failed=failed,
         note=note,
     )
 
 
-def _note(version: DatasetVersion) -> str:
-    """Return what is new in a version's schema, and which columns a person must name."""
-    new = [each["found"] for each in version.checks if each["check"] == SCHEMA]
-    asked = [
+def _asked(version: DatasetVersion) -> list[str]:
+    """Return the columns of which a person must say whether they are personal."""
+    return [
         f"{each.name} ({each.proposed}?)" if each.proposed else each.name
         for each in version.columns
         if each.asked
     ]
+
+
+def _note(version: DatasetVersion) -> str:
+    """Return what is new in a version's schema, and which columns a person must name."""
+    new = [each["found"] for each in version.checks if each["check"] == SCHEMA]
+    asked = _asked(version)
     if asked:
         label = f"{version.dataset}@{version.version}"
         new.append(

@@ -1,5 +1,6 @@
 """What is to be added as a version: from the words of the call and those of the contract."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -79,4 +80,9 @@ def _name_for(folder: Path, path: str) -> str:
     if not path:
         shown = ", ".join(declared) or "none"
         raise UsageError(f"Which dataset? The contract has {shown}.", "thrive data add --name NAME")
-    return dataset_name(path, "data")
+    name = dataset_name(path, "")
+    if not name and re.search(r"\s", path) is None:
+        raise UsageError(
+            f"{path!r} gives the dataset no name.", f"thrive data add {path} --name NAME"
+        )
+    return name or "data"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
-from thrive.contract.gaps import refusal
+from thrive.contract.gaps import gaps, refusal
 from thrive.contract.lines import line_of, path_of
 from thrive.contract.parse import ParsedContract
 from thrive.contract.purposes import purposes_of
@@ -123,6 +123,16 @@ def _table(version: DatasetVersion) -> str:
 
 def _label(version: DatasetVersion) -> str:
     return f"{version.dataset}@{version.version}"
+
+
+def refuse_gaps(contract: ParsedContract) -> ParsedContract:
+    """Return the contract; raise ContractGap for what it must answer before anything is trained."""
+    blocking = [gap for gap in gaps(contract) if gap.blocks == "train"]
+    if blocking:
+        first, more = blocking[0], len(blocking) - 1
+        words = refusal(contract.filename, first.line, first.what, first.owner, more)
+        raise ContractGap(words, first.fix)
+    return contract
 
 
 def _unlabelled(

@@ -289,8 +289,11 @@ class Execution:
             self.stopped |= self.judge(message.body["points"])
 
     def _on_register(self, message: Message) -> int:
-        from thrive.flows.data_use import refuse_training_data
+        from thrive.flows.data_use import refuse_gaps, refuse_training_data
         from thrive.registry import versions
+
+        if self._form is not Form.PIPELINE:
+            refuse_gaps(self._contract)
 
         self._recorder.flush()
         call = self._steps.call_of(message.task)

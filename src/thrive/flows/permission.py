@@ -30,8 +30,9 @@ from thrive.governance.law import Blocks
 from thrive.governance.records import Records, collect
 from thrive.operations import Context
 from thrive.settings import read_settings
-from thrive.store import gates, models, projects, releases, tokens
+from thrive.store import gates, models, projects, releases, runs, tokens
 from thrive.store.database import Tx
+from thrive.tracking.code import listed, uncommitted
 
 LEAST_FOR_HIGH_RISK = 2
 """So many people approve a model of high risk, none its author, one of them its business owner."""
@@ -110,7 +111,8 @@ def permission(
         raise Refused(f"{label} is retired.", "register a new version")
     if candidate.dirty:
         raise Refused(
-            f"{label} was made from files that were not committed: nobody could make it again.",
+            f"{label} was made from files that were not committed{_named(tx, ctx, candidate)}: "
+            "nobody could make it again.",
             "commit, train and register again",
         )
     _require_answers(tx, ctx, candidate, contract)
@@ -280,6 +282,17 @@ def refuse_unapproved(tx: Tx, ctx: Context, release: Release) -> None:
     lacking = missing_approvals(tx, ctx, candidate, contract_of(tx, ctx.project_id, candidate))
     if lacking:
         raise Refused(f"{lacking[0].what}.", lacking[0].command)
+
+
+def _named(tx: Tx, ctx: Context, candidate: ModelVersion) -> str:
+    """Return the files by which a version's code differs from its commit, where that is known."""
+    try:
+        run = runs.get(tx, ctx.project_id, candidate.run_id or "")
+    except NotFound:
+        return ""
+    said = run.environment.get("code", {})
+    files = uncommitted(run.code, said.get("untracked", []))
+    return f" ({listed(files)})" if files else ""
 
 
 def _require_answers(

@@ -5,22 +5,24 @@ contract, resolves data, and writes every fact as it happens, so that killing it
 leaves a run that is later shown as interrupted, and never half a version.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from thrive.contract.gaps import gaps, refusal
 from thrive.contract.parse import ParsedContract, load
-from thrive.domain.errors import ContractGap, Interrupted, ThriveError, UsageError
+from thrive.domain.errors import Interrupted, ThriveError, UsageError
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.run import Run, RunState
 from thrive.engines.failures import restore
 from thrive.engines.port import Engine
+from thrive.flows.data_use import refuse_gaps
 from thrive.flows.execution import Execution, Show
 from thrive.flows.order import EngineName, Launched, Order, RunResult, launch
 from thrive.operations import Context
-from thrive.tracking.code import CodeFacts, record_code
+from thrive.tracking.code import CodeFacts, listed, record_code, uncommitted
+from thrive.tracking.entry import Form
 from thrive.tracking.recorder import Beginning, RunRecorder, start_run
 from thrive.tracking.recovery import recover_dead_runs
 
@@ -95,7 +97,9 @@ def start(
     launched = launched or launch(order, folder)
     engine = launched.engine
     try:
-        contract = _accepted(load(folder))
+        contract = load(folder)
+        if launched.form is Form.PIPELINE:  # of a script nobody knows yet whether it trains
+            refuse_gaps(contract)
         recover_dead_runs(ctx)
         facts = facts_of(ctx, contract)
         code = order.code or record_code(folder, order.target, ctx.home.blobs)
@@ -154,16 +158,6 @@ def _refuse_afar(order: Order, ready: dict[str, Any]) -> None:
             f"Step {name!r} runs only on Ray.",
             f"thrive run {order.target} --engine ray --address ray://HOST:10001",
         )
-
-
-def _accepted(contract: ParsedContract) -> ParsedContract:
-    """Return the contract; raise ContractGap for what it must answer before anything is trained."""
-    blocking = [gap for gap in gaps(contract) if gap.blocks == "train"]
-    if blocking:
-        first, more = blocking[0], len(blocking) - 1
-        words = refusal(contract.filename, first.line, first.what, first.owner, more)
-        raise ContractGap(words, first.fix)
-    return contract
 
 
 def facts_of(ctx: Context, contract: ParsedContract) -> dict[str, Any]:
@@ -261,9 +255,18 @@ def _result(started: Started, run: Run) -> RunResult:
     )
 
 
+def _uncommitted(started: Started, versions: list[ModelVersion]) -> Iterator[str]:
+    """Say why versions may not leave dev, while it is quickly mended."""
+    if not versions or started.code.lost or not started.code.record.dirty:
+        return
+    files = uncommitted(started.code.record, started.code.untracked)
+    yield f"not committed: {listed(files)}; until they are, and it is run again, only dev takes it"
+
+
 def _notes(started: Started, versions: list[ModelVersion]) -> list[str]:
     notes = [started.code.lost] if started.code.lost else []
     notes += started.execution.tracked.notes
+    notes += _uncommitted(started, versions)
     known = started.contract.contract.model
     notes += [
         f"thrive.toml says nothing of {name!r}: add [model.{name}] before it can go to production"

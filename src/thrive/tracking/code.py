@@ -3,8 +3,9 @@
 import ast
 import io
 import os
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,8 @@ NAMES = frozenset({"requirements.txt", "constraints.txt", ".python-version"})
 FOREIGN = frozenset({"__pycache__", "node_modules", "site-packages", "venv", "build", "dist"})
 DATA_LOCK = "thrive.lock"
 """Moves with each version of the data, which a run records by content: it makes no code dirty."""
+NAMED = 5
+"""Files of a code that are named; the others are counted."""
 LARGEST_FILE = 1 << 20
 LARGEST_BUNDLE = 16 << 20
 LARGEST_DIFF = 1 << 20
@@ -120,6 +123,23 @@ def _with_git(
     )
     lost = NO_COMMIT if not commit else LONG_DIFF if long else ""
     return CodeFacts(record=code, untracked=untracked, left_out=left_out, lost=lost)
+
+
+def uncommitted(code: CodeRecord, untracked: Sequence[str]) -> list[str]:
+    """Return the files by which a run's code differs from its commit.
+
+    Args:
+        code: the record; of a diff that was too long to keep no file is known.
+        untracked: files that git does not know.
+    """
+    heads = re.findall(r"^diff --git .* b/(.+)$", code.diff, re.MULTILINE)
+    return sorted({*heads, *untracked})
+
+
+def listed(files: Sequence[str]) -> str:
+    """Return some files by name, of many the first ones."""
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    return f"{', '.join(files[:NAMED])}{more}"
 
 
 def commit_of(folder: Path) -> str:

@@ -35,6 +35,19 @@ def form_of(file: Path, name: str = "") -> Form:
     return Form.PIPELINE if any(_declares(node) for node in ast.walk(tree)) else Form.SCRIPT
 
 
+def pipelines_in(file: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Return the functions of a file that `@pipeline` stands on; none of one that is no Python."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return []
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _declares(node)
+    ]
+
+
 def _declares(node: ast.AST) -> bool:
     """Tell whether a piece of a file makes a pipeline: `@pipeline`, `p = pipeline(f)`."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

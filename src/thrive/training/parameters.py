@@ -13,6 +13,7 @@ import msgspec
 from thrive.domain.errors import UsageError
 
 _MISSING = inspect.Parameter.empty
+_WORDS: dict[Any, str] = {int: "an integer", float: "a number", bool: "true or false"}
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -139,7 +140,7 @@ def _typed(name: str, value: Any, kind: Any, text: str = "") -> Any:
         words = str(kind) if typing.get_origin(kind) else getattr(kind, "__name__", str(kind))
         raise UsageError(
             f"{option(name)} {text or value!r} is not of type {words}.",
-            f"give {option(name)} a {words}",
+            f"give {option(name)} {_WORDS.get(kind, f'a value of type {words}')}",
         ) from None
 
 

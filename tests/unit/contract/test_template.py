@@ -53,6 +53,7 @@ def test_every_source_gives_a_name_a_dataset_may_have(source, otherwise):
         ("https://example.org/rides.csv?key=1", "rides"),
         ("SELECT * FROM rides", "demo"),
         ("*.csv", "demo"),
+        ("rides/\N{SNOWMAN}.csv", "demo"),
     ],
 )
 def test_a_dataset_is_named_after_its_source(source, name):

@@ -14,6 +14,7 @@ from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.settings import read_settings
 from thrive.store import audit, datasets, personal_text
+from thrive.store.pins import read_lock
 
 FORMAT = 1
 POSTGRESQL_NOTE = (
@@ -120,7 +121,7 @@ def _left_in_files(ctx: Context, sought: Sought, files: list[Path]) -> Iterator[
 
 def notes(ctx: Context, sought: Sought, plan: Plan) -> list[str]:
     """Return what a person must still do or know: sources, backups, what cannot be proved."""
-    known = [*_sources(ctx, plan), *_backups(ctx), DISK_NOTE]
+    known = [*_sources(ctx, plan), *_pins(ctx, plan), *_backups(ctx), DISK_NOTE]
     if not ctx.home.database.is_sqlite:
         known += [POSTGRESQL_NOTE, HOSTS_NOTE]
     if read_settings().online_store:
@@ -137,6 +138,12 @@ def _sources(ctx: Context, plan: Plan) -> Iterator[str]:
             found = datasets.versions(tx, ctx.project_id, name) if name else []
             for source in sorted({each.source for each in found}):
                 yield f"the source of {name}, {source}: clean it, or it brings the person back"
+
+
+def _pins(ctx: Context, plan: Plan) -> Iterator[str]:
+    changed = sorted(set(plan.columns) & set(read_lock(ctx.local_folder())))
+    if changed:
+        yield f"thrive.lock names {', '.join(changed)} by new digests: commit it"
 
 
 def _backups(ctx: Context) -> Iterator[str]:

@@ -1,0 +1,115 @@
+"""What a CSV file has that a table of it does not show: short lines, and two columns of one name.
+
+Polars fills a line that ends early with missing values, and renames the second of two columns. Both
+are read as they were meant only if somebody looks: they become failed checks of the version.
+"""
+
+import csv
+import gzip
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from thrive.data.checks import FAIL
+from thrive.domain.dataset import FileEntry
+from thrive.store.snapshots.tables import separator_in, suffix_of
+
+LINES, HEADER = "every line has all fields", "every column has its own name"
+"""The two checks; they are told of only where they fail."""
+_LONGEST_HEADER = 1 << 20
+_LINE, _PLAIN, _FIELDS = "line", "plain", "fields"
+_QUOTED = '"[^"]*"'
+
+
+class _Short(NamedTuple):
+    """How many lines of a file end early, and the number of the first one."""
+
+    lines: int
+    first: int
+
+
+def csv_faults(
+    entries: Sequence[FileEntry], paths: Sequence[Path], missing: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return the failed checks of a table's CSV files.
+
+    Args:
+        entries: the files as the version names them.
+        paths: where the bytes of each are.
+        missing: how many values each column of the table lacks. Where its last one lacks none no
+            line is short, and nothing is read again.
+    """
+    if suffix_of(entries[0].path) != "csv":
+        return []
+    found: list[dict[str, Any]] = []
+    may_be_short = len(entries) > 1 or missing[-1] > 0
+    for entry, path in zip(entries, paths, strict=True):
+        header = _header(path)
+        where = f" of {entry.path}" if len(entries) > 1 else ""
+        for name, times in Counter(header).items():
+            if times > 1 and name:
+                words = f"{name!r} names {times} columns{where}: all but the first are renamed"
+                found.append({"check": HEADER, "state": FAIL, "found": words})
+        short = _short_lines(path, header) if may_be_short and len(header) > 1 else None
+        if short is not None and short.lines:
+            words = f"{short.lines:,} end before the last field, the first is line {short.first:,}"
+            found.append({"check": LINES, "state": FAIL, "found": f"{words}{where}"})
+    return found
+
+
+def _opened(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if packed else path.open("rb")
+
+
+def _header(path: Path) -> list[str]:
+    """Return the names in the first line of a CSV file."""
+    with _opened(path) as file:
+        line = file.readline(_LONGEST_HEADER)
+    text = line.decode("utf-8-sig", "replace")
+    return next(csv.reader([text], delimiter=separator_in(line)), [])
+
+
+def _short_lines(path: Path, header: Sequence[str]) -> _Short:
+    """Return which lines of a CSV file have fewer fields than its header; empty ones do not count.
+
+    Lines are counted by their separators outside of quotes; a file in which a quoted field spans
+    lines is read field by field.
+    """
+    import polars as pl
+
+    with _opened(path) as file:
+        separator = separator_in(file.readline(_LONGEST_HEADER))
+    lines = pl.scan_csv(
+        path,
+        has_header=False,
+        separator="\x1f",
+        quote_char=None,
+        schema={_LINE: pl.String},
+        truncate_ragged_lines=True,
+        glob=False,
+    ).with_row_index("number", 1)
+    plain = lines.with_columns(pl.col(_LINE).str.replace_all(_QUOTED, "").alias(_PLAIN))
+    fields = 1 + pl.col(_PLAIN).str.count_matches(separator, literal=True)
+    short = (fields < len(header)) & (pl.col(_LINE) != "")
+    told = plain.select(
+        spans=pl.col(_PLAIN).str.contains('"', literal=True).any(),
+        lines=short.sum(),
+        first=pl.col("number").filter(short).min(),
+    ).collect(engine="streaming")
+    spans, count, first = told.row(0)
+    return _by_field(path, separator, len(header)) if spans else _Short(count or 0, first or 0)
+
+
+def _by_field(path: Path, separator: str, width: int) -> _Short:
+    count, first, begins = 0, 0, 1
+    with _opened(path) as file:
+        reader = csv.reader((line.decode("utf-8", "replace") for line in file), delimiter=separator)
+        for row in reader:
+            if row and len(row) < width:
+                count += 1
+                first = first or begins
+            begins = reader.line_num + 1
+    return _Short(count, first)

@@ -1,0 +1,35 @@
+"""Lines that end early and columns of one name become failed checks, told with their line."""
+
+from pathlib import Path
+
+import pytest
+
+from thrive.data.operations import add
+from thrive.operations import Context
+
+
+@pytest.mark.parametrize(
+    ("text", "failed"),
+    [
+        ("a,b\n1,2\n3\n", "every line has all fields: 1 end before the last field, the first is"),
+        ("a,b\n1,2\n\n3\n4\n", ": 2 end before the last field, the first is line 4"),
+        ('a,b\n1,"x,\ny"\n3,"z"\n4', ": 1 end before the last field, the first is line 5"),
+        ('a;b;c\n"1;1";2;\n3;"4;5"\n', ": 1 end before the last field, the first is line 3"),
+        ("a,a\n1,2\n", "every column has its own name: 'a' names 2 columns: all but the first"),
+    ],
+)
+def test_what_a_table_does_not_show_is_said(
+    context: Context, tmp_path: Path, text: str, failed: str
+) -> None:
+    (tmp_path / "thrive.toml").write_text("contract = 1\n")
+    (tmp_path / "rides.csv").write_text(text)
+    added = add(context, "rides.csv")
+    assert not added.trainable
+    assert failed in added.failed[0]
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,\n,2\n", 'a,b\n1,"x\n,y"\n2,\n', "a\n1\n\n2\n"])
+def test_missing_values_are_no_fault(context: Context, tmp_path: Path, text: str) -> None:
+    (tmp_path / "thrive.toml").write_text("contract = 1\n")
+    (tmp_path / "rides.csv").write_text(text)
+    assert add(context, "rides.csv").failed == []
