@@ -58,7 +58,7 @@ def csv_faults(
     return found
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> "gzip.GzipFile | IO[bytes]":
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     return gzip.open(path, "rb") if packed else path.open("rb")

@@ -196,7 +196,7 @@ def _asked(version: DatasetVersion) -> list[str]:
     return [
         f"{each.name} ({each.proposed}?)" if each.proposed else each.name
         for each in version.columns
-        if each.asked
+        if each.asked and each.personal is None
     ]
 
 

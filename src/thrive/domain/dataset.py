@@ -118,7 +118,10 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AddedVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """The version that holds what was added; `is_new` is False if it was there already."""
+    """The version that holds what was added; `is_new` is False if it was there already.
+
+    It is `trainable` if no check failed and nobody must still say what a column holds.
+    """
 
     dataset: str
     version: int

@@ -291,7 +291,7 @@ def _named(tx: Tx, ctx: Context, candidate: ModelVersion) -> str:
     except NotFound:
         return ""
     said = run.environment.get("code", {})
-    files = uncommitted(run.code, said.get("untracked", []))
+    files = uncommitted(run.code, said.get("untracked", [])) if run.code else []
     return f" ({listed(files)})" if files else ""
 
 

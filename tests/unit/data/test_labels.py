@@ -162,7 +162,7 @@ def test_a_confirmed_label_is_remembered_and_a_new_column_asks_again(project, pl
     wider = [f"{lines[0]},grade", *(f"{line},{i}" for i, line in enumerate(lines[1:]))]
     (tmp_path / "people.csv").write_text("\n".join(wider) + "\n")
     third = add(project, "people.csv", name="people")
-    assert third.trainable
+    assert (third.trainable, third.failed) == (False, []), "nobody said what grade holds"
     assert "the column 'grade' (Int64) is new" in third.note
     version = find_version(project, "people", third.version)
     assert [column.name for column in open_questions(version, {}, {})] == ["grade"]
