@@ -12,6 +12,7 @@ from thrive.store.snapshots import keep as keeping
 from thrive.store.snapshots.bring import all_blobs, local_files
 from thrive.store.snapshots.chunker import Cutter
 from thrive.store.snapshots.manifest import SnapshotReader, read_snapshot, write_manifest
+from thrive.store.snapshots.recipes import named, read_recipe
 from thrive.store.snapshots.snapshot import PIECES, Snapshot
 from thrive.store.snapshots.walk import walk
 
@@ -112,6 +113,31 @@ def test_an_edit_of_a_large_file_stores_what_is_new(keep, folder, blobs):
     assert stored(blobs) - size < 1 << 20
     assert local_files(blobs, second)[0].read_bytes() == edited
     assert local_files(blobs, first)[0].read_bytes() == data
+
+
+def test_chunks_of_a_first_version_are_named_when_there_is_a_second(keep, folder, blobs):
+    data = noise(5 << 20)
+    (folder / "large.csv").write_bytes(data)
+    first = keep().snapshot
+    plain = read_recipe(blobs, first.places[0][0].hex())
+    assert (plain.format, plain.digests, sum(plain.lengths)) == (2, b"", len(data))
+    known = named(blobs, plain)
+    cuts: list[tuple[bytes, int]] = []
+    cutter = Cutter(lambda digest, chunk: cuts.append((digest, len(chunk))))
+    cutter.note(cutter.cut(memoryview(data)))
+    cutter.finish()
+    assert [chunk[:2] for chunk in known.chunks()] == cuts
+    (folder / "large.csv").write_bytes(data + b"more")
+    second = keep(first).snapshot
+    later = read_recipe(blobs, second.places[0][0].hex())
+    assert (later.format, len(later.digests)) == (1, 32 * len(later.lengths))
+    assert {each[0] for each in later.chunks()} >= {digest for digest, _ in cuts[:-1]}
+    assert named(blobs, later) is later
+    own = blobs.local_path(first.digests[0].hex())
+    own.chmod(0o600)
+    own.write_bytes(b"x" + data[1:])
+    with pytest.raises(Damaged):
+        named(blobs, plain)
 
 
 def test_a_renamed_large_file_stores_nothing(keep, folder, blobs):

@@ -1,4 +1,4 @@
-"""Copying a large file on two processors: one thread reads and cuts, one hashes, one writes.
+"""Copying a large file on two processors: one thread reads and hashes, one cuts, one writes.
 
 Blocks go from one to the next in few buffers that are used again and again: they stay in the
 processor's caches, and a file of any size takes the same memory. Where the file system can, bytes
@@ -32,11 +32,10 @@ _SYNCED = 64 << 20
 
 
 class _Block(NamedTuple):
-    """Bytes on their way, the buffer they are in, and the parts that a watch made of them."""
+    """Bytes on their way, and the buffer they are in."""
 
     data: memoryview
     buffer: mmap.mmap
-    parts: list[memoryview]
 
 
 class _Stage(threading.Thread):
@@ -72,7 +71,9 @@ class _Stage(threading.Thread):
 def read_beside(
     source: int, watch: Watch | None, take: Callable[[memoryview], object] = len
 ) -> str:
-    """Read an open file and return its BLAKE3, hashing and taking beside the reading.
+    """Read an open file and return its BLAKE3, watching and taking beside the reading.
+
+    Hashing is the reader's work where there is a watch, whose own is as long, and else beside.
 
     Args:
         source: the file.
@@ -85,9 +86,10 @@ def read_beside(
     hasher = blake3(max_threads=1)
 
     def look(block: _Block) -> None:
-        hasher.update(block.data)
         if watch:
-            watch.note(block.parts)
+            watch.note(watch.cut(block.data))
+        else:
+            hasher.update(block.data)
 
     taker = _Stage(lambda block: take(block.data), lambda block: free.put(block.buffer))
     looker = _Stage(look, taker.blocks.put)
@@ -98,7 +100,9 @@ def read_beside(
             if not length:
                 break
             data = memoryview(buffer)[:length]
-            looker.blocks.put(_Block(data, buffer, watch.cut(data) if watch else []))
+            looker.blocks.put(_Block(data, buffer))
+            if watch:
+                hasher.update(data)
     finally:
         looker.close()
         taker.close()

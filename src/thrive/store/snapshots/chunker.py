@@ -34,9 +34,10 @@ class Cutter:
 
     Args:
         take: called with the digest and the bytes of each chunk; they are valid until it returns.
+        named: False if the digests are not needed: they are empty then.
     """
 
-    def __init__(self, take: Callable[[bytes, memoryview], None]) -> None:
+    def __init__(self, take: Callable[[bytes, memoryview], None], *, named: bool = True) -> None:
         from pyfastcdc.cy import FastCDC  # the compiled one or none: the other is far too slow
 
         self._cdc = FastCDC(
@@ -47,6 +48,7 @@ class Cutter:
             seed=CHUNKER.seed,
         )
         self._take = take
+        self._named = named
         self._rest = b""
 
     def cut(self, block: memoryview) -> list[memoryview]:
@@ -65,9 +67,9 @@ class Cutter:
         return parts
 
     def note(self, parts: list[memoryview]) -> None:
-        """Hash chunks and have them taken."""
+        """Have chunks taken, each with its digest."""
         for part in parts:
-            self._take(blake3(part).digest(), part)
+            self._take(blake3(part).digest() if self._named else b"", part)
 
     def finish(self) -> None:
         """Cut and take what is left."""

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from thrive.store.blobs import BlobReader, BlobStore
 from thrive.store.snapshots.bring import PackReader
 from thrive.store.snapshots.packs import Packer
-from thrive.store.snapshots.recipes import Making, NewChunks, Recipe, read_recipe
+from thrive.store.snapshots.recipes import Making, NewChunks, Recipe, named, read_recipe
 from thrive.store.snapshots.snapshot import PIECES, Place, Snapshot
 
 DEAD = 0.5
@@ -118,7 +118,9 @@ def _moved_chunks(
 ) -> dict[bytes, bytes]:
     """Lay the chunks of dying blobs into new ones; return the new recipe of each that had some."""
     affected = {
-        name: recipe for name, recipe in recipes.items() if not set(dying).isdisjoint(recipe.blobs)
+        name: named(blobs, recipe)
+        for name, recipe in recipes.items()
+        if not set(dying).isdisjoint(recipe.blobs)
     }
     new = NewChunks(blobs)
     for recipe in affected.values():
