@@ -53,12 +53,6 @@ def test_rows_without_a_key_are_a_multiset():
 @pytest.mark.parametrize(
     ("key", "words"), [("nope", "cannot be a key"), ("gone", "cannot be"), ("k", "is no key")]
 )
-def test_tables_without_a_common_column_have_no_row_in_common():
-    other = pl.LazyFrame({"z": range(5)})
-    found = diff_rows(pl.LazyFrame({"a": [1, 2]}), other)
-    assert (found.removed, found.added, found.same) == (2, 5, 0)
-
-
 def test_what_is_no_key_is_said(key, words):
     left = LEFT.with_columns(k=pl.lit(1))
     with pytest.raises(UsageError, match=words):
@@ -137,3 +131,9 @@ def test_case_82_labels_that_were_turned_around_are_named_by_the_difference(proj
     found = diff(project, "p", 1, 2)
     assert (found.rows_added, found.rows_removed, found.rows_changed) == (0, 0, 5)
     assert [(each.column, each.rows) for each in found.cells] == [("late", 5)]
+
+
+def test_tables_without_a_common_column_have_no_row_in_common():
+    other = pl.LazyFrame({"z": range(5)})
+    found = diff_rows(pl.LazyFrame({"a": [1, 2]}), other)
+    assert (found.removed, found.added, found.same) == (2, 5, 0)
