@@ -200,3 +200,17 @@ def test_files_that_are_not_what_they_say(tmp_path, project):
         archive.writestr("2.csv", CSV)
     with pytest.raises(UsageError, match="holds 2 files"):
         scan([tmp_path / "two.csv.zip"])
+
+
+def test_text_that_holds_nul_bytes_is_no_table(tmp_path: Path) -> None:
+    torn = tmp_path / "torn.csv"
+    torn.write_bytes(b"a,b\n\0\0\0,1\n")
+    with pytest.raises(UsageError, match="NUL bytes"):
+        file_kind(torn)
+    wide = tmp_path / "wide.jsonl"
+    wide.write_bytes('{"a": 1}\n'.encode("utf-16"))
+    with pytest.raises(UsageError, match="UTF-16"):
+        file_kind(wide)
+    packed = tmp_path / "packed.csv.gz"
+    packed.write_bytes(gzip.compress(b"a\n1\n"))
+    assert file_kind(packed) is FileKind.CSV

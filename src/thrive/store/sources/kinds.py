@@ -7,6 +7,9 @@ from pathlib import Path
 from thrive.domain.errors import UsageError
 
 _PARQUET_MAGIC = b"PAR1"
+_PACKED = (".gz", ".zip")
+_LOOKED_AT = 64 << 10
+"""Bytes of a text file in which NUL bytes are looked for."""
 
 
 class FileKind(StrEnum):
@@ -51,7 +54,7 @@ def file_kind(path: Path) -> FileKind:
     """Return the kind of a file.
 
     Raises:
-        UsageError: its name has no ending that is read, or says Parquet over other bytes.
+        UsageError: its name has no ending that is read, or says Parquet or text over other bytes.
     """
     kind = known_kind(path)
     if kind is None:
@@ -60,7 +63,21 @@ def file_kind(path: Path) -> FileKind:
         raise UsageError(
             f"{path} is named like Parquet but does not start like it.", "rename or rewrite it"
         )
+    if kind is not FileKind.PARQUET and _holds_nul(path):
+        raise UsageError(
+            f"{path} holds NUL bytes in its first {_LOOKED_AT >> 10} KiB: it is torn, in UTF-16, "
+            "or no text.",
+            "write it as UTF-8",
+        )
     return kind
+
+
+def _holds_nul(path: Path) -> bool:
+    """Tell whether a text file begins with what no text has; readers take it for values."""
+    if path.name.lower().endswith(_PACKED):
+        return False
+    with path.open("rb") as file:
+        return b"\0" in file.read(_LOOKED_AT)
 
 
 def _starts_as_parquet(path: Path) -> bool:
