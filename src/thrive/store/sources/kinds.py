@@ -74,7 +74,7 @@ def file_kind(path: Path) -> FileKind:
 
 def _holds_nul(path: Path) -> bool:
     """Tell whether a text file begins with what no text has; readers take it for values."""
-    if path.name.lower().endswith(_PACKED):
+    if path.name.lower().endswith(_PACKED) or not path.is_file():
         return False
     with path.open("rb") as file:
         return b"\0" in file.read(_LOOKED_AT)
