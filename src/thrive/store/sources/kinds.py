@@ -65,9 +65,9 @@ def file_kind(path: Path) -> FileKind:
         )
     if kind is not FileKind.PARQUET and _holds_nul(path):
         raise UsageError(
-            f"{path} holds NUL bytes in its first {_LOOKED_AT >> 10} KiB: it is torn, in UTF-16, "
-            "or no text.",
-            "write it as UTF-8",
+            f"{path} is not text: its first {_LOOKED_AT >> 10} KiB hold NUL bytes, as torn files "
+            "and UTF-16 do.",
+            "write it as UTF-8, or give it the ending of what it is",
         )
     return kind
 
