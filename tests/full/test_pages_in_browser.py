@@ -359,11 +359,12 @@ def test_a_role_sees_no_button_it_may_not_use_and_is_refused(team, chromium, rol
     expect(page.locator("main")).to_contain_text("Tokens are shown to the platform role alone.")
 
 
-def test_a_keeper_sees_tokens_and_every_button(team, chromium) -> None:
+def test_a_keeper_sees_tokens_and_may_stop_but_moves_no_traffic(team, chromium) -> None:
     base, context, _ = team
     page = signed_in(chromium, base, new_token(context, "platform-one", "platform"))
     page.goto(f"{base}/models/{MODEL}/release")
-    expect(page.get_by_role("link", name="Roll back")).to_be_visible()
+    expect(page.get_by_role("link", name="Stop")).to_be_visible()
+    assert page.get_by_role("link", name="Roll back").count() == 0
     page.goto(f"{base}/admin")
     expect(page.locator("section[aria-labelledby=people]")).to_contain_text("platform-one")
 
