@@ -23,7 +23,7 @@ PICTURES = ROOT / "docs" / "pictures"
 DEMO = ROOT / ".demo" / "flights" / "project"
 MOST = 150_000
 """Bytes of a picture: a page of the docs is still read over a slow line."""
-WIDTH, HEIGHT = 1280, 780
+WIDTH, HEIGHT = 1280, 740
 PHONE_WIDTH, PHONE_HEIGHT = 390, 844
 FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
 Scheme = Literal["light", "dark"]

@@ -34,6 +34,8 @@ HEADINGS = {
     "start": "Window",
     "latency_us": "Latency",
 }
+_NAMED = frozenset({"windows_drifted", "moved_in", "shares", "usual", "within"})
+"""Parts whose keys are names of the data: they are shown as they are."""
 _SHARES = frozenset({"share", "expected", "explained", "coverage", "missing"})
 
 
@@ -108,6 +110,8 @@ def _part(key: str, value: Any) -> Block:
     if any(isinstance(each, list) for each in value.values()):
         rows = [[str(name), said(str(name), each)] for name, each in value.items()]
         return Block(title=heading(key), head=["", ""], numeric=[False, False], rows=rows)
+    if key in _NAMED:
+        return Block(title=heading(key), facts=[(str(k), said(key, v)) for k, v in value.items()])
     return Block(title=heading(key), facts=facts_of(value))
 
 

@@ -50,3 +50,8 @@ def test_nothing_nested_is_left_and_what_is_empty_is_not_shown() -> None:
     assert table.head == ["Group", "Shares of the answers"]
     assert table.rows == [["UA", "low 0.1, high 0.2"]]
     assert blocks_of({}) == []
+
+
+def test_names_of_the_data_stay_as_they_are() -> None:
+    (drifted,) = blocks_of({"numbers": {"windows_drifted": {"temp": 2}}})
+    assert drifted.facts == [("temp", "2")]
