@@ -9,7 +9,7 @@ from thrive.domain.errors import InfrastructureError, UsageError
 from thrive.domain.features import ValueStatus
 from thrive.features.rows import AT, KNOWN, RECORDED, ROW, STATUS, TIME, NormalRows
 
-MEMORY = "512MB"
+MEMORY = "384MB"
 """What DuckDB may hold before it writes to its temporary folder."""
 
 
