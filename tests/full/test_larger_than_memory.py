@@ -155,7 +155,7 @@ def test_a_run_takes_one_over_files_that_last_as_long_as_itself(project):
             [*base, "runs", "show", run["run_id"], "--json"], cwd=project, env=ENVIRONMENT
         )
     )
-    assert 0 < shown["metrics"]["peak_mb"] < MEMORY_MB
+    assert 0 < shown["metrics"]["peak_mb"] < ROWS * (2 + 2 * WIDTH) * 8 / 2**20  # with mapped files
     used = {(each["kind"], each["name"]) for each in shown["uses"] if each["direction"] == "in"}
     assert {("feature_view", "latest"), ("dataset", "asked"), ("dataset", "events")} <= used
     assert not list((project / ".thrive").rglob("features-*")), "what the run made is gone"
