@@ -20,6 +20,8 @@ from typing import Any
 _ASYNCIO = "asyncio"
 _UNUSED = (_ASYNCIO, "importlib.metadata")
 _ANNOTATIONS = "sqlalchemy.sql.annotation"
+_OF_ALL, _OF_ONE = "_prepare_annotations", "_new_annotation_type"
+"""What makes the annotated classes of a kind and all below it, and of that kind alone."""
 
 
 class _StandIn(ModuleType):
@@ -57,7 +59,8 @@ class _Sparing:
             def exec_module(module: ModuleType) -> None:
                 run(module)
                 made = vars(module)
-                made["_prepare_annotations"] = made["_new_annotation_type"]  # of one, not of all
+                if made.keys() >= {_OF_ALL, _OF_ONE}:  # both are SQLAlchemy's own: they may go
+                    made[_OF_ALL] = made[_OF_ONE]
 
             loader.exec_module = exec_module
         return spec

@@ -1,7 +1,8 @@
 """Comparisons of data versions, made beside the pages: reading both may take many seconds.
 
 A page waits a moment for one; if it is not ready by then, the page shows what is known without the
-rows and asks again. Versions never change, so what was found once is kept while the server runs.
+rows and asks again. What was found once is kept while the server runs: a version never changes but
+by an erasure, which writes it down anew.
 """
 
 import threading
@@ -51,7 +52,7 @@ def comparison(ctx: Context, before: DatasetVersion, after: DatasetVersion) -> C
 
     What failed is tried anew: files that were missing may have come.
     """
-    key = (ctx.project_id, after.dataset, before.digest, after.digest)
+    key = (ctx.project_id, after.dataset, before.listed_in, after.listed_in)
     with _lock:
         known = _kept.pop(key, None)
         if known is None or known.why_not:

@@ -2,7 +2,7 @@
 
 import os
 
-from thrive.store.snapshots.states import StateCache
+from thrive.store.snapshots.states import JOURNAL, StateCache
 from thrive.store.snapshots.walk import walk
 
 
@@ -88,3 +88,14 @@ def test_files_are_matched_across_those_that_came_went_and_changed(tmp_path, fol
     assert cache.load().match(now) == [known.get(state, -1) for state in now]
     assert cache.load().match([]) == []
     assert StateCache(tmp_path / "states", "another").load().match(now) == [-1] * len(now)
+
+
+def test_a_draft_that_a_kill_left_goes_a_day_later_and_the_journal_stays(tmp_path, folder, later):
+    cache = StateCache(tmp_path / "states", str(folder))
+    left, fresh = (cache.draft("ab" * 32, [], [], later) for _ in range(2))
+    journal = cache.path.with_suffix(JOURNAL)
+    journal.write_bytes(b"what was read")
+    for path in (left, journal):
+        os.utime(path, (0, 0))
+    cache.save("ab" * 32, [], [], later)
+    assert (left.exists(), fresh.exists(), journal.exists()) == (False, True, True)

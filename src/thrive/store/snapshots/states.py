@@ -6,7 +6,9 @@ that was written so shortly before it was read that its times could not show ano
 remembered without its state, and read again next time.
 """
 
+import time
 from bisect import bisect_left, bisect_right
+from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
 
@@ -23,6 +25,10 @@ COARSE_NS = 2_000_000_000
 """File systems that keep whole seconds show a change up to this long after it (FAT: 2 s)."""
 FINE_NS = 100_000_000
 """The same for those that keep fractions: their clock ticks at least this often."""
+JOURNAL = ".journal"
+"""What the journal of reading a source ends with; it lies beside what is remembered of it."""
+LEFT_S = 86_400.0
+"""Age of a draft that nobody will keep any more."""
 _SECOND = 1_000_000_000
 _RUN = 512
 """Files that are compared at once."""
@@ -189,8 +195,12 @@ class StateCache:
         return self.path.with_name(f"{self.path.name}.{new_id()}")
 
     def keep(self, draft: Path) -> None:
-        """Remember what was written down."""
+        """Remember what was written down; drafts that were left by a kill go."""
         draft.replace(self.path)
+        for left in self.path.parent.glob(f"{self.path.name}.*"):
+            with suppress(FileNotFoundError):  # another process removes it, or keeps it, as well
+                if left.suffix != JOURNAL and left.stat().st_mtime < time.time() - LEFT_S:
+                    left.unlink()
 
 
 def _is_settled(state: State, started_ns: int) -> bool:

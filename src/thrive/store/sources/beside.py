@@ -31,7 +31,7 @@ from thrive.store.snapshots.keep import (
 from thrive.store.snapshots.manifest import Written
 from thrive.store.snapshots.prepare import Prepared, find_base, prepare
 from thrive.store.snapshots.snapshot import Place, Snapshot, split_digests
-from thrive.store.snapshots.states import StateCache, state_cache
+from thrive.store.snapshots.states import JOURNAL, StateCache, state_cache
 from thrive.store.snapshots.walk import State
 from thrive.store.sources.ahead import ReadAhead
 from thrive.store.sources.bring import is_local
@@ -258,4 +258,4 @@ def _store(found: Found, home: Path, journal: Journal, report: Report) -> _Store
 
 def journal_of(cache: StateCache) -> Journal:
     """Return the journal of reading the source that a cache remembers."""
-    return Journal(cache.path.with_suffix(".journal"))
+    return Journal(cache.path.with_suffix(JOURNAL))
