@@ -109,7 +109,10 @@ def send_due(ctx: Context) -> int:
             if not jobs.is_any_due(tx, ctx.project_id, OUTBOX):
                 break
         load_all()
-        sent += execute_next(ctx, operation=OUTBOX) is JobState.DONE
+        ended = execute_next(ctx, operation=OUTBOX)
+        if ended is None:  # somebody else sends it
+            break
+        sent += ended is JobState.DONE
     return sent
 
 

@@ -1,6 +1,6 @@
 """What people accepted about a version: faults of its data that are no news any more."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause
@@ -39,11 +39,22 @@ def accepted_faults(tx: Tx, project_id: str, model: str) -> Mapping[int, Known]:
         states=(AlertState.CLOSED.value,),
         cause=Cause.DATA_QUALITY.value,
     )
-    found: dict[int, Known] = {}
-    for alert in accepted_alerts(tx, project_id, closed):
-        before = found.get(alert.version, frozenset())
-        found[alert.version] = before | faults_of(alert.evidence.get("numbers", {}))
-    return found
+    accepted = accepted_alerts(tx, project_id, closed)
+    return {
+        version: faults_among(alert for alert in accepted if alert.version == version)
+        for version in {alert.version for alert in accepted}
+    }
+
+
+def faults_among(alerts: Iterable[Alert]) -> Known:
+    """Return the faults of the data that any of some alerts is about."""
+    return frozenset[tuple[str, str]]().union(
+        *(
+            faults_of(alert.evidence.get("numbers", {}))
+            for alert in alerts
+            if alert.cause is Cause.DATA_QUALITY
+        )
+    )
 
 
 def faults_of(numbers: Mapping[str, Any]) -> Known:

@@ -11,7 +11,7 @@ from thrive.domain.identifiers import new_id
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Level, Window
 from thrive.monitoring import upstream
-from thrive.monitoring.accepted import OVER, accepted_alerts, faults_of
+from thrive.monitoring.accepted import OVER, accepted_alerts, faults_among, faults_of
 from thrive.monitoring.baseline import load_baseline
 from thrive.monitoring.closing import load_counters
 from thrive.monitoring.findings import LABELS, ROWS, Fault, findings_of
@@ -196,10 +196,7 @@ def _counted(
         since[alert.cause] = max(since[alert.cause], seen or 0)
     here = [alert for alert in settled if alert.version == past.version.version]
     silenced = [alert for alert in here if alert.alert_id in ids or alert.cause is Cause.AGE]
-    faults = frozenset[tuple[str, str]]().union(
-        *(faults_of(_numbers(alert)) for alert in silenced if alert.cause is Cause.DATA_QUALITY)
-    )
-    news = msgspec.structs.replace(past, accepted=faults)
+    news = msgspec.structs.replace(past, accepted=faults_among(silenced))
     return {
         verdict.cause: verdict
         for verdict in verdicts(news, now, since)

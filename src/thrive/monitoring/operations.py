@@ -1,5 +1,7 @@
 """Operations on windows, monitors and alerts."""
 
+import shlex
+
 import msgspec
 
 from thrive.domain.actor import ANYONE
@@ -189,7 +191,8 @@ def alerts_show(ctx: Context, alert: str) -> AlertStory:
     with ctx.read() as tx:
         found = monitoring.get_alert(tx, ctx.project_id, alert)
         decided = monitoring.find_decisions(tx, ctx.project_id, found.alert_id)
-    hint = f"thrive alerts decide {found.alert_id} {found.recommended or 'ACTION'} --reason ..."
+    action = shlex.quote(found.recommended) if found.recommended else "ACTION"
+    hint = f"thrive alerts decide {found.alert_id} {action} --reason ..."
     return AlertStory(
         alert=found,
         decisions=decided,

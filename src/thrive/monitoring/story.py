@@ -5,6 +5,7 @@ from typing import Any
 
 from thrive.domain.clock import format_time
 from thrive.domain.monitoring import Alert, AlertState
+from thrive.monitoring import upstream
 from thrive.monitoring.pictures import bars_of
 
 _BAR, _MOST_POINTS, _MOST_ROWS = 24, 14, 10
@@ -16,9 +17,9 @@ def told(alert: Alert) -> str:
     parts = [
         [str(evidence.get("advice", ""))],
         _proposed(alert) if alert.state is AlertState.OPEN else [],
-        _upstream(evidence),
         _series(evidence.get("series") or {}),
         _bars(evidence),
+        _upstream(evidence),
         _segments(evidence.get("segments") or []),
         [f"Runbook: {evidence['runbook']}"] if evidence.get("runbook") else [],
     ]
@@ -39,9 +40,8 @@ def _upstream(evidence: Mapping[str, Any]) -> list[str]:
     source = evidence.get("upstream")
     if not source:
         return []
-    version = f"@{source['version']}" if source.get("version") else ""
-    owner = f", owned by {source['owner']}" if source.get("owner") else ""
-    return [f"Behind it: dataset {source['dataset']}{version}{owner}."]
+    made = source.get("made_at")
+    return [upstream.words(source, format_time(made) if made else "")]
 
 
 def _series(series: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """What people ask of monitoring: windows, limits, alerts, and bias and service besides."""
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -90,6 +91,27 @@ def test_an_alert_is_shown_with_its_story(context: Context) -> None:
     story = operations.alerts_show(context, alert.alert_id[:12])
     assert story.alert == alert
     assert story.decisions == []
+    assert f"* {alert.recommended}" in story.text
+    assert "Realised accuracy by window, limit 0." in story.text
+    assert story.next_hint == f"thrive alerts decide {alert.alert_id} review --reason ..."
+
+
+def test_an_alert_about_data_says_where_it_comes_from_and_what_to_type(context: Context) -> None:
+    stream = Stream(context)
+    frame = stream.frame(stream.day).with_columns(
+        pl.lit(None, dtype=pl.Float64).alias("weather_wind")
+    )
+    stream.serve(frame)
+    stream.advance()
+    close_windows(context, "m")
+    (alert,) = raise_alerts(context, "m")
+    told = operations.alerts_show(context, alert.alert_id)
+    assert "weather_wind: missing" in told.text
+    assert "They come from weather; data answers for it." in told.text
+    renamed = msgspec.structs.replace(alert, recommended="fix data")
+    with context.write(f"alert:{alert.alert_id}") as tx:
+        monitoring.save_alert(tx, context.project_id, renamed)
+    assert " 'fix data' --reason" in operations.alerts_show(context, alert.alert_id).next_hint
 
 
 def test_counters_of_days_add_up_to_those_of_the_stretch(context: Context) -> None:
