@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -50,15 +50,12 @@ class EarlyControlPlane:
 
     def routing(self, wait_s: float) -> Routes | None:
         """Return the routes, or None when they are what was returned last."""
-        quick = self._quick
-        if quick is None or self._told:
-            return self._go_on().routing(wait_s)
-        self._told = True
-        try:
-            with quick.reading():
-                return routes_from(quick, quick.project_id, quick.project, Terms())
-        except InfrastructureError:
-            return self._go_on().routing(wait_s)
+        with self._lock, suppress(InfrastructureError):
+            quick, told, self._told = self._quick, self._told, True
+            if quick is not None and not told:
+                with quick.reading():
+                    return routes_from(quick, quick.project_id, quick.project, Terms())
+        return self._go_on().routing(wait_s)
 
     def fetch(self, digest: str) -> bytes:
         """Return a blob of the home."""
@@ -71,9 +68,10 @@ class EarlyControlPlane:
 
     def worker_numbers(self, log_id: str, count: int) -> list[int]:
         """Take numbers that are unique in the project."""
-        quick = self._quick
-        source = quick.worker_numbers if quick else self._go_on().worker_numbers
-        return source(log_id, count)
+        with self._lock:
+            if self._quick is not None:
+                return self._quick.worker_numbers(log_id, count)
+        return self._go_on().worker_numbers(log_id, count)
 
     def heartbeat(self, host: ServingHost) -> None:
         """Write the host's row."""
