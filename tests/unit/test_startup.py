@@ -89,6 +89,8 @@ def test_what_stands_in_for_installed_packages_hands_on_what_it_is_asked():
         "with quick_imports():\n"
         "    import sqlalchemy.util.compat as held\n"
         "import sys; assert 'importlib.metadata' not in sys.modules\n"
+        "assert 'hashlib' not in sys.modules\n"
+        "assert held.md5_not_for_security().hexdigest().startswith('d41d8cd98f')\n"
         "assert held.importlib_metadata_get('console_scripts')\n"
         "with quick_imports():\n"
         "    from importlib.metadata import entry_points\n"

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from getpass import getpass
 from typing import Any
 
 from thrive.client.wire import is_local
@@ -32,5 +31,7 @@ def read_arguments(operation: Operation, words: list[str], parse: Parse) -> dict
     if STANDARD_INPUT in words:
         arguments[private] = sys.stdin.readline().rstrip("\r\n")
     elif not arguments.get(private) and not in_file and sys.stdin.isatty():
+        from getpass import getpass
+
         arguments[private] = getpass(f"{private}: ")
     return arguments

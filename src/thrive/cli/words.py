@@ -1,6 +1,5 @@
 """The words of a command line: which command, and the options that every command takes."""
 
-import difflib
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple
@@ -114,6 +113,8 @@ def _command(words: list[str], *, asks_help: bool) -> tuple[str, list[str]]:
 
 
 def _unknown(words: list[str]) -> UsageError:
+    import difflib
+
     if words[0] in nouns():
         verbs = [name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{words[0]} ")]
         near = difflib.get_close_matches(words[1], verbs, n=1)

@@ -1,9 +1,7 @@
 """The server of a folder: where it listens and the token its owner calls it with."""
 
 import os
-import socket
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -40,6 +38,9 @@ def find_local_server(home_folder: Path) -> LocalServer | None:
     known = _read(home_folder)
     if known is None or not _lives(known.pid):
         return None
+    import socket
+    from urllib.parse import urlsplit
+
     place = urlsplit(known.url)
     try:
         socket.create_connection((place.hostname or "", place.port or 80), REACH_S).close()

@@ -1,6 +1,5 @@
 """Where a parsed TOML value departs from the schema: each departure with its path and its cure."""
 
-import difflib
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -170,6 +169,8 @@ def _inside(path: str, key: str) -> str:
 
 
 def _suggestion(word: str, known: Iterable[str]) -> str:
+    import difflib
+
     choices = list(known)
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"write one of: {', '.join(choices)}"

@@ -4,7 +4,6 @@
 """
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from thrive.domain.errors import Refused, UsageError
@@ -35,6 +34,8 @@ def add(source: Any, *, name: str = "", owner: str = "", why: str = "") -> "Adde
     Examples:
         >>> thrive.data.add(frame, name="trips", why="Trips of today")  # doctest: +SKIP
     """
+    from tempfile import TemporaryDirectory
+
     from thrive.data import storing
     from thrive.data.reading import project_here
     from thrive.engines import channel

@@ -14,7 +14,6 @@ from thrive.domain.actor import local_user
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.domain.identifiers import checked_name
-from thrive.engines import channel
 from thrive.operations import Context
 from thrive.store import datasets, erasures
 from thrive.store.blobs import BlobStore, open_blobs
@@ -160,6 +159,8 @@ def scan(name: str, version: int | None = None) -> "pl.LazyFrame":
 
 
 def _scan(name: str, version: int | None, columns: Sequence[str] | None) -> "pl.LazyFrame":
+    from thrive.engines import channel
+
     run = channel.current()
     found = _found(name, version, columns)
     seen, hidden = found.version, found.hiding
@@ -209,6 +210,8 @@ def _found(
     name: str, version: int | None, columns: Sequence[str] | None = None, *, files: bool = False
 ) -> _Found:
     """Return what is read; `files` says that it is wanted as it is, which needs a grant for all."""
+    from thrive.engines import channel
+
     run = channel.current()
     if run is not None:
         asked, number = split_name(name)
@@ -234,6 +237,8 @@ def _found(
 
 def _folder(name: str, version: int | None) -> Path:
     """Return a folder with the files of a version, made once and left alone by its readers."""
+    from thrive.engines import channel
+
     run = channel.current()
     found, blobs, hidden, _ = _found(name, version, files=True)
     if hidden.hidden:

@@ -4,8 +4,7 @@ A team that keeps it apart from its database gives it to each host as a setting;
 which key it is, and no more.
 """
 
-import secrets
-import socket
+import os
 
 from blake3 import blake3
 
@@ -65,7 +64,9 @@ def _find(tx: Tx, project_id: str) -> PseudonymKey | None:
 
 def _made(home: Home, actor: str, given: bytes | None) -> PseudonymKey:
     """Give the project its key: the setting's, else the one of this host of before, else new."""
-    key = given or key_of_host(home.folder) or secrets.token_bytes(KEY_BYTES)
+    import socket
+
+    key = given or key_of_host(home.folder) or os.urandom(KEY_BYTES)
     made = PseudonymKey(
         fingerprint=_fingerprint(key),
         key="" if given else key.hex(),

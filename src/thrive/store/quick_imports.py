@@ -1,11 +1,12 @@
 """Importing what keeps things, in less than two thirds of the time that it takes by itself.
 
 Three costs are left out. Nobody looks for garbage among what is being imported: all of it stays.
-SQLAlchemy imports asyncio, and with it TLS, for drivers that are not used here, and the reader of
-installed packages, with it the parsers of mails and of archives, for dialects that come with
-others: stand-ins take their places while SQLAlchemy is imported, and hand on whatever is asked of
-them later. And of each of its 150 kinds of expression it makes another class, for expressions with
-annotations: each is made with the first of them here, as SQLAlchemy does it for kinds of others.
+SQLAlchemy imports asyncio, and with it TLS, for drivers that are not used here, hashlib, and with
+it OpenSSL, for names that are too long, and the reader of installed packages, with it the parsers
+of mails and of archives, for dialects that come with others: stand-ins take their places while
+SQLAlchemy is imported, and hand on whatever is asked of them later. And of each of its 150 kinds of
+expression it makes another class, for expressions with annotations: each is made with the first of
+them here, as SQLAlchemy does it for kinds of others.
 """
 
 import gc
@@ -18,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 _ASYNCIO = "asyncio"
-_UNUSED = (_ASYNCIO, "importlib.metadata")
+_UNUSED = (_ASYNCIO, "importlib.metadata", "hashlib")
 _ANNOTATIONS = "sqlalchemy.sql.annotation"
 _OF_ALL, _OF_ONE = "_prepare_annotations", "_new_annotation_type"
 """What makes the annotated classes of a kind and all below it, and of that kind alone."""

@@ -1,7 +1,6 @@
 """The secret keys of this home, each a file that its owner alone may read."""
 
 import os
-import secrets
 from pathlib import Path
 
 from thrive.domain.errors import UsageError
@@ -48,7 +47,7 @@ def secret_key(folder: Path, name: str) -> bytes:
         folder: the home's folder.
         name: of the file.
     """
-    return keep_key(folder, name, secrets.token_bytes(KEY_BYTES))
+    return keep_key(folder, name, os.urandom(KEY_BYTES))
 
 
 def keep_key(folder: Path, name: str, key: bytes) -> bytes:

@@ -14,7 +14,6 @@ from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from blake3 import blake3
 
@@ -185,6 +184,8 @@ class PartsOfTeam:
                     upload_parts.forget(tx, self._project, digest)
 
     def _join(self, digest: str) -> None:
+        from tempfile import NamedTemporaryFile
+
         with self._home.read() as tx:
             parts = upload_parts.of(tx, self._project, digest)
         folder = self._home.temporary_folder

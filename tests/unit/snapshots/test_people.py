@@ -1,5 +1,7 @@
 """The index of people counts what a reading of every row counts."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -93,6 +95,25 @@ def test_what_is_indexed_is_not_read_again_until_the_index_goes(tmp_path: Path) 
     index.forget()
     with pytest.raises(Exception, match=r"No such file|not found|No files"):
         index.count([file], P4)
+
+
+def test_a_person_is_found_in_an_index_without_the_library_that_made_it(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    file = stored(tmp_path / "files", pl.DataFrame({"who": WHO["texts"]}), "parquet")
+    PeopleIndex(tmp_path).make([file])
+    program = f"""
+import sys
+from pathlib import Path
+from thrive.domain.dataset import FileEntry
+from thrive.store.snapshots.matching import Wanted
+from thrive.store.snapshots.people import PeopleIndex, LEAST_BYTES
+entry = FileEntry(path="f.parquet", digest={file.entry.digest!r}, size=LEAST_BYTES)
+file = Wanted(entry, Path(), (), ["who"])
+print(PeopleIndex(Path({str(tmp_path)!r})).known([file], {P4!r}), {{"polars", "numpy"}} & {{*sys.modules}})
+"""
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == f"{{{file.entry.digest!r}: 5}} set()"
 
 
 def test_a_damaged_index_is_made_anew_and_another_column_has_its_own(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -94,6 +93,12 @@ def brought(source: str, reach: Reach) -> Generator[Brought]:
         Refused: its keeper refuses us.
         StoreUnavailable: it does not answer.
     """
+    here = is_local(source) or source == "memory"
+    if here and not delta.is_delta(source, reach.base):
+        yield Brought(path=source, source=source)
+        return
+    from tempfile import TemporaryDirectory  # here: local files need no such place
+
     query = _QUERY.fullmatch(source.strip())
     with TemporaryDirectory(dir=reach.temporary, prefix="source-") as place:
         folder = Path(place)
@@ -111,12 +116,10 @@ def brought(source: str, reach: Reach) -> Generator[Brought]:
             pinned = delta.pinned(source, reach.base)
             path = delta.copy(pinned, reach.base, _inside(folder))
             yield Brought(path=str(path), source=pinned, mark=delta.mark(source, reach.base))
-        elif dvc.is_pin(source):
+        else:
             mark = dvc.mark(source, reach.base)
             path = dvc.copy(source, reach.base, folder, reach.endpoint)
             yield Brought(path=str(path), source=source, mark=mark)
-        else:
-            yield Brought(path=source, source=source)
 
 
 def _inside(folder: Path) -> Path:

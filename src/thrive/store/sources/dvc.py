@@ -4,8 +4,6 @@ Formats as DVC 2 and 3 write them: outputs are named by MD5; those of version 3 
 under `files/md5/ab/cdef...`, older ones under `ab/cdef...`; a folder is a JSON list, `...dir`.
 """
 
-import configparser
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -111,6 +109,8 @@ class _Store:
     """Where the contents of a repository are: its cache, and its default remote."""
 
     def __init__(self, repository: Path, endpoint: str) -> None:
+        import configparser
+
         self._folder = repository / ".dvc"
         config = configparser.ConfigParser(interpolation=None)
         config.read([self._folder / "config", self._folder / "config.local"], encoding="utf-8")
@@ -139,6 +139,8 @@ class _Store:
 
 
 def _check(path: Path, md5: str) -> None:
+    import hashlib
+
     with path.open("rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != md5.removesuffix(".dir"):

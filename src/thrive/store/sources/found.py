@@ -6,14 +6,11 @@ half of its files can be read as such; then the others (a README) stay outside.
 
 import glob
 import os
-import shutil
 import time
-import zipfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -85,6 +82,8 @@ def found_files(source: str, base: Path, temporary: Path) -> Generator[Found]:
         name = Path(place).name
         yield _folder([state_of(place, name)], str(Path(place).parent), started)
         return
+    from tempfile import TemporaryDirectory  # here: a folder of files needs no such place
+
     with TemporaryDirectory(dir=temporary, prefix="unpack-") as unpacked:
         yield _tables(source, base, Path(unpacked), place, started)
 
@@ -136,6 +135,9 @@ def _root(source: str, base: Path) -> Path:
 
 
 def _unpacked(path: Path, folder: Path) -> Path:
+    import shutil
+    import zipfile
+
     try:
         with zipfile.ZipFile(path) as archive:
             members = [

@@ -1,7 +1,10 @@
 """Tables that come packed in a zip file, and how far one may grow."""
 
-import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import zipfile
 
 from thrive.domain.errors import UsageError
 
@@ -11,7 +14,7 @@ GROWS_FREELY = 64 << 20
 """Bytes up to which a packed table may grow by any factor."""
 
 
-def refuse_bomb(path: Path, member: zipfile.ZipInfo) -> None:
+def refuse_bomb(path: Path, member: "zipfile.ZipInfo") -> None:
     """Refuse a member that says it grows beyond measure; it cannot grow beyond what it says.
 
     Raises:

@@ -1,6 +1,5 @@
 """From the words of a contract to files on this machine."""
 
-import difflib
 import glob
 import os
 import re
@@ -80,6 +79,8 @@ def _is_hidden(path: Path, root: Path) -> bool:
 
 def _suggestion(path: Path) -> str:
     """Say how far the path exists, and which name there is close."""
+    import difflib
+
     missing = path
     while not missing.parent.is_dir():
         missing = missing.parent

@@ -1,6 +1,5 @@
 """Reading files as one lazy table."""
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ from thrive.store.sources.kinds import FileKind, file_kind
 from thrive.store.sources.packed import refuse_bomb
 
 if TYPE_CHECKING:
+    import zipfile
+
     import polars as pl
 
 
@@ -95,6 +96,8 @@ def _scan_text(path: Path, kind: FileKind, options: ReadOptions) -> "pl.LazyFram
 
 
 def _unzipped(path: Path) -> bytes:
+    import zipfile
+
     try:
         with zipfile.ZipFile(path) as archive:
             files = [entry for entry in archive.infolist() if not _is_clutter(entry)]
@@ -108,5 +111,5 @@ def _unzipped(path: Path) -> bytes:
         raise UsageError(f"{path} is named .zip but is no zip file.", "rename it") from None
 
 
-def _is_clutter(entry: zipfile.ZipInfo) -> bool:
+def _is_clutter(entry: "zipfile.ZipInfo") -> bool:
     return entry.is_dir() or entry.filename.startswith("__MACOSX/")
