@@ -104,15 +104,15 @@ class Server:
             lines.append(f"Authorization: Bearer {self.token}")
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
 
-    def ask(self, method: str, path: str, body: Any = None, query: str = "") -> Any:
-        """Send one request and return its answer."""
-        return json.loads(asyncio.run(self._once(self.sent(method, path, body, query))))
-
-    async def _once(self, sent: bytes) -> bytes:
-        reader, writer = await self.connect()
-        answer = await exchange(reader, writer, sent)
-        writer.close()
-        return answer
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Send one request and return its answer; also where an event loop runs already."""
+        content = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        sent = urllib.request.Request(f"{self.url}{API}{path}", content, headers, method=method)
+        with urllib.request.urlopen(sent, timeout=60) as answer:
+            return json.load(answer)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, port = self.url.removeprefix("http://").split(":")
