@@ -28,12 +28,17 @@ export function filterAsTyped(): void {
       if (!(error instanceof DOMException)) throw error; // a newer word overtook this one
     } finally {
       clearTimeout(slow);
-      if (mine === running) busy(false);
+      if (mine === running) {
+        busy(false);
+        running = null;
+      }
     }
   };
   form.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = window.setTimeout(show, PAUSE_MS);
+    // A letter that follows another waits a moment for the next; one that stands alone does not.
+    if (running) timer = window.setTimeout(show, PAUSE_MS);
+    else void show();
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
