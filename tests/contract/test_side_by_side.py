@@ -23,13 +23,22 @@ from thrive.domain.errors import (
     StoreUnavailable,
     UsageError,
 )
+from thrive.domain.experiment import LoggedModel, LoggedState
 from thrive.domain.project import JobState
 from thrive.domain.run import MetricPoint
 from thrive.operations import Context
+from thrive.server.mlflow.calls import Call
+from thrive.server.mlflow.given import Given
+from thrive.server.mlflow.logbook import Entry, write_together
+from thrive.server.mlflow.registry_shapes import STAGE_TAG
+from thrive.server.mlflow.routes import ROUTES, RouteTable
 from thrive.store import (
     audit,
     changes,
+    experiments,
     jobs,
+    logged_models,
+    models,
     predictions,
     projects,
     references,
@@ -40,8 +49,9 @@ from thrive.store import (
 from thrive.store.database import Database
 from thrive.store.home import Home, connect_home, open_home
 from thrive.store.migrations import HEAD, schema_of
-from thrive.store.observations import append_points
+from thrive.store.observations import Observation, append_points
 from thrive.store.place import FOLDER
+from thrive.tracking.search import index_of
 
 
 @pytest.fixture
@@ -435,3 +445,61 @@ def test_a_database_that_is_not_there_is_said_in_words(postgresql, tmp_path):
         connect_home(postgresql.address("none"), str(objects), "p", tmp_path / FOLDER)
     with pytest.raises(StoreUnavailable):
         connect_home("postgresql://a@127.0.0.1:1/b", str(objects), "p", tmp_path / FOLDER)
+
+
+def answered(context: Context, method: str, path: str, **fields: object) -> object:
+    """Have a route of MLflow's protocol answer, as a server does in a thread of its own."""
+    found = RouteTable(ROUTES).find(method, path)
+    assert found is not None
+    route, parts = found
+    return route.handler(Call(context, Given(fields), parts, index_of(context.home)))
+
+
+def test_what_several_servers_note_of_one_thing_at_once_is_all_kept(home, context):
+    """Tags of an experiment and of a logged model, and the points mirrored onto it."""
+    with home.write() as tx:
+        experiments.ensure(tx, home.project_id, "exp", 0)
+        run = nouns.run(run_id="e" * 32)
+        runs.save(tx, home.project_id, run)
+        model = LoggedModel(
+            model_id="m-" + "1" * 32, experiment_id=1, name="net", state=LoggedState.PENDING,
+            created_at=0, updated_at=0,
+        )  # fmt: skip
+        logged_models.save(tx, home.project_id, model)
+
+    def note(number: int) -> None:
+        for turn in range(3):
+            key = f"{number}-{turn}"
+            tag = {"key": key, "value": "x"}
+            answered(context, "POST", "experiments/set-experiment-tag", experiment_id="1", **tag)
+            answered(context, "PATCH", f"logged-models/{model.model_id}/tags", tags=[tag])
+            point = {"key": key, "value": 1.0, "timestamp": 1, "step": turn}
+            entry = Entry(run.run_id, Observation(), {model.model_id: [point]})
+            assert write_together(context, [entry]) == [None]
+
+    assert race(4, note) == [None] * 4
+    with home.read() as tx:
+        tagged = experiments.get(tx, home.project_id, 1)
+        found = logged_models.get(tx, home.project_id, model.model_id)
+    assert len(tagged.tags) == len(found.tags) == len(found.metrics) == 12
+
+
+def test_a_stage_has_one_version_whatever_server_moved_it(home, context):
+    def call(path: str, **fields: object) -> None:
+        answered(context, "POST", path, **fields)
+
+    call("registered-models/create", name="m")
+    for _ in range(4):
+        call("model-versions/create", name="m", source="s3://elsewhere/m")
+
+    def move(number: int) -> None:
+        moved = {"name": "m", "version": str(number + 1), "stage": "Production"}
+        call("model-versions/transition-stage", archive_existing_versions=True, **moved)
+        call("model-versions/set-tag", name="m", version=str(number + 1), key="k", value="v")
+
+    assert race(4, move) == [None] * 4
+    with home.read() as tx:
+        versions = models.versions(tx, home.project_id, "m")
+    tags = [version.tags or {} for version in versions]
+    assert sorted(each[STAGE_TAG] for each in tags) == ["Archived"] * 3 + ["Production"]
+    assert [each["k"] for each in tags] == ["v"] * 4

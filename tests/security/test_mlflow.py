@@ -141,6 +141,27 @@ def test_cases_57_to_60_a_filter_is_read_or_refused_and_soon(house, words):
     assert post(app, "runs/search", experiment_ids=["1"]).status == 200
 
 
+NO_HONEST_BODIES = [
+    b"[" * 100_000,
+    b'{"name":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    b'{"name":"\\ud800"}',
+    b'{"name":"a\\u0000b"}',
+    b'{"name":' + b"9" * 5000 + b"}",
+    b'"' + b"[" * 5000 + b'"',
+    b'{"tags":[null],"metrics":7,"params":{"a":[]},"datasets":[{"dataset":[]}],"models":"x"}',
+]
+
+
+@pytest.mark.parametrize("raw", NO_HONEST_BODIES, ids=range(len(NO_HONEST_BODIES)))
+def test_case_63_bodies_that_are_no_honest_json_are_told_so(house, raw):
+    app = house[0]
+    for route in ROUTES:
+        if route.method != "GET" and not route.path.startswith("webhooks"):
+            reply = ask(app, route.method, address(route), raw=raw)
+            assert reply.status < 500, f"{route.method} {route.path}: {reply.body[:200]!r}"
+            assert reply.status == 200 or reply.json()["error_code"]
+
+
 def test_case_64_a_page_has_its_largest(house):
     app = house[0]
     for path, body in (

@@ -37,8 +37,9 @@ class ModelNumbers:
             project_id: the project.
             now: its present moment, UTC microseconds; windows of the last 45 days count.
         """
-        if self._is_old(tx, project_id, now):
-            self._seen, self._read_at = changes.head(tx, project_id), now
+        old, self._seen = self._is_old(tx, project_id, now), changes.head(tx, project_id)
+        if old:
+            self._read_at = now
             windows = monitoring.newest_windows(tx, project_id, now - _BACK)
             self._ends = {_labels(window): window.end for window in windows}
             self._numbers = dict(item for window in windows for item in _of_window(window))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import UnsafeModel, UsageError
 from thrive.packaging.formats import constant, pickle
+from thrive.packaging.formats.boosted import Boosted
 from thrive.packaging.formats.constant import Constant
 from thrive.packaging.formats.estimator import EstimatorPredictor
 from thrive.packaging.formats.predictor import DoesNotFit, Predictor
@@ -41,6 +42,11 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     def digest(self) -> str:
         """The package digest."""
         return self.manifest.digest
+
+    @property
+    def feature_names_in_(self) -> list[str]:
+        """The inputs in order, by the name that fitted estimators have for them."""
+        return list(self.manifest.signature.names)
 
     def unpack_to(self, folder: Path) -> None:
         """Write the manifest and the files into `folder`, which is made if it is not there.
@@ -76,7 +82,8 @@ def pack(
     Pickle is never chosen, only obeyed when named.
 
     Args:
-        model: a fitted scikit-learn estimator or Pipeline, or a `Constant`.
+        model: a fitted scikit-learn estimator or Pipeline, or a `Constant`; a `Package` is
+            returned as it is.
         sample: rows of the inputs (no target) as the model was trained on.
         signature: what requests look like; inferred from `sample` if not given.
         positive: the class whose probability is answered, for a model with two classes; the
@@ -93,6 +100,8 @@ def pack(
         UnsafeModel: no safe format holds the model; the message says why.
         UsageError: the sample or the positive class does not fit the model.
     """
+    if isinstance(model, Package):
+        return model
     if sample.is_empty():
         raise UsageError("The sample has no row.", "give some rows of the training inputs")
     if signature is None:
@@ -246,7 +255,7 @@ def _strained(rows: "pl.DataFrame", signature: Signature) -> Iterable["pl.DataFr
 
 def _reference(model: Any, frame: "pl.DataFrame", signature: Signature) -> NDArray[Any]:
     """Return the model's own answer to a frame, in the way it was trained."""
-    if not hasattr(model, "feature_names_in_") or type(model).__module__.startswith(_NUMBERS_ALONE):
+    if not hasattr(model, "feature_names_in_") or _takes_a_matrix(model):
         columns = columns_of(signature, frame)
         trained = EstimatorPredictor(signature, model, "trained", by_name=False)
         return trained.predict(columns)
@@ -258,6 +267,10 @@ def _reference(model: Any, frame: "pl.DataFrame", signature: Signature) -> NDArr
             return np.asarray(model.predict_proba(frame))[:, place]
         name = "predict_proba" if output.kind is OutputKind.VECTOR else "predict"
         return np.asarray(getattr(model, name)(frame))
+
+
+def _takes_a_matrix(model: Any) -> bool:
+    return isinstance(model, Boosted) or type(model).__module__.startswith(_NUMBERS_ALONE)
 
 
 def _difference(predictor: Predictor, columns: Columns, expected: NDArray[Any]) -> float:

@@ -37,7 +37,7 @@ class Metrics:
         for kind, values in (("gauge", gauges), ("counter", counters)):
             for base, series in groupby(sorted(values), key=lambda name: name.partition("{")[0]):
                 lines.append(f"# TYPE {base} {kind}")
-                lines += [f"{name} {values[name]:g}" for name in series]
+                lines += [f"{name} {_spelled(values[name])}" for name in series]
         return "\n".join(lines) + "\n"
 
     def _histogram(self, route: str) -> Iterator[str]:
@@ -47,3 +47,8 @@ class Metrics:
             yield f'{name}_bucket{{route="{route}",le="{bound}"}} {total}'
         yield f'{name}_sum{{route="{route}"}} {self._seconds[route]:.6f}'
         yield f'{name}_count{{route="{route}"}} {total}'
+
+
+def _spelled(value: float) -> str:
+    """Return a number with all its digits: a counter that is rounded seems to stand still."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -1,5 +1,7 @@
 """Experiments: the names under which runs are compared."""
 
+from typing import Any
+
 import msgspec
 import sqlalchemy as sa
 
@@ -64,11 +66,19 @@ def get(tx: Tx, project_id: str, experiment_id: int) -> Experiment:
     Raises:
         NotFound: there is none.
     """
-    query = mine(experiments, project_id).where(experiments.c.experiment_id == experiment_id)
-    found = one(tx, Experiment, query)
+    return _numbered(tx, experiment_id, mine(experiments, project_id))
+
+
+def _numbered(tx: Tx, experiment_id: int, query: sa.Select[Any]) -> Experiment:
+    found = one(tx, Experiment, query.where(experiments.c.experiment_id == experiment_id))
     if found is None:
         raise NotFound(f"No Experiment with id={experiment_id} exists", "thrive experiments list")
     return found
+
+
+def hold(tx: Tx, project_id: str, experiment_id: int) -> Experiment:
+    """Return an experiment by its number, and keep other writers from it; raises as `get`."""
+    return _numbered(tx, experiment_id, mine(experiments, project_id).with_for_update())
 
 
 def find(tx: Tx, project_id: str) -> list[Experiment]:

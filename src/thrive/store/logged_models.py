@@ -1,5 +1,7 @@
 """Models that runs logged: files under an id, before anybody registers them."""
 
+from collections.abc import Iterable
+
 from thrive.domain.errors import NotFound
 from thrive.domain.experiment import LoggedModel
 from thrive.store.database import Tx
@@ -27,8 +29,37 @@ def get(tx: Tx, project_id: str, model_id: str, *, deleted: bool = False) -> Log
     query = mine(logged_models, project_id).where(logged_models.c.model_id == model_id)
     found = one(tx, LoggedModel, query)
     if found is None or (found.deleted_at is not None and not deleted):
-        raise NotFound(f"Logged model with ID '{model_id}' not found.")
+        raise unknown(model_id)
     return found
+
+
+def hold(tx: Tx, project_id: str, model_ids: Iterable[str]) -> dict[str, LoggedModel]:
+    """Return those of some logged models that are there and not deleted, by their ids.
+
+    Other writers are kept from them until the transaction ends.
+    """
+    query = mine(logged_models, project_id).where(
+        logged_models.c.model_id.in_(sorted(set(model_ids))), logged_models.c.deleted_at.is_(None)
+    )
+    held = query.order_by(logged_models.c.model_id).with_for_update()
+    return {model.model_id: model for model in many(tx, LoggedModel, held)}
+
+
+def hold_one(tx: Tx, project_id: str, model_id: str) -> LoggedModel:
+    """Return a logged model, and keep other writers from it until the transaction ends.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = hold(tx, project_id, [model_id]).get(model_id)
+    if found is None:
+        raise unknown(model_id)
+    return found
+
+
+def unknown(model_id: str) -> NotFound:
+    """Return the error that says that there is no such logged model."""
+    return NotFound(f"Logged model with ID '{model_id[:80]}' not found.")
 
 
 def find(tx: Tx, project_id: str, experiment_ids: list[int]) -> list[LoggedModel]:

@@ -33,6 +33,7 @@ FLUSH_SECONDS = 1.0
 MOST_WAITING = 1_000_000
 """Points that may wait; whoever logs more waits for the writer."""
 LONGEST_KEY = 250
+_STEPS = 1 << 63
 
 _Waiting = dict[tuple[str, ...], tuple[list[int], list[int], list[tuple[float, ...]]]]
 """Steps, moments (ns) and values of calls that logged the same names, by those names."""
@@ -63,8 +64,8 @@ class ActiveRun:
         self._waiting: _Waiting = {}
         self._count = 0
         self._step = 0
-        self._params: dict[str, Any] = {}
-        self._tags: dict[str, str] = {}
+        self._end: tuple[RunState, str] | None = None
+        self._is_over = False
         self._writing = threading.Lock()
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -88,7 +89,7 @@ class ActiveRun:
             more: numbers by name.
 
         Raises:
-            UsageError: a name is too long, or a value is no number.
+            UsageError: a name is too long, a value or the step is no number, or the run has ended.
             ThriveError: of the last write, if it failed.
         """
         now = time.time_ns()
@@ -101,6 +102,8 @@ class ActiveRun:
         with self._lock:
             if step is None:
                 step = self._step
+            elif not _is_step(step):
+                raise UsageError(f"step = {str(step)[:60]!r} is no step.", "give a whole number")
             self._step = step + 1
             kept = self._waiting.get(names)
             if kept is None:
@@ -110,25 +113,21 @@ class ActiveRun:
             kept[2].append(row)
             self._count += len(names)
         if self._count > MOST_WAITING or self._failure is not None:
-            self.flush()
+            self._settle()
 
     def params(self, values: Mapping[str, Any] | None = None, **more: Any) -> None:
-        """Log parameters; each has one value in a run.
+        """Log parameters, at once; each has one value in a run.
 
         Raises:
-            UsageError: one has another value already.
+            UsageError: one has another value already; none of them is logged.
         """
         given = {**(values or {}), **more}
-        for key in given:
-            _checked(key)
-        with self._lock:
-            self._params.update({key: _plain(value) for key, value in given.items()})
-        self.flush()
+        self._note(params={_checked(key): _plain(value) for key, value in given.items()})
 
     def tags(self, values: Mapping[str, str] | None = None, **more: str) -> None:
-        """Set tags; a tag set again has its new value."""
-        with self._lock:
-            self._tags.update({k: str(v) for k, v in {**(values or {}), **more}.items()})
+        """Set tags, at once; a tag set again has its new value."""
+        given = {**(values or {}), **more}
+        self._note(tags={_checked(key): str(value) for key, value in given.items()})
 
     def artifact(self, content: str | bytes | Path, name: str = "") -> Artifact:
         """Keep a file, or bytes, as an artifact of the run.
@@ -188,19 +187,47 @@ class ActiveRun:
         """Write what waits, and return when it is durable.
 
         Raises:
+            UsageError: the run cannot take it, e.g. because it was deleted.
             ThriveError: of the store; what waits is kept for the next try.
         """
         self._flush(durable=True)
 
     def _flush(self, *, durable: bool) -> None:
+        if self._is_over:
+            return
         with self._writing:
             self._write(durable=durable)
-            self._failure = None
+            failure, self._failure = self._failure, None
+        if isinstance(failure, UsageError):  # what it was about is lost; all else was kept
+            raise failure
+
+    def _settle(self) -> None:
+        """Write what waits, unless the run is over."""
+        self.flush()
+        if self._is_over:
+            with self._lock:
+                self._waiting.clear()
+            raise self._ended_already()
+
+    def _ended_already(self) -> UsageError:
+        return UsageError(f"The run {self.id} has ended.", "log inside of its `with` block")
+
+    def _note(self, **seen: Any) -> None:
+        """Write parameters or tags, apart from points: what is wrong with them is their own."""
+        if self._is_over:
+            raise self._ended_already()
+        with self._writing, self._ctx.observe(f"run:{self.id}") as tx:
+            observe_one(tx, self._ctx.project_id, self.id, Observation(**seen))
 
     def finish(self, state: RunState = RunState.DONE, error: str = "") -> None:
-        """Write what waits and end the run; ending it again changes nothing."""
-        if self._stop.is_set():
+        """Write what waits and end the run; ending it again changes nothing.
+
+        Raises:
+            ThriveError: of the store; the run goes on, and can be ended as it was to be later.
+        """
+        if self._is_over:
             return
+        state, error = self._end = self._end or (state, error)
         self._stop.set()
         self._writer.join()
         self.flush()
@@ -209,6 +236,7 @@ class ActiveRun:
         ended = msgspec.structs.replace(run, state=state, ended_at=self._ctx.now(), error=error)
         close_run(self._ctx, ended)
         self._run = ended
+        self._is_over, self._failure = True, self._ended_already()
         self._ended()
 
     def __enter__(self) -> Self:
@@ -240,33 +268,25 @@ class ActiveRun:
     def _write(self, *, durable: bool) -> None:
         with self._lock:
             waiting, self._waiting, self._count = self._waiting, {}, 0
-            params, self._params = self._params, {}
-            tags, self._tags = self._tags, {}
-        if not (waiting or params or tags):
+        if not waiting:
             return
-        seen = Observation(
-            columns=_columns(waiting),
-            params=params,
-            tags=tags,
-        )
+        seen = Observation(columns=_columns(waiting))
         try:
             with self._ctx.observe(f"run:{self.id}", durable=durable) as tx:
                 observe_one(tx, self._ctx.project_id, self.id, seen)
         except UsageError:
             raise
         except BaseException:
-            self._take_back(waiting, params, tags)
+            self._take_back(waiting)
             raise
 
-    def _take_back(self, waiting: _Waiting, params: dict[str, Any], tags: dict[str, str]) -> None:
+    def _take_back(self, waiting: _Waiting) -> None:
         """Let wait again what could not be written, before what was logged meanwhile."""
         with self._lock:
             for names, (steps, moments, rows) in waiting.items():
                 later = self._waiting.get(names, ([], [], []))
                 self._waiting[names] = (steps + later[0], moments + later[1], rows + later[2])
                 self._count += len(names) * len(steps)
-            self._params = {**params, **self._params}
-            self._tags = {**tags, **self._tags}
 
     def _keep(self, name: str, content: bytes) -> Artifact:
         return self._save(name, self._ctx.home.blobs.put(content), len(content))
@@ -305,6 +325,14 @@ def _columns(waiting: _Waiting) -> "dict[str, Points]":
         in_order = np.argsort(whole.moments, kind="stable")
         found[name] = whole.take(in_order) if len(several) > 1 else whole
     return found
+
+
+def _is_step(step: Any) -> bool:
+    """Tell whether something can be a step: a number of 64 bits."""
+    try:
+        return -_STEPS <= step < _STEPS
+    except (TypeError, ValueError):
+        return False
 
 
 def _no_number(given: Mapping[str, Any]) -> UsageError:

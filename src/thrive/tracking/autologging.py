@@ -8,6 +8,7 @@ or a pipeline trains inside belongs to it. `EpochCallback` is for loops that cal
 import contextlib
 import functools
 import importlib.util
+import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 LONGEST_VALUE = 500
 MOST_PARAMS = 100
 _nested = threading.local()
+_logger = logging.getLogger(__name__)
 
 Fit = Callable[..., Any]
 Patch = tuple[Any, str, Fit]
@@ -83,6 +85,15 @@ def _outermost() -> Generator[bool]:
             _nested.busy = False
 
 
+@contextlib.contextmanager
+def _harmless() -> Generator[None]:
+    """Leave a training alone whatever comes of logging it: what was not logged is warned of."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - somebody trains, and asked for no more than a note
+        _logger.warning("not logged by itself: %s", error)
+
+
 def _sklearn(run: "ActiveRun") -> list[Patch]:
     if not _installed("sklearn"):
         return []
@@ -102,12 +113,13 @@ def _below(kind: type[Any]) -> Iterator[type[Any]]:
 
 def _fit(run: "ActiveRun", original: Fit) -> Fit:
     @functools.wraps(original)
-    def fit(estimator: Any, X: Any, *given: Any, **more: Any) -> Any:  # noqa: N803 - its name there
+    def fit(estimator: Any, *given: Any, **more: Any) -> Any:
         with _outermost() as first:
-            fitted = original(estimator, X, *given, **more)
+            fitted = original(estimator, *given, **more)
             if first:
-                y = given[0] if given else more.get("y")
-                _log_fit(run, estimator, X, y)
+                told = dict(zip(("X", "y"), given, strict=False)) | more
+                with _harmless():
+                    _log_fit(run, estimator, told.get("X"), told.get("y"))
         return fitted
 
     return fit
@@ -116,18 +128,22 @@ def _fit(run: "ActiveRun", original: Fit) -> Fit:
 def _log_fit(run: "ActiveRun", estimator: Any, rows: Any, target: Any) -> None:
     _log_params(run, estimator.get_params(deep=True))
     run.tags(estimator=type(estimator).__name__, estimator_class=type(estimator).__module__)
-    if target is not None and hasattr(estimator, "score"):
+    if rows is not None and target is not None and hasattr(estimator, "score"):
         with contextlib.suppress(ValueError, TypeError, AttributeError):
             run.log(training_score=float(estimator.score(rows, target)))
 
 
 def _log_params(run: "ActiveRun", params: Mapping[str, Any]) -> None:
-    """Log parameters as texts of a bounded length, the first ones where there are many."""
+    """Log parameters as texts of a bounded length, the first ones where there are many.
+
+    A second training in the same run with others is warned of: a parameter has one value.
+    """
     simple = {
         name: value if isinstance(value, int | float | bool | None) else str(value)[:LONGEST_VALUE]
         for name, value in list(params.items())[:MOST_PARAMS]
     }
-    run.params({name: value for name, value in simple.items() if name})
+    with _harmless():
+        run.params({name: value for name, value in simple.items() if name})
 
 
 def _lightgbm(run: "ActiveRun") -> list[Patch]:
@@ -141,7 +157,8 @@ def _lightgbm(run: "ActiveRun") -> list[Patch]:
             for data, metric, value, *_ in environment.evaluation_result_list or ()
         }
         if seen:
-            run.log(seen, step=environment.iteration)
+            with _harmless():
+                run.log(seen, step=environment.iteration)
 
     library: Any = lightgbm
     return _training(run, (library, library.engine, library.sklearn), log)
@@ -165,7 +182,8 @@ def _xgboost(run: "ActiveRun") -> list[Patch]:
                 for metric, values in metrics.items()
             }
             if seen:
-                run.log(seen, step=epoch)
+                with _harmless():
+                    run.log(seen, step=epoch)
             return False
 
     return _training(run, (library, library.training, library.sklearn), Log())

@@ -55,7 +55,8 @@ def register(
     this run's code, data and metrics, and the contract in force.
 
     Args:
-        model: a fitted scikit-learn estimator or Pipeline.
+        model: a fitted scikit-learn estimator or Pipeline, or what another tool trained
+            (`OnnxModel`, `read_mlflow`).
         name: the model's name, as in `[model.NAME]` of thrive.toml.
         evaluation: out-of-sample rows that the model never saw; gates judge on them.
         reference: out-of-sample predictions over a longer past; monitoring compares live traffic

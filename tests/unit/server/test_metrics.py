@@ -13,3 +13,9 @@ def test_the_type_of_a_metric_is_told_once():
     assert len(types) == len(set(types)) == 4
     assert 'thrive_jobs{state="waiting"} 2' in lines
     assert lines.index("# TYPE thrive_jobs gauge") < lines.index('thrive_jobs{state="running"} 1')
+
+
+def test_a_large_number_keeps_its_digits():
+    text = Metrics().text({"thrive_a": 0.1234567891}, {"thrive_b_total": 12_345_678.0})
+    assert "thrive_a 0.1234567891\n" in text
+    assert "thrive_b_total 12345678\n" in text

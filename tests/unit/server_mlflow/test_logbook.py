@@ -10,11 +10,12 @@ import sqlalchemy as sa
 
 from thrive.domain.actor import local_actor
 from thrive.domain.errors import NotFound, UsageError
+from thrive.domain.experiment import LoggedModel, LoggedState
 from thrive.domain.run import MetricPoint, Run, RunState
 from thrive.operations import Context
-from thrive.server.mlflow.logbook import Entry, Logbook
+from thrive.server.mlflow.logbook import MOST_MIRRORED, Entry, Logbook, write_together
 from thrive.server.threads import run_in
-from thrive.store import runs
+from thrive.store import logged_models, runs
 from thrive.store.observations import MOST_KEYS, Observation
 
 
@@ -125,3 +126,33 @@ def test_numbers_that_json_lacks_and_names_of_any_letters_are_read_as_they_were_
     assert run.tags == {"t": "x", key: key}
     low = 1.0 if value is None else min(value, 1.0)
     assert run.summaries[key].low == low
+
+
+def test_a_logged_model_keeps_a_bounded_number_of_points_and_the_latest_of_each(context):
+    model = LoggedModel(
+        model_id="m-" + "1" * 32, experiment_id=0, name="net", state=LoggedState.PENDING,
+        created_at=0, updated_at=0,
+    )  # fmt: skip
+    with context.home.write() as tx:
+        logged_models.save(tx, context.project_id, model)
+
+    def entry(key, steps):
+        points = [
+            {"key": key, "value": step / 2, "timestamp": step, "step": step, "run_id": "r"}
+            for step in steps
+        ]
+        return Entry(f"{4:032x}", Observation(), {model.model_id: points})
+
+    def kept():
+        with context.read() as tx:
+            return logged_models.get(tx, context.project_id, model.model_id).metrics
+
+    write_together(context, [entry("auc", [7]), entry("loss", range(MOST_MIRRORED - 1))])
+    write_together(context, [entry("loss", [3, 4])])
+    assert len(kept()) == MOST_MIRRORED
+    write_together(context, [entry("loss", [MOST_MIRRORED + 5, 5])])
+    assert {point["key"]: point["step"] for point in kept()} == {
+        "auc": 7,
+        "loss": MOST_MIRRORED + 5,
+    }
+    assert len(kept()) == 2

@@ -311,3 +311,46 @@ def test_a_run_of_a_client_is_a_run_like_any_other(client, home):
         "running",
         {"auc": 0.5},
     )
+
+
+@pytest.mark.parametrize(
+    ("dataset", "told"),
+    [
+        ({}, "datasets[0].dataset"),
+        ({"dataset": "flights"}, "must be an object"),
+        ({"dataset": {"name": "d"}}, "datasets[0].dataset.digest"),
+        ({"dataset": {"name": "d", "digest": "1", "schema": {}}}, "must be a string"),
+        ({"dataset": {"name": "d", "digest": "1"}, "tags": [{"value": "x"}]}, "'tags[0].key'"),
+    ],
+)
+def test_quirk_15_what_is_no_dataset_is_no_input(client, dataset, told):
+    run = client.run()
+    answer = client.refused("POST", "runs/log-inputs", {"run_id": run, "datasets": [dataset]})
+    assert answer[:2] == (400, "INVALID_PARAMETER_VALUE")
+    assert told in answer[2]
+    assert client.get("runs/get", f"run_id={run}")["run"]["inputs"] == {"dataset_inputs": []}
+
+
+@pytest.mark.parametrize("moment", [-62_135_596_800_001, 253_402_300_800_000, 2**62])
+def test_quirk_04_a_time_is_one_that_a_calendar_has(client, moment):
+    run = client.run()
+    begun = {"experiment_id": "0", "start_time": moment}
+    ended = {"run_id": run, "status": "FINISHED", "end_time": moment}
+    for path, body in (("runs/create", begun), ("runs/update", ended)):
+        status, code, words = client.refused("POST", path, body)
+        assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
+        assert str(moment) in words
+
+
+def test_a_history_of_logged_models_is_kept_beside_a_tag_that_is_none(client):
+    run = client.run()
+    client.post("runs/set-tag", run_id=run, key="mlflow.log-model.history", value="mine")
+    client.post("runs/log-model", run_id=run, model_json='{"artifact_path": "m"}')
+    (told,) = [
+        tag["value"]
+        for tag in client.get("runs/get", f"run_id={run}")["run"]["data"]["tags"]
+        if tag["key"] == "mlflow.log-model.history"
+    ]
+    assert json.loads(told) == [{"artifact_path": "m"}]
+    deep = {"run_id": run, "model_json": '{"a":' * 5000 + "1" + "}" * 5000}
+    assert client.refused("POST", "runs/log-model", deep)[:2] == (400, "INVALID_PARAMETER_VALUE")

@@ -155,3 +155,49 @@ def test_what_is_no_number_is_refused_by_its_name(project):
         run.log(loss=3.0, step=3)
     assert history(project, run.id, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0)]
     assert history(project, run.id, "acc") == [(2, 0.5)]
+
+
+def test_a_parameter_that_is_refused_takes_no_point_with_it(project):
+    with thrive.run("exp", params={"lr": 0.1}) as run:
+        for step in range(100):
+            run.log(loss=1.0, step=step)
+        with pytest.raises(UsageError, match="already logged"):
+            run.params(lr=0.2, depth=3)
+        with pytest.raises(UsageError, match="cannot be a name"):
+            run.tags({"": "x"})
+    found = stored(project, run.id)
+    assert (found.params, found.summaries["loss"].points) == ({"lr": 0.1}, 100)
+
+
+@pytest.mark.parametrize("step", [2**63, -(2**63) - 1, float("nan"), "first"])
+def test_what_is_no_step_is_refused_and_the_points_before_it_are_kept(project, step):
+    with thrive.run("exp") as run:
+        run.log(loss=1.0, step=1)
+        with pytest.raises(UsageError, match="is no step"):
+            run.log(loss=2.0, step=step)
+    assert history(project, run.id, "loss") == [(1, 1.0)]
+
+
+def test_a_run_that_has_ended_says_so(project):
+    with thrive.run("exp") as run:
+        run.log(loss=1.0)
+    for late in (lambda: run.log(loss=2.0), lambda: run.params(a=1), lambda: run.tags(a="b")):
+        for _ in range(2):
+            with pytest.raises(UsageError, match="has ended"):
+                late()
+    run.flush()
+    run.finish(RunState.FAILED)
+    assert stored(project, run.id).state is RunState.DONE
+
+
+def test_a_run_whose_end_could_not_be_written_is_ended_as_it_was_to_be(project, monkeypatch):
+    run = thrive.run("exp")
+    true = active.observe_one
+    monkeypatch.setattr(active, "observe_one", lambda *_: (_ for _ in ()).throw(OSError("gone")))
+    run.log(loss=1.0, step=1)
+    with pytest.raises(OSError, match="gone"):
+        run.finish(RunState.FAILED, "words")
+    monkeypatch.setattr(active, "observe_one", true)
+    run.finish(RunState.INTERRUPTED, "at exit")
+    found = stored(project, run.id)
+    assert (found.state, found.error, found.metrics) == (RunState.FAILED, "words", {"loss": 1.0})

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from thrive.domain.errors import CannotTell
+from thrive.domain.errors import CannotTell, NotFound
 from thrive.domain.experiment import Experiment, LoggedModel, LoggedState
 from thrive.domain.identifiers import is_id
 from thrive.domain.model import Model, ModelVersion
@@ -185,6 +185,9 @@ class Importer:
     def _logged_model(self, given: SourceLoggedModel) -> None:
         ctx = self._ctx
         self.there.logged_models += 1
+        self.here.logged_models += 1
+        if self._is_here(given.model_id):
+            return
         self._artifacts(given.model_id, given.artifact_uri, given.created)
         created = given.created * MILLISECOND
         model = LoggedModel(
@@ -202,7 +205,15 @@ class Importer:
         )
         with ctx.observe(f"logged-model:{given.model_id}") as tx:
             logged_models.save(tx, ctx.project_id, model)
-        self.here.logged_models += 1
+
+    def _is_here(self, model_id: str) -> bool:
+        """Tell whether a logged model was brought before: it is written after its files."""
+        try:
+            with self._ctx.read() as tx:
+                logged_models.get(tx, self._ctx.project_id, model_id, deleted=True)
+        except NotFound:
+            return False
+        return True
 
     def _model(self, given: SourceModel) -> None:
         ctx = self._ctx

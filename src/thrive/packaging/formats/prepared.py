@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from thrive.domain.errors import UnsafeModel, UsageError
 from thrive.packaging.formats import sklearn_reader
+from thrive.packaging.formats.boosted import Boosted
 from thrive.packaging.formats.predictor import DoesNotFit
 from thrive.packaging.formats.preparation import (
     Feature,
@@ -47,7 +48,8 @@ def estimator_of(model: Any, library: str) -> Any:
         DoesNotFit: it is of another.
     """
     last = model.steps[-1][1] if sklearn_reader.class_name(model) == "Pipeline" else model
-    if type(last).__module__.partition(".")[0] != library:
+    of = last.library if isinstance(last, Boosted) else type(last).__module__.partition(".")[0]
+    if of != library:
         raise DoesNotFit(f"{type(last).__name__} is not of {library}")
     return last
 

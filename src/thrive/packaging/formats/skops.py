@@ -55,14 +55,22 @@ def load(files: Mapping[str, bytes], signature: Signature) -> EstimatorPredictor
     Raises:
         UnsafeModel: it holds other types, or cannot be restored.
     """
+    return EstimatorPredictor(signature, restored(files["model.skops"]), NAME)
+
+
+def restored(data: bytes) -> Any:
+    """Return the estimator that skops wrote, if it holds allowed types only.
+
+    Raises:
+        UnsafeModel: it holds other types, or cannot be restored.
+    """
     io = _skops()
-    data = files["model.skops"]
     try:
         foreign = _foreign(io, data)
         if not foreign:
             estimator = io.loads(data, trusted=sorted(trusted_types()))
             _check_trees(estimator, set())
-            return EstimatorPredictor(signature, estimator, NAME)
+            return estimator
     except (UsageError, UnsafeModel):
         raise
     except Exception as error:

@@ -54,6 +54,12 @@ def known_experiment(tx: Tx, project_id: str, experiment_id: int, now: int) -> E
     return experiments.get(tx, project_id, experiment_id)
 
 
+def _held(tx: Tx, project_id: str, experiment_id: int, now: int) -> Experiment:
+    """Return an experiment that is about to change, kept from other writers."""
+    known_experiment(tx, project_id, experiment_id, now)
+    return experiments.hold(tx, project_id, experiment_id)
+
+
 def view_of(text: str) -> View:
     """Return which of the active and the deleted are asked for.
 
@@ -149,7 +155,7 @@ def _change(call: Call, what: str, **changed: Any) -> None:
     number = number_of(call.given.text("experiment_id"))
     with ctx.write(f"experiment:{number}", what=what) as tx:
         now = ctx.now()
-        found = known_experiment(tx, ctx.project_id, number, now)
+        found = _held(tx, ctx.project_id, number, now)
         if changed.get("deleted_at") is not None:
             holds.refuse_held(tx, ctx.project_id)
         experiments.save(
@@ -173,7 +179,7 @@ def _update(call: Call) -> dict[str, Any]:
     ctx = call.ctx
     with ctx.write(f"experiment:{number}", new_name=name) as tx:
         now = ctx.now()
-        found = known_experiment(tx, ctx.project_id, number, now)
+        found = _held(tx, ctx.project_id, number, now)
         if found.deleted_at is not None:
             raise invalid(f"The experiment {number} must be in the 'active' lifecycle_stage.")
         if name and name != found.name:
@@ -198,7 +204,7 @@ def _retag(call: Call, added: dict[str, str], removed: tuple[str, ...]) -> None:
     ctx = call.ctx
     number = number_of(call.given.text("experiment_id"))
     with ctx.observe(f"experiment-tags:{number}") as tx:
-        found = known_experiment(tx, ctx.project_id, number, ctx.now())
+        found = _held(tx, ctx.project_id, number, ctx.now())
         for key in removed:
             if key not in found.tags:
                 raise MlflowError(

@@ -8,23 +8,31 @@ told so alone, and the others stand.
 import asyncio
 import copy
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from thrive.domain.errors import ThriveError
+from thrive.domain.experiment import LoggedModel
 from thrive.operations import Context
 from thrive.store import changes, logged_models
-from thrive.store.database import Tx
 from thrive.store.observations import Observation, observe
 
 MOST = 256
 """Entries in one transaction."""
 GATHER_S = 0.005
 """For how long calls that keep coming are gathered before they are written."""
+MOST_MIRRORED = 1000
+"""Points that a logged model keeps beside its run."""
 LOOK_S = 0.001
 """How long those who are not back yet are waited for at a time."""
+
+
+Point = dict[str, Any]
+"""A point as the protocol spells it."""
+_Identity = tuple[tuple[str, Any], ...]
+_SERIES = ("key", "run_id", "dataset_name", "dataset_digest")
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -32,7 +40,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     run_id: str
     seen: Observation
-    models: Mapping[str, list[dict[str, Any]]] = {}
+    models: Mapping[str, list[Point]] = {}
 
 
 _Waiting = list[tuple[Entry, asyncio.Future[None]]]
@@ -109,31 +117,49 @@ def write_together(ctx: Context, entries: Sequence[Entry]) -> list[ThriveError |
     """Write entries in one transaction; return the error of each, None for those that stand."""
     project_id = ctx.project_id
     with ctx.home.write(durable=False) as tx:
-        errors = [_unknown_model(tx, project_id, entry) for entry in entries]
+        wanted = {model_id for entry in entries for model_id in entry.models}
+        known = logged_models.hold(tx, project_id, wanted) if wanted else {}
+        errors = [_unknown_model(known, entry) for entry in entries]
         good = [entry for entry, error in zip(entries, errors, strict=True) if error is None]
         results = iter(observe(tx, project_id, [(entry.run_id, entry.seen) for entry in good]))
         errors = [error or next(results) for error in errors]
         good = [entry for entry, error in zip(entries, errors, strict=True) if error is None]
-        for entry in good:
-            _mirror(tx, project_id, entry)
+        for model in _mirrored(known, good):
+            logged_models.save(tx, project_id, model)
         changed = dict.fromkeys(entry.run_id for entry in good)
         changes.append_many(tx, project_id, (("run", run_id) for run_id in changed))
     return errors
 
 
-def _unknown_model(tx: Tx, project_id: str, entry: Entry) -> ThriveError | None:
-    try:
-        for model_id in entry.models:
-            logged_models.get(tx, project_id, model_id)
-    except ThriveError as error:
-        return error
-    return None
+def _unknown_model(known: Mapping[str, LoggedModel], entry: Entry) -> ThriveError | None:
+    missing = next((model_id for model_id in entry.models if model_id not in known), None)
+    return None if missing is None else logged_models.unknown(missing)
 
 
-def _mirror(tx: Tx, project_id: str, entry: Entry) -> None:
-    """Write points onto the logged models they were measured with; the same point is one."""
-    for model_id, points in entry.models.items():
-        model = logged_models.get(tx, project_id, model_id)
-        kept = [each for each in model.metrics if each not in points]
-        mirrored = msgspec.structs.replace(model, metrics=[*kept, *points])
-        logged_models.save(tx, project_id, mirrored)
+def _mirrored(known: Mapping[str, LoggedModel], entries: Sequence[Entry]) -> Iterable[LoggedModel]:
+    """Return the logged models that points were measured with, with these points.
+
+    The same point is there once. A model whose metrics are logged at every step would be written
+    whole with all of them each time: beyond `MOST_MIRRORED` points the latest of each metric
+    stays. Its run has all of them.
+    """
+    found: dict[str, dict[_Identity, Point]] = {}
+    for entry in entries:
+        for model_id, points in entry.models.items():
+            kept = found.setdefault(model_id, _by_identity(known[model_id].metrics))
+            kept.update(_by_identity(points))
+    for model_id, kept in found.items():
+        points = list(kept.values())
+        if len(points) > MOST_MIRRORED:
+            points = _latest(points)
+        yield msgspec.structs.replace(known[model_id], metrics=points)
+
+
+def _by_identity(points: Iterable[Point]) -> dict[_Identity, Point]:
+    return {tuple(sorted(point.items())): point for point in points}
+
+
+def _latest(points: Iterable[Point]) -> list[Point]:
+    """Return the latest point of each metric of a run on a dataset."""
+    ordered = sorted(points, key=lambda point: (point["step"], point["timestamp"]))
+    return list({tuple(map(point.get, _SERIES)): point for point in ordered}.values())

@@ -81,7 +81,7 @@ def _get(call: Call) -> dict[str, Any]:
 def _change(call: Call, **changed: Any) -> dict[str, Any]:
     ctx, model_id = call.ctx, call.parts["model_id"]
     with ctx.observe(f"logged-model:{model_id}") as tx:
-        model = logged_models.get(tx, ctx.project_id, model_id)
+        model = logged_models.hold_one(tx, ctx.project_id, model_id)
         dicts = {
             name: {**getattr(model, name), **value}
             for name, value in changed.items()
@@ -116,7 +116,7 @@ def _set_tags(call: Call) -> dict[str, Any]:
 def _delete_tag(call: Call) -> dict[str, Any]:
     ctx, model_id, key = call.ctx, call.parts["model_id"], call.parts["key"]
     with ctx.observe(f"logged-model:{model_id}") as tx:
-        model = logged_models.get(tx, ctx.project_id, model_id)
+        model = logged_models.hold_one(tx, ctx.project_id, model_id)
         if key not in model.tags:
             raise MlflowError("RESOURCE_DOES_NOT_EXIST", f"No tag with key {key!r} found.")
         kept = {name: value for name, value in model.tags.items() if name != key}

@@ -8,7 +8,7 @@ import numpy as np
 
 from thrive.domain.actor import ANYONE, BUILDERS
 from thrive.domain.clock import machine_now
-from thrive.domain.run import MetricPoint
+from thrive.domain.run import MetricPoint, Run
 from thrive.server.mlflow import pages
 from thrive.server.mlflow.calls import Call, Route
 from thrive.server.mlflow.experiments import LONGEST_TAG
@@ -146,18 +146,25 @@ def _log_model(call: Call) -> dict[str, Any]:
     ctx, run_id = call.ctx, run_id_of(call.given)
     try:
         logged = msgspec.json.decode(call.given.text("model_json"), type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise invalid(f"'model_json' cannot be read: {error}.") from None
     with ctx.observe(f"run:{run_id}") as tx:
         run = held_active(tx, ctx.project_id, run_id)
-        history = msgspec.json.decode(run.tags.get(_HISTORY_TAG, "[]"), type=list[Any])
-        text = msgspec.json.encode([*history, logged]).decode()
+        text = msgspec.json.encode([*_logged_before(run), logged]).decode()
         tagged = msgspec.structs.replace(run, tags={**run.tags, _HISTORY_TAG: text})
         runs.keep_observed(tx, ctx.project_id, [tagged])
     return {}
 
 
 _HISTORY_TAG = "mlflow.log-model.history"
+
+
+def _logged_before(run: Run) -> list[Any]:
+    """Return the models a run's tag tells of; a client may have set it to words of its own."""
+    try:
+        return msgspec.json.decode(run.tags.get(_HISTORY_TAG, "[]"), type=list[Any])
+    except (msgspec.MsgspecError, RecursionError):
+        return []
 
 
 def _history(call: Call) -> dict[str, Any]:

@@ -247,9 +247,8 @@ def _transition(call: Call) -> dict[str, Any]:
     """Move a version to a stage: of one that Thrive packaged, by moving its traffic."""
     stage = checked_stage(call.given.text("stage"))
     found, version = _both(call)
-    archive = call.given.truth("archive_existing_versions")
     if not version.package:
-        return _label(call, found, version, stage, archive=archive)
+        return _label(call, version, stage)
     if stage == "Production":
         release(call, version.model, version.version, found)
     elif stage == "Archived":
@@ -262,25 +261,26 @@ def _transition(call: Call) -> dict[str, Any]:
     return _get(call)
 
 
-def _label(
-    call: Call, found: Registered, version: ModelVersion, stage: str, *, archive: bool
-) -> dict[str, Any]:
+def _label(call: Call, version: ModelVersion, stage: str) -> dict[str, Any]:
     """Write the stage of a version that no traffic can reach, as a label."""
-    ctx, now = call.ctx, call.ctx.now()
-    moved = [version]
-    if archive:
-        moved += [
-            one
-            for one in found.versions
-            if not one.package and one != version and stage_name(one, found.history) == stage
-        ]
+    ctx, now, archive = call.ctx, call.ctx.now(), call.given.truth("archive_existing_versions")
     with ctx.write(f"model:{version.model}", version=version.version, stage=stage) as tx:
-        for one in moved:
-            label = stage if one is version else "Archived"
+        found = found_model(tx, ctx.project_id, version.model)
+        before = _of_stage(found, stage) if archive else []
+        chosen = found_version(found, version.version)
+        others = [(one, "Archived") for one in before if one.version != chosen.version]
+        for one, label in [(chosen, stage), *others]:
             tags = {**(one.tags or {}), STAGE_TAG: label}
             after = msgspec.structs.replace(one, tags=tags, updated_at=now)
             models.replace_version(tx, ctx.project_id, after)
     return _get(call)
+
+
+def _of_stage(found: Registered, stage: str) -> list[ModelVersion]:
+    """Return the versions without traffic of a stage."""
+    return [
+        one for one in found.versions if not one.package and stage_name(one, found.history) == stage
+    ]
 
 
 ROUTES = (

@@ -35,7 +35,10 @@ from thrive.tracking.process import ELSEWHERE
 from thrive.tracking.search import RUN_FIELDS, Query, View
 
 LONGEST_NAME = 250
+LONGEST_DATASET, LONGEST_DIGEST = 500, 36
 MOST_RUNS = 50_000
+EARLIEST, LATEST = -62_135_596_800_000, 253_402_300_799_999
+"""The first and the last millisecond of a calendar: of the years 1 to 9999."""
 _ENDED = frozenset({RunState.DONE, RunState.FAILED, RunState.INTERRUPTED})
 
 
@@ -60,6 +63,21 @@ def checked_run_id(text: str) -> str:
     if not is_id(text):
         raise MlflowError("RESOURCE_DOES_NOT_EXIST", f"Run with id={text[:80]} not found")
     return text
+
+
+def moment_of(given: Given, name: str) -> int:
+    """Return a time that was sent in milliseconds as the store's microseconds, 0 for none.
+
+    Raises:
+        MlflowError: it lies outside of the years that a calendar has.
+    """
+    at = given.integer(name, 0)
+    if not EARLIEST <= at <= LATEST:
+        raise invalid(
+            f"Invalid value {at} for parameter '{name}' supplied: milliseconds since 1970, "
+            "at most those of the year 9999."
+        )
+    return at * MILLISECOND
 
 
 def get_run(tx: Tx, project_id: str, run_id: str) -> Run:
@@ -103,7 +121,7 @@ def _create(call: Call) -> dict[str, Any]:
     if user := given.maybe_text("user_id"):
         tags.setdefault("mlflow.user", user)
     now = ctx.now()
-    started = given.integer("start_time", 0) * MILLISECOND or now
+    started = moment_of(given, "start_time") or now
     with ctx.write(f"run:{run_id}", experiment=number) as tx:
         experiment = known_experiment(tx, ctx.project_id, number, now)
         if experiment.deleted_at is not None:
@@ -135,7 +153,7 @@ def _update(call: Call) -> dict[str, Any]:
     given, ctx = call.given, call.ctx
     run_id = run_id_of(given)
     status, name = given.maybe_text("status"), given.maybe_text("run_name", most=LONGEST_NAME)
-    ended = given.integer("end_time", 0) * MILLISECOND
+    ended = moment_of(given, "end_time")
     with ctx.write(f"run:{run_id}", status=status) as tx:
         run = held_active(tx, ctx.project_id, run_id)
         state = state_of(status) if status else run.state
@@ -207,7 +225,7 @@ def _query(numbers: dict[str, int], wanted: set[int], view: View) -> Query:
 
 def _log_inputs(call: Call) -> dict[str, Any]:
     ctx, run_id = call.ctx, run_id_of(call.given)
-    added = [each.whole() for each in call.given.objects("datasets")]
+    added = [_checked_input(each) for each in call.given.objects("datasets")]
     models = [ModelUse(each.text("model_id"), "in") for each in call.given.objects("models")]
     with ctx.observe(f"run:{run_id}") as tx:
         run = held_active(tx, ctx.project_id, run_id)
@@ -220,6 +238,24 @@ def _log_inputs(call: Call) -> dict[str, Any]:
             ),
         )
     return {}
+
+
+def _checked_input(given: Given) -> dict[str, Any]:
+    """Return a dataset that a run read as it was sent, with its tags.
+
+    Raises:
+        MlflowError: it is no dataset with a name and a digest, or a tag is none.
+    """
+    whole = given.whole()
+    dataset = given.inner("dataset")
+    dataset.text("name", most=LONGEST_DATASET)
+    dataset.text("digest", most=LONGEST_DIGEST)
+    for name in ("source_type", "source", "schema", "profile"):
+        dataset.maybe_text(name)
+    for tag in given.objects("tags"):
+        tag.text("key", most=LONGEST_KEY)
+        tag.maybe_text("value")
+    return whole
 
 
 def _is_among(known: dict[str, Any], added: list[dict[str, Any]]) -> bool:
