@@ -17,6 +17,7 @@ import json
 import os
 import random
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -212,8 +213,10 @@ def start_thrive(folder: Path, durability: str = "normal") -> Server:
 
 def start_mlflow(folder: Path) -> Server:
     """Start `mlflow server` on the database of a folder."""
-    url = "http://127.0.0.1:5077"
-    command = [str(PEER / "bin/mlflow"), "server", "--port", "5077"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]  # of nobody: another server's answers would be measured
+    url = f"http://127.0.0.1:{port}"
+    command = [str(PEER / "bin/mlflow"), "server", "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     return started(command, folder, lambda: url, lambda: "")

@@ -66,7 +66,7 @@ def read_mlflow(folder: Path | str, classes: Sequence[Scalar] = ()) -> Any:
     )
 
 
-def _flavors(folder: Path) -> dict[str, Flavor]:
+def _flavors(folder: Path) -> Mapping[str, Flavor]:
     path = folder / DESCRIPTION
     try:
         text = path.read_bytes()
@@ -117,7 +117,7 @@ def _lightgbm(folder: Path, flavor: Flavor, classes: Sequence[Scalar]) -> Booste
     booster = library("lightgbm", "boosting").Booster(model_str=text)
     names = [str(name) for name in booster.feature_name()]
     objective = found[1] if (found := _OBJECTIVE.search(text)) else ""
-    count = {"binary": 2}.get(objective, booster.num_model_per_iteration())
+    count = 2 if objective == "binary" else int(booster.num_model_per_iteration())
 
     def ask(matrix: NDArray[np.float64]) -> NDArray[Any]:
         return booster.predict(matrix, num_threads=1)
