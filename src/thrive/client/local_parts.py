@@ -205,6 +205,7 @@ def answer_duties(server: Server, arguments: Arguments) -> Any:
             "model": model,
             "fields": said.fields,
             "risks": msgspec.to_builtins(said.risks),
+            "population": said.population,
             "commit": commit_of(folder),
         },
     )
@@ -318,7 +319,8 @@ def export_chain(server: Server, arguments: Arguments) -> Any:
 def _entries(server: Server, last: int) -> Iterator[AuditEntry]:
     seq = 0
     while seq < last:
-        for entry in server("audit list", {"limit": min(1000, last - seq), "after": seq}).items:
+        asked = {"limit": min(1000, last - seq), "after": str(seq), "oldest": True}
+        for entry in server("audit list", asked).items:
             yield entry
             seq = entry.seq
 

@@ -193,6 +193,7 @@ class DataTerms(Terms, frozen=True, kw_only=True):
         legal_basis: why the personal data may be processed.
         licence: under which terms it came.
         retention: how long it may be kept.
+        regions: of the object stores that may hold it; empty for all. A folder is on its machine.
         refresh: how often its source is read again; only by hand if not said.
         checks: what must hold of a version before it may be trained on.
     """
@@ -206,6 +207,7 @@ class DataTerms(Terms, frozen=True, kw_only=True):
     legal_basis: str = ""
     licence: str = ""
     retention: MaybeDuration = ""
+    regions: list[str] = []
     refresh: MaybeDuration = ""
     checks: list[CheckText] = []
 

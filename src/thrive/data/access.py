@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import blake3
 import msgspec
 
+from thrive.contract.schema import PERSON
 from thrive.data.questions import NONE
 from thrive.data.wanted import terms_of
 from thrive.domain.actor import Actor
@@ -17,8 +18,9 @@ from thrive.domain.dataset import DatasetVersion
 from thrive.domain.duty import DataGrant, DataRead
 from thrive.domain.errors import Refused
 from thrive.domain.identifiers import new_id
+from thrive.domain.pseudonyms import PSEUDONYM
 from thrive.operations import Context
-from thrive.store import column_labels, oversight
+from thrive.store import column_labels, oversight, restrictions
 from thrive.store.database import Tx
 
 
@@ -30,12 +32,16 @@ class PersonalView(msgspec.Struct, frozen=True, kw_only=True):
         hidden: those of them that are read as pseudonyms.
         purpose: what the others are read for, "" if all are hidden.
         grant_id: the grant of the others.
+        naming: its columns that name people.
+        left_out: marks of the people whose rows nobody gets to see, as `store.restrictions` has.
     """
 
     columns: list[str]
     hidden: list[str]
     purpose: str = ""
     grant_id: str = ""
+    naming: list[str] = []
+    left_out: list[str] = []
 
     def only(self, columns: list[str] | None) -> "PersonalView":
         """Return the same of some of the version's columns; of all for None."""
@@ -75,15 +81,37 @@ def view_of(
 ) -> PersonalView:
     """Return what whoever asks gets to see of a version; arguments as of `closed_columns`."""
     closed = closed_columns(tx, ctx.project_id, version, declared)
-    if not closed:
-        return PersonalView(columns=[], hidden=[])
-    grant = _grant_for(tx, ctx, version.dataset, ctx.actor)
+    people = left_out(tx, ctx, version, declared)
+    grant = _grant_for(tx, ctx, version.dataset, ctx.actor) if closed else None
     if grant is None:
-        return PersonalView(columns=closed, hidden=closed)
+        return PersonalView(columns=closed, hidden=closed, **people)
     hidden = [each for each in closed if grant.columns and each not in grant.columns]
     return PersonalView(
-        columns=closed, hidden=hidden, purpose=grant.purpose, grant_id=grant.grant_id
+        columns=closed, hidden=hidden, purpose=grant.purpose, grant_id=grant.grant_id, **people
     )
+
+
+def left_out(
+    tx: Tx, ctx: Context, version: DatasetVersion, declared: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """Return `naming` and `left_out` of a version's view; empty where nobody is left out.
+
+    A column names people if it did when one of them was left out, or is said to by now.
+    """
+    orders = restrictions.find(tx, ctx.project_id)
+    if not orders:
+        return {}
+    known = {column for each in orders for column in each.columns}
+    naming = [
+        each.name
+        for each in version.columns
+        if each.name in known
+        or {declared.get(each.name), each.personal, each.proposed} & {PERSON, PSEUDONYM}
+    ]
+    return {
+        "naming": naming,
+        "left_out": sorted({each.person for each in orders} if naming else ()),
+    }
 
 
 def _grant_for(tx: Tx, ctx: Context, dataset: str, reader: Actor) -> DataGrant | None:
@@ -150,16 +178,25 @@ def how_to_read(version: DatasetVersion) -> str:
 
 
 def hidden_words(version: DatasetVersion, view: PersonalView) -> str:
-    """Return what to tell somebody who reads pseudonyms; "" if nothing is hidden."""
-    if not view.hidden:
-        return ""
-    names = ", ".join(view.hidden)
+    """Return what to tell somebody who reads not all there is as it is; "" for who does."""
     label = f"{version.dataset}@{version.version}"
-    return f"{label}: the values of {names} are pseudonyms; to read them: {how_to_read(version)}"
+    said: list[str] = []
+    if view.hidden:
+        names = ", ".join(view.hidden)
+        said.append(f"the values of {names} are pseudonyms; to read them: {how_to_read(version)}")
+    if view.left_out:
+        count = len(view.left_out)
+        whose = "one person is" if count == 1 else f"{count:,} people are"
+        said.append(f"{whose} left out (thrive restrictions list)")
+    return f"{label}: {'; '.join(said)}" if said else ""
 
 
 def seen_digest(version: DatasetVersion, view: PersonalView) -> str:
-    """Return what names the rows that are seen: with pseudonyms they are others than without."""
-    if not view.hidden:
+    """Return what names the rows that are seen: with pseudonyms they are others than without.
+
+    And where people are left out.
+    """
+    if not view.hidden and not view.left_out:
         return version.digest
-    return blake3.blake3("\n".join([version.digest, *view.hidden]).encode()).hexdigest()
+    parts = [version.digest, *view.hidden, *(["", *view.left_out] if view.left_out else [])]
+    return blake3.blake3("\n".join(parts).encode()).hexdigest()

@@ -14,6 +14,7 @@ import msgspec
 from thrive.data.checks import FAIL
 from thrive.data.findings import Known, Reading, Terms
 from thrive.data.keeping import Keeping, is_whole, keep_found
+from thrive.data.places import refuse_place
 from thrive.data.wanted import MEMORY, Wanted, terms_of
 from thrive.domain.clock import ClockMode, format_time
 from thrive.domain.dataset import Dataset, DatasetVersion, SourceState
@@ -77,7 +78,9 @@ def add_version(
         NotFound: nothing is at the source.
         UsageError: the source cannot be read as a table.
         DiskFull: there is no space; no version was made.
+        Refused: its contract does not allow the region of the object store.
     """
+    refuse_place(ctx.home.blobs, wanted.name, wanted.terms)
     version, is_new = _add_prepared(ctx, wanted, beside) or _add_delivered(ctx, wanted, beside)
     if wanted.asked != MEMORY:
         remember_source(ctx.home.folder, wanted.name, wanted.asked)
@@ -213,6 +216,7 @@ def _write(
 ) -> tuple[DatasetVersion, bool]:
     """Write the row of a version of which all else is stored."""
     blobs = ctx.home.blobs
+    refuse_place(blobs, wanted.name, wanted.terms)  # what was sent from afar is looked at here
     sketches = blobs.put(reading.sketches) if reading.sketches else ""
     ctx.progress(1.0, "writing the version")
     with ctx.write(f"dataset:{wanted.name}", digest=prepared.name, source=wanted.source) as tx:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from thrive.data.reading import find_version, scan_version
+from thrive.data.access import how_to_read, log_read, view_of
+from thrive.data.reading import find_version, hiding, scan_version, shown
 from thrive.data.spreadsheet import without_formulas
+from thrive.data.wanted import terms_of
 from thrive.domain.actor import AUTHORS
 from thrive.domain.errors import Conflict, UsageError
 from thrive.domain.identifiers import new_id
@@ -28,13 +30,18 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
         dataset: its name.
         version: its number.
         to: the file, or the Delta table with the version that was written: `delta:PATH@4`.
-        rows: how many.
+        rows: how many the version has.
+        pseudonyms: columns that hold personal data, and were written as pseudonyms.
+        left_out: of how many people no row was written.
     """
 
     dataset: str
     version: int
     to: str
     rows: int
+    pseudonyms: list[str] = []
+    left_out: int = 0
+    next_hint: str = ""
 
 
 @operation("data export", kind=Kind.CLIENT, role=AUTHORS)
@@ -43,7 +50,8 @@ def export(ctx: Context, name: str, *, to: PathText) -> Exported:
 
     A Delta table gets them as its next version, with the digest in its history; a file must not
     be there yet. In CSV, text that a spreadsheet would run as a formula gets an apostrophe before
-    it. `data checkout` gives the files as they were added.
+    it. `data checkout` gives the files as they were added. Columns that hold personal data are
+    pseudonyms unless a grant lets you read them, and the reading is logged.
 
     Args:
         name: the dataset, or one version of it as NAME@VERSION.
@@ -60,7 +68,11 @@ def export(ctx: Context, name: str, *, to: PathText) -> Exported:
         thrive data export flights --to /tmp/flights.parquet
     """
     version = find_version(ctx, name)
-    rows = scan_version(version, ctx.home.blobs)
+    with ctx.read() as tx:
+        declared = terms_of(ctx.folder, version.dataset).personal_kinds
+        view = view_of(tx, ctx, version, declared)
+    log_read(ctx, version, view)
+    rows = shown(scan_version(version, ctx.home.blobs), hiding(ctx, view))
     base = ctx.local_folder()
     if to.startswith(DELTA):
         folder = base / Path(to.removeprefix(DELTA)).expanduser()
@@ -68,7 +80,15 @@ def export(ctx: Context, name: str, *, to: PathText) -> Exported:
         written = f"{to}@{delta.write(rows.collect(), folder, note)}"
     else:
         written = str(_write(rows, base / Path(to).expanduser()))
-    return Exported(dataset=version.dataset, version=version.version, to=written, rows=version.rows)
+    return Exported(
+        dataset=version.dataset,
+        version=version.version,
+        to=written,
+        rows=version.rows,
+        pseudonyms=view.hidden,
+        left_out=len(view.left_out),
+        next_hint=how_to_read(version) if view.hidden else "",
+    )
 
 
 def _write(rows: "pl.LazyFrame", file: Path) -> Path:

@@ -13,7 +13,7 @@ import msgspec
 
 from thrive.data import free_text
 from thrive.data import personal_patterns as patterns
-from thrive.domain.dataset import Column, ColumnLabel
+from thrive.domain.dataset import BY_NAME, Column, ColumnLabel
 from thrive.domain.pseudonyms import is_pseudonym
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def propose(name: str, sample: "pl.Series | None", kind: Any) -> Proposal | None
     hinted = next((each for each, form in _NAMED.items() if form.match(plain)), None)
     if kind.is_temporal() or sample is None:
         is_birthday = hinted == "birth date" and kind.is_temporal()
-        return Proposal(kind="birth date", share=0.0, by="its name") if is_birthday else None
+        return Proposal(kind="birth date", share=0.0, by=BY_NAME) if is_birthday else None
     values = [str(value).strip() for value in sample.to_list()]
     if not values:
         return _by_name_alone(hinted)
@@ -118,7 +118,7 @@ def _plain_name(name: str) -> str:
 
 
 def _by_name_alone(hinted: str | None) -> Proposal | None:
-    return Proposal(kind=hinted, share=0.0, by="its name") if hinted else None
+    return Proposal(kind=hinted, share=0.0, by=BY_NAME) if hinted else None
 
 
 def _by_form(values: Sequence[str], hinted: str | None, *, is_text: bool) -> Proposal | None:

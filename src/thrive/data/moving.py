@@ -12,7 +12,9 @@ import msgspec
 
 from thrive.data.keeping import is_whole
 from thrive.data.lockfile import keep_remote
+from thrive.data.places import refuse_place
 from thrive.data.reading import find_version, split_name
+from thrive.data.wanted import terms_of
 from thrive.domain.actor import AUTHORS
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import Conflict, NotFound, UsageError
@@ -56,6 +58,7 @@ def push(ctx: Context, to: str = "", *, name: str = "") -> list[Moved]:
         NotFound: there is no such version, or nothing is pinned.
         StoreUnavailable: the other side does not answer.
         UsageError: nothing says where to.
+        Refused: its contract does not allow the region of the place.
 
     Examples:
         thrive data push s3://team/data
@@ -65,6 +68,8 @@ def push(ctx: Context, to: str = "", *, name: str = "") -> list[Moved]:
     place = _place(ctx, to, "push")
     versions = [find_version(ctx, each) for each in _named(folder, name)]
     with _Side.at(ctx, place) as other:
+        for each in versions:
+            refuse_place(other.blobs, each.dataset, terms_of(folder, each.dataset))
         moved = [_push_one(ctx, version, other) for version in versions]
     if not other.is_home:
         keep_remote(folder, ctx.home.folder, to or place)

@@ -27,3 +27,21 @@ def open_questions(
         and column.name not in declared
         and (column.name, column.dtype) not in labels
     ]
+
+
+def contradicted(
+    version: DatasetVersion,
+    declared: Mapping[str, str],
+    labels: Mapping[tuple[str, str], ColumnLabel],
+) -> list[Column]:
+    """Return the columns that the contract says hold nothing personal, and whose values do.
+
+    Where somebody confirmed it by name and with a reason (`data confirm`), that counts.
+    """
+    return [
+        column
+        for column in version.columns
+        if declared.get(column.name) == NONE
+        and column.seems
+        and (column.name, column.dtype) not in labels
+    ]

@@ -75,6 +75,9 @@ def find_version(ctx: Context, name: str, version: int | None = None) -> Dataset
             if found.dataset == name:
                 _refuse_erased(tx, ctx, found, pinned)
                 return found
+        stone = erasures.tombstone(tx, ctx.project_id, pinned)
+    if stone is not None:
+        raise erasures.erased(stone, f"thrive data add --name {name}")
     raise NotFound(
         f"thrive.lock pins {name} to {pinned[:12]}, which is not in this home.",
         f"thrive data add --name {name}",
@@ -167,10 +170,7 @@ def _scan(name: str, version: int | None, columns: Sequence[str] | None) -> "pl.
     if found.warning:
         warnings.warn(found.warning, stacklevel=3)
     frame = scan_version(seen, found.blobs)
-    if hidden.hidden:
-        from thrive.store.pseudonyms import pseudonymised
-
-        frame = pseudonymised(frame, hidden.hidden, hidden.key)
+    frame = shown(frame, hidden)
     if run is None:
         return frame
 
@@ -191,19 +191,35 @@ class _Found(NamedTuple):
 
 
 class Hiding(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run tells a task beside a version: the columns that are pseudonyms, and their key."""
+    """What a run tells a task beside a version: the columns that are pseudonyms, and their key.
+
+    And whose rows are left out, by which columns.
+    """
 
     hidden: list[str] = []
     key: bytes = b""
+    naming: list[str] = []
+    left_out: list[str] = []
+
+
+def shown(frame: "pl.LazyFrame", hiding: Hiding) -> "pl.LazyFrame":
+    """Return the rows as their reader gets to see them."""
+    if not hiding.key:
+        return frame
+    from thrive.store.pseudonyms import pseudonymised, without
+
+    rows = without(frame, hiding.naming, hiding.left_out, hiding.key)
+    return pseudonymised(rows, hiding.hidden, hiding.key) if hiding.hidden else rows
 
 
 def hiding(ctx: Context, view: "PersonalView") -> Hiding:
     """Return how to read a version as somebody gets to see it."""
-    if not view.hidden:
+    if not view.hidden and not view.left_out:
         return Hiding()
     from thrive.store.pseudonym_keys import pseudonym_key
 
-    return Hiding(hidden=view.hidden, key=pseudonym_key(ctx.home, ctx.actor.name))
+    key = pseudonym_key(ctx.home, ctx.actor.name)
+    return Hiding(hidden=view.hidden, key=key, naming=view.naming, left_out=view.left_out)
 
 
 def _found(
@@ -245,6 +261,12 @@ def _folder(name: str, version: int | None) -> Path:
         from thrive.data.access import PersonalView, refuse_hidden
 
         refuse_hidden(found, PersonalView(columns=hidden.hidden, hidden=hidden.hidden))
+    if hidden.left_out:
+        label = f"{found.dataset}@{found.version}"
+        raise Refused(
+            f"People are left out of {label} ({', '.join(hidden.naming)}): its files name them.",
+            f'thrive.data.load("{name}") reads it without them; thrive restrictions list',
+        )
     root = Path(run.facts["scratch"]) if run else find_project_folder(Path.cwd()) / FOLDER / "cache"
     folder = root / "data" / found.digest
     check_out(read_snapshot(blobs, found.listed_in), blobs, Target(folder), _silent)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from thrive.contract.parse import load
 from thrive.domain.dataset import Column, DatasetVersion, FileEntry
 from thrive.domain.errors import NotFound
+from thrive.domain.pseudonyms import PSEUDONYM
 from thrive.operations import Context
 from thrive.store import datasets
 from thrive.store.blobs import BlobStore
@@ -30,8 +31,6 @@ PREFIXES = ("x.", "k.")
 """What the prediction log puts before the names of inputs and of request keys."""
 
 
-PSEUDONYM = "pseudonym"
-"""The kind of a column of stand-ins for values of a subject column, whatever its name."""
 Known = Mapping[str, Mapping[str, int]]
 """Rows of the person by dataset, then by the digest of a file."""
 

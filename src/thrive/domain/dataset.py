@@ -14,6 +14,10 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
 
 
+BY_NAME = "its name"
+"""What a proposal rests on that nothing but the name of a column speaks for."""
+
+
 class Column(msgspec.Struct, frozen=True, kw_only=True):
     """One column of a dataset's schema.
 
@@ -34,6 +38,11 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     proposed: str | None = None
     why: str = ""
     asked: bool = False
+
+    @property
+    def seems(self) -> str:
+        """The kind of personal data that its values seem to be, "" where only its name says so."""
+        return self.proposed if self.proposed and self.why != BY_NAME else ""
 
 
 class ColumnLabel(msgspec.Struct, frozen=True, kw_only=True):

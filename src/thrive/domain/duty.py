@@ -35,6 +35,7 @@ class DutyAnswers(msgspec.Struct, frozen=True, kw_only=True):
     """What people wrote of a model in `governance.toml`, as it was taken in.
 
     `digest` is that of the model's part of the file; `revision` counts what was taken in.
+    `population` is, by column, the share that each group has of those the model is about.
     """
 
     model: str
@@ -42,6 +43,7 @@ class DutyAnswers(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""
     fields: dict[str, str] = {}
     risks: dict[str, RiskEntry] = {}
+    population: dict[str, dict[str, float]] = {}
     commit: str = ""
     actor: str = ""
     at: int = 0
@@ -139,6 +141,22 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True):
     words: str = ""
 
 
+class ExplanationTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """A past answer that was reproduced and explained, for a trial (AI Act art. 86).
+
+    `reproduced` says that the stored version answers the record's inputs as it did then; `words`
+    is what was found, or why it could not be explained.
+    """
+
+    trial_id: str
+    model: str
+    version: int
+    prediction_id: str
+    at: int
+    reproduced: bool
+    words: str = ""
+
+
 class AuditSeal(msgspec.Struct, frozen=True, kw_only=True):
     """The signed head of the audit chain: entry `seq` had `digest`; Ed25519 over `statement`."""
 
@@ -161,6 +179,49 @@ class LegalHold(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     actor: str
     placed_at: int
+    lifted_by: str = ""
+    lifted_for: str = ""
+    lifted_at: int | None = None
+
+
+class RestrictionKind(StrEnum):
+    """Why a person's data is left out."""
+
+    RESTRICTION = "restriction"
+    """GDPR art. 18: it is stored, and used for nothing else."""
+    OBJECTION = "objection"
+    """GDPR art. 7(3), 21: consent was withdrawn, or the person objects."""
+
+
+class Restriction(msgspec.Struct, frozen=True, kw_only=True):
+    """An order to leave a person out of whatever is read to be used; the rows stay stored.
+
+    Attributes:
+        restriction_id: its id.
+        kind: why.
+        person: a keyed digest: it says of a value that it is the person, and of nobody who it is.
+        columns: those that named people when it was placed.
+        reason: in words, e.g. the number of the request.
+        actor: who placed it.
+        placed_at: UTC microseconds.
+        held: the versions of datasets that held rows of the person then, as NAME@VERSION.
+        digests: of the content of these.
+        rows: how many rows, over all of them.
+        lifted_by: who ended it, "" while it holds.
+        lifted_for: why.
+        lifted_at: when.
+    """
+
+    restriction_id: str
+    kind: RestrictionKind
+    person: str
+    columns: list[str]
+    reason: str
+    actor: str
+    placed_at: int
+    held: list[str] = []
+    digests: list[str] = []
+    rows: int = 0
     lifted_by: str = ""
     lifted_for: str = ""
     lifted_at: int | None = None

@@ -4,6 +4,8 @@ import re
 
 import msgspec
 
+PSEUDONYM = "pseudonym"
+"""The kind of a column of stand-ins for values of a subject column, whatever its name."""
 PSEUDONYM_PREFIX = "pseudonym-"
 PSEUDONYM_BYTES = 10
 """Length of the digest behind the prefix, which is written in hexadecimal digits."""

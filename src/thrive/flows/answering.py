@@ -95,6 +95,7 @@ def duties_commit(
     *,
     fields: dict[str, Any] | None = None,
     risks: dict[str, Any] | None = None,
+    population: dict[str, Any] | None = None,
     commit: str = "",
 ) -> AnswersTaken:
     """Take in what was read from a governance.toml elsewhere: the second half of `duties answer`.
@@ -103,13 +104,14 @@ def duties_commit(
         model: the model's name.
         fields: the answers, by field.
         risks: the risk register, by name.
+        population: the shares of the population, by column and group.
         commit: of the project the file belongs to.
 
     Examples:
         thrive duties commit flight-delay
     """
     name = checked_name(model, "model")
-    said = {**(fields or {}), "risks": risks or {}}
+    said = {**(fields or {}), "risks": risks or {}, "population": population or {}}
     return take_in(ctx, checked_answers(name, said), commit)
 
 
@@ -117,7 +119,8 @@ def take_in(ctx: Context, answers: DutyAnswers, commit: str) -> AnswersTaken:
     """Keep answers as a revision of their own, and say what is still asked."""
     with ctx.read() as tx:
         kept = duties.find_answers(tx, ctx.project_id, answers.model)
-    if kept.digest != answers.digest and (answers.fields or answers.risks or kept.revision):
+    said = answers.fields or answers.risks or answers.population
+    if kept.digest != answers.digest and (said or kept.revision):
         signed = msgspec.structs.replace(
             answers, commit=commit[:64], actor=ctx.actor.name, at=ctx.now()
         )

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 
 from thrive.domain.actor import ANYONE, KEEPERS
-from thrive.domain.clock import DAY, format_time, machine_now
+from thrive.domain.clock import DAY, format_time, machine_now, parse_time
 from thrive.domain.duty import AuditSeal
-from thrive.domain.errors import NotFound, NotRight
+from thrive.domain.errors import NotFound, NotRight, UsageError
 from thrive.domain.project import AuditEntry, Page
 from thrive.operations import Context, Kind, PageSize, operation
 from thrive.packaging import ed25519
@@ -58,19 +58,48 @@ class ExportHead(msgspec.Struct, frozen=True, kw_only=True):
 @operation(
     "audit list", role=ANYONE, columns=("seq", "at", "actor", "operation", "subject", "digest")
 )
-def audit_list(ctx: Context, *, limit: PageSize = 50, after: int = 0) -> Page[AuditEntry]:
-    """List who changed what and when, oldest first.
+def audit_list(
+    ctx: Context,
+    *,
+    limit: PageSize = 50,
+    after: str = "",
+    since: str = "",
+    actor: str = "",
+    subject: str = "",
+    oldest: bool = False,
+) -> Page[AuditEntry]:
+    """List who changed what and when, newest first.
 
     Args:
         limit: how many entries at most.
-        after: only entries after this seq.
+        after: the seq of the last entry of the page before.
+        since: only entries from this time on, ISO 8601.
+        actor: only what this one did.
+        subject: only changes of this subject, e.g. model:flight-delay.
+        oldest: the oldest entries first.
+
+    Raises:
+        UsageError: `after` is no seq, or `since` no time.
 
     Examples:
         thrive audit list --limit 20
+        thrive audit list --since 2026-03-01 --actor flights-ml
     """
+    wanted = audit.Wanted(
+        beyond=_seq(after) if after else None,
+        since=parse_time(since) if since else None,
+        actor=actor,
+        subject=subject,
+    )
     with ctx.read() as tx:
-        items = audit.entries(tx, ctx.project_id, after, limit)
+        items = audit.find(tx, ctx.project_id, wanted, limit, newest=not oldest)
     return Page(items=items, next=str(items[-1].seq) if len(items) == limit else None)
+
+
+def _seq(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise UsageError(f"{text[:40]!r} is no seq of an entry.", "--after 100")
+    return int(text)
 
 
 @operation("audit verify", role=ANYONE)
@@ -257,7 +286,7 @@ _COMPARE = "compare with a backup or an exported chain"
 def _broken(seq: int) -> NotRight:
     return NotRight(
         f"The audit chain does not hold at entry {seq}.",
-        f"thrive audit list --after {max(seq - 2, 0)}; {_COMPARE}",
+        f"thrive audit list --oldest --after {max(seq - 2, 0)}; {_COMPARE}",
     )
 
 

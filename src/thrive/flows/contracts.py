@@ -1,10 +1,12 @@
-"""The stored contract that a version was registered under; its text is parsed once a process."""
+"""The contract in force: of a version, and of a project; a text is parsed once a process."""
 
-from thrive.contract.parse import ParsedContract, parse_stored
+from thrive.contract.parse import ParsedContract, load, parse_stored
+from thrive.contract.schema import Contract
 from thrive.domain.errors import NotFound
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
-from thrive.store import projects
+from thrive.operations import Context
+from thrive.store import models, projects
 from thrive.store.database import Tx
 
 
@@ -27,3 +29,18 @@ def contract_of(tx: Tx, project_id: str, version: ModelVersion) -> ParsedContrac
             "thrive doctor",
         )
     return found
+
+
+def contract_here(ctx: Context) -> Contract:
+    """Return the folder's contract; on a server the one under which a version was registered last.
+
+    An empty one where there is none.
+    """
+    if ctx.folder is None:
+        with ctx.read() as tx:
+            stored = models.newest_contract(tx, ctx.project_id)
+        return parse_stored(stored.text).contract if stored else Contract()
+    try:
+        return load(ctx.folder).contract
+    except NotFound:
+        return Contract()

@@ -22,6 +22,7 @@ from thrive.feedback import retry_parked
 from thrive.flows import act
 from thrive.flows.auditing import seal_daily
 from thrive.flows.catalogue import load_all
+from thrive.flows.explaining import queue_trials
 from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.job_output import forget_output
 from thrive.flows.promote import advance_releases
@@ -214,6 +215,7 @@ def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     moved = leader.step("releases", lambda: sum(each.moved for each in advance_releases(ctx)), 0)
     verified = _each(leader, "verification", act.verify_decisions, ctx)
     _each(leader, "record of processing", queue_nightly, ctx)
+    _each(leader, "explanations", queue_trials, ctx)
     _each(leader, "audit chain", seal_daily, ctx)
     leader.tell_unexpected()
     return TickReport(

@@ -12,7 +12,7 @@ from thrive.contract.lines import line_of, path_of
 from thrive.contract.parse import ParsedContract
 from thrive.contract.purposes import purposes_of
 from thrive.contract.schema import DataTerms
-from thrive.data.questions import NONE, open_questions
+from thrive.data.questions import NONE, contradicted, open_questions
 from thrive.domain.clock import format_time
 from thrive.domain.dataset import ColumnLabel, DatasetVersion
 from thrive.domain.errors import ContractGap, NotFound
@@ -52,6 +52,7 @@ def use_problems(
     terms = contract.contract.data.get(version.dataset, DataTerms())
     found = [
         *_unlabelled(version, terms, labels),
+        *_contradicted(version, terms, labels),
         *_without_basis(version, terms),
         *_expired(version, terms, ctx.now()),
         *_misused(version, terms, contract, models),
@@ -146,6 +147,17 @@ def _unlabelled(
         fix = f"write personal = {{ {example} }} in [{_table(version)}]"
         otherwise = f'thrive data confirm {_label(version)} --reason "..."'
         yield "personal", f"{what}: {', '.join(seem)}.", f"{fix}, or: {otherwise}"
+
+
+def _contradicted(
+    version: DatasetVersion, terms: DataTerms, labels: Mapping[tuple[str, str], ColumnLabel]
+) -> _Found:
+    for column in contradicted(version, terms.personal_kinds, labels):
+        name, kind = column.name, column.proposed
+        what = f"{name} of {_label(version)} is said to hold no personal data, and seems to hold"
+        accept = f'thrive data confirm {_label(version)} {name}={NONE} --reason "..."'
+        fix = f'write {name} = "{kind}" in personal of [{_table(version)}], or accept it by name'
+        yield "personal", f"{what} {kind}, by {column.why}.", f"{fix}: {accept}"
 
 
 def _without_basis(

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from thrive import data
+from thrive.data.access import PersonalView, left_out
+from thrive.data.reading import hiding, shown
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.features import FeatureView, Materialization, SpecView, ViewDefinition
 from thrive.features.declare import View
@@ -72,7 +74,18 @@ def _scan(ctx: Context, version: DatasetVersion, part: Snapshot | None = None) -
         fetch_all(blobs, version.listed_in)
     else:
         blobs.fetch(*parts_of(blobs, part))
-    return data.scan_version(version, blobs, part)
+    return _without_restricted(ctx, version, data.scan_version(version, blobs, part))
+
+
+def _without_restricted(
+    ctx: Context, version: DatasetVersion, rows: "pl.LazyFrame"
+) -> "pl.LazyFrame":
+    """Return the rows of a version without those of people who are left out of what is used."""
+    with ctx.read() as tx:
+        people = left_out(tx, ctx, version, {})
+    if not people:
+        return rows
+    return shown(rows, hiding(ctx, PersonalView(columns=[], hidden=[], **people)))
 
 
 class Growth(msgspec.Struct, frozen=True, kw_only=True):

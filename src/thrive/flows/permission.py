@@ -25,8 +25,8 @@ from thrive.flows.data_use import refuse_training_data
 from thrive.gates.gate_file import problems
 from thrive.gates.keep import export
 from thrive.gates.verdict import unsigned
-from thrive.governance.evaluate import DutyState, Standing, judge, refusing
-from thrive.governance.law import Blocks
+from thrive.governance.evaluate import DutyState, Standing, judge, judge_duty, refusing
+from thrive.governance.law import Blocks, find_duty
 from thrive.governance.records import Records, collect
 from thrive.operations import Context
 from thrive.settings import read_settings
@@ -173,6 +173,8 @@ def missing_approvals(
     return found
 
 
+FREEZES = ("ai-15-accuracy", "ai-73-incidents", "gdpr-33-34-breach")
+"""Duties that a version which is on its way may come to miss: then it goes no further."""
 _GIVE = 'thrive approvals give {} --reason "..."'
 
 
@@ -273,15 +275,19 @@ def may_still(tx: Tx, project_id: str, actor: str, roles: frozenset[Role]) -> bo
 
 
 def refuse_unapproved(tx: Tx, ctx: Context, release: Release) -> None:
-    """Refuse to give a release live traffic when its approvals do not count any more.
+    """Refuse to give a release live traffic when what allowed it does not count any more.
 
     Raises:
-        Refused: whoever approved was revoked meanwhile.
+        Refused: whoever approved was revoked meanwhile, the version is live below the accuracy
+            that users were told, or an incident is past the day of its report.
     """
     candidate = models.get_version(tx, ctx.project_id, release.model, release.candidate)
     lacking = missing_approvals(tx, ctx, candidate, contract_of(tx, ctx.project_id, candidate))
     if lacking:
         raise Refused(f"{lacking[0].what}.", lacking[0].command)
+    records = collect(tx, ctx, candidate.model, candidate.version)
+    frozen = [judge_duty(records, duty) for name in FREEZES if (duty := find_duty(name))]
+    _require_duties(records.label, refusing(frozen, Blocks.PRODUCTION))
 
 
 def _named(tx: Tx, ctx: Context, candidate: ModelVersion) -> str:

@@ -1,6 +1,5 @@
 """Leave to read personal data: given for a purpose until a day, revoked, readings listed."""
 
-from thrive.contract.parse import load
 from thrive.contract.schema import DataTerms
 from thrive.data.access import closed_columns
 from thrive.data.reading import find_version
@@ -9,6 +8,7 @@ from thrive.domain.clock import parse_duration
 from thrive.domain.duty import DataGrant, DataRead
 from thrive.domain.errors import NotFound, Refused, UsageError
 from thrive.domain.identifiers import new_id
+from thrive.flows.contracts import contract_here
 from thrive.operations import Context, PageSize, operation
 from thrive.store import oversight
 
@@ -56,7 +56,7 @@ def grants_give(
             f"{who} may not grant themselves to read personal data.",
             "ask another data engineer",
         )
-    terms = _terms(ctx, dataset)
+    terms = contract_here(ctx).data.get(dataset, DataTerms())
     _check_purpose(dataset, purpose, terms)
     _check_columns(ctx, dataset, columns or [], terms)
     now = ctx.now()
@@ -75,16 +75,6 @@ def grants_give(
     with ctx.write(f"dataset:{dataset}", **words, own=who == ctx.actor.name) as tx:
         oversight.add_grant(tx, ctx.project_id, grant)
     return grant
-
-
-def _terms(ctx: Context, dataset: str) -> DataTerms:
-    """Return what the folder's contract says of a dataset; on a server nothing does."""
-    if ctx.folder is None:
-        return DataTerms()
-    try:
-        return load(ctx.folder).contract.data.get(dataset, DataTerms())
-    except NotFound:
-        return DataTerms()
 
 
 def _check_purpose(dataset: str, purpose: str, terms: DataTerms) -> None:

@@ -47,8 +47,8 @@ class SeenData:
             view = view_of(tx, self._ctx, version, terms.personal_kinds)
         self._views[version.digest] = version, view
         log_read(self._ctx, version, view)
-        if view.hidden:
-            self._say(hidden_words(version, view))
+        if words := hidden_words(version, view):
+            self._say(words)
 
     def digest(self, version: DatasetVersion) -> str:
         """Return what names the rows that the run sees."""

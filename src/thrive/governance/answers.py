@@ -63,12 +63,18 @@ def checked_answers(model: str, said: Mapping[str, Any]) -> DutyAnswers:
     """
     rest = dict(said)
     risks = _risks(model, rest.pop("risks", {}))
+    population = _population(model, rest.pop("population", {}))
     fields: dict[str, str] = {}
     for name, value in rest.items():
         fields[name] = _checked(model, name, value)
-    words = msgspec.json.encode({"fields": fields, "risks": risks}, order="deterministic")
+    all_of_it: dict[str, Any] = {"fields": fields, "risks": risks}
+    if population:
+        all_of_it["population"] = population
+    words = msgspec.json.encode(all_of_it, order="deterministic")
     digest = blake3.blake3(words).hexdigest()
-    return DutyAnswers(model=model, digest=digest, fields=fields, risks=risks)
+    return DutyAnswers(
+        model=model, digest=digest, fields=fields, risks=risks, population=population
+    )
 
 
 def _checked(model: str, name: str, value: object) -> str:
@@ -107,6 +113,25 @@ def _risks(model: str, raw: object) -> dict[str, RiskEntry]:
         if wrong:
             raise ContractError(f"{ANSWERS_FILE}: model.{model}.risks.{name}: {wrong}.", "a date")
     return risks
+
+
+def _population(model: str, raw: object) -> dict[str, dict[str, float]]:
+    """Return the shares of the population by column and group; each column's make at most 1."""
+    at, cure = (
+        f"{ANSWERS_FILE}: model.{model}.population",
+        f"write [model.{model}.population.COLUMN] with GROUP = 0.25",
+    )
+    try:
+        shares = msgspec.convert(raw, dict[str, dict[str, float]], strict=True)
+    except msgspec.ValidationError as error:
+        raise ContractError(f"{at}: {error}.", cure) from None
+    for column, groups in shares.items():
+        for group, share in groups.items():
+            if not 0 < share <= 1:
+                raise ContractError(f"{at}.{column}.{group}: {share!r} is no share.", cure)
+        if sum(groups.values()) > 1 + 1e-6:
+            raise ContractError(f"{at}.{column}: the shares make more than 1.", cure)
+    return shares
 
 
 def parse_given(given: list[str]) -> dict[str, str]:

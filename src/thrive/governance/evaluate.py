@@ -75,7 +75,7 @@ def judge_duty(records: Records, duty: Duty) -> DutyState:
     if not in_force or not is_about(records, duty.when):
         return _state(duty, Standing.NOT_ASKED)
     found = list(CHECKS[duty.check](records, duty))
-    unsaid = [each for each in unanswered(records, duty) if duty.check != "answered"]
+    unsaid = [each for each in unanswered(records, duty) if each not in found]
     if not found and not unsaid:
         return _state(duty, Standing.MET)
     first = (found or unsaid)[0]

@@ -1,7 +1,7 @@
 """Keeping rendered documents: three forms by digest, and the row that says of what they are."""
 
 from thrive.domain.actor import CONTROLLER
-from thrive.domain.clock import DAY, machine_now
+from thrive.domain.clock import DAY, HOUR, machine_now
 from thrive.domain.duty import StoredDocument
 from thrive.domain.identifiers import new_id
 from thrive.domain.project import Job, JobState
@@ -92,15 +92,29 @@ def queue_nightly(ctx: Context) -> list[Job]:
         due = not newest or newest[0].at + DAY <= ctx.now()
         if not due or not releases.revisions(tx, ctx.project_id):
             return []
+    return queue_daily(ctx, KEEP)
+
+
+def queue_daily(ctx: Context, operation: str) -> list[Job]:
+    """Queue what a worker executes once a day, for the controller.
+
+    What had nothing to do, or failed, waits an hour of the machine: ticks come every few seconds.
+    """
+    now = machine_now()
+    with ctx.read() as tx:
+        last = jobs.newest(tx, ctx.project_id, operation)
+    idle = last is not None and (last.state is JobState.FAILED or last.result == [])
+    if idle and last is not None and last.created_at + HOUR > now:
+        return []
     job = Job(
         job_id=new_id(),
-        operation=KEEP,
+        operation=operation,
         arguments={},
         state=JobState.WAITING,
         actor=CONTROLLER.name,
-        run_at=machine_now(),
-        created_at=machine_now(),
-        dedupe_key=KEEP,
+        run_at=now,
+        created_at=now,
+        dedupe_key=operation,
         max_attempts=3,
     )
     with ctx.home.write() as tx:

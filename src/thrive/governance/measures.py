@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import msgspec
+
 from thrive.domain.dataset import DatasetVersion
+from thrive.domain.duty import Restriction
 from thrive.governance.law import questions
 from thrive.governance.records import Records
 
@@ -31,6 +34,74 @@ def dropped_shares(records: Records) -> dict[str, float]:
         if own is not None and most > own.rows:
             found[name] = 1 - own.rows / most
     return found
+
+
+class GroupShare(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's share of a dataset's rows, None where it is not known, and of the population."""
+
+    dataset: str
+    column: str
+    group: str
+    share: float | None
+    population: float
+
+    def is_off(self, much: float) -> bool:
+        """Tell whether the share is off the population's by more than a share of it."""
+        return self.share is not None and abs(self.share - self.population) > (
+            much * self.population
+        )
+
+    def said(self) -> str:
+        """Return both in words."""
+        own = "an unknown share" if self.share is None else f"{self.share:.1%}"
+        whole = f"{self.population:.1%} of the population"
+        return f"{self.column} {self.group} has {own} of the rows of {self.dataset} and {whole}"
+
+
+def population_shares(records: Records) -> list[GroupShare]:
+    """Return each group that people stated a share of the population for, by dataset and column."""
+    found: list[GroupShare] = []
+    for name, version in records.known.items():
+        columns = profiled_columns(version)
+        for column, groups in records.answers.population.items():
+            if column in columns:
+                own = _shares(columns[column], version.rows)
+                found += [
+                    GroupShare(
+                        dataset=name,
+                        column=column,
+                        group=group,
+                        share=own.get(group.casefold(), own.get("")),
+                        population=share,
+                    )
+                    for group, share in groups.items()
+                ]
+    return found
+
+
+def _shares(profile: dict[str, Any], rows: int) -> dict[str, float]:
+    """Return the shares of a column's values; under "" that of others, where all are counted."""
+    top = profile.get("top", [])
+    found = {str(value).casefold(): count / max(rows, 1) for value, count in top}
+    if len(top) >= int(profile.get("distinct") or 0) and top:
+        found[""] = 0.0
+    return found
+
+
+def learned_from(records: Records) -> list[Restriction]:
+    """Return the restrictions on people whose rows a version learned from before they began."""
+    learned = training_digests(records)
+    return [
+        each
+        for each in records.restrictions
+        if learned & {*each.digests} and records.version.created_at < each.placed_at
+    ]
+
+
+def training_digests(records: Records) -> set[str]:
+    """Return the content that a version learned from, and what that was made from."""
+    made_from = {each.digest for parents in records.parents.values() for each in parents}
+    return {*records.version.training.values(), *made_from}
 
 
 def sensitive_columns(records: Records) -> dict[str, dict[str, str]]:

@@ -14,7 +14,9 @@ from thrive.domain.duty import (
     Drill,
     DutyAnswers,
     DutyException,
+    ExplanationTrial,
     Incident,
+    Restriction,
     StoredDocument,
 )
 from thrive.domain.erasure import Tombstone
@@ -41,8 +43,10 @@ from thrive.store import (
     predictions,
     projects,
     releases,
+    restrictions,
     runs,
 )
+from thrive.store.blobs import place_of, region_of
 from thrive.store.database import Tx
 
 TRIED = 200
@@ -69,10 +73,13 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
         answers: what people wrote of the model.
         routing: every routing table of the model, newest first.
         decisions: by the id of their alert.
+        trials: explanations of its answers on trial, newest first.
+        restrictions: people who are left out of what is used, newest first.
         reads: who read personal data of its datasets.
         reviews: how many answers wait for a person (""), were kept, were overridden.
         erasures: how many erasures the project recorded.
         place: where the project's bytes and rows are, in words.
+        region: of the bucket that holds the bytes, "" if nobody told; None for a folder.
     """
 
     now: int
@@ -103,12 +110,15 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     documents: list[StoredDocument] = []
     incidents: list[Incident] = []
     drills: list[Drill] = []
+    trials: list[ExplanationTrial] = []
+    restrictions: list[Restriction] = []
     reads: list[DataRead] = []
     reviews: dict[str, int] = {}
     sealed: list[SealedLog] = []
     hosts: list[ServingHost] = []
     erasures: int = 0
     place: str = ""
+    region: str | None = None
 
     @property
     def contract(self) -> Contract:
@@ -129,6 +139,12 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     def label(self) -> str:
         """The version as people say it: MODEL@VERSION."""
         return format_reference(self.version.model, self.version.version)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is the version in production."""
+        live = self.routing[0].production() if self.routing else None
+        return live is not None and live.version == self.version.version
 
     @property
     def reachable(self) -> set[str]:
@@ -209,6 +225,7 @@ def collect(tx: Tx, ctx: Context, name: str, number: int | None) -> Records:
             one.alert_id: monitoring.find_decisions(tx, project, one.alert_id) for one in alerts
         },
         place=_place(ctx),
+        region=region_of(ctx.home.blobs),
         **_of_run(tx, project, version),
         **_before(tx, ctx, version),
         **_of_people(tx, project, version, upstream),
@@ -307,6 +324,12 @@ def _of_people(
         "documents": duties.find_documents(tx, project, subject),
         "incidents": oversight.find_incidents(tx, project, name),
         "drills": oversight.find_drills(tx, project, name),
+        "trials": [
+            one
+            for one in oversight.find_trials(tx, project, name)
+            if one.version == version.version
+        ],
+        "restrictions": restrictions.find(tx, project),
         "reads": [
             read for each in upstream for read in oversight.find_reads(tx, project, each, None)
         ],
@@ -319,4 +342,4 @@ def _of_people(
 
 def _place(ctx: Context) -> str:
     rows = "SQLite in the project's folder" if ctx.home.database.is_sqlite else "PostgreSQL"
-    return f"rows: {rows}; bytes: {type(ctx.home.blobs).__name__}"
+    return f"rows: {rows}; bytes: {place_of(ctx.home.blobs)}"

@@ -2,7 +2,9 @@
 
 import msgspec
 
+from thrive.contract.lines import line_of
 from thrive.contract.parse import ParsedContract
+from thrive.contract.schema import Risk
 from thrive.domain.clock import ClockMode
 from thrive.domain.errors import NotFound, Refused
 from thrive.domain.features import FeatureSpec
@@ -57,8 +59,10 @@ def register(
         UsageError: the name has another form.
         NotFound: a blob the version needs is not there.
         Damaged: the manifest is not what its digest says.
+        Refused: the contract says that its use is prohibited.
     """
     checked_name(candidate.model, "model")
+    _refuse_prohibited(candidate.model, contract)
     manifest = _manifest(ctx, candidate)
     code = run.code or CodeRecord(entry="")
     replay = ctx.home.clock().mode is ClockMode.REPLAY
@@ -92,6 +96,18 @@ def register(
         telling.tell_version(tx, ctx.project_id, version)
         runs.add_use(tx, ctx.project_id, run.run_id, _written(version))
     return version
+
+
+def _refuse_prohibited(name: str, contract: ParsedContract) -> None:
+    """Refuse to register a model of a prohibited use (AI Act art. 5)."""
+    terms = contract.contract.model.get(name)
+    if terms is not None and terms.risk is Risk.PROHIBITED:
+        line = line_of(contract.lines, "model", name, "risk")
+        raise Refused(
+            f"{contract.filename}:{line}: {name} is of a prohibited use (AI Act art. 5): it is not "
+            f"registered{f' (owed by {terms.owner})' if terms.owner else ''}.",
+            "change what the model is for",
+        )
 
 
 def _written(version: ModelVersion) -> Use:

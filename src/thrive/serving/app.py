@@ -31,7 +31,7 @@ from thrive.serving.asgi import (
 )
 from thrive.serving.asked import Asked
 from thrive.serving.bodies import Form
-from thrive.serving.callers import OPEN, may_ask, name_of_host
+from thrive.serving.callers import OPEN, may_ask, name_of_host, shown_digest
 from thrive.serving.counters import WorkerState
 from thrive.serving.explainer import Explainer
 from thrive.serving.limits import Limits
@@ -130,6 +130,7 @@ class App:
                 not limits.callers
                 or may_ask(PREDICT, headers.get(b"authorization", b""), limits.callers)
             )
+            and not limits.consumers
             and b"x-thrive-time" not in headers
         )
 
@@ -163,6 +164,26 @@ class App:
                 "The request shows no token of this server.",
                 "send Authorization: Bearer TOKEN",
                 headers=[(b"www-authenticate", b"Bearer")],
+            )
+
+    def _require_purpose(self, live: LiveModel, headers: Headers) -> None:
+        """Refuse a consumer who may ask for other purposes than those of the model.
+
+        Raises:
+            HttpError: 403.
+        """
+        consumers = self._limits.consumers
+        if not consumers:
+            return
+        consumer = consumers.get(shown_digest(headers.get(b"authorization", b"")) or "")
+        served = live.served
+        if consumer is not None and not {*consumer.purposes} & {*served.purposes}:
+            raise HttpError(
+                403,
+                "OtherPurpose",
+                f"{consumer.name} may ask for {', '.join(consumer.purposes)}, and {served.model} "
+                f"is for {', '.join(served.purposes)}.",
+                "ask a model of your purpose, or have the purpose registered with the token",
             )
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -216,6 +237,7 @@ class App:
     async def _infer(self, scope: Scope, receive: Receive, send: Send, live: LiveModel) -> None:
         self._refuse_too_many()
         headers = headers_of(scope)
+        self._require_purpose(live, headers)
         body = await read_body(headers, receive, self._limits, content_types=_TENSORS)
         began = time.perf_counter_ns()
         request, rows = inference_v2.read_request(body, headers, live)
@@ -242,6 +264,7 @@ class App:
         live = self.model(name)
         self._refuse_too_many()
         headers = headers_of(scope)
+        self._require_purpose(live, headers)
         body = await read_body(headers, receive, self._limits, content_types=form.content_types)
         began = time.perf_counter_ns()
         quick = live.quick
@@ -277,6 +300,7 @@ class App:
         self._in_flight += 1
         try:
             self._refuse_too_many()
+            self._require_purpose(live, headers)
             began = time.perf_counter_ns()
             asked, parts = await self._answer_objects(live, rows, headers, began, sync=sync)
         finally:

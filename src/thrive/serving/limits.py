@@ -3,6 +3,13 @@
 import msgspec
 
 
+class Consumer(msgspec.Struct, frozen=True, kw_only=True):
+    """A caller who was registered with what they ask for: a name, and words of purposes."""
+
+    name: str
+    purposes: list[str]
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What one worker takes.
 
@@ -12,6 +19,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         body_seconds: how long a body may take to arrive.
         in_flight: requests at work at a time; more are told to come back (429).
         callers: digests of the tokens that callers show; none are asked for if there are none.
+        consumers: those of them who may ask for some purposes only, by digest.
         hosts: names that the `Host` of a request may have, lower-case; empty for any.
     """
 
@@ -20,6 +28,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_seconds: float = 10.0
     in_flight: int = 512
     callers: list[str] = []
+    consumers: dict[str, Consumer] = {}
     hosts: list[str] = []
 
 

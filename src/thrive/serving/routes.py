@@ -35,6 +35,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
         override: whether a caller may name the version that answers.
         features: version, as text = the feature views it was trained on.
         must_log: every answer must be logged: the use is of high risk.
+        purposes: the words by which a caller may be allowed to ask it.
     """
 
     model: str
@@ -51,6 +52,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, FeatureSpec] = {}
     override: bool = False
     must_log: bool = False
+    purposes: list[str] = []
 
     @property
     def keys(self) -> list[str]:

@@ -111,13 +111,14 @@ def serving_options(
         raise UsageError(
             f"{workers} workers on port {port} cannot be.", f"use 1 to {MAX_WORKERS} workers"
         )
-    tokens = read_callers(callers) if callers else []
+    tokens = read_callers(callers) if callers else {}
+    consumers = {digest: each for digest, each in tokens.items() if each is not None}
     hosts = known_hosts(host, allow_host, tokens=bool(tokens))
     return AgentOptions(
         host=host,
         port=port,
         workers=workers,
-        limits=Limits(callers=tokens, hosts=hosts),
+        limits=Limits(callers=list(tokens), consumers=consumers, hosts=hosts),
         models=frozenset(models),
         grpc_port=grpc_port,
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from thrive.contract.parse import parse
+from thrive.contract.purposes import purposes_in
 from thrive.contract.schema import Contract, ModelTerms, Risk
 from thrive.domain.clock import ClockMode, ClockState
 from thrive.domain.features import FeatureSpec
@@ -117,6 +118,7 @@ def _served(facts: Facts, model: str, known: Terms) -> ServedModel:
         override=terms.release.override,
         features=_features(facts, table),
         must_log=terms.risk is Risk.HIGH,
+        purposes=sorted(purposes_in(terms, model)),
     )
 
 

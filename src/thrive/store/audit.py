@@ -101,6 +101,40 @@ def entries(tx: Tx, project_id: str, after: int = 0, limit: int = 100) -> list[A
     return many(tx, AuditEntry, query)
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries are wanted; what is not said is not asked.
+
+    Attributes:
+        beyond: only entries that come after this seq in the order that is asked for.
+        since: only entries from this moment on, UTC microseconds of the machine.
+        actor: only of this one.
+        subject: only of this subject.
+    """
+
+    beyond: int | None = None
+    since: int | None = None
+    actor: str = ""
+    subject: str = ""
+
+
+def find(
+    tx: Tx, project_id: str, wanted: Wanted, limit: int, *, newest: bool = True
+) -> list[AuditEntry]:
+    """Return up to `limit` of the wanted entries, the newest first or the oldest."""
+    query = mine(audit, project_id)
+    if wanted.beyond is not None:
+        further = audit.c.seq < wanted.beyond if newest else audit.c.seq > wanted.beyond
+        query = query.where(further)
+    if wanted.since is not None:
+        query = query.where(audit.c.at >= wanted.since)
+    if wanted.actor:
+        query = query.where(audit.c.actor == wanted.actor)
+    if wanted.subject:
+        query = query.where(audit.c.subject == wanted.subject)
+    order = audit.c.seq.desc() if newest else audit.c.seq
+    return many(tx, AuditEntry, query.order_by(order).limit(limit))
+
+
 def latest(tx: Tx, project_id: str, limit: int = 50) -> list[AuditEntry]:
     """Return the newest entries, newest first."""
     query = mine(audit, project_id).order_by(audit.c.seq.desc()).limit(limit)

@@ -72,6 +72,12 @@ def find(tx: Tx, project_id: str, limit: int = 50, after: str | None = None) -> 
     return many(tx, Job, query.where(jobs.c.job_id < after) if after else query)
 
 
+def newest(tx: Tx, project_id: str, operation: str) -> Job | None:
+    """Return the newest job of an operation, None if there never was one."""
+    query = mine(jobs, project_id).where(jobs.c.operation == operation)
+    return one(tx, Job, query.order_by(jobs.c.job_id.desc()))
+
+
 def take(
     tx: Tx, project_id: str, seconds: float, job_id: str | None = None, operation: str = ""
 ) -> Job | None:

@@ -6,10 +6,12 @@ import sqlalchemy as sa
 
 from thrive.domain.errors import NotFound
 from thrive.domain.model import Model, ModelVersion
+from thrive.domain.project import StoredContract
 from thrive.store import holds, references
 from thrive.store.database import Tx
 from thrive.store.rows import batched, from_row, insert, many, mine, one, replace, upsert
 from thrive.store.tables.models import model_versions, models
+from thrive.store.tables.project import contracts
 
 _model = sa.select(models).where(
     models.c.project_id == sa.bindparam("project"), models.c.name == sa.bindparam("name")
@@ -147,6 +149,15 @@ def get_version(tx: Tx, project_id: str, name: str, version: int | None = None) 
         label = name if version is None else f"{name}@{version}"
         raise NotFound(f"There is no model version {label}.", f"thrive models show {name}")
     return found
+
+
+def newest_contract(tx: Tx, project_id: str) -> StoredContract | None:
+    """Return the contract under which a version was registered last, None if none is stored."""
+    same = (contracts.c.project_id == model_versions.c.project_id) & (
+        contracts.c.digest == model_versions.c.contract
+    )
+    query = mine(contracts, project_id).join(model_versions, same)
+    return one(tx, StoredContract, query.order_by(model_versions.c.created_at.desc()))
 
 
 def next_version(tx: Tx, project_id: str, name: str) -> int:

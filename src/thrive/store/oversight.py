@@ -10,6 +10,7 @@ from thrive.domain.duty import (
     DataGrant,
     DataRead,
     Drill,
+    ExplanationTrial,
     Incident,
     Review,
 )
@@ -21,6 +22,7 @@ from thrive.store.tables.governance import (
     data_grants,
     data_reads,
     drills,
+    explanation_trials,
     incidents,
     reviews,
 )
@@ -75,6 +77,17 @@ def add_drill(tx: Tx, project_id: str, drill: Drill) -> None:
 def find_drills(tx: Tx, project_id: str, model: str | None = None) -> list[Drill]:
     """Return drills (of a model), newest first."""
     return many(tx, Drill, _newest(drills, project_id, "drill_id", model=model))
+
+
+def add_trial(tx: Tx, project_id: str, trial: ExplanationTrial) -> None:
+    """Insert the trial of an explanation."""
+    insert(tx, project_id, explanation_trials, trial)
+
+
+def find_trials(tx: Tx, project_id: str, model: str | None = None) -> list[ExplanationTrial]:
+    """Return trials of explanations (of a model), newest first."""
+    query = _newest(explanation_trials, project_id, "trial_id", model=model)
+    return many(tx, ExplanationTrial, query)
 
 
 def add_seal(tx: Tx, project_id: str, seal: AuditSeal) -> None:

@@ -6,7 +6,7 @@ personal data still (GDPR art. 4(5)): whoever has key and rows can tell whom the
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +76,49 @@ def pseudonymised(frame: "pl.LazyFrame", columns: Sequence[str], key: bytes) -> 
     schema = frame.collect_schema()
     chosen = [name for name in columns if name in schema]
     return frame.with_columns(_stand_in(name, schema[name], key) for name in chosen)
+
+
+def mark(value: str, key: bytes) -> str:
+    """Return by what a person is known who is left out; of a value and of its stand-in the same.
+
+    Unlike a stand-in it is found in no data.
+    """
+    made = pseudonym(value, key).encode()
+    return hashlib.blake2b(made, key=key, digest_size=32, person=b"thrive left out").hexdigest()
+
+
+def without(
+    frame: "pl.LazyFrame", columns: Sequence[str], marks: Collection[str], key: bytes
+) -> "pl.LazyFrame":
+    """Return the rows that name none of some people.
+
+    Args:
+        frame: the rows; nothing is read yet.
+        columns: those that name people, by value or by stand-in; those it lacks are passed over.
+        marks: whom to leave out, as `mark` names them.
+        key: as of `pseudonym_key`.
+    """
+    import polars as pl
+
+    schema = frame.collect_schema()
+    chosen = [name for name in columns if name in schema and not schema[name].is_nested()]
+    if not chosen or not marks:
+        return frame
+    left_out = partial(_among, marks=frozenset(marks), key=key)
+    named = [
+        pl.col(name).cast(pl.String).map_batches(left_out, pl.Boolean, is_elementwise=True)
+        for name in chosen
+    ]
+    return frame.filter(~pl.any_horizontal(named))
+
+
+def _among(values: "pl.Series", marks: Collection[str], key: bytes) -> "pl.Series":
+    """Tell of each value whether it names somebody of the marks; no value names nobody."""
+    import polars as pl
+
+    known = values.drop_nulls().unique()
+    named = [each for each in known.to_list() if mark(each, key) in marks]
+    return values.is_in(pl.Series(named, dtype=pl.String)).fill_null(value=False)
 
 
 def _stand_in(name: str, kind: "pl.DataType", key: bytes) -> "pl.Expr":

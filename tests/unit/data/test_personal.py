@@ -13,6 +13,7 @@ from thrive import data
 from thrive.contract.parse import load as load_contract
 from thrive.data.access import log_read, seen_digest, view_of
 from thrive.data.confirming import confirm
+from thrive.data.exporting import export
 from thrive.data.operations import add, add_rows, checkout
 from thrive.data.reading import find_version
 from thrive.domain.actor import Actor, Role, local_user
@@ -74,6 +75,21 @@ def test_the_column_that_names_a_person_is_personal_without_saying_so(trips: Con
     assert (named.personal, named.asked) == ("person", False)
     contract.write_text(said.replace("personal =", 'subject = "id"\npersonal ='))
     assert data.load("trips")["id"].to_list() == [1]  # "none", said aloud, holds
+
+
+def test_rows_that_are_exported_are_pseudonyms_as_well_and_logged(
+    trips: Context, tmp_path: Path
+) -> None:
+    told = export(trips, "trips", to="out.csv")
+    riders = pl.read_csv(tmp_path / "out.csv")["rider"].to_list()
+    assert riders[0].startswith("pseudonym-")
+    assert (told.pseudonyms, "grants give trips" in told.next_hint) == (["rider"], True)
+    assert [each.pseudonymised for each in data_reads(trips)] == [["rider"]]
+    grants_give(trips, "trips", **WORDS)
+    told = export(trips, "trips", to="clear.csv")
+    assert told.pseudonyms == []
+    assert pl.read_csv(tmp_path / "clear.csv")["rider"].to_list()[:2] == ["ann", "bob"]
+    assert data_reads(trips)[0].purpose == "late-warning"
 
 
 def test_pseudonyms_of_equal_rows_are_equal_bytes() -> None:

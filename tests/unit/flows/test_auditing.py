@@ -6,9 +6,10 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from thrive.domain.errors import NotRight
+from thrive.domain.clock import format_time
+from thrive.domain.errors import NotRight, UsageError
 from thrive.domain.project import AuditEntry
-from thrive.flows.auditing import audit_export, audit_seal, audit_verify, seal_daily
+from thrive.flows.auditing import audit_export, audit_list, audit_seal, audit_verify, seal_daily
 from thrive.store import audit, oversight
 from thrive.store.tables.governance import audit_seals
 from thrive.store.tables.project import audit as rows
@@ -122,3 +123,21 @@ def test_an_exported_chain_is_verified_without_the_project(chain, tmp_path):
         path.write_bytes(b"\n".join(broken))
         with pytest.raises(NotRight):
             audit_verify(chain, file=Path("out.jsonl"))
+
+
+def test_the_newest_entries_are_listed_first_page_by_page_and_by_whom(chain):
+    with chain.acting(msgspec.structs.replace(chain.actor, name="eva"), "stop").write("model:m9"):
+        pass
+    first = audit_list(chain, limit=3)
+    assert [each.seq for each in first.items] == [7, 6, 5]
+    second = audit_list(chain, limit=3, after=first.next)
+    assert [each.seq for each in second.items] == [4, 3, 2]
+    assert audit_list(chain, limit=3, after=second.next).next is None
+    assert [each.seq for each in audit_list(chain, oldest=True, after="5").items] == [6, 7]
+    assert [each.subject for each in audit_list(chain, actor="eva").items] == ["model:m9"]
+    assert [each.seq for each in audit_list(chain, subject="model:m2").items] == [3]
+    since = format_time(first.items[-1].at)
+    assert {5, 6, 7} <= {each.seq for each in audit_list(chain, since=since).items}
+    assert audit_list(chain, since="2100-01-01").items == []
+    with pytest.raises(UsageError, match="no seq"):
+        audit_list(chain, after="-1")

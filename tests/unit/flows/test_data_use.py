@@ -110,6 +110,16 @@ def test_columns_that_nobody_named(context, riders):
     assert not [line.what for line in check(context) if "nobody has said" in line.what]
 
 
+def test_a_column_whose_values_belie_its_label_is_accepted_by_name_alone(context, riders):
+    version = riders(text="rider,minutes\nAnn,a@b.example\nBob,c@d.example\n")
+    error = refused(context, version)
+    assert error.what.startswith("thrive.toml:8: minutes of riders@1 is said to hold no personal")
+    assert "seems to hold email, by the form of its values (owed by people" in error.what
+    assert "thrive data confirm riders@1 minutes=none" in error.hint
+    confirm(context, "riders@1", ["minutes=none"], reason="test rows of our own")
+    refuse_use(context, find_version(context, "riders"), load(context.local_folder()))
+
+
 def test_promotion_asks_of_all_that_a_version_was_trained_on(context, riders):
     version = riders()
     contract = load(context.local_folder())

@@ -13,6 +13,7 @@ from thrive.governance.document import DocumentKind, make_document
 from thrive.governance.evaluate import Standing, evidence_of, judge, judge_duty, refusing
 from thrive.governance.evidence import QUERIES
 from thrive.governance.law import Blocks, duties, questions
+from thrive.governance.levels import below_level
 from thrive.packaging.signature import Output, OutputKind
 
 SENSITIVE = {
@@ -23,6 +24,20 @@ SENSITIVE = {
 TAILNUM = [Column(name="tailnum", dtype="String", personal="name")]
 NEWER = {"version": w.version(version=2)}
 PREVIOUS = w.version(created_at=w.NOW)
+
+
+SHARES = {
+    "upstream": {
+        "flights": w.flights(
+            profile={"columns": {"carrier": {"distinct": 2, "top": [["UA", 300], ["AA", 700]]}}}
+        )
+    }
+}
+
+
+def populated(**shares):
+    said = w.answers(known_gaps=None)
+    return msgspec.structs.replace(said, population={"carrier": shares})
 
 
 def risks(**entries):
@@ -36,7 +51,10 @@ FAILING = {
     "basis-stated": [w.personal(parsed=w.contract(a=("none needed: no personal data", ""), b=('tailnum = "none"', 'tailnum = "name"'))), w.personal("health", answers=w.answers(special_exception=None))],
     "breaches-in-time": [w.personal(incidents=[w.incident(w.BREACH)])],
     "class-decided": [w.whole(parsed=w.contract("undecided")), w.whole(parsed=w.contract("prohibited"))],
-    "columns-labelled": [w.whole(upstream={"flights": w.flights(columns=[Column(name="note", dtype="String", asked=True)])})],
+    "columns-labelled": [
+        w.whole(upstream={"flights": w.flights(columns=[Column(name="note", dtype="String", asked=True)])}),
+        w.whole(upstream={"flights": w.flights(columns=[Column(name="tailnum", dtype="String", personal="none", proposed="email", why="the form of its values")])}),
+    ],
     "columns-needed": [w.personal(version=w.version(importance={"tailnum": 0.0}))],
     "compute-recorded": [w.whole(run=None), w.whole(run=w.run(ended_at=None))],
     "contestable": [w.whole(answers=w.answers(decision="automatic", effect="legal", contest_route=None))],
@@ -44,11 +62,16 @@ FAILING = {
     "data-described": [w.whole(**w.without_contract('licence = "CC0-1.0"\n')), w.whole(parsed=None)],
     "envelope-kept": [
         w.whole(**NEWER, previous=PREVIOUS, previous_manifest=w.manifest(model_format="linear"), approvals=[]),
+        w.whole(**NEWER, previous=PREVIOUS, previous_manifest=w.manifest(), approvals=[], verdict=w.verdict(answer=Answer.CANNOT_TELL)),
     ],
     "environment-recorded": [w.whole(run=None), w.whole(run=w.run(environment={"python": "3.11"}))],
     "erased-not-served": [w.whole(erased=[w.stone()])],
     "example-can-be-made": [w.whole(manifest=None)],
-    "explainable": [w.whole(version=w.version(importance={}))],
+    "explainable": [
+        w.whole(version=w.version(importance={})),
+        w.whole(trials=[w.trial(reproduced=False)]),
+        w.whole(trials=[w.trial(at=w.NOW - 3 * DAY)], routing=[w.routing()], windows=[w.window()]),
+    ],
     "file-kept": [w.whole(releases=[w.release()]), w.whole(releases=[w.release()], documents=[w.document("technical-file")])],
     "groups-judged": [w.whole(verdict=w.verdict(results=[w.result("quality")])), w.personal(parsed=w.contract(a=('bias = { groups = ["carrier"], equal_opportunity = 0.15 }', ""), b=('tailnum = "none"', 'tailnum = "name"')))],
     "impact-assessed": [
@@ -64,15 +87,19 @@ FAILING = {
         w.whole(sealed=[w.sealed(dropped=3)]),
     ],
     "monitored": [w.whole(version=w.version(reference="")), w.whole(contacts=[])],
+    "objections-respected": [w.personal(answers=w.answers(objection_route=None)), w.personal(restrictions=[w.restriction("objection")])],
     "oversight-named": [w.whole(answers=w.answers(oversight=None))],
     "owned": [w.whole(**w.without_contract('\nowner = "ours"\ndeputy', "\ndeputy")), w.whole(answers=w.answers(review_date="2026-01-01"))],
     "package-registered": [w.whole(manifest=None), w.whole(routing=[w.routing("0" * 64)])],
     "package-safe": [w.whole(manifest=w.manifest(model_format="pickle"), approvals=[])],
     "photos-if-embedded": [w.whole(answers=w.answers(embedded="yes", photos=None))],
+    "places-allowed": [w.personal(answers=w.answers(processors=None)), w.personal(region="us-east-1", parsed=w.contract(a=('licence = "CC0-1.0"', 'licence = "x"\nregions = ["eu-west-1"]'), b=('tailnum = "none"', 'tailnum = "name"')))],
     "population-declared": [
         w.whole(answers=w.answers(target_population=None)),
         w.whole(answers=w.answers(known_gaps=None), parents={"flights": [w.flights(rows=5000)]}),
         w.whole(answers=w.answers(known_gaps=None), upstream={"flights": w.flights(profile={"columns": {"wind": {"missing": 500}}})}),
+        w.whole(answers=populated(UA=0.5), **SHARES),
+        w.whole(answers=populated(ZZ=0.1), **SHARES),
     ],
     "predecessor-known": [w.whole(**NEWER)],
     "purpose-compatible": [w.personal(parsed=w.contract(a=('allowed = ["delay-warning"]', 'allowed = ["billing"]'), b=('tailnum = "none"', 'tailnum = "name"')))],
@@ -82,6 +109,7 @@ FAILING = {
         w.whole(**NEWER, previous=PREVIOUS, previous_manifest=w.manifest(model_format="linear")),
     ],
     "reads-within-purpose": [w.personal(reads=[w.read(purpose="billing")])],
+    "restricted-left-out": [w.personal(answers=w.answers(restriction=None)), w.personal(restrictions=[w.restriction()])],
     "retention-kept": [w.whole(**w.without_contract('retention = "5 years"', 'retention = "1 day"'))],
     "rights-assessed": [w.whole(answers=w.answers(public_body="yes", registration=None))],
     "risks-managed": [
@@ -89,8 +117,13 @@ FAILING = {
         w.whole(answers=risks(late=RiskEntry(what="x", severity="high", accepted_by="eva"))),
         w.whole(answers=risks(late=RiskEntry(what="x", severity="high", evidence="check:slices"))),
         w.whole(answers=risks(late=RiskEntry(what="x", review_by="2026-01-01"))),
+        w.whole(answers=risks(late=RiskEntry(what="x", evidence="check:quantity"))),
     ],
-    "robustness-tested": [w.whole(verdict=w.verdict(results=[w.result("quality")])), w.whole(verdict=w.verdict(results=[w.result("robustness", Answer.FAIL)]))],
+    "robustness-tested": [
+        w.whole(answers=w.answers(accuracy_level="roc_auc >= 0.8")),
+        w.whole(windows=[w.window(0.6, 0.01)]),
+        w.whole(verdict=w.verdict(results=[w.result("quality")])), w.whole(verdict=w.verdict(results=[w.result("robustness", Answer.FAIL)])),
+    ],
     "sensitive-limited": [w.personal("health", answers=w.answers(sensitive_until="2026-01-01")), w.personal("health", answers=w.answers(sensitive_reason=None))],
     "speed-judged": [w.whole(verdict=w.verdict(results=[w.result("quality")]))],
     "stop-drilled": [w.whole(routing=[w.routing()]), w.whole(routing=[w.routing()], drills=[w.drill(at=w.NOW - 100 * DAY)]), w.whole(routing=[w.routing()], drills=[w.drill(took=None)])],
@@ -144,7 +177,7 @@ def test_nothing_stands_against_a_whole_record_and_its_file_misses_only_what_it_
     file = make_document(w.whole(), DocumentKind.TECHNICAL_FILE)
     missing = {fact.what for each in file.sections for fact in each.facts if fact.value is None}
     assert missing == {
-        "A.9 use, MANAGE 4", "Drift", "Faults of the input", "Live performance", "Memory",
+        "A.9 use, MANAGE 4", "Drift", "Energy, estimated", "Faults of the input", "Live performance", "Memory",
         "Processor time", "Share overridden", "Stop drill",
     }  # fmt: skip
     assert file.missing == len([f for s in file.sections for f in s.facts if f.value is None])
@@ -238,3 +271,46 @@ def test_pseudonyms_are_read_for_no_purpose():
     assert judge_duty(w.personal(reads=reads), duty).standing is Standing.MET
     opened = [w.read(purpose="", columns=["tailnum", "carrier"], pseudonymised=["tailnum"])]
     assert judge_duty(w.personal(reads=opened), duty).standing is Standing.MISSING
+
+
+def test_shares_of_the_population_stand_beside_those_of_the_rows():
+    (duty,) = (each for each in duties() if each.check == "population-declared")
+
+    def standing(**shares):
+        return judge_duty(w.whole(answers=populated(**shares), **SHARES), duty)
+
+    assert standing(UA=0.26).standing is Standing.MET
+    off = standing(UA=0.24).what
+    assert "carrier UA has 30.0% of the rows of flights and 24.0% of the population" in off
+    records = w.whole(answers=populated(UA=0.24, ZZ=0.1), **SHARES)
+    said = {fact.what: fact.value for fact in QUERIES["population"](records)}
+    assert said["flights: carrier ZZ"].startswith("carrier ZZ has 0.0% of the rows")
+
+
+@pytest.mark.parametrize(
+    ("text", "tested", "live", "kept"),
+    [
+        ("roc_auc >= 0.70, monthly", 0.71, (0.69, 0.02), True),
+        ("roc_auc >= 0.70, monthly", 0.71, (0.66, 0.02), False),
+        ("roc_auc >= 0.70, monthly", 0.69, (0.9, 0.01), False),
+        ("roc_auc <= 0.70", 0.6, (0.75, 0.01), False),
+        ("accuracy >= 0.99", 0.6, (0.5, 0.01), True),
+    ],
+)
+def test_the_accuracy_that_users_were_told_is_held_against_tests_and_live(text, tested, live, kept):
+    records = w.whole(
+        answers=w.answers(accuracy_level=text),
+        version=w.version(metrics={"roc_auc": tested}),
+        windows=[w.window(*live)],
+    )
+    assert (below_level(records) == "") is kept
+
+
+def test_whoever_is_left_out_before_a_version_was_made_is_not_held_against_it():
+    (duty,) = (each for each in duties() if each.check == "restricted-left-out")
+    late = w.personal(restrictions=[w.restriction()])
+    assert "flights@1" in judge_duty(late, duty).what
+    (found,) = list(CHECKS[duty.check](late, duty))
+    assert found.fix == "thrive models retrain delay"
+    retrained = w.personal(restrictions=[w.restriction()], version=w.version(created_at=w.NOW))
+    assert judge_duty(retrained, duty).standing is Standing.MET

@@ -12,14 +12,18 @@ from thrive.domain.duty import (
     DataRead,
     Drill,
     DutyAnswers,
+    ExplanationTrial,
     Incident,
     IncidentKind,
+    Restriction,
+    RestrictionKind,
     RiskEntry,
     StoredDocument,
 )
 from thrive.domain.erasure import Tombstone
 from thrive.domain.gate import Answer, Approval, CheckResult, Verdict
 from thrive.domain.model import ModelVersion
+from thrive.domain.monitoring import Window
 from thrive.domain.prediction import SealedLog
 from thrive.domain.project import TeamContact
 from thrive.domain.release import Release, ReleaseState, RoutingTable, Variant
@@ -163,6 +167,30 @@ def routing(digest=_PACKED.digest):
 
 def drill(at=NOW - DAY, took=SECOND):
     return Drill(drill_id="6" * 32, model="delay", actor="eva", at=at, hosts=1, took=took)
+
+
+def trial(**changed):
+    said = {
+        "trial_id": "3" * 32, "model": "delay", "version": 1, "prediction_id": "2" * 32,
+        "at": NOW, "reproduced": True, "words": "score 0.2, most from wind +0.1",
+    }  # fmt: skip
+    return ExplanationTrial(**{**said, **changed})
+
+
+def window(value=0.75, error=0.01):
+    performance = {"realised roc_auc": {"value": value, "error": error, "rows": 90}}
+    return Window(
+        model="delay", version=1, start=NOW - 2 * DAY, end=NOW - DAY, revision=0, rows=90,
+        outcomes=90, findings={"performance": performance}, sketches="", closed_at=NOW,
+    )  # fmt: skip
+
+
+def restriction(kind="restriction"):
+    return Restriction(
+        restriction_id="2" * 32, kind=RestrictionKind(kind), person="1" * 64, columns=["tailnum"],
+        reason="request 17", actor="eva", placed_at=NOW, held=["flights@1"], digests=[DIGEST],
+        rows=3,
+    )  # fmt: skip
 
 
 def read(**changed):

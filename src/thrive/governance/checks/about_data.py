@@ -7,14 +7,23 @@ from thrive.contract.gaps import gaps_for_model
 from thrive.contract.lines import path_of
 from thrive.contract.purposes import purposes_of
 from thrive.domain.clock import format_time
+from thrive.domain.duty import RestrictionKind
 from thrive.governance.checks.building import today
-from thrive.governance.checks.registry import Problem, check
+from thrive.governance.checks.registry import Problem, check, unanswered
 from thrive.governance.law import Duty
-from thrive.governance.measures import dropped_shares, missing_shares, sensitive_columns
-from thrive.governance.records import Records
+from thrive.governance.measures import (
+    dropped_shares,
+    learned_from,
+    missing_shares,
+    population_shares,
+    sensitive_columns,
+    training_digests,
+)
+from thrive.governance.records import NONE, Records
 
 MUCH_DROPPED = 0.2
 MUCH_MISSING = 0.2
+MUCH_OFF = 0.2
 LITTLE_WEIGHT = 0.001
 
 
@@ -47,6 +56,10 @@ def population_declared(records: Records, _duty: Duty) -> Iterator[Problem]:
     for name, share in dropped_shares(records).items():
         if share > MUCH_DROPPED:
             what = f"{name} has {share:.0%} fewer rows than it was made from, without a note"
+            yield Problem(what=what, fix=_answer(records, "known_gaps"))
+    for each in population_shares(records):
+        if each.is_off(MUCH_OFF):
+            what = f"{each.said()}: over {MUCH_OFF:.0%} off, without a note"
             yield Problem(what=what, fix=_answer(records, "known_gaps"))
     for name, found in records.known.items():
         much = [key for key, share in missing_shares(found).items() if share > MUCH_MISSING]
@@ -122,7 +135,7 @@ def retention_kept(records: Records, _duty: Duty) -> Iterator[Problem]:
         if end is not None and end < records.now:
             yield Problem(
                 what=f"{name}@{found.version} was to be kept until {format_time(end)}",
-                fix=f"add newer data, or state a longer retention in [{path_of('data', name)}]",
+                fix="add newer data and train again; thrive data expire --yes",
                 path=("data", name, "retention"),
             )
 
@@ -160,6 +173,52 @@ def erased_not_served(records: Records, _duty: Duty) -> Iterator[Problem]:
         )
 
 
+@check("restricted-left-out")
+def restricted_left_out(records: Records, duty: Duty) -> Iterator[Problem]:
+    """The answers are there, and it learned from nobody whose data was restricted since."""
+    yield from unanswered(records, duty)
+    yield from _learned_from(records, RestrictionKind.RESTRICTION)
+
+
+@check("objections-respected")
+def objections_respected(records: Records, duty: Duty) -> Iterator[Problem]:
+    """The answers are there, and it learned from nobody who objected since."""
+    yield from unanswered(records, duty)
+    yield from _learned_from(records, RestrictionKind.OBJECTION)
+
+
+def _learned_from(records: Records, kind: RestrictionKind) -> Iterator[Problem]:
+    """Yield whom it learned from before they were left out."""
+    learned = training_digests(records)
+    for each in learned_from(records):
+        if each.kind is kind:
+            held = [
+                name
+                for name, digest in zip(each.held, each.digests, strict=True)
+                if digest in learned
+            ]
+            yield Problem(
+                what=f"{records.label} learned from rows of {', '.join(held)} of a person who is "
+                f"left out since ({each.kind.value}: {each.reason})",
+                fix=f"thrive models retrain {records.version.model}",
+            )
+
+
+@check("places-allowed")
+def places_allowed(records: Records, duty: Duty) -> Iterator[Problem]:
+    """The answers are there, and the bytes lie in a region that each dataset allows."""
+    yield from unanswered(records, duty)
+    for name in records.upstream if records.region is not None else ():
+        allowed = records.data_terms(name).regions
+        if allowed and records.region not in allowed:
+            yield Problem(
+                what=f"{name} may be kept in {', '.join(allowed)}, and is in "
+                f"{records.region or 'a region that nobody told'}",
+                fix=f"keep it elsewhere, or add the region to regions in [{path_of('data', name)}]",
+                path=("data", name, "regions"),
+            )
+
+
 @check("columns-labelled")
 def columns_labelled(records: Records, _duty: Duty) -> Iterator[Problem]:
     """Somebody said of each column that seems personal what it holds."""
@@ -171,3 +230,10 @@ def columns_labelled(records: Records, _duty: Duty) -> Iterator[Problem]:
             what = f"nobody has said whether {', '.join(open_)} of {name} are personal"
             fix = f'thrive data confirm {name}@{found.version} --reason "..."'
             yield Problem(what=what, fix=fix, path=("data", name, "personal"))
+        confirmed = {(each.name, each.dtype) for each in records.labels.get(name, [])}
+        for each in found.columns:
+            none = records.data_terms(name).personal_kinds.get(each.name) == NONE
+            if each.seems and none and (each.name, each.dtype) not in confirmed:
+                what = f"{each.name} of {name} is said to be impersonal and seems {each.seems}"
+                fix = f'thrive data confirm {name}@{found.version} {each.name}=none --reason "..."'
+                yield Problem(what=what, fix=fix, path=("data", name, "personal"))

@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
-from thrive.domain.clock import SECOND
+from thrive.domain.clock import DAY, SECOND, format_time
 from thrive.domain.gate import Answer
+from thrive.domain.monitoring import Cause
 from thrive.domain.reference import format_reference
 from thrive.governance.checks.registry import Problem, check
 from thrive.governance.evidence.building import PICKLED, results
 from thrive.governance.law import Duty
+from thrive.governance.levels import below_level
 from thrive.governance.records import Records
 
 
@@ -113,7 +115,7 @@ def groups_judged(records: Records, _duty: Duty) -> Iterator[Problem]:
 
 @check("robustness-tested")
 def robustness_tested(records: Records, _duty: Duty) -> Iterator[Problem]:
-    """A gate tried odd inputs, and none failed."""
+    """A gate tried odd inputs, none failed, and the accuracy that users were told is kept."""
     found = results(records, "robustness")
     if not found:
         what = f"no gate tried odd and noisy inputs on {records.label}"
@@ -122,6 +124,9 @@ def robustness_tested(records: Records, _duty: Duty) -> Iterator[Problem]:
     if failed:
         what = f"{records.label} is not robust: {', '.join(failed)}"
         yield Problem(what=what, fix="mend it, train and judge again")
+    if below := below_level(records):
+        fix = f"thrive models retrain {records.version.model}, or tell users a level that holds"
+        yield Problem(what=below, fix=fix)
 
 
 @check("risks-managed")
@@ -135,10 +140,28 @@ def risks_managed(records: Records, _duty: Duty) -> Iterator[Problem]:
         at = f"write it in [model.{model}.risks.{name}]; thrive duties answer {model}"
         if risk.severity == "high" and not risk.evidence:
             yield Problem(what=f"no test or monitor watches the high risk {name}", fix=at)
+        if risk.evidence and not is_watched(records, risk.evidence):
+            what = f"{risk.evidence}, which is to watch the risk {name}, is no test or monitor"
+            yield Problem(what=f"{what} of {records.label}", fix=f"{_watchers(records)}; {at}")
         if risk.severity == "high" and not risk.accepted_by:
             yield Problem(what=f"nobody accepted what remains of the high risk {name}", fix=at)
         if risk.review_by and date.fromisoformat(risk.review_by) < today(records):
             yield Problem(what=f"the risk {name} was to be looked at by {risk.review_by}", fix=at)
+
+
+def is_watched(records: Records, evidence: str) -> bool:
+    """Tell whether the evidence of a risk is a check of the newest verdict, or a monitor."""
+    kind, _, name = evidence.partition(":")
+    if kind == "monitor":
+        return name in {each.value for each in Cause}
+    found = results(records)
+    return kind == "check" and name in {each for one in found for each in (one.check, one.group)}
+
+
+def _watchers(records: Records) -> str:
+    checks = ", ".join(sorted({one.check for one in results(records)})) or "none yet"
+    causes = ", ".join(each.value for each in Cause)
+    return f"checks: {checks}; monitors: {causes}"
 
 
 @check("predecessor-known")
@@ -151,7 +174,7 @@ def predecessor_known(records: Records, _duty: Duty) -> Iterator[Problem]:
 
 @check("envelope-kept")
 def envelope_kept(records: Records, _duty: Duty) -> Iterator[Problem]:
-    """A version outside the changes decided in advance was approved by a person."""
+    """Who changes more than was decided in advance (inputs, algorithm, quality) has approval."""
     before, old, new = records.previous, records.previous_manifest, records.manifest
     if before is None or records.approvals:
         return
@@ -161,11 +184,30 @@ def envelope_kept(records: Records, _duty: Duty) -> Iterator[Problem]:
         yield Problem(what=f"{records.label} has another algorithm than {label}", fix=fix)
     elif old.signature.names != new.signature.names:
         yield Problem(what=f"{records.label} takes other inputs than {label}", fix=fix)
+    elif records.verdict is None or records.verdict.answer is not Answer.PASS:
+        what = f"no gate says that {records.label} is within the margin of {label}"
+        yield Problem(what=what, fix=_judge(records))
+
+
+TRIED_WITHIN = 2 * DAY
+"""An answer of what is live is explained on trial once a day; so old may the newest trial be."""
 
 
 @check("explainable")
 def explainable(records: Records, _duty: Duty) -> Iterator[Problem]:
-    """It is recorded what answers rest on."""
+    """It is recorded what answers rest on, and an answer of what is live was explained lately."""
+    label = records.label
     if not records.version.importance:
-        what = f"no importance of inputs was registered with {records.label}"
+        what = f"no importance of inputs was registered with {label}"
         yield Problem(what=what, fix="register(..., importance={...}) in the pipeline")
+    newest = records.trials[0] if records.trials else None
+    if newest is not None and not newest.reproduced:
+        what = f"the answer {newest.prediction_id} of {label} could not be explained"
+        yield Problem(what=f"{what}: {newest.words}", fix="thrive explanations try")
+    answered = [each for each in records.windows if each.rows]
+    if not records.is_live or not answered:
+        return
+    tried_at = newest.at if newest is not None else answered[0].end
+    if tried_at + TRIED_WITHIN < records.now:
+        what = f"no answer of {label} was explained on trial since {format_time(tried_at)}"
+        yield Problem(what=what, fix="thrive explanations try")

@@ -9,6 +9,7 @@ from thrive.domain.clock import parse_duration
 from thrive.domain.errors import UsageError
 from thrive.governance.applies import is_about
 from thrive.governance.law import Duty, Question, questions
+from thrive.governance.levels import parse_level
 from thrive.governance.records import Records
 
 
@@ -48,6 +49,8 @@ def ill_formed(question: Question, text: str) -> str:
             date.fromisoformat(text)
         if question.kind == "duration":
             parse_duration(text)
+        if question.kind == "level" and parse_level(text) is None:
+            return f"{text!r} begins with no METRIC >= NUMBER, e.g. {question.example}"
     except (ValueError, UsageError):
         return f"{text!r} is no {question.kind}, e.g. {question.example}"
     return ""

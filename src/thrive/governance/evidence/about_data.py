@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from thrive.contract.purposes import purposes_of
 from thrive.domain.clock import format_time
 from thrive.domain.dataset import DatasetVersion
+from thrive.domain.duty import RestrictionKind
 from thrive.domain.reference import format_reference
+from thrive.governance.evidence.building import answers_source
 from thrive.governance.evidence.registry import query
 from thrive.governance.facts import Fact, in_contract, in_registry, stated
 from thrive.governance.measures import (
     dropped_shares,
+    learned_from,
     missing_shares,
     persons,
+    population_shares,
     profiled_columns,
     sensitive_columns,
 )
@@ -52,12 +56,24 @@ def data_sheets(records: Records) -> Iterator[Fact]:
         yield stated(f"{name}: content", f"{words}, digest {found.digest}", _version(found))
         columns = [f"{each.name} ({each.dtype})" for each in found.columns]
         yield stated(f"{name}: columns", columns, _version(found))
+        for column, (low, high) in _spans(found).items():
+            yield stated(f"{name}: {column}", f"from {low} to {high}", _version(found))
         added = f"{format_time(found.created_at)} by {found.actor}"
         yield stated(f"{name}: recorded", added, _version(found))
     for what, key in (("why it is kept", "why"), ("owner", "owner"), ("licence", "licence")):
         for name in records.upstream:
             value = getattr(records.data_terms(name), key)
             yield stated(f"{name}: {what}", value, in_contract(records, f"data.{name}.{key}"))
+
+
+def _spans(version: DatasetVersion) -> dict[str, tuple[str, str]]:
+    """Return the first and the last of each column of times, as the profile has them."""
+    times = {each.name for each in version.columns if each.dtype.startswith(("Date", "Time"))}
+    return {
+        name: (str(found["min"]), str(found["max"]))
+        for name, found in profiled_columns(version).items()
+        if name in times and found.get("min") is not None
+    }
 
 
 @query("cleaning")
@@ -119,6 +135,45 @@ def balance(records: Records) -> Iterator[Fact]:
                 shown = [f"{value} {count / rows:.1%}" for value, count in top[:6]]
                 yield stated(f"{name}: shares of {column}", shown, _version(found))
     yield from _no_data(records, "Shares of label and groups")
+
+
+@query("population")
+def population(records: Records) -> Iterator[Fact]:
+    """Yield the shares of groups beside those of the population that people stated."""
+    source = answers_source(records)
+    shares = population_shares(records)
+    for each in shares:
+        at = f"{source}.population.{each.column}"
+        yield stated(f"{each.dataset}: {each.column} {each.group}", each.said(), at)
+    if not shares:
+        at = f"{source}.population"
+        yield stated("Shares of the population", "nobody stated any", at)
+
+
+@query("restrictions")
+def restrictions(records: Records) -> Iterator[Fact]:
+    """Yield how many people are left out of what is used, and whom the version learned from."""
+    yield from _left_out(records, RestrictionKind.RESTRICTION, "Restricted (art. 18)")
+
+
+@query("objections")
+def objections(records: Records) -> Iterator[Fact]:
+    """Yield how many people objected, and from whom of them the version learned."""
+    yield from _left_out(records, RestrictionKind.OBJECTION, "Objections (art. 7(3), 21)")
+
+
+def _left_out(records: Records, kind: RestrictionKind, title: str) -> Iterator[Fact]:
+    found = [each for each in records.restrictions if each.kind is kind]
+    people = len({each.person for each in found})
+    words = f"{people:,} people are left out of what is read" if people else "none holds"
+    yield stated(title, words, "restrictions:project")
+    learned = {each.restriction_id for each in learned_from(records)}
+    for each in found:
+        since = format_time(each.placed_at)
+        mine = each.restriction_id in learned
+        told = "this version learned from it before" if mine else "none is training data of this"
+        words = f"{each.rows:,} rows of {', '.join(each.held) or 'no version'}; {told}"
+        yield stated(f"{title} {since}", words, f"restriction:{each.restriction_id}")
 
 
 @query("sensitive")
@@ -222,6 +277,8 @@ def access(records: Records) -> Iterator[Fact]:
 def places(records: Records) -> Iterator[Fact]:
     """Yield where rows and bytes are kept, and where sources are."""
     yield stated("Kept in", records.place, "home:store")
+    if any(records.data_terms(name).regions for name in records.upstream):
+        yield from _said(records, "may be kept in the regions", "regions")
     yield from _said(records, "source", "source")
 
 
@@ -237,9 +294,7 @@ def processing(records: Records) -> Iterator[Fact]:
             words = f"columns read: {use.needed()}"
             yield stated(f"{use.name}: processed", words, f"run:{records.version.run_id}#uses")
     yield from data_sheets(records)
-    live = records.routing[0].production() if records.routing else None
-    serves = live is not None and live.version == records.version.version
-    yield stated("Serves", "yes" if serves else "not at present", in_registry(records))
+    yield stated("Serves", "yes" if records.is_live else "not at present", in_registry(records))
 
 
 @query("persons-affected")

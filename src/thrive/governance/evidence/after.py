@@ -8,9 +8,13 @@ from thrive.domain.duty import IncidentKind
 from thrive.domain.monitoring import ActionKind, Window
 from thrive.domain.release import ReleaseState
 from thrive.governance.applies import impact_reasons, is_automatic
+from thrive.governance.evidence.building import answers_source
 from thrive.governance.evidence.registry import query
 from thrive.governance.facts import Fact, in_contract, in_registry, stated
+from thrive.governance.levels import below_level, declared_level, live_value
 from thrive.governance.records import Records
+
+SHOWN_TRIALS = 5
 
 
 def _at(records: Records, key: str) -> str:
@@ -45,6 +49,37 @@ def live_quality(records: Records) -> Iterator[Fact]:
         if each.get("value") is not None
     }
     yield stated("Live performance", shown, _window(last))
+
+
+@query("declared-level")
+def declared_level_facts(records: Records) -> Iterator[Fact]:
+    """Yield whether the accuracy that users were told is kept, in tests and live."""
+    level = declared_level(records)
+    source = f"{answers_source(records)}.accuracy_level"
+    if level is None:
+        yield stated("Declared accuracy", "no level is declared as a number", source)
+        return
+    live = live_value(records, level)
+    seen = (
+        "no live value yet"
+        if live is None
+        else f"live {live[0]:.4g} (standard error {live[1]:.2g})"
+    )
+    words = below_level(records) or f"kept by {records.label}; {seen}"
+    yield stated("Declared accuracy", words, source)
+
+
+@query("explanation-trials")
+def explanation_trials(records: Records) -> Iterator[Fact]:
+    """Yield the newest trials of explaining an answer."""
+    for one in records.trials[:SHOWN_TRIALS]:
+        found = "reproduced" if one.reproduced else "not reproduced"
+        words = f"{one.prediction_id}: {found}; {one.words}"
+        yield stated(f"Explained {format_time(one.at)}", words, f"explanation:{one.trial_id}")
+    if not records.trials:
+        answered = any(each.rows for each in records.windows)
+        told = None if records.is_live and answered else "not live yet"
+        yield stated("Explained on trial", told, f"explanations:{records.version.model}")
 
 
 @query("monitors")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from thrive.contract.schema import GateTerms, ModelTerms
-from thrive.domain.clock import format_duration
+from thrive.domain.clock import SECOND, format_duration
 from thrive.domain.gate import Answer, CheckResult
 from thrive.domain.monitoring import AlertState
 from thrive.domain.run import Run
@@ -134,6 +134,28 @@ def compute(records: Records) -> Iterator[Fact]:
     peaks = [each.peak for each in records.steps if each.peak is not None]
     memory = f"{max(peaks) / 2**20:,.0f} MiB at most" if peaks else None
     yield stated("Memory", memory, f"{_run(records)}#steps")
+    yield stated("Energy, estimated", _energy(records), f"{_run(records)}#steps")
+
+
+CORE_W, MEMORY_W_PER_GB, OVERHEAD = 12.0, 0.3725, 1.67
+"""A busy core, a GB of memory, and what a data centre adds: the values for unknown hardware of
+Lannelongue, Grealey and Inouye 2021, doi:10.1002/advs.202100707."""
+
+
+def _energy(records: Records) -> str | None:
+    """Return the energy of the steps that were measured, in words; None where none was."""
+    joules = 0.0
+    for each in records.steps:
+        if each.cpu is None or each.started_at is None or each.ended_at is None:
+            continue
+        held = (each.peak or 0) / 1e9 * MEMORY_W_PER_GB * (each.ended_at - each.started_at)
+        joules += (each.cpu * CORE_W + held) / SECOND * OVERHEAD
+    if not joules:
+        return None
+    return (
+        f"{joules / 3600:.3g} Wh: {CORE_W:g} W a busy core, {MEMORY_W_PER_GB:g} W a GB of memory, "
+        f"{OVERHEAD:g} times that for the data centre; not measured"
+    )
 
 
 @query("envelope")
@@ -150,6 +172,27 @@ def envelope(records: Records) -> Iterator[Fact]:
     yield stated("Done by default", automatic or none, in_contract(records, f"{at}.actions"))
     margin = terms.gates.quality.margin if terms else None
     yield stated("Margin of quality", margin, in_contract(records, f"{at}.gates.quality.margin"))
+
+
+@query("split")
+def split(records: Records) -> Iterator[Fact]:
+    """Yield which rows it was judged on and fitted on, and the seed of the run."""
+    version, run = records.version, records.run
+    source = in_registry(records)
+    yield stated(
+        "Label",
+        records.terms and records.terms.target.column,
+        in_contract(records, f"model.{version.model}.target.column"),
+    )
+    yield stated("Rows it is judged on", version.evaluation, source)
+    fitted = version.trained_rows or "not said by the pipeline"
+    yield stated("Rows it was fitted on", fitted, source)
+    yield stated("Seed of the run", None if run is None else str(run.seed), _run(records))
+    leak = [one for one in results(records) if one.check == "leak"]
+    words = [f"{one.answer.value}. {one.summary}" for one in leak] or None
+    unknown = "not compared: the rows it was fitted on are not known"
+    told = words if records.verdict is None or words else unknown
+    yield stated("Judged rows among the fitted", told, verdict_source(records))
 
 
 @query("tests")

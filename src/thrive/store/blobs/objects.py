@@ -1,5 +1,6 @@
 """Blobs in an S3 bucket, with a checked cache on the local disk."""
 
+import os
 import re
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -55,6 +56,12 @@ class ObjectBlobs:
         self._temporary = None if cache else tempfile.TemporaryDirectory(prefix="thrive-blobs-")
         folder = cache or Path(self._temporary.name if self._temporary else "")
         self.cache = FolderBlobs(folder, durable=False)
+
+    @property
+    def region(self) -> str:
+        """The region of the bucket as this host was told it, "" if nobody told."""
+        said = self._store.config.get("region")
+        return said or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
 
     def put(self, data: bytes | memoryview) -> str:
         """Keep `data` in the bucket and return its digest.

@@ -3,6 +3,7 @@
 from sqlalchemy import Column, Index, Table
 
 from thrive.store.tables.columns import (
+    JSON_VALUE,
     digest,
     flag,
     key,
@@ -25,6 +26,7 @@ duty_answers = Table(
     digest("digest"),
     value("fields"),
     value("risks"),
+    Column("population", JSON_VALUE, nullable=False, server_default="{}"),
     text("commit"),
     name("actor"),
     number("at"),
@@ -141,6 +143,39 @@ data_reads = Table(
     number("rows"),
     number("at"),
     Index("ix_data_reads_project_id_dataset", "project_id", "dataset"),
+)
+
+restrictions = Table(
+    "restrictions",
+    metadata,
+    project(),
+    key("restriction_id"),
+    Column("kind", short_text(20), nullable=False),
+    digest("person"),
+    value("columns"),
+    text("reason"),
+    name("actor"),
+    number("placed_at"),
+    value("held"),
+    value("digests"),
+    number("rows"),
+    name("lifted_by"),
+    text("lifted_for"),
+    number("lifted_at", null=True),
+)
+
+explanation_trials = Table(
+    "explanation_trials",
+    metadata,
+    project(),
+    key("trial_id"),
+    name("model"),
+    number("version"),
+    Column("prediction_id", short_text(32), nullable=False),
+    number("at"),
+    flag("reproduced"),
+    text("words"),
+    Index("ix_explanation_trials_project_id_model", "project_id", "model"),
 )
 
 pseudonym_keys = Table(

@@ -1,0 +1,40 @@
+"""Restrictions: whose rows are left out of whatever is read to be used."""
+
+import msgspec
+
+from thrive.domain.duty import Restriction
+from thrive.domain.errors import NotFound
+from thrive.store.database import Tx
+from thrive.store.rows import insert, many, mine, one, replace
+from thrive.store.tables.governance import restrictions
+
+
+def add(tx: Tx, project_id: str, restriction: Restriction) -> None:
+    """Insert a restriction."""
+    insert(tx, project_id, restrictions, restriction)
+
+
+def find(tx: Tx, project_id: str, *, present: bool = True) -> list[Restriction]:
+    """Return restrictions, newest first; only those that hold unless all are asked for."""
+    query = mine(restrictions, project_id).order_by(restrictions.c.restriction_id.desc())
+    if present:
+        query = query.where(restrictions.c.lifted_at.is_(None))
+    return many(tx, Restriction, query)
+
+
+def lift(
+    tx: Tx, project_id: str, restriction_id: str, *, by: str, reason: str, at: int
+) -> Restriction:
+    """End a restriction; one that has ended already stays as it is.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    query = mine(restrictions, project_id)
+    found = one(tx, Restriction, query.where(restrictions.c.restriction_id == restriction_id))
+    if found is None:
+        raise NotFound(f"There is no restriction {restriction_id}.", "thrive restrictions list")
+    if found.lifted_at is None:
+        found = msgspec.structs.replace(found, lifted_at=at, lifted_by=by, lifted_for=reason)
+        replace(tx, project_id, restrictions, found)
+    return found
