@@ -7,6 +7,7 @@ last one answered. Nothing is scripted to win: other data makes another story.
 import argparse
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -63,6 +64,12 @@ class Story:
             ended = f"`thrive {' '.join(words)}` ended with {asked.returncode}"
             raise SystemExit(f"{said}{ended}: the story stops here.")
         return json.loads(asked.stdout)
+
+    def then(self, words: list[str]) -> None:
+        """Run somebody's command in the project's folder while its stores are there."""
+        code = subprocess.run(words, cwd=self.folder, check=False).returncode
+        if code:
+            raise SystemExit(f"{shlex.join(words)} ended with {code}.")
 
     def replay(self, until: str, traffic: Path, fault: str) -> dict[str, Any]:
         """Replay traffic until a day, or until an alert wants a decision."""
@@ -135,6 +142,8 @@ def main() -> None:
         story = Story(folder / "project", options.port, parts)
         running.callback(story.stop)
         tell(story, options, folder / "world" / "traffic.parquet")
+        if options.then:
+            story.then(shlex.split(options.then))
 
 
 def stores() -> "AbstractContextManager[Team]":
@@ -152,6 +161,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--until", default="2013-09-01", help="the day the story ends")
     parser.add_argument("--fault", default="2013-08-20..2013-08-22", help="the weather is missing")
     parser.add_argument("--port", type=int, default=8100)
+    parser.add_argument("--then", default="", help="a command to run before the stores are stopped")
     parser.add_argument("--home", default="embedded", choices=["embedded", "team"])
     return parser.parse_args()
 

@@ -89,7 +89,7 @@ def _newest(ctx: Context, model: str, version: int) -> str | None:
 def queue_trials(ctx: Context) -> list[Job]:
     """Queue the trials, once a day where something is live."""
     with ctx.read() as tx:
-        newest = oversight.find_trials(tx, ctx.project_id)[:1]
+        newest = oversight.find_trials(tx, ctx.project_id, limit=1)
         due = not newest or newest[0].at + DAY <= ctx.now()
         if not due or not releases.revisions(tx, ctx.project_id):
             return []

@@ -23,6 +23,8 @@ from thrive.store.prediction_frames import predictions_between, with_outcomes
 
 SOURCE = "review"
 """The source of outcomes that people said in a review."""
+KEEP, OVERRIDE = "keep", "override"
+"""What a review says of the model's answer."""
 _HELD = (AlertState.DECIDED, AlertState.DONE)
 
 
@@ -111,17 +113,23 @@ def reviews_answer(
     Args:
         prediction_id: the id of the answer.
         value: what is right: a number, 1 and 0 for yes and no, or the name of a class.
-        reason: why, for those who read it later.
+        reason: why, for those who read it later; whoever overrides the model says it.
 
     Raises:
-        UsageError: there is no such prediction.
+        UsageError: there is no such prediction, the value is no number, or the model is overridden
+            without a reason.
 
     Examples:
         thrive reviews answer 019283740000000100000001000000a0 1 --reason "seen on the camera"
     """
     if orphans(ctx.home, [prediction_id]):
         raise UsageError(f"There is no prediction {prediction_id}.", "thrive reviews list MODEL")
+    if value != value:  # noqa: PLR0124 - only NaN differs from itself
+        raise UsageError("NaN is no answer.", "thrive reviews answer PREDICTION VALUE")
     answered = find_prediction(ctx.home, prediction_id)
+    review = _review(ctx, answered, value, reason.strip())
+    if review.decision == OVERRIDE and not review.reason:
+        raise UsageError("An override needs a reason.", '--reason "..."')
     known = answered.outcomes
     outcome = Outcome(
         prediction_id=prediction_id,
@@ -134,7 +142,7 @@ def reviews_answer(
     )
     added = add_outcomes(ctx, [outcome])
     with ctx.write(f"prediction:{prediction_id}", reason=reason) as tx:
-        oversight.save_review(tx, ctx.project_id, _review(ctx, answered, value, reason))
+        oversight.save_review(tx, ctx.project_id, review)
     return added
 
 
@@ -156,7 +164,7 @@ def _review(ctx: Context, answered: PredictionRecord, value: float | str, reason
         why=alert.title if alert else "",
         asked_by=alert.owner if alert else ctx.actor.name,
         asked_at=alert.opened_at if alert else ctx.now(),
-        decision="keep" if kept else "override",
+        decision=KEEP if kept else OVERRIDE,
         value=value,
         reason=reason,
         reviewer=ctx.actor.name,

@@ -84,10 +84,12 @@ def add_trial(tx: Tx, project_id: str, trial: ExplanationTrial) -> None:
     insert(tx, project_id, explanation_trials, trial)
 
 
-def find_trials(tx: Tx, project_id: str, model: str | None = None) -> list[ExplanationTrial]:
-    """Return trials of explanations (of a model), newest first."""
+def find_trials(
+    tx: Tx, project_id: str, model: str | None = None, limit: int = 100
+) -> list[ExplanationTrial]:
+    """Return the newest trials of explanations (of a model), newest first."""
     query = _newest(explanation_trials, project_id, "trial_id", model=model)
-    return many(tx, ExplanationTrial, query)
+    return many(tx, ExplanationTrial, query.limit(limit))
 
 
 def add_seal(tx: Tx, project_id: str, seal: AuditSeal) -> None:

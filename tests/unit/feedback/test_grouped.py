@@ -91,7 +91,9 @@ def test_performance_by_column_and_the_review_queue_of_a_stream(context: Context
     first = waiting[0]
     assert set(first.inputs) == set(stream.inputs)
     reviews_answer(context, first.prediction_id, 1.0, reason="seen on the camera")
-    reviews_answer(context, first.prediction_id, 0.0)
+    with pytest.raises(UsageError, match="override needs a reason"):
+        reviews_answer(context, first.prediction_id, 1.0 if (first.score or 0) < 0.5 else 0.0)
+    reviews_answer(context, first.prediction_id, 0.0, reason="looked again")
     with context.read() as tx:
         said = predictions.outcomes_of(tx, context.project_id, first.prediction_id)
         counted = oversight.count_reviews(tx, context.project_id, "m", 1)
@@ -104,6 +106,8 @@ def test_performance_by_column_and_the_review_queue_of_a_stream(context: Context
     assert first.prediction_id not in {item.prediction_id for item in reviews_list(context, "m")}
     with pytest.raises(UsageError, match="no prediction"):
         reviews_answer(context, "f" * 32, 1.0)
+    with pytest.raises(UsageError, match="NaN"):
+        reviews_answer(context, first.prediction_id, float("nan"))
     with context.home.write() as tx:
         assert predictions.delete_outcomes(tx, context.project_id, [first.prediction_id]) == 2
         assert oversight.count_reviews(tx, context.project_id, "m", 1) == {}
@@ -121,7 +125,7 @@ def test_a_person_answers_with_the_name_of_a_class(context: Context) -> None:
     first, second, *_ = reviews_list(context, "m")
     assert (first.score or 0) <= (second.score or 0)  # the share of the chosen class
     reviews_answer(context, first.prediction_id, first.decision)
-    reviews_answer(context, second.prediction_id, "neither")
+    reviews_answer(context, second.prediction_id, "neither", reason="another class")
     with context.read() as tx:
         counted = oversight.count_reviews(tx, context.project_id, "m", 1)
         (said,) = predictions.outcomes_of(tx, context.project_id, second.prediction_id)
