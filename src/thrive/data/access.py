@@ -130,8 +130,17 @@ def _grant_for(tx: Tx, ctx: Context, dataset: str, reader: Actor) -> DataGrant |
     return max(good, key=lambda each: (not each.columns, len(each.columns)), default=None)
 
 
-def log_read(ctx: Context, version: DatasetVersion, view: PersonalView) -> None:
-    """Log that whoever asks reads closed columns of a version; nothing if there are none."""
+def log_read(
+    ctx: Context, version: DatasetVersion, view: PersonalView, rows: int | None = None
+) -> None:
+    """Log that whoever asks reads closed columns of a version; nothing if there are none.
+
+    Args:
+        ctx: the project; its actor is the reader.
+        version: the version.
+        view: what they get to see.
+        rows: how many rows; all of the version if not said.
+    """
     if not view.columns:
         return
     read = DataRead(
@@ -142,7 +151,7 @@ def log_read(ctx: Context, version: DatasetVersion, view: PersonalView) -> None:
         pseudonymised=view.hidden,
         reader=ctx.actor.name,
         purpose=view.purpose,
-        rows=version.rows,
+        rows=version.rows if rows is None else rows,
         at=ctx.now(),
         grant_id=view.grant_id,
     )

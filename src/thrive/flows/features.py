@@ -5,17 +5,22 @@ from typing import Any
 
 import msgspec
 
+from thrive.contract.schema import DataTerms
+from thrive.data.access import log_read, view_of
 from thrive.domain.actor import AUTHORS
 from thrive.domain.clock import format_duration, parse_time
 from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.features import FeatureView
 from thrive.features.declare import View
 from thrive.features.discover import load_declared
+from thrive.flows.contracts import contract_here
 from thrive.flows.feature_rows import rows_of, sources_of
 from thrive.flows.online_views import MaterializedLine, bring_online, online_of, stands
 from thrive.operations import Context, Kind, operation
-from thrive.store import features
+from thrive.store import datasets, features
 from thrive.store.online import Lookup, open_online
+from thrive.store.pseudonym_keys import pseudonym_key
+from thrive.store.pseudonyms import pseudonym
 
 
 class PlanLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,12 +34,16 @@ class PlanLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeatureValues(msgspec.Struct, frozen=True, kw_only=True):
-    """Values of views for one key, as serving would read them now."""
+    """Values of views for one key, as serving would read them now.
+
+    `pseudonyms` names those that hold personal data which the reader may not see.
+    """
 
     key: dict[str, Any]
     values: dict[str, Any]
     status: dict[str, str]
     age: dict[str, str]
+    pseudonyms: list[str] = []
 
 
 @operation("features plan", kind=Kind.CLIENT, role=AUTHORS, next_hint="thrive features materialize")
@@ -92,6 +101,8 @@ def materialize(
 def get(ctx: Context, views: list[str] | None = None, *, key: list[str]) -> FeatureValues:
     """Read the values of views for one key, as serving would now.
 
+    Columns that hold personal data of a source are pseudonyms unless a grant lets you read them.
+
     Args:
         views: which; all that are about the key if none is named.
         key: the entity, as NAME=VALUE; several for a composite key.
@@ -125,12 +136,47 @@ def get(ctx: Context, views: list[str] | None = None, *, key: list[str]) -> Feat
         for name, (at,) in found.at.items()
         if at is not None and name in timed
     }
+    hidden = _hidden(ctx, wanted)
     return FeatureValues(
         key=typed,
-        values={name: values[0] for name, values in found.values.items()},
+        values=_seen(ctx, {name: each[0] for name, each in found.values.items()}, hidden),
         status={name: states[0] for name, states in found.status.items()},
         age=ages,
+        pseudonyms=sorted(hidden & found.values.keys()),
     )
+
+
+def _hidden(ctx: Context, views: Sequence[FeatureView]) -> set[str]:
+    """Return which columns of some views the reader may not see, and log that they read the rest.
+
+    A column of a view is what its source calls so.
+    """
+    hidden: set[str] = set()
+    terms = contract_here(ctx).data
+    for view in views:
+        names = [column.name for column in view.columns]
+        for source in view.definition.sources:
+            with ctx.read() as tx:
+                try:
+                    version = datasets.get_version(tx, ctx.project_id, source)
+                except NotFound:  # it was erased, or lives in another project by now
+                    continue
+                declared = terms.get(source, DataTerms()).personal_kinds
+                seen = view_of(tx, ctx, version, declared).only(names)
+            log_read(ctx, version, seen, rows=1)
+            hidden |= {*seen.hidden}
+    return hidden
+
+
+def _seen(ctx: Context, values: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
+    """Return values as their reader gets to see them."""
+    if not hidden & values.keys():
+        return values
+    key = pseudonym_key(ctx.home, ctx.actor.name)
+    return {
+        name: pseudonym(str(value), key) if name in hidden and value is not None else value
+        for name, value in values.items()
+    }
 
 
 def _planned(ctx: Context, view: View) -> PlanLine:

@@ -20,7 +20,7 @@ from thrive.flows.feature_catalog import list_views, show
 from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.features import get, materialize, plan
 from thrive.flows.online_features import OnlineFeatures
-from thrive.flows.personal_data import grants_give
+from thrive.flows.personal_data import data_reads, grants_give
 from thrive.flows.view_origins import Origin, column_origins
 from thrive.store import jobs, runs
 
@@ -109,6 +109,25 @@ def test_lists_say_how_fresh_views_are_and_that_nobody_uses_them(project):
     set_clock(project, "2024-05-01T13:30Z")
     assert show(project, "weather").state == "late"
     assert "windy=pl.col" in show(project, "weather").code
+
+
+def test_a_personal_value_is_read_online_as_a_pseudonym_without_a_grant(project):
+    materialize(project, ["weather"])
+    key = ["origin=JFK"]
+    clear = get(project, ["weather"], key=key)
+    assert (clear.pseudonyms, data_reads(project)) == ([], [])
+    (project.folder / "thrive.toml").write_text(
+        'contract = 1\n[data.weather]\npersonal = { temp = "health" }\n'
+    )
+    hidden = get(project, ["weather"], key=key)
+    assert hidden.values["temp"].startswith("pseudonym-")
+    assert hidden.pseudonyms == ["temp"]
+    grants_give(project, "weather", purpose="tests", reason="values are computed")
+    assert get(project, ["weather"], key=key).values == clear.values
+    assert [(each.rows, each.pseudonymised) for each in data_reads(project)] == [
+        (1, []),
+        (1, ["temp"]),
+    ]
 
 
 def test_a_kept_training_set_names_its_views_and_inherits_labels(project):
