@@ -81,26 +81,31 @@ def view_of(
 ) -> PersonalView:
     """Return what whoever asks gets to see of a version; arguments as of `closed_columns`."""
     closed = closed_columns(tx, ctx.project_id, version, declared)
-    people = left_out(tx, ctx, version, declared)
+    naming, people = left_out(tx, ctx, version, declared)
     grant = _grant_for(tx, ctx, version.dataset, ctx.actor) if closed else None
     if grant is None:
-        return PersonalView(columns=closed, hidden=closed, **people)
+        return PersonalView(columns=closed, hidden=closed, naming=naming, left_out=people)
     hidden = [each for each in closed if grant.columns and each not in grant.columns]
     return PersonalView(
-        columns=closed, hidden=hidden, purpose=grant.purpose, grant_id=grant.grant_id, **people
+        columns=closed,
+        hidden=hidden,
+        purpose=grant.purpose,
+        grant_id=grant.grant_id,
+        naming=naming,
+        left_out=people,
     )
 
 
 def left_out(
     tx: Tx, ctx: Context, version: DatasetVersion, declared: Mapping[str, str]
-) -> dict[str, list[str]]:
+) -> tuple[list[str], list[str]]:
     """Return `naming` and `left_out` of a version's view; empty where nobody is left out.
 
     A column names people if it did when one of them was left out, or is said to by now.
     """
     orders = restrictions.find(tx, ctx.project_id)
     if not orders:
-        return {}
+        return [], []
     known = {column for each in orders for column in each.columns}
     naming = [
         each.name
@@ -108,10 +113,7 @@ def left_out(
         if each.name in known
         or {declared.get(each.name), each.personal, each.proposed} & {PERSON, PSEUDONYM}
     ]
-    return {
-        "naming": naming,
-        "left_out": sorted({each.person for each in orders} if naming else ()),
-    }
+    return naming, sorted({each.person for each in orders} if naming else ())
 
 
 def _grant_for(tx: Tx, ctx: Context, dataset: str, reader: Actor) -> DataGrant | None:

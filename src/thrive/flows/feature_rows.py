@@ -82,10 +82,11 @@ def _without_restricted(
 ) -> "pl.LazyFrame":
     """Return the rows of a version without those of people who are left out of what is used."""
     with ctx.read() as tx:
-        people = left_out(tx, ctx, version, {})
+        naming, people = left_out(tx, ctx, version, {})
     if not people:
         return rows
-    return shown(rows, hiding(ctx, PersonalView(columns=[], hidden=[], **people)))
+    view = PersonalView(columns=[], hidden=[], naming=naming, left_out=people)
+    return shown(rows, hiding(ctx, view))
 
 
 class Growth(msgspec.Struct, frozen=True, kw_only=True):

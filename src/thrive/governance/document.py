@@ -112,7 +112,10 @@ def _heading(duty: Duty, kind: DocumentKind) -> str:
 
 
 def _statements(records: Records, duty: Duty) -> list[Fact]:
-    """Return what is stated of one duty: the facts, the words of people, whether it is met."""
+    """Return what is stated of one duty: facts, the words of people, what its check found.
+
+    That a check found nothing is said as that: whether a duty is met is for people to judge.
+    """
     found = evidence_of(records, duty)
     source = answers_source(records)
     for name in duty.fields:
@@ -121,7 +124,8 @@ def _statements(records: Records, duty: Duty) -> list[Fact]:
             found.append(stated(questions().field[name].ask, said, f"{source}.{name}"))
     state = judge_duty(records, duty)
     if state.standing is not Standing.NOT_ASKED:
-        words = state.standing.value if state.standing is Standing.MET else f"not met: {state.what}"
+        met = state.standing is Standing.MET
+        words = "checked: nothing is missing" if met else f"missing: {state.what}"
         if state.standing is Standing.EXCEPTED:
             words = f"excepted: {state.what}"
         found.append(stated(f"{duty.title} ({duty.article})", words, f"duty:{duty.id}"))

@@ -69,6 +69,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
         tried: other runs of the same experiment, newest first.
         previous: the version before it, None for the first.
         previous_manifest: of that version's package.
+        previous_run: that made it.
         previous_terms: what the contract of that version said of the model.
         answers: what people wrote of the model.
         routing: every routing table of the model, newest first.
@@ -104,6 +105,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     tried: list[Run] = []
     previous: ModelVersion | None = None
     previous_manifest: PackageManifest | None = None
+    previous_run: Run | None = None
     previous_terms: ModelTerms | None = None
     answers: DutyAnswers = DutyAnswers(model="")
     exceptions: list[DutyException] = []
@@ -280,10 +282,7 @@ def _parents(
 
 
 def _of_run(tx: Tx, project: str, version: ModelVersion) -> dict[str, Any]:
-    try:
-        run = runs.get(tx, project, version.run_id) if version.run_id else None
-    except NotFound:
-        run = None
+    run = _run(tx, project, version)
     if run is None:
         return {"run": None}
     beside = runs.find(tx, project, experiment=run.experiment, limit=TRIED)
@@ -293,6 +292,13 @@ def _of_run(tx: Tx, project: str, version: ModelVersion) -> dict[str, Any]:
         "steps": runs.find_steps(tx, project, run.run_id),
         "tried": [each for each in beside if each.run_id != run.run_id],
     }
+
+
+def _run(tx: Tx, project: str, version: ModelVersion) -> Run | None:
+    try:
+        return runs.get(tx, project, version.run_id) if version.run_id else None
+    except NotFound:
+        return None
 
 
 def _before(tx: Tx, ctx: Context, version: ModelVersion) -> dict[str, Any]:
@@ -309,6 +315,7 @@ def _before(tx: Tx, ctx: Context, version: ModelVersion) -> dict[str, Any]:
     return {
         "previous": previous,
         "previous_manifest": _manifest(ctx, previous),
+        "previous_run": _run(tx, project, previous),
         "previous_terms": parsed.contract.model.get(version.model) if parsed else None,
     }
 

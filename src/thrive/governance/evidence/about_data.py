@@ -301,7 +301,8 @@ def processing(records: Records) -> Iterator[Fact]:
 def persons_affected(records: Records) -> Iterator[Fact]:
     """Yield how many persons the data names and how many answers are given."""
     counted = persons(records)
-    known = f"{counted:,}" if counted else None if records.personal() else "no personal data"
+    nobody = None if records.personal() else "no column is labelled as personal data"
+    known = f"{counted:,}" if counted else nobody
     yield stated("Persons in the training data", known, in_registry(records))
     rows = sum(one.rows for one in records.windows)
     yield stated("Answers in closed windows", f"{rows:,}", in_registry(records))

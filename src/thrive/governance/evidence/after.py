@@ -185,8 +185,9 @@ def automated_share(records: Records) -> Iterator[Fact]:
     looked = records.reviews.get("keep", 0) + records.reviews.get("override", 0)
     source = f"reviews:{records.version.model}"
     if not is_automatic(records):
-        said = "none: people decide" if records.answers.fields.get("decision") else None
-        yield stated("Decided without a person", said, source)
+        decided = records.answers.fields.get("decision")
+        said = f"none: what it gives is {decided}" if decided else None
+        yield stated("Decided without a person", said, f"{answers_source(records)}.decision")
         return
     share = f"{max(answered - looked, 0) / answered:.1%} of {answered:,}" if answered else None
     yield stated("Decided without a person", share, source)

@@ -303,6 +303,7 @@ def changes(records: Records) -> Iterator[Fact]:
     pairs: list[tuple[str, Any, Any]] = [
         ("Code", before.commit, version.commit),
         ("Data", _data(before.training), _data(version.training)),
+        ("Parameters", _parameters(records.previous_run), _parameters(records.run)),
         ("Format", _format(records.previous_manifest), _format(records.manifest)),
         ("Threshold", _threshold(records.previous_terms), _threshold(records.terms)),
         ("Owner", _owner(records.previous_terms), _owner(records.terms)),
@@ -313,9 +314,16 @@ def changes(records: Records) -> Iterator[Fact]:
     ]
     changed = [(what, old, new) for what, old, new in pairs if old != new]
     for what, old, new in changed:
-        yield stated(f"Changed: {what}", f"from {old} to {new}", in_registry(records))
+        words = f"from {_value(old)} to {_value(new)}"
+        yield stated(f"Changed: {what}", words, in_registry(records))
     if not changed:
         yield stated("Changes", "none that is recorded", in_registry(records))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={each}" for key, each in value.items())
+    return "what nobody recorded" if value in {None, ""} else str(value)
 
 
 def _data(training: dict[str, str]) -> str:

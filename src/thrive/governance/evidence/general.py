@@ -66,7 +66,7 @@ def people(records: Records) -> Iterator[Fact]:
     if terms.business_owner:
         yield stated("Business owner", terms.business_owner, _at(records, "business_owner"))
     if terms.approvers:
-        yield stated("Approved by", terms.approvers, _at(records, "approvers"))
+        yield stated("Whose approval counts", terms.approvers, _at(records, "approvers"))
     sla = {
         key: value
         for key in ("p99_ms", "availability", "max_age", "outcomes_within")
@@ -86,7 +86,7 @@ def interaction(records: Records) -> Iterator[Fact]:
     views = [each.name for each in spec.views] if spec else ["none"]
     yield stated("Feature views", views, in_registry(records))
     for host in records.hosts:
-        words = f"{host.url or host.host}, {host.answered:,} answers"
+        words = f"{host.url or host.host}, {host.answered:,} answers over all models"
         yield stated(f"Serving host {host.host}", words, f"serving_host:{host.agent_id}")
 
 
