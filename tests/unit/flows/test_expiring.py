@@ -55,7 +55,7 @@ def test_what_is_over_goes_and_is_answered_for(riders):
     with riders.read() as tx:
         stone = erasures.tombstone(tx, riders.project_id, old.digest)
         (entry,) = audit.find(tx, riders.project_id, audit.Wanted(subject="dataset:riders@1"), 9)
-    assert "kept for 30 days, until 2013-11-20" in stone.reason
+    assert "kept for 30 days, until 2013-11-21" in stone.reason
     assert entry.detail["digest"] == old.digest
     assert expire(riders, yes=True) == []
 

@@ -323,7 +323,7 @@ def changes(records: Records) -> Iterator[Fact]:
 def _value(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}={each}" for key, each in value.items())
-    return "what nobody recorded" if value in {None, ""} else str(value)
+    return "what nobody recorded" if value is None or value == "" else str(value)
 
 
 def _data(training: dict[str, str]) -> str:

@@ -236,7 +236,7 @@ CREATE TABLE duty_answers (
 	risks JSON NOT NULL, 
 	"commit" TEXT DEFAULT '' NOT NULL, 
 	actor VARCHAR(200) NOT NULL, 
-	at BIGINT NOT NULL, 
+	at BIGINT NOT NULL, population JSON DEFAULT '{}' NOT NULL, 
 	CONSTRAINT pk_duty_answers PRIMARY KEY (project_id, model, revision)
 );
 
@@ -284,6 +284,18 @@ CREATE TABLE experiments (
 	deleted_at BIGINT, 
 	CONSTRAINT pk_experiments PRIMARY KEY (project_id, experiment_id), 
 	CONSTRAINT uq_experiments_project_id_name UNIQUE (project_id, name)
+);
+
+CREATE TABLE explanation_trials (
+	project_id VARCHAR(32) NOT NULL, 
+	trial_id VARCHAR(32) NOT NULL, 
+	model VARCHAR(200) NOT NULL, 
+	version BIGINT NOT NULL, 
+	prediction_id VARCHAR(32) NOT NULL, 
+	at BIGINT NOT NULL, 
+	reproduced BOOLEAN DEFAULT 0 NOT NULL, 
+	words TEXT DEFAULT '' NOT NULL, 
+	CONSTRAINT pk_explanation_trials PRIMARY KEY (project_id, trial_id)
 );
 
 CREATE TABLE feature_views (
@@ -527,6 +539,24 @@ CREATE TABLE releases (
 	ended_at BIGINT, 
 	replay BOOLEAN NOT NULL, 
 	CONSTRAINT pk_releases PRIMARY KEY (project_id, release_id)
+);
+
+CREATE TABLE restrictions (
+	project_id VARCHAR(32) NOT NULL, 
+	restriction_id VARCHAR(32) NOT NULL, 
+	kind VARCHAR(20) NOT NULL, 
+	person VARCHAR(64) DEFAULT '' NOT NULL, 
+	columns JSON NOT NULL, 
+	reason TEXT DEFAULT '' NOT NULL, 
+	actor VARCHAR(200) NOT NULL, 
+	placed_at BIGINT NOT NULL, 
+	held JSON NOT NULL, 
+	digests JSON NOT NULL, 
+	rows BIGINT NOT NULL, 
+	lifted_by VARCHAR(200) NOT NULL, 
+	lifted_for TEXT DEFAULT '' NOT NULL, 
+	lifted_at BIGINT, 
+	CONSTRAINT pk_restrictions PRIMARY KEY (project_id, restriction_id)
 );
 
 CREATE TABLE reviews (
@@ -827,6 +857,8 @@ CREATE INDEX ix_decisions_project_id_alert_id ON decisions (project_id, alert_id
 CREATE INDEX ix_drills_project_id_model ON drills (project_id, model);
 
 CREATE INDEX ix_duty_exceptions_project_id_model ON duty_exceptions (project_id, model);
+
+CREATE INDEX ix_explanation_trials_project_id_model ON explanation_trials (project_id, model);
 
 CREATE INDEX ix_firings_project_id_schedule_fired_at ON firings (project_id, schedule, fired_at);
 

@@ -8,12 +8,13 @@ from thrive.domain.duty import (
     DutyException,
     Incident,
     LegalHold,
+    Restriction,
     StoredDocument,
 )
 from thrive.flows.facts import ModelFacts
 from thrive.flows.fleet import every_model
 from thrive.operations import Context
-from thrive.store import duties, holds, oversight
+from thrive.store import duties, holds, oversight, restrictions
 
 DOCUMENTS, SEALS = 50, 10
 
@@ -40,6 +41,7 @@ class GovernancePage(msgspec.Struct, frozen=True, kw_only=True):
         holds: those that were not lifted.
         exceptions: those that hold now.
         grants: leave to read personal data that holds now.
+        restrictions: people who are left out of what is used.
         documents: the newest.
         seals: signed heads of the audit chain, newest first.
     """
@@ -50,6 +52,7 @@ class GovernancePage(msgspec.Struct, frozen=True, kw_only=True):
     holds: list[LegalHold]
     exceptions: list[DutyException]
     grants: list[DataGrant]
+    restrictions: list[Restriction]
     documents: list[StoredDocument]
     seals: list[AuditSeal]
 
@@ -62,6 +65,7 @@ def load(ctx: Context) -> GovernancePage:
         held = holds.find_holds(tx, project)
         exceptions = duties.find_exceptions(tx, project)
         grants = oversight.find_grants(tx, project)
+        left_out = restrictions.find(tx, project)
         documents = duties.find_documents(tx, project)
         seals = oversight.find_seals(tx, project)
     lines = [_line(facts) for facts in every_model(ctx)]
@@ -72,6 +76,7 @@ def load(ctx: Context) -> GovernancePage:
         holds=held,
         exceptions=[each for each in exceptions if each.good(now)],
         grants=[each for each in grants if each.good(now)],
+        restrictions=left_out,
         documents=documents[:DOCUMENTS],
         seals=seals[:SEALS],
     )
