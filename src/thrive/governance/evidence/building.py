@@ -146,7 +146,7 @@ def _energy(records: Records) -> str | None:
     """Return the energy of the steps that were measured, in words; None where none was."""
     joules = 0.0
     for each in records.steps:
-        if each.cpu is None or each.started_at is None or each.ended_at is None:
+        if each.cpu is None or each.ended_at is None:
             continue
         held = (each.peak or 0) / 1e9 * MEMORY_W_PER_GB * (each.ended_at - each.started_at)
         joules += (each.cpu * CORE_W + held) / SECOND * OVERHEAD
