@@ -10,7 +10,7 @@ ROLES = {
 }  # fmt: skip
 TABLE = {
     "ESc": ["data add", "data commit", "data tag", "data rm", "data refresh"],
-    "E": ["data confirm", "data decide", "grants give", "data export-subject"],
+    "E": ["data confirm", "data decide", "data expire", "grants give", "data export-subject"],
     "ESMc": ["data checkout", "data export", "predictions show", "outcomes list", "reviews list",
              "features get", "features materialize", "duties answer", "documents render"],
     "ESM": ["approvals give", "reviews answer"],
@@ -18,7 +18,8 @@ TABLE = {
     "M": ["releases start", "releases promote", "releases resume", "releases advance",
           "releases rollback", "models retire", "models protect", "exceptions grant"],
     "MP": ["releases stop", "releases hold", "drills stop", "serve"],
-    "EP": ["data erase", "erasures approve", "holds place", "holds lift", "data find-subject"],
+    "EP": ["data erase", "erasures approve", "holds place", "holds lift", "data find-subject",
+           "restrictions place", "restrictions lift"],
     "P": ["tokens create", "tokens revoke", "backups create", "data gc", "messages send"],
     "ESMPAcs": ["audit list", "audit verify", "audit export", "models show", "data show"],
 }  # fmt: skip

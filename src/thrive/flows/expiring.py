@@ -9,7 +9,7 @@ import msgspec
 
 from thrive.contract.schema import DataTerms
 from thrive.data.lineage import counted
-from thrive.domain.actor import ERASERS
+from thrive.domain.actor import STEWARDS
 from thrive.domain.clock import format_time
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.erasure import Tombstone
@@ -61,7 +61,7 @@ class Expired(msgspec.Struct, frozen=True, kw_only=True):
 
 @operation(
     "data expire",
-    role=ERASERS,
+    role=STEWARDS,
     writes=True,
     columns=("dataset", "version", "rows", "retention", "until", "fate", "models", "why"),
 )
