@@ -102,6 +102,14 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
         """Return one window for each time: that of the version with most rows, oldest first."""
         return main_windows(self.windows)
 
+    def unanswered(self) -> str:
+        """Say what answers where a version did before and none does now; "" where one does."""
+        if self.production is not None or not self.history or self.history[0].variants:
+            return ""
+        routing = self.history[0]
+        answer = "nothing" if routing.fallback is None else f"the fallback {routing.fallback}"
+        return f"No version answers, {answer} does: {routing.reason}."
+
     def active_alert(self, cause: Cause) -> Alert | None:
         """Return the alert (before the notice) of a cause that is not over."""
         if not self.alerts:  # most models, most days
@@ -149,6 +157,7 @@ def _facts(ctx: Context, tx: Tx, model: Model, hosts: Servers) -> ModelFacts:
     judged = production or (versions[0] if versions else None)
     contract = find_contract(tx, project, judged) if judged is not None else None
     terms = terms_for(contract, name)
+    judged_by = terms.model.gates.quality.metric
     judgements = [
         gates.find_verdicts(tx, project, name, each.version, limit=1) if each is not None else []
         for each in (production, next(iter(versions), None))
@@ -173,7 +182,7 @@ def _facts(ctx: Context, tx: Tx, model: Model, hosts: Servers) -> ModelFacts:
         windows=windows,
         counts=[count_of(window) for window in windows],
         found=findings_of(newest) if newest is not None else None,
-        performance=performance_of(main_windows(windows)[-SPARK:]),
+        performance=performance_of(main_windows(windows)[-SPARK:], judged_by),
         alerts=monitoring.find_alerts(tx, project, model=name, states=ACTIVE),
         verdict=next(iter(judgements[0]), None),
         newest_verdict=next(iter(judgements[1]), None),

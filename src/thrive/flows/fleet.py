@@ -121,7 +121,7 @@ class Fleet:
     def _forget(self) -> None:
         self._seq, self._day = -1, -1
         self._rows: _Rows | None = None
-        self._lengths: dict[str, WindowLength] = {}
+        self._looked: dict[str, tuple[WindowLength, str]] = {}
         self._counts: dict[str, list[WindowCount]] = {}
         self._performance: dict[str, Performance] = {}
         self._whole: dict[Key, Window] = {}
@@ -219,13 +219,14 @@ class Fleet:
     def _renew_windows(
         self, tx: Tx, rows: _Rows, renewed: set[str], closed: set[str], now: int
     ) -> None:
-        """Read the windows that are new, or are looked at for another time than before."""
+        """Read the windows that are new, or are looked at otherwise than before."""
         wanted: dict[WindowLength, list[str]] = {}
         for name in renewed:
-            length = rows.terms(name).length
-            if name in closed or self._lengths.get(name) != length:
-                wanted.setdefault(length, []).append(name)
-                self._lengths[name] = length
+            terms = rows.terms(name)
+            looked = terms.length, terms.model.gates.quality.metric
+            if name in closed or self._looked.get(name) != looked:
+                wanted.setdefault(terms.length, []).append(name)
+                self._looked[name] = looked
         for length, names in wanted.items():
             found = monitoring.performance_windows(
                 tx,
@@ -237,7 +238,8 @@ class Fleet:
             for name in names:
                 windows = found.get(name, [])
                 self._counts[name] = [count_of(each) for each in windows]
-                self._performance[name] = performance_of(main_windows(windows)[-SPARK:])
+                judged_by = self._looked[name][1]
+                self._performance[name] = performance_of(main_windows(windows)[-SPARK:], judged_by)
         keys = {key for name in renewed if (key := self._newest(rows, name)) is not None}
         missing = sorted(keys - self._whole.keys())
         for window in monitoring.windows_at(tx, self._project_id, missing):

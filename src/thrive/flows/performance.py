@@ -36,11 +36,22 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
         return next((each.value for each in reversed(points) if each.value is not None), None)
 
 
-def performance_of(windows: Sequence[Window]) -> Performance:
-    """Return the performance over windows, in the metric that stands for the model."""
+def performance_of(windows: Sequence[Window], judged_by: str) -> Performance:
+    """Return the performance over windows, in the metric that stands for the model.
+
+    Args:
+        windows: oldest first.
+        judged_by: the metric by which the contract judges versions; it stands for the model where
+            windows know it.
+    """
     found = [(window, findings_of(window).performance) for window in windows]
-    names = {signal.partition(" ")[2] for _, measured in found for signal in measured}
-    metric = next((name for name in _PREFERRED if name in names), "")
+    names = {
+        signal.partition(" ")[2]
+        for _, measured in found
+        for signal, each in measured.items()
+        if each.value is not None
+    }
+    metric = next((name for name in (judged_by, *_PREFERRED) if name in names), "")
 
     def line(kind: str) -> list[Point]:
         signal = f"{kind} {metric}"

@@ -142,21 +142,12 @@ def _model(facts: ModelFacts) -> ModelStatus:
         health, why = decisive.health.value, f"{decisive.name}: {decisive.why}"
     else:
         health = "releasing" if facts.under_way() else "not live"
-        why = "" if live else _without(facts)
+        why = facts.unanswered()
     newest = facts.versions[0].version if facts.versions else None
     owner = facts.model.owner
     return ModelStatus(
         model=facts.model.name, newest=newest, live=live, health=health, why=why, owner=owner
     )
-
-
-def _without(facts: ModelFacts) -> str:
-    """Say what answers where a version did before and none does now."""
-    if not facts.history:
-        return ""
-    routing = facts.history[0]
-    answer = "nothing" if routing.fallback is None else f"the fallback {routing.fallback}"
-    return f"No version answers, {answer} does: {routing.reason}."
 
 
 def _traffic(routing: RoutingTable | None) -> str:

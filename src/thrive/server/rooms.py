@@ -40,6 +40,8 @@ from thrive.server.threads import THREADS, Run, run_in
 from thrive.settings import read_settings
 from thrive.store.home import Home
 from thrive.tracking.search import index_of
+from thrive.ui.live import begin_after
+from thrive.ui.routes import Viewing, failures
 from thrive.ui.routes import routes as page_routes
 
 if TYPE_CHECKING:
@@ -83,7 +85,11 @@ class Rooms:
         self._sessions = Sessions(home, keys, run)
         self._provider = _provider(home, self._sessions, run)
         self._sign_in = SignIn(keys, self._sessions, PROVIDER if self._provider else "")
-        self._pages = Starlette(routes=page_routes(self._context_of, _secret_of, self._live))
+        viewing = Viewing(context_for=self._context_of, secret_of=_secret_of, leave=SIGN_OUT)
+        self._pages = Starlette(
+            routes=page_routes(viewing, self._live),
+            exception_handlers=failures(viewing),  # pyright: ignore[reportArgumentType]
+        )
 
     def warm(self) -> None:
         """Read what searches of runs need, so that the first of them does not wait for it."""
@@ -158,9 +164,10 @@ class Rooms:
             return None
 
     async def _live(self, request: Request) -> Response:
-        """Tell an open page of changes; it asks for those that come, not for those that were."""
+        """Tell an open page of changes, from what it says it knows."""
         identity: Identity = request.scope["thrive.identity"]
-        after = await self.api.feed.head(identity.project_id)
+        head = await self.api.feed.head(identity.project_id)
+        after = begin_after(request.query_params.get("after", ""), head)
         try:
             return await self.api.feed.answer(request, identity.project_id, after)
         except Problem as problem:

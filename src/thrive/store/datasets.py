@@ -105,6 +105,19 @@ def get_version(tx: Tx, project_id: str, name: str, version: int | None = None) 
     return found
 
 
+def held_back(tx: Tx, project_id: str) -> list[DatasetVersion]:
+    """Return the newest version of each dataset on whose newest runs may not train, by name."""
+    table = dataset_versions.c
+    newest = (
+        sa.select(table.dataset, sa.func.max(table.version))
+        .where(table.project_id == project_id)
+        .group_by(table.dataset)
+    )
+    label = sa.tuple_(table.dataset, table.version)
+    query = mine(dataset_versions, project_id).where(table.trainable.is_(False), label.in_(newest))
+    return many(tx, DatasetVersion, query.order_by(table.dataset))
+
+
 def find_by_digest(tx: Tx, project_id: str, digest: str) -> list[DatasetVersion]:
     """Return the versions with this content, or with what an erasure put in its place."""
     present = erasures.present_digest(tx, project_id, digest)

@@ -68,6 +68,15 @@ class Numbers:
             self.fit(int(rows.max()) + 1)
         return int(np.count_nonzero(self.classes[rows] != MISSING))
 
+    def spread(self, rows: Rows) -> tuple[float, float, float] | None:
+        """Return the least, the median and the greatest number at some places; None of none."""
+        if len(rows):
+            self.fit(int(rows.max()) + 1)
+        known = self.values[rows][self.classes[rows] == THERE]
+        if not len(known):
+            return None
+        return float(known.min()), float(np.median(known)), float(known.max())
+
     def mask(self, condition: Comparison, size: int) -> Mask:
         """Return where a condition holds."""
         self.fit(size)
@@ -163,6 +172,23 @@ class Texts:
         counts = np.bincount(codes[codes >= 0], minlength=len(self.vocabulary))
         found = [(self.vocabulary[code], int(counts[code])) for code in np.flatnonzero(counts)]
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+    def groups(self, rows: Rows, most: int) -> list[tuple[str, Rows]]:
+        """Return the different texts at some places with their places, the most frequent first.
+
+        Args:
+            rows: the places.
+            most: how many texts are returned.
+        """
+        frequent = self.counted(rows)[:most]
+        codes = self.codes[rows]
+        order = np.argsort(codes, kind="stable")
+        among = codes[order]
+        found: list[tuple[str, Rows]] = []
+        for text, _ in frequent:
+            first, last = np.searchsorted(among, [self._places[text], self._places[text] + 1])
+            found.append((text, rows[order[first:last]]))
+        return found
 
     def keys(self, rows: Rows, *, descending: bool) -> list[NDArray[Any]]:
         """Return what rows are sorted by, the weightier key first."""

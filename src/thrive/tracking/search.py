@@ -105,6 +105,14 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     params: list[str]
 
 
+class Grouped(msgspec.Struct, frozen=True, kw_only=True):
+    """The runs of one value: how many, and least, median and most of each metric asked for."""
+
+    value: str
+    runs: int
+    spreads: list[tuple[float, float, float] | None]
+
+
 class RunIndex:
     """The runs of one project as columns; safe to use from many threads.
 
@@ -161,17 +169,33 @@ class RunIndex:
                 params=_present(self._params, rows),
             )
 
-    def grouped(self, tx: Tx, query: Query, kind: Kind, key: str) -> list[tuple[str, int]]:
-        """Return the values of a parameter or a tag among the runs of a query, with their number.
+    def grouped(
+        self, tx: Tx, query: Query, kind: Kind, key: str, metrics: Sequence[str], most: int
+    ) -> list[Grouped]:
+        """Return the runs of a query by the value of a parameter or a tag, the most frequent first.
 
-        The most frequent come first; runs that have none are not counted.
+        Args:
+            tx: a transaction that reads.
+            query: which runs; those without a value are in no group.
+            kind: what `key` is the key of.
+            key: the key.
+            metrics: the keys whose spread in each group is told.
+            most: how many groups are returned.
         """
         with self._lock:
             self._catch_up(tx)
             column = self._columns(kind).get(key)
             if not isinstance(column, Texts):
                 return []
-            return column.counted(np.flatnonzero(self._mask(query)))
+            known = [self._metrics.get(name) for name in metrics]
+            return [
+                Grouped(
+                    value=value,
+                    runs=len(rows),
+                    spreads=[None if each is None else each.spread(rows) for each in known],
+                )
+                for value, rows in column.groups(np.flatnonzero(self._mask(query)), most)
+            ]
 
     def experiments(self, tx: Tx) -> list[tuple[str, int]]:
         """Return the experiments that have runs which are not deleted, with their number."""

@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cache
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -35,6 +35,7 @@ from thrive.store import (
     views,
 )
 from thrive.store.database import Tx
+from thrive.ui.forms import local_target
 from thrive.ui.words import quoted
 
 Given = Mapping[str, str]
@@ -501,7 +502,7 @@ def load(ctx: Context, words: Given) -> ActPage:
         given=given,
         fields=fields,
         seen=_fingerprint(ctx, act, given),
-        back=words.get("back") or back_of(act, given),
+        back=_way_back(act, words, given),
         command=_command(operation, given, fields),
     )
 
@@ -520,7 +521,7 @@ def perform(ctx: Context, words: Given) -> str:
     if words.get("seen") != _fingerprint(ctx, act, given):
         raise Conflict("Somebody moved this first: it is not as you saw it.", back_of(act, given))
     invoke(operation, ctx, arguments)
-    return f"{words.get('back') or back_of(act, given)}"
+    return _way_back(act, words, given)
 
 
 def may(actor: Actor, operation: str) -> bool:
@@ -528,11 +529,17 @@ def may(actor: Actor, operation: str) -> bool:
     return operation in permitted(actor.roles)
 
 
+def _way_back(act: Act, words: Given, given: Given) -> str:
+    """Return where to go on: a page of this server, whatever an address asks for."""
+    return local_target(words.get("back") or back_of(act, given))
+
+
 def back_of(act: Act, given: Given) -> str:
     """Return the page that an act belongs to."""
     name = (given.get("model") or given.get("version") or "").partition("@")[0]
     dataset = given.get("name", "").partition("@")[0]
-    return act.back.format_map({"alert": "", "run": "", **given, "name": name, "dataset": dataset})
+    words = {"alert": "", "run": "", **given, "name": name, "dataset": dataset}
+    return act.back.format_map({word: quote(value) for word, value in words.items()})
 
 
 def said(slug: str) -> str:

@@ -7,20 +7,12 @@ from typing import TYPE_CHECKING
 from thrive.operations import Context
 from thrive.ui.guard import Guard
 from thrive.ui.live import Follower
-from thrive.ui.render import Frame, frame_of, render
-from thrive.ui.routes import routes
+from thrive.ui.routes import Viewing, failures, routes
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp
-
-_WORDS = {
-    404: ("There is no such page.", "/"),
-    405: ("This is only read.", "thrive --help"),
-    500: ("The page could not be made; the log of `thrive ui` says why.", "thrive doctor"),
-}
-
 
 ENTER = "/enter/"
 """Below this stands the secret that lets a browser act, not only look."""
@@ -38,31 +30,13 @@ def pages_app(context: Context, secret: str = "") -> "ASGIApp":
     from starlette.applications import Starlette
     from starlette.routing import Route
 
-    def failed(request: "Request", error: Exception) -> "Response":
-        from starlette.responses import HTMLResponse
-
-        status = int(getattr(error, "status_code", 500))
-        what, hint = _WORDS.get(status, (f"The answer is {status}.", "/"))
-        page = render(
-            "error.html",
-            _frame(context, request, secret),
-            None,
-            status=status,
-            what=what,
-            hint=hint,
-        )
-        return HTMLResponse(page, status)
-
+    viewing = Viewing(
+        context_for=lambda _request: context, secret_of=functools.partial(_secret_of, secret)
+    )
+    enter = Route(ENTER + "{secret}", functools.partial(_enter, secret), methods=["GET"])
     application = Starlette(
-        routes=[
-            Route(ENTER + "{secret}", functools.partial(_enter, secret), methods=["GET"]),
-            *routes(
-                lambda _request: context,
-                functools.partial(_secret_of, secret),
-                Follower(context).answer,
-            ),
-        ],
-        exception_handlers={404: failed, 405: failed, 500: failed},
+        routes=[enter, *routes(viewing, Follower(context).answer)],
+        exception_handlers=failures(viewing),  # pyright: ignore[reportArgumentType]
     )
     return Guard(application)
 
@@ -86,11 +60,3 @@ def _enter(secret: str, request: "Request") -> "Response":
     if secret and hmac.compare_digest(sent.encode(), secret.encode()):
         answer.set_cookie(_cookie(request), secret, httponly=True, samesite="strict")
     return answer
-
-
-def _frame(context: Context, request: "Request", secret: str) -> Frame | None:
-    """Return the frame of an error page, None when even the project cannot be asked."""
-    try:
-        return frame_of(context, request.url.path, "", secret=_secret_of(secret, request))
-    except Exception:  # noqa: BLE001 - whatever broke the page may break its frame as well
-        return None

@@ -53,6 +53,19 @@ async def read_form(request: "Request") -> dict[str, str]:
         raise UsageError("The form cannot be read.", "open the page again") from None
 
 
+def asked_version(text: str) -> int | None:
+    """Return the number of a version as an address asks for it, None where it asks for none.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise UsageError(f"{text[:40]!r} is no version.", "write a number, e.g. 1")
+    return int(text)
+
+
 def local_target(target: str) -> str:
     """Return a path of this server to go on to; anything else is the first page."""
     printable = target.isascii() and target.isprintable()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from thrive.domain.project import Change
 from thrive.operations import Context
 from thrive.store import changes
 
@@ -20,6 +21,19 @@ LOOK_EVERY_S = 0.5
 HEARTBEAT_S = 15.0
 MOST = 64
 """Pages that are told at a time."""
+BEHIND = 1000
+"""Changes that a page which asks late is still told one by one."""
+
+
+def begin_after(asked: str, head: int) -> int:
+    """Return the seq after which a page is told of changes.
+
+    Args:
+        asked: what the page says it knows, as it stands in its address.
+        head: the newest seq; where nothing readable was asked, that.
+    """
+    known = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 19 else head
+    return min(max(known, head - BEHIND), head)
 
 
 class Follower:
@@ -46,7 +60,8 @@ class Follower:
 
         self._open += 1
         try:
-            after, spoke = await run_in_threadpool(self._head), time.monotonic()
+            head, spoke = await run_in_threadpool(self._head), time.monotonic()
+            after = begin_after(request.query_params.get("after", ""), head)
             yield b": connected\n\n"
             while not await request.is_disconnected():
                 found = await run_in_threadpool(self._after, after)
@@ -66,7 +81,7 @@ class Follower:
         with self._context.read() as tx:
             return changes.head(tx, self._context.project_id)
 
-    def _after(self, seq: int) -> Any:
+    def _after(self, seq: int) -> list[Change]:
         with self._context.read() as tx:
             if changes.head(tx, self._context.project_id) == seq:
                 return []

@@ -12,10 +12,11 @@ import msgspec
 from thrive.domain.clock import ClockMode
 from thrive.gates.formats.wording import settles, worst_first
 from thrive.operations import Context
+from thrive.store import changes
 from thrive.ui import acts, charts, drawings, gate_charts, words
 from thrive.ui.evidence import facts_of
 from thrive.ui.forms import form_key
-from thrive.ui.pages import runs
+from thrive.ui.pages import runs, waiting
 from thrive.version import __version__
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ ICONS = {
     "notice": "○",
     "decision": "◆",
     "approval": "✎",
+    "exception": "◇",
+    "incident": "!",
+    "data": "▤",
     "release": "▲",
     "production": "▲",
     "staging": "△",
@@ -71,6 +75,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
         may: the operations that this viewer may do from pages; none without a session.
         key: what forms carry, "" without a session.
         done: what was just done, in words, "" for nothing.
+        seq: the newest change that the page can know of.
+        leave: where a form signs the viewer out, "" where nobody signs in.
     """
 
     project: str
@@ -82,9 +88,19 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     may: frozenset[str]
     key: str
     done: str
+    seq: int
+    leave: str = ""
 
 
-def frame_of(ctx: Context, path: str, json_path: str, *, secret: str = "", done: str = "") -> Frame:
+def frame_of(
+    ctx: Context,
+    path: str,
+    json_path: str,
+    *,
+    secret: str = "",
+    done: str = "",
+    leave: str = "",
+) -> Frame:
     """Return the frame of a page at a path.
 
     Args:
@@ -93,8 +109,11 @@ def frame_of(ctx: Context, path: str, json_path: str, *, secret: str = "", done:
         json_path: where its model is.
         secret: of the viewer's session, "" without one.
         done: the act that led here, "" for none.
+        leave: where a form signs the viewer out.
     """
     clock = ctx.home.clock()
+    with ctx.read() as tx:
+        seq = changes.head(tx, ctx.project_id)
     return Frame(
         project=ctx.home.project.name,
         now=clock.now(),
@@ -105,6 +124,8 @@ def frame_of(ctx: Context, path: str, json_path: str, *, secret: str = "", done:
         may=acts.permitted(ctx.actor.roles) if secret else frozenset(),
         key=form_key(secret),
         done=acts.said(done),
+        seq=seq,
+        leave=leave,
     )
 
 
@@ -198,6 +219,8 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "slug": words.slug,
     "kind": kind_of,
     "law": words.law,
+    "signal": words.signal,
+    "muted_until": waiting.muted_until,
     "is_moment": words.is_moment,
     "masked": words.masked,
     "short_id": words.short_id,

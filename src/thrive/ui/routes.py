@@ -1,15 +1,24 @@
 """The addresses of the pages: each as HTML and, under its name, as `.json`; and their forms."""
 
+import inspect
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from thrive.domain.errors import Conflict, NotFound, Refused, ThriveError, UsageError
+from thrive.domain.errors import (
+    Conflict,
+    InfrastructureError,
+    NotFound,
+    Refused,
+    ThriveError,
+    UsageError,
+)
 from thrive.operations import Context
 from thrive.ui import acts
-from thrive.ui.forms import check_key, local_target, read_form
+from thrive.ui.forms import check_key, read_form
 from thrive.ui.live import Live
 from thrive.ui.pages import (
     admin,
@@ -53,6 +62,7 @@ ContextFor = Callable[["Request"], Context]
 SecretOf = Callable[["Request"], str]
 """Returns what only the viewer of a request has; "" for one who only reads."""
 Words = Mapping[str, str]
+_logger = logging.getLogger("thrive.ui")
 
 
 class PageRoute(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,12 +133,36 @@ _STATUS: tuple[tuple[type[ThriveError], int], ...] = (
 )
 
 
-def routes(context_for: ContextFor, secret_of: SecretOf, live: Live) -> "list[BaseRoute]":
+class Viewing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server knows who looks at a page.
+
+    Attributes:
+        context_for: returns the context of a request.
+        secret_of: returns the secret of its session.
+        leave: where a form signs the viewer out, "" where nobody signs in.
+    """
+
+    context_for: ContextFor
+    secret_of: SecretOf
+    leave: str = ""
+
+    def frame(self, request: "Request", json_path: str = "", done: str = "") -> Frame:
+        """Return what stands around a page."""
+        return frame_of(
+            self.context_for(request),
+            request.url.path,
+            json_path,
+            secret=self.secret_of(request),
+            done=done,
+            leave=self.leave,
+        )
+
+
+def routes(viewing: Viewing, live: Live) -> "list[BaseRoute]":
     """Return the routes of all pages and of what they load, for any server to mount at its root.
 
     Args:
-        context_for: returns the context of a request.
-        secret_of: returns the secret of its session.
+        viewing: who looks.
         live: tells an open page of changes.
     """
     from starlette.middleware.gzip import GZipMiddleware
@@ -138,40 +172,65 @@ def routes(context_for: ContextFor, secret_of: SecretOf, live: Live) -> "list[Ba
     files = GZipMiddleware(StaticFiles(directory=STATIC), minimum_size=1000, compresslevel=6)
     made: list[BaseRoute] = [Mount("/static", files, name="static")]
     made.append(Route("/live", live, methods=["GET"]))
-    made.append(Route("/artifacts/{run}", _artifact_endpoint(context_for), methods=["GET"]))
-    made.append(Route("/series/{run}", _series_endpoint(context_for), methods=["GET"]))
+    asking = viewing.context_for
+    made.append(Route("/artifacts/{run}", _artifact_endpoint(asking), methods=["GET"]))
+    made.append(Route("/series/{run}", _series_endpoint(asking), methods=["GET"]))
     for page in PAGES:  # the .json first: `{name}` would take its dot for a part of the name
-        made.append(Route(page.json_path, _json_endpoint(page, context_for), methods=["GET"]))
-        made.append(Route(page.path, _html_endpoint(page, context_for, secret_of), methods=["GET"]))
-    made.append(Route("/act/{act}", _form_endpoint(context_for, secret_of), methods=["POST"]))
+        made.append(Route(page.json_path, _json_endpoint(page, asking), methods=["GET"]))
+        made.append(Route(page.path, _html_endpoint(page, viewing), methods=["GET"]))
+    made.append(Route("/act/{act}", _form_endpoint(viewing), methods=["POST"]))
     return made
 
 
+_FAILURES = {
+    404: ("There is no such page.", "/"),
+    405: ("This is only read.", "thrive --help"),
+    500: ("The page could not be made; the log of the server says why.", "thrive doctor"),
+}
+
+
+def failures(viewing: Viewing) -> "dict[int, Callable[[Request, Exception], Response]]":
+    """Return what answers where no page does: none of that name, one only read, one that broke."""
+
+    def failed(request: "Request", error: Exception) -> "Response":
+        from starlette.responses import HTMLResponse
+
+        status = int(getattr(error, "status_code", 500))
+        what, hint = _FAILURES.get(status, (f"The answer is {status}.", "/"))
+        try:
+            frame = viewing.frame(request)
+        except Exception:  # noqa: BLE001 - whatever broke the page may break its frame as well
+            frame = None
+        page = render("error.html", frame, None, status=status, what=what, hint=hint)
+        return HTMLResponse(page, status)
+
+    return dict.fromkeys(_FAILURES, failed)
+
+
 def _words(request: "Request") -> dict[str, str]:
-    """Return the words of an address; one that stands several times is joined by commas."""
+    """Return the words of an address; one that stands several times is joined by commas.
+
+    Raises:
+        UsageError: one holds what no name does.
+    """
     found: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         found[name] = f"{found[name]},{value}" if name in found else value
-    return {**found, **request.path_params}
+    found |= request.path_params
+    if any("\0" in value for value in found.values()):
+        raise UsageError("A word of this address holds a NUL, as no name does.", "take it out")
+    return found
 
 
-def _html_endpoint(
-    page: PageRoute, context_for: ContextFor, secret_of: SecretOf
-) -> "Callable[[Request], Response]":
+def _html_endpoint(page: PageRoute, viewing: Viewing) -> "Callable[[Request], Response]":
     from starlette.responses import HTMLResponse
 
     def answer(request: "Request") -> "Response":
         frame = None
         try:
-            context = context_for(request)
-            frame = frame_of(
-                context,
-                request.url.path,
-                _json_address(request),
-                secret=secret_of(request),
-                done=request.query_params.get("done", ""),
-            )
-            loaded = page.load(context, _words(request))
+            done = request.query_params.get("done", "")
+            frame = viewing.frame(request, _json_address(request), done)
+            loaded = page.load(viewing.context_for(request), _words(request))
         except ThriveError as error:
             return told(error, frame)
         return HTMLResponse(render(page.template, frame, loaded))
@@ -187,8 +246,8 @@ def _json_endpoint(page: PageRoute, context_for: ContextFor) -> "Callable[[Reque
         try:
             body: Any = page.load(context_for(request), _words(request))
         except ThriveError as error:
-            body = {"error": error.code, "what": error.what, "next": error.hint}
-            status = _status(error)
+            what, hint = _spoken(error)
+            body, status = {"error": error.code, "what": what, "next": hint}, _status(error)
         return Response(msgspec.json.encode(body), status, media_type="application/json")
 
     return answer
@@ -201,7 +260,7 @@ def _series_endpoint(context_for: ContextFor) -> "Callable[[Request], Response]"
         try:
             data = series.load(context_for(request), _words(request))
         except ThriveError as error:
-            return Response(error.what, _status(error), media_type="text/plain")
+            return Response(_spoken(error)[0], _status(error), media_type="text/plain")
         return Response(data, media_type="application/octet-stream")
 
     return answer
@@ -214,15 +273,13 @@ def _artifact_endpoint(context_for: ContextFor) -> "Callable[[Request], Response
         try:
             found = artifact.load(context_for(request), _words(request))
         except ThriveError as error:
-            return Response(error.what, _status(error), media_type="text/plain")
+            return Response(_spoken(error)[0], _status(error), media_type="text/plain")
         return Response(found.data, media_type=found.media_type, headers=found.headers)
 
     return answer
 
 
-def _form_endpoint(
-    context_for: ContextFor, secret_of: SecretOf
-) -> "Callable[[Request], Coroutine[Any, Any, Response]]":
+def _form_endpoint(viewing: Viewing) -> "Callable[[Request], Coroutine[Any, Any, Response]]":
     from starlette.concurrency import run_in_threadpool
 
     async def answer(request: "Request") -> "Response":
@@ -238,19 +295,21 @@ def _form_endpoint(
 
         frame = None
         try:
-            context = context_for(request)
-            secret = secret_of(request)
-            frame = frame_of(context, request.url.path, "", secret=secret)
-            check_key(words.get("form", ""), secret)
-            target = local_target(acts.perform(context, words))
+            frame = viewing.frame(request)
+            check_key(words.get("form", ""), viewing.secret_of(request))
+            target = acts.perform(viewing.context_for(request), words)
         except ThriveError as error:
             return told(error, frame)
-        path, _, query = target.partition("?")
-        kept = "&".join(each for each in query.split("&") if each and not each.startswith("done="))
-        again = f"{path}?{kept}&done={words['act']}" if kept else f"{path}?done={words['act']}"
-        return RedirectResponse(again, 303)
+        return RedirectResponse(_told_so(target, words["act"]), 303)
 
     return answer
+
+
+def _told_so(target: str, act: str) -> str:
+    """Return the address of a page that says what was done on the way to it."""
+    parts = urlsplit(target)
+    kept = [each for each in parts.query.split("&") if each and not each.startswith("done=")]
+    return parts._replace(query="&".join([*kept, f"done={act}"])).geturl()
 
 
 def _json_address(request: "Request") -> str:
@@ -267,7 +326,19 @@ def told(error: ThriveError, frame: Frame | None) -> "Response":
     """Return the page that tells of an error: what happened, and what to type next."""
     from starlette.responses import HTMLResponse
 
-    status = _status(error)
+    status, (what, hint) = _status(error), _spoken(error)
     return HTMLResponse(
-        render("error.html", frame, None, status=status, what=error.what, hint=error.hint), status
+        render("error.html", frame, None, status=status, what=what, hint=hint), status
     )
+
+
+def _spoken(error: ThriveError) -> tuple[str, str]:
+    """Return what a page says of an error, and what to type next.
+
+    Of the machine only what kind of failure it was: its words may hold paths, addresses or SQL,
+    and stand in the log.
+    """
+    if not isinstance(error, InfrastructureError):
+        return error.what, error.hint
+    _logger.warning("%s: %.500s", error.code, error.what)
+    return inspect.cleandoc(type(error).__doc__ or error.code), "thrive doctor"

@@ -138,6 +138,13 @@ def short_id(text: str) -> str:
     )
 
 
+def signal(name: str) -> str:
+    """Return how the heading of a table calls a signal of performance: `Real roc_auc`."""
+    kind, mark, metric = name.partition(" ")
+    said = {"realised": "Real", "estimated": "Estimated"}.get(kind, kind)
+    return f"{said}{mark}{metric}"
+
+
 def law(name: str) -> str:
     """Return the short name of a law, which stands in brackets in its full one."""
     found = re.findall(r"\(([^)]+)\)", name)

@@ -1,6 +1,7 @@
 """The index of runs, read many at once, against the one that took them one after the other."""
 
 import random
+import statistics
 from collections.abc import Iterator
 
 import pytest
@@ -94,3 +95,22 @@ def test_another_name_of_an_experiment_is_no_reason_to_read_every_run(
             after, _ = index.search(tx, Query(experiments=["c"]))
             assert [run.run_id for run in after] == [run.run_id for run in before]
             assert index.search(tx, Query(experiments=["a"]))[0] == []
+
+
+def test_groups_have_the_number_and_the_spread_of_their_runs(context, indexes):
+    for query in (Query(experiments=None), Query(experiments=["b"])):
+        groups: dict[str, list[Run]] = {}
+        for run in made():
+            wanted = query.experiments is None or run.experiment in query.experiments
+            if run.deleted_at is None and "p0" in run.params and wanted:
+                groups.setdefault(str(run.params["p0"]), []).append(run)
+        with context.read() as tx:
+            found = indexes[0].grouped(tx, query, Kind.PARAM, "p0", ["m1", "none"], 3)
+        assert len(found) == 3
+        assert [each.runs for each in found] == sorted(map(len, groups.values()), reverse=True)[:3]
+        for each in found:
+            known = [
+                value for run in groups[each.value] if (value := run.metrics.get("m1")) is not None
+            ]
+            assert each.runs == len(groups[each.value])
+            assert each.spreads == [(min(known), statistics.median(known), max(known)), None]

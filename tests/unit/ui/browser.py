@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import msgspec
 
@@ -22,8 +22,9 @@ def ask(
     method: str = "GET",
     headers: dict[str, str] | None = None,
     form: dict[str, str] | None = None,
+    binary: bool = False,
 ) -> Answer:
-    """Send one request, or a form, and return the answer."""
+    """Send one request, or a form, and return the answer; of a binary one the text is left out."""
     content = urlencode(form).encode() if form is not None else b""
     method = "POST" if form is not None else method
     path, _, query = target.partition("?")
@@ -34,7 +35,7 @@ def ask(
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
-        "path": path,
+        "path": unquote(path),
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",
@@ -59,4 +60,4 @@ def ask(
     start = next(each for each in messages if each["type"] == "http.response.start")
     body = b"".join(each.get("body", b"") for each in messages)
     found = {name.decode().lower(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], found, body.decode())
+    return Answer(start["status"], found, "" if binary else body.decode())

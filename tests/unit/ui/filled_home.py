@@ -14,6 +14,7 @@ from tests.unit.ui.filled_records import (
     add_data,
     add_governance,
     seen,
+    small_png,
 )
 
 from thrive.contract.parse import parse
@@ -227,7 +228,18 @@ class FilledHome:
                     created_at=began,
                 ),
             )
+        self._picture(run_id, 90)
         return run_id
+
+    def _picture(self, run_id: str, shade: int) -> None:
+        """Keep a picture as an artifact of a run."""
+        drawn = small_png(shade)
+        made = Artifact(
+            run_id=run_id, name="plots/calibration.png", kind="file",
+            digest=self.context.home.blobs.put(drawn), size=len(drawn), created_at=START,
+        )  # fmt: skip
+        with self.context.observe("artifact:filled") as tx:
+            runs.save_artifact(tx, self.project, made)
 
     def add_run(self, learning_rate: float = 0.03) -> str:
         """Add a run to compare with the first: another parameter, another curve, no lineage."""
@@ -250,6 +262,7 @@ class FilledHome:
                 for i in range(1200)
             ]
             append_points(tx, self.project, {run_id: points})
+        self._picture(run_id, 180)
         return run_id
 
     def _version(self, name: str, number: int, at: int) -> ModelVersion:
@@ -583,6 +596,13 @@ class FilledHome:
         self._model(CANDIDATE, "ground-ops")
         self._version(CANDIDATE, 1, NOW - 2 * DAY)
         self._verdict(CANDIDATE, 1, NOW - DAY, Answer.PASS, None)
+
+    def end_releases(self, name: str) -> None:
+        """Take every release of a model back."""
+        with self.context.observe("release:ended") as tx:
+            for each in releases.find(tx, self.project, name):
+                over = msgspec.structs.replace(each, state=ReleaseState.ROLLED_BACK, ended_at=NOW)
+                releases.save(tx, self.project, over)
 
     def hold_release(self) -> str:
         """Add a held release of the well model, and return its id."""

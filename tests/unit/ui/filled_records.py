@@ -1,5 +1,8 @@
 """Records of a filled home that stand for themselves: data, governance, evidence."""
 
+import struct
+import zlib
+
 import msgspec
 from msgspec.structs import replace
 
@@ -31,6 +34,18 @@ START = parse_time("2013-06-21T00:00Z")
 EVIL = "<img src=x onerror=alert(1)>"
 DIGEST = "3f" * 32
 MODEL = "flight-delay"
+
+
+def small_png(shade: int) -> bytes:
+    """Return a grey picture of 48 x 32 pixels as PNG."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    head = struct.pack(">IIBBBBB", 48, 32, 8, 0, 0, 0, 0)
+    rows = zlib.compress((b"\0" + bytes([shade]) * 48) * 32)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def add_data(context: Context) -> None:

@@ -108,6 +108,18 @@ def test_an_approval_is_given_in_the_name_of_who_gives_it(own: FilledHome) -> No
     assert [(each.actor, each.reason) for each in given] == [("ben", "looks right")]
 
 
+def test_whoever_takes_or_mutes_an_alert_is_seen_wherever_it_waits(own: FilledHome, app) -> None:
+    assert do(app, acts.address("alerts acknowledge", alert=own.alert_id)).status == 303
+    muted = acts.address("alerts mute", alert=own.alert_id)
+    assert do(app, muted, until="2 days", reason="the feed is being mended").status == 303
+    for path in ("/", "/alerts", f"/alerts/{own.alert_id}"):
+        text = ask(app, path, headers=COOKIE).text
+        assert re.search("At it</dt><dd>ana|ana is at it", text), path
+        assert re.search("Muted</dt><dd>until|muted</span>", text), path
+    assert "I take it" not in text
+    assert "the feed is being mended" in text
+
+
 def test_a_run_is_deleted_and_restored(own: FilledHome, app) -> None:
     with own.context.home.write() as tx:
         held = holds.find_holds(tx, own.project)

@@ -1,16 +1,22 @@
 """Each page's model: what it says of the filled home, and of an empty one."""
 
+import re
+from html import unescape
+
 import numpy as np
 import pytest
+from tests.unit.ui.browser import ask
 from tests.unit.ui.filled_home import CANDIDATE, EVIL, MODEL, NOW, OTHER, START, FilledHome
 
 from thrive.domain.clock import DAY
 from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.gate import Answer
-from thrive.domain.model import Stage
+from thrive.domain.model import Model, Stage
 from thrive.flows.health import Health
 from thrive.operations import Context
+from thrive.store import models as models_table
 from thrive.tracking.curves import thinned
+from thrive.ui.app import pages_app
 from thrive.ui.pages import (
     alert,
     alerts,
@@ -264,3 +270,32 @@ def test_search_finds_a_run_in_the_middle_of_its_name(filled: FilledHome) -> Non
     name = run.load(filled.context, filled.run_id).run.name
     hits = search.load(filled.context, name[1:-1].upper()).hits
     assert f"/runs/{filled.run_id}" in {hit.link for hit in hits}
+
+
+def test_a_model_without_a_version_has_all_its_tabs(context: Context) -> None:
+    made = Model(name="new-one", owner="flights-ml", purpose="", created_at=START)
+    with context.observe("model:new-one") as tx:
+        models_table.save(tx, context.project_id, made)
+    app = pages_app(context)
+    for path in ("", "/versions", "/release", "/drift", "/feedback", "/card", "/duties"):
+        answer = ask(app, f"/models/new-one{path}")
+        assert answer.status == 200, path
+        assert "Traceback" not in answer.text
+    assert "none is registered yet" in answer.text
+
+
+def test_names_of_any_letters_lead_to_their_pages(context: Context) -> None:
+    name = 'odd "name" & <b>?#%\u202e'  # the registry of MLflow takes it
+    made = Model(name=name, owner=name, purpose=name * 5, created_at=START)
+    with context.observe(f"model:{name}") as tx:
+        models_table.save(tx, context.project_id, made)
+    app = pages_app(context)
+    links: set[str] = set()
+    for path in ("/", "/models", "/gates", "/governance", "/search?q=odd", "/lineage"):
+        answer = ask(app, path)
+        assert answer.status == 200, path
+        assert "<b>" not in answer.text
+        links |= {unescape(link) for link in re.findall(r'href="([^"]*odd[^"]*)"', answer.text)}
+    assert len(links) >= 4
+    for link in links - {each for each in links if each.startswith("/lineage")}:
+        assert ask(app, link).status == 200, link

@@ -1,5 +1,6 @@
 """Today says what the raw rows say: every number is computed anew from the database file."""
 
+import functools
 import json
 import sqlite3
 from typing import Any
@@ -9,7 +10,9 @@ import pytest
 from tests.unit.ui.filled_home import CANDIDATE, MODEL, NOW, OTHER, FilledHome
 
 from thrive.domain.clock import DAY
+from thrive.domain.gate import Answer
 from thrive.domain.monitoring import AlertState
+from thrive.domain.release import ReleaseState
 from thrive.flows.facts import SPARK
 from thrive.flows.health import Health
 from thrive.flows.status import status
@@ -163,6 +166,25 @@ def test_a_broken_feed_is_seen_without_an_alert(context: Context) -> None:
     assert rows[OTHER].health is Health.BAD
     assert rows[OTHER].part == "Data quality"
     assert "visib is missing in 50% of the rows" in rows[OTHER].why
+
+
+def test_a_model_without_production_says_what_leads_there(context: Context) -> None:
+    made = FilledHome(context)
+    release = functools.partial(made._release, CANDIDATE, 1, NOW - DAY, "")
+
+    def idle() -> today.Idle:
+        (found,) = today.load(context).idle
+        return found
+
+    assert (idle().why, idle().command) == ("", f"thrive releases start {CANDIDATE}@1")
+    made._verdict(CANDIDATE, 1, NOW, Answer.FAIL, None)
+    assert idle().command == f"thrive gates explain {CANDIDATE}@1"
+    release(ReleaseState.RUNNING, 0)
+    assert idle().command == f"thrive releases watch {CANDIDATE}"
+    made.end_releases(CANDIDATE)
+    made._route(CANDIDATE, [], NOW, "failed in a row", None)
+    assert idle().command == f"thrive models retrain {CANDIDATE}"
+    assert idle().why == "No version answers, the fallback 0.2 does: failed in a row."
 
 
 def test_status_and_today_say_the_same_of_every_model(page, filled: FilledHome) -> None:

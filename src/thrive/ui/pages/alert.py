@@ -3,13 +3,13 @@
 import msgspec
 
 from thrive.contract.schema import ActionTerms
-from thrive.domain.monitoring import Alert, AlertState, Decision, Window
+from thrive.domain.monitoring import Alert, AlertState, Attention, Decision, Window
 from thrive.flows.contracts import find_contract
 from thrive.monitoring.findings import Column, Findings, findings_of
 from thrive.operations import Context
 from thrive.store import models, monitoring
 from thrive.ui.evidence import Block, blocks_of
-from thrive.ui.pages.today import may_decide
+from thrive.ui.pages.waiting import may_decide, muted_until
 from thrive.ui.words import quoted
 
 MEANINGS = {
@@ -47,6 +47,8 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         alert: the alert.
+        attention: who is at it, and what else people did with it short of deciding.
+        muted: until when nobody is paged for it, None where it is not muted.
         advice: why the recommended action is the right one, "" where nothing was said.
         evidence: the alert's own, without what is shown from the windows.
         signals: what the windows in question measured, those of one metric together.
@@ -62,6 +64,8 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
 
     now: int
     alert: Alert
+    attention: Attention
+    muted: int | None
     advice: str
     evidence: list[Block]
     signals: list[str]
@@ -96,6 +100,8 @@ def load(ctx: Context, alert_id: str) -> AlertPage:
     return AlertPage(
         now=ctx.now(),
         alert=alert,
+        attention=alert.attention or Attention(),
+        muted=muted_until(alert, ctx.now()),
         advice=str(alert.evidence.get("advice", "")),
         evidence=_evidence(alert, findings),
         signals=_signals(windows),

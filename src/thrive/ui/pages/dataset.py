@@ -8,10 +8,11 @@ from thrive.contract.parse import load as load_contract
 from thrive.contract.schema import DataTerms
 from thrive.data.lineage import Lineage, traced, trained_on
 from thrive.domain.dataset import Column, Dataset, DatasetVersion
-from thrive.domain.errors import ThriveError, UsageError
+from thrive.domain.errors import ThriveError
 from thrive.operations import Context
 from thrive.store import datasets
 from thrive.store.database import Tx
+from thrive.ui.forms import asked_version
 
 
 class ColumnRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +45,7 @@ def load(ctx: Context, name: str, version: str = "") -> DatasetPage:
         NotFound: there is no such dataset or version.
         UsageError: the version is no number.
     """
-    number = _number(version)
+    number = asked_version(version)
     with ctx.read() as tx:
         dataset = datasets.get(tx, ctx.project_id, name)
         versions = datasets.versions(tx, ctx.project_id, name)
@@ -63,14 +64,6 @@ def load(ctx: Context, name: str, version: str = "") -> DatasetPage:
         lineage=lineage,
         terms=_terms(ctx, name),
     )
-
-
-def _number(version: str) -> int | None:
-    if not version:
-        return None
-    if not (version.isascii() and version.isdigit() and 0 < len(version) < 10):
-        raise UsageError(f"{version[:40]!r} is no version.", "write a number, e.g. ?version=1")
-    return int(version)
 
 
 def _lineage(ctx: Context, tx: Tx, shown: DatasetVersion | None) -> Lineage | None:

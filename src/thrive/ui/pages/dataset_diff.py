@@ -6,10 +6,11 @@ import msgspec
 
 from thrive.data.diff import ColumnChange, VersionDiff, column_changes
 from thrive.domain.dataset import DatasetVersion
-from thrive.domain.errors import NotFound, UsageError
+from thrive.domain.errors import NotFound
 from thrive.operations import Context
 from thrive.store import datasets
 from thrive.ui.comparing import comparison
+from thrive.ui.forms import asked_version
 
 
 class DatasetDiffPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,9 +65,8 @@ def load(ctx: Context, words: Mapping[str, str]) -> DatasetDiffPage:
 
 
 def _chosen(versions: dict[int, DatasetVersion], asked: str, default: int) -> DatasetVersion:
-    if asked and not (asked.isascii() and asked.isdigit() and len(asked) < 10):
-        raise UsageError(f"{asked[:40]!r} is no version.", "write a number, e.g. ?before=1&after=2")
-    found = versions.get(int(asked) if asked else default)
+    number = asked_version(asked)
+    found = versions.get(default if number is None else number)
     if found is None:
         raise NotFound(f"There is no version {asked}.", "thrive data log NAME")
     return found

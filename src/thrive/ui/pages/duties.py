@@ -24,7 +24,7 @@ from thrive.governance.operations import owed
 from thrive.governance.records import read_records
 from thrive.operations import Context
 from thrive.registry.stages import champion
-from thrive.store import duties, holds, models, oversight, releases
+from thrive.store import duties, holds, oversight
 from thrive.ui.pages.model import ModelHead, head_of
 
 OVERSIGHT = ("automated-share", "reviews", "overrides")
@@ -36,6 +36,8 @@ class DutiesPage(msgspec.Struct, frozen=True, kw_only=True):
     """What is owed for the live version, or for the newest without one.
 
     Attributes:
+        version: 0 for a model that has none yet.
+        label: the version as it is named, the model without one.
         owed: duties that are missing or excepted, what blocks first.
         met: those that are met; the rest is not asked of a version like this.
         not_asked: how many those are.
@@ -76,25 +78,25 @@ def load(ctx: Context, words: Mapping[str, str]) -> DutiesPage:
     """Return what is owed for a model.
 
     Raises:
-        NotFound: there is no such model, or it has no version.
+        NotFound: there is no such model.
     """
     name, project = words["name"], ctx.project_id
+    facts = one_model(ctx, name)
+    version = champion(facts.history) or next((each.version for each in facts.versions), 0)
     with ctx.read() as tx:
-        live = champion(releases.routing_history(tx, project, name))
-        version = models.get_version(tx, project, name, live).version
         answers = duties.find_answers(tx, project, name)
         papers = duties.find_documents(tx, project)
         held = holds.find_holds(tx, project)
         incidents = oversight.find_incidents(tx, project, name)
         drills = oversight.find_drills(tx, project, name)
         exceptions = duties.find_exceptions(tx, project, name)
-    label = format_reference(name, version)
+    label = format_reference(name, version) if version else name
     states, asked, overseen, why_not = _judged(ctx, label, answers)
     return DutiesPage(
         now=ctx.now(),
         tab="duties",
         name=name,
-        head=head_of(one_model(ctx, name)),
+        head=head_of(facts),
         version=version,
         label=label,
         owed=[each for each in states if each.standing in OWED],

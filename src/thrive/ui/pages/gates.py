@@ -10,6 +10,8 @@ from thrive.store import gates, models
 
 COLUMNS = 8
 """Verdicts of one model side by side, the newest first."""
+MODELS = 30
+"""Models on one page, by name."""
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,16 +42,22 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatesPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The matrix of each model that was ever judged; `model` is the one asked for, "" for all."""
+    """The matrix of each model that was ever judged, by name.
+
+    Attributes:
+        model: the one asked for, "" for all.
+        next: what to ask the next page with, None at the end.
+    """
 
     now: int
     model: str
+    next: str | None
     matrices: list[Matrix]
     unjudged: list[str]
 
 
 def load(ctx: Context, words: Mapping[str, str]) -> GatesPage:
-    """Return the matrices of all models, or of one.
+    """Return the matrices of all models, of those whose names come after `after`, or of one.
 
     Raises:
         NotFound: there is no such model.
@@ -58,13 +66,16 @@ def load(ctx: Context, words: Mapping[str, str]) -> GatesPage:
     with ctx.read() as tx:
         if asked:
             models.get(tx, ctx.project_id, asked)
-        names = [asked] if asked else [each.name for each in models.find(tx, ctx.project_id)]
+        known = [asked] if asked else sorted(m.name for m in models.find(tx, ctx.project_id))
+        left = [name for name in known if asked or name > words.get("after", "")]
+        names = left[:MODELS]
         found = {
             name: gates.find_verdicts(tx, ctx.project_id, name, limit=COLUMNS) for name in names
         }
     return GatesPage(
         now=ctx.now(),
         model=asked,
+        next=names[-1] if len(left) > len(names) else None,
         matrices=[_matrix(name, verdicts) for name, verdicts in found.items() if verdicts],
         unjudged=[name for name, verdicts in found.items() if not verdicts],
     )

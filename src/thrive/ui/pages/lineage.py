@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from urllib.parse import quote
 
 import msgspec
 
@@ -93,7 +94,7 @@ def _starts(ctx: Context) -> list[Node]:
             name=name,
             said="",
             state="",
-            link=f"/lineage?of={kind}:{name}",
+            link=f"/lineage?of={kind}:{quote(name)}",
         )
         for name, kind in named[:MOST]
     ]
@@ -200,7 +201,7 @@ class _Walk:
                     name=label,
                     said="version",
                     state=self._health(name, number),
-                    link=f"/models/{name}/versions#v{number}",
+                    link=f"/models/{quote(name)}/versions#v{number}",
                 )
             )
             return
@@ -212,7 +213,7 @@ class _Walk:
                 name=label,
                 said=f"{found.rows:,} rows",
                 state="" if found.trainable else "held",
-                link=f"/data/{name}?version={number}",
+                link=f"/data/{quote(name)}?version={number}",
             )
         )
 
@@ -249,7 +250,7 @@ class _Walk:
                         name=name,
                         said=said,
                         state=self._health(name, number),
-                        link=f"/models/{name}",
+                        link=f"/models/{quote(name)}",
                     ),
                     follow=False,
                 )

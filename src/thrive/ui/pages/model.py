@@ -244,7 +244,7 @@ def _timeline(
     windows = facts.main_windows()
     since = windows[0].start if windows else 0
     marks = [*_release_marks(facts.releases), *_alert_marks(alerts, decisions)]
-    performance = performance_of(windows)
+    performance = performance_of(windows, facts.terms.model.gates.quality.metric)
     return Timeline(
         performance=performance,
         limit=_limit(ctx, facts, performance.metric),

@@ -14,12 +14,16 @@ from thrive.governance.operations import owed
 from thrive.governance.records import read_records
 from thrive.operations import Context
 from thrive.registry.stages import champion
-from thrive.store import gates, models, releases
+from thrive.store import gates, models
+from thrive.ui.forms import asked_version
 from thrive.ui.pages.model import ModelHead, head_of
 
 
 class CardPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The card of a version, the duties that nobody answered, and the approvals it has."""
+    """The card of a version, the duties that nobody answered, and the approvals it has.
+
+    `version` is 0 for a model that has none yet.
+    """
 
     now: int
     tab: str
@@ -37,11 +41,15 @@ def load(ctx: Context, words: Mapping[str, str]) -> CardPage:
 
     Raises:
         NotFound: there is no such model or version.
+        UsageError: the version is no number.
     """
-    name, asked = words["name"], words.get("version", "")
+    name, asked = words["name"], asked_version(words.get("version", ""))
+    facts = one_model(ctx, name)
+    head = head_of(facts)
+    if not facts.versions:
+        return _without_version(ctx, name, head)
     with ctx.read() as tx:
-        history = releases.routing_history(tx, ctx.project_id, name)
-        number = int(asked) if asked.isdecimal() and len(asked) < 10 else champion(history)
+        number = asked or champion(facts.history)
         version = models.get_version(tx, ctx.project_id, name, number).version
         given = gates.find_approvals(tx, ctx.project_id, name, version)
     label = format_reference(name, version)
@@ -55,10 +63,17 @@ def load(ctx: Context, words: Mapping[str, str]) -> CardPage:
         now=ctx.now(),
         tab="card",
         name=name,
-        head=head_of(one_model(ctx, name)),
+        head=head,
         version=version,
         card=card,
         why_not=why_not,
         duties=missing,
         approvals=given,
     )
+
+
+def _without_version(ctx: Context, name: str, head: ModelHead) -> CardPage:
+    return CardPage(
+        now=ctx.now(), tab="card", name=name, head=head, version=0, card=None,
+        why_not="No version is registered.", duties=[], approvals=[],
+    )  # fmt: skip

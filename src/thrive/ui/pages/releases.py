@@ -11,14 +11,15 @@ MOST = 200
 
 
 class ReleasesPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest releases of all models."""
+    """The newest releases of all models; `cut` tells that there are more."""
 
     now: int
+    cut: bool
     releases: list[Release]
 
 
 def load(ctx: Context) -> ReleasesPage:
     """Return the newest releases."""
     with ctx.read() as tx:
-        found = releases.find(tx, ctx.project_id, limit=MOST)
-    return ReleasesPage(now=ctx.now(), releases=found)
+        found = releases.find(tx, ctx.project_id, limit=MOST + 1)
+    return ReleasesPage(now=ctx.now(), cut=len(found) > MOST, releases=found[:MOST])

@@ -10,7 +10,7 @@ from thrive.domain.view import ViewPage
 from thrive.operations import Context
 from thrive.tracking.filters import Fields, Kind, parse_filter, parse_order
 from thrive.tracking.recovery import as_seen
-from thrive.tracking.search import RUN_FIELDS, Query, View, index_of
+from thrive.tracking.search import RUN_FIELDS, Grouped, Query, View, index_of
 from thrive.ui.saved import Views, views_of
 
 ROWS = 50
@@ -64,10 +64,14 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """The runs of one value, and the filter line that leaves them alone."""
+    """The runs of one value, and the filter line that leaves them alone.
+
+    `spreads` has least, median and most of each of the page's `measured` metrics.
+    """
 
     value: str
     runs: int
+    spreads: list[tuple[float, float, float] | None]
     filter: str
 
 
@@ -81,6 +85,7 @@ class RunsPage(msgspec.Struct, frozen=True, kw_only=True):
         view: active or deleted.
         group: the field that runs are grouped by, "" for none.
         groups: its values, the most frequent first.
+        measured: the metrics of the columns, whose spread each group tells.
         problem: what is wrong with the filter line, "" for nothing.
         matched: how many runs there are.
         columns: the chosen ones.
@@ -98,6 +103,7 @@ class RunsPage(msgspec.Struct, frozen=True, kw_only=True):
     view: str
     group: str
     groups: list[Group]
+    measured: list[str]
     problem: str
     matched: int
     columns: list[Column]
@@ -136,8 +142,10 @@ def load(ctx: Context, words: Mapping[str, str]) -> RunsPage:
         counted = index.experiments(tx)
         found, after = index.search(tx, query)
         survey = index.survey(tx, query)
-        groups = _groups(index.grouped(tx, query, *_field(words.get("group", ""))), words)
-    columns = _columns(words, survey.metrics, survey.params)
+        columns = _columns(words, survey.metrics, survey.params)
+        measured = [each.key for each in columns if each.kind == "metrics"]
+        group = _field(words.get("group", ""))
+        grouped = index.grouped(tx, query, *group, measured, MOST_GROUPS)
     return RunsPage(
         now=ctx.now(),
         experiment=experiment,
@@ -146,7 +154,8 @@ def load(ctx: Context, words: Mapping[str, str]) -> RunsPage:
         order=words.get("order", ""),
         view=view.value,
         group=words.get("group", ""),
-        groups=groups,
+        groups=_groups(grouped, words),
+        measured=measured,
         problem=problem,
         matched=survey.matched,
         columns=columns,
@@ -213,13 +222,13 @@ def _field(field: str) -> tuple[Kind, str]:
     return _KINDS.get(kind, Kind.PARAM), key
 
 
-def _groups(counted: list[tuple[str, int]], words: Mapping[str, str]) -> list[Group]:
+def _groups(grouped: list[Grouped], words: Mapping[str, str]) -> list[Group]:
     before = words.get("q", "").strip()
     field = written(words.get("group", ""))
     made: list[Group] = []
-    for value, count in counted[:MOST_GROUPS]:
-        said = value.replace("'", "''")
+    for each in grouped:
+        said = each.value.replace("'", "''")
         condition = f"{field} = '{said}'"
         narrowed = f"{before} AND {condition}" if before else condition
-        made.append(Group(value=value, runs=count, filter=narrowed))
+        made.append(Group(value=each.value, runs=each.runs, spreads=each.spreads, filter=narrowed))
     return made

@@ -1,5 +1,7 @@
 """Search: everything of a name, whatever it is."""
 
+from urllib.parse import quote
+
 import msgspec
 
 from thrive.domain.errors import NotFound, UsageError
@@ -44,12 +46,12 @@ def _hits(ctx: Context, wanted: str) -> list[Hit]:
     with ctx.read() as tx:
         project = ctx.project_id
         found = [
-            Hit(kind="model", name=each.name, said=each.purpose, link=f"/models/{each.name}")
+            Hit(kind="model", name=each.name, said=each.purpose, link=f"/models/{quote(each.name)}")
             for each in models.find(tx, project)
             if low in each.name.lower()
         ][:MOST]
         found += [
-            Hit(kind="dataset", name=each.name, said=each.why, link=f"/data/{each.name}")
+            Hit(kind="dataset", name=each.name, said=each.why, link=f"/data/{quote(each.name)}")
             for each in datasets.find(tx, project)
             if low in each.name.lower()
         ][:MOST]
@@ -69,14 +71,14 @@ def _hits(ctx: Context, wanted: str) -> list[Hit]:
                 kind="feature view",
                 name=each.name,
                 said=f"version {each.version}",
-                link=f"/lineage?of=view:{each.name}",
+                link=f"/lineage?of=view:{quote(each.name)}",
             )
             for each in features.newest(tx, project)
             if low in each.name.lower()
         ][:MOST]
         names = [name for name, _ in index_of(ctx.home).experiments(tx)]
         found += [
-            Hit(kind="experiment", name=name, said="", link=f"/runs?experiment={name}")
+            Hit(kind="experiment", name=name, said="", link=f"/runs?experiment={quote(name)}")
             for name in names
             if low in name.lower()
         ][:MOST]

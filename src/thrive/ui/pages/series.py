@@ -28,7 +28,7 @@ def load(ctx: Context, words: Mapping[str, str]) -> bytes:
         NotFound: there is no such run.
         UsageError: a number is none.
     """
-    most = max(2, min(int(_number(words, "points", 800)), WIDEST))
+    most = int(min(max(_number(words, "points", 800), 2), WIDEST))
     sight = (_number(words, "from", -np.inf), _number(words, "to", np.inf))
     with ctx.read() as tx:
         run = runs.get(tx, ctx.project_id, words["run"])

@@ -1,82 +1,23 @@
 """Today: what must be decided, what is not healthy, and that all else is well."""
 
-from enum import StrEnum
-
 import msgspec
 
-from thrive.domain.actor import PEOPLE, RELEASERS
 from thrive.domain.clock import ClockMode
 from thrive.domain.gate import Answer
-from thrive.domain.model import ModelVersion, Stage
-from thrive.domain.monitoring import Alert, AlertState, Decision, Level
+from thrive.domain.model import ModelVersion
+from thrive.domain.monitoring import AlertState, Decision
 from thrive.domain.reference import format_reference
-from thrive.domain.release import Release, ReleaseState
-from thrive.flows.contracts import find_contract
+from thrive.domain.release import ReleaseState
 from thrive.flows.facts import ModelFacts
 from thrive.flows.fleet import every_model
 from thrive.flows.health import ORDER, Health, Part, assess, error_share, worst
 from thrive.flows.performance import Performance
-from thrive.flows.permission import Missing, missing_approvals
 from thrive.operations import Context
-from thrive.registry.stages import stage_of
-from thrive.release.watching import speaks_against
-from thrive.store import monitoring, releases
-from thrive.store.database import Tx
-from thrive.ui.acts import address
-from thrive.ui.words import quoted
+from thrive.store import monitoring
+from thrive.ui.pages.waiting import Decide, all_that_waits
 
 SHOWN = 50
 """Models of a band that the page shows before it is asked for all; the model has them all."""
-
-
-class Waiting(StrEnum):
-    """What waits for a decision."""
-
-    ALERT = "alert"
-    NOTICE = "notice"
-    RELEASE = "release"
-    APPROVAL = "approval"
-
-
-class Button(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that can be done from here: the operation, its words, and its page."""
-
-    operation: str
-    label: str
-    link: str
-    careful: bool = False
-
-
-class Decide(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that somebody must decide.
-
-    Attributes:
-        kind: what waits.
-        model: about which.
-        title: what it is, in one line.
-        owner: who decides.
-        since: when it began to wait.
-        deadline: until when, None where the contract names none.
-        recommended: what the contract recommends, "" for nothing.
-        default: what happens if nobody decides.
-        command: what to type.
-        link: the page with the evidence.
-        mine: whoever looks may decide it.
-        acts: the buttons: what is recommended first.
-    """
-
-    kind: Waiting
-    model: str
-    title: str
-    owner: str
-    since: int
-    deadline: int | None
-    recommended: str
-    default: str
-    command: str
-    link: str
-    mine: bool = True
-    acts: list[Button] = []
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +29,10 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """What the newest closed window of the version in production held."""
+    """What the newest closed window of the version in production held.
+
+    `drifted` counts those of its `columns` that moved away from the reference.
+    """
 
     start: int
     end: int
@@ -97,6 +41,8 @@ class LastWindow(msgspec.Struct, frozen=True, kw_only=True):
     error_share: float | None
     p50_us: float | None
     p99_us: float | None
+    columns: int
+    drifted: int
 
 
 class LastRelease(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,11 +82,15 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Idle(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that answers nobody, its newest version, and what to type next."""
+    """A model without a version in production, its newest version, and what to type next.
+
+    `why` says what answers where a version did before, "" where none ever did.
+    """
 
     name: str
     owner: str
     newest: int | None
+    why: str
     command: str
 
 
@@ -167,7 +117,7 @@ def load(ctx: Context, *, everything: bool = False) -> TodayPage:
         shown=len(known) if everything else SHOWN,
         now=clock.now(),
         replay=clock.mode is ClockMode.REPLAY,
-        decide=_decide(ctx, known),
+        decide=all_that_waits(ctx, known),
         unhealthy=[row for row in rows if row.health is not Health.OK],
         well=[row for row in rows if row.health is Health.OK],
         idle=[_idle(facts) for facts in known if facts.production is None],
@@ -176,159 +126,32 @@ def load(ctx: Context, *, everything: bool = False) -> TodayPage:
 
 def _idle(facts: ModelFacts) -> Idle:
     newest = facts.versions[0] if facts.versions else None
-    command = "thrive run train.py"
-    if newest is not None:
-        label = format_reference(newest.model, newest.version)
-        judged = facts.newest_verdict is not None
-        command = f"thrive releases start {label}" if judged else f"thrive gates run {label}"
     return Idle(
         name=facts.model.name,
         owner=facts.model.owner,
         newest=newest.version if newest is not None else None,
-        command=command,
+        why=facts.unanswered(),
+        command=_way_to_production(facts, newest),
     )
 
 
-def _decide(ctx: Context, known: list[ModelFacts]) -> list[Decide]:
-    found: list[Decide] = []
-    for facts in known:
-        found += [_of_alert(ctx, each) for each in facts.alerts if each.state is AlertState.OPEN]
-        found += [
-            _of_release(ctx, facts, each)
-            for each in facts.releases
-            if each.state is ReleaseState.HELD
-        ]
-    with ctx.read() as tx:
-        for facts in known:
-            found += _approvals(ctx, tx, facts)
-    return sorted(found, key=_urgency)
-
-
-def _urgency(item: Decide) -> tuple[bool, bool, int, int]:
-    """Return what is sorted by: what the viewer may decide first, then by deadline."""
-    forever = 1 << 62
-    return not item.mine, item.kind is Waiting.NOTICE, item.deadline or forever, item.since
-
-
-def _of_alert(ctx: Context, alert: Alert) -> Decide:
-    action = alert.recommended if alert.recommended in alert.proposed else ""
-    word = quoted(action) if action else "ACTION"
-    return Decide(
-        kind=Waiting.NOTICE if alert.level is Level.NOTICE else Waiting.ALERT,
-        model=alert.model,
-        title=alert.title,
-        owner=alert.owner,
-        since=alert.opened_at,
-        deadline=alert.deadline,
-        recommended=alert.recommended,
-        default=alert.default_action or "",
-        command=f'thrive alerts decide {alert.alert_id} {word} --reason "..."',
-        link=f"/alerts/{alert.alert_id}",
-        mine=may_decide(ctx, alert),
-        acts=_alert_buttons(alert, action),
-    )
-
-
-def may_decide(ctx: Context, alert: Alert) -> bool:
-    """Tell whether somebody may decide about an alert: its owner, its deputy, a releaser."""
-    named = ctx.actor.name in {alert.owner, alert.deputy}
-    return bool(ctx.actor.roles & (PEOPLE if named else RELEASERS))
-
-
-def _alert_buttons(alert: Alert, action: str) -> list[Button]:
-    others = [each for each in alert.proposed if each != action]
-    chosen = [action] if action else []
-    return [
-        Button(
-            operation="alerts decide",
-            label=each.capitalize(),
-            link=address("alerts decide", alert=alert.alert_id, action=each, back="/"),
-            careful=each == "rollback",
-        )
-        for each in (chosen + others)[:2]
-    ]
-
-
-def _of_release(ctx: Context, facts: ModelFacts, release: Release) -> Decide:
-    label = format_reference(release.model, release.candidate)
-    why = f": {release.reason}" if release.reason else ""
-    against = speaks_against(release)
-    verbs = {"rollback": "Roll back", "resume": "Resume"} if against else _HELD
-    return Decide(
-        kind=Waiting.RELEASE,
-        model=release.model,
-        title=f"The release of {label} is held{why}",
-        owner=facts.model.owner,
-        since=release.phase_started_at,
-        deadline=None,
-        recommended=f"roll back, as {against}" if against else "",
-        default="",
-        command=f'thrive releases {next(iter(verbs))} {release.model} --reason "..."',
-        link=f"/releases/{release.release_id}",
-        mine=bool(ctx.actor.roles & RELEASERS),
-        acts=[
-            Button(
-                operation=f"releases {verb}",
-                label=label_of,
-                link=address(f"releases {verb}", model=release.model, back="/"),
-                careful=verb == "rollback",
-            )
-            for verb, label_of in verbs.items()
-        ],
-    )
-
-
-_HELD = {"resume": "Resume", "rollback": "Roll back"}
-"""What can be done about a held release that nothing speaks against."""
-
-
-def _approvals(ctx: Context, tx: Tx, facts: ModelFacts) -> list[Decide]:
-    """Return the approvals that the newest version lacks, if its gates let it through."""
-    newest = facts.versions[0] if facts.versions else None
-    verdict = facts.newest_verdict
-    if newest is None or verdict is None or verdict.answer is not Answer.PASS:
-        return []
-    if stage_of(newest, facts.history) is not Stage.DEV:
-        return []
-    if (
-        stage_of(newest, releases.routing_history(tx, ctx.project_id, newest.model))
-        is Stage.RETIRED
-    ):
-        return []
-    contract = find_contract(tx, ctx.project_id, newest)
-    if contract is None or newest.model not in contract.contract.model:
-        return []
-    return [
-        _of_approval(ctx, facts, newest, each, verdict.created_at)
-        for each in missing_approvals(tx, ctx, newest, contract)
-    ]
-
-
-def _of_approval(
-    ctx: Context, facts: ModelFacts, version: ModelVersion, missing: Missing, since: int
-) -> Decide:
-    label = format_reference(version.model, version.version)
-    step = "contract" if "--step contract" in missing.command else "production"
-    return Decide(
-        kind=Waiting.APPROVAL,
-        model=version.model,
-        title=missing.what,
-        owner=facts.terms.model.owner or facts.model.owner,
-        since=since,
-        deadline=None,
-        recommended="",
-        default="",
-        command=missing.command,
-        link=f"/models/{version.model}/versions#gates",
-        mine=bool(ctx.actor.roles & PEOPLE),
-        acts=[
-            Button(
-                operation="approvals give",
-                label="Approve",
-                link=address("approvals give", version=label, step=step, back="/"),
-            )
-        ],
-    )
+def _way_to_production(facts: ModelFacts, newest: ModelVersion | None) -> str:
+    """Return what to type so that a version of a model is in production."""
+    name = facts.model.name
+    if newest is None:
+        return "thrive run train.py"
+    if facts.under_way() is not None:
+        return f"thrive releases watch {name}"
+    if facts.history and facts.history[0].stopped:
+        return f'thrive releases rollback {name} --reason "..."'
+    label, last = format_reference(name, newest.version), next(iter(facts.releases), None)
+    over = last is not None and last.candidate == newest.version
+    if over or newest.retired_at is not None:  # it was taken back: another one is needed
+        return f"thrive models retrain {name}"
+    if facts.newest_verdict is None:
+        return f"thrive gates run {label}"
+    passed = facts.newest_verdict.answer is not Answer.FAIL
+    return f"thrive releases start {label}" if passed else f"thrive gates explain {label}"
 
 
 def _row(facts: ModelFacts, decisions: dict[str, Decision]) -> ModelRow:
@@ -406,6 +229,8 @@ def last_window(facts: ModelFacts) -> LastWindow | None:
         error_share=error_share(facts.found),
         p50_us=p50,
         p99_us=p99,
+        columns=len(facts.found.columns),
+        drifted=len(facts.found.drifted()),
     )
 
 

@@ -1,20 +1,29 @@
 // What is looked at in a graph shows all that led to it and all that follows from it.
 export function traceGraphs(): void {
-  for (const graph of document.querySelectorAll<SVGElement>("svg.graph")) {
-    const edges = [...graph.querySelectorAll<SVGElement>(".edge")];
-    const nodes = [...graph.querySelectorAll<SVGElement>("[data-node]")];
-    const show = (key: string | undefined) => {
-      const found = key === undefined ? null : related(key, edges);
-      graph.classList.toggle("traced", found !== null);
-      for (const node of nodes) node.classList.toggle("on", found?.has(node.dataset.node ?? "") ?? false);
-      for (const { classList, dataset } of edges) {
-        classList.toggle("on", found !== null && found.has(dataset.from ?? "") && found.has(dataset.to ?? ""));
-      }
-    };
-    for (const node of nodes) {
-      for (const kind of ["pointerenter", "focus"]) node.addEventListener(kind, () => show(node.dataset.node));
-      for (const kind of ["pointerleave", "blur"]) node.addEventListener(kind, () => show(undefined));
-    }
+  let looked: SVGElement | null = null;
+  const look = (at: EventTarget | null) => {
+    const node = at instanceof Element ? at.closest<SVGElement>("svg.graph [data-node]") : null;
+    if (node === looked) return;
+    if (looked) show(looked, false);
+    if (node) show(node, true);
+    looked = node;
+  };
+  document.addEventListener("pointerover", (event) => look(event.target));
+  document.addEventListener("focusin", (event) => look(event.target));
+  document.addEventListener("focusout", () => look(null));
+}
+
+function show(node: SVGElement, is: boolean): void {
+  const graph = node.closest("svg.graph");
+  if (!graph) return;
+  const edges = [...graph.querySelectorAll<SVGElement>(".edge")];
+  const found = is ? related(node.dataset.node ?? "", edges) : null;
+  graph.classList.toggle("traced", is);
+  for (const { classList, dataset } of graph.querySelectorAll<SVGElement>("[data-node]")) {
+    classList.toggle("on", found?.has(dataset.node ?? "") ?? false);
+  }
+  for (const { classList, dataset } of edges) {
+    classList.toggle("on", found !== null && found.has(dataset.from ?? "") && found.has(dataset.to ?? ""));
   }
 }
 
