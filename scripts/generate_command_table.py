@@ -22,6 +22,7 @@ def generated() -> str:
             "summary": operation.summary,
             "options": options_of(operation),
             "manual": manual_page(operation),
+            **({"alias": operation.alias} if operation.alias else {}),
         }
         for name, operation in sorted(load_all().items())
     }

@@ -75,6 +75,7 @@ class Operation:
         writes: bool,
         next_hint: str,
         columns: tuple[str, ...] = (),
+        alias: str = "",
     ) -> None:
         self.name = name
         self.function = function
@@ -83,6 +84,7 @@ class Operation:
         self.writes = writes
         self.next_hint = next_hint
         self.columns = columns
+        self.alias = alias
         self.summary = (inspect.getdoc(function) or "").split("\n", 1)[0]
 
     @cached_property
@@ -130,6 +132,7 @@ def operation(
     writes: bool = False,
     next_hint: str = "",
     columns: tuple[str, ...] = (),
+    alias: str = "",
 ) -> Callable[[F], F]:
     """Register a function as the operation `name`, e.g. `runs list`.
 
@@ -141,6 +144,7 @@ def operation(
         next_hint: what a person types next; `{field}` is filled from the result.
         columns: the fields of a list that people see, in this order; all of them if left out.
             Pipes and programs always get all.
+        alias: another name that the command line understands.
     """
 
     def register(function: F) -> F:
@@ -159,6 +163,7 @@ def operation(
             writes=writes,
             next_hint=next_hint,
             columns=columns,
+            alias=alias,
         )
         return function
 

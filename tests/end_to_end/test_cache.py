@@ -203,3 +203,27 @@ def test_results_that_do_not_repeat_are_found_and_forgotten(ctx, capsys):
     assert executed(ctx, doubted) == ["draw"]
     assert "another result" in steps_of(ctx, doubted)[0].note
     assert executed(ctx, run(ctx, "chance.py")) == ["draw"]
+
+
+SETTING = """\
+from thrive import log, pipeline, step
+RATE = 1
+
+@step(isolation="inline")
+def scaled(x: int) -> int:
+    return x * RATE
+
+@pipeline
+def train(rate: int = 1):
+    global RATE
+    RATE = rate
+    log(one=scaled(3), two=scaled.map([4])[0])
+"""
+
+
+def test_what_a_pipeline_sets_before_a_step_in_its_process_counts(ctx):
+    (ctx.local_folder() / "setting.py").write_text(SETTING)
+    run(ctx, "setting.py", ["--rate", "1"])
+    five = run(ctx, "setting.py", ["--rate", "5"])
+    assert five.metrics == {"one": 15.0, "two": 20.0}
+    assert executed(ctx, run(ctx, "setting.py", ["--rate", "5"])) == []

@@ -118,6 +118,11 @@ def sleeps(file: str):
 def unknown():
     from thrive import data
     data.load("nothing")
+
+@pipeline
+def loads():
+    from thrive import data
+    data.load("rows")
 """
 
 
@@ -272,6 +277,17 @@ def test_a_contract_that_says_no_target_is_refused_first(project):
     (project.local_folder() / "thrive.toml").write_text(text)
     with pytest.raises(ContractGap, match="target"):
         train(project, "train.py")
+
+
+def test_what_the_contract_lacks_is_asked_of_the_runs_that_use_it(project):
+    folder = project.local_folder()
+    lacking = '\n[data.rows]\nsource = ""\n[data.other]\nsource = ""\n'
+    (folder / "thrive.toml").write_text(CONTRACT.replace("target", "# target") + lacking)
+    (folder / "a.csv").write_text("a\n1\n")
+    data.add(project, "a.csv", name="rows")
+    with pytest.raises(ContractGap, match="'rows' has no source"):
+        train(project, "bad.py:loads")
+    assert train(project, "bad.py:catches").metrics["caught"] == 1
 
 
 def test_a_module_that_computes_while_imported_is_refused(project):

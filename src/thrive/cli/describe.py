@@ -26,6 +26,8 @@ def manual_page(operation: Operation) -> str:
     text = parse_docstring(operation.function.__doc__ or "", DocstringStyle.GOOGLE)
     meanings = {each.arg_name: " ".join((each.description or "").split()) for each in text.params}
     parts = [f"usage: {_usage(operation)}\n", f"{text.short_description}\n"]
+    if operation.alias:
+        parts.append(f"`thrive {operation.alias}` is the same command.\n")
     if text.long_description:
         parts.append(f"{text.long_description}\n")
     for title, positional in (("Arguments", True), ("Options", False)):

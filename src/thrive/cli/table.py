@@ -9,13 +9,16 @@ TABLE = Path(__file__).parents[1] / "flows" / "commands.json"
 
 
 class Command(NamedTuple):
-    """One command: the module that declares it, its kind, its options and its help."""
+    """One command: the module that declares it, its kind, its options, its help, its other name."""
 
     module: str
     kind: str
     summary: str
     options: list[str]
     manual: str
+    alias: str = ""
 
 
 COMMANDS = {name: Command(**entry) for name, entry in json.loads(TABLE.read_text()).items()}
+ALIASES = {entry.alias: name for name, entry in COMMANDS.items() if entry.alias}
+"""Other names of commands; each command is listed under its own alone."""

@@ -4,7 +4,7 @@ from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
-from thrive.cli.table import COMMANDS
+from thrive.cli.table import ALIASES, COMMANDS
 from thrive.domain.errors import UsageError
 
 
@@ -103,6 +103,7 @@ def _command(words: list[str], *, asks_help: bool) -> tuple[str, list[str]]:
     if not words:
         return "", []
     two = " ".join(words[:2])
+    two = ALIASES.get(two, two)
     if two in COMMANDS:
         return two, words[2:]
     if words[0] in COMMANDS:

@@ -8,14 +8,15 @@ Requests that a run answers:
 * `dataset` {name, version: int | None} -> the DatasetVersion as plain values; it becomes lineage
 * `step` {key, name, options, args, kwargs, inputs} -> {result} or {failure, exception}
 * `map` {key, name, options, rows: [{args, inputs}], kwargs, inputs} -> {results} or {failure, ...}
-* `inline` {key, name, options, inputs} -> {position, seed, result: None if none is known}
-* `inline_map` {key, name, options, rows: inputs of each call} -> a list of such answers
+* `inline` {key, name, options, inputs, code: what it stands on by now, None if as before} ->
+  {position, seed, result: None if none is known}
+* `inline_map` {key, name, options, rows: inputs of each call, code} -> a list of such answers
 * `register` {model, package, evaluation, reference, trained_rows, importance, note} -> its number
 
 One-way messages: `log` {points}, `columns` {digest, columns: those of a dataset that are read, None
 for all}, `features` {views, on_demand: what a training set was made with}, `inline_done`
-{position, result, undeclared, failure}, `result` {ref, undeclared, used: `cpu` and `peak`},
-`finished`, `failed` {failure, exception}.
+{position, result, undeclared, failure}, `result` {ref, undeclared, used: `cpu` and `peak`, threads:
+the pools if it loaded libraries with some}, `finished` {threads}, `failed` {failure, exception}.
 
 Facts that a run tells at the start: `role` ("pipeline" or "step"), `run_id`, `blobs` (the folder
 of the home's blobs), `scratch` (the folder of the run), `models` (terms of the contract by name).

@@ -95,6 +95,14 @@ def thread_pools() -> list[dict[str, Any]]:
     return [{key: pool[key] for key in wanted if key in pool} for pool in pools]
 
 
+_COMPUTING = ("numpy", "scipy", "sklearn", "lightgbm", "xgboost", "catboost", "torch", "numba")
+
+
+def computing() -> frozenset[str]:
+    """Return which libraries that bring thread pools are loaded in this process."""
+    return frozenset(name for name in _COMPUTING if name in sys.modules)
+
+
 def thread_names() -> list[str]:
     """Return the names of this process's threads, as the kernel knows them; Linux alone tells."""
     tasks = Path("/proc/self/task")

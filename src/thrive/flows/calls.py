@@ -38,6 +38,7 @@ class StepCall(msgspec.Struct):
     key: str
     code: str
     inputs: dict[str, Any] | None
+    stands_on: dict[str, Any] | None = None
     note: str = ""
     ordinal: int = 0
     index: int | None = None
@@ -94,7 +95,7 @@ class Calls:
         count = self._counts.get(name, 0)
         self._counts[name] = count + 1
         seed = step_seed(self._seed, name, count)
-        code = self._codes.get(body["key"])
+        code = body.get("code") or self._codes.get(body["key"])
         problem = code["problem"] if code else "it was declared after the run began"
         if inputs is None:
             problem = problem or "its arguments have no content to name"
@@ -109,6 +110,7 @@ class Calls:
             seed=seed,
             key=key_of(code["digest"], inputs or {}, seed=seed) if code and keyed else "",
             code=code["digest"] if code else "",
+            stands_on=code,
             inputs=inputs,
             note=problem or ("" if options.cache else "cache=False"),
             ordinal=count,

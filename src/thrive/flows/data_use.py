@@ -126,14 +126,25 @@ def _label(version: DatasetVersion) -> str:
     return f"{version.dataset}@{version.version}"
 
 
-def refuse_gaps(contract: ParsedContract) -> ParsedContract:
-    """Return the contract; raise ContractGap for what it must answer before anything is trained."""
-    blocking = [gap for gap in gaps(contract) if gap.blocks == "train"]
+def refuse_gaps(contract: ParsedContract, kind: str, name: str = "") -> None:
+    """Raise what a contract must answer before it is trained with some of its tables.
+
+    Args:
+        contract: in force.
+        kind: `data` or `model`.
+        name: of the one dataset or model that is asked for; all of its kind if not given.
+
+    Raises:
+        ContractGap: with the line to fix.
+    """
+    asked = (kind, name) if name else (kind,)
+    blocking = [
+        gap for gap in gaps(contract) if gap.blocks == "train" and gap.keys[: len(asked)] == asked
+    ]
     if blocking:
         first, more = blocking[0], len(blocking) - 1
         words = refusal(contract.filename, first.line, first.what, first.owner, more)
         raise ContractGap(words, first.fix)
-    return contract
 
 
 def _unlabelled(

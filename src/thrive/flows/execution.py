@@ -219,12 +219,13 @@ class Execution:
     def _read_version(self, name: str, number: int | None) -> DatasetVersion:
         """Return the version that a task may read, fetched and part of the lineage."""
         from thrive import data
-        from thrive.flows.data_use import refuse_use
+        from thrive.flows.data_use import refuse_gaps, refuse_use
         from thrive.store.snapshots.bring import fetch_all
 
         if self._recorded is not None and number is None:
             number = self._recorded.data.get(name.partition("@")[0])
         version = data.resolve(self._ctx, name, number)
+        refuse_gaps(self._contract, "data", version.dataset)
         refuse_use(self._ctx, version, self._contract)
         fetch_all(self._ctx.home.blobs, version.listed_in)
         self._seen.see(version)
@@ -292,15 +293,13 @@ class Execution:
         from thrive.flows.data_use import refuse_gaps, refuse_training_data
         from thrive.registry import versions
 
-        if self._form is not Form.PIPELINE:
-            refuse_gaps(self._contract)
-
         self._recorder.flush()
         call = self._steps.call_of(message.task)
         if call is not None:
             call.note = call.note or "it registers a model"
         with self._ctx.read() as tx:
             model = message.body["model"]
+            refuse_gaps(self._contract, "model", model)
             if self._recorded is not None:
                 return self._register_again(model, message.body["package"])
             refuse_training_data(tx, self._ctx, self._training, self._contract, model)
@@ -336,7 +335,8 @@ class Execution:
         if message.task != PIPELINE:
             self._steps.on_failed(message)
 
-    def _on_finished(self, _message: Message) -> None:
+    def _on_finished(self, message: Message) -> None:
+        self._recorder.threads(message.body.get("threads", []))
         self._finished = True
 
     def _outcome(self, end: Exit) -> Failure | None:

@@ -63,7 +63,6 @@ class Steps:
     ) -> None:
         self._engine = engine
         self._recorder = recorder
-        self._codes = codes
         self._facts = facts
         self._say = say
         self._reuse = Reuse(ctx, policy)
@@ -154,6 +153,7 @@ class Steps:
         call = self._running[message.task]
         call.result = message.body["ref"]
         _note_undeclared(call, message.body["undeclared"])
+        self._recorder.threads(message.body.get("threads", []))
         self._ended(call, message.body["used"])
         self._answer(call, call.result)
         self.advance()
@@ -257,7 +257,7 @@ class Steps:
         self._results.keep_inputs(call.inputs)
         if call.code and call.code not in self._kept_codes:
             self._kept_codes.add(call.code)
-            self._recorder.code(msgspec.convert(self._codes[call.step], StepCode))
+            self._recorder.code(msgspec.convert(call.stands_on, StepCode))
 
     def _execute(self, call: StepCall) -> None:
         if call.record is None:
@@ -421,7 +421,11 @@ def _usage(cpu: float, peak: int) -> dict[str, int]:
 def _note_undeclared(call: StepCall, undeclared: list[str]) -> None:
     if undeclared and not call.note:
         more = f" and {len(undeclared) - 1} more" if len(undeclared) > 1 else ""
-        call.note = f"it read {undeclared[0]}{more}, which it does not declare"
+        kind, _, name = undeclared[0].partition(" ")
+        if kind == "chance":
+            call.note = f"it draws from {name}{more}, without a seed"
+        else:
+            call.note = f"it read {undeclared[0]}{more}, which it does not declare"
 
 
 def _may_pass(failure: Failure, named: tuple[str, ...]) -> bool:

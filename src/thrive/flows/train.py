@@ -17,12 +17,10 @@ from thrive.domain.reference import format_reference
 from thrive.domain.run import Run, RunState
 from thrive.engines.failures import restore
 from thrive.engines.port import Engine
-from thrive.flows.data_use import refuse_gaps
 from thrive.flows.execution import Execution, Show
 from thrive.flows.order import EngineName, Launched, Order, RunResult, launch
 from thrive.operations import Context
 from thrive.tracking.code import CodeFacts, listed, record_code, uncommitted
-from thrive.tracking.entry import Form
 from thrive.tracking.recorder import Beginning, RunRecorder, start_run
 from thrive.tracking.recovery import recover_dead_runs
 
@@ -98,13 +96,15 @@ def start(
     engine = launched.engine
     try:
         contract = load(folder)
-        if launched.form is Form.PIPELINE:  # of a script nobody knows yet whether it trains
-            refuse_gaps(contract)
         recover_dead_runs(ctx)
         facts = facts_of(ctx, contract)
         code = order.code or record_code(folder, order.target, ctx.home.blobs)
         early, ready = await_ready(engine, show)
         _refuse_afar(order, ready)
+        if ready.get("registers"):  # nobody should train for an hour to hear of it
+            from thrive.flows.data_use import refuse_gaps
+
+            refuse_gaps(contract, "model")
         recorder = start_run(ctx, _beginning(ready, code, order))
     except BaseException:
         engine.close()

@@ -145,7 +145,7 @@ def show_logs(ctx: Context, run: str) -> RunLog:
     return RunLog(run_id=found.run_id, text=data.decode(errors="replace"))
 
 
-@operation("runs compare", role=ANYONE)
+@operation("runs compare", role=ANYONE, alias="runs diff")
 def compare_runs(ctx: Context, first: str, second: str) -> list[Difference]:
     """Say in what two runs differ: code, data, parameters, seed, libraries, metrics.
 
@@ -156,6 +156,7 @@ def compare_runs(ctx: Context, first: str, second: str) -> list[Difference]:
 
     Examples:
         thrive runs compare 01928374 01928375
+        thrive runs diff 01928374 01928375
     """
     with ctx.read() as tx:
         one, other = (runs.get(tx, ctx.project_id, run) for run in (first, second))

@@ -151,6 +151,11 @@ class RunRecorder:
         known = {**self.run.environment, **environment}
         self.run = msgspec.structs.replace(self.run, environment=known)
 
+    def threads(self, pools: list[dict[str, Any]]) -> None:
+        """Take in the thread pools of a task that loaded more libraries than were known."""
+        if len(pools) > len(self.run.environment.get("threads", ())):
+            self.amend(threads=pools)
+
     def code(self, *codes: StepCode) -> None:
         """Take in what code digests stand for; it is written with the steps that name them."""
         self._codes += codes

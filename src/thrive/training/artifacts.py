@@ -210,7 +210,8 @@ class _Noting(pickle.Pickler):
 
     def reducer_override(self, value: Any) -> Any:
         """Note a value and let it be pickled as always."""
-        self._noted.append(value if isinstance(value, _BY_NAME) else type(value))
+        named = isinstance(value, _BY_NAME) or "__wrapped__" in getattr(value, "__dict__", ())
+        self._noted.append(value if named else type(value))
         return NotImplemented
 
 

@@ -10,6 +10,7 @@ from thrive.engines.channel import Channel
 from thrive.engines.failures import Failure, describe, raise_again
 from thrive.training import keys
 from thrive.training.artifacts import ArtifactStore, Ref
+from thrive.training.closure import closure_of
 from thrive.training.outputs import keep_result
 from thrive.training.seeds import sow
 from thrive.training.watch import Watch, watching
@@ -168,7 +169,7 @@ def call_inline(
 ) -> Any:
     """Execute a step in this process, unless its result is known."""
     inputs = _inline_inputs(link, step, args, kwargs)
-    answer = link.request("inline", **_named(step), inputs=inputs)
+    answer = link.request("inline", **_named(step), inputs=inputs, code=_changed_code(step))
     return _answered_inline(link, step, args, kwargs, answer)
 
 
@@ -180,7 +181,8 @@ def map_inline(
 ) -> list[Any]:
     """Execute a step once for each row of arguments in this process, unless results are known."""
     inputs = [_inline_inputs(link, step, row, same) for row in rows]
-    answers = link.request("inline_map", **_named(step), rows=inputs)
+    code = _changed_code(step)
+    answers = link.request("inline_map", **_named(step), rows=inputs, code=code)
     return [
         _answered_inline(link, step, row, same, answer, in_row=True)
         for row, answer in zip(rows, answers, strict=True)
@@ -215,10 +217,30 @@ def _answered_inline(
     return result
 
 
+def code_of(step: "Step[Any, Any]") -> dict[str, Any]:
+    """Return what a step stands on as plain values, and keep it with the step."""
+    found = closure_of(step)
+    step.code, step.code_files = found.digest, found.files
+    return {
+        "digest": found.digest,
+        "parts": found.parts,
+        "libraries": found.libraries,
+        "problem": found.problem,
+    }
+
+
+def _changed_code(step: "Step[Any, Any]") -> dict[str, Any] | None:
+    """Return what a step stands on if that is not what it was: globals may have been set since."""
+    before = step.code
+    now = code_of(step)
+    return None if now["digest"] == before else now
+
+
 def watch_of(link: Channel, step: "Step[Any, Any]") -> Watch:
     """Return what watches over an execution of a step."""
     ours = (link.facts["blobs"], link.facts["scratch"])
-    return Watch(ours, keys.file_digests(step.options.files), step.options.env)
+    files = [*keys.file_digests(step.options.files), *step.code_files]
+    return Watch(ours, files, step.options.env)
 
 
 def _inline_inputs(

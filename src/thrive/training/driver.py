@@ -11,13 +11,17 @@ from blake3 import blake3
 from thrive.domain.errors import UsageError
 from thrive.engines import channel
 from thrive.engines.channel import Channel
-from thrive.engines.environment import record_environment, thread_names
+from thrive.engines.environment import (
+    computing,
+    record_environment,
+    thread_names,
+    thread_pools,
+)
 from thrive.engines.failures import Failure, describe
 from thrive.engines.usage import used_here
 from thrive.training import sources
 from thrive.training.artifacts import ArtifactStore, Ref, decode, encode
-from thrive.training.calls import plain, watch_of
-from thrive.training.closure import closure_of
+from thrive.training.calls import code_of, plain, watch_of
 from thrive.training.declare import Pipeline, declared_steps, find_step, set_options
 from thrive.training.discover import load_pipeline
 from thrive.training.options import Isolation
@@ -33,6 +37,7 @@ SEED_PARAMETER = "seed"
 class _Prepared:
     pipeline: Pipeline[..., Any]
     params: dict[str, Any]
+    computing: frozenset[str]
 
 
 def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +49,8 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         codes: what each declared step stands on; afar: the steps that only a cluster runs;
-        pipeline: its name; params: plain values; seed: that of the run; environment: the record.
+        pipeline: its name; params: plain values; seed: that of the run; environment: the record;
+        modules: the project's files; registers: whether one of them speaks of registering.
     """
     file = Path(arguments["file"])
     _Prepared.pipeline = load_pipeline(file, arguments["pipeline"])
@@ -54,6 +60,7 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
     set_options(arguments["options"])
     seed = _Prepared.params.get(SEED_PARAMETER, arguments["seed"])
     sources.remember()
+    modules = _project_modules(file.parent)
     ready = {
         "codes": _codes(),
         "afar": _afar(),
@@ -61,8 +68,10 @@ def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
         "params": {name: _plain(value) for name, value in _Prepared.params.items()},
         "seed": seed if isinstance(seed, int) else 0,
         "environment": record_environment(),
-        "modules": _project_modules(file.parent),
+        "modules": modules,
+        "registers": any("register(" in sources.text_of(each) for each in modules),
     }
+    _Prepared.computing = computing()
     _warm_up()
     return ready
 
@@ -84,7 +93,7 @@ def _codes() -> dict[str, Any]:
     steps = declared_steps()
     for step in steps.values():
         _ = step.outputs  # what cannot be read is said before anything is executed
-    return {key: msgspec.to_builtins(closure_of(step)) for key, step in steps.items()}
+    return {key: code_of(step) for key, step in steps.items()}
 
 
 def _afar() -> list[str]:
@@ -127,7 +136,7 @@ def perform(work: dict[str, Any]) -> None:
     try:
         if work["role"] == "pipeline":
             _Prepared.pipeline.function(**_Prepared.params)
-            link.send("finished")
+            link.send("finished", threads=_late_threads())
         elif work["role"] == "compare":
             link.send("compared", found=_compared(link, work["pairs"], work["tolerance"]))
         else:
@@ -150,7 +159,13 @@ def _perform_step(link: Channel, work: dict[str, Any]) -> None:
     kept = plain(keep_result(store, work["name"], step.outputs, result, in_row=work["in_row"]))
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # the run may be over before this process is
-    link.send("result", ref=kept, undeclared=watch.found, used=used_here())
+    told = {"undeclared": watch.found, "used": used_here(), "threads": _late_threads()}
+    link.send("result", ref=kept, **told)
+
+
+def _late_threads() -> list[dict[str, Any]]:
+    """Return the thread pools if libraries that bring some were imported after the file was."""
+    return thread_pools() if computing() != _Prepared.computing else []
 
 
 def _compared(link: Channel, pairs: list[Any], tolerance: float) -> list[dict[str, Any]]:

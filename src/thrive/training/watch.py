@@ -1,18 +1,24 @@
-"""What a step reads that its key does not name: files, variables, sockets, processes.
+"""What a step reads that its key does not name: files, variables, sockets, processes, chance.
 
-The interpreter's audit events tell of `open`, of listed folders, of sockets and of processes;
-variables are seen where project code reads `os.environ`; Polars, DuckDB and pyarrow read outside
-of the interpreter and raise no event, so their known readers are wrapped. Not seen: what other
-native code opens by itself, and what a process that a step starts does (that it starts one is).
+The interpreter's audit events tell of `open`, of listed folders, of sockets, of loaded native
+libraries and of processes; project code that is imported meanwhile and that the key does not
+follow is seen as its loader opens it; variables are seen where project code reads `os.environ`;
+Polars, DuckDB and pyarrow read outside of the interpreter and raise no event, so their known
+readers are wrapped, and so is NumPy's generator without a seed. Not seen: what other native code
+opens by itself, and what a program that a step starts does (that it starts one is); forks of the
+step's process tell it what they saw.
 """
 
+import contextlib
 import functools
+import importlib.util
 import inspect
 import os
 import sys
 import sysconfig
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
@@ -22,7 +28,11 @@ from thrive.training import sources
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/usr/", "/lib/", "/lib64/", "/etc/", "/run/")
 _PREFIXES = tuple({sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib")})
 _LOADERS = ("<frozen importlib", "<frozen zipimport")
-_TEXT_READERS = ("linecache.py", "tokenize.py", "inspect.py", "traceback.py")
+_STANDARD = sysconfig.get_path("stdlib")
+_TEXT_READERS = {
+    f"{_STANDARD}{os.sep}{name}.py" for name in ("linecache", "tokenize", "inspect", "traceback")
+}
+_SEEDED = "numpy.random.default_rng"
 _QUESTIONS = frozenset({"ldconfig", "lscpu", "nproc", "sysctl", "uname"})
 """Programs by which libraries ask the machine for its processors; no result follows from them."""
 _WRITES = os.O_WRONLY | os.O_RDWR
@@ -37,6 +47,7 @@ _READERS: dict[str, tuple[str, ...]] = {
     "pyarrow.csv": ("read_csv", "open_csv"),
     "pyarrow.dataset": ("dataset",),
     "pyarrow.feather": ("read_table", "read_feather"),
+    "numpy.random": ("default_rng",),
 }
 
 
@@ -57,10 +68,12 @@ class Watch:
         self._variables = set(variables)
         self._written: set[str] = set()
         self._found: dict[str, None] = {}
+        self._process = os.getpid()
+        self._shared = -1
 
     @property
     def found(self) -> list[str]:
-        """What was seen: `file data/x.csv`, `variable MODE`, `socket host:port`, ..."""
+        """What was seen: `file data/x.csv`, `variable MODE`, `socket host:port`, `chance NAME`."""
         return list(self._found)
 
     @property
@@ -74,9 +87,11 @@ class Watch:
             return
         path = os.path.realpath(os.fsdecode(name))
         if writes:
-            self._written.add(path)
+            if path not in self._written:
+                self._written.add(path)
+                self._tell_parent("w", path)
         elif not self._known(path) and (kind == "file" or Path(path).is_dir()):
-            self._found[f"{kind} {_short(path)}"] = None
+            self.other(f"{kind} {_short(path)}")
 
     def _known(self, path: str) -> bool:
         return (
@@ -89,20 +104,45 @@ class Watch:
     def variable(self, name: Any) -> None:
         """Take note of an environment variable that project code reads."""
         if isinstance(name, str) and name not in self._variables and _asked_by_project():
-            self._found[f"variable {name}"] = None
+            self.other(f"variable {name}")
 
     def other(self, what: str) -> None:
         """Take note of anything else."""
-        self._found[what] = None
+        if what not in self._found:
+            self._found[what] = None
+            self._tell_parent("r", what)
+
+    def share(self) -> None:
+        """Make a place where forks of this process tell what they see; Linux alone has it."""
+        if self._shared < 0 and self._process == os.getpid() and hasattr(os, "memfd_create"):
+            self._shared = os.memfd_create("seen")
+
+    def _tell_parent(self, kind: str, what: str) -> None:
+        if self._shared >= 0 and self._process != os.getpid():
+            os.write(self._shared, f"{kind}{what}\0".encode(errors="surrogateescape"))
+
+    def gather(self) -> None:
+        """Take in what forks of this process have seen."""
+        if self._shared < 0 or self._process != os.getpid():
+            return
+        data = os.pread(self._shared, os.fstat(self._shared).st_size, 0)
+        os.close(self._shared)
+        self._shared = -1
+        told = data.decode(errors="surrogateescape").split("\0")[:-1]
+        self._written.update(each[1:] for each in told if each[0] == "w")
+        self._found.update((each[1:], None) for each in told if each[0] == "r")
 
     def event(self, name: str, details: tuple[Any, ...]) -> None:
         """Take note of an audit event."""
         if name == "open":
             self._opened(details)
         elif name in {"os.listdir", "os.scandir"}:
-            if not _asked_by(_LOADERS):
+            if _reader() is _Reader.CODE:
                 self.file(details[0] or ".", kind="folder")
-        elif name == "socket.connect":
+        elif name == "ctypes.dlopen":
+            if os.sep in str(details[0]):
+                self.file(details[0])
+        elif name in {"socket.connect", "socket.sendto"} and details[1]:
             self.other(f"socket {_address(details[1])}")
         elif name == "sqlite3.connect":
             self.file(details[0])
@@ -115,8 +155,20 @@ class Watch:
         path, mode, flags = details
         writes = flags & _WRITES if isinstance(flags, int) else False
         fresh = bool(writes) and (mode is None or mode[:1] in {"w", "x"})
-        if not _asked_by((*_LOADERS, *_TEXT_READERS)):
+        reader = _reader()
+        if reader is _Reader.CODE:
             self.file(path, writes=fresh)
+        elif reader is _Reader.LOADER and isinstance(path, str):
+            self._loaded(path)
+
+    def _loaded(self, path: str) -> None:
+        """Take note of project code that is imported."""
+        source = path
+        if path.endswith(".pyc"):
+            with contextlib.suppress(ValueError):
+                source = importlib.util.source_from_cache(path)
+        if sources.is_project_file(source):
+            self.file(source)
 
 
 class _Present:
@@ -139,11 +191,17 @@ def _hook(name: str, details: tuple[Any, ...]) -> None:
         _Present.watch = watch
 
 
+def _before_fork() -> None:
+    if _Present.watch is not None:
+        _Present.watch.share()
+
+
 @contextmanager
 def watching(watch: Watch) -> Generator[None]:
     """Tell `watch` of what this process reads until the end of the block."""
     if not _Present.installed:
         sys.addaudithook(_hook)
+        os.register_at_fork(before=_before_fork)
         _Present.installed = True
     kind = type(os.environ)
     wrap_readers()
@@ -154,6 +212,7 @@ def watching(watch: Watch) -> Generator[None]:
     finally:
         _Present.watch = None
         os.environ.__class__ = kind
+        watch.gather()
 
 
 class _Variables(type(os.environ)):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass]
@@ -198,7 +257,7 @@ def _wrapped(reader: Callable[..., Any], label: str) -> Callable[..., Any]:
     def read(*args: Any, **kwargs: Any) -> Any:
         named = args[:1] or tuple(kwargs.values())[:1]
         if _Present.watch is not None:
-            _note(_Present.watch, label, named[0] if named else "")
+            _note(_Present.watch, label, named[0] if named else None)
         return reader(*args, **kwargs)
 
     read.__dict__["thrive_reader"] = True
@@ -206,6 +265,10 @@ def _wrapped(reader: Callable[..., Any], label: str) -> Callable[..., Any]:
 
 
 def _note(watch: Watch, label: str, source: Any) -> None:
+    if label == _SEEDED:
+        if source is None:
+            watch.other(f"chance {label}()")
+        return
     if "database" in label:
         watch.other(f"database ({label})")
         return
@@ -224,12 +287,32 @@ def _note(watch: Watch, label: str, source: Any) -> None:
             watch.file(each)
 
 
-def _asked_by(files: tuple[str, ...]) -> bool:
-    """Tell whether the code that led to this event stands in one of these files."""
-    return any(
-        frame.f_code.co_filename.startswith(files) or frame.f_code.co_filename.endswith(files)
-        for frame in _callers(12)
-    )
+class _Reader(Enum):
+    """Who reads a file: code for itself, an import its module, or a library while it is imported.
+
+    What libraries read as they are imported is theirs; what code of the project reads counts, also
+    while it is imported.
+    """
+
+    CODE = 1
+    LOADER = 2
+    LIBRARY = 3
+
+
+def _reader() -> _Reader:
+    inner = True
+    for frame in _callers(16):
+        file = frame.f_code.co_filename
+        if file == __file__:
+            continue
+        if file.startswith(_LOADERS):
+            return _Reader.LOADER if inner else _Reader.LIBRARY
+        if file in _TEXT_READERS:
+            return _Reader.LIBRARY
+        if sources.is_project_file(file):
+            return _Reader.CODE
+        inner = False
+    return _Reader.CODE
 
 
 def _asked_by_project() -> bool:
