@@ -253,7 +253,7 @@ def test_a_step_that_dies_is_named_with_the_reason(project, target, params, word
 @pytest.mark.parametrize(
     ("target", "params", "error", "words"),
     [
-        ("bad.py", [], UsageError, "declares 7 pipelines"),
+        ("bad.py", [], UsageError, "declares 8 pipelines"),
         ("bad.py:crashes", ["--byy", "1"], UsageError, "did you mean --by"),
         ("bad.py:crashes", ["--by", "x"], UsageError, "not of type int"),
         ("bda.py", [], NotFound, r"did you mean bad\.py"),

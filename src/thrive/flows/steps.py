@@ -98,7 +98,7 @@ class Steps:
 
     def on_inline(self, message: Message) -> dict[str, Any]:
         """Answer where the result of a step is, or that it is to be executed in its process."""
-        call = self._calls.one(message, [], {}, message.body["inputs"], message.body["index"])
+        call = self._calls.one(message, [], {}, message.body["inputs"])
         known = self._known(call)
         if known is not None:
             self._use_again(call, known)

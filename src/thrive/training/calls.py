@@ -218,9 +218,10 @@ def _answered_inline(
 
 
 def code_of(step: "Step[Any, Any]") -> dict[str, Any]:
-    """Return what a step stands on as plain values, and keep it with the step."""
+    """Return what a step stands on as plain values, and keep with the step what a watch needs."""
     found = closure_of(step)
-    step.code, step.code_files = found.digest, found.files
+    step.code = step.code or found.digest
+    step.code_files = found.files
     return {
         "digest": found.digest,
         "parts": found.parts,
@@ -231,9 +232,8 @@ def code_of(step: "Step[Any, Any]") -> dict[str, Any]:
 
 def _changed_code(step: "Step[Any, Any]") -> dict[str, Any] | None:
     """Return what a step stands on if that is not what it was: globals may have been set since."""
-    before = step.code
     now = code_of(step)
-    return None if now["digest"] == before else now
+    return None if now["digest"] == step.code else now
 
 
 def watch_of(link: Channel, step: "Step[Any, Any]") -> Watch:

@@ -17,9 +17,9 @@ import random
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from blake3 import blake3
@@ -193,7 +193,7 @@ class _Walk:
         elif isinstance(value, _CONTAINERS):
             if id(value) not in self._seen:
                 self._seen[id(value)] = value
-                for each in value.values() if hasattr(value, "values") else value:
+                for each in _members_of(value):
                     self._held(each, label)
         elif _is_of_project(value):
             self.visit(value, label)
@@ -446,13 +446,17 @@ def _is_data(value: Any, depth: int = 8) -> bool:
     """Tell whether a value is numbers and texts, also in containers and arrays."""
     if isinstance(value, _SCALARS):
         return True
-    if isinstance(value, dict | types.MappingProxyType):
-        inner: Iterable[Any] = [*value.keys(), *value.values()]
-    elif isinstance(value, list | tuple | set | frozenset):
-        inner = value
-    else:
+    if not isinstance(value, _CONTAINERS):
         return type(value).__module__ == "numpy" and hasattr(value, "dtype")
-    return depth > 0 and all(_is_data(each, depth - 1) for each in inner)
+    return depth > 0 and all(_is_data(each, depth - 1) for each in _members_of(value))
+
+
+def _members_of(container: Any) -> list[Any]:
+    """Return what is in a container, of tables also the keys."""
+    if isinstance(container, dict | types.MappingProxyType):
+        table = cast("Mapping[Any, Any]", container)
+        return [*table.keys(), *table.values()]
+    return list(container)
 
 
 def _is_special(name: str) -> bool:

@@ -29,7 +29,7 @@ class Step(Generic[P, R]):
         self.name = function.__name__
         self.key = f"{function.__module__}:{function.__qualname__}"
         self.code = ""
-        """The digest of what it stands on, once a run has looked."""
+        """The digest of what it stands on, as it was when the run began."""
         self.code_files: frozenset[str] = frozenset()
         """The files of the project that it stands on."""
         functools.update_wrapper(self, function)

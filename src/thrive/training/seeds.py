@@ -3,6 +3,7 @@
 import random
 import sys
 from collections.abc import Sequence
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, ClassVar
@@ -67,7 +68,7 @@ class _Later:
         return spec
 
 
-class _Seeding:
+class _Seeding(Loader):
     """A loader that seeds what another one has loaded."""
 
     def __init__(self, loader: Any) -> None:
