@@ -10,10 +10,10 @@ from thrive.domain.actor import local_actor
 from thrive.domain.clock import ClockMode
 from thrive.domain.errors import Conflict, StoreUnavailable, UsageError
 from thrive.flows.doctor import doctor
+from thrive.flows.gating import run as judge
 from thrive.flows.project import init
 from thrive.flows.train import train
 from thrive.flows.workspace import DeferredHome
-from thrive.gates.operations import run as judge
 from thrive.operations import Context
 from thrive.store import audit, datasets, models
 from thrive.store.blobs import ObjectBlobs

@@ -15,8 +15,8 @@ import pytest
 from tests.unit.gates.registry import CONTRACT, Registry, table, trees
 
 from thrive.flows.ci_files import GITHUB, GITLAB, write_ci_files
+from thrive.flows.gating import run
 from thrive.gates.counting import cells_of
-from thrive.gates.operations import run
 from thrive.packaging.package import pack
 from thrive.statistics.fairness import Rate, gaps, group_rates, ratios
 

@@ -23,9 +23,9 @@ from thrive.contract.schema import BiasGate
 from thrive.domain.gate import Answer, Verdict
 from thrive.domain.identifiers import new_id
 from thrive.domain.run import CodeRecord, Run, RunState
+from thrive.flows.gating import run
 from thrive.gates.bias import check_name
 from thrive.gates.explain import ASKS
-from thrive.gates.operations import run
 from thrive.gates.robustness import KINDS, ODD_ROWS
 from thrive.gates.strain import strained
 from thrive.packaging.manifest import PackageManifest, describe_files

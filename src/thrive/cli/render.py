@@ -7,7 +7,7 @@ fields alone, so that no operation needs a view of its own.
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TextIO, cast
 
 import msgspec
@@ -18,6 +18,8 @@ from thrive.domain.project import Page
 
 Row = dict[str, Any]
 _MARK = re.compile("[0-9a-f]{32,}")
+SENTENCE = 40
+"""A text in a list that is longer than this has a line of its own."""
 NARROW = 24
 """Words up to this length are never broken: times, short ids, names."""
 DOCUMENT = "text"
@@ -99,8 +101,11 @@ def _row(record: Any) -> Row:
 
 
 def _rows(
-    items: Iterable[Any], style: Style, stream: TextIO, columns: tuple[str, ...] = ()
+    items: Sequence[Any], style: Style, stream: TextIO, columns: tuple[str, ...] = ()
 ) -> None:
+    if style.for_people and _are_sentences(items):
+        stream.writelines(f"- {printable(item)}\n" for item in items)
+        return
     rows = [_row(item) if _is_record(item) else {"value": item} for item in items]
     if not rows:
         if style.for_people:
@@ -108,6 +113,8 @@ def _rows(
         return
     if columns and style.for_people:
         rows = [{name: flat.get(name) for name in columns} for flat in map(_flatly, rows)]
+    elif not style.for_people:
+        rows = [_with_fields_of_records(row) for row in rows]
     wanted = list(rows[0])
     names = [name for name in wanted if _shown(name, rows, style)]
     cells = [[cell(name, row.get(name), people=style.for_people) for name in names] for row in rows]
@@ -115,6 +122,21 @@ def _rows(
         _draw(names, cells, style, stream)
     else:
         stream.writelines("\t".join(line) + "\n" for line in (names, *cells))
+
+
+def _are_sentences(items: Sequence[Any]) -> bool:
+    """Tell whether a list is of sentences, each of which needs a line of its own."""
+    texts = [item for item in items if isinstance(item, str)]
+    return len(texts) == len(items) and any(len(text) > SENTENCE and " " in text for text in texts)
+
+
+def _with_fields_of_records(row: Row) -> Row:
+    """Return a row with the fields of the records inside it as `outer.inner`."""
+    found: Row = {}
+    for name, value in row.items():
+        inside = _row(value) if isinstance(value, msgspec.Struct) else None
+        found |= {name: value} if inside is None else {f"{name}.{k}": v for k, v in inside.items()}
+    return found
 
 
 def _flatly(row: Row) -> Row:
@@ -209,6 +231,8 @@ def _flat(row: Row, prefix: str = "", *, people: bool) -> Iterator[tuple[str, An
             yield f"{prefix}{name}", f"{len(value)} digests (--json lists them)"
         elif _is_record(value):
             yield from _flat(_row(value), f"{prefix}{name}.", people=people)
+        elif people and isinstance(value, list) and _are_sentences(cast("list[Any]", value)):
+            yield f"{prefix}{name}", value
         elif isinstance(value, list | tuple) and not any(_is_record(item) for item in value):
             yield f"{prefix}{name}", ", ".join(plain_text(item) for item in value)
         else:

@@ -1,5 +1,6 @@
 """One value as text: times, digests, sizes and numbers as people or as programs read them."""
 
+import re
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ SHORT = 12
 TIMES = frozenset(
     {"at", "now", "start", "end", "since", "until", "deadline", "time", "first_bad", "last_bad"}
 )
-LENGTHS = frozenset({"bake", "took", "delay", "median_delay", "silent_for"})
+LENGTHS = frozenset({"bake", "took", "delay", "delay_p90", "median_delay", "silent_for", "ttl"})
 """Fields that hold a length of time in microseconds."""
+_TYPE_OF_TIME = re.compile(
+    r"(?:Datetime|Duration)\(time_unit='(\w+)'(?:, time_zone=(?:None|'([^']+)'))?\)"
+)
 
 
 def plain(value: Any) -> Any:
@@ -47,7 +51,20 @@ def cell(name: str, value: Any, *, people: bool) -> str:
     if isinstance(value, float):
         return f"{value:.5g}" if people else repr(value)
     text = printable(str(value))
-    return text[:SHORT] if people and (is_id(text) or is_digest(text)) else text
+    return _readable(text) if people else text
+
+
+def _readable(text: str) -> str:
+    """Return a text for people: ids and digests by their beginning, types of times in short."""
+    if is_id(text) or is_digest(text):
+        return text[:SHORT]
+    return _TYPE_OF_TIME.sub(_type_of_time, text)
+
+
+def _type_of_time(found: re.Match[str]) -> str:
+    """Return a type of times as people say it: `Datetime(us, UTC)`."""
+    words = [each for each in found.groups() if each]
+    return f"{found[0].partition('(')[0]}({', '.join(words)})"
 
 
 def _whole(name: str, value: int, *, people: bool) -> str:

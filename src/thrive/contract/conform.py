@@ -22,6 +22,10 @@ _TYPE_NAMES: dict[type[inspect.Type], tuple[str, str]] = {
 }
 
 
+EXACT = 2**53
+"""Whole numbers below it are held exactly by every reader of JSON."""
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """One departure from the schema: the path it is at, what is wrong, what to write."""
 
@@ -150,12 +154,14 @@ def _fits(value: object, expected: inspect.Type) -> bool:
         and (number.gt is None or value > number.gt)
         and (number.ge is None or value >= number.ge)
         and (number.le is None or value <= number.le)
-        and abs(value) < 2**53  # what JSON readers hold exactly
+        and abs(value) < EXACT
     )
 
 
 def _mismatch(value: object, noun: str, example: str, path: str) -> Problem:
     key = path.rpartition(".")[2]
+    if isinstance(value, int | float) and not abs(value) < EXACT:
+        noun = f"{noun}, finite and below {EXACT:.0e}"
     what = f"{path}: expected {noun}, found {_shown(value)}."
     return Problem(path=path, what=what, fix=f"write e.g. {key} = {example}")
 

@@ -105,7 +105,9 @@ def _read_again(ctx: Context, wanted: Wanted, state: SourceState | None) -> Refr
     version, is_new = add_version(ctx, wanted)
     if version.trainable:
         pin(ctx.local_folder(), ctx.home.folder, wanted.name, version.digest)
-    failed = [str(each["found"]) for each in version.checks if each["state"] == "fail"]
+    failed = [
+        f"{each['check']}: {each['found']}" for each in version.checks if each["state"] == "fail"
+    ]
     return Refreshed(
         dataset=wanted.name,
         version=version.version,

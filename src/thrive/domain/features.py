@@ -137,3 +137,15 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     views: list[SpecView] = []
     on_demand: list[OnDemandDefinition] = []
+
+    def names(self) -> set[str]:
+        """Return the names of all features: no caller has to send them."""
+        given = {column.name for view in self.views for column in view.columns}
+        return given | {each.name for each in self.on_demand}
+
+    def asked(self) -> list[FeatureColumn]:
+        """Return what a caller sends for them: entities, and what is computed from, each once."""
+        sent = [key for view in self.views for key in view.keys]
+        sent += [column for each in self.on_demand for column in each.inputs]
+        features = self.names()
+        return list({each.name: each for each in sent if each.name not in features}.values())

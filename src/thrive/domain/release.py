@@ -91,6 +91,18 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
         live = [variant for variant in self.variants if not variant.shadow and variant.share > 0]
         return live[0] if live else None
 
+    @property
+    def next_hint(self) -> str:
+        """What to type next: where no version answers any more, that callers get the fallback."""
+        if self.production() is not None:
+            return f"thrive releases list --model {self.model}"
+        again = (
+            f'thrive releases rollback {self.model} --reason "..." gives the traffic back'
+            if self.stopped
+            else f"no version served before; thrive releases start {self.model}@VERSION"
+        )
+        return f"callers get the fallback ({self.fallback}) now: {again}"
+
 
 class ServingHost(msgspec.Struct, frozen=True, kw_only=True):
     """The last word of one serving agent."""

@@ -7,6 +7,7 @@ constant of the same project that the function uses does.
 import ast
 import inspect
 import textwrap
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -20,6 +21,14 @@ def code_of(function: Callable[..., Any]) -> str:
     found: dict[str, str] = {}
     _gather(function, found)
     return "\n\n".join([found.pop(_label(function)), *(found[name] for name in sorted(found))])
+
+
+def place_of(error: BaseException, function: Callable[..., Any]) -> str:
+    """Return where in the file of a function an error came from, as `FILE:LINE`."""
+    code = inspect.unwrap(function).__code__
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [each.lineno for each in frames if each.filename == code.co_filename]
+    return f"{Path(code.co_filename).name}:{lines[-1] if lines else code.co_firstlineno}"
 
 
 def _gather(function: Callable[..., Any], found: dict[str, str]) -> None:

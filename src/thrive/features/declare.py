@@ -2,17 +2,17 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from blake3 import blake3
 
 from thrive.domain.clock import parse_duration
-from thrive.domain.errors import UsageError
+from thrive.domain.errors import ThriveError, UsageError
 from thrive.domain.features import FeatureColumn, OnDemandDefinition, ViewDefinition
 from thrive.domain.identifiers import checked_name
-from thrive.features.code import code_of
+from thrive.features.code import code_of, place_of
 from thrive.packaging.expressions import pack_expression
 
 if TYPE_CHECKING:
@@ -46,17 +46,15 @@ class View:
         """Return the view's rows for the rows of its sources.
 
         Raises:
-            UsageError: the function returns no frame.
+            UsageError: the function fails, or returns no lazy frame.
         """
         import polars as pl
 
-        rows = self.function(*frames)
-        if isinstance(rows, pl.DataFrame):
-            rows = rows.lazy()
+        rows = _called(self.function, f"View {self.name!r}", frames)
         if not isinstance(rows, pl.LazyFrame):
-            raise UsageError(
-                f"View {self.name!r} returned a {type(rows).__name__}.", "return a pl.LazyFrame"
-            )
+            eager = isinstance(rows, pl.DataFrame)
+            cure = "leave out .collect(), or end with .lazy()" if eager else "return a pl.LazyFrame"
+            raise UsageError(f"View {self.name!r} returned a {type(rows).__name__}.", cure)
         return rows
 
     def __repr__(self) -> str:
@@ -83,16 +81,29 @@ class OnDemand:
         return self.function(*inputs)
 
     def expression(self) -> "pl.Expr":
-        """Return the expression over the columns that its parameters name."""
+        """Return the expression over the columns that its parameters name.
+
+        Raises:
+            UsageError: the function fails, or returns no expression.
+        """
         import polars as pl
 
-        made = self.function(*(pl.col(name) for name in self.inputs))
+        columns = [pl.col(name) for name in self.inputs]
+        made = _called(self.function, f"On-demand feature {self.name!r}", columns)
         if not isinstance(made, pl.Expr):
             raise UsageError(
                 f"On-demand feature {self.name!r} returned a {type(made).__name__}.",
                 "return an expression of its parameters",
             )
         return made.alias(self.name)
+
+    def packed(self) -> str:
+        """Return the expression as JSON, as serving reads it.
+
+        Raises:
+            UsageError: the function fails, or the expression is none that serving evaluates.
+        """
+        return pack_expression(self.expression(), self.name)
 
     def definition(self, types: Mapping[str, Any]) -> OnDemandDefinition:
         """Return what serving needs of it, without its code.
@@ -105,7 +116,7 @@ class OnDemand:
         """
         import polars as pl
 
-        text = pack_expression(self.expression(), self.name)
+        text = self.packed()
         inputs = [FeatureColumn(name=name, dtype=str(types[name])) for name in self.inputs]
         return OnDemandDefinition(
             name=self.name, inputs=inputs, expression=text, polars=pl.__version__
@@ -193,6 +204,19 @@ def on_demand(function: Callable[..., Any], /) -> OnDemand:
         ...     return sched_dep_time // 100
     """
     return OnDemand(function)
+
+
+def _called(function: Callable[..., Any], what: str, inputs: Iterable[Any]) -> Any:
+    """Return what a user's function returns; what it raises is told with its place."""
+    try:
+        return function(*inputs)
+    except ThriveError:
+        raise
+    except Exception as error:
+        place = place_of(error, function)
+        raise UsageError(
+            f"{what} failed at {place}: {type(error).__name__}: {error}", f"mend {place}"
+        ) from error
 
 
 def _function_name(function: Callable[..., Any], noun: str) -> str:

@@ -92,7 +92,7 @@ def _keyed(
     hidden = [name for name, value in entity.items() if is_pseudonym(str(value))]
     if hidden:
         raise UsageError(
-            f"The {', '.join(hidden)} of an outcome of {model} are pseudonyms: predictions are "
+            f"An outcome of {model} names pseudonyms as its {', '.join(hidden)}: predictions are "
             "logged with the values themselves, so none would be found.",
             "read the table with a grant (thrive grants give), or give prediction ids",
         )

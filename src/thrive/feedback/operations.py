@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from thrive.domain.actor import ANYONE, AUTHORS, REPORTERS
-from thrive.domain.clock import parse_duration
+from thrive.domain.clock import parse_duration, parse_time
 from thrive.domain.errors import UsageError
 from thrive.domain.prediction import Outcome, ParkedOutcome
 from thrive.domain.project import Page
@@ -152,7 +152,7 @@ def report(
     prediction_id: str,
     value: float | str,
     *,
-    observed_at: int | None = None,
+    observed_at: int | str | None = None,
     source: str = "default",
     revision: int = 0,
     reason: str = "",
@@ -162,18 +162,23 @@ def report(
     Args:
         prediction_id: the id that came back with the prediction.
         value: what happened: a number, 1 and 0 for yes and no, or the name of a class.
-        observed_at: UTC microseconds when it became true; now, if left out.
+        observed_at: when it became true, ISO 8601 or UTC microseconds; now, if left out.
         source: who says so.
         revision: 0, and one more for each correction.
         reason: why it is corrected.
 
+    Raises:
+        UsageError: `observed_at` is no time.
+
     Examples:
         thrive outcomes report 019283740000000100000001000000a0 1
+        thrive outcomes report 019283740000000100000001000000a0 1 --observed-at 2013-05-01T06:00Z
     """
+    known = parse_time(observed_at) if isinstance(observed_at, str) else observed_at
     outcome = Outcome(
         prediction_id=prediction_id,
         value=value,
-        observed_at=ctx.now() if observed_at is None else observed_at,
+        observed_at=ctx.now() if known is None else known,
         recorded_at=ctx.now(),
         source=source,
         revision=revision,

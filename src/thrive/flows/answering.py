@@ -1,5 +1,6 @@
 """What people write of a model: from `governance.toml` in the project's git into its records."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from thrive.governance.answers import (
     write_answers,
 )
 from thrive.governance.checks.registry import asked
-from thrive.governance.law import questions
+from thrive.governance.evaluate import blocking_fields
+from thrive.governance.law import Blocks, questions
 from thrive.governance.records import Records, read_records
 from thrive.operations import Context, Kind, operation
 from thrive.store import duties, models
@@ -27,9 +29,13 @@ from thrive.tracking.code import commit_of
 
 
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
-    """A question that is asked of a model and has no answer: its field, with an example."""
+    """A question that is asked of a model and has no answer: its field, with an example.
+
+    `blocks` is the step that is refused until it is answered, "nothing" where it is only told.
+    """
 
     field: str
+    blocks: Blocks
     ask: str
     example: str
 
@@ -53,7 +59,8 @@ def duties_answer(ctx: Context, model: str, *, field: list[str] | None = None) -
     """Write what people say of a model into governance.toml, and take the file in.
 
     Without --field the file is taken in as it is: commit it, it is part of the project. What is
-    still asked is returned with an example each; a model of minimal risk is asked twelve things.
+    still asked is returned with an example each, what blocks a release first; a model of minimal
+    risk is asked twelve things.
 
     Args:
         model: the model's name.
@@ -143,20 +150,31 @@ def still_asked(ctx: Context, answers: DutyAnswers) -> list[Unanswered]:
     except NotFound:  # nothing is registered yet: what every model is asked
         known = questions().field
         names = [name for name, each in known.items() if each.when == "always"]
-        return _without_answer([name for name in names if "minimal" in known[name].risk], answers)
+        minimal = [name for name in names if "minimal" in known[name].risk]
+        return _without_answer(minimal, answers, {})
     return asked_of(msgspec.structs.replace(records, answers=answers))
 
 
 def asked_of(records: Records) -> list[Unanswered]:
-    """Return what is asked of the version of some records, and has no answer in them."""
+    """Return what is asked of the version of some records, what blocks first, and unanswered."""
     names = [name for name in questions().field if asked(records, name)]
-    return _without_answer(names, records.answers)
+    blocking = blocking_fields(records)
+    return _without_answer(
+        sorted(names, key=lambda name: name not in blocking), records.answers, blocking
+    )
 
 
-def _without_answer(names: list[str], answers: DutyAnswers) -> list[Unanswered]:
+def _without_answer(
+    names: list[str], answers: DutyAnswers, blocking: Mapping[str, Blocks]
+) -> list[Unanswered]:
     known = questions().field
     return [
-        Unanswered(field=name, ask=known[name].ask, example=known[name].example)
+        Unanswered(
+            field=name,
+            blocks=blocking.get(name, Blocks.NOTHING),
+            ask=known[name].ask,
+            example=known[name].example,
+        )
         for name in names
         if not answers.fields.get(name)
     ]

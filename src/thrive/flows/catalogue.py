@@ -45,6 +45,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.feature_check",
     "thrive.flows.features",
     "thrive.flows.follow",
+    "thrive.flows.gating",
     "thrive.flows.job_output",
     "thrive.flows.mlflow.exporting",
     "thrive.flows.mlflow.importing",

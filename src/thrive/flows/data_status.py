@@ -19,11 +19,14 @@ from thrive.store.place import FOLDER
 from thrive.store.snapshots.states import Remembered, StateCache, remembered_source, state_cache
 from thrive.store.sources import Found, found_files, is_local
 
-UNCHANGED, CHANGED = "unchanged", "changed"
+UNCHANGED, CHANGED, GONE = "unchanged", "changed", "not found"
 
 
 class SourceChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One dataset: how its source differs from the pinned version, in numbers of files."""
+    """One dataset: how its source differs from the pinned version, in numbers of files.
+
+    `why` says why its files could not be looked at.
+    """
 
     dataset: str
     state: str
@@ -33,6 +36,7 @@ class SourceChange(msgspec.Struct, frozen=True, kw_only=True):
     example: str = ""
     source: str = ""
     digest: str = ""
+    why: str = ""
 
 
 class DataStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +89,7 @@ def _look(ctx: Context, name: str, pin: str, declared: Mapping[str, Any]) -> Sou
         with found_files(source, folder, folder / FOLDER / "tmp") as found:
             counts = _compare(ctx, name, pin, found)
     except NotFound as error:
-        return SourceChange(dataset=name, state=error.what, source=source, digest=pin)
+        return SourceChange(dataset=name, state=GONE, source=source, digest=pin, why=error.what)
     differs = any((counts["added"], counts["changed"], counts["removed"]))
     state = CHANGED if differs else UNCHANGED
     return SourceChange(dataset=name, state=state, source=source, digest=pin, **counts)

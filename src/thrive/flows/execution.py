@@ -150,6 +150,14 @@ class Execution:
 
         return UsedFeatures()
 
+    def unnamed_views(self, version: ModelVersion) -> list[str]:
+        """Return the feature views that gave inputs of a version, and that its contract omits."""
+        if "_features" not in vars(self):
+            return []
+        terms = self._contract.contract.model.get(version.model)
+        inputs = {field["name"] for field in version.signature.get("inputs", [])}
+        return self._features.unnamed(terms.features if terms else [], inputs)
+
     def _origins(self, made: Collection[str]) -> "dict[str, list[Origin]]":
         """Return from which columns that the run read each of some columns may come."""
         read = {digest: each.use.columns for digest, each in self._reads.items()}

@@ -12,7 +12,7 @@ from thrive.domain.clock import format_duration, parse_time
 from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.features import FeatureView
 from thrive.features.declare import View
-from thrive.features.discover import load_declared
+from thrive.features.discover import FILE, load_declared
 from thrive.flows.contracts import contract_here
 from thrive.flows.feature_rows import rows_of, sources_of
 from thrive.flows.online_views import MaterializedLine, bring_online, online_of, stands
@@ -52,12 +52,16 @@ def plan(ctx: Context) -> list[PlanLine]:
 
     Raises:
         NotFound: there is no `features.py`, or a source was never added.
-        UsageError: it cannot be imported, or a view yields no rows of a known form.
+        UsageError: it cannot be imported, a view yields no rows of a known form, or serving could
+            not compute an on-demand feature.
 
     Examples:
         thrive features plan
     """
-    return [_planned(ctx, view) for view in load_declared(ctx.local_folder()).views.values()]
+    declared = load_declared(ctx.local_folder())
+    for feature in declared.on_demand.values():
+        feature.packed()
+    return [_planned(ctx, view) for view in declared.views.values()]
 
 
 @operation(
@@ -93,8 +97,21 @@ def materialize(
     lines: list[MaterializedLine] = []
     for number, name in enumerate(names):
         ctx.progress(number / len(names), name)
-        lines.append(bring_online(ctx, declared.view(name), moment))
+        lines.append(_brought(ctx, declared.view(name), moment))
     return lines
+
+
+def _brought(ctx: Context, view: View, moment: int) -> MaterializedLine:
+    """Bring a view online; what its expressions raise over the rows is told with its name."""
+    from polars.exceptions import PolarsError
+
+    try:
+        return bring_online(ctx, view, moment)
+    except PolarsError as error:
+        raise UsageError(
+            f"View {view.name!r} failed over its rows: {type(error).__name__}: {error}",
+            f"mend {FILE}",
+        ) from error
 
 
 @operation("features get", role=AUTHORS)

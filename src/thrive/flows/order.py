@@ -78,8 +78,11 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def next_hint(self) -> str:
         """What to type next."""
+        worst = next((each for each in self.verdicts if each.answer is not Answer.PASS), None)
+        if worst is not None:
+            return f"thrive gates explain {worst.model}"
         if self.verdicts:
-            return f"thrive gates explain {self.verdicts[-1].model}"
+            return f'thrive approvals give {self.verdicts[-1].model} --reason "..."'
         if self.models:
             return f"thrive gates run {self.models[-1]}"
         return f"thrive runs show {self.run_id}"

@@ -25,7 +25,7 @@ from thrive.flows.data_use import refuse_training_data
 from thrive.gates.gate_file import problems
 from thrive.gates.keep import export
 from thrive.gates.verdict import unsigned
-from thrive.governance.evaluate import DutyState, Standing, judge, judge_duty, refusing
+from thrive.governance.evaluate import DutyState, Standing, blocking, judge, judge_duty, refusing
 from thrive.governance.law import Blocks, find_duty
 from thrive.governance.records import Records, collect
 from thrive.operations import Context
@@ -123,7 +123,7 @@ def permission(
         raise Refused(f"{lacking[0].what}.", lacking[0].command)
     records = collect(tx, ctx, candidate.model, candidate.version)
     states = judge(records)
-    _require_duties(label, refusing(states, Blocks.TRAINING, Blocks.PRODUCTION, Blocks.SERVING))
+    _require_duties(label, blocking(states))
     terms = contract.contract.model[candidate.model]
     approvals = counted_approvals(tx, ctx, candidate, ApprovalStep.PRODUCTION, terms)
     return Permission(
@@ -137,13 +137,12 @@ def permission(
 
 
 def _require_duties(label: str, missing: list[DutyState]) -> None:
-    """Raise the first duty that stands against a release, with who owes it."""
-    if missing:
-        first, more = missing[0], len(missing) - 1
-        where = f"{first.where}: " if first.where else ""
-        rest = f"; {more} more: `thrive duties list {label}`" if more else ""
-        owed = f"{first.article}, owed by {first.owner}{rest}"
-        raise Refused(f"{where}{first.what} ({owed}).", first.fix)
+    """Raise every duty that stands against a release: its law, who owes it, what to type."""
+    if not missing:
+        return
+    lines = "".join(f"\n  {each.line}" for each in missing)
+    noun = "duty stands" if len(missing) == 1 else "duties stand"
+    raise Refused(f"{len(missing)} {noun} against a release of {label}:{lines}", missing[0].fix)
 
 
 def missing_approvals(

@@ -4,12 +4,14 @@ import re
 import subprocess
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from thrive.contract.gaps import Gap, gaps, reached_teams, refusal
-from thrive.contract.lines import path_of
+from thrive.contract.lines import line_of, path_of
 from thrive.contract.parse import CONTRACT_FILE, ParsedContract, load, parse
+from thrive.contract.schema import QualityGate
 from thrive.contract.template import new_contract
 from thrive.domain.actor import ANYONE, AUTHORS, PEOPLE
 from thrive.domain.clock import ClockMode, ClockState, parse_time
@@ -18,10 +20,13 @@ from thrive.domain.identifiers import NAME_PATTERN
 from thrive.flows.ci_files import write_ci_files
 from thrive.flows.data_use import present_problems
 from thrive.operations import Context, Kind, operation
-from thrive.store import projects
+from thrive.store import models, projects
 from thrive.store.home import connect_home, create_home
 from thrive.store.place import FOLDER
 from thrive.store.uploads import read_sent
+
+if TYPE_CHECKING:
+    from thrive.governance.evaluate import DutyState
 
 DATA_PATTERNS = ("*.parquet", "*.csv", "*.csv.gz", "*.zip", "*.jsonl")
 
@@ -229,7 +234,8 @@ class GapLine(msgspec.Struct, frozen=True, kw_only=True):
 def check(ctx: Context, *, for_: Step | None = None) -> list[GapLine]:
     """Explain each gap of thrive.toml in one line, with the step it blocks.
 
-    Gaps are no error while you develop; with `--for production` any gap is refused.
+    Gaps are no error while you develop; with `--for production` any gap is refused. The duties
+    that will block a release of a model's newest version stand here too, with their law.
 
     Args:
         for_: fail unless nothing stands between the contract and this step.
@@ -266,14 +272,53 @@ def contracts_check(ctx: Context, contract: str, *, for_: Step | None = None) ->
 
 
 def _checked(ctx: Context, parsed: ParsedContract, for_: Step | None) -> list[GapLine]:
-    found = sorted(
-        [*gaps(parsed, _reachable(ctx, parsed)), *_data_gaps(ctx, parsed)],
-        key=lambda gap: gap.line,
-    )
+    every = [*gaps(parsed, _reachable(ctx, parsed)), *_data_gaps(ctx, parsed)]
+    found = sorted([*every, *_metric_gaps(ctx, parsed)], key=lambda gap: gap.line)
+    owed = _owed(ctx, parsed, {gap.fix for gap in found})
     blocking = [gap for gap in found if for_ is Step.PRODUCTION or gap.blocks == for_]
-    if for_ is not None and blocking:
-        raise ContractGap(_summed_up(parsed, blocking, for_), blocking[0].fix)
-    return [_line(parsed, gap) for gap in found]
+    refused = [refusal(parsed.filename, gap.line, gap.what, gap.owner) for gap in blocking]
+    fixes = [gap.fix for gap in blocking]
+    if for_ is Step.PRODUCTION:
+        refused += [each.line for each in owed]
+        fixes += [each.fix for each in owed]
+    if for_ is not None and refused:
+        raise ContractGap(_summed_up(refused, for_), fixes[0])
+    return [_line(parsed, gap) for gap in found] + [_duty_line(each) for each in owed]
+
+
+def _owed(ctx: Context, parsed: ParsedContract, told: set[str]) -> "list[DutyState]":
+    """Return the duties that will block the release of what was registered last of each model.
+
+    They are judged by this contract, not by the one that a version was registered under.
+
+    Args:
+        ctx: who asks, and where.
+        parsed: the contract.
+        told: cures of gaps, which are not told again.
+    """
+    try:
+        with ctx.read() as tx:
+            registered = {one.name for one in models.find(tx, ctx.project_id)}
+    except NotFound:  # there is no home yet
+        return []
+    found: dict[tuple[str, str], DutyState] = {}
+    for model in sorted(registered & set(parsed.contract.model)):
+        states = _blocking(ctx, parsed, model)
+        found |= {(each.id, each.fix): each for each in states if each.fix not in told}
+    return list(found.values())
+
+
+def _blocking(ctx: Context, parsed: ParsedContract, model: str) -> "list[DutyState]":
+    from thrive.governance.evaluate import blocking_ahead  # the first `check` of a project is quick
+    from thrive.governance.records import collect
+
+    try:
+        with ctx.read() as tx:
+            newest = models.get_version(tx, ctx.project_id, model)
+            records = collect(tx, ctx, model, newest.version)
+    except NotFound:  # its versions were deleted
+        return []
+    return blocking_ahead(msgspec.structs.replace(records, parsed=parsed))
 
 
 def _data_gaps(ctx: Context, parsed: ParsedContract) -> list[Gap]:
@@ -295,6 +340,30 @@ def _data_gaps(ctx: Context, parsed: ParsedContract) -> list[Gap]:
     ]
 
 
+def _metric_gaps(ctx: Context, parsed: ParsedContract) -> list[Gap]:
+    """Return the metrics that nothing brings on this machine; a server may have other packages."""
+    named = {name: terms.gates.quality.metric for name, terms in parsed.contract.model.items()}
+    named = {name: metric for name, metric in named.items() if metric != QualityGate().metric}
+    if ctx.folder is None or not named:
+        return []
+    from thrive.gates.metric import known_metrics
+
+    known = known_metrics()
+    return [
+        Gap(
+            path=path_of(*keys),
+            line=line_of(parsed.lines, *keys),
+            what=f"model {name!r} is to be judged by {metric!r}, which is no metric.",
+            blocks="production",
+            fix=f"write one of: {', '.join(known)}; or install the package that brings it",
+            owner=parsed.contract.model[name].owner,
+        )
+        for name, metric in named.items()
+        if metric not in known
+        for keys in [("model", name, "gates", "quality", "metric")]
+    ]
+
+
 def _reachable(ctx: Context, parsed: ParsedContract) -> set[str]:
     """Return the teams whose present channel a test message reached."""
     try:
@@ -310,8 +379,12 @@ def _line(parsed: ParsedContract, gap: Gap) -> GapLine:
     return GapLine(where=where, blocks=gap.blocks, what=gap.what, fix=gap.fix)
 
 
-def _summed_up(parsed: ParsedContract, blocking: list[Gap], step: Step) -> str:
-    every = (refusal(parsed.filename, gap.line, gap.what, gap.owner) for gap in blocking)
-    lines = "".join(f"\n  {each}" for each in every)
-    noun = "answer is" if len(blocking) == 1 else "answers are"
-    return f"{len(blocking)} {noun} missing for {step.value}:{lines}"
+def _duty_line(duty: "DutyState") -> GapLine:
+    what = f"{duty.cited}: {duty.what}."
+    return GapLine(where=duty.where, blocks=Step.PRODUCTION.value, what=what, fix=duty.fix)
+
+
+def _summed_up(refused: list[str], step: Step) -> str:
+    lines = "".join(f"\n  {each}" for each in refused)
+    noun = "answer is" if len(refused) == 1 else "answers are"
+    return f"{len(refused)} {noun} missing for {step.value}:{lines}"

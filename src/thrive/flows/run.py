@@ -83,9 +83,9 @@ def judged(ctx: Context, found: RunResult) -> RunResult:
     Raises:
         UsageError: a version has no evaluation table.
     """
-    from thrive.gates.run import judge_each
+    from thrive.flows.gating import judge_registered
 
-    return msgspec.structs.replace(found, verdicts=judge_each(ctx, found.models))
+    return msgspec.structs.replace(found, verdicts=judge_registered(ctx, found.models))
 
 
 def settings_of(

@@ -156,9 +156,9 @@ def start_sweep(
     found = sweep.ended(largest=largest)
     if not gates:
         return found
-    from thrive.gates.run import judge_each
+    from thrive.flows.gating import judge_registered
 
-    return msgspec.structs.replace(found, verdicts=judge_each(ctx, found.models))
+    return msgspec.structs.replace(found, verdicts=judge_registered(ctx, found.models))
 
 
 Told = Callable[[float | None], None]

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from thrive.contract.lines import path_of
 from thrive.contract.parse import ParsedContract, load
 from thrive.domain.errors import Interrupted, ThriveError, UsageError
 from thrive.domain.model import ModelVersion
@@ -263,10 +264,25 @@ def _uncommitted(started: Started, versions: list[ModelVersion]) -> Iterator[str
     yield f"not committed: {listed(files)}; until they are, and it is run again, only dev takes it"
 
 
+def _without_views(started: Started, versions: list[ModelVersion]) -> Iterator[str]:
+    """Say which inputs callers will have to send though a feature view made them."""
+    for version in versions:
+        unnamed = started.execution.unnamed_views(version)
+        if unnamed:
+            label = format_reference(version.model, version.version)
+            listed_names = ", ".join(f'"{name}"' for name in unnamed)
+            yield (
+                f"{label} takes what {', '.join(unnamed)} gave in training, and "
+                f"[{path_of('model', version.model)}] does not name it: callers must send it "
+                f"themselves, or write features = [{listed_names}] and run it again"
+            )
+
+
 def _notes(started: Started, versions: list[ModelVersion]) -> list[str]:
     notes = [started.code.lost] if started.code.lost else []
     notes += started.execution.tracked.notes
     notes += _uncommitted(started, versions)
+    notes += _without_views(started, versions)
     known = started.contract.contract.model
     notes += [
         f"thrive.toml says nothing of {name!r}: add [model.{name}] before it can go to production"

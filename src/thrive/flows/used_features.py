@@ -1,6 +1,6 @@
 """The feature views a run made its rows with, and those a model of it is bound to."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -34,6 +34,21 @@ class UsedFeatures:
         for computed in msgspec.convert(said["on_demand"], list[OnDemandDefinition]):
             self._on_demand[computed.name] = computed
         return found
+
+    def unnamed(self, names: Sequence[str], inputs: Collection[str]) -> list[str]:
+        """Return the views and on-demand features that gave inputs of a model, and are not named.
+
+        Args:
+            names: the features that the contract gives the model.
+            inputs: the inputs of the model.
+        """
+        gave = [
+            view.name
+            for view in self._views.values()
+            if any(column.name in inputs for column in view.columns)
+        ]
+        gave += [name for name in self._on_demand if name in inputs]
+        return [name for name in gave if name not in names]
 
     def spec_of(self, model: str, names: Sequence[str]) -> FeatureSpec | None:
         """Return the features a model is bound to: those its contract names; None for none.

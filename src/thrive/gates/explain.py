@@ -65,6 +65,10 @@ ASKS: dict[str, tuple[str, str]] = {
         "Who vouches for it by a signature? Informs: one whose seal is wrong is never loaded.",
         "thrive models sign",
     ),
+    "duties": (
+        "Which duties will block its release? Informs: they are met by answers, not by a model.",
+        "type what stands beside each; thrive duties list MODEL names all that is owed",
+    ),
     "retention": (
         "May the data it was trained on still be kept today?",
         "train on newer data, or state a longer retention with the data's owner",

@@ -50,6 +50,12 @@ def metric(*, greater_is_better: bool = True) -> Callable[[OwnMetric], OwnMetric
     return marked
 
 
+def known_metrics() -> list[str]:
+    """Return the names that a contract may give its metric on this machine, sorted."""
+    own = (point.name for point in entry_points(group=ENTRY_POINTS))
+    return sorted({"auto", "macro_f1", NDCG.name, *METRICS, *own})
+
+
 def metric_of(case: GateCase) -> Metric | None:
     """Return the metric of the contract (or its default), None when it does not fit the model."""
     name = case.terms.gates.quality.metric

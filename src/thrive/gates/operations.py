@@ -4,19 +4,17 @@ from pathlib import Path
 
 import msgspec
 
-from thrive.domain.actor import ANYONE, BUILDERS
-from thrive.domain.errors import NotFound, UsageError
+from thrive.domain.actor import ANYONE
+from thrive.domain.errors import NotFound
 from thrive.domain.gate import Verdict
 from thrive.domain.identifiers import is_id
 from thrive.domain.reference import format_reference, parse_reference
 from thrive.gates.comment import Comment, place_in, write_comment
 from thrive.gates.explain import Explanation
 from thrive.gates.explain import explain as explained
-from thrive.gates.files_out import Wanted, write_outputs
 from thrive.gates.formats.markdown import markdown
 from thrive.gates.gate_file import GateFile, problems, read_gate_file
 from thrive.gates.keep import export, verify
-from thrive.gates.run import judge
 from thrive.operations import Context, Kind, PageSize, operation
 from thrive.settings import read_settings
 from thrive.store import gates, models
@@ -52,64 +50,6 @@ class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
     unclear: str
     created_at: int
     actor: str
-
-
-@operation("gates run", role=BUILDERS, kind=Kind.JOB, writes=True)
-def run(
-    ctx: Context,
-    model: str = "",
-    *,
-    against: str = "production",
-    json: Path | None = None,
-    junit: Path | None = None,
-    markdown: Path | None = None,
-    metrics: Path | None = None,
-    sarif: Path | None = None,
-) -> Verdict:
-    """Judge a version on evidence, against what is in production.
-
-    While production is empty the version must be better than the contract's baseline. Exit code 0
-    means pass, 1 fail, 3 cannot tell.
-
-    Args:
-        model: MODEL or MODEL@VERSION; the newest version if no number is given, the only model if
-            nothing is.
-        against: production, baseline, or the number of another version.
-        json: a file for the signed verdict with its records, for `thrive gates verify`.
-        junit: a file for JUnit XML, one test case a check.
-        markdown: a file for a table, worst first, below 60 kB; added to a job summary.
-        metrics: a file for OpenMetrics text, as GitLab compares it.
-        sarif: a file for the findings that have a line in a file.
-
-    Examples:
-        thrive gates run flight-delay
-        thrive gates run flight-delay@3 --against 1
-        thrive gates run --junit gate.xml --markdown gate.md --json gate.json
-    """
-    wanted = Wanted(
-        folder=ctx.folder or Path(),
-        json=json,
-        junit=junit,
-        markdown=markdown,
-        metrics=metrics,
-        sarif=sarif,
-    )
-    if wanted.any:
-        ctx.local_folder()
-        wanted.refuse_unwritable()
-    found = judge(ctx, model or _only_model(ctx), against)
-    if wanted.any:
-        write_outputs(export(ctx, found), wanted)
-    return found
-
-
-def _only_model(ctx: Context) -> str:
-    with ctx.read() as tx:
-        known = [each.name for each in models.find(tx, ctx.project_id)]
-    if len(known) != 1:
-        names = ", ".join(known) or "none is registered"
-        raise UsageError(f"Which model? There are: {names}.", "thrive gates run MODEL")
-    return known[0]
 
 
 @operation("gates show", role=ANYONE)

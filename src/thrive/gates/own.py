@@ -11,7 +11,7 @@ process, as installed code of the machine's owner; a model's package cannot brin
 
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -22,6 +22,10 @@ from thrive.gates.case import GateCase
 ENTRY_POINTS = "thrive.gates"
 GROUP = "own"
 OwnCheck = Callable[[GateCase], CheckResult]
+_NO_ANSWER = (
+    'The check returned a {}: return passed("..."), failed("...") or cannot_tell("...") '
+    "of thrive.gates."
+)
 
 
 def check(name: str, *, advisory: bool = False) -> Callable[[OwnCheck], OwnCheck]:
@@ -39,7 +43,9 @@ def check(name: str, *, advisory: bool = False) -> Callable[[OwnCheck], OwnCheck
 
     def marked(function: OwnCheck) -> OwnCheck:
         def asked(case: GateCase) -> CheckResult:
-            found = function(case)
+            found = cast("object", function(case))
+            if not isinstance(found, CheckResult):
+                found = cannot_tell(_NO_ANSWER.format(type(found).__name__))
             return msgspec.structs.replace(found, check=name, group=GROUP, advisory=advisory)
 
         asked.__doc__, asked.__name__ = function.__doc__, function.__name__
@@ -80,7 +86,7 @@ def _asked(point: EntryPoint, case: GateCase) -> CheckResult:
         found = function(case)
         if isinstance(found, CheckResult):
             return found
-        words = f"The check answered {type(found).__name__}, not passed, failed or cannot_tell."
+        words = _NO_ANSWER.format(type(found).__name__)
     except Exception as error:  # noqa: BLE001 - whatever a check raises is not the model's fault
         words = f"The check raised {type(error).__name__}: {str(error)[:200]}."
     return CheckResult(check=point.name, group=GROUP, answer=Answer.CANNOT_TELL, summary=words)

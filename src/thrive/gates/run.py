@@ -1,5 +1,6 @@
 """One gate run: lay out the files, ask the workers, check, keep the verdict."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,12 +39,20 @@ if TYPE_CHECKING:
 
 PRIOR = "prior"
 """The baseline that answers every row alike, and as well as that can be done."""
+Further = Callable[[Context, ModelVersion], CheckResult]
+"""A check that needs what another room knows."""
 REUSE_WARNED, REUSE_WORN = 20, 100
 """Candidates judged on one table from which a verdict warns, and from which it cannot tell."""
 
 
-def judge(ctx: Context, reference: str, against: str) -> Verdict:
+def judge(ctx: Context, reference: str, against: str, *further: Further) -> Verdict:
     """Judge a version and keep the verdict.
+
+    Args:
+        ctx: who asks.
+        reference: MODEL or MODEL@VERSION.
+        against: what it is compared with, as `gates run` takes it.
+        further: checks beside those of this room.
 
     Raises:
         NotFound: there is no such version.
@@ -52,20 +61,22 @@ def judge(ctx: Context, reference: str, against: str) -> Verdict:
     inputs = read_inputs(ctx, reference, against)
     with TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="gate-") as folder:
         results = _Run(ctx, inputs, Path(folder)).results()
+    results += [check(ctx, inputs.version) for check in further]
     return keep(ctx, inputs, results)
 
 
-def judge_each(ctx: Context, labels: list[str]) -> list[Judged]:
+def judge_each(ctx: Context, labels: list[str], *further: Further) -> list[Judged]:
     """Judge versions one after another against what is in production.
 
     Args:
         ctx: who asks.
         labels: MODEL@VERSION each.
+        further: checks beside those of this room.
 
     Raises:
         UsageError: a version has no evaluation table.
     """
-    found = [(label, judge(ctx, label, Rival.PRODUCTION)) for label in labels]
+    found = [(label, judge(ctx, label, Rival.PRODUCTION, *further)) for label in labels]
     return [
         Judged(model=label, answer=verdict.answer, verdict_id=verdict.verdict_id)
         for label, verdict in found

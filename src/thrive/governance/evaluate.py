@@ -9,13 +9,20 @@ from thrive.contract.schema import Risk
 from thrive.domain.clock import format_time
 from thrive.domain.duty import DutyException
 from thrive.governance.applies import is_about
-from thrive.governance.checks import CHECKS, Problem, unanswered
+from thrive.governance.checks import (
+    ANSWER_OPTION,
+    CHECKS,
+    Problem,
+    unanswered,
+)
 from thrive.governance.evidence import QUERIES
 from thrive.governance.facts import Fact
-from thrive.governance.law import Blocks, Duty, duties
+from thrive.governance.law import Blocks, Duty, duties, short_name
 from thrive.governance.records import Records
 
 ANSWERS_FILE = "governance.toml"
+TOLD = 3
+"""So many of the problems of one duty are told; the rest are counted."""
 
 
 class Standing(StrEnum):
@@ -34,6 +41,7 @@ class DutyState(msgspec.Struct, frozen=True, kw_only=True):
         id: the duty.
         law: its law.
         article: where it stands there.
+        cited: both in short, e.g. "GDPR art. 16".
         title: what it is about.
         applies: ISO date from which the law asks for it.
         standing: met, missing, excepted or not asked of a version like this.
@@ -47,6 +55,7 @@ class DutyState(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     law: str
     article: str
+    cited: str
     title: str
     applies: str
     standing: Standing
@@ -55,6 +64,12 @@ class DutyState(msgspec.Struct, frozen=True, kw_only=True):
     where: str = ""
     what: str = ""
     fix: str = ""
+
+    @property
+    def line(self) -> str:
+        """What is missing in one line: where, its law, what, who owes it, what to type."""
+        where = f"{self.where}: " if self.where else ""
+        return f"{where}{self.cited}: {self.what} (owed by {self.owner}): {self.fix}"
 
 
 def judge(records: Records) -> list[DutyState]:
@@ -67,14 +82,31 @@ def refusing(states: list[DutyState], *steps: Blocks) -> list[DutyState]:
     return [each for each in states if each.standing is Standing.MISSING and each.blocks in steps]
 
 
-def judge_duty(records: Records, duty: Duty) -> DutyState:
-    """Return how a version stands to one duty."""
+def blocking(states: list[DutyState]) -> list[DutyState]:
+    """Return the duties for which a release is refused."""
+    return refusing(states, Blocks.TRAINING, Blocks.PRODUCTION, Blocks.SERVING)
+
+
+def blocking_ahead(records: Records) -> list[DutyState]:
+    """Return the duties that will block a release even when gates passed and people approved."""
+    return blocking([judge_duty(records, duty, ahead=True) for duty in duties()])
+
+
+def judge_duty(records: Records, duty: Duty, *, ahead: bool = False) -> DutyState:
+    """Return how a version stands to one duty.
+
+    Args:
+        records: what is recorded of the version.
+        duty: the duty.
+        ahead: as if the version had what it gets on its way: a verdict, approvals.
+    """
     in_force = records.risk in {*duty.refuses, *duty.warns}
     if records.risk in {Risk.UNDECIDED, Risk.PROHIBITED}:
         in_force = Risk.MINIMAL in {*duty.refuses, *duty.warns}
     if not in_force or not is_about(records, duty.when):
         return _state(duty, Standing.NOT_ASKED)
-    found = list(CHECKS[duty.check](records, duty))
+    problems = CHECKS[duty.check](records, duty)
+    found = [each for each in problems if not (ahead and each.on_its_way)]
     unsaid = [each for each in unanswered(records, duty) if each not in found]
     if not found and not unsaid:
         return _state(duty, Standing.MET)
@@ -86,6 +118,19 @@ def judge_duty(records: Records, duty: Duty) -> DutyState:
         return _excepted(duty, excepted, first)
     blocks = duty.blocks if _refuses(records, duty, found) else Blocks.NOTHING
     return _missing(records, duty, [*found, *unsaid], blocks)
+
+
+def blocking_fields(records: Records) -> dict[str, Blocks]:
+    """Return the step that each answer blocks while it is missing, by its field."""
+    found: dict[str, Blocks] = {}
+    for duty in duties():
+        if duty.blocks is Blocks.NOTHING or judge_duty(records, duty).blocks is Blocks.NOTHING:
+            continue
+        problems = list(CHECKS[duty.check](records, duty))
+        unsaid = unanswered(records, duty) if records.risk is Risk.HIGH else ()
+        asked = [each.fix.partition(ANSWER_OPTION)[2] for each in (*problems, *unsaid)]
+        found |= {each.partition("=")[0]: duty.blocks for each in asked if each}
+    return found
 
 
 def _refuses(records: Records, duty: Duty, found: list[Problem]) -> bool:
@@ -101,6 +146,7 @@ def _state(duty: Duty, standing: Standing) -> DutyState:
         id=duty.id,
         law=duty.law,
         article=duty.article,
+        cited=_cited(duty),
         title=duty.title,
         applies=duty.applies.isoformat(),
         standing=standing,
@@ -122,16 +168,32 @@ def _excepted(duty: Duty, given: DutyException, problem: Problem) -> DutyState:
 
 
 def _missing(records: Records, duty: Duty, problems: list[Problem], blocks: Blocks) -> DutyState:
-    first, more = problems[0], len(problems) - 1
-    rest = f" ({more} more)" if more else ""
+    first, more = problems[0], len(problems) - TOLD
+    told = "; ".join(each.what for each in problems[:TOLD])
+    rest = f" ({more} more)" if more > 0 else ""
     return msgspec.structs.replace(
         _state(duty, Standing.MISSING),
         blocks=blocks,
         owner=_owner(records, first),
         where=_where(records, first),
-        what=f"{first.what}{rest}",
-        fix=first.fix,
+        what=f"{told}{rest}",
+        fix=_fix(problems),
     )
+
+
+def _fix(problems: list[Problem]) -> str:
+    """Return what to type: one command for all that is to be answered, else the first cure."""
+    command, mark, _ = problems[0].fix.partition(ANSWER_OPTION)
+    if not mark:
+        return problems[0].fix
+    same = (each.fix.partition(ANSWER_OPTION) for each in problems)
+    answers = dict.fromkeys(each for start, _, each in same if start == command)
+    return command + "".join(f"{ANSWER_OPTION}{each}" for each in answers)
+
+
+def _cited(duty: Duty) -> str:
+    short = short_name(duty.law)
+    return duty.article if short == duty.law else f"{short} {duty.article}"
 
 
 def _owner(records: Records, problem: Problem) -> str:

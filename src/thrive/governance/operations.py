@@ -108,7 +108,7 @@ def _written(folder: Path, subject: str, forms: dict[str, bytes]) -> dict[str, s
 @operation(
     "duties list",
     role=ANYONE,
-    columns=("id", "law", "article", "title", "standing", "blocks", "owner", "fix"),
+    columns=("id", "blocks", "cited", "title", "standing", "owner", "fix"),
 )
 def duties_list(ctx: Context, model: str, *, met: bool = False) -> list[DutyState]:
     """List what is owed for a version: what is missing, who owes it, what it blocks, what to type.

@@ -140,9 +140,16 @@ def _note(limit: Limit) -> str:
         return f"{words}; {limit.windows} windows support {limit.supported:.2g} false alarms a year"
     return (
         f"{words} (provisional: {limit.windows} windows of history support "
-        f"{limit.supported:.2g} false alarms a year, not {limit.budget:.2g}; "
-        f"{limit.windows_needed} windows would)"
+        f"{_apart(limit.supported, limit.budget)} false alarms a year, not "
+        f"{_apart(limit.budget, limit.supported)}; {limit.windows_needed} windows would)"
     )
+
+
+def _apart(number: float, other: float) -> str:
+    """Return a number with as few digits as tell it from another one."""
+    texts = (f"{number:.{digits}g}" for digits in range(2, 8))
+    pairs = zip(texts, (f"{other:.{digits}g}" for digits in range(2, 8)), strict=True)
+    return next((text for text, same in pairs if text != same), f"{number:.2g}")
 
 
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,12 +8,14 @@ it, and says precisely what is wrong.
 
 import keyword
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from thrive.packaging.rows import LARGEST
 from thrive.packaging.signature import NUMERIC, Columns, Field, FieldKind, Signature
 
 Row = tuple[Any, ...]
@@ -119,7 +121,9 @@ class CompiledReader:
     def _are_whole(self, rows: list[Row]) -> bool:
         """Tell whether the values of integer fields are integers; JSON has one kind of number."""
         return all(
-            row[place] is None or row[place].is_integer() for place in self._whole for row in rows
+            value is None or (value.is_integer() and -LARGEST < value < LARGEST)
+            for place in self._whole
+            for value in map(itemgetter(place), rows)
         )
 
 

@@ -1,5 +1,6 @@
 """Requests read by a signature: JSON-decoded rows to typed columns, or precisely what is wrong."""
 
+import json
 import math
 from typing import Any
 
@@ -46,6 +47,8 @@ class InvalidRows(UsageError):
 
 
 MAX_PROBLEMS = 20
+INTEGER_BITS = 64
+LONGEST_SHOWN = 60
 _NONE = type(None)
 _FAST_TYPES: dict[FieldKind, frozenset[type]] = {
     FieldKind.NUMBER: frozenset({float, int}),
@@ -64,6 +67,9 @@ _EXPECTED = {
     FieldKind.TIME: "an ISO 8601 time or UTC microseconds",
 }
 _ABSENT: Any = object()
+LARGEST = 2.0**INTEGER_BITS
+"""Integers of requests are smaller, either way."""
+_TOO_LARGE = f"an integer of at most {INTEGER_BITS} bits"
 
 
 class RowReader:
@@ -126,7 +132,7 @@ class RowReader:
         }
         for name, values in columns.items():
             if not isinstance(values, list):
-                problems.add(0, name, _shown(values), "a list of values")
+                problems.add(0, name, shown(values), "a list of values")
         lengths = {len(values) for values in columns.values() if isinstance(values, list)}
         problems.settle()
         if len(lengths) != 1 or lengths == {0}:
@@ -185,15 +191,26 @@ def _refuse_rows(rows: list[Any]) -> None:
         raise UsageError("The request holds no row.", "send at least one row")
     for number, row in enumerate(rows):
         if type(row) is not dict:
-            found = Problem(row=number, field="", got=_shown(row), expected="an object of fields")
+            found = Problem(row=number, field="", got=shown(row), expected="an object of fields")
             raise InvalidRows([found], 1)
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "null"
-    text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+def shown(value: Any) -> str:
+    """Return a value of a request in the words of JSON, cut where it is long."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
+    cut = text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+    return f"the text {cut}" if isinstance(value, str) else cut
+
+
+def is_whole(value: Any) -> bool:
+    """Tell whether a value is an integer that was written with a decimal point."""
+    return isinstance(value, float) and value.is_integer()
 
 
 def _read_slowly(field: Field, values: list[Any], problems: _Problems) -> list[Any]:
@@ -201,7 +218,7 @@ def _read_slowly(field: Field, values: list[Any], problems: _Problems) -> list[A
     for number, value in enumerate(values):
         found = _read_value(field, value)
         if found is _ABSENT:
-            got = "absent" if value is _ABSENT else _shown(value)
+            got = "absent" if value is _ABSENT else shown(value)
             problems.add(number, field.name, got, _EXPECTED[field.kind])
             found = None
         read.append(found)
@@ -216,7 +233,7 @@ def _read_value(field: Field, value: Any) -> Any:
         return None if field.nullable else _ABSENT
     if type(value) in _FAST_TYPES[field.kind]:
         return value
-    if field.kind is FieldKind.INTEGER and isinstance(value, float) and value.is_integer():
+    if field.kind is FieldKind.INTEGER and is_whole(value):
         return value
     if field.kind is FieldKind.TIME:
         return _read_time(value)
@@ -241,12 +258,16 @@ def _read_time(value: Any) -> Any:
 
 def _floats(field: Field, values: list[Any], problems: _Problems) -> NDArray[np.float64]:
     try:
-        return np.array(values, dtype=np.float64)
+        column = np.array(values, dtype=np.float64)
     except OverflowError:
         for number, value in enumerate(values):
             if isinstance(value, int) and abs(value) > 1 << 1000:
                 problems.add(number, field.name, "too large", _EXPECTED[field.kind])
         return np.zeros(len(values))
+    if field.kind is FieldKind.INTEGER:
+        for number in np.flatnonzero(np.abs(column) >= LARGEST).tolist():
+            problems.add(number, field.name, shown(values[number]), _TOO_LARGE)
+    return column
 
 
 def _check_strict(field: Field, column: NDArray[Any], problems: _Problems) -> None:
@@ -265,6 +286,6 @@ def _check_strict(field: Field, column: NDArray[Any], problems: _Problems) -> No
         problems.add(
             number,
             field.name,
-            _shown(column[number].item() if column.dtype != object else column[number]),
+            shown(column[number].item() if column.dtype != object else column[number]),
             expected,
         )

@@ -8,7 +8,7 @@ import numpy as np
 from thrive.domain.clock import machine_now
 from thrive.domain.errors import InfrastructureError
 from thrive.domain.features import VIEW_STATUS
-from thrive.packaging.rows import InvalidRows, Problem, RowReader
+from thrive.packaging.rows import InvalidRows, Problem, RowReader, shown
 from thrive.packaging.signature import Columns, Field, FieldKind, Signature
 from thrive.serving.views import ViewReader
 
@@ -96,7 +96,8 @@ class RowAssembler:
             now: the moment of asking: it decides whether a view's value is too old.
 
         Raises:
-            InvalidRows: a value is missing, unknown or of another kind; names row and field.
+            InvalidRows: a value, also one that names an entity, is missing, unknown or of another
+                kind; names row and field.
             UsageError: there is no row.
             FeaturesMissing: a view has no value that the model cannot do without.
         """
@@ -168,7 +169,7 @@ def read_keys(rows: list[dict[str, Any]], names: list[str]) -> dict[str, list[An
 def _refuse_key(name: str, values: list[Any]) -> None:
     wrong = [row for row, value in enumerate(values) if type(value) not in _SCALARS]
     problems = [
-        Problem(row=row, field=name, got=type(values[row]).__name__, expected="one plain value")
+        Problem(row=row, field=name, got=shown(values[row]), expected="one plain value")
         for row in wrong[:20]
     ]
     raise InvalidRows(problems, len(wrong))

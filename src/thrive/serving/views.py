@@ -11,6 +11,7 @@ from thrive.domain.clock import parse_time
 from thrive.domain.errors import InfrastructureError, ThriveError, UsageError
 from thrive.domain.features import FeatureSpec, ValueStatus
 from thrive.packaging.expressions import unpack_expression
+from thrive.packaging.rows import MAX_PROBLEMS, InvalidRows, Problem, is_whole, shown
 
 if TYPE_CHECKING:
     from thrive.store.online import OnlineRows, OnlineStore
@@ -35,6 +36,7 @@ class ViewReader:
 
         self._lookup = Lookup(store, spec.views)
         self._views = {view.name: [column.name for column in view.columns] for view in spec.views}
+        self._kinds = {key.name: _key_kind(key.dtype) for view in spec.views for key in view.keys}
         self._on_demand = [(each, unpack_expression(each.expression)) for each in spec.on_demand]
         self.features = frozenset(
             [name for names in self._views.values() for name in names]
@@ -51,8 +53,10 @@ class ViewReader:
         """Return the rows with their features, and for each view the status of each row.
 
         Raises:
+            InvalidRows: a value names an entity, and is of another type than in the view.
             UsageError: an on-demand feature cannot be computed from what was sent.
         """
+        self._refuse_keys(rows)
         found = self._found(rows, now)
         completed = [row.copy() for row in rows]
         for name, values in found.values.items():
@@ -69,6 +73,19 @@ class ViewReader:
     def close(self) -> None:
         """Close the lookup."""
         self._lookup.close()
+
+    def _refuse_keys(self, rows: list[dict[str, Any]]) -> None:
+        problems: list[Problem] = []
+        for name, (kinds, expected) in self._kinds.items():
+            values = [row.get(name) for row in rows]
+            if not kinds.issuperset(map(type, values)):
+                problems += [
+                    Problem(row=number, field=name, got=shown(value), expected=expected)
+                    for number, value in enumerate(values)
+                    if type(value) not in kinds and not (int in kinds and is_whole(value))
+                ]
+        if problems:
+            raise InvalidRows(problems[:MAX_PROBLEMS], len(problems))
 
     def _found(self, rows: list[dict[str, Any]], now: int) -> "OnlineRows":
         """Return what the store has; nothing while it does not answer."""
@@ -105,6 +122,21 @@ class ViewReader:
                 ) from None
             for row, value in zip(rows, made[definition.name].to_list(), strict=True):
                 row.setdefault(definition.name, value)
+
+
+def _key_kind(dtype: str) -> tuple[frozenset[type], str]:
+    """Return the types that a value of an entity column has in a request, and their name."""
+    from thrive.store.online.encoding import TEXT, kind_of
+
+    if kind_of(dtype) == TEXT:
+        found, words = str, "a string"
+    elif dtype == "Boolean":
+        found, words = bool, "true or false"
+    elif dtype.startswith(("Float", "Decimal")):
+        return frozenset({int, float, type(None)}), "a number"
+    else:
+        found, words = int, "UTC microseconds" if dtype.startswith("Date") else "an integer"
+    return frozenset({found, type(None)}), words
 
 
 def typed_column(values: list[Any], dtype: str) -> Any:

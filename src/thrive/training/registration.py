@@ -69,7 +69,9 @@ def prepare(
     )
     columns = msgspec.structs.replace(request, label=label)
     positive = package.manifest.signature.output.positive
-    judged = _table(_scored(evaluation, package, request.score), columns, positive)
+    alone = reference is None or request.score in evaluation.columns
+    scored = _scored(evaluation, package, request.score if alone else "")
+    judged = _table(scored, columns, positive)
     compared = judged
     if reference is not None:
         _require(reference, "reference", [label, request.time, request.score or SCORE])

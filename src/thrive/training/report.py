@@ -65,7 +65,8 @@ def register(
             whether they judge on rows that it has seen.
         label: the column of the truth; the target of thrive.toml if not given.
         time: the column of the event time; a time or UTC microseconds.
-        score: the column of predictions; in `evaluation` the model's own answers if not given.
+        score: the column of predictions, in `reference` and, where it has it, in `evaluation`; else
+            the model's own answers to the evaluation rows are taken.
         features: the model's inputs; `feature_names_in_` of the model if not given.
         importance: how much each feature matters, in any unit.
         model_format: the only package format to try.

@@ -228,7 +228,10 @@ ACTS: tuple[Act, ...] = (
         operation="releases rollback",
         title="Roll back",
         button="Roll back",
-        meaning="The version that served before gets all the traffic, at once.",
+        meaning=(
+            "The version that served before gets all the traffic, at once; "
+            "if none did, the contract's fallback answers."
+        ),
         done="The traffic was moved back.",
         back="/models/{name}/release",
         seen=_model,

@@ -11,6 +11,7 @@ import msgspec
 
 from thrive.domain.clock import ClockMode
 from thrive.gates.formats.wording import settles, worst_first
+from thrive.governance.law import short_name
 from thrive.operations import Context
 from thrive.store import changes
 from thrive.ui import acts, charts, drawings, gate_charts, words
@@ -218,7 +219,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "heat": charts.heat,
     "slug": words.slug,
     "kind": kind_of,
-    "law": words.law,
+    "law": short_name,
     "signal": words.signal,
     "muted_until": waiting.muted_until,
     "is_moment": words.is_moment,

@@ -145,12 +145,6 @@ def signal(name: str) -> str:
     return f"{said}{mark}{metric}"
 
 
-def law(name: str) -> str:
-    """Return the short name of a law, which stands in brackets in its full one."""
-    found = re.findall(r"\(([^)]+)\)", name)
-    return found[-1] if found else name
-
-
 def is_moment(value: Any, key: str) -> bool:
     """Tell whether a stored number is a time, by its name and its size."""
     named = key in {"at", "until", "since", *WINDOW_ENDS} or key.endswith("_at")

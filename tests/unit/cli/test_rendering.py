@@ -232,3 +232,24 @@ def test_people_read_a_document_as_it_is_and_programs_get_it_on_one_line() -> No
     assert shown(deep, PEOPLE) == "alert.title  Bad\n\nIt moved.\n"
     assert "alert.evidence.psi\t2\n" in shown(deep, PIPE)
     assert shown(paper, PIPE) == "kind\tcard\ntext\t# Card\\n\\n| a |\\x1b[2J\\n\n"
+
+
+class Inside(msgspec.Struct, frozen=True, kw_only=True):
+    url: str = "http://127.0.0.1:8100"
+    kind: str = "Datetime(time_unit='us', time_zone='UTC')"
+
+
+class Around(msgspec.Struct, frozen=True, kw_only=True):
+    up: bool = True
+    host: Inside = Inside()
+    notes: list[str]
+
+
+def test_records_inside_a_row_reach_pipes_and_sentences_have_lines_of_their_own():
+    sentence = "a note of a whole sentence, with a comma and a full stop."
+    around = Around(notes=["short", sentence])
+    assert shown([around], PIPE).splitlines()[0] == "up\thost.url\thost.kind"
+    lines = shown(around, PEOPLE).splitlines()
+    assert lines[-3:] == ["notes:", "- short", f"- {sentence}"]
+    assert any(line.endswith("Datetime(us, UTC)") for line in lines)
+    assert Inside().kind in shown(around, PIPE)

@@ -161,7 +161,7 @@ WRONG = [
         'model.m.sla.p99_ms: expected a number above 0, found "25".',
         "write e.g. p99_ms = 25",
     ),
-    (MODEL + "sla = { p99_ms = nan }", "expected a number above 0, found nan.", "p99_ms = 25"),
+    (MODEL + "sla = { p99_ms = nan }", "finite and below 9e+15, found nan.", "p99_ms = 25"),
     (
         MODEL + "sla = { availability = 999 }",
         "expected a percentage up to 100, found 999.",
@@ -194,6 +194,11 @@ WRONG = [
         '"1000 rows"',
     ),
     (MODEL + "monitor = { false_alarms_per_year = 0 }", "expected a number above 0, found 0.", ""),
+    (
+        MODEL + "gates = { quality = { margin = inf } }",
+        "expected a number not below 0, finite and below 9e+15, found inf.",
+        "margin = 0.01",
+    ),
     (
         MODEL + "[model.m.release]\nphases = [\n'shadow 1h',\n'ab 1d', 'full']",
         "thrive.toml:6: model.m.release.phases[1]: 'ab 1d' does not say its share",

@@ -148,6 +148,41 @@ def test_on_demand_must_return_an_expression():
         three.expression()
 
 
+FAULTY = """
+import polars as pl
+from thrive import feature_view, on_demand
+
+@feature_view(entity="k", source="s")
+def broken(rows):
+    names = {}
+    return rows.select(names["k"])
+
+@feature_view(entity="k", source="s")
+def eager(rows):
+    return rows.collect()
+
+@on_demand
+def python(a):
+    return a.map_elements(lambda value: value + 1, return_dtype=pl.Int64)
+"""
+
+
+def test_a_view_that_fails_is_told_with_its_line_and_an_eager_one_is_refused(tmp_path):
+    (tmp_path / "features.py").write_text(FAULTY)
+    declared = load_declared(tmp_path)
+    rows = pl.LazyFrame({"k": [1]})
+    with pytest.raises(
+        UsageError, match=r"'broken' failed at features.py:8: KeyError: 'k'"
+    ) as told:
+        declared.view("broken")(rows)
+    assert told.value.hint == "mend features.py:8"
+    with pytest.raises(UsageError, match="'eager' returned a DataFrame") as told:
+        declared.view("eager")(rows)
+    assert "leave out .collect()" in told.value.hint
+    with pytest.raises(UsageError, match="'python' cannot be served"):
+        declared.on_demand["python"].packed()
+
+
 def test_what_comes_from_thrive_is_no_code_of_the_view():
     @feature_view(entity="origin", event_time="at", source="weather")
     def recent(rows):

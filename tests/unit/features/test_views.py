@@ -2,6 +2,7 @@
 
 import sqlite3
 
+import msgspec
 import polars as pl
 import pytest
 from tests.unit.features.conftest import START, VIEWS, set_clock, write_weather
@@ -13,7 +14,9 @@ from thrive.data.lineage import lineage
 from thrive.data.reading import find_version
 from thrive.domain.actor import local_user
 from thrive.domain.errors import ContractGap, NotFound, UsageError
+from thrive.domain.features import FeatureColumn, SpecView
 from thrive.features import feature_view
+from thrive.features.discover import load_declared
 from thrive.flows.data_show import show as show_data
 from thrive.flows.data_use import refuse_use
 from thrive.flows.feature_catalog import list_views, show
@@ -21,6 +24,7 @@ from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.features import get, materialize, plan
 from thrive.flows.online_features import OnlineFeatures
 from thrive.flows.personal_data import data_reads, grants_give
+from thrive.flows.used_features import UsedFeatures
 from thrive.flows.view_origins import Origin, column_origins
 from thrive.store import jobs, runs
 
@@ -301,3 +305,16 @@ def test_a_change_that_is_undone_gives_the_version_of_before_back(project):
     assert (found.status, found.age) == ({"weather": "present"}, {"weather": "3 h"})
     assert [(line.version, line.state) for line in list_views(project)][1] == (1, "late")
     assert show(project, "weather").version == 1
+
+
+def test_views_that_gave_inputs_and_are_not_in_the_contract_are_told(project):
+    plane = load_declared(project.folder).view("plane").definition
+    columns = [FeatureColumn(name="age", dtype="Int64")]
+    keys = [FeatureColumn(name=name, dtype="String") for name in plane.entity]
+    spec = SpecView(name="plane", digest=plane.digest, keys=keys, columns=columns)
+    used = UsedFeatures()
+    said = {"spec": msgspec.to_builtins(spec), "definition": msgspec.to_builtins(plane)}
+    used.add(project, {"views": [said], "on_demand": []})
+    assert used.unnamed([], {"age", "distance"}) == ["plane"]
+    assert used.unnamed(["plane"], {"age"}) == []
+    assert used.unnamed([], {"distance"}) == []

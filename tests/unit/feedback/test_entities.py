@@ -110,7 +110,7 @@ def test_keys_that_were_read_as_pseudonyms_are_refused(stream: Stream, tmp_path:
     path = tmp_path / "hidden.csv"
     key = pl.format("pseudonym-{}", pl.lit("0123456789abcdef0123"))
     told(stream, START // DAY).with_columns(key.alias("id")).write_csv(path)
-    with pytest.raises(UsageError, match="The id of an outcome of m are pseudonyms"):
+    with pytest.raises(UsageError, match="An outcome of m names pseudonyms as its id"):
         operations.add(stream.context, str(path), model="m")
     with stream.context.read() as tx:
         assert parked.find(tx, stream.context.project_id) == []

@@ -10,12 +10,13 @@ from tests.unit.gates.registry import table
 from thrive.cli.words import read_line
 from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.gate import Answer, CheckResult
+from thrive.flows.gating import run
 from thrive.gates import cannot_tell, check, failed, passed
 from thrive.gates.formats.junit import junit
 from thrive.gates.formats.markdown import LARGEST, markdown
 from thrive.gates.formats.sarif import sarif
 from thrive.gates.gate_file import GateFile, problems, read_gate_file
-from thrive.gates.operations import explain, export_verdict, run, verify_verdict
+from thrive.gates.operations import explain, export_verdict, verify_verdict
 
 
 @pytest.fixture
@@ -171,5 +172,8 @@ def test_own_checks_have_names_and_three_answers():
     found = costs("low")
     assert (found.check, found.group, found.advisory) == ("costs", "own", True)
     assert found.evidence == {"price": "low"}
+    unsaid = check("said")(lambda case: case)(True)  # type: ignore[arg-type]
+    assert (unsaid.check, unsaid.answer.value) == ("said", "cannot tell")
+    assert 'returned a bool: return passed("...")' in unsaid.summary
     with pytest.raises(UsageError):
         check(" ")

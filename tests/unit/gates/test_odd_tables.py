@@ -7,10 +7,10 @@ from tests.unit.gates.registry import CONTRACT, table
 from tests.unit.gates.test_checks import case
 
 from thrive.domain.gate import Answer
+from thrive.flows.gating import run
 from thrive.gates.bias import check_bias
 from thrive.gates.case import labels_of, strange_labels, words_of
 from thrive.gates.found_slices import check_found_slices
-from thrive.gates.operations import run
 from thrive.gates.slices import check_slices
 
 

@@ -13,7 +13,8 @@ from tests.unit.gates.registry import CONTRACT, START, table, trees
 from thrive.domain.clock import DAY
 from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.gate import Answer
-from thrive.gates.operations import history, run, show, verify_verdict
+from thrive.flows.gating import run
+from thrive.gates.operations import history, show, verify_verdict
 from thrive.packaging.package import pack
 from thrive.packaging.trained_rows import trained_rows
 from thrive.store import gates

@@ -402,8 +402,12 @@ HIGH = CONTRACT.replace('risk = "minimal"', 'risk = "high"')
 
 def test_high_risk_without_its_duties_is_refused_and_told_who_owes_what(ctx):
     version = ready(ctx, contract=in_force(ctx, HIGH))
-    with pytest.raises(Refused, match=r"owed by desk; \d+ more: `thrive duties list delay@1`"):
+    with pytest.raises(Refused, match=r"\d+ duties stand against a release of delay@1") as refused:
         promote.start_release(ctx, MODEL, version.version, ["full"])
+    lines = refused.value.what.splitlines()[1:]
+    assert f"{len(lines)} duties" in refused.value.what
+    assert all("(owed by desk): " in line for line in lines)
+    assert any("AI Act annex IV" in line and "thrive duties answer" in line for line in lines)
     assert routing(ctx) is None
     with ctx.read() as tx:
         assert duties.find_documents(tx, ctx.project_id) == []

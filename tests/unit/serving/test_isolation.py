@@ -99,7 +99,7 @@ async def test_each_failure_has_a_name_and_the_process_survives_or_comes_back(tm
     assert await reason(candidate, 3.0) == "raised ValueError"
     assert await reason(candidate, 4.0) == "nan"
     assert await reason(candidate, 5.0) == "memory"
-    assert "'wind' is str" in await reason(candidate, "x")
+    assert "'wind' is the text" in await reason(candidate, "x")
     assert (await candidate.ask(ROWS, LONG)).decisions == [True]
     with pytest.raises(CandidateFailed, match="timeout"):
         await candidate.ask([{"origin": "EWR", "wind": 2.0}], 0.1)

@@ -68,9 +68,9 @@ def test_rows_are_split_into_inputs_and_keys():
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({**ROW, "flight_id": {"a": 1}}, "'flight_id' is dict"),
+        ({**ROW, "flight_id": {"a": 1}}, "'flight_id' is an object"),
         ({**ROW, "nobody": 1}, "'nobody' is unknown"),
-        ({**ROW, "wet": "yes"}, "'wet' is str 'yes'"),
+        ({**ROW, "wet": "yes"}, "'wet' is the text \"yes\""),
         ({k: v for k, v in ROW.items() if k != "origin"}, "'origin' is absent"),
     ],
 )

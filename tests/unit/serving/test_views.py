@@ -100,11 +100,38 @@ def test_a_value_the_model_needs_and_no_view_has_is_nobodys_wrong_request(store)
     assert raised.value.assembled.status == {"weather": ["stale"]}
     with pytest.raises(InvalidRows, match="'nobody' is unknown"):
         assembler.read([{"origin": "JFK", "nobody": 1}], NOW)
-    with pytest.raises(InvalidRows, match="'origin' is list"):
+    with pytest.raises(InvalidRows, match="'origin' is a list"):
         assembler.read([{"origin": ["JFK"]}], NOW)
 
 
-@pytest.mark.parametrize("origin", [2**70, "\ud800", "'; drop table x", "", True, 1.5])
+@pytest.mark.parametrize(
+    ("origin", "told"), [(2**70, str(2**70)), (True, "true"), (1.5, "1.5"), (0, "0")]
+)
+def test_an_entity_of_another_type_is_refused_as_any_other_field_is(store, origin, told):
+    assembler = RowAssembler(SIGNATURE, [], views=reader_of(store, MINUTE))
+    with pytest.raises(InvalidRows) as refused:
+        assembler.read([{"origin": "JFK", "hhmm": 1}, {"origin": origin, "hhmm": 1}], NOW)
+    (problem,) = refused.value.problems
+    assert (problem.row, problem.field, problem.got) == (1, "origin", told)
+    assert problem.expected == "a string"
+
+
+def test_an_entity_that_is_an_integer_is_no_text_but_may_have_a_decimal_point(tmp_path):
+    by_branch = msgspec.structs.replace(
+        WEATHER, digest="b" * 64, keys=[FeatureColumn(name="branch", dtype="Int64")]
+    )
+    store = SqliteOnline(tmp_path / "features.db")
+    table = OnlineTable(digest=by_branch.digest, keys=by_branch.keys, columns=by_branch.columns)
+    rows = {"branch": [7], "temp": [1.5], "wet": [True], "_at": [NOW]}
+    store.publish(table, pl.DataFrame(rows))
+    reader = ViewReader(FeatureSpec(views=[by_branch], on_demand=[]), store)
+    found, _ = reader.complete([{"branch": 7}, {"branch": 7.0}, {"branch": None}], NOW)
+    assert [row.get("temp") for row in found] == [1.5, 1.5, None]
+    with pytest.raises(InvalidRows, match='the text "x", expected an integer'):
+        reader.complete([{"branch": "x"}], NOW)
+
+
+@pytest.mark.parametrize("origin", ["\ud800", "'; drop table x", ""])
 def test_odd_keys_find_nothing(store, origin):
     _, status = reader_of(store).complete([{"origin": origin}], NOW)
     assert status == {"weather": ["missing"]}

@@ -4,9 +4,16 @@ A check yields problems, and none where the duty is met; it reads the same recor
 """
 
 from thrive.governance.checks import about_data, after, building, general
-from thrive.governance.checks.registry import CHECKS, Check, Problem, unanswered
+from thrive.governance.checks.registry import (
+    ANSWER_OPTION,
+    CHECKS,
+    Check,
+    Problem,
+    unanswered,
+)
 
 __all__ = [
+    "ANSWER_OPTION",
     "CHECKS",
     "Check",
     "Problem",

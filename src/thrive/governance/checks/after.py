@@ -96,6 +96,7 @@ def corrections_closed(records: Records, _duty: Duty) -> Iterator[Problem]:
             yield Problem(
                 what=f"{records.label} was rolled back ({one.reason}); nobody approved it since",
                 fix=f'thrive approvals give {records.label} --reason "what was mended"',
+                on_its_way=True,
             )
 
 

@@ -73,7 +73,11 @@ def compute_recorded(records: Records, _duty: Duty) -> Iterator[Problem]:
 def speed_judged(records: Records, _duty: Duty) -> Iterator[Problem]:
     """A gate measured the speed."""
     if not results(records, "performance"):
-        yield Problem(what=f"no gate measured how fast {records.label} is", fix=_judge(records))
+        yield Problem(
+            what=f"no gate measured how fast {records.label} is",
+            fix=_judge(records),
+            on_its_way=True,
+        )
 
 
 @check("tested-and-signed")
@@ -81,13 +85,15 @@ def tested_and_signed(records: Records, _duty: Duty) -> Iterator[Problem]:
     """A signed verdict on this very package did not fail."""
     verdict = records.verdict
     if verdict is None:
-        yield Problem(what=f"no gate has judged {records.label}", fix=_judge(records))
+        yield Problem(
+            what=f"no gate has judged {records.label}", fix=_judge(records), on_its_way=True
+        )
     elif verdict.answer is Answer.FAIL:
         fix = f"thrive gates show {verdict.verdict_id}"
-        yield Problem(what=f"the gates say fail of {records.label}", fix=fix)
+        yield Problem(what=f"the gates say fail of {records.label}", fix=fix, on_its_way=True)
     elif not verdict.signature or verdict.candidate != records.version.package:
         what = f"no signed verdict is about the package of {records.label}"
-        yield Problem(what=what, fix=_judge(records))
+        yield Problem(what=what, fix=_judge(records), on_its_way=True)
 
 
 @check("package-safe")
@@ -96,7 +102,8 @@ def package_safe(records: Records, _duty: Duty) -> Iterator[Problem]:
     form = records.manifest.model_format if records.manifest else ""
     if form == PICKLED and not records.approvals:
         fix = f'thrive approvals give {records.label} --reason "..."'
-        yield Problem(what=f"{records.label} is a pickle that nobody approved", fix=fix)
+        what = f"{records.label} is a pickle that nobody approved"
+        yield Problem(what=what, fix=fix, on_its_way=True)
 
 
 @check("groups-judged")
@@ -110,7 +117,7 @@ def groups_judged(records: Records, _duty: Duty) -> Iterator[Problem]:
         yield Problem(what=what, fix='write bias = { groups = ["..."] } in its gates', path=path)
     elif declared and not results(records, "bias"):
         what = f"no gate judged the declared groups of {records.label}"
-        yield Problem(what=what, fix=_judge(records), path=path)
+        yield Problem(what=what, fix=_judge(records), path=path, on_its_way=True)
 
 
 @check("robustness-tested")
@@ -119,11 +126,11 @@ def robustness_tested(records: Records, _duty: Duty) -> Iterator[Problem]:
     found = results(records, "robustness")
     if not found:
         what = f"no gate tried odd and noisy inputs on {records.label}"
-        yield Problem(what=what, fix=_judge(records))
+        yield Problem(what=what, fix=_judge(records), on_its_way=True)
     failed = [one.check for one in found if one.answer is Answer.FAIL]
     if failed:
         what = f"{records.label} is not robust: {', '.join(failed)}"
-        yield Problem(what=what, fix="mend it, train and judge again")
+        yield Problem(what=what, fix="mend it, train and judge again", on_its_way=True)
     if below := below_level(records):
         fix = f"thrive models retrain {records.version.model}, or tell users a level that holds"
         yield Problem(what=below, fix=fix)
@@ -142,7 +149,11 @@ def risks_managed(records: Records, _duty: Duty) -> Iterator[Problem]:
             yield Problem(what=f"no test or monitor watches the high risk {name}", fix=at)
         if risk.evidence and not is_watched(records, risk.evidence):
             what = f"{risk.evidence}, which is to watch the risk {name}, is no test or monitor"
-            yield Problem(what=f"{what} of {records.label}", fix=f"{_watchers(records)}; {at}")
+            yield Problem(
+                what=f"{what} of {records.label}",
+                fix=f"{_watchers(records)}; {at}",
+                on_its_way=not results(records),
+            )
         if risk.severity == "high" and not risk.accepted_by:
             yield Problem(what=f"nobody accepted what remains of the high risk {name}", fix=at)
         if risk.review_by and date.fromisoformat(risk.review_by) < today(records):
@@ -181,12 +192,14 @@ def envelope_kept(records: Records, _duty: Duty) -> Iterator[Problem]:
     label = format_reference(before.model, before.version)
     fix = f'thrive approvals give {records.label} --reason "..."'
     if old is None or new is None or old.model_format != new.model_format:
-        yield Problem(what=f"{records.label} has another algorithm than {label}", fix=fix)
+        what = f"{records.label} has another algorithm than {label}"
+        yield Problem(what=what, fix=fix, on_its_way=True)
     elif old.signature.names != new.signature.names:
-        yield Problem(what=f"{records.label} takes other inputs than {label}", fix=fix)
+        what = f"{records.label} takes other inputs than {label}"
+        yield Problem(what=what, fix=fix, on_its_way=True)
     elif records.verdict is None or records.verdict.answer is not Answer.PASS:
         what = f"no gate says that {records.label} is within the margin of {label}"
-        yield Problem(what=what, fix=_judge(records))
+        yield Problem(what=what, fix=_judge(records), on_its_way=True)
 
 
 TRIED_WITHIN = 2 * DAY

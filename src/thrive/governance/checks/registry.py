@@ -16,17 +16,20 @@ from thrive.governance.records import Records
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """What stands against a version: in words, what to type, and where in the contract.
 
-    `path` is the key of thrive.toml that is about it, empty where none is.
+    `path` is the key of thrive.toml that is about it, empty where none is; `on_its_way` says that
+    a version gets what is missing on its way to production: a verdict of the gates, an approval.
     """
 
     what: str
     fix: str
     path: tuple[str, ...] = ()
+    on_its_way: bool = False
 
 
 Check = Callable[[Records, Duty], Iterator[Problem]]
 CHECKS: dict[str, Check] = {}
 """Every check by its name."""
+ANSWER_OPTION = " --field "
 
 
 def check(name: str) -> Callable[[Check], Check]:
@@ -70,7 +73,7 @@ def unanswered(records: Records, duty: Duty) -> Iterator[Problem]:
             question = questions().field[name]
             yield Problem(
                 what=f"nobody wrote `{name}` of {model}: {question.ask}",
-                fix=f'thrive duties answer {model} --field {name}="{question.example}"',
+                fix=f'thrive duties answer {model}{ANSWER_OPTION}{name}="{question.example}"',
             )
 
 

@@ -140,9 +140,14 @@ def embedding(records: Records) -> Iterator[Fact]:
 
 @query("example")
 def example(records: Records) -> Iterator[Fact]:
-    """Yield what a request and an answer look like."""
+    """Yield what a request and an answer look like: what a caller sends, not what views give."""
     signature = records.manifest.signature if records.manifest else None
     shown = dict(signature.example[0]) if signature and signature.example else None
+    spec = records.version.features
+    if shown is not None and spec is not None:
+        asked = spec.asked()
+        shown = {name: value for name, value in shown.items() if name not in spec.names()}
+        shown = {each.name: f"a value of type {each.dtype}" for each in asked} | shown
     yield stated("Example of a request", shown, _package(records))
     answer = signature.output.kind.value if signature else None
     yield stated("Form of the answer", answer, _package(records))

@@ -4,6 +4,7 @@ A change of law is a change of these files: the article, the date it applies, wh
 it, what a person writes, which check judges it, for whom it is in force, and what it blocks.
 """
 
+import re
 import tomllib
 from datetime import date
 from enum import StrEnum
@@ -144,6 +145,12 @@ def questions() -> Questions:
 def find_duty(name: str) -> Duty | None:
     """Return the duty of an id, or None."""
     return next((duty for duty in duties() if duty.id == name), None)
+
+
+def short_name(law: str) -> str:
+    """Return the short name of a law, which stands in brackets in its full one."""
+    found = re.findall(r"\(([^)]+)\)", law)
+    return found[-1] if found else law
 
 
 def _read(name: str) -> dict[str, object]:

@@ -71,7 +71,7 @@ def as_booleans(values: Sequence[Any]) -> list[Any]:
 
 def holdable(value: Any, dtype: str) -> Any:
     """Return a key of a request in the plain type of its column; None if no row can have it."""
-    if value is None or isinstance(value, float):
+    if value is None or (isinstance(value, float) and not value.is_integer()):
         return None
     if kind_of(dtype) != INTEGER:
         return value if isinstance(value, str) and not _UNSTORABLE.search(value) else None
