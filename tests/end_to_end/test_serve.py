@@ -159,6 +159,7 @@ REFUSALS = [
     (f"/predict/{MODEL}", {"rows": [{"origin": "EWR"}]}, 422, "'wind' is absent"),
     (f"/predict/{MODEL}", {"rows": [{**ROW, "hum": 1}]}, 422, "'hum' is unknown"),
     (f"/predict/{MODEL}", {"rows": [{**ROW, "flight_id": [1]}]}, 422, "'flight_id' is a list"),
+    (f"/predict/{MODEL}", {**ROW, "flight_id": 1 << 64}, 422, "'flight_id' is 18446744073709551616"),
     (f"/predict/{MODEL}", {"rows": [ROW] * 10_001}, 413, "10,001 rows"),
     ("/invocations", {"dataframe_split": {"columns": ["origin"]}}, 422, "no lists"),
     ("/invocations", {"instances": [ROW], "inputs": [ROW]}, 422, "has 2 of"),
@@ -267,6 +268,19 @@ def test_a_body_that_is_too_large_is_not_read(served):
         )
         stream.sendall(head.encode())
         assert b"413" in stream.recv(200)
+
+
+def test_a_head_that_does_not_end_is_not_kept_and_odd_ones_are_no_fault_of_ours(served):
+    _, _, server = served
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as stream:
+        stream.sendall(f"POST /predict/{MODEL} HTTP/1.1\r\nHost: localhost\r\nX-Long: ".encode())
+        time.sleep(0.05)  # what came is read by then
+        stream.sendall(b"x" * (66 << 10))
+        assert stream.recv(12) == b"HTTP/1.1 431"
+    digits = "9" * 5000
+    long = {"Inference_Header_Content_Length": digits}
+    assert server.ask(f"/v2/models/{MODEL}/infer", {"inputs": []}, **long)[0] == 400
+    assert server.predict([ROW], traceparent=digits, X_Route_Key="\xff" * 300)["version"] == 1
 
 
 def wait_until(condition, seconds=60):

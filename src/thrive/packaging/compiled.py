@@ -21,7 +21,8 @@ from thrive.packaging.signature import NUMERIC, Columns, Field, FieldKind, Signa
 Row = tuple[Any, ...]
 """One value an input, in the signature's order; None where it is missing."""
 Rows = Sequence[Row]
-_Scalar = str | int | float | bool | None
+_Integer = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Scalar = str | _Integer | float | bool | None
 _TYPES: dict[FieldKind, Any] = {
     FieldKind.NUMBER: float,
     FieldKind.INTEGER: float,

@@ -249,10 +249,10 @@ def _read_time(value: Any) -> Any:
         return _ABSENT
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # no time, or one that is none in UTC
         return _ABSENT
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
     return np.datetime64(moment, "us")
 
 

@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import ipaddress
 import logging
-import math
 import os
 import shutil
 import socket
@@ -106,9 +105,10 @@ class Crew(Protocol):
 class Agent:
     """Follows the routing table, keeps the workers alive, ships what they log.
 
-    Each of the three, and the heartbeat, has a thread of its own: whatever hangs while the control
-    plane is out of reach holds up nothing else. What was last in force is kept in the cache, so
-    that a host serves on, and starts again, without a control plane.
+    Each of the three, the heartbeat and the fetching of packages have a thread of their own:
+    whatever hangs while the control plane is out of reach, or is slow to arrive, holds up nothing
+    else. What was last in force is kept in the cache, so that a host serves on, and starts again,
+    without a control plane.
 
     Args:
         plane: the control plane.
@@ -125,7 +125,10 @@ class Agent:
         self._packages = PackageCache(cache / "packages")
         self._routes: Routes | None = None
         self._wanted: Routes | None = None
-        self._retry_at = 0.0
+        self._in_force: Routes | None = None
+        self._lock = threading.Lock()
+        self._lacking = threading.Event()
+        self._troubles: dict[str, str] = {}
         self._contact = Contact()
         self.agent_id = blake2b(
             f"{socket.gethostname()}|{cache}".encode(), digest_size=16
@@ -202,6 +205,7 @@ class Agent:
         ready = threading.Event()
         shipping = self._repeat(stop, self._ship, nice=SHIP_NICE)
         self._repeat(stop, self._follow_on)
+        self._repeat(stop, self._fetch_on)
         self._repeat(stop, lambda: self._say(ready, url))
         try:
             self._watch(crew, stop, ready, lambda: self._announce(url, announce))
@@ -235,7 +239,10 @@ class Agent:
     def _begin(self, known: Routes | None) -> None:
         """Write the first routing file: the control plane's, or what is known from last time."""
         self._routes = known
-        self._follow(0.0)
+        if self._follow(0.0):
+            for served in self._lacks():
+                self._fetch(served)
+        self._put_in_force()
         if known is not None and self._routes is known:
             write_routes(self._cache, known)
         if self._routes is not None:
@@ -292,7 +299,8 @@ class Agent:
 
     def _follow_on(self) -> float:
         began = time.monotonic()
-        reached = self._follow(max(0.0, min(LONGEST_WAIT_S, self._retry_at - began)))
+        reached = self._follow(LONGEST_WAIT_S)
+        self._put_in_force()
         pause = POLL_EVERY_S if reached else RECONNECT_S
         return max(0.0, began + pause - time.monotonic())
 
@@ -305,33 +313,61 @@ class Agent:
             return False
         self._contact.made()
         if routes is not None:
-            self._wanted, self._retry_at = routes.only(self._options.models), 0.0
-        if self._wanted is not None and time.monotonic() >= self._retry_at:
-            self._use(self._wanted)
+            self._wanted = routes.only(self._options.models)
         mark_checked(self._cache)
         return True
 
-    def _use(self, wanted: Routes) -> None:
-        """Put routes in force; a model whose packages cannot be had stays as it was."""
-        self._retry_at = math.inf
-        ready = msgspec.structs.replace(
-            wanted, models={name: self._ready(one) for name, one in wanted.models.items()}
-        )
-        if ready != self._routes or not (self._cache / FILE_NAME).exists():
-            write_routes(self._cache, ready)
-            self._routes = ready
+    def _put_in_force(self) -> None:
+        """Have the workers answer as the routes say, each model once its packages are here."""
+        with self._lock:
+            wanted = self._wanted
+            if wanted is None or wanted is self._in_force:
+                return
+            models = {name: self._whole(served) for name, served in wanted.models.items()}
+            ready = msgspec.structs.replace(wanted, models=models)
+            if ready != self._routes or not (self._cache / FILE_NAME).exists():
+                write_routes(self._cache, ready)
+                self._routes = ready
+            if models == wanted.models:
+                self._in_force = wanted
+            else:
+                self._lacking.set()
 
-    def _ready(self, served: ServedModel) -> ServedModel:
-        """Return the model with its packages fetched, or as it was if one cannot be had."""
+    def _whole(self, served: ServedModel) -> ServedModel:
+        """Return a model if its packages are here, else the model as it was."""
+        if self._is_here(served):
+            return served
+        known = self._routes.models.get(served.model) if self._routes else None
+        return known or msgspec.structs.replace(served, variants=[])
+
+    def _is_here(self, served: ServedModel) -> bool:
+        return all(self._packages.has(each.package) for each in served.variants)
+
+    def _lacks(self) -> list[ServedModel]:
+        wanted = self._wanted.models.values() if self._wanted else ()
+        return [each for each in wanted if not self._is_here(each)]
+
+    def _fetch_on(self) -> float:
+        """Fetch what is lacking; models that lack nothing follow the routes meanwhile."""
+        if not self._lacking.wait(HEARTBEAT_EVERY_S):
+            return 0.0
+        self._lacking.clear()
+        for served in self._lacks():
+            self._fetch(served)
+            self._put_in_force()
+        return RETRY_S if self._lacking.is_set() else 0.0
+
+    def _fetch(self, served: ServedModel) -> None:
+        """Fetch a model's packages; one that cannot be had is asked for again later."""
         try:
             for variant in served.variants:
                 self._packages.add(variant.package, self._plane.fetch)
         except _TROUBLE as error:
-            _logger.error("%s stays as it was: %s", served.model, error)  # noqa: TRY400
-            self._retry_at = time.monotonic() + RETRY_S
-            known = self._routes.models.get(served.model) if self._routes else None
-            return known or msgspec.structs.replace(served, variants=[])
-        return served
+            if self._troubles.get(served.model) != str(error):
+                _logger.error("%s stays as it was: %s", served.model, error)  # noqa: TRY400
+            self._troubles[served.model] = str(error)
+        else:
+            self._troubles.pop(served.model, None)
 
     def _ship(self) -> float:
         self._attempt(self._plane.ship)

@@ -204,7 +204,8 @@ class Answerer:
                 answer = await self._ask_candidate(live, part, chosen)
                 return Part(places=places, rows=part.rows, answer=answer)
             except CandidateFailed as error:
-                failure = (chosen, error.reason)
+                if not chosen.process.closed:  # else the routing moved on: that is no failure
+                    failure = (chosen, error.reason)
         assembled = production.assembler.read(part.rows, asked.at)
         answer = await self._ask_production(live, part, production, assembled)
         if failure is not None:

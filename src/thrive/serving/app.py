@@ -1,9 +1,10 @@
 """The routes of a worker, as one ASGI application."""
 
+import contextlib
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -49,6 +50,8 @@ _EXPLAIN = "/explain/"
 _TENSORS = (JSON, inference_v2.OCTETS)
 _TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
 _SPAN = (1 << 64) - 1
+_DIGITS = 20
+"""Digits of a number in a header from which on it can be no time: Python reads no endless ones."""
 _MLFLOW = re.compile(r"/v1/models/([^/]+):predict|/(?:gateway|endpoints)/([^/]+)/invocations")
 
 
@@ -81,6 +84,7 @@ class App:
         self._cache = cache
         self._limits = limits
         self._in_flight = 0
+        self._bytes_in_flight = 0
         self._explainer = Explainer(cache, log)
         self._hosts = frozenset(limits.hosts)
         self._hosts_sent: set[bytes] = set()
@@ -238,15 +242,16 @@ class App:
         self._refuse_too_many()
         headers = headers_of(scope)
         self._require_purpose(live, headers)
-        body = await read_body(headers, receive, self._limits, content_types=_TENSORS)
-        began = time.perf_counter_ns()
-        request, rows = inference_v2.read_request(body, headers, live)
-        asked, parts = await self._answer_objects(live, rows, headers, began, sync=_sync(scope))
-        found, kind, more = inference_v2.write_answer(request, parts, live)
-        more += _said(parts, asked)
-        await self._send(send, 200, found, content_type=kind, headers=more)
+        with self._room_for(headers):
+            body = await read_body(headers, receive, self._limits, content_types=_TENSORS)
+            began = time.perf_counter_ns()
+            request, rows = inference_v2.read_request(body, headers, live)
+            asked, parts = await self._answer_objects(live, rows, headers, began, sync=_sync(scope))
+            found, kind, more = inference_v2.write_answer(request, parts, live)
+            more += _said(parts, asked)
+            await self._send(send, 200, found, content_type=kind, headers=more)
         if asked.variant is None:
-            self._answerer.shadows.copy(live, asked, parts)
+            self._answerer.shadows.copy(live, asked, parts, len(body))
 
     async def _page(self, scope: Scope, path: str, send: Send) -> None:
         page = self.PAGES.get(path)
@@ -265,7 +270,13 @@ class App:
         self._refuse_too_many()
         headers = headers_of(scope)
         self._require_purpose(live, headers)
-        body = await read_body(headers, receive, self._limits, content_types=form.content_types)
+        with self._room_for(headers):
+            body = await read_body(headers, receive, self._limits, content_types=form.content_types)
+            await self._predict_body(scope, send, live, headers, body, form)
+
+    async def _predict_body(
+        self, scope: Scope, send: Send, live: LiveModel, headers: Headers, body: bytes, form: Form
+    ) -> None:
         began = time.perf_counter_ns()
         quick = live.quick
         read = quick.read(body, form.quick) if quick is not None else None
@@ -281,10 +292,10 @@ class App:
             if not asked.rows:
                 rows = form.rows(decode_json(body))
                 parts = [msgspec.structs.replace(parts[0], rows=rows)]
-            self._answerer.shadows.copy(live, asked, parts)
+            self._answerer.shadows.copy(live, asked, parts, len(body))
 
     async def answer(
-        self, live: LiveModel, rows: list[dict[str, Any]], headers: Headers, *, sync: bool
+        self, live: LiveModel, rows: list[dict[str, Any]], headers: Headers, size: int, *, sync: bool
     ) -> list[Part]:
         """Return the answer to rows that came otherwise than over HTTP; shadows get a copy.
 
@@ -292,6 +303,7 @@ class App:
             live: the model.
             rows: row objects.
             headers: what HTTP would have sent as headers, by lower-case name.
+            size: bytes of the request.
             sync: whether the answer is to be on the disk first.
 
         Raises:
@@ -306,7 +318,7 @@ class App:
         finally:
             self._in_flight -= 1
         if asked.variant is None:
-            self._answerer.shadows.copy(live, asked, parts)
+            self._answerer.shadows.copy(live, asked, parts, size)
         return parts
 
     def _refuse_too_many(self) -> None:
@@ -318,6 +330,29 @@ class App:
                 "come back in a second",
                 headers=[(b"retry-after", b"1")],
             )
+
+    @contextlib.contextmanager
+    def _room_for(self, headers: Headers) -> Generator[None]:
+        """Hold the memory of a request's body; one whose size is not said may have the largest.
+
+        Raises:
+            HttpError: 429, the bodies of others leave no room for it.
+        """
+        limits, said = self._limits, headers.get(b"content-length", b"")
+        size = min(int(said), limits.body_bytes) if said.isdigit() else limits.body_bytes
+        if self._bytes_in_flight and self._bytes_in_flight + size > limits.bytes_in_flight:
+            raise HttpError(
+                429,
+                "TooManyRequests",
+                f"Requests of {self._bytes_in_flight:,} bytes are at work.",
+                "come back in a second",
+                headers=[(b"retry-after", b"1"), _CLOSE],
+            )
+        self._bytes_in_flight += size
+        try:
+            yield
+        finally:
+            self._bytes_in_flight -= size
 
     async def _answer_objects(
         self,
@@ -380,7 +415,7 @@ class App:
                 "leave the header out",
             )
         try:
-            at = int(said) if said.isdecimal() else parse_time(said)
+            at = int(said) if said.isdecimal() and len(said) < _DIGITS else parse_time(said)
         except UsageError as error:
             raise from_error(error, 400) from None
         if not 0 <= at < MAX_TIME:
@@ -439,7 +474,7 @@ class App:
         return sorted(found, key=lambda state: state.worker)
 
     def _age_s(self) -> float:
-        return time.time() - checked_at(self._cache)
+        return max(0.0, time.time() - checked_at(self._cache))  # a clock may be set back
 
     def _health(self) -> tuple[int, bytes, bytes]:
         """Tell whether it is ready, what each model serves, and how old its routing is."""

@@ -13,6 +13,7 @@ from thrive.packaging.signature import Columns, Field, FieldKind, Signature
 from thrive.serving.views import ViewReader
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+_BITS = 1 << 63
 
 
 class Assembled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -157,19 +158,30 @@ def read_keys(rows: list[dict[str, Any]], names: list[str]) -> dict[str, list[An
     """Return the values of the declared request fields, None where a row has none.
 
     Raises:
-        InvalidRows: a value is a list or an object.
+        InvalidRows: a value is a list or an object, or an integer of more than 64 bits.
     """
     keys = {name: [row.get(name) for row in rows] for name in names}
     for name, values in keys.items():
-        if not _SCALARS.issuperset(map(type, values)):
+        kinds = set(map(type, values))
+        if not _SCALARS >= kinds or (int in kinds and not all(map(_is_plain, values))):
             _refuse_key(name, values)
     return keys
 
 
+def _is_plain(value: Any) -> bool:
+    """Tell whether the log can keep a value."""
+    return type(value) in _SCALARS and (type(value) is not int or -_BITS <= value < _BITS)
+
+
 def _refuse_key(name: str, values: list[Any]) -> None:
-    wrong = [row for row, value in enumerate(values) if type(value) not in _SCALARS]
+    wrong = [row for row, value in enumerate(values) if not _is_plain(value)]
     problems = [
-        Problem(row=row, field=name, got=shown(values[row]), expected="one plain value")
+        Problem(
+            row=row,
+            field=name,
+            got=shown(values[row]),
+            expected="one plain value, an integer of at most 64 bits",
+        )
         for row in wrong[:20]
     ]
     raise InvalidRows(problems, len(wrong))

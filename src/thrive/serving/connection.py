@@ -14,6 +14,14 @@ from thrive.serving.shortcut import Shortcut
 
 LARGEST_BODY = 64 << 10
 """Bytes of a body that is answered at once: the event loop is held no longer than it takes."""
+HEAD_BYTES = 64 << 10
+"""Bytes that a request line and headers may take; the parser alone would keep any number."""
+LATE_S = 1.0
+"""A timer that is later than this tells of a process that was stopped, not of a silent caller."""
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"connection: close\r\ncontent-length: 0\r\n\r\n"
+)
 
 
 class Connection(HttpToolsProtocol):
@@ -36,11 +44,25 @@ class Connection(HttpToolsProtocol):
         self._shortcut = shortcut
         self._body: bytes | None = None
         self._idle_until = 0.0
+        self._piece = 0
+        self._head: int | None = None
+        """Bytes of a head in pieces after that in which it began, None while none is read."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn's
+        """Wait for a first request no longer than for the next one."""
+        super().connection_made(transport)
+        self._arm(self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
         """Read what came; of a request that is not whole yet, uvicorn takes the rest."""
         timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
+        self._piece = len(data)
         super().data_received(data)
+        if self._head is not None:
+            self._head += len(data)
+            if self._head > HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
         if self._body is not None:
             self._hand_over()
         if self._at_work():
@@ -52,8 +74,15 @@ class Connection(HttpToolsProtocol):
             self._arm(self.timeout_keep_alive)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close the connection, unless something came since the timer was set."""
-        left = self._idle_until - self.loop.time()
+        """Close the connection, unless something came since the timer was set.
+
+        Nobody is hung up on for time in which this process was stopped: what was sent meanwhile
+        waits to be read.
+        """
+        timer, now = self.timeout_keep_alive_task, self.loop.time()
+        if timer is not None and now - timer.when() > LATE_S:
+            self._idle_until = now + self.timeout_keep_alive
+        left = self._idle_until - now
         if left > 0:
             self._arm(left)
         else:
@@ -64,9 +93,11 @@ class Connection(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
+        self._head = -self._piece
 
     def on_headers_complete(self) -> None:
         """Hold a request that may be answered at once; start any other."""
+        self._head = None
         if not self._at_work() and self.url in self._shortcut and not self.flow.write_paused:
             self._body = b""
         else:

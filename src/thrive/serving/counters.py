@@ -76,13 +76,26 @@ class WorkerState(msgspec.Struct, kw_only=True):
         self.responses[name] = self.responses.get(name, 0) + 1
 
 
+def state_file(cache: Path, worker: int) -> Path:
+    """Return the state file of a worker: as old as its last word."""
+    return cache / FOLDER / f"{worker}.json"
+
+
 def write_state(cache: Path, state: WorkerState) -> None:
-    """Replace a worker's state file; a reader never sees half of it."""
-    folder = cache / FOLDER
-    folder.mkdir(exist_ok=True)
-    unfinished = folder / f".{state.worker}.new"
-    unfinished.write_bytes(msgspec.json.encode(state))
-    unfinished.replace(folder / f"{state.worker}.json")
+    """Replace a worker's state file; a reader never sees half of it.
+
+    Raises:
+        OSError: the disk is full; what stands there is as new as this word all the same.
+    """
+    path = state_file(cache, state.worker)
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_name(f".{state.worker}.new")
+    try:
+        unfinished.write_bytes(msgspec.json.encode(state))
+        unfinished.replace(path)
+    except OSError:
+        os.utime(path)
+        raise
 
 
 def read_states(cache: Path) -> list[WorkerState]:

@@ -15,6 +15,7 @@ from thrive.serving.app import App
 from thrive.serving.asgi import Headers, HttpError
 from thrive.serving.grpc_messages import PACKAGE, SERVICE, messages
 from thrive.serving.inference_v2 import Asked
+from thrive.serving.limits import Limits
 from thrive.serving.tensors import BINARY_SIZE, Tensor, to_bytes
 
 _logger = logging.getLogger(__name__)
@@ -47,13 +48,13 @@ _CONTENTS = {
 _SERVER_STATE = {"ServerLive": "live", "ServerReady": "ready"}
 
 
-async def start(app: App, address: str, body_bytes: int) -> Any:
+async def start(app: App, address: str, limits: Limits) -> Any:
     """Return a server that answers at an address; several processes may share it.
 
     Args:
         app: what answers.
         address: HOST:PORT.
-        body_bytes: the largest message.
+        limits: the largest message, and how many calls may be at work.
 
     Raises:
         UsageError: the extra is not installed, or the address cannot be used.
@@ -64,8 +65,8 @@ async def start(app: App, address: str, body_bytes: int) -> Any:
         service = Service(app, grpc)
     except ImportError:
         raise UsageError("gRPC is not installed.", 'pip install "thrive[grpc]"') from None
-    options = [("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", body_bytes)]
-    server = aio.server(options=options)
+    options = [("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", limits.body_bytes)]
+    server = aio.server(options=options, maximum_concurrent_rpcs=2 * limits.in_flight)
     server.add_generic_rpc_handlers([service.handlers()])
     try:
         server.add_insecure_port(address)
@@ -170,7 +171,7 @@ class Service:
         asked, raw = _asked(request)
         rows = inference_v2.rows_of(asked, memoryview(raw), live)
         sync = headers.get(b"logged") == b"sync"
-        parts = await self._app.answer(live, rows, headers, sync=sync)
+        parts = await self._app.answer(live, rows, headers, request.ByteSize(), sync=sync)
         first = parts[0].answer
         made = self._made["ModelInferResponse"](
             model_name=first.model,

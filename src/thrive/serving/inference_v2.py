@@ -21,6 +21,7 @@ from thrive.version import __version__
 
 HEADER = b"inference-header-content-length"
 OCTETS = b"application/octet-stream"
+_DIGITS = 18
 _DATATYPES = {FieldKind.NUMBER: "FP64", FieldKind.INTEGER: "INT64", FieldKind.BOOLEAN: "BOOL"}
 _MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer))?")
 _SERVER = {"name": "thrive", "version": __version__, "extensions": ["binary_tensor_data"]}
@@ -232,7 +233,7 @@ def _json_end(headers: Headers, size: int) -> int:
     said = headers.get(HEADER)
     if said is None:
         return size
-    if not said.isdigit() or int(said) > size:
+    if not said.isdigit() or len(said) > _DIGITS or int(said) > size:
         raise HttpError(400, "BadHeader", "Inference-Header-Content-Length is no length here.")
     return int(said)
 

@@ -1,6 +1,11 @@
 """What one worker takes, and what it is started with: nothing heavy, as its agent reads it too."""
 
+import resource
+
 import msgspec
+
+OPEN_FILES = 1 << 16
+"""Files that a worker may have open: each connection is one."""
 
 
 class Consumer(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +23,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         rows: most rows of a request.
         body_seconds: how long a body may take to arrive.
         in_flight: requests at work at a time; more are told to come back (429).
+        bytes_in_flight: bytes of the bodies of requests at work, likewise.
         callers: digests of the tokens that callers show; none are asked for if there are none.
         consumers: those of them who may ask for some purposes only, by digest.
         hosts: names that the `Host` of a request may have, lower-case; empty for any.
@@ -27,6 +33,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 10_000
     body_seconds: float = 10.0
     in_flight: int = 512
+    bytes_in_flight: int = 128 << 20
     callers: list[str] = []
     consumers: dict[str, Consumer] = {}
     hosts: list[str] = []
@@ -44,3 +51,11 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     log: str
     grpc: str = ""
     limits: Limits = Limits()
+
+
+def allow_connections() -> None:
+    """Let this process hold `OPEN_FILES` files, or as many as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -122,37 +122,58 @@ class LiveModels:
         self._host = cache.parent
         self._online: OnlineStore | None = None
         self._views: dict[bytes, ViewReader] = {}
+        self._wanted: dict[str, ServedModel] = {}
+        self._loading: dict[str, ServedModel] = {}
 
     async def apply(self, routes: Routes) -> None:
-        """Load what the routes name and use it; a model that cannot be loaded stays as it was."""
-        changed = [
-            served
-            for name, served in routes.models.items()
-            if name not in self.models or self.models[name].served != served
-        ]
+        """Load what the routes name and use it; a model that cannot be loaded stays as it was.
+
+        Newer routes may be applied while older ones still load: nobody waits then for a model that
+        is slow to load, or for a candidate that does not start, and what was overtaken is dropped.
+        """
+        self._wanted = routes.models
+        for known in (self.models, self.errors):
+            for name in known.keys() - routes.models.keys():
+                del known[name]
+        changed = [served for served in routes.models.values() if not self._is_brought(served)]
         await asyncio.gather(*(self._replace(served) for served in changed))
-        for name in self.models.keys() - routes.models.keys():
-            del self.models[name]
         await self._close_unused()
 
     async def close(self) -> None:
         """End all processes of candidates."""
         await asyncio.gather(*(each.close() for each in self._isolated.values()))
 
+    def _is_brought(self, served: ServedModel) -> bool:
+        """Tell whether a model is used as the routes have it, or is being loaded so."""
+        name = served.model
+        loading = self._loading.get(name)
+        if loading is not None:
+            return loading == served
+        return name in self.models and self.models[name].served == served
+
     async def _replace(self, served: ServedModel) -> None:
+        name = served.model
+        self._loading[name] = served
+        live, failure = None, ""
         try:
             live = await self._build(served)
-        except (ThriveError, OSError, msgspec.MsgspecError) as error:
-            self.errors[served.model] = str(error)
-            _logger.exception("%s stays as it was", served.model)
+        except Exception as error:
+            failure = str(error) if isinstance(error, ThriveError) else repr(error)
+            _logger.exception("%s stays as it was", name)
+        finally:
+            if self._loading.get(name) is served:
+                del self._loading[name]
+        if self._wanted.get(name) != served:  # newer routes came meanwhile
             return
-        self.errors.pop(served.model, None)
-        self._remember_warm(served.model, live)
-        self.models[served.model] = live
+        if live is None:
+            self.errors[name] = failure
+            return
+        self.errors.pop(name, None)
+        self._remember_warm(name, live)
+        self.models[name] = live
 
     async def _build(self, served: ServedModel) -> LiveModel:
-        live = [each for each in served.variants if not each.shadow and each.share > 0]
-        shadows = [each for each in served.variants if each.shadow]
+        live, shadows = _answering(served), _in_shadow(served)
         signatures = {
             each.package: self._packages.signature(each.package) for each in (*live, *shadows)
         }
@@ -246,13 +267,23 @@ class LiveModels:
             del self._predictors[name], self._asking[name]
 
     async def _close_unused(self) -> None:
+        served = [*self._wanted.values(), *(live.served for live in self.models.values())]
         used = {
-            (live.served.model, each.variant.package, each.variant.shadow)
-            for live in self.models.values()
-            for each in (*live.candidates, *live.shadows)
+            (each.model, variant.package, variant.shadow)
+            for each in served
+            for variant in (*_answering(each)[1:], *_in_shadow(each))
         }
-        for name in self._isolated.keys() - used:
-            await self._isolated.pop(name).close()
+        unused = [self._isolated.pop(name) for name in self._isolated.keys() - used]
+        await asyncio.gather(*(each.close() for each in unused))
+
+
+def _answering(served: ServedModel) -> list[Variant]:
+    """Return the versions with a share of the live traffic, production first."""
+    return [each for each in served.variants if not each.shadow and each.share > 0]
+
+
+def _in_shadow(served: ServedModel) -> list[Variant]:
+    return [each for each in served.variants if each.shadow]
 
 
 def _quick(

@@ -30,6 +30,8 @@ SHADOW_QUEUE = 256
 """Requests that wait for the shadows of a worker; those that find no room are left out."""
 SHADOW_ROWS = 20_000
 """Rows that wait for them: what the copies of large requests may take of the memory."""
+SHADOW_BYTES = 32 << 20
+"""Bytes of the bodies they came in, likewise: a row may hold long texts."""
 SHADOW_DEADLINE_S = 2.0
 """How long a shadow may take for an answer before it counts as failed."""
 SHADOW_SHARE = 0.05
@@ -52,43 +54,56 @@ class Shadows:
         self._state = state
         self._write = write
         self._rows = 0
+        self._bytes = 0
         self._leaving = False
-        self._queue: asyncio.Queue[tuple[Beside, LiveModel, Asked, str]] = asyncio.Queue(
+        self._queue: asyncio.Queue[tuple[Beside, LiveModel, Asked, str, int]] = asyncio.Queue(
             SHADOW_QUEUE
         )
 
-    def copy(self, live: LiveModel, asked: Asked, parts: list[Part]) -> None:
-        """Queue a request for its model's shadows; called after the answer is sent."""
+    def copy(self, live: LiveModel, asked: Asked, parts: list[Part], size: int) -> None:
+        """Queue a request for its model's shadows; called after the answer is sent.
+
+        Args:
+            live: the model.
+            asked: the request.
+            parts: its rows and their answers.
+            size: bytes of its body.
+        """
         for part in parts:
             copied = msgspec.structs.replace(asked, rows=part.rows, count=len(part.rows))
-            self._copy(live, copied, part.answer)
+            self._copy(live, copied, part.answer, size * len(part.rows) // max(asked.count, 1))
 
-    def has_room(self, live: LiveModel, rows: int) -> bool:
-        """Tell whether a copy of a request of so many rows would be seen; count it if not."""
-        if self._is_full(rows):
+    def has_room(self, live: LiveModel, rows: int, size: int) -> bool:
+        """Tell whether a copy of a request of so many rows and bytes would be seen; else count it."""
+        if self._is_full(rows, size):
             self._state.shadow_dropped += len(live.shadows)
             return False
         return True
 
-    def _is_full(self, rows: int) -> bool:
-        return self._queue.full() or self._rows + rows > SHADOW_ROWS
+    def _is_full(self, rows: int, size: int) -> bool:
+        return (
+            self._queue.full()
+            or self._rows + rows > SHADOW_ROWS
+            or self._bytes + size > SHADOW_BYTES
+        )
 
-    def _copy(self, live: LiveModel, asked: Asked, answer: Answer) -> None:
+    def _copy(self, live: LiveModel, asked: Asked, answer: Answer, size: int) -> None:
         for shadow in live.shadows:
             itself = answer.version == shadow.variant.version
             place = answer.record_id
             if itself or not place or not drawn("shadow", place, shadow.variant.share):
                 continue
-            if self._is_full(asked.count):
+            if self._is_full(asked.count, size):
                 self._state.shadow_dropped += 1
                 continue
             self._rows += asked.count
-            self._queue.put_nowait((shadow, live, asked, answer.record_id))
+            self._bytes += size
+            self._queue.put_nowait((shadow, live, asked, answer.record_id, size))
 
     async def run(self) -> None:
         """Have queued requests answered, one at a time and within the share, for ever."""
         while True:
-            shadow, live, asked, live_id = await self._queue.get()
+            shadow, live, asked, live_id, size = await self._queue.get()
             spent = 0.0
             try:
                 spent = await self._ask(live, asked, shadow, live_id)
@@ -96,6 +111,7 @@ class Shadows:
                 _logger.exception("a shadow request of %s was lost", live.served.model)
             finally:
                 self._rows -= asked.count
+                self._bytes -= size
                 self._queue.task_done()
             if not self._leaving:
                 pause = _SHADOW_UNSEEN * spent / SHADOW_SHARE

@@ -26,9 +26,9 @@ from thrive.serving.answering import Answerer
 from thrive.serving.app import App
 from thrive.serving.connection import Connection
 from thrive.serving.counters import WorkerState, write_state
-from thrive.serving.limits import WorkerSettings
+from thrive.serving.limits import WorkerSettings, allow_connections
 from thrive.serving.live import LiveModels
-from thrive.serving.routes import FILE_NAME, read_routes
+from thrive.serving.routes import FILE_NAME, Routes, read_routes
 from thrive.serving.shortcut import Shortcut
 from thrive.settings import read_settings
 from thrive.store.eventlog.writer import SegmentWriter
@@ -79,6 +79,7 @@ class Worker:
         self.drain = asyncio.Event()
         self._seen: tuple[int, int] | None = None
         self._retry_at = 0.0
+        self._loads: set[asyncio.Task[None]] = set()
 
     def connection(
         self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None
@@ -89,36 +90,48 @@ class Worker:
     async def load_first(self) -> None:
         """Load the first routes: until then callers wait in the socket's queue."""
         while self.app.routes is None:
-            with contextlib.suppress(FileNotFoundError):
-                await self._look()
-            if self.app.routes is None:
+            routes = self._new_routes()
+            if routes is None:
                 await asyncio.sleep(FIRST_LOOK_EVERY_S)
+            else:
+                await self._use(routes)
+                self.app.routes = routes
 
     async def follow_routing(self) -> None:
-        """Load what the routing file names whenever it was replaced, for ever."""
+        """Load what the routing file names whenever it was replaced, for ever.
+
+        What loads is not waited for: a rollback that comes meanwhile is in force at once.
+        """
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            with contextlib.suppress(FileNotFoundError):
-                await self._look()
+            routes = self._new_routes()
+            if routes is not None:
+                self.app.routes = routes
+                load = asyncio.create_task(self._use(routes))
+                self._loads.add(load)
+                load.add_done_callback(self._loads.discard)
 
-    async def _look(self) -> None:
-        found = (self.cache / FILE_NAME).stat()
-        seen = (found.st_mtime_ns, found.st_ino)
-        if seen == self._seen and not self._try_again():
-            return
+    def _new_routes(self) -> Routes | None:
+        """Return the routes in the file if they are to be loaded now: new, or to be tried again."""
         try:
-            routes = read_routes(self.cache)
-        except (ThriveError, msgspec.MsgspecError):
-            _logger.exception("the routing file cannot be read; the last one stays")
+            found = (self.cache / FILE_NAME).stat()
+            seen = (found.st_mtime_ns, found.st_ino)
+            if seen == self._seen and not self._try_again():
+                return None
             self._seen = seen
-            return
+            return read_routes(self.cache)
+        except FileNotFoundError:
+            return None
+        except (ThriveError, OSError, msgspec.MsgspecError):
+            _logger.exception("the routing file cannot be read; the last one stays")
+            return None
+
+    async def _use(self, routes: Routes) -> None:
         await self.live.apply(routes)
         if gc.isenabled():
             gc.collect()  # what was answered with before
         gc.freeze()  # what is loaded stays: collections while answering need not look at it
         gc.enable()
-        self.app.routes = routes
-        self._seen = seen
         self.publish()
 
     def _try_again(self) -> bool:
@@ -156,6 +169,8 @@ class Worker:
 
     async def close(self) -> None:
         """Finish the shadows, end the candidates, close the log."""
+        for load in self._loads:
+            load.cancel()
         await self.answerer.shadows.finish(2.0)
         await self.live.close()
         await asyncio.to_thread(self.writer.close)
@@ -199,7 +214,7 @@ async def _grpc_server(worker: Worker, settings: WorkerSettings) -> Any:
         return None
     from thrive.serving import grpc_service  # an extra
 
-    return await grpc_service.start(worker.app, settings.grpc, settings.limits.body_bytes)
+    return await grpc_service.start(worker.app, settings.grpc, settings.limits)
 
 
 def _server(config: Any) -> Any:
@@ -234,6 +249,7 @@ def _read_agent(worker: Worker) -> None:
 def main() -> None:
     """Run a worker from the settings in the first argument."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    allow_connections()
     settings = _settings()
     if settings is None:
         return

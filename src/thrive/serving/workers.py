@@ -1,6 +1,8 @@
 """The worker processes of one host: started, restarted when they die, drained at the end."""
 
 import contextlib
+import logging
+import os
 import signal
 import socket
 import subprocess
@@ -10,12 +12,19 @@ from pathlib import Path
 import msgspec
 
 from thrive.serving import environment, prestart
+from thrive.serving.counters import state_file
 from thrive.serving.limits import Limits, WorkerSettings
+
+_logger = logging.getLogger(__name__)
 
 HEALTHY_S = 5.0
 """A worker that lived this long is restarted at once; a younger one after a growing pause."""
 LONGEST_PAUSE_S = 10.0
 LEAVE_S = 20.0
+STUCK_S = 60.0
+"""A worker that says nothing for so long answers nobody: a model holds it, it is started again."""
+LONGEST_TURN_S = 1.0
+"""What counts of the time between two looks: this process may have been stopped meanwhile."""
 
 
 class _Slot:
@@ -27,6 +36,21 @@ class _Slot:
         self.began = 0.0
         self.pause = 0.0
         self.start_at = 0.0
+        self.word: int | None = None
+        self.spoke = False
+        self.silent = 0.0
+
+    def hear(self, word: int | None, turn: float) -> None:
+        """Note what the worker said last, and for how long that was its last word.
+
+        Args:
+            word: when it said it; None for never.
+            turn: seconds since the last call.
+        """
+        if word != self.word:
+            self.word, self.spoke, self.silent = word, True, 0.0
+        elif self.spoke:  # until it has spoken it loads its models
+            self.silent += turn
 
 
 class WorkerPool:
@@ -60,19 +84,41 @@ class WorkerPool:
         self._limits = limits
         self._grpc = grpc
         self._slots = [_Slot(number) for number in numbers]
+        self._looked_at = time.monotonic()
 
     def pids(self) -> dict[int, int]:
         """Return the process of each worker that has one, by number."""
         return {slot.number: slot.process.pid for slot in self._slots if slot.process}
 
     def keep(self) -> None:
-        """Start what is not running and may start; called often."""
+        """Start what is not running and may start, end what is stuck; called often."""
         now = time.monotonic()
+        turn, self._looked_at = min(now - self._looked_at, LONGEST_TURN_S), now
         for slot in self._slots:
+            self._end_stuck(slot, turn)
             if slot.process is not None and slot.process.poll() is not None:
                 self._note_death(slot, now)
             if slot.process is None and now >= slot.start_at:
+                slot.word, slot.spoke, slot.silent = self._word_of(slot), False, 0.0
                 slot.process, slot.began = self._start(slot.number), now
+
+    def _word_of(self, slot: _Slot) -> int | None:
+        try:
+            return state_file(self._cache, slot.number).stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    def _end_stuck(self, slot: _Slot, turn: float) -> None:
+        """End a worker whose model holds it for ever: what it logged is kept, callers are told."""
+        if slot.process is None:
+            return
+        slot.hear(self._word_of(slot), turn)
+        if slot.silent > STUCK_S:
+            slot.silent = 0.0
+            with contextlib.suppress(OSError):  # of a disk that takes no word it is no fault
+                os.utime(state_file(self._cache, slot.number).parent)
+                _logger.error("worker %d says nothing for %g s: started again", slot.number, STUCK_S)
+                slot.process.kill()
 
     def stop(self) -> None:
         """Ask all workers to drain, and wait until they have left."""

@@ -216,7 +216,7 @@ async def test_shadows_see_no_more_than_their_share_of_time_allows(tmp_path, pac
         running = asyncio.create_task(answerer.shadows.run())
         for _ in range(3):
             asked = Asked(count=1, rows=ROWS, at=1, key="k")
-            answerer.shadows.copy(live, asked, await answerer.answer(live, asked))
+            answerer.shadows.copy(live, asked, await answerer.answer(live, asked), 100)
         for _ in range(int(LONG / 0.02)):
             await asyncio.sleep(0.02)
             if f"{MODEL}/2/shadow" in state.variants:
@@ -243,7 +243,7 @@ async def test_a_shadow_that_hangs_is_left_behind_and_counted_and_answers_go_on(
         for _ in range(400):
             asked = Asked(count=1, rows=[{"origin": "EWR", "wind": 2.0}], at=1, key="k")
             parts = await answerer.answer(live, asked)
-            answerer.shadows.copy(live, asked, parts)
+            answerer.shadows.copy(live, asked, parts, 100)
         running.cancel()
     await candidate.close()
     assert state.shadow_dropped >= 400 - 257

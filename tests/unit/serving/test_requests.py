@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import chi2_contingency, chisquare
+from scipy.stats.contingency import crosstab
 
 from thrive.packaging.rows import InvalidRows
 from thrive.packaging.signature import Field, FieldKind, Output, OutputKind, Signature
@@ -33,18 +35,19 @@ SIGNATURE = Signature(
 ROW = {"origin": "EWR", "wind": 2, "at": "2013-05-01", "wet": True}
 
 
-def test_a_share_is_a_share_and_grows_one_way():
-    keys = [f"f{n}" for n in range(20_000)]
+def test_shares_of_a_hundred_thousand_keys_are_exact_and_grow_one_way():
+    keys = [f"f{n}" for n in range(100_000)]
     places = np.array([position("salt", key) for key in keys])
-    counts = np.bincount(places // 1000, minlength=10)
-    chi2 = ((counts - 2000) ** 2 / 2000).sum()
-    assert chi2 < 27.9  # 99.9 % point at 9 degrees
-    five = {key for key in keys if drawn("salt", key, 0.05)}
-    twenty = {key for key in keys if drawn("salt", key, 0.20)}
-    assert five < twenty
-    assert abs(len(five) / 20_000 - 0.05) < 0.006
-    other = {key for key in keys if drawn("other salt", key, 0.05)}
-    assert len(five & other) < 100
+    counts = np.bincount(places // 100, minlength=100)
+    assert chisquare(counts).pvalue > 0.001
+    drawn_by = {share: [drawn("salt", key, share) for key in keys] for share in (0.01, 0.05, 0.2)}
+    for share, members in drawn_by.items():
+        expected = [100_000 * share, 100_000 * (1 - share)]
+        assert chisquare([sum(members), 100_000 - sum(members)], expected).pvalue > 0.001
+    assert all(larger or not smaller for smaller, larger in zip(*list(drawn_by.values())[:2], strict=True))
+    other = [drawn("other salt", key, 0.05) for key in keys]
+    table = crosstab(drawn_by[0.05], other).count
+    assert chi2_contingency(table).pvalue > 0.001  # one experiment's users say nothing of another's
     assert not drawn("salt", "x", 0.0)
     assert drawn("salt", "x", 1.0)
 
@@ -69,6 +72,8 @@ def test_rows_are_split_into_inputs_and_keys():
     ("row", "words"),
     [
         ({**ROW, "flight_id": {"a": 1}}, "'flight_id' is an object"),
+        ({**ROW, "flight_id": 1 << 63}, "'flight_id' is 9223372036854775808, expected one plain"),
+        ({**ROW, "at": "0001-01-01T00:00:00+14:00"}, "'at' is the text \"0001"),
         ({**ROW, "nobody": 1}, "'nobody' is unknown"),
         ({**ROW, "wet": "yes"}, "'wet' is the text \"yes\""),
         ({k: v for k, v in ROW.items() if k != "origin"}, "'origin' is absent"),
