@@ -76,6 +76,7 @@ class Operation:
         next_hint: str,
         columns: tuple[str, ...] = (),
         alias: str = "",
+        live: bool = False,
     ) -> None:
         self.name = name
         self.function = function
@@ -85,6 +86,7 @@ class Operation:
         self.next_hint = next_hint
         self.columns = columns
         self.alias = alias
+        self.live = live
         self.summary = (inspect.getdoc(function) or "").split("\n", 1)[0]
 
     @cached_property
@@ -133,6 +135,7 @@ def operation(
     next_hint: str = "",
     columns: tuple[str, ...] = (),
     alias: str = "",
+    live: bool = False,
 ) -> Callable[[F], F]:
     """Register a function as the operation `name`, e.g. `runs list`.
 
@@ -145,6 +148,7 @@ def operation(
         columns: the fields of a list that people see, in this order; all of them if left out.
             Pipes and programs always get all.
         alias: another name that the command line understands.
+        live: whether each value of a stream takes the place of the one before, on a terminal.
     """
 
     def register(function: F) -> F:
@@ -164,6 +168,7 @@ def operation(
             next_hint=next_hint,
             columns=columns,
             alias=alias,
+            live=live,
         )
         return function
 

@@ -48,7 +48,9 @@ def execute(line: Line) -> int:
                 if server
                 else invoke(operation, context, arguments)
             )
-            style = Style.of(sys.stdout, as_json=line.as_json, columns=operation.columns)
+            style = Style.of(
+                sys.stdout, as_json=line.as_json, columns=operation.columns, live=operation.live
+            )
             render(result, style, sys.stdout, progress.clear)
         finally:
             context.home.close()

@@ -5,8 +5,10 @@ with whole values. With `--json`: JSON, one line a value. What is shown is told 
 fields alone, so that no operation needs a view of its own.
 """
 
+import io
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TextIO, cast
 
@@ -18,6 +20,7 @@ from thrive.domain.project import Page
 
 Row = dict[str, Any]
 _MARK = re.compile("[0-9a-f]{32,}")
+_ESCAPE = re.compile("\x1b\\[[0-9;]*m")
 SENTENCE = 40
 """A text in a list that is longer than this has a line of its own."""
 NARROW = 24
@@ -35,21 +38,26 @@ PADDING = 3
 class Style(NamedTuple):
     """How to print: JSON, for people (tables, short values), with colour.
 
-    `columns` are the fields of a list that people see; all of them if empty.
+    `columns` are the fields of a list that people see; all of them if empty. `live` says that
+    each value of a stream takes the place of the one before.
     """
 
     as_json: bool
     for_people: bool
     colour: bool
     columns: tuple[str, ...] = ()
+    live: bool = False
 
     @classmethod
-    def of(cls, stream: TextIO, *, as_json: bool, columns: tuple[str, ...] = ()) -> "Style":
+    def of(
+        cls, stream: TextIO, *, as_json: bool, columns: tuple[str, ...] = (), live: bool = False
+    ) -> "Style":
         """Return the style for a stream; NO_COLOR and FORCE_COLOR are obeyed."""
         terminal = stream.isatty()
         forced = bool(os.environ.get("FORCE_COLOR"))
         colour = (terminal or forced) and not os.environ.get("NO_COLOR")
-        return cls(as_json, terminal or forced, colour, columns)
+        drawn = live and terminal and not as_json and os.environ.get("TERM") != "dumb"
+        return cls(as_json, terminal or forced, colour, columns, drawn)
 
 
 def render(
@@ -64,9 +72,15 @@ def render(
         before: called before anything is printed, e.g. to remove a progress bar.
     """
     if isinstance(result, Iterator):
+        place = Place(stream)
         for item in result:
             before()
-            _render_value(item, style, stream, nested=True)
+            if style.live:
+                drawn = io.StringIO()
+                _render_value(item, style, drawn, nested=False)
+                place.show(drawn.getvalue())
+            else:
+                _render_value(item, style, stream, nested=True)
             stream.flush()
         return
     before()
@@ -88,6 +102,29 @@ def _render_value(result: Any, style: Style, stream: TextIO, *, nested: bool) ->
         _record(_row(result), style, stream, one_line=nested)
     else:
         stream.write(printable(str(result), lines=True) + "\n")
+
+
+class Place:
+    """A place on a terminal in which one text follows the other.
+
+    Args:
+        stream: the terminal.
+        width: its columns; as wide as it is if not said.
+    """
+
+    def __init__(self, stream: TextIO, width: int | None = None) -> None:
+        self._stream = stream
+        self._width = width
+        self._rows = 0
+
+    def show(self, text: str) -> None:
+        """Write whole lines over those of the last time."""
+        if self._rows:
+            self._stream.write(f"\x1b[{self._rows}F\x1b[J")
+        self._stream.write(text)
+        width = self._width or shutil.get_terminal_size().columns
+        lengths = [len(_ESCAPE.sub("", line)) for line in text.splitlines()]
+        self._rows = sum(max(1, -(-length // width)) for length in lengths)
 
 
 def _is_record(value: Any) -> bool:

@@ -114,7 +114,7 @@ def advance(release: Release, evidence: Evidence, now: int, terms: Terms) -> Ste
     if release.state is ReleaseState.HELD:
         return _stay(release, release.reason or "held")
     phase = release.phases[release.position]
-    left = release.phase_started_at + _length(release, phase, terms) - now
+    left = ends_at(release, terms) - now
     if left > 0:
         return _stay(release, f"{phase.kind}: {format_duration(left)} to go")
     return _judge(release, phase, evidence, now, terms)
@@ -217,10 +217,12 @@ def _too_few(release: Release, phase: Phase, evidence: Evidence, terms: Terms) -
     return ", ".join(lacking)
 
 
-def _length(release: Release, phase: Phase, terms: Terms) -> int:
-    """Return how long a phase lasts; one that is judged by outcomes waits for its last ones."""
+def ends_at(release: Release, terms: Terms) -> int:
+    """Return when the present phase has baked; one judged by outcomes waits for its last ones."""
+    phase = release.phases[release.position]
     bake = phase.bake * (2 if release.evidence.get("extended", False) else 1)
-    return bake + (terms.outcomes_within if phase.kind is PhaseKind.AB else 0)
+    late = terms.outcomes_within if phase.kind is PhaseKind.AB else 0
+    return release.phase_started_at + bake + late
 
 
 def _enter(release: Release, position: int, now: int, why: str) -> Step:

@@ -1,4 +1,4 @@
-"""A release as it happens: one line whenever something is new, until it ends."""
+"""A release as it happens: what it is at whenever something is new, until it ends."""
 
 import time
 from collections.abc import Iterator
@@ -6,19 +6,34 @@ from typing import Any
 
 import msgspec
 
+from thrive.contract.parse import parse
+from thrive.contract.schema import ModelTerms
 from thrive.domain.actor import ANYONE
 from thrive.domain.errors import NotFound
 from thrive.domain.release import PhaseKind, Release, ReleaseState
 from thrive.operations import Context, Kind, operation
+from thrive.release.evidence import Evidence
+from thrive.release.guards import Reading, readings
+from thrive.release.machine import ends_at, terms_of
 from thrive.release.quality import Quality, Word
-from thrive.store import releases
+from thrive.store import projects, releases
+from thrive.store.database import Tx
 
 LOOK_EVERY_S = 0.25
 _ENDED = frozenset({ReleaseState.DONE, ReleaseState.ROLLED_BACK})
 
 
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """A move of a release: when, into which phase, and why."""
+
+    at: int
+    phase: str
+    state: str
+    words: str
+
+
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What a release is at, in words of one line.
+    """What a release is at, in words.
 
     Attributes:
         at: UTC microseconds of what is told.
@@ -28,6 +43,9 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         production: what production did in the same time.
         agreement: a shadow's answers beside the live ones.
         why: what is waited for, or why it moved.
+        until: when the phase has baked, UTC microseconds; None for one that has no end.
+        guards: how each guard stands.
+        moves: the road so far.
     """
 
     at: int
@@ -37,13 +55,17 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     production: str = ""
     agreement: str = ""
     why: str = ""
+    until: int | None = None
+    guards: list[Reading] = []
+    moves: list[Stage] = []
 
 
-@operation("releases watch", kind=Kind.STREAM, role=ANYONE)
+@operation("releases watch", kind=Kind.STREAM, role=ANYONE, live=True)
 def releases_watch(ctx: Context, model: str) -> Iterator[Look]:
     """Follow the newest release of a model until it ends: phase, traffic, evidence, decisions.
 
-    What is seen follows the tick: each look of `thrive tick` or of a server adds a line.
+    What is seen follows the tick. A terminal shows the newest state in place, with each guard and
+    the bounds that hold at every look; a pipe gets a line for each look that found something new.
 
     Args:
         model: the model's name.
@@ -52,12 +74,15 @@ def releases_watch(ctx: Context, model: str) -> Iterator[Look]:
         thrive releases watch flight-delay
     """
     last: Look | None = None
+    known: dict[str, ModelTerms] = {}
     while True:
         with ctx.read() as tx:
             found = releases.find(tx, ctx.project_id, model, 1)
-        if not found:
-            raise NotFound(f"{model} was never released.", f"thrive releases start {model}")
-        look = look_at(found[0], ctx.now())
+            if not found:
+                raise NotFound(f"{model} was never released.", f"thrive releases start {model}")
+            if found[0].contract not in known:
+                known[found[0].contract] = _terms(tx, ctx.project_id, found[0])
+        look = look_at(found[0], ctx.now(), known[found[0].contract])
         if last is None or msgspec.structs.replace(look, at=last.at) != last:
             yield look
             last = look
@@ -66,12 +91,20 @@ def releases_watch(ctx: Context, model: str) -> Iterator[Look]:
         time.sleep(LOOK_EVERY_S)
 
 
-def look_at(release: Release, now: int) -> Look:
+def _terms(tx: Tx, project_id: str, release: Release) -> ModelTerms:
+    """Return what the release's contract says; the defaults where it is not kept."""
+    stored = projects.find_contract(tx, project_id, release.contract)
+    models = parse(stored.text).contract.model if stored is not None else {}
+    return models.get(release.model, ModelTerms())
+
+
+def look_at(release: Release, now: int, terms: ModelTerms) -> Look:
     """Return a release in words.
 
     Args:
         release: as it is stored.
         now: the project's present moment.
+        terms: what the contract says about the model.
     """
     phase = release.phases[release.position]
     seen: dict[str, Any] = release.evidence.get("seen") or {}
@@ -86,6 +119,9 @@ def look_at(release: Release, now: int) -> Look:
         else f"v{release.production}: {_counted(seen.get('production'))}",
         agreement=_agreement(seen.get("agreement")),
         why=str(release.evidence.get("words") or release.reason),
+        until=ends_at(release, terms_of(terms)) if release.state is ReleaseState.RUNNING else None,
+        guards=readings(msgspec.convert(seen, Evidence), terms.release.guard) if seen else [],
+        moves=msgspec.convert(release.evidence.get("history", []), list[Stage]),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from thrive.cli.parse import parse
 from thrive.cli.progress import ProgressLine, progress_text
-from thrive.cli.render import Style, render
+from thrive.cli.render import Place, Style, render
 from thrive.cli.safe import printable
 from thrive.cli.values import cell, human_size
 from thrive.domain.actor import ANYONE
@@ -253,3 +253,19 @@ def test_records_inside_a_row_reach_pipes_and_sentences_have_lines_of_their_own(
     assert lines[-3:] == ["notes:", "- short", f"- {sentence}"]
     assert any(line.endswith("Datetime(us, UTC)") for line in lines)
     assert Inside().kind in shown(around, PIPE)
+
+
+def test_on_a_terminal_each_look_takes_the_place_of_the_last():
+    stream = io.StringIO()
+    place = Place(stream, width=10)
+    place.show("one\n" + "\x1b[1m" + "x" * 21 + "\x1b[0m\n")  # the second line takes three rows
+    place.show("two\n")
+    place.show("three\n")
+    assert stream.getvalue().split("\x1b[J")[1:] == ["two\n\x1b[1F", "three\n"]
+    assert "\x1b[4F\x1b[J" in stream.getvalue()
+    looks = iter([Thing(name="x"), Thing(name="y")])
+    drawn = io.StringIO()
+    render(looks, PEOPLE._replace(live=True), drawn)
+    assert drawn.getvalue().count("\x1b[J") == 1
+    assert "size     1.5 MB" in drawn.getvalue()
+    assert "\x1b" not in shown(iter([Thing(name="x")]), PIPE)

@@ -311,6 +311,8 @@ def test_a_release_is_watched_line_by_line_until_it_ends(ctx):
     first = next(seen)
     assert (first.state, first.phase) == (ReleaseState.RUNNING, "shadow 100%")
     assert first.candidate == "v2: no requests yet"
+    assert 0 < first.until - ctx.now() <= HOUR
+    assert [each.phase for each in first.moves] == ["shadow"]
     promote.releases_promote(ctx, MODEL, reason="go on")
     assert next(seen).phase == "ab 50%"
     promote.roll_back(ctx, MODEL, "the desk reports wrong warnings")
