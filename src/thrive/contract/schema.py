@@ -260,6 +260,33 @@ class Sla(Terms, frozen=True, kw_only=True):
     outcomes_within: MaybeDuration = ""
 
 
+class Odd(StrEnum):
+    """What becomes of a request with an odd value: the model answers, or the caller is told (422)."""
+
+    ANSWER = "answer"
+    REFUSE = "refuse"
+
+
+class InputTerms(Terms, frozen=True, kw_only=True):
+    """What becomes of a request with values that no row had which `register` was given.
+
+    Attributes:
+        unseen: of a category among text values that no row had.
+        outside: of a number below or above those of all rows.
+        missing: of a missing value, where the model has an answer to it; elsewhere it is refused.
+    """
+
+    unseen: Odd = Odd.ANSWER
+    outside: Odd = Odd.ANSWER
+    missing: Odd = Odd.ANSWER
+
+    @property
+    def refused(self) -> list[str]:
+        """The kinds that are refused."""
+        said = {"unseen": self.unseen, "outside": self.outside, "missing": self.missing}
+        return [name for name, odd in said.items() if odd is Odd.REFUSE]
+
+
 class LogTerms(Terms, frozen=True, kw_only=True):
     """What the prediction log keeps.
 
@@ -480,6 +507,7 @@ class ModelTerms(Terms, frozen=True, kw_only=True):
         target: what it predicts.
         entity: the fields that name what is predicted; sent with a request, no inputs.
         features: feature views it takes.
+        inputs: what becomes of odd values in a request.
         segments: columns whose groups are watched one by one.
         sla: what it promises.
         fallback: the answer when no version can give one.
@@ -505,6 +533,7 @@ class ModelTerms(Terms, frozen=True, kw_only=True):
     target: Target = Target()
     entity: list[str] = []
     features: list[str] = []
+    inputs: InputTerms = InputTerms()
     segments: list[str] = []
     sla: Sla = Sla()
     fallback: float | str | None = None

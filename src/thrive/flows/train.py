@@ -173,6 +173,7 @@ def facts_of(ctx: Context, contract: ParsedContract) -> dict[str, Any]:
                 "positive": terms.target.positive,
                 "threshold": terms.target.threshold,
                 "entity": terms.entity,
+                "refused": terms.inputs.refused,
             }
             for name, terms in contract.contract.model.items()
         },

@@ -1,13 +1,15 @@
 """Signatures from training data, and typed columns from frames; vectorised with polars."""
 
 import math
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from thrive.domain.errors import UsageError
-from thrive.packaging.signature import NUMERIC, Columns, Field, FieldKind, Output, Signature
+from thrive.packaging.signature import NUMERIC, Columns, Field, FieldKind, Odd, Output, Signature
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,7 +18,12 @@ MAX_LISTED_CATEGORIES = 1000
 
 
 def infer_signature(
-    frame: "pl.DataFrame", output: Output, *, example_rows: int = 3, strict: bool = False
+    frame: "pl.DataFrame",
+    output: Output,
+    *,
+    example_rows: int = 3,
+    refused: Collection[str] = (),
+    seen: "pl.DataFrame | None" = None,
 ) -> Signature:
     """Return the signature that the training inputs `frame` show.
 
@@ -27,15 +34,35 @@ def infer_signature(
         frame: the inputs only (no target), in the order the model was trained with.
         output: what the model answers.
         example_rows: how many of the first rows to keep as the example.
-        strict: whether values outside the seen range or categories are refused.
+        refused: what a request must not hold, of `Odd`: categories or numbers beyond those of
+            `frame` and `seen`, missing values.
+        seen: further rows that the model was shown.
 
     Raises:
         UsageError: a column has a type that no field kind describes.
     """
+    inputs = tuple(_infer_field(frame[name], refused) for name in frame.columns)
+    if refused and seen is not None:
+        more = infer_signature(seen.select(frame.columns), output, refused=refused).inputs
+        inputs = tuple(map(_widened, inputs, more))
+    whole = frame.fill_nan(None).drop_nulls() if Odd.MISSING in refused else frame
     return Signature(
-        inputs=tuple(_infer_field(frame[name], strict) for name in frame.columns),
-        output=output,
-        example=tuple(_example(frame.head(example_rows))),
+        inputs=inputs, output=output, example=tuple(_example(whole.head(example_rows)))
+    )
+
+
+def _widened(field: Field, more: Field) -> Field:
+    """Return a field with what further rows show of it as well."""
+    bounds = ((min, field.low, more.low), (max, field.high, more.high))
+    low, high = (None if a is None or b is None else pick(a, b) for pick, a, b in bounds)
+    known = tuple(sorted({*field.categories, *more.categories}))
+    categories = known if field.categories and more.categories else ()
+    return msgspec.structs.replace(
+        field,
+        low=low,
+        high=high,
+        categories=categories,
+        nullable=field.nullable or more.nullable,
     )
 
 
@@ -51,20 +78,25 @@ def _example(frame: "pl.DataFrame") -> list[dict[str, Any]]:
     return plain.to_dicts()
 
 
-def _infer_field(series: "pl.Series", strict: bool) -> Field:
+def _infer_field(series: "pl.Series", refused: Collection[str]) -> Field:
     kind = _kind(series)
-    nullable = series.null_count() > 0 or (series.dtype.is_float() and bool(series.is_nan().any()))
+    odd = {FieldKind.CATEGORY: Odd.UNSEEN} | dict.fromkeys(NUMERIC, Odd.OUTSIDE)
+    nullable = Odd.MISSING not in refused and _lacks_some(series)
     low, high = _bounds(series) if kind in NUMERIC else (None, None)
     categories = _categories(series) if kind is FieldKind.CATEGORY else ()
     return Field(
         name=series.name,
         kind=kind,
         nullable=nullable,
-        strict=strict,
+        strict=odd.get(kind) in refused,
         categories=categories,
         low=low,
         high=high,
     )
+
+
+def _lacks_some(series: "pl.Series") -> bool:
+    return series.null_count() > 0 or (series.dtype.is_float() and bool(series.is_nan().any()))
 
 
 def _kind(series: "pl.Series") -> FieldKind:

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from thrive.packaging.formats.predictor import DoesNotFit, Predictor
 from thrive.packaging.inference import columns_of, infer_signature
 from thrive.packaging.loader import FORMATS, ModelFormat
 from thrive.packaging.manifest import MANIFEST_NAME, PackageManifest, describe_files
-from thrive.packaging.signature import Columns, Output, OutputKind, Scalar, Signature
+from thrive.packaging.signature import Columns, Odd, Output, OutputKind, Scalar, Signature
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,7 +69,8 @@ def pack(
     signature: Signature | None = None,
     positive: Scalar | None = None,
     threshold: float | None = None,
-    strict: bool = False,
+    refused: Collection[str] = (),
+    seen: "pl.DataFrame | None" = None,
     model_format: str | None = None,
     requirements: Iterable[str] = (),
     extra: dict[str, Any] | None = None,
@@ -89,8 +90,9 @@ def pack(
         positive: the class whose probability is answered, for a model with two classes; the
             second one if not given.
         threshold: from which probability on the answer counts as positive.
-        strict: whether an inferred signature refuses values outside those of `sample`, missing
-            ones included; otherwise a field may be missing where the model answers all the same.
+        refused: what an inferred signature refuses, of `signature.Odd`. Where missing values are
+            not, a field may be missing if the model answers all the same.
+        seen: further rows that the model was shown: their values are not refused either.
         model_format: the name of the only format to try.
         requirements: further `name==version` that loading needs.
         extra: facts to keep in the manifest.
@@ -106,8 +108,8 @@ def pack(
         raise UsageError("The sample has no row.", "give some rows of the training inputs")
     if signature is None:
         output = _output(model, positive, threshold)
-        signature = infer_signature(sample, output, strict=strict)
-        if not strict:
+        signature = infer_signature(sample, output, refused=refused, seen=seen)
+        if Odd.MISSING not in refused:
             signature = _tolerant(model, sample, signature)
     chosen, files, evidence = _export(model, sample, signature, model_format)
     manifest = PackageManifest(

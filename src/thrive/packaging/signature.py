@@ -43,6 +43,14 @@ class OutputKind(StrEnum):
     VECTOR = "vector"
 
 
+class Odd(StrEnum):
+    """What a value can be that no row a model was shown had."""
+
+    UNSEEN = "unseen"
+    OUTSIDE = "outside"
+    MISSING = "missing"
+
+
 class Field(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One named input of a model.
 

@@ -29,7 +29,7 @@ from thrive.domain.reference import format_reference, parse_reference
 from thrive.operations import Context
 from thrive.packaging.formats.predictor import Predictor
 from thrive.packaging.inference import columns_of
-from thrive.packaging.signature import NUMERIC, Columns
+from thrive.packaging.signature import NUMERIC, Columns, Field, FieldKind
 from thrive.serving import records
 from thrive.serving.answers import Decisions, NotANumber, Scores, read_answer
 from thrive.serving.assemble import Assembled, RowAssembler
@@ -409,16 +409,34 @@ def _fitting(scorer: Scorer, frame: "pl.DataFrame", errors: Any) -> Any:
     if scorer.views is not None:
         return fit
     for field in scorer.predictor.signature.inputs:
-        if field.nullable or field.name not in frame.columns:
+        if field.name not in frame.columns:
             continue
-        column = frame[field.name]
+        for odd, words in _odd(field, frame[field.name]):
+            wrong = odd.fill_null(value=False).to_numpy()
+            errors[wrong & fit] = f"{field.name} is {words}"
+            fit &= ~wrong
+    return fit
+
+
+def _odd(field: Field, column: "pl.Series") -> Iterator[tuple["pl.Series", str]]:
+    """Yield which values of a column a model does not take, and what they are."""
+    import polars as pl
+
+    if not field.nullable:
         absent = column.is_null()
         if field.kind in NUMERIC and column.dtype.is_float():
-            absent |= column.is_nan().fill_null(value=False)
-        missing = absent.to_numpy()
-        errors[missing & fit] = f"{field.name} is missing"
-        fit &= ~missing
-    return fit
+            absent |= column.is_nan()
+        yield absent, "missing"
+    if not field.strict:
+        return
+    if field.categories and field.kind is FieldKind.CATEGORY:
+        known = column.cast(pl.String).is_in(field.categories)
+        yield ~known, f"none of the {len(field.categories)} known categories"
+    if field.kind in NUMERIC and column.dtype.is_numeric():
+        if field.low is not None:
+            yield column < field.low, f"below {field.low:g}"
+        if field.high is not None:
+            yield column > field.high, f"above {field.high:g}"
 
 
 def _columns(

@@ -65,6 +65,8 @@ def prepare(
         evaluation.select(names),
         positive=terms.get("positive"),
         threshold=terms.get("threshold"),
+        refused=terms.get("refused", ()),
+        seen=_shown(trained_on, names),
         model_format=request.model_format,
     )
     columns = msgspec.structs.replace(request, label=label)
@@ -86,6 +88,13 @@ def prepare(
         reference=blobs.put(_parquet(compared)),
         trained_rows=blobs.put(fingerprints) if fingerprints else "",
     )
+
+
+def _shown(trained_on: "pl.DataFrame | None", names: list[str]) -> "pl.DataFrame | None":
+    """Return the inputs of the rows a model was fitted on, where all of them are there."""
+    if trained_on is None or not {*names} <= {*trained_on.columns}:
+        return None
+    return trained_on.select(names)
 
 
 def _fingerprints(trained_on: "pl.DataFrame", judged: "pl.DataFrame", names: list[str]) -> bytes:

@@ -11,6 +11,8 @@ from thrive.packaging.formats.constant import Constant, prior
 from thrive.packaging.inference import columns_of
 from thrive.packaging.loader import load
 from thrive.packaging.package import pack
+from thrive.packaging.rows import InvalidRows, RowReader
+from thrive.packaging.signature import Odd
 
 
 def answers(package, frame):
@@ -51,9 +53,21 @@ def test_wrong_calls_are_told(trees_model, categorical):
         pack(trees_model, categorical).unpack_to(Path(__file__).parent)
 
 
-def test_a_strict_signature_is_inferred_on_request(trees_model, categorical):
-    fields = pack(trees_model, categorical, strict=True).manifest.signature.inputs
-    assert all(field.strict for field in fields)
+def test_odd_values_are_refused_on_request_by_what_all_shown_rows_hold(trees_model, categorical):
+    few = categorical.filter(pl.col("carrier").cast(pl.String) == "A")
+    assert not any(field.strict for field in pack(trees_model, few).manifest.signature.inputs)
+    odd = pack(trees_model, few, refused=["unseen"], seen=categorical).manifest.signature
+    fields = {field.name: field for field in odd.inputs}
+    known = categorical["carrier"].cast(pl.String).drop_nulls().unique()
+    assert set(fields["carrier"].categories) == set(known)
+    assert [name for name, field in fields.items() if field.strict] == ["carrier"]
+    every = pack(trees_model, categorical, refused=[*Odd]).manifest.signature
+    assert all(field.strict and not field.nullable for field in every.inputs)
+    RowReader(every).read([*every.example])
+    with pytest.raises(InvalidRows, match="'carrier' is str 'Q', expected one of the"):
+        RowReader(every).read([{**every.example[0], "carrier": "Q"}])
+    with pytest.raises(InvalidRows, match="'hour' is null, expected"):
+        RowReader(every).read([{**every.example[0], "hour": None}])
 
 
 def test_the_prior_is_a_baseline(categorical, late):

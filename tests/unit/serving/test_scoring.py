@@ -5,6 +5,7 @@ import pytest
 from tests.serving_home import (
     CONTRACT,
     MODEL,
+    SAMPLE,
     add_version,
     constant_package,
     live,
@@ -16,6 +17,8 @@ from thrive.domain.actor import local_actor
 from thrive.domain.errors import Conflict, NotFound, UsageError
 from thrive.flows.score import predictions_score
 from thrive.operations import Context
+from thrive.packaging.formats.constant import Constant
+from thrive.packaging.package import pack
 from thrive.serving.sealing import seal_logs
 from thrive.store.eventlog.writer import SegmentWriter
 from thrive.store.prediction_frames import predictions_between
@@ -105,6 +108,22 @@ def test_rows_that_do_not_fit_say_why_and_tables_that_do_not_are_refused(tmp_pat
     taken = package.manifest.signature.inputs[0].nullable
     assert found["error"].to_list() == ["", "" if taken else "origin is missing", ""]
     assert done.refused == (0 if taken else 1)
+    home.close()
+
+
+def test_odd_values_that_the_contract_refuses_are_refused_row_by_row(tmp_path):
+    home = make_home(tmp_path)
+    package = pack(Constant(value=0.3), SAMPLE, positive=True, refused=["unseen", "outside"])
+    version = add_version(home, package)
+    ctx = Context(home, local_actor("ada"), folder=tmp_path, operation="predictions score")
+    rows = table(4).with_columns(
+        origin=pl.Series(["EWR", "SFO", "JFK", "JFK"]), wind=pl.Series([1.0, 1.0, 99.0, None])
+    )
+    rows.write_parquet(tmp_path / "in.parquet")
+    done = predictions_score(ctx, f"{MODEL}@{version.version}", "in.parquet", tmp_path / "out")
+    words = ["", "origin is none of the 3 known categories", "wind is above 3.5", ""]
+    assert read(tmp_path / "out")["error"].to_list() == words
+    assert (done.answered, done.refused) == (2, 2)
     home.close()
 
 
