@@ -6,6 +6,7 @@ from thrive.contract.schema import (
     BiasGate,
     Contract,
     GateTerms,
+    InputTerms,
     ModelTerms,
     MonitorTerms,
     QualityGate,
@@ -23,8 +24,8 @@ _RISK_ORDER = [Risk.MINIMAL, Risk.LIMITED, Risk.UNDECIDED, Risk.HIGH, Risk.PROHI
 def loosened(old: Contract, new: Contract, model: str) -> list[str]:
     """Return one sentence for each way in which `new` asks less of `model` than `old`.
 
-    Judged are the risk class, the gates, the approvals, the phases and guard of the release,
-    the maximal age, the monitor and the actions. A model that `old` does not know loosens
+    Judged are the risk class, what requests may hold, the gates, the approvals, the phases and
+    guard of the release, the maximal age, the monitor and the actions. A model that `old` does not know loosens
     nothing.
     """
     before, after = old.model.get(model), new.model.get(model)
@@ -34,6 +35,7 @@ def loosened(old: Contract, new: Contract, model: str) -> list[str]:
         return [f"model {model!r} has no terms any more: nothing is asked of it."]
     return [
         *_risk(before.risk, after.risk),
+        *_inputs(before.inputs, after.inputs),
         *_gates(before.gates, after.gates),
         *_approvals(before.approvals, after.approvals),
         *_approvers(before, after),
@@ -47,6 +49,12 @@ def loosened(old: Contract, new: Contract, model: str) -> list[str]:
 def _risk(before: Risk, after: Risk) -> Iterator[str]:
     if _RISK_ORDER.index(after) < _RISK_ORDER.index(before):
         yield f"risk: from {before.value} to {after.value}."
+
+
+def _inputs(before: InputTerms, after: InputTerms) -> Iterator[str]:
+    for name in before.refused:
+        if name not in after.refused:
+            yield f"inputs.{name}: such requests are answered and no longer refused."
 
 
 def _gates(before: GateTerms, after: GateTerms) -> Iterator[str]:

@@ -8,6 +8,11 @@ from thrive.contract.parse import parse
 WHOLE = (Path(__file__).parent / "whole.toml").read_text()
 
 LOOSER = [
+    (
+        'unseen = "refuse"',
+        'unseen = "answer"',
+        "inputs.unseen: such requests are answered and no longer refused.",
+    ),
     ("margin = 0.005", "margin = 0.02", "gates.quality.margin: 0.02 instead of 0.005."),
     ('"roc_auc"', '"accuracy"', "gates.quality.metric: judged by accuracy instead of roc_auc."),
     (
