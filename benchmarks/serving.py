@@ -411,13 +411,14 @@ def measure_ours(kind: str, rows: list, folder: Path, seconds: float) -> dict:
 
 
 def log_cost(logged: Ask, unlogged: Ask, folder: Path, seconds: float) -> dict:
-    """Compare both servers in turn, several times: a machine is not equally fast for long."""
+    """Compare both servers in short turns, many times: a machine is not equally fast for long."""
     body = folder / "one.json"
     shares = []
-    for _ in range(5):
-        without = wrk(unlogged.port, unlogged.path, body, 64, seconds / 2).rps
-        with_log = wrk(logged.port, logged.path, body, 64, seconds / 2).rps
-        shares.append(1 - with_log / without)
+    for number in range(15):
+        rates: dict[Ask, float] = {}
+        for ask in (logged, unlogged) if number % 2 else (unlogged, logged):
+            rates[ask] = wrk(ask.port, ask.path, body, 64, seconds / 8).rps
+        shares.append(1 - rates[logged] / rates[unlogged])
     return {"log_cost": statistics.median(shares)}
 
 

@@ -1,7 +1,7 @@
 """What a version in the shadow costs the callers of the version that answers.
 
-usage: python benchmarks/serving_shadow.py [--model lr] [--connections 16] [--rounds 9]
-                                           [--seconds 3]
+usage: python benchmarks/serving_shadow.py [--model lr] [--connections 16] [--rounds 31]
+                                           [--seconds 1]
 
 Two model servers on this machine serve the same model, one of them with a second version in the
 shadow of it. wrk loads them in turn, as fast as they answer, and each round gives the ratio of
@@ -60,8 +60,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="lr")
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--seconds", type=float, default=1.0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         top = Path(place)

@@ -25,8 +25,8 @@ def loosened(old: Contract, new: Contract, model: str) -> list[str]:
     """Return one sentence for each way in which `new` asks less of `model` than `old`.
 
     Judged are the risk class, what requests may hold, the gates, the approvals, the phases and
-    guard of the release, the maximal age, the monitor and the actions. A model that `old` does not know loosens
-    nothing.
+    guard of the release, the maximal age, the monitor and the actions. A model that `old` does not
+    know loosens nothing.
     """
     before, after = old.model.get(model), new.model.get(model)
     if before is None:

@@ -261,7 +261,7 @@ class Sla(Terms, frozen=True, kw_only=True):
 
 
 class Odd(StrEnum):
-    """What becomes of a request with an odd value: the model answers, or the caller is told (422)."""
+    """What becomes of a request with an odd value: the model answers, or it is refused."""
 
     ANSWER = "answer"
     REFUSE = "refuse"

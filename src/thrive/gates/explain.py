@@ -97,7 +97,7 @@ _BY_GROUP: dict[str, tuple[str, str]] = {
     ),
     "robustness": (
         "Does it answer odd rows, or refuse them with a message, without a crash?",
-        "handle such values in the pipeline, or have them refused: inputs = { unseen = \"refuse\" }",
+        'handle such values in the pipeline, or have them refused: inputs = { unseen = "refuse" }',
     ),
     "own": ("A check of the team's own.", "ask whoever wrote it"),
 }

@@ -295,7 +295,13 @@ class App:
             self._answerer.shadows.copy(live, asked, parts, len(body))
 
     async def answer(
-        self, live: LiveModel, rows: list[dict[str, Any]], headers: Headers, size: int, *, sync: bool
+        self,
+        live: LiveModel,
+        rows: list[dict[str, Any]],
+        headers: Headers,
+        size: int,
+        *,
+        sync: bool,
     ) -> list[Part]:
         """Return the answer to rows that came otherwise than over HTTP; shadows get a copy.
 

@@ -163,7 +163,7 @@ def read_keys(rows: list[dict[str, Any]], names: list[str]) -> dict[str, list[An
     keys = {name: [row.get(name) for row in rows] for name in names}
     for name, values in keys.items():
         kinds = set(map(type, values))
-        if not _SCALARS >= kinds or (int in kinds and not all(map(_is_plain, values))):
+        if not kinds <= _SCALARS or (int in kinds and not all(map(_is_plain, values))):
             _refuse_key(name, values)
     return keys
 

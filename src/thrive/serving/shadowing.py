@@ -74,7 +74,7 @@ class Shadows:
             self._copy(live, copied, part.answer, size * len(part.rows) // max(asked.count, 1))
 
     def has_room(self, live: LiveModel, rows: int, size: int) -> bool:
-        """Tell whether a copy of a request of so many rows and bytes would be seen; else count it."""
+        """Tell whether a copy of so many rows and bytes would be seen; count it if not."""
         if self._is_full(rows, size):
             self._state.shadow_dropped += len(live.shadows)
             return False

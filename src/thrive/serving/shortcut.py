@@ -105,9 +105,7 @@ class Shortcut:
         """Queue a request for the shadows of its model; called after the answer is sent."""
         live = answered.live
         shadows = self._answerer.shadows
-        if not live.shadows or not shadows.has_room(
-            live, answered.asked.count, len(answered.body)
-        ):
+        if not live.shadows or not shadows.has_room(live, answered.asked.count, len(answered.body)):
             return
         rows = bodies.native_rows(msgspec.json.decode(answered.body))
         part = msgspec.structs.replace(answered.part, rows=rows)

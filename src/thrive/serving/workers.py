@@ -117,7 +117,9 @@ class WorkerPool:
             slot.silent = 0.0
             with contextlib.suppress(OSError):  # of a disk that takes no word it is no fault
                 os.utime(state_file(self._cache, slot.number).parent)
-                _logger.error("worker %d says nothing for %g s: started again", slot.number, STUCK_S)
+                _logger.error(
+                    "worker %d says nothing for %g s: started again", slot.number, STUCK_S
+                )
                 slot.process.kill()
 
     def stop(self) -> None:

@@ -50,9 +50,7 @@ def routes(revision: int, *variants: Variant, other: Variant | None = None) -> R
 async def following(cache, first: Routes):
     """Give a worker that follows the routing file, with the first routes loaded."""
     write_routes(cache, first)
-    settings = WorkerSettings(
-        worker=0, socket=-1, cache=str(cache), log=str(cache.parent / "log")
-    )
+    settings = WorkerSettings(worker=0, socket=-1, cache=str(cache), log=str(cache.parent / "log"))
     worker = Worker(settings)
     await worker.load_first()
     task = asyncio.create_task(worker.follow_routing())
@@ -64,9 +62,11 @@ async def following(cache, first: Routes):
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.01)
+    for _ in range(int(PATIENCE_S / 0.01)):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen in time")
 
 
 def production(worker, model=MODEL) -> int | None:

@@ -44,7 +44,9 @@ def test_shares_of_a_hundred_thousand_keys_are_exact_and_grow_one_way():
     for share, members in drawn_by.items():
         expected = [100_000 * share, 100_000 * (1 - share)]
         assert chisquare([sum(members), 100_000 - sum(members)], expected).pvalue > 0.001
-    assert all(larger or not smaller for smaller, larger in zip(*list(drawn_by.values())[:2], strict=True))
+    assert all(
+        larger or not smaller for smaller, larger in zip(*list(drawn_by.values())[:2], strict=True)
+    )
     other = [drawn("other salt", key, 0.05) for key in keys]
     table = crosstab(drawn_by[0.05], other).count
     assert chi2_contingency(table).pvalue > 0.001  # one experiment's users say nothing of another's
