@@ -37,21 +37,19 @@ ROW = {"origin": "EWR", "wind": 2, "at": "2013-05-01", "wet": True}
 
 def test_shares_of_a_hundred_thousand_keys_are_exact_and_grow_one_way():
     keys = [f"f{n}" for n in range(100_000)]
-    places = np.array([position("salt", key) for key in keys])
-    counts = np.bincount(places // 100, minlength=100)
-    assert chisquare(counts).pvalue > 0.001
-    drawn_by = {share: [drawn("salt", key, share) for key in keys] for share in (0.01, 0.05, 0.2)}
-    for share, members in drawn_by.items():
-        expected = [100_000 * share, 100_000 * (1 - share)]
-        assert chisquare([sum(members), 100_000 - sum(members)], expected).pvalue > 0.001
-    assert all(
-        larger or not smaller for smaller, larger in zip(*list(drawn_by.values())[:2], strict=True)
+    places, others = (
+        np.array([position(salt, key) for key in keys]) for salt in ("salt", "other salt")
     )
-    other = [drawn("other salt", key, 0.05) for key in keys]
-    table = crosstab(drawn_by[0.05], other).count
+    assert chisquare(np.bincount(places // 100, minlength=100)).pvalue > 0.001
+    for share in (0.01, 0.05, 0.5):
+        members = int((places < share * 10_000).sum())
+        expected = [100_000 * share, 100_000 * (1 - share)]
+        assert chisquare([members, 100_000 - members], expected).pvalue > 0.001
+    table = crosstab(places < 500, others < 500).count
     assert chi2_contingency(table).pvalue > 0.001  # one experiment's users say nothing of another's
-    assert not drawn("salt", "x", 0.0)
-    assert drawn("salt", "x", 1.0)
+    for key, place in zip(keys[:500], places, strict=False):
+        below = [share for share in (0.0, 0.01, 0.05, 0.5, 1.0) if drawn("salt", key, share)]
+        assert below == [share for share in (0.01, 0.05, 0.5, 1.0) if place < share * 10_000]
 
 
 def test_rows_are_split_into_inputs_and_keys():
