@@ -38,6 +38,7 @@ from thrive.serving.explainer import Explainer
 from thrive.serving.limits import Limits
 from thrive.serving.live import LiveModel, LiveModels
 from thrive.serving.routes import Routes, checked_at
+from thrive.serving.tracing import own_span, trace_of
 from thrive.store.eventlog.prediction_id import MAX_ROWS, MAX_TIME
 
 _logger = logging.getLogger(__name__)
@@ -48,8 +49,6 @@ PREDICT = "/predict/"
 _V2 = "/v2"
 _EXPLAIN = "/explain/"
 _TENSORS = (JSON, inference_v2.OCTETS)
-_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
-_SPAN = (1 << 64) - 1
 _DIGITS = 20
 """Digits of a number in a header from which on it can be no time: Python reads no endless ones."""
 _MLFLOW = re.compile(r"/v1/models/([^/]+):predict|/(?:gateway|endpoints)/([^/]+)/invocations")
@@ -144,7 +143,7 @@ class App:
             rows=[],
             count=count,
             at=self._event_time(headers),
-            trace=_trace(headers),
+            trace=trace_of(headers),
             sync=sync,
             began=began,
         )
@@ -377,7 +376,7 @@ class App:
             at=self._event_time(headers),
             key=_text(headers, b"x-route-key"),
             variant=_text(headers, b"x-variant"),
-            trace=_trace(headers),
+            trace=trace_of(headers),
             sync=sync,
             began=began,
         )
@@ -492,7 +491,7 @@ class App:
             "ready": ready,
             "routing_age_s": round(self._age_s(), 3),
             "revisions": counters.common_revisions(states),
-            "models": {name: _described(live) for name, live in self._live.models.items()},
+            "models": {name: live.described() for name, live in self._live.models.items()},
             "errors": errors,
             "counters": {
                 name: sum(getattr(each, name) for each in states)
@@ -575,13 +574,6 @@ def _text(headers: Headers, name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-def _trace(headers: Headers) -> str:
-    """Return the trace id of a W3C `traceparent`, "" if there is none that is one."""
-    sent = headers.get(b"traceparent")
-    match = _TRACE.fullmatch(sent) if sent is not None else None
-    return "" if match is None or not match[1].strip(b"0") else match[1].decode()
-
-
 def _said(parts: list[Part], asked: Asked) -> list[tuple[bytes, bytes]]:
     if len(parts) > 1:
         said = [(b"x-variant", b"mixed")]
@@ -595,27 +587,3 @@ def _said(parts: list[Part], asked: Asked) -> list[tuple[bytes, bytes]]:
     if asked.trace:
         said.append((b"traceparent", own_span(asked)))
     return said
-
-
-def own_span(asked: Asked) -> bytes:
-    """Return our own part of the caller's trace."""
-    span = (asked.began & _SPAN or 1).to_bytes(8, "big").hex()
-    return f"00-{asked.trace}-{span}-01".encode()
-
-
-def _described(live: LiveModel) -> dict[str, Any]:
-    beside = [(each.variant, each.process) for each in (*live.candidates, *live.shadows)]
-    return {
-        "revision": live.served.revision,
-        "production": live.production.variant.version if live.production else None,
-        "format": live.production.predictor.describe() if live.production else None,
-        "beside": [
-            {
-                "version": variant.version,
-                "share": variant.share,
-                "shadow": variant.shadow,
-                "restarts": process.restarts,
-            }
-            for variant, process in beside
-        ],
-    }

@@ -99,6 +99,24 @@ class LiveModel(msgspec.Struct, frozen=True, kw_only=True):
         beside = [*self.candidates, *self.shadows]
         return beside[0].process.signature if beside else None
 
+    def described(self) -> dict[str, Any]:
+        """Return what `/health` says of it."""
+        beside = [(each.variant, each.process) for each in (*self.candidates, *self.shadows)]
+        return {
+            "revision": self.served.revision,
+            "production": self.production.variant.version if self.production else None,
+            "format": self.production.predictor.describe() if self.production else None,
+            "beside": [
+                {
+                    "version": variant.version,
+                    "share": variant.share,
+                    "shadow": variant.shadow,
+                    "restarts": process.restarts,
+                }
+                for variant, process in beside
+            ],
+        }
+
 
 class LiveModels:
     """All models of a worker.

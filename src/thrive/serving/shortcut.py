@@ -11,10 +11,11 @@ import msgspec
 from thrive.serving import bodies
 from thrive.serving.answering import Answerer
 from thrive.serving.answers import Part
-from thrive.serving.app import PREDICT, App, own_span
+from thrive.serving.app import PREDICT, App
 from thrive.serving.asgi import JSON
 from thrive.serving.asked import Asked
 from thrive.serving.live import LiveModel, LiveModels
+from thrive.serving.tracing import own_span
 
 _PREFIX = PREDICT.encode()
 _UNUSUAL = frozenset(
