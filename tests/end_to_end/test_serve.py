@@ -159,7 +159,12 @@ REFUSALS = [
     (f"/predict/{MODEL}", {"rows": [{"origin": "EWR"}]}, 422, "'wind' is absent"),
     (f"/predict/{MODEL}", {"rows": [{**ROW, "hum": 1}]}, 422, "'hum' is unknown"),
     (f"/predict/{MODEL}", {"rows": [{**ROW, "flight_id": [1]}]}, 422, "'flight_id' is a list"),
-    (f"/predict/{MODEL}", {**ROW, "flight_id": 1 << 64}, 422, "'flight_id' is 18446744073709551616"),
+    (
+        f"/predict/{MODEL}",
+        {**ROW, "flight_id": 1 << 64},
+        422,
+        "'flight_id' is 18446744073709551616",
+    ),
     (f"/predict/{MODEL}", {"rows": [ROW] * 10_001}, 413, "10,001 rows"),
     ("/invocations", {"dataframe_split": {"columns": ["origin"]}}, 422, "no lists"),
     ("/invocations", {"instances": [ROW], "inputs": [ROW]}, 422, "has 2 of"),

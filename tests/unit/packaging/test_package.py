@@ -64,7 +64,7 @@ def test_odd_values_are_refused_on_request_by_what_all_shown_rows_hold(trees_mod
     every = pack(trees_model, categorical, refused=[*Odd]).manifest.signature
     assert all(field.strict and not field.nullable for field in every.inputs)
     RowReader(every).read([*every.example])
-    with pytest.raises(InvalidRows, match="'carrier' is str 'Q', expected one of the"):
+    with pytest.raises(InvalidRows, match="'carrier' is the text \"Q\", expected one of the"):
         RowReader(every).read([{**every.example[0], "carrier": "Q"}])
     with pytest.raises(InvalidRows, match="'hour' is null, expected"):
         RowReader(every).read([{**every.example[0], "hour": None}])
