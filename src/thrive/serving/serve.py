@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import signal
 import threading
 from collections.abc import Generator, Iterable
@@ -141,16 +142,29 @@ def serve_until_stopped(agent: Agent, progress: Progress) -> Served:
 
 @contextlib.contextmanager
 def _stopped_by_signals(stop: threading.Event) -> Generator[None]:
-    """Let SIGTERM and SIGINT set `stop`; only the main thread may hear signals."""
+    """Let SIGTERM and SIGINT set `stop`; only the main thread may hear signals.
+
+    A handler runs in the midst of what the main thread does, be it holding the lock of `stop`
+    itself: so the handler only writes to a pipe, and a thread that reads it sets `stop`.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    told, tell = os.pipe()
+    threading.Thread(target=_heed, args=(told, stop), daemon=True).start()
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.getsignal(number) for number in numbers}
     for number in numbers:
-        signal.signal(number, lambda _number, _frame: stop.set())
+        signal.signal(number, lambda _number, _frame: os.write(tell, b"."))
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.close(tell)
+
+
+def _heed(told: int, stop: threading.Event) -> None:
+    while os.read(told, 64):
+        stop.set()
+    os.close(told)

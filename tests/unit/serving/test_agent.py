@@ -12,7 +12,7 @@ import pytest
 from tests.serving_home import constant_package
 
 from thrive.domain.release import Variant
-from thrive.serving import prestart, workers
+from thrive.serving import prestart, serve, workers
 from thrive.serving.agent import Agent, AgentOptions
 from thrive.serving.counters import WorkerState, write_state
 from thrive.serving.limits import Limits
@@ -115,6 +115,14 @@ def test_a_package_that_is_slow_to_arrive_holds_up_no_rollback_of_another_model(
         plane.let_go.set()
         stop.set()
         running.join()
+
+
+def test_a_signal_is_heard_in_the_midst_of_a_wait():
+    stop = threading.Event()
+    with serve._stopped_by_signals(stop):
+        with stop._cond:  # the main thread holds it at times while it waits
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.wait(PATIENCE_S)
 
 
 SPEAKS_ONCE = """

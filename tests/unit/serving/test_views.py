@@ -105,7 +105,7 @@ def test_a_value_the_model_needs_and_no_view_has_is_nobodys_wrong_request(store)
 
 
 @pytest.mark.parametrize(
-    ("origin", "told"), [(2**70, str(2**70)), (True, "true"), (1.5, "1.5"), (0, "0")]
+    ("origin", "told"), [(2**60, str(2**60)), (True, "true"), (1.5, "1.5"), (0, "0")]
 )
 def test_an_entity_of_another_type_is_refused_as_any_other_field_is(store, origin, told):
     assembler = RowAssembler(SIGNATURE, [], views=reader_of(store, MINUTE))
