@@ -232,12 +232,17 @@ _DATA_QUESTIONS: tuple[tuple[str, str], ...] = (
 )
 
 
+_BASIS_OF_PERSONAL = '"contract with the person (GDPR art. 6(1)(b))"'
+
+
 def _data_findings(name: str, terms: DataTerms) -> Iterator[_Finding]:
     made_by_steps = terms.owner.strip() and terms.why.strip()  # such a dataset has no source
     if not terms.source.strip() and not made_by_steps:
         yield _missing("data", name, "source", '"data/*.parquet"', blocks="train")
     said = msgspec.structs.asdict(terms)
-    for key, example in _DATA_QUESTIONS:
+    personal = any(kind != "none" for kind in terms.personal_kinds.values())
+    for key, harmless in _DATA_QUESTIONS:
+        example = _BASIS_OF_PERSONAL if personal and key == "legal_basis" else harmless
         value = said[key]
         if not (value.strip() if isinstance(value, str) else value):
             yield _missing("data", name, key, example, blocks="production")

@@ -29,15 +29,17 @@ from thrive.tracking.code import commit_of
 
 
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
-    """A question that is asked of a model and has no answer: its field, with an example.
+    """A question that has no answer: its field, with an example.
 
-    `blocks` is the step that is refused until it is answered, "nothing" where it is only told.
+    `blocks` is the step that is refused until it is answered, "nothing" where it is only told;
+    `once` says that it is asked once of the project, for all of its models.
     """
 
     field: str
     blocks: Blocks
     ask: str
     example: str
+    once: bool = False
 
 
 class AnswersTaken(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +62,8 @@ def duties_answer(ctx: Context, model: str, *, field: list[str] | None = None) -
 
     Without --field the file is taken in as it is: commit it, it is part of the project. What is
     still asked is returned with an example each, what blocks a release first; a model of minimal
-    risk is asked twelve things.
+    risk is asked twelve things. What is asked once, where there is personal data, stands in
+    [project] for all models.
 
     Args:
         model: the model's name.
@@ -174,6 +177,7 @@ def _without_answer(
             blocks=blocking.get(name, Blocks.NOTHING),
             ask=known[name].ask,
             example=known[name].example,
+            once=known[name].once,
         )
         for name in names
         if not answers.fields.get(name)

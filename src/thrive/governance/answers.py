@@ -1,4 +1,7 @@
-"""`governance.toml`: what people write of a model, in the project's folder and under its git."""
+"""`governance.toml`: what people write, in the project's folder and under its git.
+
+A table [model.NAME] holds what is said of a model; [project] what is asked once, for all of them.
+"""
 
 import difflib
 import tomllib
@@ -17,6 +20,8 @@ from thrive.governance.law import questions
 
 ANSWERS_FILE = "governance.toml"
 ANSWERS_FORMAT = 1
+PROJECT = "project"
+"""The table of what is asked once."""
 SEVERITIES = ("low", "medium", "high")
 _HEAD = (
     "# What people say of each model; `thrive duties list MODEL` names what is still to be said.\n"
@@ -52,7 +57,14 @@ def parse_answers(text: str, model: str) -> DutyAnswers:
     said: Any = models.get(model, {}) if isinstance(models, dict) else {}
     if not isinstance(said, dict):
         raise ContractError(f"{ANSWERS_FILE}: model.{model} is no table.", f"write [model.{model}]")
-    return checked_answers(model, said)
+    shared = raw.get(PROJECT, {})
+    if not isinstance(shared, dict):
+        raise ContractError(f"{ANSWERS_FILE}: {PROJECT} is no table.", f"write [{PROJECT}]")
+    for name in shared:
+        if name in questions().field and not questions().field[name].once:
+            cure = f"write it in [model.{model}]"
+            raise ContractError(f"{ANSWERS_FILE}: {PROJECT}.{name} is asked of each model.", cure)
+    return checked_answers(model, {**shared, **said})
 
 
 def checked_answers(model: str, said: Mapping[str, Any]) -> DutyAnswers:
@@ -157,12 +169,20 @@ def write_answers(folder: Path, model: str, given: Mapping[str, str]) -> None:
     """
     text = _text(folder) or _HEAD
     for name, value in given.items():
-        text = with_answer(text, ("model", model, name), _checked(model, name, value))
+        checked = _checked(model, name, value)
+        text = with_answer(text, _place(text, model, name), checked)
     parse_answers(text, model)
     path = folder / ANSWERS_FILE
     draft = path.with_suffix(".toml.draft")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
+
+
+def _place(text: str, model: str, name: str) -> tuple[str, ...]:
+    """Return where an answer is written: of a model, or what is asked once of the project."""
+    own = tomllib.loads(text).get("model", {}).get(model, {})
+    is_shared = questions().field[name].once and name not in own
+    return (PROJECT, name) if is_shared else ("model", model, name)
 
 
 def _text(folder: Path) -> str:

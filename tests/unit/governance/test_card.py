@@ -12,6 +12,7 @@ from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decis
 from thrive.domain.release import RoutingTable, Variant
 from thrive.domain.run import Run, RunState
 from thrive.flows.answering import duties_answer
+from thrive.governance.answers import parse_answers
 from thrive.governance.card import Card
 from thrive.governance.document import Document, DocumentKind, differences
 from thrive.governance.facts import Fact, Section
@@ -218,10 +219,21 @@ def test_answers_are_written_into_the_file_and_taken_in_once(context, version, t
     assert duties_answer(context, "delay").revision == 2
     made = documents_render(context, DocumentKind.INSTRUCTIONS, "delay")
     assert "flights-ml@example.org" in made.text
+    shared = duties_answer(context, "delay", field=["controller=Flight Desk Ltd"])
+    assert (shared.revision, shared.answered) == (3, 3)
+    file = tmp_path / "governance.toml"
+    assert '[project]\ncontroller = "Flight Desk Ltd"' in file.read_text()
+    file.write_text(file.read_text() + "\n[model.other]\nreview_date = 2027-01-31\n")
+    assert parse_answers(file.read_text(), "other").fields == {
+        "controller": "Flight Desk Ltd",
+        "review_date": "2027-01-31",
+    }
+    with pytest.raises(ContractError, match="asked of each model"):
+        parse_answers('[project]\ncontact = "x"\n', "delay")
     for wrong in ("contcat=x", "review_date=soon", "decision=maybe"):
         with pytest.raises(ContractError, match=r"governance\.toml"):
             duties_answer(context, "delay", field=[wrong])
-    assert duties_answer(context, "delay").revision == 2
+    assert duties_answer(context, "delay").revision == 3
 
 
 def test_a_document_is_kept_by_digest_and_compared_statement_by_statement(

@@ -94,6 +94,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         when: what a model must be to be asked.
         kind: the form of the answer.
         choices: the only answers there are, where there are only some.
+        once: asked once of the project, for all of its models; a model may say it otherwise.
     """
 
     ask: str
@@ -102,6 +103,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     when: When = When.ALWAYS
     kind: Literal["text", "date", "duration", "level"] = "text"
     choices: list[str] = []
+    once: bool = False
 
 
 class _Law(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
