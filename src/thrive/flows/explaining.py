@@ -12,7 +12,9 @@ from thrive.domain.identifiers import new_id
 from thrive.domain.project import Job
 from thrive.governance.keeping import queue_daily
 from thrive.operations import Context, Kind, operation
+from thrive.serving.sealing import seal_logs
 from thrive.store import models, oversight, releases
+from thrive.store.eventlog import segments
 
 TRY = "explanations try"
 """The operation that a worker executes once a day: it loads models, and a tick loads none."""
@@ -30,6 +32,8 @@ def explanations_try(ctx: Context) -> list[ExplanationTrial]:
     Examples:
         thrive explanations try
     """
+    if segments(ctx.home.log_folder):  # what this host answered lately is not in its home yet
+        seal_logs(ctx.home, force=True)
     made = [trial for model, version in _live(ctx) if (trial := _tried(ctx, model, version))]
     for each in made:
         with ctx.observe(f"explanation:{each.trial_id}") as tx:

@@ -291,7 +291,8 @@ def processing(records: Records) -> Iterator[Fact]:
     yield stated("Recipients", terms.users if terms else None, f"{source}.users")
     for use in records.uses:
         if use.kind == "dataset" and use.direction == "in":
-            words = f"columns read: {use.needed()}"
+            named = ", ".join(use.columns) if use.columns is not None else ""
+            words = f"columns read: {named or 'all: its code took the whole table'}"
             yield stated(f"{use.name}: processed", words, f"run:{records.version.run_id}#uses")
     yield from data_sheets(records)
     yield stated("Serves", "yes" if records.is_live else "not at present", in_registry(records))

@@ -110,7 +110,9 @@ def tried(records: Records) -> Iterator[Fact]:
     if records.run is None:
         yield stated("Runs tried", None, _run(records))
         return
-    words = f"{len(records.tried)} other runs of the experiment {records.run.experiment!r}"
+    count = len(records.tried)
+    others = f"{count} other run{'' if count == 1 else 's'}"
+    words = f"{others} of the experiment {records.run.experiment!r}"
     yield stated("Runs tried", words, f"{_run(records)}#experiment")
     for one in records.tried[:SHOWN_RUNS]:
         metrics = ", ".join(f"{key} {_number(value)}" for key, value in sorted(one.metrics.items()))
