@@ -246,6 +246,10 @@ class DataGrant(msgspec.Struct, frozen=True, kw_only=True):
         return self.revoked_at is None and now < self.expires_at
 
 
+SUBJECT_ACCESS = "subject access"
+"""For what a person's own data is read when they ask for it: the law allows that of any data."""
+
+
 class DataRead(msgspec.Struct, frozen=True, kw_only=True):
     """Who read which columns of a version that hold personal data, for what, under which grant."""
 

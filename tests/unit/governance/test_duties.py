@@ -6,7 +6,7 @@ from tests.unit.governance import whole as w
 
 from thrive.domain.clock import DAY
 from thrive.domain.dataset import Column
-from thrive.domain.duty import DutyException, RiskEntry
+from thrive.domain.duty import SUBJECT_ACCESS, DutyException, RiskEntry
 from thrive.domain.gate import Answer
 from thrive.governance.checks import CHECKS
 from thrive.governance.document import DocumentKind, make_document
@@ -270,6 +270,10 @@ def test_pseudonyms_are_read_for_no_purpose():
     reads = [w.read(purpose="", pseudonymised=["tailnum"])]
     (duty,) = (each for each in duties() if each.check == "reads-within-purpose")
     assert judge_duty(w.personal(reads=reads), duty).standing is Standing.MET
+    asked = [w.read(purpose=SUBJECT_ACCESS)]  # a person asked for their own data
+    assert judge_duty(w.personal(reads=asked), duty).standing is Standing.MET
+    granted = [w.read(purpose=SUBJECT_ACCESS, grant_id="9" * 32)]
+    assert judge_duty(w.personal(reads=granted), duty).standing is Standing.MISSING
     opened = [w.read(purpose="", columns=["tailnum", "carrier"], pseudonymised=["tailnum"])]
     assert judge_duty(w.personal(reads=opened), duty).standing is Standing.MISSING
 

@@ -15,6 +15,7 @@ from thrive.data.access import PersonalView, closed_columns, log_read
 from thrive.data.subjects import PREFIXES, Searched, files_once, rows_in_files, searched_versions
 from thrive.data.wanted import terms_of
 from thrive.domain.actor import STEWARDS
+from thrive.domain.duty import SUBJECT_ACCESS
 from thrive.domain.errors import Conflict
 from thrive.domain.reference import format_reference
 from thrive.flows.erasure.finding import given_person
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 LIST = "subject.json"
-PURPOSE = "subject access"
 
 
 class HandedOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +137,7 @@ def _log(ctx: Context, searched: Searched, rows: int) -> None:
     declared = terms_of(ctx.folder, version.dataset).personal_kinds
     with ctx.read() as tx:
         closed = closed_columns(tx, ctx.project_id, version, declared)
-    log_read(ctx, version, PersonalView(columns=closed, hidden=[], purpose=PURPOSE))
+    log_read(ctx, version, PersonalView(columns=closed, hidden=[], purpose=SUBJECT_ACCESS))
 
 
 def _answers(

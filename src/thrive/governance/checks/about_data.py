@@ -7,7 +7,7 @@ from thrive.contract.gaps import gaps_for_model
 from thrive.contract.lines import path_of
 from thrive.contract.purposes import purposes_of
 from thrive.domain.clock import format_time
-from thrive.domain.duty import RestrictionKind
+from thrive.domain.duty import SUBJECT_ACCESS, RestrictionKind
 from thrive.governance.checks.building import today
 from thrive.governance.checks.registry import Problem, check, unanswered
 from thrive.governance.law import Duty
@@ -107,6 +107,8 @@ def reads_within_purpose(records: Records, _duty: Duty) -> Iterator[Problem]:
     for read in records.reads:
         if set(read.columns) <= set(read.pseudonymised):
             continue  # without a grant: the reader was told no value and asked for no purpose
+        if read.purpose == SUBJECT_ACCESS and not read.grant_id:
+            continue
         allowed = {word.casefold() for word in records.data_terms(read.dataset).allowed}
         if allowed and read.purpose.casefold() not in allowed:
             yield Problem(
