@@ -54,6 +54,14 @@ def write_all(handle: int, data: bytes | memoryview) -> None:
         rest = rest[os.write(handle, rest) :]
 
 
+def write_all_at(handle: int, data: bytes | memoryview, at: int) -> None:
+    """Write every byte of `data` from a place in the file on, wherever the file is now."""
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(handle, rest, at)
+        rest, at = rest[written:], at + written
+
+
 def clone(source: int, target: int) -> bool:
     """Share the blocks of open file `source` with `target` if the file system can.
 

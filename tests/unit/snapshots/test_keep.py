@@ -8,9 +8,10 @@ import pytest
 from blake3 import blake3
 
 from thrive.domain.errors import Conflict, Damaged, UsageError
+from thrive.store.snapshots import chunker
 from thrive.store.snapshots import keep as keeping
 from thrive.store.snapshots.bring import all_blobs, local_files
-from thrive.store.snapshots.chunker import Cutter
+from thrive.store.snapshots.chunker import CHUNKER, OF_LARGE, Chunker, Cutter
 from thrive.store.snapshots.manifest import SnapshotReader, read_snapshot, write_manifest
 from thrive.store.snapshots.recipes import named, read_recipe
 from thrive.store.snapshots.snapshot import PIECES, Snapshot
@@ -230,20 +231,52 @@ def test_a_name_that_is_no_text_is_refused(keep, folder):
         keep().snapshot.name()
 
 
-def test_the_cuts_are_what_they_always_were():
+@pytest.mark.parametrize("kind", [CHUNKER, OF_LARGE])
+def test_the_cuts_are_what_they_always_were(kind: Chunker) -> None:
     """Other cuts would find nothing of what is stored: a new chunker needs a new name."""
     lengths: list[int] = []
-    cutter = Cutter(lambda _, data: lengths.append(len(data)))
+    cutter = Cutter(lambda _, data: lengths.append(len(data)), kind)
     data = noise(1 << 20, 7)
     for at in range(0, len(data), 100_000):
         cutter.note(cutter.cut(memoryview(data)[at : at + 100_000]))
     cutter.finish()
     whole: list[int] = []
-    cutter = Cutter(lambda _, data: whole.append(len(data)))
+    cutter = Cutter(lambda _, data: whole.append(len(data)), kind)
     cutter.note(cutter.cut(memoryview(data)))
     cutter.finish()
     assert lengths == whole
-    assert lengths == GOLDEN
+    assert lengths == GOLDEN[kind.least]
 
 
-GOLDEN = [111090, 67285, 86090, 221300, 99418, 125415, 134887, 71542, 103858, 23090, 4601]
+GOLDEN = {
+    CHUNKER.least: [
+        111090,
+        67285,
+        86090,
+        221300,
+        99418,
+        125415,
+        134887,
+        71542,
+        103858,
+        23090,
+        4601,
+    ],
+    OF_LARGE.least: [111090, 67285, 86090, 221300, 99418, 125415, 134887, 71542, 103858, 27691],
+}
+
+
+def test_a_file_that_grows_is_cut_as_its_first_version_was(keep, folder, blobs, monkeypatch):
+    data = noise(4 << 20)
+    (folder / "grows.csv").write_bytes(data)
+    first = keep().snapshot
+    monkeypatch.setattr(chunker, "LARGE", 1)
+    (folder / "grows.csv").write_bytes(data + noise(200_000, 2))
+    size = stored(blobs)
+    second = keep(first).snapshot
+    assert read_recipe(blobs, second.places[0][0].hex()).chunker == CHUNKER
+    assert stored(blobs) - size < 1 << 20
+    (folder / "new.csv").write_bytes(noise(3 << 20, 9))
+    third = keep(second).snapshot
+    recipe = read_recipe(blobs, third.places[third.paths.index("new.csv")][0].hex())
+    assert recipe.chunker == OF_LARGE

@@ -1,6 +1,7 @@
 """A folder of blobs: full disks, crashes, and addresses."""
 
 import errno
+import fcntl
 import os
 import resource
 import subprocess
@@ -152,3 +153,75 @@ def test_no_space_for_large_parts_keeps_nothing(tmp_path, small_file_limit):
     with pytest.raises(DiskFull, match="blobs"):
         FolderBlobs(tmp_path / "blobs").put(bytes(copying.BESIDE))
     assert files(tmp_path) == []
+
+
+@pytest.fixture
+def past_cache(monkeypatch):
+    """Have files of any size go past the page cache, in blocks of a few pages."""
+    monkeypatch.setattr(folder, "BESIDE", 0)
+    monkeypatch.setattr(copying, "DIRECT", 1)
+    monkeypatch.setattr(copying, "_BLOCK", 16_384)
+    monkeypatch.setattr(folder, "clone", lambda *_: False)
+
+
+@pytest.mark.parametrize("size", [1, 4096, 16_384, 16_385, 500_000, 524_288])
+def test_a_file_that_several_threads_write_is_the_file(tmp_path, past_cache, size):
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(size))
+    blobs = FolderBlobs(tmp_path / "blobs")
+    digest = blobs.put_file(source)
+    assert digest == blake3(source.read_bytes()).hexdigest()
+    assert blobs.get(digest) == source.read_bytes()
+
+
+def test_a_file_system_that_takes_no_writes_past_its_cache_gets_others(
+    tmp_path, past_cache, monkeypatch
+):
+    real = os.pwrite
+
+    def refuse(handle, data, at):
+        if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "no")
+        return real(handle, data, at)
+
+    def refuse_space(*_):
+        raise OSError(errno.EOPNOTSUPP, "no")
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    monkeypatch.setattr(os, "posix_fallocate", refuse_space)
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(300_001))
+    blobs = FolderBlobs(tmp_path / "blobs")
+    assert blobs.get(blobs.put_file(source)) == source.read_bytes()
+
+
+def test_a_file_that_shrinks_while_it_is_copied_is_kept_as_it_was_read(
+    tmp_path, past_cache, monkeypatch
+):
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(100_000))
+    real = os.posix_fallocate
+
+    def shrink(handle, at, size):
+        os.truncate(source, 70_001)
+        real(handle, at, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", shrink)
+    blobs = FolderBlobs(tmp_path / "blobs")
+    digest = blobs.put_file(source)
+    assert blobs.get(digest) == source.read_bytes()
+    assert blobs.size(digest) == 70_001
+
+
+def test_a_write_that_fails_in_one_of_several_threads_keeps_nothing(
+    tmp_path, past_cache, monkeypatch
+):
+    def fail(handle, data, at):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(300_000))
+    with pytest.raises(DiskFull, match="blobs"):
+        FolderBlobs(tmp_path / "blobs").put_file(source)
+    assert files(tmp_path / "blobs") == []

@@ -1,4 +1,4 @@
-"""Copying a large file on two processors: one thread reads and hashes, one cuts, one writes.
+"""Copying a large file on two processors: one thread reads and hashes, one cuts, two write.
 
 Blocks go from one to the next in few buffers that are used again and again: they stay in the
 processor's caches, and a file of any size takes the same memory. Where the file system can, bytes
@@ -11,20 +11,23 @@ import mmap
 import os
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import NamedTuple, Self
 
 from blake3 import blake3
 
 from thrive.store.blobs.port import Watch
-from thrive.store.disk import sync_data, write_all
+from thrive.store.disk import sync_data, write_all, write_all_at
 
 BESIDE = 16 << 20
 """Files up to this size are copied by one thread."""
 DIRECT = 64 << 20
 """Files from this size on go past the page cache."""
 _BLOCK = 4 << 20
-_BUFFERS = 6
+_BUFFERS = 8
+_WRITERS = 2
+"""Threads that write past the page cache: one alone lets the disk wait between two blocks."""
 _ALIGNED = 4096
 """What lengths must be a multiple of to go past the page cache."""
 _SYNCED = 64 << 20
@@ -32,28 +35,41 @@ _SYNCED = 64 << 20
 
 
 class _Block(NamedTuple):
-    """Bytes on their way, and the buffer they are in."""
+    """Bytes on their way, the buffer they are in, and where in the file they begin."""
 
     data: memoryview
     buffer: mmap.mmap
+    at: int
 
 
-class _Stage(threading.Thread):
-    """Does its work on each block it is given, until None, and passes the block on.
+Take = Callable[[memoryview, int], object]
+"""Called with bytes and where in the file they begin."""
+
+
+class _Stage:
+    """Does its work on each block it is given and passes the block on.
 
     After an error it only passes on, so that no other stage waits for ever.
+
+    Args:
+        work: what it does.
+        then: gets each block when that is done.
+        hands: threads that work; with several of them blocks are not done in their order.
     """
 
-    def __init__(self, work: Callable[[_Block], object], then: Callable[[_Block], None]) -> None:
-        super().__init__(daemon=True)
+    def __init__(
+        self, work: Callable[[_Block], object], then: Callable[[_Block], None], hands: int = 1
+    ) -> None:
         self.blocks: SimpleQueue[_Block | None] = SimpleQueue()
         self.error: BaseException | None = None
         self._work = work
         self._then = then
-        self.start()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(hands)]
+        for thread in self._threads:
+            thread.start()
 
-    def run(self) -> None:
-        """Work until None comes; keep the first error for whoever closes."""
+    def _run(self) -> None:
+        """Work until None comes; keep an error for whoever closes."""
         while (block := self.blocks.get()) is not None:
             try:
                 if self.error is None:
@@ -64,13 +80,17 @@ class _Stage(threading.Thread):
 
     def close(self) -> None:
         """Wait until the last block is passed on."""
-        self.blocks.put(None)
-        self.join()
+        for _ in self._threads:
+            self.blocks.put(None)
+        for thread in self._threads:
+            thread.join()
 
 
-def read_beside(
-    source: int, watch: Watch | None, take: Callable[[memoryview], object] = len
-) -> str:
+def _left(data: memoryview, at: int) -> None:
+    """Take nothing."""
+
+
+def read_beside(source: int, watch: Watch | None, take: Take = _left, *, hands: int = 1) -> str:
     """Read an open file and return its BLAKE3, watching and taking beside the reading.
 
     Hashing is the reader's work where there is a watch, whose own is as long, and else beside.
@@ -78,11 +98,12 @@ def read_beside(
     Args:
         source: the file.
         watch: sees each block.
-        take: called with each block, in order, from a thread of its own; nothing by default.
+        take: called with each block, from threads of its own; nothing by default.
+        hands: how many threads take; with one, blocks come in their order.
     """
     free: SimpleQueue[mmap.mmap] = SimpleQueue()
     for _ in range(_BUFFERS):
-        free.put(mmap.mmap(-1, _BLOCK))
+        free.put(_new_buffer())
     hasher = blake3(max_threads=1)
 
     def look(block: _Block) -> None:
@@ -91,18 +112,21 @@ def read_beside(
         else:
             hasher.update(block.data)
 
-    taker = _Stage(lambda block: take(block.data), lambda block: free.put(block.buffer))
+    taker = _Stage(
+        lambda block: take(block.data, block.at), lambda block: free.put(block.buffer), hands
+    )
     looker = _Stage(look, taker.blocks.put)
+    at = 0
     try:
         while looker.error is None and taker.error is None:
             buffer = free.get()
-            length = os.readv(source, [buffer])
-            if not length:
+            data = _filled(source, buffer)
+            if not data:
                 break
-            data = memoryview(buffer)[:length]
-            looker.blocks.put(_Block(data, buffer))
+            looker.blocks.put(_Block(data, buffer, at))
             if watch:
                 hasher.update(data)
+            at += len(data)
     finally:
         looker.close()
         taker.close()
@@ -110,6 +134,26 @@ def read_beside(
         if error is not None:
             raise error
     return hasher.hexdigest()
+
+
+def _new_buffer() -> mmap.mmap:
+    buffer = mmap.mmap(-1, _BLOCK)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            buffer.madvise(mmap.MADV_HUGEPAGE)
+    return buffer
+
+
+def _filled(source: int, buffer: mmap.mmap) -> memoryview:
+    """Return the next bytes of a file: a buffer full of them unless it ends."""
+    whole = memoryview(buffer)
+    length = 0
+    while length < _BLOCK:
+        count = os.readv(source, [whole[length:]])
+        if not count:
+            break
+        length += count
+    return whole[:length]
 
 
 def copy_beside(source: int, target: int, watch: Watch | None, *, durable: bool) -> str:
@@ -121,9 +165,10 @@ def copy_beside(source: int, target: int, watch: Watch | None, *, durable: bool)
         watch: sees each block.
         durable: have the disk take the bytes already while others are read.
     """
-    if durable and os.fstat(source).st_size >= DIRECT:
-        with PastCache(target) as past:
-            return read_beside(source, watch, past.write)
+    size = os.fstat(source).st_size
+    if durable and size >= DIRECT:
+        with PastCache(target, size) as past:
+            return read_beside(source, watch, past.write_at, hands=_WRITERS)
     syncing = _Syncing(target) if durable else None
     try:
         return read_beside(source, watch, syncing.write if syncing else _writing_to(target))
@@ -132,41 +177,62 @@ def copy_beside(source: int, target: int, watch: Watch | None, *, durable: bool)
             syncing.stop()
 
 
-def _writing_to(target: int) -> Callable[[memoryview], object]:
-    return lambda data: write_all(target, data)
+def _writing_to(target: int) -> Take:
+    return lambda data, _: write_all(target, data)
 
 
 class PastCache:
     """Writes past the page cache as long as the file system, lengths and addresses allow it.
 
+    Several threads may write at a time: a disk that has the next bytes already does not wait.
+    Leaving the context writes what is left of the last block, through the cache.
+
     Args:
-        target: the open file to write.
+        target: the open file to write, empty.
+        expected: its size in the end, as far as that is known: the space is taken at once.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, expected: int = 0) -> None:
         self._target = target
+        self._expected = expected
         self._is_direct = False
+        self._ends: list[int] = []
+        self._rest: tuple[bytes, int] | None = None
 
     def __enter__(self) -> Self:
+        if self._expected and hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(self._target, 0, self._expected)
+            except OSError as error:
+                if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:
+                    raise
         self._set(getattr(os, "O_DIRECT", 0))
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._set(0)
+        if kind is not None:
+            return
+        if self._rest is not None:
+            write_all_at(self._target, *self._rest)
+        if self._expected:
+            os.ftruncate(self._target, max(self._ends, default=0))
 
-    def write(self, data: memoryview) -> None:
-        """Write all of `data`; what is left of the last block goes through the cache."""
-        while data:
-            part = data[: len(data) - len(data) % _ALIGNED] if self._is_direct else data
-            if not part:
-                self._set(0)
-                continue
-            try:
-                data = data[os.write(self._target, part) :]
-            except OSError as error:
-                if error.errno != errno.EINVAL or not self._is_direct:
-                    raise
-                self._set(0)  # a file system that took the flag and not the writing
+    def write_at(self, data: memoryview, at: int) -> None:
+        """Write bytes that begin at a place in the file; all but the last ones are full blocks."""
+        self._ends.append(at + len(data))
+        over, is_direct = len(data) % _ALIGNED, self._is_direct
+        if over and is_direct:
+            whole = len(data) - over
+            self._rest = bytes(data[whole:]), at + whole
+            data = data[:whole]
+        try:
+            write_all_at(self._target, data, at)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not is_direct:
+                raise
+            self._set(0)  # a file system that took the flag and not the writing
+            write_all_at(self._target, data, at)
 
     def write_parts(self, parts: Iterable[bytes | memoryview]) -> None:
         """Write parts of memory one behind the other, whatever their addresses and lengths.
@@ -174,8 +240,8 @@ class PastCache:
         They are gathered into full blocks at an address that the disk takes: copying what stays
         in the processor's caches costs a tenth of what the page cache takes for new pages.
         """
-        block = memoryview(mmap.mmap(-1, _BLOCK))
-        filled = 0
+        block = memoryview(_new_buffer())
+        at = filled = 0
         for part in parts:
             rest = memoryview(part).cast("B")
             while rest:
@@ -183,9 +249,9 @@ class PastCache:
                 block[filled : filled + length] = rest[:length]
                 filled, rest = filled + length, rest[length:]
                 if filled == _BLOCK:
-                    self.write(block)
-                    filled = 0
-        self.write(block[:filled])
+                    self.write_at(block, at)
+                    at, filled = at + _BLOCK, 0
+        self.write_at(block[:filled], at)
 
     def _set(self, flag: int) -> None:
         if bool(flag) == self._is_direct:
@@ -210,8 +276,8 @@ class _Syncing:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def write(self, data: memoryview) -> None:
-        """Write all of `data`."""
+    def write(self, data: memoryview, _: int) -> None:
+        """Write all of `data`, behind what was written before."""
         write_all(self._target, data)
         self._written += len(data)
 

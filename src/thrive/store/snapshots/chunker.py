@@ -27,6 +27,18 @@ class Chunker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CHUNKER = Chunker()
+OF_LARGE = Chunker(least=3 * AVERAGE // 4)
+"""The bytes up to `least` are passed over: of a large file nearly half, for chunks a sixth longer.
+
+Around an edit a second chunk may be new, which counts where a file has few.
+"""
+LARGE = 64 << 20
+"""Bytes from which on a file is large."""
+
+
+def chunker_for(size: int) -> Chunker:
+    """Return what cuts the first version of a file of so many bytes; it cuts later ones as well."""
+    return OF_LARGE if size >= LARGE else CHUNKER
 
 
 class Cutter:
@@ -34,19 +46,27 @@ class Cutter:
 
     Args:
         take: called with the digest and the bytes of each chunk; they are valid until it returns.
+        chunker: what cuts.
         named: False if the digests are not needed: they are empty then.
     """
 
-    def __init__(self, take: Callable[[bytes, memoryview], None], *, named: bool = True) -> None:
+    def __init__(
+        self,
+        take: Callable[[bytes, memoryview], None],
+        chunker: Chunker = CHUNKER,
+        *,
+        named: bool = True,
+    ) -> None:
         from pyfastcdc.cy import FastCDC  # the compiled one or none: the other is far too slow
 
         self._cdc = FastCDC(
-            CHUNKER.average,
-            min_size=CHUNKER.least,
-            max_size=CHUNKER.most,
-            normalized_chunking=CHUNKER.normalization,
-            seed=CHUNKER.seed,
+            chunker.average,
+            min_size=chunker.least,
+            max_size=chunker.most,
+            normalized_chunking=chunker.normalization,
+            seed=chunker.seed,
         )
+        self._most = chunker.most
         self._take = take
         self._named = named
         self._rest = b""
@@ -62,7 +82,7 @@ class Cutter:
             done = self._cut_seam(block, parts)
             if done < 0:
                 return parts
-        done += self._cut(block[done:], MOST, parts)
+        done += self._cut(block[done:], self._most, parts)
         self._rest = bytes(block[done:])
         return parts
 
@@ -84,8 +104,8 @@ class Cutter:
         It is -1 if the block is too short to tell.
         """
         before = len(self._rest)
-        seam = memoryview(self._rest + block[:MOST])
-        done = self._cut(seam, MOST, parts, before)
+        seam = memoryview(self._rest + block[: self._most])
+        done = self._cut(seam, self._most, parts, before)
         if done >= before:
             return done - before
         self._rest = bytes(seam[done:])

@@ -268,7 +268,7 @@ class _Keeping:
                 return bytes.fromhex(self._blobs.put_file(where)), None
             before = self._earlier.recipe_of(path, self.snapshot.paths)
             recipe = read_recipe(self._blobs, before.hex()) if before else None
-            fits = recipe is not None and recipe.chunker == CHUNKER
+            fits = recipe is not None and recipe.chunker.name == CHUNKER.name
             if recipe is not None and fits and len(recipe.blobs) < MOST_BLOBS:
                 digest, made = keep_pieces(self._blobs, where, recipe)
             else:

@@ -15,7 +15,7 @@ from blake3 import blake3
 from thrive.domain.errors import Damaged, InfrastructureError
 from thrive.store.blobs import BlobReader, BlobStore, BlobWriter
 from thrive.store.blobs.copying import read_beside
-from thrive.store.snapshots.chunker import CHUNKER, Chunker, Cutter
+from thrive.store.snapshots.chunker import Chunker, Cutter, chunker_for
 
 FORMAT = 2
 _NAMED = 1
@@ -72,9 +72,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Making:
-    """A recipe while it is made."""
+    """A recipe while it is made.
 
-    def __init__(self) -> None:
+    Args:
+        chunker: what cuts the file.
+    """
+
+    def __init__(self, chunker: Chunker) -> None:
+        self._chunker = chunker
         self.digests: list[bytes] = []
         self.lengths: list[int] = []
         self.places: list[tuple[bytes, int]] = []
@@ -95,7 +100,7 @@ class Making:
         numbers = {blob: n for n, blob in enumerate(dict.fromkeys(blob for blob, _ in self.places))}
         return Recipe(
             format=_NAMED if digests or not self.lengths else FORMAT,
-            chunker=CHUNKER,
+            chunker=self._chunker,
             blobs=list(numbers),
             digests=digests,
             lengths=self.lengths,
@@ -146,10 +151,11 @@ def keep_whole(blobs: BlobStore, path: Path) -> tuple[bytes, bytes]:
         DiskFull: there is no space.
     """
     lengths: list[int] = []
-    cutter = Cutter(lambda _, data: lengths.append(len(data)), named=False)
+    chunker = chunker_for(path.stat().st_size)
+    cutter = Cutter(lambda _, data: lengths.append(len(data)), chunker, named=False)
     own = bytes.fromhex(blobs.put_file(path, watch=cutter))
     cutter.finish()
-    making = Making()
+    making = Making(chunker)
     offset = 0
     for length in lengths:
         making.add(b"", length, own, offset)
@@ -171,7 +177,7 @@ def keep_pieces(blobs: BlobStore, path: Path, earlier: Recipe) -> tuple[bytes, b
     Args:
         blobs: where they go.
         path: the file.
-        earlier: the recipe of the version before, of the same chunker.
+        earlier: the recipe of the version before; what cut that one cuts this one.
 
     Raises:
         NotFound: the version before is missing.
@@ -187,12 +193,12 @@ def keep_pieces(blobs: BlobStore, path: Path, earlier: Recipe) -> tuple[bytes, b
         if digest not in known.places:
             new.add(digest, data)
 
-    cutter = Cutter(take)
+    cutter = Cutter(take, earlier.chunker)
     with path.open("rb", buffering=0) as file:
         whole = bytes.fromhex(read_beside(file.fileno(), cutter))
     cutter.finish()
     new.close()
-    making = Making()
+    making = Making(earlier.chunker)
     for digest, length in order:
         making.add(digest, length, *(known.places.get(digest) or new.places[digest]))
     return whole, making.write(blobs)

@@ -130,7 +130,7 @@ def _moved_chunks(
     new.close()
     made: dict[bytes, bytes] = {}
     for name, recipe in affected.items():
-        making = Making()
+        making = Making(recipe.chunker)
         for digest, length, blob, offset in recipe.chunks():
             place = new.places[digest] if blob in dying else (blob, offset)
             making.add(digest, length, *place)
