@@ -200,7 +200,9 @@ def _narrow(column: NDArray[np.int64], starts: NDArray[np.intp]) -> list[bytes]:
 def pack_ended(points: Points) -> bytes:
     """Return points of one metric as the one chunk of a run that has ended.
 
-    It is deflated where that makes it much smaller: to inflate takes twice as long as to read.
+    It is deflated where that makes it much smaller: to inflate takes twice as long as to read. Of
+    the planes of bytes most are runs of one byte and the others noise: looking for runs alone
+    makes them as small as looking for everything, in a third of the time.
     """
     count, (narrow,) = len(points), pack([points])
     if count < _WORTH:
@@ -211,7 +213,8 @@ def pack_ended(points: Points) -> bytes:
         np.subtract(numbers[1:], numbers[:-1], out=column[1:])
     columns[2] = points.values.view(np.int64)
     planes = columns.view(np.uint8).reshape(3, count, 8).transpose(0, 2, 1)
-    deflated = HEAD.pack(DEFLATED, count) + zlib.compress(planes.tobytes(), _LEVEL)
+    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    deflated = HEAD.pack(DEFLATED, count) + deflate.compress(planes.tobytes()) + deflate.flush()
     return deflated if len(deflated) < _MUCH * len(narrow) else narrow
 
 

@@ -158,12 +158,20 @@ class ActiveRun:
         return self._keep(name if name.endswith(".png") else f"{name}.png", buffer.getvalue())
 
     def table(self, name: str, rows: Any) -> Artifact:
-        """Keep a table as Parquet: a frame of polars or pandas, or a dict of columns."""
+        """Keep a table as Parquet: a frame of polars or pandas, a dict of columns, or rows.
+
+        Raises:
+            UsageError: it is no table of plain values.
+        """
         import polars as pl
 
-        frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows)
         buffer = io.BytesIO()
-        frame.write_parquet(buffer)
+        try:
+            frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows)
+            frame.write_parquet(buffer)
+        except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+            words = str(error).partition("\n")[0][:200]
+            raise UsageError(f"{name!r} is no table: {words}.", "give columns by name") from None
         return self._keep(
             name if name.endswith(".parquet") else f"{name}.parquet", buffer.getvalue()
         )

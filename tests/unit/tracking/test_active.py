@@ -82,6 +82,9 @@ def test_files_tables_and_figures_are_artifacts(project, tmp_path):
         run.artifact(b"bytes", "raw/data.bin")
         run.table("rows", {"a": [1, 2]})
         run.figure("roc", Figure())
+        for odd in ({"a": [1, 2], "b": [1]}, [{"a": [object()]}], 3):
+            with pytest.raises(UsageError, match="is no table"):
+                run.table("odd", odd)
         for wrong in ("", "../x", "x" * 251):
             with pytest.raises(UsageError):
                 run.artifact(b"x", wrong)
