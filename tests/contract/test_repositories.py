@@ -79,7 +79,7 @@ def test_runs_come_back_as_they_were_written(home, project):
         assert runs.find(tx, project) == [made[2], made[1], ended]
         assert runs.find(tx, project, limit=1, after=made[2].run_id) == [made[1]]
         assert runs.find(tx, project, experiment="late") == [made[2], ended]
-        assert set(map(str, runs.find_running(tx, project))) == set(map(str, made[1:]))
+        assert runs.find_drivers(tx, project) == {run.run_id: run.process for run in made[1:]}
         assert runs.experiments(tx, project) == [("Other", 1), ("late", 2)]
         assert runs.last_run_of(tx, project, "late") == made[2]
         assert runs.last_run_of(tx, project, "LATE") is None

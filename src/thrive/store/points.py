@@ -213,7 +213,9 @@ def pack_ended(points: Points) -> bytes:
         np.subtract(numbers[1:], numbers[:-1], out=column[1:])
     columns[2] = points.values.view(np.int64)
     planes = columns.view(np.uint8).reshape(3, count, 8).transpose(0, 2, 1)
-    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    deflate = zlib.compressobj(
+        _LEVEL, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE
+    )
     deflated = HEAD.pack(DEFLATED, count) + deflate.compress(planes.tobytes()) + deflate.flush()
     return deflated if len(deflated) < _MUCH * len(narrow) else narrow
 

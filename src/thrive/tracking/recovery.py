@@ -18,8 +18,9 @@ def recover_dead_runs(ctx: Context) -> list[Run]:
     changes nothing.
     """
     with ctx.read() as tx:
-        running = runs.find_running(tx, ctx.project_id)
-    recovered = [as_seen(run) for run in running if is_gone(run.process)]
+        drivers = runs.find_drivers(tx, ctx.project_id)
+        gone = [run_id for run_id, process in drivers.items() if is_gone(process)]
+        recovered = [as_seen(run) for run in runs.some(tx, ctx.project_id, gone)]
     for run in recovered:
         ended = msgspec.structs.replace(run, ended_at=max(ctx.now(), run.started_at))
         close_run(ctx.acting(ctx.actor, "runs recover"), ended)

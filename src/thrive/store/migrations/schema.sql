@@ -880,6 +880,8 @@ CREATE INDEX ix_reviews_project_id_model ON reviews (project_id, model);
 
 CREATE INDEX ix_runs_project_id_experiment_run_id ON runs (project_id, experiment, run_id);
 
+CREATE INDEX ix_runs_running ON runs (project_id, state, run_id, process) WHERE state = 'running';
+
 CREATE INDEX ix_sealed_logs_project_id_max_time ON sealed_logs (project_id, max_time);
 
 CREATE INDEX ix_sessions_session ON sessions (session);

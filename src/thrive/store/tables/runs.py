@@ -1,6 +1,7 @@
 """Runs, their steps, metrics, artifacts and lineage."""
 
 from sqlalchemy import Column, Index, LargeBinary, Table, UniqueConstraint
+from sqlalchemy import text as sql_text
 
 from thrive.store.tables.columns import (
     digest,
@@ -15,6 +16,9 @@ from thrive.store.tables.columns import (
     text,
     value,
 )
+
+_RUNNING = sql_text("state = 'running'")
+"""Few runs are: looking for those whose process died reads no others."""
 
 runs = Table(
     "runs",
@@ -42,6 +46,15 @@ runs = Table(
     value("logged_models", null=True),
     number("deleted_at", null=True),
     Index("ix_runs_project_id_experiment_run_id", "project_id", "experiment", "run_id"),
+    Index(
+        "ix_runs_running",
+        "project_id",
+        "state",
+        "run_id",
+        "process",
+        sqlite_where=_RUNNING,
+        postgresql_where=_RUNNING,
+    ),
 )
 
 steps = Table(
