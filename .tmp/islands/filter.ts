@@ -1,14 +1,13 @@
 // The table of runs follows its filter line as it is typed, and the address follows the table.
 import { fetchPage, swap } from "./swap";
 
-const PAUSE_MS = 60; // between the letters of a word; the first is looked for at once
+const PAUSE_MS = 60;
 const SLOW_MS = 250;
 
 export function filterAsTyped(): void {
   const form = document.querySelector<HTMLFormElement>("form[data-filter]");
   if (!form) return;
   let timer = 0;
-  let typed = Number.NEGATIVE_INFINITY;
   let running: AbortController | null = null;
   const busy = (is: boolean) => document.querySelector("#results")?.setAttribute("aria-busy", String(is));
   const show = async () => {
@@ -29,14 +28,17 @@ export function filterAsTyped(): void {
       if (!(error instanceof DOMException)) throw error; // a newer word overtook this one
     } finally {
       clearTimeout(slow);
-      if (mine === running) busy(false);
+      if (mine === running) {
+        busy(false);
+        running = null;
+      }
     }
   };
-  form.addEventListener("input", (event) => {
+  form.addEventListener("input", () => {
     clearTimeout(timer);
-    const typing = event.timeStamp - typed < 4 * PAUSE_MS;
-    typed = event.timeStamp;
-    timer = window.setTimeout(show, typing ? PAUSE_MS : 0);
+    // A letter that follows another waits a moment for the next; one that stands alone does not.
+    if (running) timer = window.setTimeout(show, PAUSE_MS);
+    else void show();
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
