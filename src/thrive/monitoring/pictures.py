@@ -33,7 +33,7 @@ def picture(evidence: Mapping[str, Any]) -> str:
     bars = bars_of(evidence)
     if bars:
         title, rows = bars
-        parts.append(_bars(title, rows, height))
+        parts.append(_bars(title, rows, height, "{:.1%}" if as_share(evidence) else "{:.3g}"))
         height += _ROW * (len(rows) + 1) + 12.0
     if not parts:
         return ""
@@ -93,6 +93,11 @@ def _rule(y: float, colour: str, *, dashed: bool = False) -> str:
     )
 
 
+def as_share(evidence: Mapping[str, Any]) -> bool:
+    """Tell whether the bars of an evidence are shares of rows."""
+    return bool(evidence.get("numbers", {}).get("faults"))
+
+
 def bars_of(evidence: Mapping[str, Any]) -> tuple[str, list[tuple[str, float, float]]] | None:
     """Return what is drawn as bars: (name, value, what is usual), the worst first."""
     faults = evidence.get("numbers", {}).get("faults", [])
@@ -109,7 +114,7 @@ def bars_of(evidence: Mapping[str, Any]) -> tuple[str, list[tuple[str, float, fl
     return None
 
 
-def _bars(title: str, rows: Sequence[tuple[str, float, float]], top: float) -> str:
+def _bars(title: str, rows: Sequence[tuple[str, float, float]], top: float, written: str) -> str:
     begin, width = 220.0, _WIDTH - 220.0 - 70.0
     most = max(max(value, usual) for _, value, usual in rows) or 1.0
     drawn = _text(8, top + 16, title, fill=_INK)
@@ -123,7 +128,7 @@ def _bars(title: str, rows: Sequence[tuple[str, float, float]], top: float) -> s
             f'fill="{_LINE}"/><line x1="{at:.1f}" x2="{at:.1f}" y1="{middle - 9:.1f}" '
             f'y2="{middle + 9:.1f}" stroke="{_BAD}"/>'
         )
-        drawn += _text(begin + length + 6, middle + 4, f"{value:.3g}")
+        drawn += _text(begin + length + 6, middle + 4, written.format(value))
     return drawn
 
 

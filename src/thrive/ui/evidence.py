@@ -109,7 +109,8 @@ def _part(key: str, value: Any) -> Block:
         return _table(heading(key), [{"": name, **each} for name, each in value.items()])
     if any(isinstance(each, list) for each in value.values()):
         rows = [[str(name), said(str(name), each)] for name, each in value.items()]
-        return Block(title=heading(key), head=["", ""], numeric=[False, False], rows=rows)
+        head = ["Segment", "Columns"] if key == "moved_in" else ["", ""]
+        return Block(title=heading(key), head=head, numeric=[False, False], rows=rows)
     if key in _NAMED:
         return Block(title=heading(key), facts=[(str(k), said(key, v)) for k, v in value.items()])
     return Block(title=heading(key), facts=facts_of(value))

@@ -133,14 +133,24 @@ def against_limits(
         return left + (value - low) * scale
 
     end = height - 24
-    lines = [(neutral, "grid")] + [(each, "line limit") for each in limits]
+    lines = sorted([(neutral, "grid"), *((each, "line limit") for each in limits)])
+    anchors = _anchors([x(at) for at, _ in lines], max(len(say(at)) for at, _ in lines))
     body = "".join(
         f'<line class="{kind}" x1="{x(at):.1f}" x2="{x(at):.1f}" y1="{TOP}" y2="{end}"/>'
-        + _axis(x(at), height - 8, say(at))
-        for at, kind in lines
+        + _axis(x(at), height - 8, say(at), anchor)
+        for (at, kind), anchor in zip(lines, anchors, strict=True)
     )
     body += "".join(_row(row, TOP + ROW * at + ROW / 2, left, x) for at, row in enumerate(rows))
     return _chart("intervals against the limit", body, height)
+
+
+def _anchors(places: Sequence[float], letters: int) -> list[str]:
+    """Return how rising labels hang at their places so that two near ones stand side by side."""
+    anchors = ["middle"] * len(places)
+    for at in range(len(places) - 1):
+        if places[at + 1] - places[at] < LETTER * (letters + 1):
+            anchors[at], anchors[at + 1] = "end", "start"
+    return anchors
 
 
 def _row(row: Interval, y: float, left: float, x: Any) -> str:

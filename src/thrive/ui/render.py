@@ -1,6 +1,6 @@
 """From a page's model to its HTML: the templates, and the words they use."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -199,6 +199,14 @@ def kind_of(value: Any) -> str:
     return "number" if is_number else "text"
 
 
+def is_numeric(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
+    """Tell whether a column of stored rows holds numbers, or nothing, and at least one number."""
+    values = [row.get(key) for row in rows]
+    return all(kind_of(each) == "number" for each in values) and any(
+        each is not None for each in values
+    )
+
+
 _FILTERS: dict[str, Callable[..., Any]] = {
     "number": words.number,
     "plain": words.plain,
@@ -219,6 +227,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "heat": charts.heat,
     "slug": words.slug,
     "kind": kind_of,
+    "numeric": is_numeric,
     "law": short_name,
     "signal": words.signal,
     "muted_until": waiting.muted_until,

@@ -64,7 +64,7 @@ def number(value: Any) -> str:
         return f"{int(value):,}"
     if abs(value) >= 1e6 or abs(value) < 1e-4:
         return f"{value:.3g}"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.4g}"
 
 
 def plain(value: Any) -> str:
@@ -104,10 +104,13 @@ def duration(microseconds: int | None) -> str:
 
 
 def effect(value: float | None) -> str:
-    """Return how far a column moved, with three digits; what is nearly nothing is nothing."""
+    """Return how far a column moved, with three digits.
+
+    What chance alone moves is taken from it, so it may be less than nothing, which is nothing.
+    """
     if value is None or not known(value):
         return DASH
-    return f"{0.0 if abs(value) < 0.0005 else value:.3f}"
+    return f"{max(value, 0.0):.3f}"
 
 
 def chance(p_value: float | None) -> str:

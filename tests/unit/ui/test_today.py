@@ -69,7 +69,7 @@ def test_every_number_of_every_model_row_is_that_of_the_raw_rows(page, raw) -> N
             release[0]["candidate"],
             release[0]["state"],
         )
-        assert row.release.started_at == release[0]["started_at"]
+        assert row.release.at == (release[0]["ended_at"] or release[0]["started_at"])
         table = raw("select * from routing where model = ? order by revision desc", row.name)[0]
         traffic = [
             (each["version"], each["share"], each["shadow"])

@@ -151,7 +151,7 @@ class Raw:
             *(f"{value:.4g}" for value in values),
             f"accuracy over {len(known)} windows",
             f"@{release['candidate']}",
-            ago(release["started_at"]),
+            ago(release["ended_at"] or release["started_at"]),
             ago(outcomes),
             *(f"{each['title'].rstrip('.')}." for each in alerts),
         ]

@@ -237,8 +237,10 @@ def smoothed(values: Any, weight: float) -> Any:
 
 def _axes(params: list[Row], metrics: list[Row], metric: str) -> list[Axis]:
     chosen = [row for row in params if row.differs][: AXES - 1]
-    last = [row for row in metrics if row.name == metric] or metrics[:1]
-    return [_axis(row) for row in [*chosen, *last]] if chosen else []
+    charted = [row for row in metrics if row.name == metric]
+    others = [row for row in metrics if row.differs and row.name != metric]
+    shown = [*chosen, *charted, *others][:AXES]
+    return [_axis(row) for row in shown] if chosen else []
 
 
 def _axis(row: Row) -> Axis:

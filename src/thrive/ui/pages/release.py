@@ -113,13 +113,22 @@ def load(ctx: Context, release_id: str) -> ReleasePage:
         approvals=approvals,
         moves=[table for table in history if table.release_id == release.release_id],
         shown=_shown(release, terms, current),
-        told=msgspec.convert(release.evidence.get("history", [])[::-1], list[Told]),
+        told=_told(release),
         rest={key: found for key, found in release.evidence.items() if key not in _SHOWN},
         commands=[
             f'thrive releases {verb} {release.model} --reason "..."' for verb in verbs_of(release)
         ],
         verbs=verbs_of(release),
     )
+
+
+def _told(release: Release) -> list[Told]:
+    """Return the steps of its road, newest first; their words do not repeat the phase."""
+    steps = msgspec.convert(release.evidence.get("history", [])[::-1], list[Told])
+    return [
+        msgspec.structs.replace(each, words=each.words.removeprefix(f"{each.phase}: "))
+        for each in steps
+    ]
 
 
 _SHOWN = ("history", "seen", "words")

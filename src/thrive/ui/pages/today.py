@@ -46,12 +46,12 @@ class LastWindow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastRelease(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest release of a model."""
+    """The newest release of a model; `at` is when it ended, of one on its way when it began."""
 
     release_id: str
     candidate: int
     state: ReleaseState
-    started_at: int
+    at: int
 
 
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,7 +242,7 @@ def _last_release(facts: ModelFacts) -> LastRelease | None:
         release_id=newest.release_id,
         candidate=newest.candidate,
         state=newest.state,
-        started_at=newest.started_at,
+        at=newest.started_at if newest.ended_at is None else newest.ended_at,
     )
 
 
