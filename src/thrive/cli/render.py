@@ -168,11 +168,18 @@ def _are_sentences(items: Sequence[Any]) -> bool:
 
 
 def _with_fields_of_records(row: Row) -> Row:
-    """Return a row with the fields of the records inside it as `outer.inner`."""
+    """Return a row with the fields of the records inside it as `outer.inner`.
+
+    Texts of several lines stay out: a row of a table is one line.
+    """
     found: Row = {}
     for name, value in row.items():
         inside = _row(value) if isinstance(value, msgspec.Struct) else None
-        found |= {name: value} if inside is None else {f"{name}.{k}": v for k, v in inside.items()}
+        if inside is None:
+            found[name] = value
+            continue
+        lines = {key: each for key, each in inside.items() if "\n" not in str(each)}
+        found |= {f"{name}.{key}": each for key, each in lines.items()}
     return found
 
 
@@ -199,7 +206,8 @@ def _draw(names: list[str], cells: list[list[str]], style: Style, stream: TextIO
     for name, column in zip(names, zip(*cells, strict=True), strict=True):
         least = _least_width(name, column)
         needed += least + PADDING
-        table.add_column(name.replace("_", " "), overflow="fold", min_width=least)
+        heading = name.rpartition(".")[2].replace("_", " ")
+        table.add_column(heading, overflow="fold", min_width=least)
     for line in cells:
         table.add_row(*(Text(value) for value in line))
     console = Console(
@@ -211,7 +219,8 @@ def _draw(names: list[str], cells: list[list[str]], style: Style, stream: TextIO
 
 def _least_width(name: str, column: tuple[str, ...]) -> int:
     """Return the width a column cannot go below: words up to NARROW are never broken."""
-    words = [word for value in (*column, name.replace("_", " ")) for word in value.split(" ")]
+    heading = name.rpartition(".")[2].replace("_", " ")
+    words = [word for value in (*column, heading) for word in value.split(" ")]
     return max(min(len(word), NARROW) for word in words)
 
 

@@ -13,7 +13,19 @@ SHORT = 12
 TIMES = frozenset(
     {"at", "now", "start", "end", "since", "until", "deadline", "time", "first_bad", "last_bad"}
 )
-LENGTHS = frozenset({"bake", "took", "delay", "delay_p90", "median_delay", "silent_for", "ttl"})
+LENGTHS = frozenset(
+    {
+        "bake",
+        "took",
+        "delay",
+        "delay_p90",
+        "median_delay",
+        "silent_for",
+        "ttl",
+        "debounce",
+        "budget_window",
+    }
+)
 """Fields that hold a length of time in microseconds."""
 _TYPE_OF_TIME = re.compile(
     r"(?:Datetime|Duration)\(time_unit='(\w+)'(?:, time_zone=(?:None|'([^']+)'))?\)"

@@ -136,7 +136,11 @@ def list_datasets(ctx: Context) -> list[DatasetLine]:
     return lines
 
 
-@operation("data log", role=ANYONE)
+@operation(
+    "data log",
+    role=ANYONE,
+    columns=("version", "digest", "rows", "size", "trainable", "source", "actor", "created_at"),
+)
 def log(ctx: Context, name: str) -> list[VersionLine]:
     """List the versions of a dataset, newest first.
 

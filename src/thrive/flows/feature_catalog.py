@@ -104,7 +104,12 @@ class FeatureDetail(msgspec.Struct, frozen=True, kw_only=True):
     code: str
 
 
-@operation("features list", role=ANYONE, next_hint="thrive features show NAME")
+@operation(
+    "features list",
+    role=ANYONE,
+    next_hint="thrive features show NAME",
+    columns=("name", "version", "entity", "owner", "state", "newest_at", "used_by", "drifted"),
+)
 def list_views(ctx: Context, *, unused: bool = False) -> list[FeatureLine]:
     """List the feature views with their state, which models use them, and what drifted.
 

@@ -95,7 +95,20 @@ def incidents_open(
     return incident
 
 
-@operation("incidents list", role=ANYONE)
+@operation(
+    "incidents list",
+    role=ANYONE,
+    columns=(
+        "incident_id",
+        "model",
+        "version",
+        "kind",
+        "what",
+        "aware_at",
+        "due_at",
+        "reported_at",
+    ),
+)
 def incidents_list(ctx: Context, *, model: str | None = None) -> list[Incident]:
     """List incidents, newest first, with when their report is due.
 

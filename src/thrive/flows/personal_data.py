@@ -102,7 +102,20 @@ def _check_columns(ctx: Context, dataset: str, columns: list[str], terms: DataTe
             )
 
 
-@operation("grants list", role=ANYONE)
+@operation(
+    "grants list",
+    role=ANYONE,
+    columns=(
+        "grant_id",
+        "dataset",
+        "reader",
+        "purpose",
+        "reason",
+        "given_at",
+        "expires_at",
+        "revoked_at",
+    ),
+)
 def grants_list(
     ctx: Context, *, dataset: str | None = None, present: bool = False
 ) -> list[DataGrant]:

@@ -239,7 +239,12 @@ def _zone(name: str) -> str:
     return name
 
 
-@operation("schedules list", role=ANYONE, next_hint="thrive schedules show NAME")
+@operation(
+    "schedules list",
+    role=ANYONE,
+    next_hint="thrive schedules show NAME",
+    columns=("name", "target", "triggers", "missed", "budget", "next_at", "paused", "actor"),
+)
 def schedules_list(ctx: Context) -> list[Schedule]:
     """List the schedules, with their triggers and when they are due next.
 

@@ -107,7 +107,12 @@ def judge_duty(records: Records, duty: Duty, *, ahead: bool = False) -> DutyStat
         return _state(duty, Standing.NOT_ASKED)
     problems = CHECKS[duty.check](records, duty)
     found = [each for each in problems if not (ahead and each.on_its_way)]
-    unsaid = [each for each in unanswered(records, duty) if each not in found]
+    known = {_field(each) for each in found} - {""}
+    unsaid = [
+        each
+        for each in unanswered(records, duty)
+        if each not in found and _field(each) not in known
+    ]
     if not found and not unsaid:
         return _state(duty, Standing.MET)
     first = (found or unsaid)[0]
@@ -128,8 +133,8 @@ def blocking_fields(records: Records) -> dict[str, Blocks]:
             continue
         problems = list(CHECKS[duty.check](records, duty))
         unsaid = unanswered(records, duty) if records.risk is Risk.HIGH else ()
-        asked = [each.fix.partition(ANSWER_OPTION)[2] for each in (*problems, *unsaid)]
-        found |= {each.partition("=")[0]: duty.blocks for each in asked if each}
+        asked = {_field(each) for each in (*problems, *unsaid)} - {""}
+        found |= dict.fromkeys(asked, duty.blocks)
     return found
 
 
@@ -179,6 +184,11 @@ def _missing(records: Records, duty: Duty, problems: list[Problem], blocks: Bloc
         what=f"{told}{rest}",
         fix=_fix(problems),
     )
+
+
+def _field(problem: Problem) -> str:
+    """Return the field of `duties answer` that mends a problem, "" for one that it does not."""
+    return problem.fix.partition(ANSWER_OPTION)[2].partition("=")[0]
 
 
 def _fix(problems: list[Problem]) -> str:

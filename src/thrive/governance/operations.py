@@ -180,7 +180,20 @@ def exceptions_grant(
     return exception
 
 
-@operation("exceptions list", role=ANYONE)
+@operation(
+    "exceptions list",
+    role=ANYONE,
+    columns=(
+        "exception_id",
+        "model",
+        "duty",
+        "reason",
+        "actor",
+        "given_at",
+        "expires_at",
+        "revoked_at",
+    ),
+)
 def exceptions_list(ctx: Context, *, model: str | None = None) -> list[DutyException]:
     """List exceptions from duties, newest first, those that are over too.
 

@@ -26,7 +26,21 @@ class ErasureLine(msgspec.Struct, frozen=True, kw_only=True):
     approved_by: str = ""
 
 
-@operation("erasures list", role=ANYONE, next_hint="thrive erasures show ID")
+@operation(
+    "erasures list",
+    role=ANYONE,
+    next_hint="thrive erasures show ID",
+    columns=(
+        "erasure_id",
+        "state",
+        "rows",
+        "predictions",
+        "reason",
+        "actor",
+        "started_at",
+        "ended_at",
+    ),
+)
 def list_erasures(ctx: Context) -> list[ErasureLine]:
     """List the erasures of people, newest first.
 
