@@ -7,9 +7,8 @@ import msgspec
 
 from thrive.domain.run import StepRecord
 from thrive.engines.local import Message
-from thrive.training.digests import key_of
+from thrive.training.digests import key_of, step_seed
 from thrive.training.options import StepOptions
-from thrive.training.seeds import step_seed
 
 
 class Group(msgspec.Struct):

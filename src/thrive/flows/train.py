@@ -25,6 +25,8 @@ from thrive.tracking.code import CodeFacts, listed, record_code, uncommitted
 from thrive.tracking.recorder import Beginning, RunRecorder, start_run
 from thrive.tracking.recovery import recover_dead_runs
 
+LAST_BUNDLE = "bundle"
+
 
 def train(
     ctx: Context,
@@ -99,7 +101,8 @@ def start(
         contract = load(folder)
         recover_dead_runs(ctx)
         facts = facts_of(ctx, contract)
-        code = order.code or record_code(folder, order.target, ctx.home.blobs)
+        memory = ctx.home.temporary_folder / LAST_BUNDLE
+        code = order.code or record_code(folder, order.target, ctx.home.blobs, memory=memory)
         early, ready = await_ready(engine, show)
         _refuse_afar(order, ready)
         if ready.get("registers"):  # nobody should train for an hour to hear of it

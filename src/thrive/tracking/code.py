@@ -1,6 +1,7 @@
 """The code of a run: git's commit, branch and diff, and a bundle of the project's files."""
 
 import ast
+import contextlib
 import io
 import os
 import re
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+from blake3 import blake3
 
 from thrive.domain.errors import Damaged, NotFound, Refused
 from thrive.domain.run import CodeRecord
@@ -46,7 +48,12 @@ class CodeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def record_code(
-    folder: Path, entry: str, blobs: BlobWriter, *, with_declared: bool = False
+    folder: Path,
+    entry: str,
+    blobs: BlobWriter,
+    *,
+    with_declared: bool = False,
+    memory: Path | None = None,
 ) -> CodeFacts:
     """Read the state of git and bundle the project's code files into a blob.
 
@@ -56,6 +63,7 @@ def record_code(
         blobs: where the bundle (a tar.gz, the same bytes for the same files) is kept.
         with_declared: bundle the files that steps declare too: where the code is executed later,
             nothing else of the folder is there.
+        memory: a file that holds the last bundle: the same files are not packed twice in turn.
 
     Raises:
         Refused: a declared file is too large for a bundle.
@@ -68,7 +76,7 @@ def record_code(
     names = sorted({*tracked, *untracked}) if under_git else _walked(folder)
     chosen, left_out = _chosen(folder, names, entry.partition(":")[0])
     chosen = _with_declared(folder, chosen) if with_declared else chosen
-    bundle = blobs.put(_bundle(folder, chosen))
+    bundle = blobs.put(_bundle(folder, chosen, memory))
     code = CodeRecord(entry=entry, bundle=bundle)
     if not under_git:
         return CodeFacts(record=code, left_out=left_out, lost=NO_GIT)
@@ -218,8 +226,9 @@ def declared_files(folder: Path, names: list[str]) -> list[str]:
     """
     found: set[str] = set()
     for name in names:
-        if name.endswith(".py"):
-            for pattern in _declared_patterns((folder / name).read_bytes()):
+        source = (folder / name).read_bytes() if name.endswith(".py") else b""
+        if b"files" in source:
+            for pattern in _declared_patterns(source):
                 found.update(_inside(folder, pattern))
     return sorted(found)
 
@@ -251,8 +260,27 @@ def _inside(folder: Path, pattern: str) -> Iterator[str]:
             yield os.path.normpath(name)
 
 
-def _bundle(folder: Path, names: list[str]) -> bytes:
+def _bundle(folder: Path, names: list[str], memory: Path | None) -> bytes:
     """Return a tar.gz that depends on names and contents alone."""
+    contents = [(name, (folder / name).read_bytes()) for name in names]
+    if memory is None:
+        return _packed(contents)
+    parts = (f"{name}\0{len(data)}\0".encode() + data for name, data in contents)
+    key = blake3(b"".join(parts)).digest()
+    try:
+        known = memory.read_bytes()
+    except OSError:
+        known = b""
+    size = len(key)
+    if known[:size] == key and known[size : 2 * size] == blake3(known[2 * size :]).digest():
+        return known[2 * size :]
+    packed = _packed(contents)
+    with contextlib.suppress(OSError):  # then it is packed again
+        memory.write_bytes(key + blake3(packed).digest() + packed)
+    return packed
+
+
+def _packed(contents: list[tuple[str, bytes]]) -> bytes:
     import gzip
     import tarfile
 
@@ -261,8 +289,7 @@ def _bundle(folder: Path, names: list[str]) -> bytes:
         gzip.GzipFile(fileobj=packed, mode="wb", mtime=0, compresslevel=6) as squeezed,
         tarfile.open(fileobj=squeezed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
-        for name in names:
-            data = (folder / name).read_bytes()
+        for name, data in contents:
             member = tarfile.TarInfo(name)
             member.size = len(data)
             member.mode = 0o644

@@ -5,7 +5,6 @@ Nothing heavy is imported here: the process of a run is begun with this alone.
 """
 
 import ast
-import difflib
 from enum import StrEnum
 from pathlib import Path
 
@@ -90,6 +89,8 @@ def find_file(target: str, folder: Path) -> Path:
 
 def _files_hint(folder: Path, file: str) -> str:
     names = sorted(path.name for path in folder.glob("*.py"))
+    import difflib  # for mistakes alone
+
     close = difflib.get_close_matches(file, names, n=1)
     if close:
         return f"did you mean {close[0]}?"

@@ -1,6 +1,5 @@
 """What a step asks for: where it runs, its limits, its retries, what its result follows from."""
 
-import difflib
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -79,6 +78,8 @@ def read_options(given: dict[str, Any], known: StepOptions | None = None) -> Ste
 
 def _read(name: str, value: Any) -> Any:
     if name not in StepOptions.__struct_fields__:
+        import difflib  # for mistakes alone
+
         close = difflib.get_close_matches(name, StepOptions.__struct_fields__, n=1)
         hint = f"did you mean {close[0]}?" if close else _listed(StepOptions.__struct_fields__)
         raise UsageError(f"A step has no option {name!r}.", hint)

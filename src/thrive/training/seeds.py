@@ -1,4 +1,4 @@
-"""Seeds: one for a run, one derived for each step."""
+"""Seeds of the libraries that a step draws with."""
 
 import random
 import sys
@@ -7,17 +7,6 @@ from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, ClassVar
-
-from blake3 import blake3
-
-_WIDTH = 4  # bytes: numpy's legacy generator takes 32 bits
-
-
-def step_seed(run_seed: int, name: str, index: int) -> int:
-    """Return the seed of the `index`-th execution of the step `name`: 32 bits of BLAKE3."""
-    digest = blake3(f"{run_seed}/{name}/{index}".encode()).digest(_WIDTH)
-    return int.from_bytes(digest, "big")
-
 
 _GENERATORS = {
     "numpy.random": "seed",

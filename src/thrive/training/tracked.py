@@ -5,7 +5,6 @@ the audit hooks and told at its end, with the contents of the project's files.
 """
 
 import os
-import random
 import runpy
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from thrive.engines.channel import Channel
 from thrive.engines.environment import record_environment, thread_pools
 from thrive.engines.failures import Failure, describe
 from thrive.training.keys import file_digest
+from thrive.training.seeds import sow
 from thrive.training.watch import Watch, watching
 
 NOTEBOOK = "notebook"
@@ -98,7 +98,7 @@ def perform(work: dict[str, Any]) -> None:
     """Execute the file to its end; say what it touched, and how it ended."""
     link = channel.current()
     assert link is not None
-    random.seed(work["seed"])
+    sow(work["seed"])
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue] - files
     watch = Watch(_own_folders(link), [str(_Prepared.file)])

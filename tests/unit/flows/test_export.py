@@ -8,7 +8,7 @@ import pytest
 from thrive.domain.run import RunState, StepRecord
 from thrive.flows.export.forms import Form, Workflow, write
 from thrive.flows.export.graph import Node, graph_of
-from thrive.training.seeds import step_seed
+from thrive.training.digests import step_seed
 
 SEED = 7
 

@@ -156,3 +156,16 @@ def test_files_that_steps_declare_go_along_where_code_is_executed_later(folder, 
     (folder / "limits.json").write_bytes(bytes(LARGEST_BUNDLE + 1))
     with pytest.raises(Refused, match=r"limits\.json, which a step declares, is too large"):
         record_code(folder, "train.py", blobs, with_declared=True)
+
+
+def test_the_same_files_are_not_packed_twice_in_turn(folder, blobs, tmp_path):
+    memory = tmp_path / "memory"
+    first = record_code(folder, "train.py", blobs, memory=memory).record.bundle
+    kept = memory.read_bytes()
+    assert record_code(folder, "train.py", blobs, memory=memory).record.bundle == first
+    assert memory.read_bytes() == kept
+    memory.write_bytes(kept[:-1])  # torn
+    assert record_code(folder, "train.py", blobs, memory=memory).record.bundle == first
+    (folder / "train.py").write_text("other = 1\n")
+    other = record_code(folder, "train.py", blobs, memory=memory).record.bundle
+    assert other == record_code(folder, "train.py", blobs).record.bundle != first

@@ -5,8 +5,8 @@ import pytest
 import thrive
 from thrive.domain.errors import UsageError
 from thrive.tracking.entry import find_file
+from thrive.training.digests import step_seed
 from thrive.training.discover import load_pipeline
-from thrive.training.seeds import step_seed
 
 
 @thrive.step

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from thrive.domain.run import StepRecord
-from thrive.training.seeds import step_seed
+from thrive.training.digests import step_seed
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
