@@ -1,5 +1,7 @@
 """Duties that will block a release are told before it is asked for: by check, gates and answers."""
 
+import shlex
+
 import pytest
 from tests.unit.gates.registry import CONTRACT, Registry, table
 
@@ -8,6 +10,7 @@ from thrive.domain.gate import Answer
 from thrive.flows.answering import duties_answer
 from thrive.flows.gating import blocking_duties
 from thrive.flows.project import Step, check
+from thrive.governance.law import questions
 from thrive.governance.operations import duties_list
 from thrive.packaging.formats.constant import Constant
 from thrive.packaging.inference import infer_signature
@@ -39,6 +42,8 @@ def test_each_duty_that_will_block_a_release_is_named_with_its_law_and_what_to_t
     assert [line.what.partition(":")[0] for line in told] == OWED
     assert {line.blocks for line in told} == {"production"}
     assert told[0].fix.startswith("thrive duties answer delay --field objection_route=")
+    given = shlex.split(told[0].fix)[-1]  # as a shell takes it, backquotes and all
+    assert given == f"objection_route={questions().field['objection_route'].example}"
     assert told[2].fix.count(" --field ") == 2  # controller and recipients, in one command
     with pytest.raises(ContractGap) as refused:
         check(context, for_=Step.PRODUCTION)

@@ -1,5 +1,6 @@
 """The registry of checks, and the check of what people wrote."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from datetime import date
 
@@ -73,8 +74,13 @@ def unanswered(records: Records, duty: Duty) -> Iterator[Problem]:
             question = questions().field[name]
             yield Problem(
                 what=f"nobody wrote `{name}` of {model}: {question.ask}",
-                fix=f'thrive duties answer {model}{ANSWER_OPTION}{name}="{question.example}"',
+                fix=f"thrive duties answer {model}{ANSWER_OPTION}{name}={_typed(question.example)}",
             )
+
+
+def _typed(text: str) -> str:
+    """Return a text as a shell takes it, in double quotes where nothing in it means more there."""
+    return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'
 
 
 @check("answered")
