@@ -2,10 +2,14 @@
 
 from typing import Any
 
+from thrive.domain.features import ValueStatus
 from thrive.packaging.signature import row_schema
 from thrive.serving.live import LiveModel
+from thrive.serving.records import CANDIDATE, CHOSEN, FALLBACK, PRODUCTION
 from thrive.version import __version__
 
+_VARIANTS = [PRODUCTION, CANDIDATE, FALLBACK, CHOSEN]
+_STATES = [state.value for state in ValueStatus if state is not ValueStatus.PRESENT]
 _PREDICTION = {
     "type": "object",
     "properties": {
@@ -13,7 +17,12 @@ _PREDICTION = {
         "score": {"type": ["number", "null"]},
         "decision": {},
         "version": {"type": "integer", "description": "Where several versions answered."},
-        "variant": {"enum": ["production", "candidate", "fallback"]},
+        "features": {
+            "type": "object",
+            "additionalProperties": {"enum": _STATES},
+            "description": "Feature views whose values were missing or too old.",
+        },
+        "variant": {"enum": _VARIANTS},
     },
 }
 _ANSWER = {
@@ -21,7 +30,7 @@ _ANSWER = {
     "properties": {
         "model": {"type": "string"},
         "version": {"type": "integer"},
-        "variant": {"enum": ["production", "candidate", "fallback"]},
+        "variant": {"enum": _VARIANTS},
         "predictions": {"type": "array", "items": {"$ref": "#/components/schemas/Prediction"}},
     },
 }
@@ -72,18 +81,33 @@ def _path(live: LiveModel) -> dict[str, Any]:
         "post": {
             "operationId": f"predict_{live.served.model}",
             "summary": f"Ask {live.served.model}.",
-            "parameters": [
-                {
-                    "name": "X-Route-Key",
-                    "in": "header",
-                    "schema": {"type": "string"},
-                    "description": "Requests of one key get one variant.",
-                }
-            ],
+            "parameters": _parameters(live),
             "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
             "responses": {"200": _response("The answer.", "Answer"), **_refusals()},
         }
     }
+
+
+def _parameters(live: LiveModel) -> list[dict[str, Any]]:
+    headers = {
+        "X-Route-Key": "Requests of one key get one variant.",
+        "traceparent": "W3C Trace Context: the answer carries our part of the trace.",
+    }
+    if live.served.override:
+        headers["X-Variant"] = "The version that is to answer, or `candidate`."
+    sync: dict[str, Any] = {
+        "name": "logged",
+        "in": "query",
+        "schema": {"enum": ["sync"]},
+        "description": "Answer once the answer is on the disk.",
+    }
+    return [
+        *(
+            {"name": name, "in": "header", "schema": {"type": "string"}, "description": words}
+            for name, words in headers.items()
+        ),
+        sync,
+    ]
 
 
 def _row(live: LiveModel) -> dict[str, Any]:

@@ -44,6 +44,8 @@ RETRY_EVERY_S = 2.0
 STATE_EVERY_S = 1.0
 DRAIN_S = 0.3
 """How long a draining worker still takes connections, telling callers to close theirs."""
+LAST_CALL_S = 0.1
+"""How long it takes those that wait in the socket's queue after that."""
 LAST_REQUESTS_S = 10.0
 
 
@@ -197,7 +199,7 @@ async def serve(settings: WorkerSettings) -> None:
     server = _server(config)
     await worker.load_first()
     listening = socket.socket(fileno=settings.socket)
-    tasks = [*worker.tasks(), asyncio.create_task(_drain_when_told(worker, server))]
+    tasks = [*worker.tasks(), asyncio.create_task(_drain_when_told(worker, server, listening))]
     beside = await _grpc_server(worker, settings)
     try:
         await server.serve(sockets=[listening])
@@ -229,7 +231,7 @@ def _server(config: Any) -> Any:
     return Server(config)
 
 
-async def _drain_when_told(worker: Worker, server: Any) -> None:
+async def _drain_when_told(worker: Worker, server: Any, listening: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.drain.set)
@@ -237,6 +239,8 @@ async def _drain_when_told(worker: Worker, server: Any) -> None:
     await worker.drain.wait()
     worker.app.draining = True
     await asyncio.sleep(DRAIN_S)
+    listening.listen(0)  # who comes now is refused once the socket is closed, and not cut off
+    await asyncio.sleep(LAST_CALL_S)
     server.should_exit = True
 
 

@@ -21,6 +21,8 @@ NAMES = frozenset({"requirements.txt", "constraints.txt", ".python-version"})
 FOREIGN = frozenset({"__pycache__", "node_modules", "site-packages", "venv", "build", "dist"})
 DATA_LOCK = "thrive.lock"
 """Moves with each version of the data, which a run records by content: it makes no code dirty."""
+_NO_CODE = (f":(exclude){DATA_LOCK}", ":(exclude,glob)**/__pycache__/**")
+"""Files under git whose changes change no code: a compiled copy follows its source by itself."""
 NAMED = 5
 """Files of a code that are named; the others are counted."""
 LARGEST_FILE = 1 << 20
@@ -120,7 +122,7 @@ def _with_git(
 ) -> CodeFacts:
     commit = commit_of(folder)
     against = ("HEAD",) if commit else ("--cached",)
-    diff = _git(folder, "diff", "--binary", *against, "--", ".", f":(exclude){DATA_LOCK}") or b""
+    diff = _git(folder, "diff", "--binary", *against, "--", ".", *_NO_CODE) or b""
     long = len(diff) > LARGEST_DIFF
     code = msgspec.structs.replace(
         code,

@@ -107,6 +107,19 @@ def test_a_new_lock_of_the_data_makes_no_code_dirty(folder, blobs):
     assert not record_code(folder, "train.py", blobs).record.dirty
 
 
+def test_a_compiled_copy_that_went_into_git_makes_no_code_dirty(folder, blobs):
+    git(folder, "init", "-q")
+    compiled = folder / "steps" / "__pycache__" / "train.cpython-311.pyc"
+    compiled.parent.mkdir(parents=True)
+    compiled.write_bytes(b"one")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "first")
+    compiled.write_bytes(b"two")
+    assert not record_code(folder, "train.py", blobs).record.dirty
+    (folder / "train.py").write_text("x = 2\n")
+    assert record_code(folder, "train.py", blobs).record.dirty
+
+
 def test_recorded_code_is_written_again_without_the_lock_of_the_data(tmp_path, home):
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "parts").mkdir(parents=True)
