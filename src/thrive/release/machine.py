@@ -261,7 +261,7 @@ def _moved(release: Release, now: int, words: str, **changes: Any) -> Step:
     phase = after.phases[after.position].kind.value
     line = {"at": now, "phase": phase, "state": after.state.value, "words": words}
     history = [*release.evidence.get("history", []), line]
-    return Step(release=_with(after, history=history), words=words, moved=True)
+    return Step(release=_with(after, history=history, words=words), words=words, moved=True)
 
 
 def _stay(release: Release, words: str) -> Step:

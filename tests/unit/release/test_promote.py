@@ -313,6 +313,9 @@ def test_a_release_is_watched_line_by_line_until_it_ends(ctx):
     assert first.candidate == "v2: no requests yet"
     assert 0 < first.until - ctx.now() <= HOUR
     assert [each.phase for each in first.moves] == ["shadow"]
+    promote.releases_hold(ctx, MODEL, reason="a campaign begins")
+    held = next(seen)
+    assert (held.state, held.why, held.until) == (ReleaseState.HELD, "a campaign begins", None)
     promote.releases_promote(ctx, MODEL, reason="go on")
     assert next(seen).phase == "ab 50%"
     promote.roll_back(ctx, MODEL, "the desk reports wrong warnings")
