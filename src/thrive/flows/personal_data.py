@@ -50,6 +50,9 @@ def grants_give(
     for name, text in (("purpose", purpose), ("reason", reason)):
         if not text.strip():
             raise UsageError(f"The {name} is empty.", f'--{name} "..."')
+    lasts = parse_duration(for_)
+    if not lasts:
+        raise UsageError(f"{for_!r} lasts no time.", '--for "30 days"')
     who = reader or ctx.actor.name
     if who == ctx.actor.name and not ctx.alone:
         raise Refused(
@@ -69,7 +72,7 @@ def grants_give(
         reason=reason.strip(),
         actor=ctx.actor.name,
         given_at=now,
-        expires_at=now + parse_duration(for_),
+        expires_at=now + lasts,
     )
     words = {"reader": who, "purpose": grant.purpose, "reason": grant.reason}
     with ctx.write(f"dataset:{dataset}", **words, own=who == ctx.actor.name) as tx:

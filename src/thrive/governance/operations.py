@@ -161,6 +161,9 @@ def exceptions_grant(
         raise NotFound(f"There is no duty {duty!r}.", f"thrive duties list {model} --met")
     if not reason.strip():
         raise UsageError("The reason is empty.", '--reason "..."')
+    lasts = parse_duration(for_)
+    if not lasts:
+        raise UsageError(f"{for_!r} lasts no time.", '--for "30 days"')
     now = ctx.now()
     with ctx.read() as tx:
         newest = models.get_version(tx, ctx.project_id, model)
@@ -172,7 +175,7 @@ def exceptions_grant(
         actor=ctx.actor.name,
         reason=reason.strip(),
         given_at=now,
-        expires_at=now + parse_duration(for_),
+        expires_at=now + lasts,
         own_work=newest.actor == ctx.actor.name,
     )
     with ctx.write(f"exception:{exception.exception_id}", duty=duty, reason=reason) as tx:

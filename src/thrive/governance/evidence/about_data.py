@@ -165,7 +165,8 @@ def objections(records: Records) -> Iterator[Fact]:
 def _left_out(records: Records, kind: RestrictionKind, title: str) -> Iterator[Fact]:
     found = [each for each in records.restrictions if each.kind is kind]
     people = len({each.person for each in found})
-    words = f"{people:,} people are left out of what is read" if people else "none holds"
+    whose = "one person is" if people == 1 else f"{people:,} people are"
+    words = f"{whose} left out of what is read" if people else "none holds"
     yield stated(title, words, "restrictions:project")
     learned = {each.restriction_id for each in learned_from(records)}
     for each in found:
