@@ -15,6 +15,7 @@ from thrive.domain.errors import UsageError
 from thrive.domain.monitoring import ActionKind, Alert, AlertState
 from thrive.domain.prediction import Outcome
 from thrive.feedback.outcomes import OutcomesAdded, add_outcomes, orphans
+from thrive.flows.seen_predictions import Hide, hiding_of
 from thrive.monitoring.terms import terms_of
 from thrive.operations import Context, PageSize, operation
 from thrive.serving.lookup import PredictionRecord, find_prediction
@@ -47,6 +48,8 @@ class ReviewItem(msgspec.Struct, frozen=True, kw_only=True):
 def reviews_list(ctx: Context, model: str, *, limit: PageSize = 20) -> list[ReviewItem]:
     """List the answers that wait for a person, the least certain first.
 
+    Inputs that hold personal data are pseudonyms unless a grant lets you read them.
+
     Args:
         model: whose answers.
         limit: how many.
@@ -72,16 +75,18 @@ def reviews_list(ctx: Context, model: str, *, limit: PageSize = 20) -> list[Revi
     unsure = far if target.positive is not None else pl.col("score")  # the share of its class
     waiting = with_outcomes(ctx.home, live).filter(pl.col("outcome").is_null())
     chosen = waiting.sort(unsure, "prediction_id", nulls_last=True).head(limit)
-    return [_item(row, alert) for row in chosen.to_dicts()]
+    names = {name[2:] for name in chosen.columns if name.startswith("x.")}
+    hide = hiding_of(ctx, model, version.version, names, chosen.height)
+    return [_item(row, alert, hide) for row in chosen.to_dicts()]
 
 
-def _item(row: dict[str, Any], alert: Alert) -> ReviewItem:
+def _item(row: dict[str, Any], alert: Alert, hide: Hide) -> ReviewItem:
     return ReviewItem(
         prediction_id=row["prediction_id"],
         time=row["time"],
         score=row["score"],
         decision=row["decision"],
-        inputs={name[2:]: row[name] for name in row if name.startswith("x.")},
+        inputs={name[2:]: hide(name[2:], row[name]) for name in row if name.startswith("x.")},
         alert_id=alert.alert_id,
         why=alert.title,
     )

@@ -8,6 +8,6 @@ from a process of its own, so it can hang, leak or crash without anybody noticin
 This room does not decide who gets traffic (`thrive.flows.promote` moves the routing table), and
 does not judge what was answered (`thrive.release`, `thrive.monitoring`).
 
-Doors: `operations` (serve, predictions show, serving status), `sealing.seal_logs`,
+Doors: `operations` (serving status), `lookup.find_prediction`, `sealing.seal_logs`,
 `records.decode` (what a logged record means).
 """

@@ -17,10 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrive.contract.parse import parse
-from thrive.domain.actor import AUTHORS
 from thrive.domain.clock import DAY
 from thrive.domain.errors import CannotTell, NotFound, UsageError
-from thrive.operations import Context, Kind, operation
 from thrive.packaging.formats.predictor import Predictor
 from thrive.packaging.rows import RowReader
 from thrive.packaging.signature import OutputKind
@@ -291,19 +289,3 @@ def _rows_of(known: "pl.DataFrame", names: list[str], predictor: Predictor) -> l
     rows = known.select(names)
     few = rows.gather_every(max(1, -(-rows.height // MOST_BACKGROUND)))
     return [{name[2:]: value for name, value in each.items()} for each in few.to_dicts()]
-
-
-@operation("predictions explain", kind=Kind.CLIENT, role=AUTHORS)
-def predictions_explain(ctx: Context, prediction_id: str) -> Explanation:
-    """Reproduce one prediction from its record, and share its score out to the inputs.
-
-    The shares are Shapley values against other rows that the same version was asked; each has the
-    standard error of its estimate. They tell what the model used, not what causes the outcome.
-
-    Args:
-        prediction_id: the 32 hex digits that came back with the prediction.
-
-    Examples:
-        thrive predictions explain 019283740000000100000001000000a0
-    """
-    return explain_prediction(ctx.home, prediction_id)
