@@ -96,10 +96,12 @@ def add_data(server: Server, arguments: Arguments) -> Any:
                 "contract": blobs.put(contract.read_bytes()) if contract.is_file() else "",
             },
         )
-        if contract.is_file() and isinstance(added, AddedVersion):
+        if not isinstance(added, AddedVersion):
+            return added
+        if contract.is_file():
             home = folder / FOLDER
             pin(folder, home if home.is_dir() else scratch, wanted.name, added.digest)
-    return added
+    return msgspec.structs.replace(added, skipped=delivery.links)
 
 
 def _send(blobs: RemoteBlobs, found: Found) -> Snapshot:

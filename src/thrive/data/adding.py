@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -52,6 +52,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         originals: the source's own files, where they are still there to be read.
         ahead: reads their table meanwhile.
         leaves: parts of the snapshot before, by the blob that each is written in.
+        links: links to folders below the source, whose files were left out.
     """
 
     snapshot: Snapshot
@@ -62,12 +63,19 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     originals: Found | None = None
     ahead: ReadAhead | None = None
     leaves: Mapping[str, Snapshot] = {}
+    links: list[str] = []
 
 
-def add_version(
-    ctx: Context, wanted: Wanted, beside: Beside | None = None
-) -> tuple[DatasetVersion, bool]:
-    """Add a version of a dataset from its source; return it, and whether it is new.
+class Addition(NamedTuple):
+    """A version of a dataset, whether it is new, and links to folders that were left out of it."""
+
+    version: DatasetVersion
+    is_new: bool
+    links: list[str]
+
+
+def add_version(ctx: Context, wanted: Wanted, beside: Beside | None = None) -> Addition:
+    """Add a version of a dataset from its source.
 
     Args:
         ctx: the project.
@@ -81,15 +89,13 @@ def add_version(
         Refused: its contract does not allow the region of the object store.
     """
     refuse_place(ctx.home.blobs, wanted.name, wanted.terms)
-    version, is_new = _add_prepared(ctx, wanted, beside) or _add_delivered(ctx, wanted, beside)
+    added = _add_prepared(ctx, wanted, beside) or _add_delivered(ctx, wanted, beside)
     if wanted.asked != MEMORY:
         remember_source(ctx.home.folder, wanted.name, wanted.asked)
-    return version, is_new
+    return added
 
 
-def _add_prepared(
-    ctx: Context, wanted: Wanted, beside: Beside | None
-) -> tuple[DatasetVersion, bool] | None:
+def _add_prepared(ctx: Context, wanted: Wanted, beside: Beside | None) -> Addition | None:
     """Add the version that a process beside prepared; None if it did not, or not from what is."""
     if beside is None:
         return None
@@ -106,7 +112,7 @@ def _add_prepared(
     cache = state_cache(ctx.home.folder, preparing.place)
     cache.keep(Path(preparing.draft))
     journal_of(cache).remove()
-    return version, is_new
+    return Addition(version, is_new, preparing.links)
 
 
 def _still_holds(preparing: Preparing, versions: Sequence[DatasetVersion]) -> bool:
@@ -117,9 +123,7 @@ def _still_holds(preparing: Preparing, versions: Sequence[DatasetVersion]) -> bo
     return any((each.digest, each.listed_in) == base for each in versions)
 
 
-def _add_delivered(
-    ctx: Context, wanted: Wanted, beside: Beside | None
-) -> tuple[DatasetVersion, bool]:
+def _add_delivered(ctx: Context, wanted: Wanted, beside: Beside | None) -> Addition:
     kept: list[Keeping] = []
     seen = beside.found() if beside is not None else None
     begun = nullcontext(beside.ahead) if beside is not None and seen is not None else None
@@ -139,7 +143,7 @@ def _add_delivered(
         delivery = msgspec.structs.replace(delivery, ahead=ahead, leaves=kept[0].leaves)
         version, is_new = make_version(ctx, wanted, delivery)
     kept[0].remember(version)
-    return version, is_new
+    return Addition(version, is_new, delivery.links)
 
 
 def deliver(wanted: Wanted, reach: Reach, keep: Callable[[Found], Snapshot]) -> Delivery:
@@ -173,6 +177,7 @@ def _delivery(
         source=MEMORY if wanted.asked == MEMORY else source.source,
         mark=source.mark,
         originals=found if local else None,
+        links=found.links,
     )
 
 

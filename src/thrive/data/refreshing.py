@@ -102,7 +102,7 @@ def _read_again(ctx: Context, wanted: Wanted, state: SourceState | None) -> Refr
             trainable=known.trainable,
             what="the source says that nothing changed",
         )
-    version, is_new = add_version(ctx, wanted)
+    version, is_new, _ = add_version(ctx, wanted)
     if version.trainable:
         pin(ctx.local_folder(), ctx.home.folder, wanted.name, version.digest)
     failed = [

@@ -103,13 +103,13 @@ def add_rows(
 
 def _add(ctx: Context, wanted: Wanted, beside: Beside | None = None) -> AddedVersion:
     looked = beside if beside is not None and beside.source == wanted.source else None
-    version, is_new = add_version(ctx, wanted, looked)
+    version, is_new, links = add_version(ctx, wanted, looked)
     pin(ctx.local_folder(), ctx.home.folder, wanted.name, version.digest)
     if is_new and wanted.terms.subject:
         from thrive.data.subjects import index_people  # where nobody is named, nobody pays for it
 
         index_people(ctx, version, wanted.terms.subject)
-    return _added(version, is_new=is_new)
+    return msgspec.structs.replace(_added(version, is_new=is_new), skipped=links)
 
 
 @operation("data commit", kind=Kind.JOB, role=CURATORS, writes=True)

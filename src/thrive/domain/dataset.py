@@ -129,7 +129,8 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
 class AddedVersion(msgspec.Struct, frozen=True, kw_only=True):
     """The version that holds what was added; `is_new` is False if it was there already.
 
-    It is `trainable` if no check failed and nobody must still say what a column holds.
+    It is `trainable` if no check failed and nobody must still say what a column holds. `skipped`
+    are links to folders below the source: the files behind them are in no version.
     """
 
     dataset: str
@@ -143,3 +144,4 @@ class AddedVersion(msgspec.Struct, frozen=True, kw_only=True):
     trainable: bool
     failed: list[str]
     note: str
+    skipped: list[str] = []

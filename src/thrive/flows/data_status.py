@@ -25,7 +25,7 @@ UNCHANGED, CHANGED, GONE = "unchanged", "changed", "not found"
 class SourceChange(msgspec.Struct, frozen=True, kw_only=True):
     """One dataset: how its source differs from the pinned version, in numbers of files.
 
-    `why` says why its files could not be looked at.
+    `why` says why its files could not be looked at, or which of them were left out.
     """
 
     dataset: str
@@ -87,12 +87,18 @@ def _look(ctx: Context, name: str, pin: str, declared: Mapping[str, Any]) -> Sou
     folder = ctx.local_folder()
     try:
         with found_files(source, folder, folder / FOLDER / "tmp") as found:
-            counts = _compare(ctx, name, pin, found)
+            counts = _compare(ctx, name, pin, found) | {"why": _left_out(found.links)}
     except NotFound as error:
         return SourceChange(dataset=name, state=GONE, source=source, digest=pin, why=error.what)
     differs = any((counts["added"], counts["changed"], counts["removed"]))
     state = CHANGED if differs else UNCHANGED
     return SourceChange(dataset=name, state=state, source=source, digest=pin, **counts)
+
+
+def _left_out(links: list[str]) -> str:
+    """Say which links to folders are not followed, the first ones by name."""
+    shown = [*links[:3], "..."] if len(links) > 3 else links
+    return f"not followed, as it links to a folder: {', '.join(shown)}" if links else ""
 
 
 def _source(ctx: Context, name: str, declared: Mapping[str, Any]) -> str:

@@ -290,3 +290,25 @@ def test_gc_takes_what_lives_out_of_chunks_that_are_mostly_dead(context, tmp_pat
         assert (tmp_path / f"out{number}" / "signal.bin").read_bytes() == versions[number - 1]
     assert doctor(context, blobs=0).findings[-1].health == "ok"
     assert gc(context, older_than="0s").repacked == 0
+
+
+def test_links_to_folders_are_left_out_and_told(context, photos, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "behind.jpg").write_bytes(b"behind")
+    (photos / "1" / "more").symlink_to(tmp_path / "elsewhere")
+    added = add(context, "photos")
+    assert added.skipped == ["1/more"]
+    assert status(context).datasets[0].why.endswith("links to a folder: 1/more")
+    assert add(context, "photos").skipped == ["1/more"]
+    (photos / "1" / "more").unlink()
+    assert add(context, "photos").skipped == []
+
+
+def test_links_to_folders_of_tables_are_told_too(context, tmp_path):
+    for place in ("days", "elsewhere"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "one.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "thrive.toml").write_text("contract = 1\n[project]\nname = 'p'\n")
+    (tmp_path / "days" / "rest").symlink_to(tmp_path / "elsewhere")
+    added = add(context, "days")
+    assert (added.files, added.skipped) == (1, ["rest"])

@@ -53,12 +53,14 @@ class Preparing(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         base: the last snapshot of it; empty if it was never read.
         manifest: where that one is written down.
         draft: what is to be remembered of the folder once a version names the snapshot.
+        links: links to folders in it, whose files were left out.
     """
 
     place: str
     base: str
     manifest: str
     draft: str
+    links: list[str]
 
 
 class _Seen(msgspec.Struct, frozen=True, tag=True):
@@ -67,6 +69,7 @@ class _Seen(msgspec.Struct, frozen=True, tag=True):
     is_table: bool
     place: str
     started_ns: int
+    links: list[str]
 
 
 Tell = Callable[[bytes], None]
@@ -129,6 +132,7 @@ class Beside:
             is_table=seen.is_table,
             place=seen.place,
             started_ns=seen.started_ns,
+            links=seen.links,
         )
         if found.is_table:
             self.ahead.begin(found)
@@ -222,6 +226,7 @@ def _seen(found: Found) -> _Seen:
         is_table=found.is_table,
         place=found.place,
         started_ns=found.started_ns,
+        links=found.links,
     )
 
 
@@ -235,7 +240,11 @@ def _prepare(
     draft = cache.new_draft()
     before = base.remembered
     preparing = Preparing(
-        place=found.place, base=before.name, manifest=before.manifest, draft=str(draft)
+        place=found.place,
+        base=before.name,
+        manifest=before.manifest,
+        draft=str(draft),
+        links=found.links,
     )
     tell(msgspec.msgpack.encode(preparing))
 

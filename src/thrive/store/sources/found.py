@@ -32,6 +32,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         place: what was looked at, as a path that starts at the root.
         started_ns: when the looking began, nanoseconds since 1970.
         lasting: the files are the user's own, not copies made for the reading.
+        links: links to folders below the source: what is behind them was left out.
     """
 
     states: list[State]
@@ -40,6 +41,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     place: str
     started_ns: int
     lasting: bool = True
+    links: list[str] = []
 
     @property
     def modified_at(self) -> int:
@@ -71,21 +73,23 @@ def found_files(source: str, base: Path, temporary: Path) -> Generator[Found]:
     """
     started = time.time_ns()
     place = os.path.normpath(base / Path(source).expanduser()) if source.strip() else ""
+    links: list[str] = []
     if Path(place).is_dir() and place:
-        states = walk(place)
+        states = walk(place, links)
         if not is_table([state[0] for state in states]):
             if not states:
                 resolve(source, base)  # says what is not there
-            yield _folder(states, place, started)
+            yield _folder(states, place, started, links)
             return
     elif Path(place).is_file() and not is_table_name(place) and not place.endswith(".dvc"):
         name = Path(place).name
-        yield _folder([state_of(place, name)], str(Path(place).parent), started)
+        yield _folder([state_of(place, name)], str(Path(place).parent), started, links)
         return
     from tempfile import TemporaryDirectory  # here: a folder of files needs no such place
 
     with TemporaryDirectory(dir=temporary, prefix="unpack-") as unpacked:
-        yield _tables(source, base, Path(unpacked), place, started)
+        tables = _tables(source, base, Path(unpacked), place, started)
+        yield msgspec.structs.replace(tables, links=links)
 
 
 def is_table(names: Sequence[str]) -> bool:
@@ -93,13 +97,14 @@ def is_table(names: Sequence[str]) -> bool:
     return bool(names) and 2 * table_names(names) >= len(names)
 
 
-def _folder(states: list[State], root: str, started: int) -> Found:
+def _folder(states: list[State], root: str, started: int, links: list[str]) -> Found:
     return Found(
         states=states,
         locate=lambda name: f"{root}/{name}",
         is_table=False,
         place=root,
         started_ns=started,
+        links=links,
     )
 
 
