@@ -18,7 +18,7 @@ from thrive.client.blobs import RemoteBlobs
 from thrive.client.serving_host import serve_remote
 from thrive.contract.parse import CONTRACT_FILE, load
 from thrive.data.adding import deliver
-from thrive.data.diff_page import as_html
+from thrive.data.diff_page import write_page
 from thrive.data.lockfile import pin
 from thrive.data.reading import split_name
 from thrive.data.storing import CheckedOut
@@ -162,7 +162,7 @@ def diff(server: Server, arguments: Arguments) -> Any:
     """Have two versions compared, and write the page here."""
     found = server("data diff", {**arguments, "html": None})
     page: Path = arguments["html"]
-    (Path.cwd() / page).write_text(as_html(found), encoding="utf-8")
+    write_page(found, Path.cwd() / page)
     return found
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from thrive.data.diff import VersionDiff, diff_tables
-from thrive.data.diff_page import as_html
+from thrive.data.diff_page import write_page
 from thrive.data.reading import find_version, scan_version
 from thrive.domain.actor import ANYONE
 from thrive.operations import Context, operation
@@ -27,7 +27,8 @@ def diff(
 
     Raises:
         NotFound: there is no such version.
-        UsageError: a column of the key is missing, or two rows have one key.
+        UsageError: a column of the key is missing, or two rows have one key; or the page cannot be
+            written.
 
     Examples:
         thrive data diff flights 1 2
@@ -39,5 +40,5 @@ def diff(
     names = [part.strip() for part in key.split(",") if part.strip()]
     found = diff_tables(*versions, scans, blobs, names)
     if html is not None:
-        (ctx.local_folder() / html).write_text(as_html(found), encoding="utf-8")
+        write_page(found, ctx.local_folder() / html)
     return found

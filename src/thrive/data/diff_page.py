@@ -1,11 +1,27 @@
 """A comparison of two versions as one HTML page: no script, nothing from elsewhere."""
 
 from importlib.resources import files
+from pathlib import Path
 
 from thrive.data.diff import VersionDiff
 from thrive.data.distributions import Distribution
+from thrive.domain.errors import UsageError
 
 WIDTH, HEIGHT, BASE = 300, 96, 84
+
+
+def write_page(diff: VersionDiff, path: Path) -> None:
+    """Write the page of a comparison into a file.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+    try:
+        path.write_text(as_html(diff), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}.", "give a file in a folder that exists"
+        ) from error
 
 
 def as_html(diff: VersionDiff) -> str:

@@ -12,7 +12,7 @@ from thrive.data.frames import Form, given
 from thrive.data.projection import watched
 from thrive.domain.actor import local_user
 from thrive.domain.dataset import DatasetVersion
-from thrive.domain.errors import NotFound, Refused, UsageError
+from thrive.domain.errors import ContractError, NotFound, Refused, UsageError
 from thrive.domain.identifiers import checked_name
 from thrive.operations import Context
 from thrive.store import datasets, erasures
@@ -106,10 +106,29 @@ def resolve(ctx: Context, name: str, version: int | None = None) -> DatasetVersi
         why = "; ".join(f"{check['check']}: {check['found']}" for check in failed)
         label = f"{found.dataset}@{found.version}"
         raise Refused(
-            f"{label} may not be trained on: {why or 'a person decided so'}.",
+            _owed(
+                ctx, found.dataset, f"{label} may not be trained on: {why or 'a person decided so'}"
+            ),
             f'correct the data, or: thrive data decide {label} --trainable --reason "..."',
         )
     return found
+
+
+def _owed(ctx: Context, name: str, what: str) -> str:
+    """Return what is wrong with a dataset, with the line of its checks and who answers for it."""
+    from thrive.contract.gaps import refusal
+    from thrive.contract.lines import line_of
+    from thrive.contract.parse import load
+
+    try:
+        contract = load(ctx.folder) if ctx.folder else None
+    except (NotFound, ContractError):
+        contract = None
+    terms = contract.contract.data.get(name) if contract else None
+    if contract is None or terms is None:
+        return f"{what}."
+    line = line_of(contract.lines, "data", name, "checks")
+    return refusal(contract.filename, line, what, terms.owner)
 
 
 def load(

@@ -87,12 +87,13 @@ def _look(ctx: Context, name: str, pin: str, declared: Mapping[str, Any]) -> Sou
     folder = ctx.local_folder()
     try:
         with found_files(source, folder, folder / FOLDER / "tmp") as found:
-            counts = _compare(ctx, name, pin, found) | {"why": _left_out(found.links)}
+            counts = _compare(ctx, name, pin, found)
+            why = _left_out(found.links)
     except NotFound as error:
         return SourceChange(dataset=name, state=GONE, source=source, digest=pin, why=error.what)
     differs = any((counts["added"], counts["changed"], counts["removed"]))
     state = CHANGED if differs else UNCHANGED
-    return SourceChange(dataset=name, state=state, source=source, digest=pin, **counts)
+    return SourceChange(dataset=name, state=state, source=source, digest=pin, why=why, **counts)
 
 
 def _left_out(links: list[str]) -> str:

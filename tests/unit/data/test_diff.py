@@ -99,6 +99,8 @@ def test_versions_are_compared_by_the_key_of_the_contract(two, tmp_path):
     assert shares["green"] == (0.5, 0.0)
     assert shares["(new)"] == (0.0, 0.5)
     page = (tmp_path / "diff.html").read_text()
+    with pytest.raises(UsageError, match=r"nowhere/diff\.html cannot be written: No such"):
+        diff(two, "t", 1, 2, html=Path("nowhere/diff.html"))
     assert "planted.example" not in page
     assert "mail" not in [each.column for each in found.distributions]
     assert page.count("<svg") == len(found.distributions)
