@@ -35,6 +35,12 @@ PADDING = 3
 """What a table draws around a column."""
 
 
+class Theirs(str):
+    """A name that a user gave (a metric, a parameter): it is shown as it is."""
+
+    __slots__ = ()
+
+
 class Style(NamedTuple):
     """How to print: JSON, for people (tables, short values), with colour.
 
@@ -256,7 +262,8 @@ def _record(row: Row, style: Style, stream: TextIO, *, one_line: bool) -> None:
 def _lines(texts: dict[str, str], style: Style, stream: TextIO) -> None:
     width = max((len(name) for name in texts), default=0)
     for name, text in texts.items():
-        shown = printable(name.replace("_", " ") if style.for_people else name)
+        plain_words = style.for_people and not isinstance(name, Theirs)
+        shown = printable(name.replace("_", " ") if plain_words else name)
         stream.write(f"{shown:<{width}}  {text}\n" if style.for_people else f"{shown}\t{text}\n")
 
 
@@ -270,19 +277,23 @@ def _is_a_list_of_marks(row: Row) -> bool:
     return len(row) > MANY_MARKS and all(_mark(value) for value in row.values())
 
 
-def _flat(row: Row, prefix: str = "", *, people: bool) -> Iterator[tuple[str, Any]]:
+def _flat(
+    row: Row, prefix: str = "", *, people: bool, named: type[str] = str
+) -> Iterator[tuple[str, Any]]:
     """Yield the fields of a record; those of records inside it as `outer.inner`."""
-    for name, value in row.items():
+    for own, value in row.items():
+        name = named(f"{prefix}{own}")
         if people and isinstance(value, dict) and _is_a_list_of_marks(cast("Row", value)):
-            yield f"{prefix}{name}", f"{len(value)} digests (--json lists them)"
+            yield name, f"{len(value)} digests (--json lists them)"
         elif _is_record(value):
-            yield from _flat(_row(value), f"{prefix}{name}.", people=people)
+            inner = Theirs if isinstance(value, dict) else named
+            yield from _flat(_row(value), f"{name}.", people=people, named=inner)
         elif people and isinstance(value, list) and _are_sentences(cast("list[Any]", value)):
-            yield f"{prefix}{name}", value
+            yield name, value
         elif isinstance(value, list | tuple) and not any(_is_record(item) for item in value):
-            yield f"{prefix}{name}", ", ".join(plain_text(item) for item in value)
+            yield name, ", ".join(plain_text(item) for item in value)
         else:
-            yield f"{prefix}{name}", value
+            yield name, value
 
 
 def plain_text(value: Any) -> str:

@@ -245,6 +245,12 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
+def test_names_that_users_gave_are_shown_as_they_are():
+    out = shown({"metrics": {"roc_auc": 0.5}, "made_at": 0}, PEOPLE)
+    assert "metrics.roc_auc" in out
+    assert "made at" in out
+
+
 def test_records_inside_a_row_reach_pipes_and_sentences_have_lines_of_their_own():
     sentence = "a note of a whole sentence, with a comma and a full stop."
     around = Around(notes=["short", sentence])
