@@ -78,7 +78,7 @@ def _flavors(folder: Path) -> Mapping[str, Flavor]:
         raise UnsafeModel(f"{path} cannot be read: {str(error)[:200]}.", "save it again") from None
 
 
-class _Description(msgspec.Struct):
+class _Description(msgspec.Struct, frozen=True):
     flavors: dict[str, dict[str, Any]] = {}
 
 
@@ -156,20 +156,20 @@ def _xgboost(folder: Path, flavor: Flavor, classes: Sequence[Scalar]) -> Boosted
     )
 
 
-class _Trained(msgspec.Struct):
+class _Trained(msgspec.Struct, frozen=True):
     objective: str = ""
 
 
-class _Shape(msgspec.Struct):
+class _Shape(msgspec.Struct, frozen=True):
     num_class: str = "0"
 
 
-class _Learner(msgspec.Struct):
+class _Learner(msgspec.Struct, frozen=True):
     learner_train_param: _Trained = _Trained()
     learner_model_param: _Shape = _Shape()
 
 
-class _Configuration(msgspec.Struct):
+class _Configuration(msgspec.Struct, frozen=True):
     learner: _Learner = _Learner()
 
 
