@@ -4,6 +4,7 @@ import pytest
 
 from thrive.domain.actor import local_actor
 from thrive.domain.errors import NotFound
+from thrive.flows.results import is_there
 from thrive.flows.run import run
 from thrive.operations import Context
 from thrive.store import runs as store
@@ -226,4 +227,6 @@ def test_what_a_pipeline_sets_before_a_step_in_its_process_counts(ctx):
     run(ctx, "setting.py", ["--rate", "1"])
     five = run(ctx, "setting.py", ["--rate", "5"])
     assert five.metrics == {"one": 15.0, "two": 20.0}
-    assert executed(ctx, run(ctx, "setting.py", ["--rate", "5"])) == []
+    again = run(ctx, "setting.py", ["--rate", "5"])
+    assert executed(ctx, again) == []
+    assert all(is_there(ctx, step.result) for step in steps_of(ctx, again))

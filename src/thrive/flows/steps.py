@@ -409,7 +409,9 @@ def _stored(ref: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     if ref.get("parts"):
         stored["parts"] = [_stored(part, whole=False) for part in ref["parts"]]
     data = ref.get("data") or b""
-    if whole and isinstance(data, bytes) and data and len(data) <= ROW_BYTES:
+    if whole and isinstance(data, str):  # as the row of an earlier run keeps it
+        stored["data"] = data
+    elif whole and data and len(data) <= ROW_BYTES:
         stored["data"] = msgspec.to_builtins(data)
     return stored
 
