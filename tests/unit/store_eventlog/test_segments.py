@@ -1,6 +1,10 @@
 """Records go in, come out, and are found by their ids."""
 
+import ctypes
+import mmap
+import resource
 import struct
+import sys
 import threading
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from thrive.store.eventlog import (
     close_dead,
     confirm,
     discard,
+    pages,
     parse_prediction_id,
     read_segment,
     row_ids,
@@ -257,3 +262,25 @@ def test_a_newer_format_is_refused(writer, tmp_path):
     newer.write_bytes(data)
     with pytest.raises(SchemaTooNew, match="format 2"):
         list(read_segment(newer))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is asked for pages ahead")
+def test_who_writes_much_does_not_wait_for_each_page(tmp_path):
+    with mmap.mmap(-1, 1 << 16) as probe:
+        here = ctypes.c_char.from_buffer(probe)
+        able = pages._madvise()(ctypes.addressof(here), 1 << 16, pages._POPULATE_WRITE) == 0
+        del here
+    if not able:
+        pytest.skip("this kernel does not make pages ready")
+    payload = bytes(range(250)) * 16
+    with SegmentWriter(tmp_path, 0, sync_every=1) as writer:
+        for _ in range(500):
+            writer.append(1, 1, payload)
+        writer.sync()
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+        for _ in range(500):
+            writer.append(1, 1, payload)
+        entered = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
+    assert entered < 250  # of 490 pages
+    (segment,) = segments(tmp_path)
+    assert [record.payload for record in read_segment(segment.path)] == [payload] * 1000

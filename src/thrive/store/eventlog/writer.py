@@ -17,6 +17,7 @@ from thrive.domain.clock import SECOND, machine_now
 from thrive.domain.errors import DiskFull, UsageError
 from thrive.store.disk import full_disk, sync_data, sync_folder, write_all
 from thrive.store.eventlog import layout, sequence
+from thrive.store.eventlog.pages import touch_pages
 from thrive.store.eventlog.prediction_id import (
     HALVES,
     MAX_BYTES,
@@ -68,6 +69,15 @@ class _Mapping:
         named = self.path.with_name(layout.segment_name(header.worker, header.segment))
         self.path.rename(named)
         self.path = named
+
+    def touch(self, begin: int, end: int) -> None:
+        """Have pages ready before they are written: else each first write waits for the kernel.
+
+        Synchronising takes the readiness from all of them again.
+        """
+        begin, end = begin & -mmap.PAGESIZE, min(end, self.size)
+        if begin < end:
+            touch_pages(self.map, begin, end - begin)
 
     def discard(self) -> None:
         """Remove a file that never became a segment."""
@@ -129,6 +139,7 @@ class SegmentWriter:
         self._born = 0.0
         self._retry_at = 0.0
         self._uncounted = 0
+        self._ahead = 0
         self._new_name = False
         self._closed = False
         folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +204,9 @@ class SegmentWriter:
                 self._retired.pop(0)
             if mapping is not None and end != mapping.synced:
                 sync_data(mapping.handle)
+                ahead = self._ahead = 3 * max(0, end - mapping.synced) // 2
                 mapping.synced = end
+                mapping.touch(end, end + ahead)
             if new_name:
                 os.fsync(self._sequence)
                 sync_folder(self._folder)
@@ -299,6 +312,7 @@ class SegmentWriter:
             spare = _Mapping(self._spare_path(), self._segment_bytes)
         except (OSError, DiskFull):
             return  # whoever needs it asks again, and counts what is lost
+        spare.touch(0, self._ahead)
         with self._lock:
             if not self._closed:
                 self._spare = spare
