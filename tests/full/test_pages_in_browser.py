@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, expect
-from tests.full.walking import CHROMIUM, SIZES, Watched, chromium_browser, walk
+from tests.full.walking import (
+    CHROMIUM,
+    PATIENCE_MS,
+    SIZES,
+    Watched,
+    chromium_browser,
+    patient,
+    walk,
+)
 from tests.rest import LOCAL_TOKEN, make_app, new_token
 from tests.unit.ui.addresses import every_page, ids_of
 from tests.unit.ui.filled_home import CANDIDATE, MODEL, OTHER, FilledHome
@@ -24,7 +32,7 @@ from thrive.operations import Context
 from thrive.store.home import create_home, open_home
 from thrive.ui.render import STATIC
 
-expect.set_options(timeout=60_000)  # of a busy machine
+expect.set_options(timeout=PATIENCE_MS)  # of a busy machine
 pytestmark = [
     pytest.mark.full,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
@@ -85,7 +93,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def watched(served: Served, chromium: Browser) -> Iterator[Watched]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context = patient(chromium, viewport={"width": 1280, "height": 900})
     made = Watched(context)
     made.page.goto(served.enter)
     yield made
@@ -102,7 +110,7 @@ def test_every_page_is_drawn_for_everybody(
 
 
 def test_every_page_stands_without_scripts(served: Served, chromium: Browser) -> None:
-    context = chromium.new_context(java_script_enabled=False)
+    context = patient(chromium, java_script_enabled=False)
     page = context.new_page()
     page.goto(served.enter)
     for path in served.paths:
@@ -114,7 +122,7 @@ def test_every_page_stands_without_scripts(served: Served, chromium: Browser) ->
 def test_colours_follow_the_viewer_and_nothing_shifts(served: Served, chromium: Browser) -> None:
     grounds = set()
     for scheme in ("light", "dark"):
-        context = chromium.new_context(color_scheme=scheme)
+        context = patient(chromium, color_scheme=scheme)
         page = context.new_page()
         page.add_init_script(
             "window.shift = 0; new PerformanceObserver((list) => list.getEntries().forEach("
@@ -194,7 +202,7 @@ def test_a_view_is_saved_found_by_its_name_and_removed(served: Served, watched: 
 def test_whoever_comes_second_is_told_and_nothing_is_done(
     served: Served, chromium: Browser
 ) -> None:
-    context = chromium.new_context()
+    context = patient(chromium)
     first, second = context.new_page(), context.new_page()
     first.goto(served.enter)
     address = f"{served.base}/act/runs-note?run={served.run}"
@@ -237,17 +245,57 @@ def test_keys_copies_and_charts(served: Served, watched: Watched) -> None:
 
 @islands
 def test_an_open_page_follows_what_others_do(served: Served, chromium: Browser) -> None:
-    context = chromium.new_context()
+    context = patient(chromium)
     page, other = context.new_page(), context.new_page()
     page.goto(served.enter)
     page.goto(f"{served.base}/runs/{served.other}")
-    with page.expect_response(lambda answer: answer.url.endswith("/live")):
+    with page.expect_response(lambda answer: "/live" in answer.url):
         page.reload()
     other.goto(f"{served.base}/act/runs-note?run={served.other}")
     other.get_by_label("Text").fill("seen by everybody at once")
     other.get_by_role("button", name="Save").click()
     page.bring_to_front()
     expect(page.locator("main")).to_contain_text("seen by everybody at once", timeout=30_000)
+    context.close()
+
+
+HIDE = """is => {
+    Object.defineProperty(document, 'hidden', {configurable: true, get: () => is});
+    document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+@islands
+def test_a_page_that_is_renewed_keeps_the_focus_and_misses_nothing_in_the_background(
+    served: Served, chromium: Browser
+) -> None:
+    context = patient(chromium)
+    page, other = context.new_page(), context.new_page()
+    page.goto(served.enter)
+
+    def note(text: str) -> None:
+        other.goto(f"{served.base}/act/runs-note?run={served.run}")
+        other.get_by_label("Text").fill(text)
+        other.get_by_role("button", name="Save").click()
+        expect(other.get_by_role("status")).to_be_visible()
+
+    page.goto(f"{served.base}/runs/{served.run}")
+    expect(page.locator("line-chart canvas")).to_be_visible()
+    page.evaluate("document.querySelector('line-chart').drawnOnce = true")
+    page.locator("summary", has_text="libraries").click()
+    link = page.get_by_role("link", name="calibration.png")
+    link.focus()
+    note("while it was looked at")
+    expect(page.locator("main")).to_contain_text("while it was looked at")
+    expect(link).to_be_focused()
+    assert page.evaluate("document.querySelector('line-chart').drawnOnce")
+    expect(page.get_by_role("region", name="Libraries")).to_be_visible()
+    page.evaluate(HIDE, True)
+    note("while nobody looked")
+    page.evaluate(HIDE, False)
+    expect(page.locator("main")).to_contain_text("while nobody looked")
+    page.locator("svg.graph [data-node]").first.hover()
+    expect(page.locator("svg.graph.traced")).to_be_visible()
     context.close()
 
 
@@ -315,8 +363,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Contex
 
 
 def signed_in(chromium: Browser, base: str, token: str) -> Page:
-    page = chromium.new_context().new_page()
-    page.set_default_timeout(60_000)
+    page = patient(chromium).new_page()
     page.goto(base)
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Sign in").click()

@@ -26,6 +26,8 @@ FLAGS = [
 ]
 SIZES = {1280: 900, 390: 844}
 Scheme = Literal["light", "dark"]
+PATIENCE_MS = 180_000
+"""How long a busy machine is waited for."""
 
 
 class Watched:
@@ -33,7 +35,7 @@ class Watched:
 
     def __init__(self, context: BrowserContext) -> None:
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(PATIENCE_MS)
         self.complaints: list[str] = []
         self.asked: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(message.text))
@@ -48,6 +50,13 @@ def chromium_browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+def patient(browser: Browser, **options: Any) -> BrowserContext:
+    """Return a context of the browser that waits for a busy machine."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE_MS)
+    return context
 
 
 def walk(browser: Browser, enter: str, paths: Sequence[str], width: int, scheme: Scheme) -> None:

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from thrive.ui.gate_charts import _anchors
+from thrive.ui.pages import kit
 from thrive.ui.render import ICONS, STATIC, TEMPLATES
 
 CSS = (STATIC / "thrive.css").read_text()
@@ -62,6 +64,14 @@ def test_nothing_is_asked_from_elsewhere() -> None:
         assert text.replace(script, "").count("<script") == 0, template.name
         assert "style=" not in text
         assert "|safe" not in text.replace(" ", ""), template.name
+
+
+def test_the_kit_shows_every_state() -> None:
+    assert set(kit.STATES) == set(ICONS)
+
+
+def test_labels_near_each_other_hang_side_by_side() -> None:
+    assert _anchors([100, 110, 400], 6) == ["end", "start", "middle"]
 
 
 def test_each_state_with_a_colour_has_a_sign() -> None:
