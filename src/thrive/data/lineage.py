@@ -18,7 +18,6 @@ from thrive.domain.run import OPAQUE, Use
 from thrive.operations import Context, operation
 from thrive.store import erasures, models, releases, runs
 from thrive.store.database import Tx
-from thrive.store.prediction_frames import counts_by_version
 
 
 class RunEdge(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +91,8 @@ def lineage(ctx: Context, name: str) -> Lineage:
         thrive data lineage flights
         thrive data lineage flights@2 --json
     """
+    from thrive.store.prediction_frames import counts_by_version  # a search for a person has no use
+
     version = find_version(ctx, name)
     with ctx.read() as tx:
         trained = trained_on(tx, ctx, version)
