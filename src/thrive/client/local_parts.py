@@ -35,6 +35,7 @@ from thrive.gates.gate_file import problems, read_gate_file
 from thrive.gates.operations import comment_on, trusted, verification
 from thrive.governance.answers import parse_given, read_answers, write_answers
 from thrive.operations import Progress
+from thrive.release.watching import watched
 from thrive.settings import read_settings
 from thrive.store.home import object_endpoint
 from thrive.store.pins import LOCK_FILE, read_lock
@@ -332,7 +333,14 @@ def verify_chain(_server: Server, arguments: Arguments) -> Any:
     return verify_file(Path.cwd() / arguments["file"])
 
 
+def watch_release(server: Server, arguments: Arguments) -> Any:
+    """Ask a server again and again what a release is at, until it has ended."""
+    return watched(lambda: server("releases look", {"model": arguments["model"]}))
+
+
 LOCAL_PARTS: Mapping[str, Callable[[Any, Arguments], Any]] = {
+    "audit export": export_chain,
+    "audit verify": verify_chain,
     "check": check,
     "data add": add_data,
     "data checkout": checkout,
@@ -344,6 +352,7 @@ LOCAL_PARTS: Mapping[str, Callable[[Any, Arguments], Any]] = {
     "gates verify": verify_verdict,
     "models card": card,
     "outcomes add": add_outcomes,
+    "releases watch": watch_release,
     "run": run,
     "schedules add": add_schedule,
     "serve": serve_remote,

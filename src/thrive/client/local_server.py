@@ -10,11 +10,15 @@ REACH_S = 1.0
 
 
 class LocalServer(msgspec.Struct, frozen=True, kw_only=True):
-    """A running server as its folder knows it; the file is readable by its owner alone."""
+    """A running server as its folder knows it; the file is readable by its owner alone.
+
+    `inode` is that of the folder: in a copy of it the file tells of a server of somewhere else.
+    """
 
     url: str
     token: str
     pid: int
+    inode: int = 0
 
 
 def write_local_server(home_folder: Path, server: LocalServer) -> None:
@@ -22,7 +26,8 @@ def write_local_server(home_folder: Path, server: LocalServer) -> None:
     building = home_folder / f"{FILE_NAME}.{os.getpid()}"
     building.unlink(missing_ok=True)
     with os.fdopen(os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(msgspec.json.encode(server))
+        known = msgspec.structs.replace(server, inode=home_folder.stat().st_ino)
+        file.write(msgspec.json.encode(known))
     building.replace(home_folder / FILE_NAME)
 
 
@@ -51,7 +56,8 @@ def find_local_server(home_folder: Path) -> LocalServer | None:
 
 def _read(home_folder: Path) -> LocalServer | None:
     try:
-        return msgspec.json.decode((home_folder / FILE_NAME).read_bytes(), type=LocalServer)
+        known = msgspec.json.decode((home_folder / FILE_NAME).read_bytes(), type=LocalServer)
+        return known if known.inode == home_folder.stat().st_ino else None
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -398,7 +398,8 @@ def verify_decisions(ctx: Context) -> list[Alert]:
     """Say of each action that was done whether it worked, and close its alert.
 
     It worked when three windows in a row are clean; it did not when that takes more than
-    fourteen. A retrained version is judged by its own windows, once it serves.
+    fourteen. A retrained version is judged by its own windows, once it serves; without a version
+    that answers, what another action took from users does not hurt them any more.
     """
     closed: list[Alert] = []
     for alert in _alerts(ctx, AlertState.DONE):
@@ -416,9 +417,10 @@ def verify_decisions(ctx: Context) -> list[Alert]:
 
 
 def _why(worked: bool, *, any_live: bool) -> str:
-    if not worked:
-        return f"not clean within {PATIENCE} windows"
-    return f"{CLEAN} clean windows" if any_live else "no version answers users any more"
+    if not any_live:
+        whose = "no version answers users any more"
+        return whose if worked else f"{whose}, so nothing shows that it did"
+    return f"{CLEAN} clean windows" if worked else f"not clean within {PATIENCE} windows"
 
 
 def _worked(ctx: Context, alert: Alert, decision: Decision) -> bool | None:
@@ -427,8 +429,9 @@ def _worked(ctx: Context, alert: Alert, decision: Decision) -> bool | None:
     done_at = int(decision.result.get("done_at", decision.decided_at))
     pasts = live_pasts(ctx, alert.model, now)
     late = _is_late(_terms(ctx, alert), pasts, done_at, now)
+    taken_back = alert.cause is not Cause.SERVICE and decision.action is not ActionKind.RETRAIN
     if not pasts:
-        return True if alert.cause is not Cause.SERVICE else (False if late else None)
+        return True if taken_back else (False if late else None)
     if alert.cause is Cause.OUTCOMES and any(
         verdict.cause is Cause.OUTCOMES for verdict in verdicts(pasts[0], now)
     ):

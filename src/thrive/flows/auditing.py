@@ -15,6 +15,7 @@ from thrive.packaging import ed25519
 from thrive.settings import read_settings
 from thrive.store import audit, oversight
 from thrive.store.database import Tx
+from thrive.store.seals import keep_seal, kept_seals
 from thrive.store.signing import signing_key
 
 EXPORT_FORMAT = 1
@@ -107,7 +108,8 @@ def audit_verify(ctx: Context, *, file: Path | None = None) -> ChainReport:
     """Verify the audit chain: every link holds the digest of the one before it, heads are signed.
 
     An edited, removed or moved entry is named; so is a chain that was written anew after a head
-    of it had been signed. Trusted keys are those of the setting `gate_keys`, any if none is set.
+    of it had been signed: signed heads are kept in the database and in a file of the home. Trusted
+    keys are those of the setting `gate_keys`, any if none is set.
 
     Args:
         file: an exported chain to verify instead of the project's; it needs no server.
@@ -124,7 +126,9 @@ def audit_verify(ctx: Context, *, file: Path | None = None) -> ChainReport:
         return verify_file(ctx.local_folder() / file)
     with ctx.read() as tx:
         broken = audit.first_broken(tx, ctx.project_id)
-        seals = oversight.find_seals(tx, ctx.project_id)
+        stored = oversight.find_seals(tx, ctx.project_id)
+        kept = kept_seals(ctx.home.folder, ctx.project_id)
+        seals = [*stored, *(each for each in kept if each not in stored)]
         digests = {each.seq: audit.find_digest(tx, ctx.project_id, each.seq) for each in seals}
         seq, head = audit.read_head(tx, ctx.project_id)
     if broken is not None:
@@ -261,6 +265,7 @@ def _seal(ctx: Context) -> AuditSeal:
             signed_by=ed25519.public_key(secret).hex(),
         )
         oversight.add_seal(tx, ctx.project_id, seal)
+        keep_seal(ctx.home.folder, ctx.project_id, seal)
     return seal
 
 

@@ -11,10 +11,11 @@ import msgspec
 from thrive.contract.parse import CONTRACT_FILE, load
 from thrive.domain.actor import ANYONE
 from thrive.domain.erasure import ErasureState
-from thrive.domain.errors import NotFound, ThriveError
+from thrive.domain.errors import NotFound, NotRight, ThriveError
+from thrive.flows.auditing import audit_verify
 from thrive.flows.project import in_git
 from thrive.operations import Context, Kind, operation
-from thrive.store import audit, erasures, postgresql, references
+from thrive.store import erasures, postgresql, references
 from thrive.store.filesystems import NETWORK, file_system_of
 from thrive.store.home import migrate_home
 from thrive.store.lock import FileLock
@@ -135,11 +136,11 @@ def _objects(ctx: Context, _folder: Path) -> tuple[Health, str, str]:
 
 
 def _audit(ctx: Context, _folder: Path) -> tuple[Health, str, str]:
-    with ctx.read() as tx:
-        broken = audit.first_broken(tx, ctx.project_id)
-    if broken is not None:
-        return Health.BAD, f"entry {broken} does not hold", "compare with a backup"
-    return Health.OK, "every link holds", ""
+    try:
+        found = audit_verify(ctx)
+    except NotRight as error:
+        return Health.BAD, error.what, error.hint
+    return Health.OK, f"every link holds, as do {found.seals} signed heads", ""
 
 
 def _erasures(ctx: Context, _folder: Path) -> tuple[Health, str, str]:

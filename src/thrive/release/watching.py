@@ -1,7 +1,8 @@
 """A release as it happens: what it is at whenever something is new, until it ends."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -60,7 +61,28 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     moves: list[Stage] = []
 
 
-@operation("releases watch", kind=Kind.STREAM, role=ANYONE, live=True)
+@operation("releases look", role=ANYONE)
+def releases_look(ctx: Context, model: str) -> Look:
+    """Show what the newest release of a model is at: phase, traffic, evidence, decisions.
+
+    Args:
+        model: the model's name.
+
+    Raises:
+        NotFound: it was never released.
+
+    Examples:
+        thrive releases look flight-delay
+    """
+    with ctx.read() as tx:
+        found = releases.find(tx, ctx.project_id, model, 1)
+        if not found:
+            raise NotFound(f"{model} was never released.", f"thrive releases start {model}")
+        terms = _terms(tx, ctx.project_id, found[0])
+    return look_at(found[0], ctx.now(), terms)
+
+
+@operation("releases watch", kind=Kind.CLIENT, role=ANYONE, live=True)
 def releases_watch(ctx: Context, model: str) -> Iterator[Look]:
     """Follow the newest release of a model until it ends: phase, traffic, evidence, decisions.
 
@@ -73,20 +95,22 @@ def releases_watch(ctx: Context, model: str) -> Iterator[Look]:
     Examples:
         thrive releases watch flight-delay
     """
+    return watched(partial(releases_look, ctx, model))
+
+
+def watched(look: Callable[[], Look]) -> Iterator[Look]:
+    """Yield what is new about a release, until it has ended.
+
+    Args:
+        look: asks for what it is at, here or on a server.
+    """
     last: Look | None = None
-    known: dict[str, ModelTerms] = {}
     while True:
-        with ctx.read() as tx:
-            found = releases.find(tx, ctx.project_id, model, 1)
-            if not found:
-                raise NotFound(f"{model} was never released.", f"thrive releases start {model}")
-            if found[0].contract not in known:
-                known[found[0].contract] = _terms(tx, ctx.project_id, found[0])
-        look = look_at(found[0], ctx.now(), known[found[0].contract])
-        if last is None or msgspec.structs.replace(look, at=last.at) != last:
-            yield look
-            last = look
-        if look.state in _ENDED:
+        seen = look()
+        if last is None or msgspec.structs.replace(seen, at=last.at) != last:
+            yield seen
+            last = seen
+        if seen.state in _ENDED:
             return
         time.sleep(LOOK_EVERY_S)
 

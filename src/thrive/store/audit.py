@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from thrive.domain.clock import machine_now
+from thrive.domain.errors import NotRight
 from thrive.domain.project import AuditEntry
 from thrive.store.database import Tx
 from thrive.store.group_commit import at_end
@@ -38,9 +39,11 @@ def lock_head(tx: Tx, project_id: str) -> Head:
 
     On PostgreSQL the row lock serialises the state changes of one project; on SQLite the home
     lock has done so already.
+
+    Raises:
+        NotRight: the head was removed.
     """
-    row = tx.execute(_lock_head, {"project": project_id}).one()
-    return row.seq, row.digest
+    return _told(tx.execute(_lock_head, {"project": project_id}).one_or_none())
 
 
 def start_chain(tx: Tx, project_id: str) -> None:
@@ -199,8 +202,8 @@ def first_broken(tx: Tx, project_id: str) -> int | None:
             if digest(encode(body)).hexdigest() != said:
                 return number
             previous, seq = said, number
-    head = tx.execute(_read_head, {"project": project_id}).one()
-    return None if (head.seq, head.digest) == (seq, previous) else seq + 1
+    head = tx.execute(_read_head, {"project": project_id}).one_or_none()
+    return None if head is not None and tuple(head) == (seq, previous) else seq + 1
 
 
 def find_digest(tx: Tx, project_id: str, seq: int) -> str | None:
@@ -210,6 +213,18 @@ def find_digest(tx: Tx, project_id: str, seq: int) -> str | None:
 
 
 def read_head(tx: Tx, project_id: str) -> Head:
-    """Return the seq and the digest of the newest link."""
-    row = tx.execute(_read_head, {"project": project_id}).one()
+    """Return the seq and the digest of the newest link.
+
+    Raises:
+        NotRight: the head was removed.
+    """
+    return _told(tx.execute(_read_head, {"project": project_id}).one_or_none())
+
+
+def _told(row: Any) -> Head:
+    if row is None:
+        raise NotRight(
+            "The head of the audit chain was removed from the database.",
+            "compare with a backup or an exported chain",
+        )
     return row.seq, row.digest

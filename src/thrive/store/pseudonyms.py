@@ -118,7 +118,8 @@ def _among(values: "pl.Series", marks: Collection[str], key: bytes) -> "pl.Serie
 
     known = values.drop_nulls().unique()
     named = [each for each in known.to_list() if mark(each, key) in marks]
-    return values.is_in(pl.Series(named, dtype=pl.String)).fill_null(value=False)
+    marked = pl.Series([named], dtype=pl.List(pl.String))
+    return values.is_in(marked).fill_null(value=False)
 
 
 def _stand_in(name: str, kind: "pl.DataType", key: bytes) -> "pl.Expr":

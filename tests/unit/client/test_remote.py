@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import socket
 import stat
 import threading
@@ -237,6 +238,8 @@ def test_the_folder_tells_of_its_running_server_alone(home, tmp_path):
         invoker = running_server(tmp_path)
         assert invoker("jobs list", {}).items == []
         invoker.close()
+        copy = shutil.copytree(home.folder, tmp_path / "copy" / home.folder.name)
+        assert find_local_server(copy) is None, "a copy is another home"
         write_local_server(home.folder, msgspec.structs.replace(known, pid=2**22 + 1))
         assert find_local_server(home.folder) is None
         write_local_server(home.folder, known)

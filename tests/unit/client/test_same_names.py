@@ -32,9 +32,9 @@ def test_values_have_the_same_types_and_content(workspace):
     revoked = workspace.tokens.revoke(listed[0].token_id)
     assert revoked.good is False
     page = workspace.audit.list(limit=1)
-    assert (page.items[0].operation, page.next) == ("tokens create", "1")
-    second = workspace.audit.list(limit=5, after=1)
-    assert [entry.operation for entry in second.items] == ["tokens revoke"]
+    assert (page.items[0].operation, page.next) == ("tokens revoke", "2")
+    second = workspace.audit.list(limit=5, after=page.next)
+    assert [entry.operation for entry in second.items] == ["tokens create"]
     assert second.next is None
     assert workspace.audit.verify().entries == 2
     assert [change.kind for change in workspace.changes.list().items] == [
@@ -49,6 +49,17 @@ def test_the_feed_is_followed(workspace):
     following = workspace.changes.stream(after=0)
     assert [next(following).kind for _ in range(2)] == ["project", "token"]
     following.close()
+
+
+def test_a_release_that_never_was_is_not_watched(workspace):
+    with pytest.raises(NotFound, match="never released"):
+        next(workspace.releases.watch("flight-delay"))
+
+
+def test_the_chain_is_exported_and_the_file_verified(workspace, tmp_path):
+    workspace.tokens.create("ana", role=["auditor"])
+    assert workspace.audit.export(to=tmp_path / "chain.jsonl").entries == 1
+    assert workspace.audit.verify(file=tmp_path / "chain.jsonl").entries == 1
 
 
 def test_errors_are_of_the_same_class_with_the_same_words(workspace):

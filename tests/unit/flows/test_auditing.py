@@ -85,6 +85,23 @@ def test_a_chain_written_anew_is_found_by_its_signed_head(chain, upto):
         audit_verify(chain)
 
 
+@pytest.mark.parametrize("upto", [6, 3])
+def test_a_signed_head_that_left_the_database_is_still_in_the_home(chain, upto):
+    audit_seal(chain)
+    rewritten(chain, upto)
+    tamper(chain, sa.delete(audit_seals))
+    with pytest.raises(NotRight, match="written anew"):
+        audit_verify(chain)
+
+
+def test_a_head_that_was_removed_is_told(chain):
+    tamper(chain, sa.delete(audit_heads))
+    with pytest.raises(NotRight, match="was removed"):
+        audit_verify(chain)
+    with pytest.raises(NotRight, match="was removed"), chain.write("model:more"):
+        pass
+
+
 def test_a_signature_that_was_changed_does_not_hold(chain):
     seal = audit_seal(chain)
     tamper(chain, sa.update(audit_seals).values(at=seal.at + 1))
