@@ -351,7 +351,7 @@ class App:
                 "TooManyRequests",
                 f"Requests of {self._bytes_in_flight:,} bytes are at work.",
                 "come back in a second",
-                headers=[(b"retry-after", b"1"), _CLOSE],
+                headers=[(b"retry-after", b"1")],
             )
         self._bytes_in_flight += size
         try:
