@@ -63,7 +63,8 @@ def _command(words: list[str]) -> int:
     if line.help or not line.command or line.command not in _part("table").COMMANDS:
         return _part("manual").show(line)
     if line.command == "serve" and not {"-h", "--help"} & set(line.rest):
-        import_module("thrive.serving.prestart").begin()  # it imports while this process does
+        with import_module("thrive.serving.prestart").begun():  # it imports while this one does
+            return _part("execute").execute(line)
     return _part("execute").execute(line)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from thrive.serving import environment
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from thrive.serving.limits import WorkerSettings
 
 PROGRAM = (sys.executable, "-m", "thrive.serving.process")
@@ -23,8 +25,17 @@ _MOST_BYTES = 1 << 20
 _waiting: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
 
 
-def begin() -> None:
-    """Start a worker that waits for its settings; it leaves with this process."""
+@contextlib.contextmanager
+def begun() -> "Generator[None]":
+    """Have a worker wait for its settings; it leaves with the block if nobody took it."""
+    _begin()
+    try:
+        yield
+    finally:
+        _send_away()
+
+
+def _begin() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
@@ -35,6 +46,16 @@ def begin() -> None:
             start_new_session=True,
         )
     _waiting.append((process, ours))
+
+
+def _send_away() -> None:
+    while _waiting:
+        process, line = _waiting.pop()
+        line.close()
+        if process.stdin is not None:
+            process.stdin.close()
+        process.kill()  # it has done no more than import
+        process.wait()
 
 
 def take(settings: "WorkerSettings", listening: socket.socket) -> "subprocess.Popen[bytes] | None":

@@ -15,7 +15,7 @@ from thrive.domain.release import Variant
 from thrive.serving import prestart, serve, workers
 from thrive.serving.agent import Agent, AgentOptions
 from thrive.serving.counters import WorkerState, write_state
-from thrive.serving.limits import Limits
+from thrive.serving.limits import Limits, WorkerSettings
 from thrive.serving.routes import Routes, ServedModel, read_routes
 from thrive.serving.workers import WorkerPool
 
@@ -157,6 +157,14 @@ def test_a_worker_that_its_model_holds_for_ever_is_started_again(tmp_path, monke
                     os.kill(pid, signal.SIGKILL)
             pool.stop()
     assert pool.restarts == 1
+
+
+def test_a_worker_that_was_started_too_early_is_left_to_nobody(tmp_path):
+    settings = WorkerSettings(worker=0, socket=0, cache=str(tmp_path), log="", limits=Limits())
+    with prestart.begun():
+        pass  # words that were wrong
+    with socket.socket() as listening:
+        assert prestart.take(settings, listening) is None
 
 
 @pytest.mark.parametrize("spoke", [False, True])
