@@ -94,7 +94,7 @@ def sources(paper: Document) -> set[str]:
     return {fact.source for section in paper.sections for fact in section.facts}
 
 
-OF_NO_RECORD = {"data_reads", "duty", "erasures", "explanations", "home", "incidents", "operation",
+OF_NO_RECORD = {"data_reads", "duty", "erasures", "explanations", "home", "incidents", "log_end", "operation",
                 "restrictions", "reviews", "sealed_logs"}  # fmt: skip
 """What statements rest on that are about all records of a kind."""
 

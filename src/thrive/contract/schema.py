@@ -18,7 +18,7 @@ from thrive.contract.checks import Check, parse_check
 from thrive.contract.fallback import parse_rule
 from thrive.contract.phases import parse_phase, parse_road
 from thrive.contract.windows import parse_window
-from thrive.domain.clock import parse_duration, parse_rate
+from thrive.domain.clock import DAY, parse_duration, parse_rate
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import checked_name
 from thrive.domain.model import Stage
@@ -287,16 +287,23 @@ class InputTerms(Terms, frozen=True, kw_only=True):
         return [name for name, odd in said.items() if odd is Odd.REFUSE]
 
 
+LEAST_LOG = 183 * DAY
+"""AI Act art. 19, 26(6): the logs of high risk are kept for at least six months."""
+
+
 class LogTerms(Terms, frozen=True, kw_only=True):
     """What the prediction log keeps.
 
     Attributes:
         sample: the share of requests that are logged.
         mask: fields whose values are not logged.
+        retention: how long answers are kept, with their outcomes; until the project ends if not
+            said. Of high risk, and while nobody decided the risk, 183 days at least.
     """
 
     sample: Share = 1.0
     mask: list[str] = []
+    retention: MaybeDuration = ""
 
 
 class QualityGate(Terms, frozen=True, kw_only=True):
@@ -546,6 +553,14 @@ class ModelTerms(Terms, frozen=True, kw_only=True):
     release: ReleaseTerms = ReleaseTerms()
     monitor: MonitorTerms = MonitorTerms()
     actions: dict[Cause, ActionTerms] = {}
+
+    @property
+    def log_kept_for(self) -> int | None:
+        """How long answers are kept, microseconds; None while nothing ends it."""
+        if not self.log.retention:
+            return None
+        kept = parse_duration(self.log.retention)
+        return max(kept, LEAST_LOG) if self.risk in {Risk.HIGH, Risk.UNDECIDED} else kept
 
 
 class Contract(Terms, frozen=True, kw_only=True):

@@ -30,7 +30,8 @@ class SealedLog(msgspec.Struct, frozen=True, kw_only=True):
 
     `from_offset` to `to_offset` is the stretch in the raw segment; `final` says that the segment
     ends there. An empty `digest` stands for a stretch without rows. `dropped` counts records that
-    found no room on a full disk or were lost with the power.
+    found no room on a full disk or were lost with the power. `rows` are those that were sealed,
+    less those of erased people: what retention removes stays counted.
     """
 
     worker: int
@@ -47,6 +48,28 @@ class SealedLog(msgspec.Struct, frozen=True, kw_only=True):
     first_id: str = ""
     last_id: str = ""
     final: bool = False
+
+
+class LogEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """What retention removed of the predictions of one model.
+
+    Attributes:
+        model: whose predictions.
+        until: those before it may be gone; UTC microseconds of the project.
+        looked_until: those before it are gone: an end that was broken off goes on from here.
+        looked_at: when that was seen, UTC microseconds of the machine.
+        rows: predictions that were removed so far.
+        outcomes: outcomes that went with them.
+        versions: `rows` by the version that answered, its number as text.
+    """
+
+    model: str
+    until: int
+    looked_until: int = 0
+    looked_at: int = 0
+    rows: int = 0
+    outcomes: int = 0
+    versions: dict[str, int] = {}
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

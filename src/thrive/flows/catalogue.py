@@ -47,6 +47,7 @@ OPERATION_MODULES: tuple[str, ...] = (
     "thrive.flows.follow",
     "thrive.flows.gating",
     "thrive.flows.job_output",
+    "thrive.flows.log_retention",
     "thrive.flows.mlflow.exporting",
     "thrive.flows.mlflow.importing",
     "thrive.flows.notify",

@@ -25,6 +25,7 @@ from thrive.flows.catalogue import load_all
 from thrive.flows.explaining import queue_trials
 from thrive.flows.feature_freshness import tell_late_views
 from thrive.flows.job_output import forget_output
+from thrive.flows.log_retention import queue_expiry
 from thrive.flows.promote import advance_releases
 from thrive.flows.schedules import fire_due
 from thrive.flows.worker import execute_next
@@ -216,6 +217,7 @@ def _tick(ctx: Context, leader: _Leader, *, replayed: bool) -> TickReport:
     verified = _each(leader, "verification", act.verify_decisions, ctx)
     _each(leader, "record of processing", queue_nightly, ctx)
     _each(leader, "explanations", queue_trials, ctx)
+    _each(leader, "retention of the log", queue_expiry, ctx)
     _each(leader, "audit chain", seal_daily, ctx)
     leader.tell_unexpected()
     return TickReport(

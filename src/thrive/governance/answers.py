@@ -22,6 +22,8 @@ ANSWERS_FILE = "governance.toml"
 ANSWERS_FORMAT = 1
 PROJECT = "project"
 """The table of what is asked once."""
+_MOVED = {"log_retention": 'write log = { retention = "1 year" } in thrive.toml, which is kept to'}
+"""What was an answer once, and what to write now."""
 SEVERITIES = ("low", "medium", "high")
 _HEAD = (
     "# What people say of each model; `thrive duties list MODEL` names what is still to be said.\n"
@@ -92,6 +94,8 @@ def checked_answers(model: str, said: Mapping[str, Any]) -> DutyAnswers:
 def _checked(model: str, name: str, value: object) -> str:
     question = questions().field.get(name)
     if question is None:
+        if name in _MOVED:
+            raise ContractError(f"{ANSWERS_FILE}: model.{model}.{name} is no answer.", _MOVED[name])
         near = difflib.get_close_matches(name, questions().field, n=1)
         hint = f"did you mean {near[0]}?" if near else f"thrive duties list {model}"
         raise ContractError(f"{ANSWERS_FILE}: nothing asks for model.{model}.{name}.", hint)

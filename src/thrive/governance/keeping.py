@@ -1,5 +1,7 @@
 """Keeping rendered documents: three forms by digest, and the row that says of what they are."""
 
+from typing import Any
+
 from thrive.domain.actor import CONTROLLER
 from thrive.domain.clock import DAY, HOUR, SECOND, ClockMode, machine_now
 from thrive.domain.duty import StoredDocument
@@ -95,7 +97,7 @@ def queue_nightly(ctx: Context) -> list[Job]:
     return queue_daily(ctx, KEEP)
 
 
-def queue_daily(ctx: Context, operation: str) -> list[Job]:
+def queue_daily(ctx: Context, operation: str, **arguments: Any) -> list[Job]:
     """Queue what a worker executes once a day, for the controller.
 
     What had nothing to do, or failed, waits an hour of the machine, as ticks come every few
@@ -111,7 +113,7 @@ def queue_daily(ctx: Context, operation: str) -> list[Job]:
     job = Job(
         job_id=new_id(),
         operation=operation,
-        arguments={},
+        arguments=arguments,
         state=JobState.WAITING,
         actor=CONTROLLER.name,
         run_at=now,

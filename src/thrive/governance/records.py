@@ -24,7 +24,7 @@ from thrive.domain.errors import Damaged, NotFound
 from thrive.domain.gate import Approval, Verdict
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import Alert, Decision, Window
-from thrive.domain.prediction import SealedLog
+from thrive.domain.prediction import LogEnd, SealedLog
 from thrive.domain.project import TeamContact
 from thrive.domain.reference import format_reference, parse_reference
 from thrive.domain.release import Release, RoutingTable, ServingHost
@@ -37,6 +37,7 @@ from thrive.store import (
     duties,
     erasures,
     gates,
+    log_ends,
     models,
     monitoring,
     oversight,
@@ -77,6 +78,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
         trials: explanations of its answers on trial, newest first.
         restrictions: people who are left out of what is used, newest first.
         reads: who read personal data of its datasets.
+        log_end: what retention removed of the model's predictions.
         reviews: how many answers wait for a person (""), were kept, were overridden.
         erasures: how many erasures the project recorded.
         place: where the project's bytes and rows are, in words.
@@ -117,6 +119,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     reads: list[DataRead] = []
     reviews: dict[str, int] = {}
     sealed: list[SealedLog] = []
+    log_end: LogEnd = LogEnd(model="", until=0)
     hosts: list[ServingHost] = []
     erasures: int = 0
     place: str = ""
@@ -342,6 +345,7 @@ def _of_people(
         ],
         "reviews": oversight.count_reviews(tx, project, name, version.version),
         "sealed": predictions.find_sealed(tx, project),
+        "log_end": log_ends.get(tx, project, name),
         "hosts": releases.find_hosts(tx, project),
         "erasures": len(erasures.find(tx, project)),
     }

@@ -22,7 +22,7 @@ from thrive.monitoring.measure import Sketch, parted, segments, sketches
 from thrive.monitoring.performance import estimated_only, performance
 from thrive.monitoring.terms import YEAR, TermsInForce, terms_of
 from thrive.operations import Context
-from thrive.store import models, monitoring, releases
+from thrive.store import log_ends, models, monitoring, releases
 from thrive.store.database import Tx
 from thrive.store.monitoring import WindowMark, window_label
 from thrive.store.prediction_frames import LogReader
@@ -215,6 +215,7 @@ def _marks(tx: Tx, look: _Look, model: str, terms: Collection[TermsInForce]) -> 
     """Return the windows that late rows and outcomes still correct, oldest first."""
     length = max((each.window for each in terms if not each.counted), default=DAY)
     since = look.now // length * length - max(REMEMBERED * length, REMEMBERED_TIME)
+    since = max(since, log_ends.get(tx, look.ctx.project_id, model).until)  # rows before it are gone
     last = _MOST if any(each.counted for each in terms) else None
     return monitoring.window_marks(tx, look.ctx.project_id, model, since, last)
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from thrive.domain.clock import SECOND
+from thrive.domain.clock import SECOND, format_time
 from thrive.domain.errors import NotFound
 from thrive.domain.prediction import Outcome
 from thrive.serving.records import decode
-from thrive.store import predictions
+from thrive.store import log_ends, predictions
 from thrive.store.eventlog import EventLog, covering, parse_prediction_id
 from thrive.store.home import Home
 
@@ -83,6 +83,14 @@ def _sealed(home: Home, prediction_id: str, time: int) -> Any:
         frame = pl.scan_parquet(source).filter(pl.col("prediction_id") == prediction_id).collect()
         if frame.height:
             return frame
+    with home.read() as tx:
+        ends = log_ends.find(tx, home.project_id, after=time)
+    if ends:
+        gone = "; ".join(f"those of {each.model} before {format_time(each.until)}" for each in ends)
+        raise NotFound(
+            f"There is no prediction {prediction_id} any more: retention removed {gone}.",
+            "write a longer log = { retention = ... } for those to come",
+        )
     raise NotFound(
         f"There is no prediction {prediction_id} in this project.",
         "check the id; it must be the one that came back with the prediction",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from thrive.domain.prediction import SealedLog
-from thrive.store import predictions
+from thrive.store import log_ends, predictions
 from thrive.store.eventlog.prediction_id import PredictionId
 from thrive.store.home import Home
 from thrive.store.tables.predictions import outcomes
@@ -232,12 +232,13 @@ def _own_columns(part: "pl.DataFrame") -> "pl.DataFrame":
 def counts_by_version(home: Home) -> dict[tuple[str, int], int]:
     """Return how many sealed predictions each version of each model has answered.
 
-    Answers of no version, such as fallbacks, count for none.
+    Answers of no version, such as fallbacks, count for none; what retention removed counts.
     """
     import polars as pl
 
     with home.read() as tx:
         sealed = predictions.find_sealed(tx, home.project_id)
+        ends = log_ends.find(tx, home.project_id)
     digests = list(dict.fromkeys(item.digest for item in sealed if item.digest))
     scans = [
         scan_sealed(home, digest)
@@ -250,6 +251,10 @@ def counts_by_version(home: Home) -> dict[tuple[str, int], int]:
     for frame in pl.collect_all(scans):
         for model, version, rows in frame.iter_rows():
             key = (str(model), int(version))
+            counts[key] = counts.get(key, 0) + rows
+    for end in ends:
+        for number, rows in end.versions.items():
+            key = (end.model, int(number))
             counts[key] = counts.get(key, 0) + rows
     return counts
 

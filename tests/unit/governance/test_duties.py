@@ -83,7 +83,7 @@ FAILING = {
     "instructions-pinned": [w.whole(documents=[])],
     "logged": [
         w.whole(**w.without_contract("sla = {", "log = { sample = 0.5 }\nsla = {")),
-        w.whole(answers=w.answers(log_retention="30 days")),
+        w.whole(**w.without_contract("sla = {", 'log = { retention = "30 days" }\nsla = {')),
         w.whole(sealed=[w.sealed(dropped=3)]),
     ],
     "monitored": [w.whole(version=w.version(reference="")), w.whole(contacts=[])],

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from thrive.contract.schema import ModelTerms
+from thrive.contract.schema import LEAST_LOG, ModelTerms
 from thrive.domain.clock import DAY, format_time, parse_duration
 from thrive.domain.duty import Incident, IncidentKind
 from thrive.domain.release import ReleaseState
@@ -11,8 +11,6 @@ from thrive.governance.checks.registry import Problem, check
 from thrive.governance.law import Duty
 from thrive.governance.records import Records
 
-LEAST_LOG_DAYS = 183
-"""AI Act art. 19, 26(6): logs are kept for at least six months."""
 DRILL_DAYS = 90
 
 
@@ -53,10 +51,10 @@ def logged(records: Records, _duty: Duty) -> Iterator[Problem]:
     if terms.log.sample < 1.0:
         what = f"only {terms.log.sample:.0%} of the answers of {model} are logged"
         yield Problem(what=what, fix="write log = { sample = 1.0 }", path=path)
-    kept = records.answers.fields.get("log_retention", "")
-    if kept and parse_duration(kept) < LEAST_LOG_DAYS * DAY:
-        what = f"the answers of {model} are kept for {kept}, not for {LEAST_LOG_DAYS} days"
-        yield Problem(what=what, fix=_answer(records, "log_retention"))
+    kept, least = terms.log.retention, LEAST_LOG // DAY
+    if kept and parse_duration(kept) < LEAST_LOG:
+        what = f"the answers of {model} are kept for {kept}, not for {least} days"
+        yield Problem(what=what, fix=f'write log = {{ retention = "{least} days" }}', path=path)
     lost = sum(one.dropped for one in records.sealed)
     if lost:
         what = f"{lost:,} predictions were lost before they were logged"

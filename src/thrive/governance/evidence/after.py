@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from thrive.contract.schema import ModelTerms
-from thrive.domain.clock import format_duration, format_time
+from thrive.domain.clock import DAY, format_duration, format_time, parse_duration
 from thrive.domain.duty import IncidentKind
 from thrive.domain.monitoring import ActionKind, Window
 from thrive.domain.release import ReleaseState
@@ -140,7 +140,25 @@ def log(records: Records) -> Iterator[Fact]:
         sum(getattr(one, key) for one in records.sealed) for key in ("rows", "dropped")
     )
     words = f"{rows:,}, {dropped:,} lost, over all models"
-    yield stated("Predictions kept", words, "sealed_logs:project")
+    yield stated("Predictions logged", words, "sealed_logs:project")
+
+
+@query("log-retention")
+def log_retention(records: Records) -> Iterator[Fact]:
+    """Yield how long answers are kept, and what was removed because that was over."""
+    terms, model = records.terms or ModelTerms(), records.version.model
+    said, kept, place = terms.log.retention, terms.log_kept_for, _at(records, "log.retention")
+    if kept is None:
+        words = None if records.personal() else "until the project ends: no retention is written"
+    elif kept > parse_duration(said):
+        words = f"{kept // DAY} days, the least by law for this risk; the contract says {said}"
+    else:
+        words = f"{said}, then removed with their outcomes"
+    yield stated(f"Predictions of {model}: kept for", words, place)
+    end = records.log_end
+    if end.rows:
+        words = f"{end.rows:,}, with {end.outcomes:,} outcomes, all before {format_time(end.until)}"
+        yield stated(f"Predictions of {model}: removed so far", words, f"log_end:{model}")
 
 
 @query("lifetime")

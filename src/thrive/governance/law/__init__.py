@@ -101,7 +101,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     example: str
     risk: list[Risk]
     when: When = When.ALWAYS
-    kind: Literal["text", "date", "duration", "level"] = "text"
+    kind: Literal["text", "date", "level"] = "text"
     choices: list[str] = []
     once: bool = False
 

@@ -388,6 +388,18 @@ CREATE TABLE legal_holds (
 	CONSTRAINT pk_legal_holds PRIMARY KEY (project_id, hold_id)
 );
 
+CREATE TABLE log_ends (
+	project_id VARCHAR(32) NOT NULL, 
+	model VARCHAR(64) NOT NULL, 
+	until BIGINT NOT NULL, 
+	looked_until BIGINT NOT NULL, 
+	looked_at BIGINT NOT NULL, 
+	rows BIGINT NOT NULL, 
+	outcomes BIGINT NOT NULL, 
+	versions JSON NOT NULL, 
+	CONSTRAINT pk_log_ends PRIMARY KEY (project_id, model)
+);
+
 CREATE TABLE logged_models (
 	project_id VARCHAR(32) NOT NULL, 
 	model_id VARCHAR(34) NOT NULL, 

@@ -36,6 +36,19 @@ sealed_logs = Table(
     Index("ix_sealed_logs_project_id_max_time", "project_id", "max_time"),
 )
 
+log_ends = Table(
+    "log_ends",
+    metadata,
+    project(),
+    key("model", 64),
+    number("until"),
+    number("looked_until"),
+    number("looked_at"),
+    number("rows"),
+    number("outcomes"),
+    value("versions"),
+)
+
 parked_outcomes = Table(
     "parked_outcomes",
     metadata,
