@@ -215,7 +215,9 @@ def _marks(tx: Tx, look: _Look, model: str, terms: Collection[TermsInForce]) -> 
     """Return the windows that late rows and outcomes still correct, oldest first."""
     length = max((each.window for each in terms if not each.counted), default=DAY)
     since = look.now // length * length - max(REMEMBERED * length, REMEMBERED_TIME)
-    since = max(since, log_ends.get(tx, look.ctx.project_id, model).until)  # rows before it are gone
+    since = max(
+        since, log_ends.get(tx, look.ctx.project_id, model).until
+    )  # rows before it are gone
     last = _MOST if any(each.counted for each in terms) else None
     return monitoring.window_marks(tx, look.ctx.project_id, model, since, last)
 
