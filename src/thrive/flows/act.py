@@ -4,6 +4,7 @@ A decision and the alert's state are one transaction; the action follows. A proc
 between leaves a decision that the next tick carries out, and no action is done twice.
 """
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -55,7 +56,13 @@ DECIDED, DONE, FAILED = "decided", "done", "failed"
 
 @operation("alerts decide", role=PEOPLE, writes=True, next_hint="thrive alerts show {alert_id}")
 def alerts_decide(
-    ctx: Context, alert: str, action: ActionKind, *, reason: str, param: list[str] | None = None
+    ctx: Context,
+    alert: str,
+    action: ActionKind,
+    *,
+    reason: str,
+    param: list[str] | None = None,
+    yes: bool = False,
 ) -> Decision:
     """Decide about an alert, and have it done.
 
@@ -64,15 +71,20 @@ def alerts_decide(
     names for this version (of a data fault that column and kind only); `review`, `retire` and
     `redesign` are recorded and told to the owner.
 
+    What the alert's evidence speaks against (retraining on faulty rows, say) is done with `yes`
+    alone: the decision keeps the objection, and the reason answers it.
+
     Args:
         alert: its id, or the first 8 digits or more.
         action: what shall be done.
         reason: why, for those who read it later.
         param: parameters of the new training, e.g. --param until=2013-09-01.
+        yes: do it although the evidence speaks against it.
 
     Raises:
         NotFound: there is no such alert.
-        Refused: the actor is neither a releaser nor the alert's owner or deputy.
+        Refused: the actor is neither a releaser nor the alert's owner or deputy, or the evidence
+            speaks against the action and `yes` is missing.
         Conflict: it is decided already.
 
     Examples:
@@ -85,6 +97,8 @@ def alerts_decide(
     named = ctx.actor.name in {found.owner, found.deputy}
     if not named and not ctx.actor.roles & RELEASERS:
         raise Refused(f"{ctx.actor.name} may not decide about this alert.", f"ask {found.owner}")
+    if not yes:
+        _refuse_against_evidence(ctx, found, action)
     return decide(ctx, found, action, reason.strip(), param or [])
 
 
@@ -119,6 +133,8 @@ def decide(
         result: dict[str, Any] = {"routing": table.revision if table else 0, "params": params or []}
         if is_over(present):
             result[OVER] = True
+        if against := objection(present, action):
+            result["against"] = against
         if action is ActionKind.RETRAIN:
             result["job"] = _retrain_job(tx, ctx, alert, decision, params or [])
         decision = msgspec.structs.replace(decision, result=result)
@@ -126,6 +142,25 @@ def decide(
         decided = msgspec.structs.replace(present, state=AlertState.DECIDED)
         monitoring.save_alert(tx, ctx.project_id, decided)
     return carry_out(ctx, decided, decision)
+
+
+def _refuse_against_evidence(ctx: Context, alert: Alert, action: ActionKind) -> None:
+    against = objection(alert, action)
+    if not against or alert.state is not AlertState.OPEN:
+        return
+    if action is ActionKind.RETRAIN:
+        _refuse_spent(ctx, alert)
+    advised = f"; advised is {alert.recommended}" if alert.recommended else ""
+    raise Refused(
+        f"The evidence speaks against {action.value}: {against}{advised}.",
+        f"thrive alerts decide {alert.alert_id[:8]} {shlex.quote(action.value)} --yes "
+        '--reason "..." with a reason that answers it',
+    )
+
+
+def objection(alert: Alert, action: str) -> str:
+    """Return what the evidence of an alert says against an action, "" where nothing does."""
+    return str(alert.evidence.get("against", {}).get(action, ""))
 
 
 def _is_spent(ctx: Context, alert: Alert) -> bool:
@@ -359,11 +394,13 @@ def _enforce(ctx: Context, alert: Alert, now: int) -> bool:
 
 
 def _default(ctx: Context, alert: Alert) -> ActionKind | None:
-    """Return what is done when nobody decides; None too where retraining is used up."""
+    """Return what is done when nobody decides; None too where retraining is no answer."""
     if not alert.default_action:
         return None
     action = ActionKind(alert.default_action)
-    return None if action is ActionKind.RETRAIN and _is_spent(ctx, alert) else action
+    if action is ActionKind.RETRAIN and (objection(alert, action) or _is_spent(ctx, alert)):
+        return None
+    return action
 
 
 def _escalate(ctx: Context, alert: Alert, now: int) -> bool:

@@ -380,6 +380,7 @@ def _evidence(ctx: Context, verdict: Verdict, past: Past, policy: Policy) -> dic
         "numbers": verdict.numbers,
         "advice": policy.advice,
         "reasons": policy.reasons,
+        **({"against": policy.against} if policy.against else {}),
         **({"runbook": runbook} if runbook else {}),
         **({"series": shown} if shown else {}),
         **explained,

@@ -8,7 +8,7 @@ from thrive.contract.schema import Do
 from thrive.domain.clock import parse_duration, parse_rate
 from thrive.domain.monitoring import ActionKind, Cause, Level
 from thrive.monitoring.learnable import Learnable, Lesson
-from thrive.monitoring.reasons import reasons_for
+from thrive.monitoring.reasons import objections, reasons_for
 from thrive.monitoring.terms import TermsInForce
 
 PROPOSED: dict[Cause, list[ActionKind]] = {
@@ -38,8 +38,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of the contract to one cause.
 
     `proposed` is ranked: the recommended action first, what the evidence rules out last; `reasons`
-    says why, of each. `advice` says in a sentence or two why the recommended action is the right
-    one, and why not retraining where that would be wrong.
+    says why, of each; `against` what speaks against an action, proposed or not. `advice` says in a
+    sentence or two why the recommended action is the right one, and why not retraining where that
+    would be wrong.
     """
 
     level: Level
@@ -51,6 +52,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     default_action: str | None
     advice: str
     reasons: dict[str, str] = {}
+    against: dict[str, str] = {}
 
 
 def policy_of(
@@ -93,14 +95,14 @@ def policy_of(
         dict.fromkeys([*map(ActionKind, filter(None, [recommended])), *PROPOSED[cause]])
     )
     few = _FEW.format(labels=new_labels, least=LEAST_NEW_LABELS)
-    reasons = reasons_for(
+    against = objections(
         cause,
-        proposed,
         recommended,
         lesson=lesson,
         few=few if new_labels < LEAST_NEW_LABELS else "",
         spent=spent,
     )
+    reasons = reasons_for(cause, proposed, recommended, against)
     return Policy(
         level=Level.NOTICE if cause is Cause.DRIFT else Level.ALERT,
         owner=owner,
@@ -108,6 +110,7 @@ def policy_of(
         deadline=now + parse_duration(action.within),
         proposed=list(reasons),
         reasons=reasons,
+        against={each.value: words for each, words in against.items()},
         recommended=recommended,
         default_action=default.value if default is not None else None,
         advice=advice,
@@ -127,7 +130,7 @@ def _default(terms: TermsInForce, cause: Cause, lesson: Learnable | None) -> Act
     return default
 
 
-_FEW = "not yet: {labels} labelled rows are new, {least} are needed"
+_FEW = "{labels} labelled rows are new, {least} are needed"
 _SPENT = (
     "It was trained again {times} times lately, as often as the contract allows ({rate}): another "
     "retraining would not do what those did not. Let people look at what has changed."

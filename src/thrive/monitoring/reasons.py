@@ -45,19 +45,21 @@ _CAUSES: dict[Cause, Said] = {
         ActionKind.RETRAIN: "a version that knows the new rows does better on them",
     },
 }
-_NO_LESSON = "not now: a model fitted on the newest outcomes does no better"
-_NO_OLDER = "not now: an older version knows these rows no better"
-_SPENT = "not now: its budget in the contract is spent"
+_NO_LESSON = "a model fitted on the newest outcomes does no better"
+_NO_OLDER = "an older version knows these rows no better"
+_SPENT = "its budget in the contract is spent"
+_NO_TRAINING = {
+    Cause.DATA_QUALITY: "a model trained on faulty rows learns the fault",
+    Cause.OUTCOMES: "without true outcomes there is nothing to learn from",
+}
+"""Why retraining is no answer to a cause, whatever else is known."""
 
 
 def reasons_for(
     cause: Cause,
     proposed: list[ActionKind],
     recommended: str,
-    *,
-    lesson: Learnable | None,
-    few: str,
-    spent: bool,
+    against: Mapping[ActionKind, str],
 ) -> dict[str, str]:
     """Return each proposed action with its reason: the recommended first, what is ruled out last.
 
@@ -65,18 +67,26 @@ def reasons_for(
         cause: what was found.
         proposed: what can be done about it at all.
         recommended: "" where nothing is.
-        lesson: what a model fitted on the newest outcomes showed.
-        few: says that there is too little to learn from; "" where there is enough.
-        spent: whether the contract's budget of retrainings is used up.
+        against: what speaks against some of them.
     """
-    against = _against(lesson, few, spent=spent)
-    against = {each: words for each, words in against.items() if each.value != recommended}
-    said = {**_ALWAYS, **_CAUSES[cause], **against}
+    said = {**_ALWAYS, **_CAUSES[cause]}
+    said |= {each: f"not now: {words}" for each, words in against.items()}
     order = sorted(proposed, key=lambda each: (each.value != recommended, each in against))
     return {each.value: said.get(each, "") for each in order}
 
 
-def _against(lesson: Learnable | None, few: str, *, spent: bool) -> dict[ActionKind, str]:
+def objections(
+    cause: Cause, recommended: str, *, lesson: Learnable | None, few: str, spent: bool
+) -> dict[ActionKind, str]:
+    """Return what speaks against actions, in words; whoever takes one all the same answers it.
+
+    Args:
+        cause: what was found.
+        recommended: against this nothing is said.
+        lesson: what a model fitted on the newest outcomes showed.
+        few: says that there is too little to learn from; "" where there is enough.
+        spent: whether the contract's budget of retrainings is used up.
+    """
     found: dict[ActionKind, str] = {}
     if lesson is not None and lesson.lesson is not Lesson.GAIN:
         found = {ActionKind.RETRAIN: _NO_LESSON, ActionKind.ROLLBACK: _NO_OLDER}
@@ -84,4 +94,6 @@ def _against(lesson: Learnable | None, few: str, *, spent: bool) -> dict[ActionK
         found = {ActionKind.RETRAIN: few}
     if spent:
         found[ActionKind.RETRAIN] = _SPENT
-    return found
+    if cause in _NO_TRAINING:
+        found[ActionKind.RETRAIN] = _NO_TRAINING[cause]
+    return {each: words for each, words in found.items() if each.value != recommended}

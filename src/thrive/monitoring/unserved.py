@@ -64,6 +64,9 @@ def policy_without_version(policy: Policy, verdict: Verdict, model: str) -> Poli
         level=Level.ALERT if by_itself else Level.NOTICE,
         proposed=list(_REASONS),
         reasons=_REASONS,
+        against={
+            ActionKind.RETRAIN.value: "no version answers: a new one is released, not trained"
+        },
         recommended="",
         default_action=None,
         advice=f"Release a version that passes its gates: `thrive releases start {model}@VERSION`.",

@@ -6,7 +6,7 @@ remembers what it saw; if somebody moved it meanwhile, the act is refused. Permi
 of the operation: pages hide what a role may not do, and the operation refuses it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
 from hashlib import blake2b
@@ -17,30 +17,21 @@ import msgspec
 
 from thrive.domain.actor import Actor
 from thrive.domain.errors import Conflict, NotFound, UsageError
-from thrive.domain.reference import parse_reference
+from thrive.domain.monitoring import AlertState
+from thrive.flows.act import objection
 from thrive.flows.catalogue import Catalogue
 from thrive.operations import Context, Operation, Parameter, convert_arguments, invoke
-from thrive.store import (
-    datasets,
-    duties,
-    gates,
-    holds,
-    jobs,
-    models,
-    monitoring,
-    oversight,
-    releases,
-    runs,
-    tokens,
-    views,
-)
+from thrive.store import monitoring
 from thrive.store.database import Tx
+from thrive.ui import seen
 from thrive.ui.forms import local_target
+from thrive.ui.seen import Given
 from thrive.ui.words import quoted
 
-Given = Mapping[str, str]
 Seen = Callable[[Tx, str, Given], Any]
 """Returns what an act is about, as it stands now."""
+Warns = Callable[[Tx, str, Given], str]
+"""Returns what speaks against an act, "" where nothing does."""
 UNSPENT = frozenset({"act", "back", "seen", "form"})
 """Words of the form that are no arguments."""
 
@@ -56,6 +47,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
         done: what is said once it is done.
         back: where to go on, with the arguments filled in.
         seen: what it is about, as it stands.
+        warns: what speaks against it; whoever does it all the same says yes to that.
         careful: it takes something away.
         ask: optional parameters that are asked for.
     """
@@ -67,6 +59,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     done: str
     back: str
     seen: Seen
+    warns: Warns | None = None
     careful: bool = False
     ask: tuple[str, ...] = ("reason",)
 
@@ -76,76 +69,9 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
         return self.operation.replace(" ", "-")
 
 
-def _alert(tx: Tx, project: str, given: Given) -> Any:
+def _against_advice(tx: Tx, project: str, given: Given) -> str:
     alert = monitoring.get_alert(tx, project, given.get("alert", ""))
-    made = monitoring.find_decisions(tx, project, alert.alert_id)
-    return [msgspec.to_builtins(alert), [each.decision_id for each in made]]
-
-
-def _model(tx: Tx, project: str, given: Given) -> Any:
-    name, number = parse_reference(given.get("model") or given.get("version") or "")
-    models.get_version(tx, project, name, number)
-    table = releases.current_routing(tx, project, name)
-    newest = releases.find(tx, project, name, limit=1)
-    approved = gates.find_approvals(tx, project, name, number) if number else []
-    return [
-        table.revision if table else 0,
-        [[each.release_id, each.state, each.position, each.phase_started_at] for each in newest],
-        [each.approval_id for each in approved],
-    ]
-
-
-def _run(tx: Tx, project: str, given: Given) -> Any:
-    run = runs.get(tx, project, given.get("run", ""))
-    return [run.run_id, run.tags, run.deleted_at]
-
-
-def _data(tx: Tx, project: str, given: Given) -> Any:
-    name, number = parse_reference(given.get("name", ""))
-    version = datasets.get_version(tx, project, name, number)
-    return [version.version, version.trainable]
-
-
-def _job(tx: Tx, project: str, given: Given) -> Any:
-    return jobs.get(tx, project, given.get("job_id", "")).state
-
-
-def _token(tx: Tx, project: str, given: Given) -> Any:
-    found = tokens.find(tx, given.get("token_id", ""))
-    if found is None or found.project_id != project:
-        raise NotFound("There is no such token.", "thrive tokens list")
-    return found.revoked_at
-
-
-def _exception(tx: Tx, project: str, given: Given) -> Any:
-    wanted = given.get("exception_id")
-    return [
-        each.revoked_at
-        for each in duties.find_exceptions(tx, project)
-        if each.exception_id == wanted
-    ]
-
-
-def _incident(tx: Tx, project: str, given: Given) -> Any:
-    return oversight.get_incident(tx, project, given.get("incident_id", "")).reported_at
-
-
-def _hold(tx: Tx, project: str, given: Given) -> Any:
-    return [
-        each.hold_id
-        for each in holds.find_holds(tx, project)
-        if each.hold_id == given.get("hold_id")
-    ]
-
-
-def _nothing(_tx: Tx, _project: str, _given: Given) -> Any:
-    """What is only added to is never moved by somebody else."""
-    return None
-
-
-def _view(tx: Tx, project: str, given: Given) -> Any:
-    found = (each for each in views.find(tx, project) if each.name == given.get("name"))
-    return [[each.query, each.saved_at] for each in found]
+    return objection(alert, given.get("action", "")) if alert.state is AlertState.OPEN else ""
 
 
 ACTS: tuple[Act, ...] = (
@@ -156,7 +82,8 @@ ACTS: tuple[Act, ...] = (
         meaning="The decision is recorded under your name and carried out at once.",
         done="The decision is recorded.",
         back="/alerts/{alert}",
-        seen=_alert,
+        seen=seen.alert,
+        warns=_against_advice,
     ),
     Act(
         operation="alerts mute",
@@ -165,7 +92,7 @@ ACTS: tuple[Act, ...] = (
         meaning="Nobody is paged for it until then; it stays in sight.",
         done="The alert is muted.",
         back="/alerts/{alert}",
-        seen=_alert,
+        seen=seen.alert,
         ask=("until", "reason"),
     ),
     Act(
@@ -175,7 +102,7 @@ ACTS: tuple[Act, ...] = (
         meaning="Others see that you are at it; its deadline stays.",
         done="The alert is yours.",
         back="/alerts/{alert}",
-        seen=_alert,
+        seen=seen.alert,
     ),
     Act(
         operation="approvals give",
@@ -184,7 +111,7 @@ ACTS: tuple[Act, ...] = (
         meaning="Your consent is recorded; with enough of them a releaser may start its release.",
         done="The approval is recorded.",
         back="/models/{name}/versions",
-        seen=_model,
+        seen=seen.model,
         ask=("reason", "step"),
     ),
     Act(
@@ -195,7 +122,7 @@ ACTS: tuple[Act, ...] = (
         "checked first.",
         done="The release has begun.",
         back="/models/{name}/release",
-        seen=_model,
+        seen=seen.model,
     ),
     Act(
         operation="releases promote",
@@ -204,7 +131,7 @@ ACTS: tuple[Act, ...] = (
         meaning="The candidate gets the traffic of its next phase now, whatever its evidence says.",
         done="The release went on.",
         back="/models/{name}/release",
-        seen=_model,
+        seen=seen.model,
     ),
     Act(
         operation="releases hold",
@@ -213,7 +140,7 @@ ACTS: tuple[Act, ...] = (
         meaning="It stays in its phase until somebody decides; its guards go on watching.",
         done="The release is held.",
         back="/models/{name}/release",
-        seen=_model,
+        seen=seen.model,
     ),
     Act(
         operation="releases resume",
@@ -222,7 +149,7 @@ ACTS: tuple[Act, ...] = (
         meaning="Its present phase begins again.",
         done="The release goes on.",
         back="/models/{name}/release",
-        seen=_model,
+        seen=seen.model,
     ),
     Act(
         operation="releases rollback",
@@ -234,7 +161,7 @@ ACTS: tuple[Act, ...] = (
         ),
         done="The traffic was moved back.",
         back="/models/{name}/release",
-        seen=_model,
+        seen=seen.model,
         careful=True,
     ),
     Act(
@@ -244,7 +171,7 @@ ACTS: tuple[Act, ...] = (
         meaning="The contract's fallback answers, at once; a release on its way ends.",
         done="The model is stopped.",
         back="/models/{name}/release",
-        seen=_model,
+        seen=seen.model,
         careful=True,
     ),
     Act(
@@ -254,7 +181,7 @@ ACTS: tuple[Act, ...] = (
         meaning="It can still be read, and is never released again.",
         done="The version is retired.",
         back="/models/{name}/versions",
-        seen=_model,
+        seen=seen.model,
         careful=True,
     ),
     Act(
@@ -264,7 +191,7 @@ ACTS: tuple[Act, ...] = (
         meaning="Runs may train on it, or not, whatever its checks said.",
         done="The decision is recorded.",
         back="/data/{dataset}",
-        seen=_data,
+        seen=seen.data,
     ),
     Act(
         operation="runs tag",
@@ -273,7 +200,7 @@ ACTS: tuple[Act, ...] = (
         meaning="The tag is set; an empty value takes it away.",
         done="The tag is saved.",
         back="/runs/{run}",
-        seen=_run,
+        seen=seen.run,
         ask=("value",),
     ),
     Act(
@@ -283,7 +210,7 @@ ACTS: tuple[Act, ...] = (
         meaning="What is known of the run, for those who read it later.",
         done="The notes are saved.",
         back="/runs/{run}",
-        seen=_run,
+        seen=seen.run,
         ask=("text",),
     ),
     Act(
@@ -293,7 +220,7 @@ ACTS: tuple[Act, ...] = (
         meaning="It leaves lists and comparisons, and can be restored.",
         done="The run is deleted.",
         back="/runs/{run}",
-        seen=_run,
+        seen=seen.run,
         careful=True,
     ),
     Act(
@@ -303,7 +230,7 @@ ACTS: tuple[Act, ...] = (
         meaning="It is in lists and comparisons again.",
         done="The run is back.",
         back="/runs/{run}",
-        seen=_run,
+        seen=seen.run,
     ),
     Act(
         operation="exceptions grant",
@@ -312,7 +239,7 @@ ACTS: tuple[Act, ...] = (
         meaning="It may pass without the duty for that long; it shows wherever the duty does.",
         done="The exception holds.",
         back="/models/{name}/duties",
-        seen=_nothing,
+        seen=seen.nothing,
         careful=True,
     ),
     Act(
@@ -322,7 +249,7 @@ ACTS: tuple[Act, ...] = (
         meaning="From now on the duty is owed again.",
         done="The exception is over.",
         back="/governance",
-        seen=_exception,
+        seen=seen.exception,
         careful=True,
     ),
     Act(
@@ -333,7 +260,7 @@ ACTS: tuple[Act, ...] = (
         "shown as missing.",
         done="The document is kept.",
         back="/models/{name}/duties",
-        seen=_nothing,
+        seen=seen.nothing,
         ask=(),
     ),
     Act(
@@ -344,7 +271,7 @@ ACTS: tuple[Act, ...] = (
         "deleted until it is reported.",
         done="The incident is open.",
         back="/models/{name}/duties",
-        seen=_nothing,
+        seen=seen.nothing,
         careful=True,
         ask=("what", "kind"),
     ),
@@ -355,7 +282,7 @@ ACTS: tuple[Act, ...] = (
         meaning="The report is recorded, and the hold that the incident placed is lifted.",
         done="The report is recorded.",
         back="/governance",
-        seen=_incident,
+        seen=seen.incident,
     ),
     Act(
         operation="holds place",
@@ -364,7 +291,7 @@ ACTS: tuple[Act, ...] = (
         meaning="Nothing of it is deleted by anybody until the hold is lifted.",
         done="Deletion is forbidden.",
         back="/governance",
-        seen=_nothing,
+        seen=seen.nothing,
         careful=True,
     ),
     Act(
@@ -374,7 +301,7 @@ ACTS: tuple[Act, ...] = (
         meaning="It may be deleted again.",
         done="The hold is lifted.",
         back="/governance",
-        seen=_hold,
+        seen=seen.hold,
         careful=True,
     ),
     Act(
@@ -384,7 +311,7 @@ ACTS: tuple[Act, ...] = (
         meaning="It is found under its name by everybody in the project.",
         done="The view is saved.",
         back="/{page}",
-        seen=_nothing,
+        seen=seen.nothing,
         ask=("name",),
     ),
     Act(
@@ -394,7 +321,7 @@ ACTS: tuple[Act, ...] = (
         meaning="Its name goes; what it showed stays.",
         done="The view is removed.",
         back="/runs",
-        seen=_view,
+        seen=seen.view,
         careful=True,
     ),
     Act(
@@ -404,7 +331,7 @@ ACTS: tuple[Act, ...] = (
         meaning="Its worker stops at its next report.",
         done="The job is cancelled.",
         back="/admin",
-        seen=_job,
+        seen=seen.job,
         careful=True,
     ),
     Act(
@@ -414,7 +341,7 @@ ACTS: tuple[Act, ...] = (
         meaning="Whoever holds it is refused from now on.",
         done="The token is revoked.",
         back="/admin",
-        seen=_token,
+        seen=seen.token,
         careful=True,
     ),
 )
@@ -435,6 +362,7 @@ class ActPage(msgspec.Struct, frozen=True, kw_only=True):
     """What is about to be done.
 
     Attributes:
+        warning: what speaks against it, "" where nothing does.
         given: the arguments that the button brought, by name.
         fields: what is still to be filled in.
         seen: stands for what the page saw; sent back with the form.
@@ -448,6 +376,7 @@ class ActPage(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     button: str
     meaning: str
+    warning: str
     careful: bool
     allowed: bool
     given: dict[str, str]
@@ -493,6 +422,8 @@ def load(ctx: Context, words: Given) -> ActPage:
         for each in operation.parameters
         if each.name not in given and (each.required or each.name in act.ask)
     ]
+    with ctx.read() as tx:
+        warning = act.warns(tx, ctx.project_id, given) if act.warns is not None else ""
     return ActPage(
         now=ctx.now(),
         act=act.slug,
@@ -500,13 +431,14 @@ def load(ctx: Context, words: Given) -> ActPage:
         title=act.title,
         button=act.button,
         meaning=act.meaning,
-        careful=act.careful,
+        warning=warning,
+        careful=act.careful or bool(warning),
         allowed=may(ctx.actor, operation.name),
         given=given,
         fields=fields,
         seen=_fingerprint(ctx, act, given),
         back=_way_back(act, words, given),
-        command=_command(operation, given, fields),
+        command=_command(operation, {**given, **({"yes": "true"} if warning else {})}, fields),
     )
 
 

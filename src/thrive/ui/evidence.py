@@ -33,6 +33,7 @@ HEADINGS = {
     "shares": "Shares of the answers",
     "start": "Window",
     "latency_us": "Latency",
+    "against": "What spoke against it",
 }
 _NAMED = frozenset({"windows_drifted", "moved_in", "shares", "usual", "within"})
 """Parts whose keys are names of the data: they are shown as they are."""

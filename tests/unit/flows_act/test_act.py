@@ -118,6 +118,31 @@ def test_only_releasers_and_the_named_teams_decide(stream: Stream) -> None:
     assert closed.closing == "accepted by ml: the world changed"
 
 
+def test_what_the_evidence_speaks_against_needs_a_yes_and_both_are_kept(stream: Stream) -> None:
+    faulty = {"against": {"retrain": "a model trained on faulty rows learns the fault"}}
+    alert = opened(stream, Cause.DATA_QUALITY, evidence=faulty, recommended="hold")
+    with pytest.raises(Refused, match="learns the fault; advised is hold") as refused:
+        act.alerts_decide(stream.context, alert.alert_id, ActionKind.RETRAIN, reason="try")
+    assert f"thrive alerts decide {alert.alert_id[:8]} retrain --yes" in refused.value.hint
+    assert present(stream, alert).state is AlertState.OPEN
+    assert not queued(stream)
+    why = "the rows are right: the sensor was replaced"
+    made = act.alerts_decide(
+        stream.context, alert.alert_id, ActionKind.RETRAIN, reason=why, yes=True
+    )
+    assert made.result["against"] == faulty["against"]["retrain"]
+    assert decision_of(stream, alert).reason == why
+
+
+def test_a_default_never_retrains_on_what_the_evidence_calls_faulty(stream: Stream) -> None:
+    faulty = {"against": {"retrain": "a model trained on faulty rows learns the fault"}}
+    alert = opened(stream, Cause.DATA_QUALITY, evidence=faulty, default_action="retrain")
+    stream.advance(2)
+    act.enforce_deadlines(stream.context)
+    assert present(stream, alert).owner == "data"
+    assert [each.operation for each in queued(stream)] == ["messages send"]
+
+
 def test_a_hold_moves_nothing_and_tells_the_owner_of_the_data(stream: Stream) -> None:
     alert = opened(stream, Cause.DATA_QUALITY)
     decision = act.decide(stream.context, alert, ActionKind.HOLD, "wait for the feed")

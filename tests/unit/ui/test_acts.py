@@ -74,6 +74,28 @@ def test_a_decision_is_asked_once_more_recorded_and_said(own: FilledHome, app) -
     assert any(each.operation == "alerts decide" and each.actor == "ana" for each in newest)
 
 
+def test_what_the_evidence_speaks_against_is_said_before_it_is_done(own: FilledHome, app) -> None:
+    with own.context.write("alert") as tx:
+        alert = monitoring.get_alert(tx, own.project, own.alert_id)
+        against = {"retrain": "no better <b>"}
+        told = {**alert.evidence, "against": against}
+        alert = msgspec.structs.replace(alert, alert_id=new_id(), evidence=told)
+        monitoring.save_alert(tx, own.project, alert)
+    plain = ask(app, acts.address("alerts decide", alert=alert.alert_id, action="review"))
+    assert "speaks against" not in plain.text
+    address = acts.address("alerts decide", alert=alert.alert_id, action="retrain")
+    asked = ask(app, address, headers=COOKIE)
+    assert "no better &lt;b&gt;" in asked.text
+    assert "Decide all the same" in asked.text
+    silent = form_of(asked) | {"reason": "try it"}
+    del silent["yes"]
+    assert ask(app, "/act/alerts-decide", headers=COOKIE, form=silent).status == 403
+    assert do(app, address, reason="the gates will tell").status == 303
+    page = ask(app, f"/alerts/{alert.alert_id}", headers=COOKIE).text
+    assert "What spoke against it" in page
+    assert "the gates will tell" in page
+
+
 def test_what_somebody_moved_first_is_refused(own: FilledHome, app) -> None:
     address = acts.address("runs tag", run=own.run_id, key="stage")
     form = form_of(ask(app, address, headers=COOKIE)) | {"value": "mine"}

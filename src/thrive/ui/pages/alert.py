@@ -25,7 +25,7 @@ MEANINGS = {
 """What each action does, in one line."""
 
 
-_SHOWN_APART = ("advice", "reasons", "segments", "window", "series", "runbook")
+_SHOWN_APART = ("advice", "reasons", "against", "segments", "window", "series", "runbook")
 NO_CHANGE = 0.1
 """An effect (PSI) below which a column is commonly said not to have moved."""
 _IN_FINDINGS = ("drift", "faults")
