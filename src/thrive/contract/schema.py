@@ -268,21 +268,25 @@ class Odd(StrEnum):
 
 
 class InputTerms(Terms, frozen=True, kw_only=True):
-    """What becomes of a request with values that no row had which `register` was given.
+    """What becomes of a request about a restricted person, or with values that are odd.
+
+    Odd are values that no row had which `register` was given.
 
     Attributes:
         unseen: of a category among text values that no row had.
         outside: of a number below or above those of all rows.
         missing: of a missing value, where the model has an answer to it; elsewhere it is refused.
+        restricted: of a row about a person who is left out (`thrive restrictions place`).
     """
 
     unseen: Odd = Odd.ANSWER
     outside: Odd = Odd.ANSWER
     missing: Odd = Odd.ANSWER
+    restricted: Odd = Odd.REFUSE
 
     @property
     def refused(self) -> list[str]:
-        """The kinds that are refused."""
+        """The kinds of values that are refused."""
         said = {"unseen": self.unseen, "outside": self.outside, "missing": self.missing}
         return [name for name, odd in said.items() if odd is Odd.REFUSE]
 

@@ -164,14 +164,22 @@ def log_read(
 def refuse_hidden(version: DatasetVersion, view: PersonalView) -> None:
     """Refuse to hand out a version's files as they are to somebody who may not read all of it.
 
+    Where people are left out nobody may: whether the files name them is not looked up.
+
     Raises:
-        Refused: some of its columns are hidden from them.
+        Refused: some of its columns are hidden from them, or people are left out of it.
     """
+    label = f"{version.dataset}@{version.version}"
     if view.hidden:
         raise Refused(
-            f"{version.dataset}@{version.version} holds personal data "
-            f"({', '.join(view.hidden)}): its files go only to whom it was granted.",
+            f"{label} holds personal data ({', '.join(view.hidden)}): its files go only to whom it "
+            "was granted.",
             how_to_read(version),
+        )
+    if view.left_out:
+        raise Refused(
+            f"People are left out of {label} ({', '.join(view.naming)}): its files may name them.",
+            f"thrive data export {label} --to FILE reads it without them; thrive restrictions list",
         )
 
 

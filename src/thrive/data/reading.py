@@ -276,16 +276,16 @@ def _folder(name: str, version: int | None) -> Path:
 
     run = channel.current()
     found, blobs, hidden, _ = _found(name, version, files=True)
-    if hidden.hidden:
+    if hidden.hidden or hidden.left_out:  # as a run is told
         from thrive.data.access import PersonalView, refuse_hidden
 
-        refuse_hidden(found, PersonalView(columns=hidden.hidden, hidden=hidden.hidden))
-    if hidden.left_out:
-        label = f"{found.dataset}@{found.version}"
-        raise Refused(
-            f"People are left out of {label} ({', '.join(hidden.naming)}): its files name them.",
-            f'thrive.data.load("{name}") reads it without them; thrive restrictions list',
+        seen = PersonalView(
+            columns=hidden.hidden,
+            hidden=hidden.hidden,
+            naming=hidden.naming,
+            left_out=hidden.left_out,
         )
+        refuse_hidden(found, seen)
     root = Path(run.facts["scratch"]) if run else find_project_folder(Path.cwd()) / FOLDER / "cache"
     folder = root / "data" / found.digest
     check_out(read_snapshot(blobs, found.listed_in), blobs, Target(folder), _silent)

@@ -207,6 +207,8 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
         held: the versions of datasets that held rows of the person then, as NAME@VERSION.
         digests: of the content of these.
         rows: how many rows, over all of them.
+        asked: digests by which model servers know the person, of the value and of its pseudonym.
+        asked_key: their key, which servers are given.
         lifted_by: who ended it, "" while it holds.
         lifted_for: why.
         lifted_at: when.
@@ -222,6 +224,8 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     held: list[str] = []
     digests: list[str] = []
     rows: int = 0
+    asked: str = ""
+    asked_key: str = ""
     lifted_by: str = ""
     lifted_for: str = ""
     lifted_at: int | None = None

@@ -2,7 +2,8 @@
 
 A restriction (GDPR art. 18), a withdrawn consent or an objection (art. 7(3), 21) is kept as a keyed
 digest of the person. Whatever reads rows to use them, in runs and outside, exports and feature
-views, reads without theirs.
+views, reads without theirs; files that may name them are not handed out, and model servers do not
+answer about them.
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ from thrive.domain.actor import ANYONE, ERASERS
 from thrive.domain.duty import Restriction, RestrictionKind
 from thrive.domain.errors import Conflict, UsageError
 from thrive.domain.identifiers import new_id
+from thrive.domain.left_out import asked_as, asking_key
 from thrive.flows.erasure.cleaning import forget_online
 from thrive.flows.erasure.finding import given_person
 from thrive.flows.erasure.searching import subject_columns
@@ -19,7 +21,7 @@ from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context, Kind, PrivateText, operation
 from thrive.store import restrictions
 from thrive.store.pseudonym_keys import pseudonym_key, spellings
-from thrive.store.pseudonyms import mark
+from thrive.store.pseudonyms import mark, pseudonym
 from thrive.store.snapshots.people import PeopleIndex
 
 
@@ -42,7 +44,9 @@ def restrictions_place(
 
     A person is a value of the column that `subject` in [data.NAME] names; without VALUE you are
     asked for it. From now on runs, `thrive.data.load`, `data export` and feature views read without
-    their rows, in every version there is and will be, and this host's online store forgets them.
+    their rows, in every version there is and will be, this host's online store forgets them, files
+    of data that names people are not handed out as they are, and model servers refuse a request
+    that names them, unless the contract says `inputs = { restricted = "answer" }`.
     Models that learned from them are named by `duties list`: retrain them. What is kept of the
     person is a keyed digest.
 
@@ -69,7 +73,8 @@ def restrictions_place(
             "The reason names the person, and it is kept.", "say it without, e.g. by a number"
         )
     columns = subject_columns(ctx, "", "")
-    person = mark(asked, pseudonym_key(ctx.home, ctx.actor.name))
+    key = pseudonym_key(ctx.home, ctx.actor.name)
+    person, asking = mark(asked, key), asking_key(key)
     named = spellings(asked, ctx.home)
     held = _held(ctx, columns, named)
     placed = Restriction(
@@ -83,6 +88,8 @@ def restrictions_place(
         held=[label for label, _, _ in held],
         digests=[digest for _, digest, _ in held],
         rows=sum(rows for _, _, rows in held),
+        asked=" ".join(sorted({asked_as(each, asking) for each in (asked, pseudonym(asked, key))})),
+        asked_key=asking.hex(),
     )
     words = {"kind": kind.value, "reason": placed.reason, "rows": placed.rows}
     with ctx.write(f"restriction:{placed.restriction_id}", **words) as tx:

@@ -159,7 +159,7 @@ def _refuse_closed(home: Home, actor: Actor, digest: str) -> None:
             view = view_of(tx, ctx, version, {})
             if digest in {version.digest, version.listed_in}:
                 return
-            if not view.hidden and reads_rows:
+            if not view.hidden and not view.left_out and reads_rows:
                 return
             refused = version, view
     if users and not reads_rows:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from thrive.contract.fallback import answer_by_rules
 from thrive.domain.errors import InfrastructureError, Refused, ThriveError, UsageError
+from thrive.domain.left_out import LEFT_OUT
 from thrive.packaging.rows import InvalidRows
 from thrive.serving import records
 from thrive.serving.answers import Answer, NotANumber, Part, read_answer, read_fallback
@@ -66,7 +67,9 @@ class Answerer:
             InvalidRows: the rows do not fit the signature.
             UsageError: there is no row.
             NobodyAnswers: no version can answer, and there is no fallback.
+            Refused: a row is about a person who is left out.
         """
+        _refuse_left_out(live, asked)
         production = live.production
         if production is None:
             return [_whole(asked, self._without_version(live, asked))]
@@ -424,6 +427,17 @@ def _answer_of(
         decisions=decisions,
         features=features,
     )
+
+
+def _refuse_left_out(live: LiveModel, asked: Asked) -> None:
+    """Refuse a request about a person who is left out; nothing of it is logged."""
+    for people in live.served.left_out:
+        places = people.rows_about(asked.rows)
+        if places:
+            raise Refused(
+                f"Row {places[0]} {LEFT_OUT}.",
+                "decide without the model, or ask without the row; thrive restrictions list",
+            )
 
 
 def _whole(asked: Asked, answer: Answer) -> Part:

@@ -4,12 +4,13 @@ import threading
 from weakref import WeakKeyDictionary
 
 from thrive.domain.clock import ClockState
+from thrive.domain.left_out import LeftOut
 from thrive.domain.model import ModelVersion
 from thrive.domain.release import RoutingTable, ServingHost
 from thrive.serving.routes import Routes
 from thrive.serving.sealing import seal_logs
 from thrive.serving.served import Terms, routes_from
-from thrive.store import changes, models, projects, releases, worker_numbers
+from thrive.store import changes, models, projects, releases, restrictions, worker_numbers
 from thrive.store.database import Tx
 from thrive.store.home import Home
 
@@ -74,6 +75,9 @@ class _Rows:
 
     def version(self, model: str, number: int) -> ModelVersion:
         return models.get_version(self._tx, self._project_id, model, number)
+
+    def left_out(self) -> list[LeftOut]:
+        return restrictions.asked_about(self._tx, self._project_id)
 
     def contract(self, digest: str) -> str | None:
         stored = projects.find_contract(self._tx, self._project_id, digest)

@@ -68,6 +68,7 @@ class LiveModel(msgspec.Struct, frozen=True, kw_only=True):
         shadows: versions that see copies of it.
         mask: fields that are not logged.
         rules: what is answered, before the fallback, when no version can.
+        names_left_out: whether a field of a request may name a person who is left out.
     """
 
     served: ServedModel
@@ -76,6 +77,7 @@ class LiveModel(msgspec.Struct, frozen=True, kw_only=True):
     shadows: list[Beside]
     mask: frozenset[str]
     rules: tuple[FallbackRule, ...] = ()
+    names_left_out: bool = False
 
     def candidate_for(self, key: str) -> Beside | None:
         """Return the candidate that a key belongs to, None for production."""
@@ -88,8 +90,10 @@ class LiveModel(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def quick(self) -> QuickPath | None:
-        """How common requests are read while production alone answers."""
-        return self.production.quick if self.production and not self.candidates else None
+        """How common requests are read while production alone answers, and about anybody."""
+        if self.production is None or self.candidates or self.names_left_out:
+            return None
+        return self.production.quick
 
     @property
     def signature(self) -> Signature | None:
@@ -191,7 +195,7 @@ class LiveModels:
         self.models[name] = live
 
     async def _build(self, served: ServedModel) -> LiveModel:
-        live, shadows = _answering(served), _in_shadow(served)
+        live, shadows, left_out = _answering(served), _in_shadow(served), served.left_out
         signatures = {
             each.package: self._packages.signature(each.package) for each in (*live, *shadows)
         }
@@ -211,6 +215,7 @@ class LiveModels:
             shadows=in_shadow,
             mask=frozenset(served.mask),
             rules=tuple(parse_rule(each) for each in served.fallback_rules),
+            names_left_out=any({*each.columns} & {*served.keys, *fields} for each in left_out),
         )
 
     async def _production(

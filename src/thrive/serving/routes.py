@@ -12,6 +12,7 @@ import msgspec
 
 from thrive.domain.errors import NotFound, Refused, SchemaTooNew
 from thrive.domain.features import FeatureSpec
+from thrive.domain.left_out import LeftOut
 from thrive.domain.release import Variant
 
 FORMAT = 1
@@ -35,6 +36,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
         override: whether a caller may name the version that answers.
         features: version, as text = the feature views it was trained on.
         must_log: every answer must be logged: the use is of high risk.
+        left_out: people whom it does not answer about.
         purposes: the words by which a caller may be allowed to ask it.
     """
 
@@ -53,6 +55,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     override: bool = False
     must_log: bool = False
     purposes: list[str] = []
+    left_out: list[LeftOut] = []
 
     @property
     def keys(self) -> list[str]:

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thrive.contract.parse import parse
-from thrive.contract.schema import ModelTerms
+from thrive.contract.schema import ModelTerms, Odd
 from thrive.domain.errors import Conflict, NotFound, NotRight, UsageError
 from thrive.domain.features import FeatureSpec
+from thrive.domain.left_out import LEFT_OUT, LeftOut
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference, parse_reference
 from thrive.operations import Context
@@ -40,7 +41,7 @@ from thrive.serving.records import Logged
 from thrive.serving.sealing import seal_logs
 from thrive.serving.views import ViewReader
 from thrive.settings import read_settings
-from thrive.store import models, projects, releases
+from thrive.store import models, projects, releases, restrictions
 from thrive.store.eventlog.prediction_id import MAX_ROWS, row_ids
 from thrive.store.eventlog.writer import SegmentWriter
 from thrive.store.online import open_online
@@ -116,6 +117,7 @@ class Scorer(msgspec.Struct, frozen=True, kw_only=True):
     terms: ModelTerms
     views: RowAssembler | None
     writer: SegmentWriter
+    left_out: list[LeftOut] = []
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +235,7 @@ def _scorer(ctx: Context, version: ModelVersion, cluster: Spreads | None) -> Gen
     predictor = load_package(package)
     with ctx.read() as tx:
         stored = projects.find_contract(tx, ctx.project_id, version.contract)
+        left_out = restrictions.asked_about(tx, ctx.project_id)
     contract = parse(stored.text).contract if stored else None
     terms = contract.model.get(version.model, ModelTerms()) if contract else ModelTerms()
     spec: FeatureSpec | None = version.features
@@ -249,6 +252,7 @@ def _scorer(ctx: Context, version: ModelVersion, cluster: Spreads | None) -> Gen
             terms=terms,
             views=views,
             writer=writer,
+            left_out=left_out if terms.inputs.restricted is Odd.REFUSE else [],
         )
 
 
@@ -374,7 +378,8 @@ def _read_part(scorer: Scorer, path: Path, frame: "pl.DataFrame", now: int) -> _
             f"The table has a column {clash[0]!r} already.", "rename it: scoring adds one"
         )
     errors = np.full(frame.height, "", dtype=object)
-    places = np.flatnonzero(_fitting(scorer, frame, errors))
+    fit = _fitting(scorer, frame, errors) & _answerable(scorer, frame, errors)
+    places = np.flatnonzero(fit)
     columns, keys = _columns(scorer, frame[places], now) if len(places) else ({}, {})
     return _Part(
         path=path, frame=frame, errors=errors, places=places, columns=columns, keys=keys, now=now
@@ -416,6 +421,21 @@ def _fitting(scorer: Scorer, frame: "pl.DataFrame", errors: Any) -> Any:
             errors[wrong & fit] = f"{field.name} is {words}"
             fit &= ~wrong
     return fit
+
+
+def _answerable(scorer: Scorer, frame: "pl.DataFrame", errors: Any) -> Any:
+    """Return which rows are about nobody who is left out; of the others `errors` says so."""
+    good = np.ones(frame.height, dtype=bool)
+    for people in scorer.left_out:
+        for column in {*people.columns} & {*frame.columns}:
+            if frame[column].dtype.is_nested():
+                continue
+            named = people.among(frame[column].drop_nulls().unique().to_list())
+            if named:
+                about = frame[column].is_in(list(named)).fill_null(value=False).to_numpy()
+                errors[about] = LEFT_OUT
+                good &= ~about
+    return good
 
 
 def _odd(field: Field, column: "pl.Series") -> Iterator[tuple["pl.Series", str]]:

@@ -5,9 +5,10 @@ from typing import Protocol
 
 from thrive.contract.parse import parse
 from thrive.contract.purposes import purposes_in
-from thrive.contract.schema import Contract, ModelTerms, Risk
+from thrive.contract.schema import Contract, ModelTerms, Odd, Risk
 from thrive.domain.clock import ClockMode, ClockState
 from thrive.domain.features import FeatureSpec
+from thrive.domain.left_out import LeftOut
 from thrive.domain.release import RoutingTable
 from thrive.serving.routes import Routes, ServedModel
 
@@ -49,6 +50,10 @@ class Facts(Protocol):
         """Return a version of a model."""
         ...
 
+    def left_out(self) -> list[LeftOut]:
+        """Return the people who are not answered about."""
+        ...
+
     def contract(self, digest: str) -> str | None:
         """Return the text of a stored contract."""
         ...
@@ -87,18 +92,18 @@ def routes_from(facts: Facts, project_id: str, project: str, terms: Terms) -> Ro
         project: its name.
         terms: the contracts that are known already.
     """
-    clock = facts.clock()
+    clock, left_out = facts.clock(), facts.left_out()
     replay = clock.mode is ClockMode.REPLAY
     return Routes(
         project=project,
         project_id=project_id,
-        models={model: _served(facts, model, terms) for model in facts.models()},
+        models={model: _served(facts, model, terms, left_out) for model in facts.models()},
         replay=replay,
         now=clock.replay_now if replay else 0,
     )
 
 
-def _served(facts: Facts, model: str, known: Terms) -> ServedModel:
+def _served(facts: Facts, model: str, known: Terms, left_out: list[LeftOut]) -> ServedModel:
     table = facts.routing(model)
     if table is None:
         return ServedModel(model=model, revision=0, variants=[])
@@ -119,6 +124,7 @@ def _served(facts: Facts, model: str, known: Terms) -> ServedModel:
         features=_features(facts, table),
         must_log=terms.risk is Risk.HIGH,
         purposes=sorted(purposes_in(terms, model)),
+        left_out=left_out if terms.inputs.restricted is Odd.REFUSE else [],
     )
 
 

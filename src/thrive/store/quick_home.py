@@ -16,6 +16,7 @@ import msgspec
 from thrive.domain.clock import ClockMode, ClockState
 from thrive.domain.errors import NotFound, StoreUnavailable
 from thrive.domain.features import FeatureSpec
+from thrive.domain.left_out import LeftOut
 from thrive.domain.release import RoutingTable
 from thrive.store.blobs.folder import FolderBlobs
 from thrive.store.eventlog import numbering
@@ -137,6 +138,15 @@ class QuickHome:
         """Return the text of a stored contract."""
         query = "SELECT text FROM contracts WHERE project_id = ? AND digest = ?"
         return next((text for (text,) in self._rows(query, digest)), None)
+
+    def left_out(self) -> list[LeftOut]:
+        """Return whom model servers do not answer about."""
+        query = (
+            "SELECT asked_key, columns, asked FROM restrictions"
+            " WHERE project_id = ? AND lifted_at IS NULL"
+        )
+        rows = self._rows(query)
+        return LeftOut.of((key, _value(columns), asked) for key, columns, asked in rows)
 
     @contextmanager
     def reading(self) -> Generator[None]:

@@ -4,6 +4,7 @@ import msgspec
 
 from thrive.domain.duty import Restriction
 from thrive.domain.errors import NotFound
+from thrive.domain.left_out import LeftOut
 from thrive.store.database import Tx
 from thrive.store.rows import insert, many, mine, one, replace
 from thrive.store.tables.governance import restrictions
@@ -20,6 +21,12 @@ def find(tx: Tx, project_id: str, *, present: bool = True) -> list[Restriction]:
     if present:
         query = query.where(restrictions.c.lifted_at.is_(None))
     return many(tx, Restriction, query)
+
+
+def asked_about(tx: Tx, project_id: str) -> list[LeftOut]:
+    """Return whom model servers do not answer about."""
+    orders = find(tx, project_id)
+    return LeftOut.of((each.asked_key, each.columns, each.asked) for each in orders)
 
 
 def lift(

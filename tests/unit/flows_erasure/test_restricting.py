@@ -11,11 +11,14 @@ from thrive.data.access import seen_digest, view_of
 from thrive.data.exporting import export
 from thrive.data.operations import add
 from thrive.data.reading import find_version
+from thrive.data.storing import checkout
 from thrive.domain.duty import RestrictionKind
 from thrive.domain.errors import Conflict, NotFound, Refused, UsageError
 from thrive.flows.personal_data import grants_give
 from thrive.flows.restricting import restrictions_lift, restrictions_list, restrictions_place
 from thrive.operations import Context
+from thrive.store import restrictions
+from thrive.store.pseudonym_keys import pseudonym_key
 from thrive.store.pseudonyms import mark, pseudonym, without
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*thrive restrictions list")
@@ -43,6 +46,11 @@ def test_rows_of_the_person_are_read_by_nobody_and_stay_stored(
     placed = restrictions_place(shop, PERSON, reason="request 17")
     assert placed.held == ["joined@1", "notes@1", "orders@1", "orders@2", "visits@1"]
     assert PERSON not in str(placed)
+    with shop.read() as tx:
+        (people,) = restrictions.asked_about(tx, shop.project_id)
+    key = pseudonym_key(shop.home, "ana")
+    asked = [{"customer": each} for each in (OTHERS[0], PERSON, pseudonym(PERSON, key))]
+    assert people.rows_about(asked) == [1, 2]
     for name, rows in whole.items():
         gone = 2 if name == "visits" else 1
         assert data.load(name).height == rows - gone or name == "visits", name
@@ -76,6 +84,11 @@ def test_new_versions_and_numbers_are_read_without_the_person_too(
     assert data.load("orders")["amount"].to_list() == [2.0]
     assert data.load("accounts")["town"].to_list() == ["Rome", "Oslo"]
     assert seen != before.digest
+    grants_give(shop, "orders", purpose="value", reason="the model needs it", reader="tester")
+    for version in ("orders", "orders@1"):
+        with pytest.raises(Refused, match=r"left out of orders@. \(customer\).*may name them"):
+            checkout(shop, version, to=tmp_path / "files")
+    assert not (tmp_path / "files").exists()
     with pytest.raises(Refused):
         data.load("orders", form="path")
 

@@ -567,7 +567,7 @@ CREATE TABLE restrictions (
 	rows BIGINT NOT NULL, 
 	lifted_by VARCHAR(200) NOT NULL, 
 	lifted_for TEXT DEFAULT '' NOT NULL, 
-	lifted_at BIGINT, 
+	lifted_at BIGINT, asked TEXT DEFAULT '' NOT NULL, asked_key VARCHAR(64) DEFAULT '' NOT NULL, 
 	CONSTRAINT pk_restrictions PRIMARY KEY (project_id, restriction_id)
 );
 

@@ -159,6 +159,8 @@ restrictions = Table(
     value("held"),
     value("digests"),
     number("rows"),
+    text("asked"),
+    digest("asked_key"),
     name("lifted_by"),
     text("lifted_for"),
     number("lifted_at", null=True),
