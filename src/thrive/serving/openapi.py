@@ -46,7 +46,7 @@ _ERROR = {
 REFUSALS = {
     "400": "The body is not JSON.",
     "401": "The server asks for a token, and the request shows none of its tokens.",
-    "403": "A row is about a person who is left out, or the contract lets no caller choose a version.",
+    "403": "A row is about a person who is left out, or callers may choose no version.",
     "413": "The body or the number of rows is too large.",
     "415": "The content type is not JSON.",
     "422": "A value does not fit the signature; names row and field.",
