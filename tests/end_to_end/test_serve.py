@@ -4,6 +4,7 @@ import concurrent.futures
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -247,6 +248,10 @@ def test_requests_in_pieces_and_in_a_row_are_answered_alike_and_in_order(served)
         connection.sendall(raw_request(json.dumps(rows[0]).encode(), "Connection: close"))
         assert read_responses(connection, 1)[0][1]["connection"] == "close"
         assert connection.recv(1) == b""
+    with socket.create_connection(("127.0.0.1", served.server.port), timeout=30) as connection:
+        connection.sendall(whole + whole + b"this is no HTTP\r\n\r\n")
+        both = connection.makefile("rb").read()
+        assert re.findall(rb"HTTP/1.1 (\d+)", both) == [b"200", b"200", b"400"]
     assert list(quick) == list(slow)
     same = {"content-type", "content-length", "x-model-version", "x-variant"}
     assert all(quick[name] == slow[name] for name in same)

@@ -148,10 +148,10 @@ class App:
             began=began,
         )
 
-    def note_answered(self) -> None:
-        """Count a request that was answered at once."""
-        self._state.answered += 1
-        self._state.count_response(200)
+    def note_answered(self, requests: int) -> None:
+        """Count requests that were answered at once."""
+        self._state.answered += requests
+        self._state.count_response(200, requests)
 
     def require_caller(self, path: str, headers: Headers) -> None:
         """Refuse a caller who shows no token, where one is asked for.

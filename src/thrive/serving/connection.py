@@ -2,7 +2,8 @@
 
 uvicorn makes a scope, an event and a task of each request, which costs more than the answer of a
 small model. A request that came as a whole and asks for nothing unusual needs none of them:
-`shortcut` answers it in the same turn. Whatever it does not take, uvicorn and the application do.
+`shortcut` takes it, and `turn` answers it with whatever else is read in the same turn. Whatever
+they do not take, uvicorn and the application do, after what was taken before is answered.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from thrive.serving.shortcut import Shortcut
+from thrive.serving.turn import Turn
 
 LARGEST_BODY = 64 << 10
 """Bytes of a body that is answered at once: the event loop is held no longer than it takes."""
@@ -28,13 +30,15 @@ class Connection(HttpToolsProtocol):
     """One connection; made by uvicorn for each.
 
     Args:
-        shortcut: answers common requests.
+        shortcut: takes common requests.
+        turn: answers them.
         config: as uvicorn gives it, with its own state, the application's state and the loop.
     """
 
     def __init__(
         self,
         shortcut: Shortcut,
+        turn: Turn,
         config: Any,
         server_state: Any,
         app_state: dict[str, Any],
@@ -42,6 +46,7 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._shortcut = shortcut
+        self._turn = turn
         self._body: bytes | None = None
         self._idle_until = 0.0
         self._piece = 0
@@ -61,6 +66,7 @@ class Connection(HttpToolsProtocol):
         if self._head is not None:
             self._head += len(data)
             if self._head > HEAD_BYTES and not self.transport.is_closing():
+                self._turn.end()
                 self.transport.write(_TOO_LARGE)
                 self.transport.close()
         if self._body is not None:
@@ -120,16 +126,34 @@ class Connection(HttpToolsProtocol):
             return
         parser = cast("Any", self.parser)
         if parser.get_method() == b"POST" and parser.should_keep_alive():
-            answer = self._shortcut.answer(self.url, self.headers, body)
-            if answer is not None:
+            taken = self._shortcut.take(self.url, self.headers, body)
+            if taken is not None:
                 self._body = None
-                self.transport.write(answer.response)
-                self.server_state.total_requests += 1
                 self._idle_until = self.loop.time() + self.timeout_keep_alive
-                self._shortcut.copy_to_shadows(answer)
+                self._turn.add(self, taken, self.loop)
                 return
         self._hand_over()
         super().on_message_complete()
+
+    def send(self, response: bytes) -> None:
+        """Send the response to a request that was taken."""
+        if not self.transport.is_closing():
+            self.transport.write(response)
+            self.server_state.total_requests += 1
+
+    def hang_up(self) -> None:
+        """Close the connection of a request that was taken and cannot be answered."""
+        self.transport.close()
+
+    def shutdown(self) -> None:
+        """Begin to leave, as uvicorn asks for, once what was taken is answered."""
+        self._turn.end()
+        super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP; what came before it is answered first."""
+        self._turn.end()
+        super().send_400_response(msg)
 
     def _at_work(self) -> bool:
         """Tell whether uvicorn answers a request of this connection."""
@@ -144,6 +168,7 @@ class Connection(HttpToolsProtocol):
             super().on_body(body)
 
     def _start(self) -> None:
+        self._turn.end()
         url, headers, expect = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect

@@ -70,10 +70,10 @@ class WorkerState(msgspec.Struct, kw_only=True):
             self.variants[key] = counts
         counts.add(rows, micros, failed=failed)
 
-    def count_response(self, status: int) -> None:
-        """Count one HTTP response."""
+    def count_response(self, status: int, responses: int = 1) -> None:
+        """Count HTTP responses of one status."""
         name = str(status)
-        self.responses[name] = self.responses.get(name, 0) + 1
+        self.responses[name] = self.responses.get(name, 0) + responses
 
 
 def state_file(cache: Path, worker: int) -> Path:

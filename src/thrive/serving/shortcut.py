@@ -5,16 +5,16 @@ it says precisely what is wrong with a request, and what a failing model leads t
 """
 
 import time
+from collections.abc import Sequence
 
 import msgspec
 
 from thrive.serving import bodies
-from thrive.serving.answering import Answerer
+from thrive.serving.answering import Answerer, Unlogged
 from thrive.serving.answers import Part
 from thrive.serving.app import PREDICT, App
 from thrive.serving.asgi import JSON
-from thrive.serving.asked import Asked
-from thrive.serving.live import LiveModel, LiveModels
+from thrive.serving.live import LiveModels
 from thrive.serving.tracing import own_span
 
 _PREFIX = PREDICT.encode()
@@ -32,13 +32,14 @@ _MOST_ROWS = 64
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
 
 
-class Shortened(msgspec.Struct, frozen=True, gc=False):
-    """A whole HTTP response, and what shadows of the model need to see of its request."""
+class Taken(msgspec.Struct, frozen=True, gc=False):
+    """A common request with its answer, which is neither logged nor written yet.
 
-    response: bytes
-    live: LiveModel
-    asked: Asked
-    part: Part
+    `said` are the headers that name the version; `body` is what shadows of the model see.
+    """
+
+    unlogged: Unlogged
+    said: bytes
     body: bytes
 
 
@@ -62,8 +63,8 @@ class Shortcut:
         quick = None if live is None else live.quick
         return quick is not None and quick.at_once and url.startswith(_PREFIX)
 
-    def answer(self, url: bytes, sent: list[tuple[bytes, bytes]], body: bytes) -> Shortened | None:
-        """Return the response to a POST request, None if it has to go the long way.
+    def take(self, url: bytes, sent: list[tuple[bytes, bytes]], body: bytes) -> Taken | None:
+        """Return a POST request with its answer, None if it has to go the long way.
 
         Args:
             url: one that is in this.
@@ -82,32 +83,44 @@ class Shortcut:
         if quick is None or rows is None or rows.rows > _MOST_ROWS:
             return None
         asked = self._app.asked(headers, rows.rows, began)
-        answer = self._answerer.answer_at_once(live, asked, rows)
-        if answer is None:
-            return None
-        part = Part(places=[], rows=[], answer=answer)
-        content = bodies.native_answer([part])
-        response = b"".join(
-            (
-                _HEAD % len(content),
-                quick.said,
-                b"x-prediction-id: ",
-                answer.record_id.encode(),
-                b"\r\n",
-                b"traceparent: %b\r\n" % own_span(asked) if asked.trace else b"",
-                b"\r\n",
-                content,
-            )
-        )
-        self._app.note_answered()
-        return Shortened(response, live, asked, part, body)
+        unlogged = self._answerer.answer_at_once(live, asked, rows)
+        return None if unlogged is None else Taken(unlogged, quick.said, body)
 
-    def copy_to_shadows(self, answered: Shortened) -> None:
+    def finish(self, taken: Sequence[Taken]) -> list[bytes]:
+        """Log the answers, then return the whole HTTP response to each request.
+
+        Args:
+            taken: all that was taken in a turn of the event loop: work that is done for many at
+                once finds its code and data in the processor's cache.
+        """
+        self._answerer.keep_rows([each.unlogged for each in taken])
+        responses = [_response(each) for each in taken]
+        self._app.note_answered(len(taken))
+        return responses
+
+    def copy_to_shadows(self, taken: Taken) -> None:
         """Queue a request for the shadows of its model; called after the answer is sent."""
-        live = answered.live
+        live, asked = taken.unlogged.live, taken.unlogged.asked
         shadows = self._answerer.shadows
-        if not live.shadows or not shadows.has_room(live, answered.asked.count, len(answered.body)):
+        if not live.shadows or not shadows.has_room(live, asked.count, len(taken.body)):
             return
-        rows = bodies.native_rows(msgspec.json.decode(answered.body))
-        part = msgspec.structs.replace(answered.part, rows=rows)
-        shadows.copy(live, answered.asked, [part], len(answered.body))
+        rows = bodies.native_rows(msgspec.json.decode(taken.body))
+        part = Part(places=[], rows=rows, answer=taken.unlogged.answer)
+        shadows.copy(live, asked, [part], len(taken.body))
+
+
+def _response(taken: Taken) -> bytes:
+    answer, asked = taken.unlogged.answer, taken.unlogged.asked
+    content = bodies.native_answer([Part(places=[], rows=[], answer=answer)])
+    return b"".join(
+        (
+            _HEAD % len(content),
+            taken.said,
+            b"x-prediction-id: ",
+            answer.record_id.encode(),
+            b"\r\n",
+            b"traceparent: %b\r\n" % own_span(asked) if asked.trace else b"",
+            b"\r\n",
+            content,
+        )
+    )

@@ -30,6 +30,7 @@ from thrive.serving.limits import WorkerSettings, allow_connections
 from thrive.serving.live import LiveModels
 from thrive.serving.routes import FILE_NAME, Routes, read_routes
 from thrive.serving.shortcut import Shortcut
+from thrive.serving.turn import Turn
 from thrive.settings import read_settings
 from thrive.store.eventlog.writer import SegmentWriter
 
@@ -78,6 +79,7 @@ class Worker:
             settings.limits,
         )
         self._shortcut = Shortcut(self.app, self.live, self.answerer)
+        self._turn = Turn(self._shortcut)
         self.drain = asyncio.Event()
         self._seen: tuple[int, int] | None = None
         self._retry_at = 0.0
@@ -87,7 +89,7 @@ class Worker:
         self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None
     ) -> Connection:
         """Return what answers a connection; uvicorn asks for it."""
-        return Connection(self._shortcut, config, server_state, app_state, _loop)
+        return Connection(self._shortcut, self._turn, config, server_state, app_state, _loop)
 
     async def load_first(self) -> None:
         """Load the first routes: until then callers wait in the socket's queue."""

@@ -56,6 +56,25 @@ def test_records_come_back_as_they_went_in(writer, tmp_path):
     assert [record.rows for record in found] == [1, 2, 3, 4]
 
 
+def test_many_records_at_once_are_as_if_one_after_the_other(writer, tmp_path):
+    many = [(TIME + size, bytes(range(size)), size + 1) for size in (0, 1, 7, 8, 9, 200)]
+    assert writer.append_all(3, many) is None  # there is no segment yet
+    before = writer.append(1, TIME, b"before")
+    ids = [before, *writer.append_all(3, many), writer.append(2, TIME, b"after")]
+    found = everything(tmp_path)
+    assert [record.id for record in found] == ids
+    assert [EventLog(tmp_path).find(each).payload for each in ids[1:-1]] == [p for _, p, _ in many]
+    assert [(each.time_us, each.payload, each.rows) for each in found[1:-1]] == many
+    assert [each.kind for each in found] == [1, *[3] * 6, 2]
+    for wrong in ((-1, b"", 1), (TIME, b"", 0)):
+        with pytest.raises(UsageError):
+            writer.append_all(3, [(TIME, b"good", 1), wrong])
+    with pytest.raises(UsageError, match="not a kind"):
+        writer.append_all(256, many)
+    assert writer.append_all(3, [(TIME, b"p" * 30_000, 1)] * 3) is None  # it has no such room
+    assert everything(tmp_path) == found
+
+
 def test_a_full_segment_rolls_into_the_next(writer, tmp_path):
     ids = [writer.append(1, TIME, b"p" * 1000) for _ in range(200)]
     found = segments(tmp_path)

@@ -8,6 +8,7 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
@@ -36,6 +37,9 @@ _RETRY_S = 1.0
 
 _SPARE_FROM = 1 << 20
 """Bytes of a segment from which on the next one is made before it is needed."""
+MAX_KIND = 255
+_NO_LENGTH = bytes(4)
+_PADDING = tuple(bytes(count) for count in range(8))
 
 
 class _Mapping:
@@ -180,7 +184,7 @@ class SegmentWriter:
             try:
                 tail = layout.RECORD_TAIL.pack(kind, layout.MARK, rows, self._number, time_us)
             except struct.error:
-                raise UsageError(f"{kind} is not a kind.", "use 0 to 255") from None
+                self._refuse_kind(kind)
             record = tail + payload
             mapping.view[start + 8 : start + layout.RECORD_SIZE + length] = record
             words = mapping.words
@@ -190,6 +194,48 @@ class SegmentWriter:
             self._end = end
             self._number += 1
             return HALVES.pack(self._high | time_us // 1000 << 20, self._low | start << 13).hex()
+
+    def append_all(self, kind: int, records: Sequence[tuple[int, bytes, int]]) -> list[str] | None:
+        """Keep many records at a fraction of the time, as one stretch of memory.
+
+        Args:
+            kind: of all of them, as in `append`.
+            records: time, payload and rows of each, as in `append`.
+
+        Returns:
+            Their prediction ids, or None where the segment has no room for all of them: nothing
+            is kept then, and `append` takes them one by one.
+
+        Raises:
+            UsageError: a number is out of its range.
+        """
+        pack, check, name = layout.RECORD_TAIL.pack, layout.CHECKSUM.pack, HALVES.pack
+        if not 0 <= kind <= MAX_KIND:
+            self._refuse_kind(kind)
+        with self._lock:
+            at, number, high, low = self._end, self._number, self._high, self._low
+            parts: list[bytes] = []
+            starts: list[tuple[int, int]] = []
+            names: list[str] = []
+            for time_us, payload, rows in records:
+                if not 0 < rows <= MAX_ROWS or not 0 <= time_us < MAX_TIME:
+                    self._refuse(rows, time_us)
+                length = len(payload)
+                record = pack(kind, layout.MARK, rows, number, time_us) + payload
+                parts += (_NO_LENGTH, check(crc32(record)), record, _PADDING[-length & 7])
+                starts.append((at >> 2, length + 1))
+                names.append(name(high | time_us // 1000 << 20, low | at << 13).hex())
+                number += 1
+                at = (at + layout.RECORD_SIZE + length + 7) & -8
+            mapping = self._mapping
+            if mapping is None or at > self._size:
+                return None
+            mapping.view[self._end : at] = b"".join(parts)
+            words = mapping.words
+            for start, length in starts:  # the commits: as in `append`
+                words[start] = length
+            self._end, self._number = at, number
+            return names
 
     def sync(self) -> None:
         """Bring everything appended so far to the disk, as the thread does twice a second."""
@@ -341,6 +387,9 @@ class SegmentWriter:
         if not 0 < rows <= MAX_ROWS:
             raise UsageError(f"A record cannot hold {rows} rows.", f"send 1 to {MAX_ROWS}")
         raise UsageError(f"{time_us} is no time a prediction can have.", "use UTC microseconds")
+
+    def _refuse_kind(self, kind: int) -> NoReturn:
+        raise UsageError(f"{kind} is not a kind.", f"use 0 to {MAX_KIND}") from None
 
     def _keep_syncing(self, every: float) -> None:
         while not self._stopping.wait(every):
