@@ -14,6 +14,7 @@ from thrive.monitoring import upstream
 from thrive.monitoring.accepted import OVER, accepted_alerts, faults_among, faults_of
 from thrive.monitoring.baseline import load_baseline
 from thrive.monitoring.closing import load_counters
+from thrive.monitoring.explanations import words_of
 from thrive.monitoring.findings import LABELS, ROWS, Fault, findings_of
 from thrive.monitoring.frames import natural
 from thrive.monitoring.grid import Span, spans
@@ -439,6 +440,7 @@ def _policy(ctx: Context, verdict: Verdict, past: Past, now: int) -> Policy:
         verdict.cause,
         now,
         new_labels=_new_labels(past),
+        doubt=_doubt(verdict),
         flipped=verdict.cause is Cause.OUTCOMES and bool(verdict.numbers.get("faults")),
         explained=explained,
         lesson=lesson,
@@ -447,6 +449,12 @@ def _policy(ctx: Context, verdict: Verdict, past: Past, now: int) -> Policy:
     if verdict.numbers.get("signal") == FALLBACK:
         return policy_without_version(policy, verdict, past.version.model)
     return policy
+
+
+def _doubt(verdict: Verdict) -> str:
+    """Return what may stand behind the worst fault of the data, "" where it is plain."""
+    faults = verdict.numbers.get("faults", [])
+    return words_of(faults[0].get("likely", {})) if faults else ""
 
 
 def retrained(ctx: Context, model: str, terms: TermsInForce) -> int:

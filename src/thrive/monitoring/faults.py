@@ -11,6 +11,7 @@ import numpy as np
 from thrive.domain.features import VIEW_STATUS, ValueStatus
 from thrive.domain.model import TIME
 from thrive.monitoring.baseline import Baseline
+from thrive.monitoring.explanations import explain, likelihood_of_unit
 from thrive.monitoring.findings import LABELS, ROWS, Fault, Measured
 from thrive.monitoring.frames import NUMERIC, measured
 from thrive.monitoring.habits import (
@@ -44,6 +45,8 @@ _ALIKE = 0.35
 _MORE_REPEATED = 0.1
 _NEARER = 0.5
 _LEAST_APART = 0.05
+_LEAST_LIKELY = 0.5
+"""How likely a change of unit must be to be called a fault of the data."""
 _FEED = 2
 """Inputs that must repeat the window before: one may do so by chance."""
 LEAST_LATE = 0.5
@@ -81,6 +84,7 @@ def faults(
     broken = {fault.column for fault in found}
     if frame.height >= LEAST_ROWS:
         hasty = TIME in frame.columns and is_hasty(baseline.habits, _lasted(frame))
+        found = _explained(found, baseline, known, seen)
         found += _against_habit(baseline, known, seen, broken, hasty=hasty)
         found += [] if hasty else _as_before(baseline, seen, before)
         found += _multiplied(frame, baseline)
@@ -178,7 +182,11 @@ def _against_habit(
     *,
     hasty: bool,
 ) -> list[Fault]:
-    """Return inputs that stand still, came in another unit, or were swapped with one another."""
+    """Return inputs that stand still, came in another unit, or were swapped with one another.
+
+    What moved as never before, but more likely with other rows or a changed world than with its
+    unit, is no fault: it is judged as drift.
+    """
     found: list[Fault] = []
     moved: list[_Moved] = []
     for name, habit in baseline.habits.inputs.items():
@@ -200,10 +208,41 @@ def _against_habit(
         for name in (one.name, other.name)
     }
     for item in moved:
-        kind = "swapped" if item.name in swapped else "rescaled"
-        if kind == "swapped" or item.name not in broken:
-            found.append(Fault(column=item.name, kind=kind, share=1.0, expected=0.0))
+        if item.name in swapped:
+            found.append(Fault(column=item.name, kind="swapped", share=1.0, expected=0.0))
+        elif item.name not in broken:
+            found += _rescaled(item.name, baseline, known, seen)
     return found
+
+
+def _rescaled(
+    name: str, baseline: Baseline, known: Mapping[str, Sketch], seen: Mapping[str, Sketch]
+) -> list[Fault]:
+    likely = _explanations(name, baseline, known, seen)
+    if likelihood_of_unit(likely) < _LEAST_LIKELY:
+        return []
+    return [Fault(column=name, kind="rescaled", share=1.0, expected=0.0, likely=likely)]
+
+
+def _explained(
+    found: list[Fault], baseline: Baseline, known: Mapping[str, Sketch], seen: Mapping[str, Sketch]
+) -> list[Fault]:
+    """Return faults with what may stand behind values far outside their range."""
+    return [
+        msgspec.structs.replace(fault, likely=_explanations(fault.column, baseline, known, seen))
+        if fault.kind == "outside"
+        else fault
+        for fault in found
+    ]
+
+
+def _explanations(
+    name: str, baseline: Baseline, known: Mapping[str, Sketch], seen: Mapping[str, Sketch]
+) -> dict[str, float]:
+    habit, then, now = baseline.habits.inputs.get(name), known[name], seen[name]
+    if habit is None or not isinstance(then, NumericSketch) or not isinstance(now, NumericSketch):
+        return {}
+    return explain(habit, then, now) if now.present >= LEAST_ROWS else {}
 
 
 def _beyond(habit: Habit, item: _Moved) -> bool:

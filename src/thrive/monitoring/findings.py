@@ -56,13 +56,15 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """A break in the data of one input, of the rows or of the outcomes.
 
     `kind` is missing, mistyped, unseen, outside, rescaled, swapped, still, repeated, multiplied,
-    late (a feature view), fewer or more (the rows), skewed or flipped.
+    late (a feature view), fewer or more (the rows), skewed or flipped. `likely` says how likely
+    each explanation is, where the values alone do not tell: the likeliest first.
     """
 
     column: str
     kind: str
     share: float
     expected: float
+    likely: dict[str, float] = {}
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):

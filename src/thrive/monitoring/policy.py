@@ -62,6 +62,7 @@ def policy_of(
     *,
     new_labels: int,
     flipped: bool = False,
+    doubt: str = "",
     explained: float | None = None,
     lesson: Learnable | None = None,
     retrained: int = 0,
@@ -74,6 +75,7 @@ def policy_of(
         now: UTC microseconds.
         new_labels: labelled live rows since the version was made.
         flipped: the outcomes are wrong, not only late.
+        doubt: what may stand behind a fault of the data, where the values alone do not tell.
         explained: the share of a fall of performance that harder rows explain.
         lesson: what a model fitted on the newest labelled rows showed.
         retrained: how often the model was trained again within the contract's stretch.
@@ -84,6 +86,8 @@ def policy_of(
     recommended, advice = _advice(cause, action.do, new_labels)
     if flipped:
         recommended, advice = ActionKind.FIX_DATA.value, _FLIPPED
+    elif doubt and cause is Cause.DATA_QUALITY:
+        advice = _LOOK.format(doubt=doubt)
     elif cause is Cause.PERFORMANCE and lesson is not None:
         recommended, advice = _learned(recommended, lesson, explained)
     rate = terms.model.monitor.retrainings
@@ -140,6 +144,10 @@ _SPENT = (
 _HOLD = (
     "Hold, and let the data's owner mend the feed. Do not retrain: the world has not changed, and "
     "a model trained on faulty rows learns the fault."
+)
+_LOOK = (
+    "Hold until the data's owner has looked: it is {doubt}. Do not retrain before: a model trained "
+    "on faulty rows learns the fault. If the values are right, accept."
 )
 _MEND_OUTCOMES = (
     "Mend the delivery of outcomes. Do not retrain: without outcomes there is nothing new to "

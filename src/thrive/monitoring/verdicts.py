@@ -10,6 +10,7 @@ from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import CAUSE_ORDER, Cause, Window
 from thrive.monitoring.accepted import Known, without
 from thrive.monitoring.budget import ErrorBudget, error_budget
+from thrive.monitoring.explanations import words_of
 from thrive.monitoring.findings import ROWS, Fault, Findings, findings_of
 from thrive.monitoring.judge import LEAST_COVERAGE, failing
 from thrive.monitoring.limits import AMONG, NEEDED
@@ -170,7 +171,7 @@ _FAULT_WORDS = {
     "missing": "is missing in {share:.0%} of the rows (at most {expected:.1%} before)",
     "unseen": "has values never seen before in {share:.0%} of the rows",
     "outside": "is far outside its range in {share:.0%} of the rows",
-    "rescaled": "has a place or a width that no window had before, as in another unit",
+    "rescaled": "lies or spreads as in no window before",
     "swapped": "looks like another input, as if the two were exchanged",
     "still": "stands still: it has far fewer different values than in any window before",
     "repeated": "brings the window before once more: its feed is late",
@@ -185,7 +186,8 @@ _FAULT_WORDS = {
 
 def fault_words(fault: Fault) -> str:
     """Return what is wrong with an input, to stand after its name."""
-    return _FAULT_WORDS[fault.kind].format(share=fault.share, expected=fault.expected)
+    said = _FAULT_WORDS[fault.kind].format(share=fault.share, expected=fault.expected)
+    return f"{said}: {words_of(fault.likely)}" if fault.likely else said
 
 
 def _quality(found: list[tuple[Window, Findings]]) -> Verdict | None:
