@@ -15,8 +15,9 @@ class LabelCoverage(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         model: whose.
-        predictions: live predictions looked at.
+        predictions: answers that versions gave to users: neither shadows nor failed requests.
         labelled: those with an outcome now.
+        failed: requests of users that no version answered; they are not among `predictions`.
         share_by_age: for each age, the share labelled by then among the predictions that are at
             least so old; None when none is.
         median_delay: microseconds from a prediction to its outcome's recording, None without any.
@@ -25,6 +26,7 @@ class LabelCoverage(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     predictions: int
     labelled: int
+    failed: int
     share_by_age: dict[str, float | None]
     median_delay: int | None
 
@@ -35,9 +37,11 @@ def label_coverage(
     """Return the coverage of each model with predictions from `start` to `now`, by name."""
     import polars as pl
 
-    columns = ("prediction_id", "time", "model", "variant", "live_id")
+    columns = ("prediction_id", "time", "model", "variant", "live_id", "error")
     frame = predictions_between(home, start, now, model, columns=columns)
     live = frame.filter(pl.col("variant") != "shadow")
+    failed = dict(live.filter(pl.col("error") != "")["model"].value_counts().iter_rows())
+    live = live.filter(pl.col("error") == "")
     delayed = with_outcomes(home, live, now).with_columns(
         (pl.col("outcome_recorded_at") - pl.col("time")).alias("delay")
     )
@@ -60,6 +64,7 @@ def label_coverage(
             model=row["model"],
             predictions=row["rows"],
             labelled=row["labelled"],
+            failed=failed.get(row["model"], 0),
             share_by_age={name: row[name] for name in AGES},
             median_delay=None if row["median"] is None else round(row["median"]),
         )

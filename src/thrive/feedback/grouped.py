@@ -14,6 +14,7 @@ from thrive.statistics.intervals import critical_value
 if TYPE_CHECKING:
     import polars as pl
 
+_FOREVER = 1 << 62
 _MEMORY_MB = 640
 """What the join holds at most before it goes to disk."""
 
@@ -24,7 +25,11 @@ def grouped_performance(
     *,
     by: Sequence[str] = (),
     threshold: float | None = None,
+    positive: object = None,
+    classes: bool = False,
     every: int = DAY,
+    since: int = 0,
+    until: int = _FOREVER,
     model: str = "",
     folder: Path | None = None,
 ) -> "pl.DataFrame":
@@ -33,17 +38,23 @@ def grouped_performance(
     Args:
         logs: sealed prediction logs.
         outcomes: a Parquet file with `prediction_id, value, revision, recorded_at`; the highest
-            revision of each prediction counts. Values are numbers, 1 and 0 for yes and no.
+            revision of each prediction counts. Values are numbers, 1 and 0 for yes and no; for
+            classes and a positive text, `said` holds them as text.
         by: more columns to group by than time, version and variant, e.g. `x.origin`.
-        threshold: the score that decides yes; None for a model of numbers.
+        threshold: the score that decides yes; None for numbers and more classes.
+        positive: the outcome that counts as yes; above one half, if left out.
+        classes: an answer is right where its decision is the outcome.
         every: microseconds of a stretch of time.
+        since: only answers from then on, UTC microseconds.
+        until: only answers before then.
         model: only this model's rows; all, if left out.
         folder: where intermediate files go; memory alone if left out.
 
     Returns:
         One row a group: `start, version, variant`, the columns of `by`, `rows, labelled,
-        performance, low, high` (95 %) and `delay_p90` in microseconds. `performance` is the share
-        of right decisions, or the mean absolute error.
+        performance, low, high` (95 %) and `delay_p90` in microseconds. Rows are the answers of
+        versions to users: neither shadows nor requests that failed. `performance` is the share of
+        right decisions, or the mean absolute error.
     """
     import duckdb
     import polars as pl
@@ -55,14 +66,18 @@ def grouped_performance(
         connection.execute("SET enable_progress_bar = false")
         if folder is not None:
             connection.execute("SET temp_directory = ?", [str(folder)])
-        query = _query(by, threshold, model)
+        shares = classes or threshold is not None
+        query = _query(by, _hit(threshold, positive, classes=classes), model, shares=shares)
         given = {
             "logs": [str(path) for path in logs],
             "outcomes": str(outcomes),
             "every": every,
+            "since": since,
+            "until": until,
             "z": critical_value(0.95),
             **({"model": model} if model else {}),
             **({} if threshold is None else {"threshold": threshold}),
+            **({} if threshold is None or positive is None else {"positive": _plain(positive)}),
         }
         done = connection.execute(query, given)
         names = [column[0] for column in done.description]
@@ -71,18 +86,32 @@ def grouped_performance(
         connection.close()
 
 
-def _query(by: Sequence[str], threshold: float | None, model: str) -> str:
+def _plain(positive: object) -> float | str:
+    return float(positive) if isinstance(positive, int | float) else str(positive)
+
+
+def _hit(threshold: float | None, positive: object, *, classes: bool) -> str:
+    """Return how one labelled answer is judged, as monitoring judges it."""
+    if classes:
+        return "CAST(decision = said AS DOUBLE)"
+    if threshold is None:
+        return "abs(score - value)"
+    yes = "value > 0.5"
+    if positive is not None:
+        yes = "said = $positive" if isinstance(_plain(positive), str) else "value = $positive"
+    return f"CAST((score >= $threshold) = ({yes}) AS DOUBLE)"
+
+
+def _query(by: Sequence[str], hit: str, model: str, *, shares: bool) -> str:
     names = [f'"{name.replace(chr(34), chr(34) * 2)}"' for name in by]
     groups = ", ".join(["start", "version", "variant", *names])
     held = "".join(f", {name}" for name in names)
-    hit = "abs(score - value)"
-    if threshold is not None:
-        hit = "CAST((score >= $threshold) = (value > 0.5) AS DOUBLE)"
     only = "AND model = $model" if model else ""
-    low, high = _WILSON if threshold is not None else _NORMAL
+    low, high = _WILSON if shares else _NORMAL
+    said = "arg_max(said, revision) AS said," if " said" in hit or "(said" in hit else ""
     return f"""
         WITH told AS (
-            SELECT prediction_id, arg_max(value, revision) AS value,
+            SELECT prediction_id, arg_max(value, revision) AS value, {said}
                    min(recorded_at) AS recorded_at
             FROM read_parquet($outcomes) GROUP BY prediction_id
         ), judged AS (
@@ -90,7 +119,7 @@ def _query(by: Sequence[str], threshold: float | None, model: str) -> str:
                    {hit} AS hit, recorded_at - time AS delay
             FROM read_parquet($logs, union_by_name = true)
             LEFT JOIN told USING (prediction_id)
-            WHERE variant <> 'shadow' AND error = '' {only}
+            WHERE variant <> 'shadow' AND error = '' AND time >= $since AND time < $until {only}
         ), counted AS (
             SELECT {groups}, count(*) AS rows, count(hit) AS labelled, avg(hit) AS performance,
                    coalesce(stddev_samp(hit), 0) AS spread,

@@ -223,6 +223,9 @@ def status(
 ) -> list[LabelCoverage]:
     """Show how many predictions have their outcome, and after what time.
 
+    Predictions are the answers that versions gave to users within that time, as `outcomes
+    performance` judges them: neither shadows nor requests that failed.
+
     Args:
         model: only this model.
         within: how far back to look.

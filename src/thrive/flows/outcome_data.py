@@ -17,6 +17,7 @@ from thrive.feedback.training_rows import joined
 from thrive.flows.making import record_making
 from thrive.monitoring.terms import terms_of
 from thrive.operations import Context, Kind, operation
+from thrive.packaging.signature import OutputKind
 from thrive.store import models, predictions
 from thrive.store.prediction_frames import write_outcomes
 from thrive.store.sources.slices import write_rows
@@ -76,8 +77,9 @@ class GroupPerformance(msgspec.Struct, frozen=True, kw_only=True):
         version: of the model.
         variant: who answered, e.g. production or candidate.
         group: the values of the columns that were asked for.
-        rows: answers.
-        labelled: those with an outcome.
+        rows: answers of versions to users: no shadows, no failed requests; as in
+            `outcomes status`.
+        labelled: those with an outcome, as in `outcomes status`.
         performance: share of right decisions, or mean absolute error; None without outcomes.
         low: lower end of its 95 % interval.
         high: upper end.
@@ -107,6 +109,9 @@ def outcomes_performance(
 ) -> list[GroupPerformance]:
     """Show real performance by version and variant, and by columns, over time, with intervals.
 
+    It counts what `outcomes status` counts: the answers that versions gave to users within that
+    time, and those of them that have an outcome.
+
     Args:
         model: whose.
         by: inputs or keys to group by as well.
@@ -120,26 +125,32 @@ def outcomes_performance(
         thrive outcomes performance flight-delay --by origin --every "7 days"
     """
     now = ctx.now()
+    since = now - parse_duration(within)
     with ctx.read() as tx:
         version = models.get_version(tx, ctx.project_id, model)
-        sealed = predictions.find_sealed(tx, ctx.project_id, now - parse_duration(within), now + 1)
+        sealed = predictions.find_sealed(tx, ctx.project_id, since, now)
     target = terms_of(ctx, version).model.target
     kind = version.signature.get("output", {}).get("kind")
-    threshold = None if kind == "number" else target.threshold
+    classes = kind in {OutputKind.CLASS, OutputKind.VECTOR}
+    threshold = None if classes or kind == OutputKind.NUMBER else target.threshold
     with tempfile.TemporaryDirectory(dir=ctx.home.temporary_folder) as place:
         folder = Path(place)
         logs = [_local(ctx, digest, folder) for digest in {item.digest for item in sealed} - {""}]
         if not logs:
             return []
         outcomes = folder / "outcomes.parquet"
-        write_outcomes(ctx.home, outcomes, now - parse_duration(within), now + DAY)
+        write_outcomes(ctx.home, outcomes, since, now + DAY)
         columns = [_column(logs, name) for name in by or []]
         found = grouped_performance(
             logs,
             outcomes,
             by=columns,
             threshold=threshold,
+            positive=target.positive,
+            classes=classes,
             every=parse_duration(every),
+            since=since,
+            until=now,
             model=model,
             folder=folder,
         )

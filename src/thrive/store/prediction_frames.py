@@ -389,8 +389,9 @@ _CHUNK = 200_000
 def write_outcomes(home: Home, path: Path, start: int, end: int) -> int:
     """Write the outcomes of predictions with start <= time < end as Parquet; return how many.
 
-    Columns: `prediction_id, value, revision, recorded_at`. Truth values become 1.0 and 0.0; what
-    is no number is missing.
+    Columns: `prediction_id, value, revision, recorded_at, said`. In `value` truth values become
+    1.0 and 0.0, and what is no number is missing; `said` is the outcome as text, whole numbers
+    without a point.
 
     Args:
         home: the project's home.
@@ -424,7 +425,8 @@ def write_outcomes(home: Home, path: Path, start: int, end: int) -> int:
             frames.append(pl.DataFrame(rows, schema=schema, orient="row"))
     told = pl.concat(frames)
     value = told["value"].replace({"true": "1.0", "false": "0.0"}).cast(pl.Float64, strict=False)
-    told.with_columns(value).write_parquet(path)
+    said = told["value"].str.strip_chars('"').str.replace(r"^(-?\d+)\.0$", "$1").alias("said")
+    told.with_columns(value, said).write_parquet(path)
     return told.height
 
 

@@ -12,6 +12,7 @@ from thrive.domain.clock import DAY
 from thrive.domain.errors import UsageError
 from thrive.domain.monitoring import ActionKind, Cause
 from thrive.feedback.grouped import grouped_performance
+from thrive.feedback.operations import status
 from thrive.flows import act
 from thrive.flows.outcome_data import outcomes_performance
 from thrive.flows.review import reviews_answer, reviews_list
@@ -67,6 +68,37 @@ def test_groups_intervals_and_revisions_are_those_of_a_plain_count(tmp_path: Pat
         assert row["delay_p90"] == 7
 
 
+def test_classes_and_a_positive_text_are_judged_and_what_failed_or_is_older_is_no_answer(
+    tmp_path: Path,
+) -> None:
+    log = pl.DataFrame(
+        {
+            "prediction_id": ["a", "b", "c", "d", "e"],
+            "time": [DAY, DAY, DAY, DAY, 0],
+            "version": [1] * 5,
+            "variant": ["production"] * 5,
+            "error": ["", "", "", "timeout", ""],
+            "score": [0.9, 0.2, 0.8, None, 0.9],
+            "decision": ["cat", "dog", "3", "", "cat"],
+        }
+    )
+    log.write_parquet(tmp_path / "log.parquet")
+    said = {
+        "prediction_id": ["a", "b", "c"],
+        "said": ["cat", "cat", "3"],
+        "value": [None, None, 3.0],
+    }
+    rest = {"revision": [0] * 3, "recorded_at": [DAY + 5] * 3}
+    pl.DataFrame({**said, **rest}).write_parquet(tmp_path / "told.parquet")
+    given = ([tmp_path / "log.parquet"], tmp_path / "told.parquet")
+    (row,) = grouped_performance(*given, classes=True, since=DAY).to_dicts()
+    assert (row["rows"], row["labelled"]) == (3, 3)
+    assert row["performance"] == pytest.approx(2 / 3)
+    assert row["low"] == pytest.approx(proportion_confint(2, 3, method="wilson")[0])
+    (row,) = grouped_performance(*given, threshold=0.5, positive="cat", since=DAY).to_dicts()
+    assert row["performance"] == pytest.approx(1 / 3)  # a is right, b is a missed cat, c no cat
+
+
 def test_performance_by_column_and_the_review_queue_of_a_stream(context: Context) -> None:
     from tests.unit.flows_act.test_act import opened
 
@@ -78,6 +110,8 @@ def test_performance_by_column_and_the_review_queue_of_a_stream(context: Context
     found = outcomes_performance(context, "m", by=["city"])
     assert {row.group["city"] for row in found} == {"EWR", "JFK", "LGA"}
     assert (sum(row.rows for row in found), sum(row.labelled for row in found)) == (400, 350)
+    (told,) = status(context, model="m")
+    assert (told.predictions, told.labelled, told.failed) == (400, 350, 0)
     with pytest.raises(UsageError, match="has an input"):
         outcomes_performance(context, "m", by=["town"])
     assert reviews_list(context, "m") == []
