@@ -3,17 +3,17 @@
 The row comes last: whoever reads it finds every blob it names, durably stored.
 """
 
-import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from thrive.data.checks import FAIL
-from thrive.data.findings import Known, Reading, Terms
+from thrive.data.findings import Asked, Known, Reading, Survey, Terms
 from thrive.data.keeping import Keeping, is_whole, keep_found
+from thrive.data.measuring import measured
 from thrive.data.places import refuse_place
 from thrive.data.wanted import MEMORY, Wanted, terms_of
 from thrive.domain.clock import ClockMode, format_time
@@ -31,13 +31,10 @@ from thrive.store.snapshots.manifest import Written, read_snapshot, write_manife
 from thrive.store.snapshots.prepare import Prepared
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import remember_source, state_cache
-from thrive.store.snapshots.tables import SAMPLE_ROWS, scan_files, suffix_of
+from thrive.store.snapshots.tables import suffix_of
 from thrive.store.sources import Brought, Found, Reach, brought, found_files
-from thrive.store.sources.ahead import ReadAhead, fits_in_memory, reading_ahead
+from thrive.store.sources.ahead import ReadAhead, reading_ahead
 from thrive.store.sources.beside import Beside, Preparing, journal_of
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +48,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         mark: what the source said of its content; empty if nothing.
         originals: the source's own files, where they are still there to be read.
         ahead: reads their table meanwhile.
+        survey: waits for the packed survey of their table, which is made meanwhile; empty if not.
         leaves: parts of the snapshot before, by the blob that each is written in.
         links: links to folders below the source, whose files were left out.
     """
@@ -62,6 +60,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     mark: str = ""
     originals: Found | None = None
     ahead: ReadAhead | None = None
+    survey: Callable[[], bytes] | None = None
     leaves: Mapping[str, Snapshot] = {}
     links: list[str] = []
 
@@ -126,11 +125,11 @@ def _still_holds(preparing: Preparing, versions: Sequence[DatasetVersion]) -> bo
 def _add_delivered(ctx: Context, wanted: Wanted, beside: Beside | None) -> Addition:
     kept: list[Keeping] = []
     seen = beside.found() if beside is not None else None
-    begun = nullcontext(beside.ahead) if beside is not None and seen is not None else None
-    with begun or reading_ahead() as ahead:
+    survey = beside.survey if beside is not None and seen is not None else None
+    with nullcontext() if survey is not None else reading_ahead() as ahead:
 
         def keep(found: Found) -> Snapshot:
-            if found.is_table and found.lasting:
+            if found.is_table and found.lasting and ahead is not None:
                 ahead.begin(found)
             kept.append(keep_found(ctx, wanted.name, found, beside))
             return kept[0].snapshot
@@ -140,7 +139,9 @@ def _add_delivered(ctx: Context, wanted: Wanted, beside: Beside | None) -> Addit
             if seen is not None
             else deliver(wanted, reach_of(ctx), keep)
         )
-        delivery = msgspec.structs.replace(delivery, ahead=ahead, leaves=kept[0].leaves)
+        delivery = msgspec.structs.replace(
+            delivery, ahead=ahead, survey=survey, leaves=kept[0].leaves
+        )
         version, is_new = make_version(ctx, wanted, delivery)
     kept[0].remember(version)
     return Addition(version, is_new, delivery.links)
@@ -201,11 +202,12 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
         size=snapshot.size,
         profile={},
     )
-    reading = _read(ctx, delivery, wanted, written.name)
-    if reading.people is not None:
-        from thrive.data.subjects import index_column  # where nobody is named, nobody pays for it
+    asked = Asked(checks=wanted.terms.checks, subject=wanted.terms.subject)
+    reading = _read(ctx, delivery, wanted, written.name, asked)
+    if reading.people:
+        from thrive.data.subjects import keep_index  # where nobody is named, nobody pays for it
 
-        index_column(ctx, snapshot, reading.people)
+        keep_index(ctx, snapshot, wanted.terms.subject, reading.people)
     return _write(ctx, wanted, prepared, reading, delivery.mark)
 
 
@@ -420,7 +422,7 @@ def remeasured(
         modified_at=version.created_at,
         source=version.source,
     )
-    reading = _read(ctx, delivery, wanted, version.digest)
+    reading = _read(ctx, delivery, wanted, version.digest, Asked(checks=[], subject=""))
     sketches = ctx.home.blobs.put(reading.sketches) if reading.sketches else ""
     return msgspec.structs.replace(
         version,
@@ -437,8 +439,15 @@ def _all_pass(checks: Sequence[dict[str, Any]]) -> bool:
     return not any(check["state"] == FAIL for check in checks)
 
 
-def _read(ctx: Context, delivery: Delivery, wanted: Wanted, digest: str) -> Reading:
+def _read(ctx: Context, delivery: Delivery, wanted: Wanted, digest: str, asked: Asked) -> Reading:
     """Read a version's rows once and say what they mean.
+
+    Args:
+        ctx: the project.
+        delivery: the rows.
+        wanted: by whose terms they are judged.
+        digest: of the version.
+        asked: what is to be looked at beside the profile.
 
     Raises:
         UsageError: the files cannot be read as one table.
@@ -455,36 +464,31 @@ def _read(ctx: Context, delivery: Delivery, wanted: Wanted, digest: str) -> Read
         typed=suffix_of(snapshot.paths[0]) == "parquet",
         derived=wanted.derived,
     )
-    originals = delivery.originals
+    return measured(_surveyed(delivery, asked) or _survey(ctx, delivery, wanted, asked), terms)
+
+
+def _surveyed(delivery: Delivery, asked: Asked) -> Survey | None:
+    """Return what a process beside found in the rows, if it looked at the right things."""
+    told = delivery.survey() if delivery.survey is not None else b""
+    found = msgspec.msgpack.decode(told, type=Survey) if told else None
+    if found is None or found.asked != asked or delivery.originals is None:
+        return None
+    return found if delivery.originals.is_unchanged() else None
+
+
+def _survey(ctx: Context, delivery: Delivery, wanted: Wanted, asked: Asked) -> Survey:
+    from thrive.data.surveying import Files, survey_files
+    from thrive.store.snapshots.people import PeopleIndex
+
+    snapshot, originals = delivery.snapshot, delivery.originals
+    entries = list(snapshot.entries())
+    index = PeopleIndex(ctx.home.folder)
     table = delivery.ahead.table() if delivery.ahead else None
     direct = table is not None or any(snapshot.places)
     if originals is not None and direct and originals.is_unchanged():
         paths = [Path(originals.locate(each)) for each in snapshot.paths]
-        found = _measured(snapshot, paths, wanted, terms, table)
+        found = survey_files(Files(entries, paths), wanted.source, asked, index, table)
         if originals.is_unchanged():  # else it may have read what is not stored
             return found
-    return _measured(snapshot, local_files(ctx.home.blobs, snapshot), wanted, terms)
-
-
-def _measured(
-    snapshot: Snapshot,
-    paths: Sequence[Path],
-    wanted: Wanted,
-    terms: Terms,
-    table: "pl.DataFrame | None" = None,
-) -> Reading:
-    from thrive.data.measuring import read_table
-    from thrive.data.ragged import csv_faults
-
-    entries = list(snapshot.entries())
-
-    def scan(whole: bool) -> "pl.LazyFrame":
-        if table is not None and not whole:
-            return table.lazy()
-        return scan_files(entries, paths, sample=None if whole else SAMPLE_ROWS)
-
-    fits = functools.partial(fits_in_memory, snapshot.paths, snapshot.size)
-    found = read_table(scan, wanted.source, fits, terms)
-    missing = [each["missing"] for each in found.profile["columns"].values()]
-    faults = csv_faults(entries, paths, missing)
-    return msgspec.structs.replace(found, checks=[*found.checks, *faults]) if faults else found
+    files = Files(entries, local_files(ctx.home.blobs, snapshot))
+    return survey_files(files, wanted.source, asked, index)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thrive.contract.checks import Between, Check, Expect, Fresh, NotNull, Unique, Volume
+from thrive.data.findings import Measured
 from thrive.domain.clock import format_duration, format_time
 
 if TYPE_CHECKING:
@@ -13,17 +14,29 @@ PASS = "pass"  # noqa: S105 - a verdict, no secret
 FAIL = "fail"
 
 
-def check_query(
+def measure_checks(
     frame: "pl.LazyFrame", schema: Mapping[str, Any], checks: Sequence[Check]
-) -> "pl.LazyFrame":
-    """Return the query that measures all checks: one row, which `judge` reads."""
+) -> list[Measured]:
+    """Return what each check finds in a table, for `judge`; all are measured in one pass.
+
+    Args:
+        frame: the rows.
+        schema: the table's columns and types.
+        checks: as they were parsed.
+    """
     import polars as pl
 
+    problems = [problem_with(each, schema) for each in checks]
     expressions: list[pl.Expr] = [pl.len().alias("rows")]
     for index, check in enumerate(checks):
-        if problem_with(check, schema) is None:
+        if problems[index] is None:
             expressions.append(_measure(check, schema).alias(str(index)))
-    return frame.select(expressions)
+    row = frame.select(expressions).collect(engine="streaming").row(0, named=True)
+    values = [row.get(str(index)) for index in range(len(checks))]
+    return [
+        Measured(problem=problem, value=None if value is None else int(value))
+        for problem, value in zip(problems, values, strict=True)
+    ]
 
 
 def problem_with(check: Check, schema: Mapping[str, Any]) -> str | None:
@@ -99,8 +112,7 @@ def _newest(names: Sequence[str]) -> "pl.Expr":
 
 def judge(
     checks: Sequence[tuple[str, Check]],
-    schema: Mapping[str, Any],
-    row: Mapping[str, Any],
+    measured: Sequence[Measured],
     *,
     now: int,
     modified_at: int,
@@ -109,16 +121,15 @@ def judge(
 
     Args:
         checks: each check as it is written and as it was parsed.
-        schema: the table's columns and types.
-        row: the result of `check_query`.
+        measured: what each found, of `measure_checks`.
         now: the project's present moment, UTC microseconds.
         modified_at: when the newest source file was written: the age of data without any time.
     """
     answers: list[dict[str, Any]] = []
-    for index, (text, check) in enumerate(checks):
-        found = problem_with(check, schema)
+    for (text, check), told in zip(checks, measured, strict=True):
+        found = told.problem
         if found is None:
-            found = _violation(check, row.get(str(index)), now, modified_at)
+            found = _violation(check, told.value, now, modified_at)
         state = FAIL if found else PASS
         answers.append({"check": text, "state": state, "found": found or ""})
     return answers

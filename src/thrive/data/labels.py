@@ -6,14 +6,13 @@ the same name and type are known by that.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from thrive.data import free_text
 from thrive.data import personal_patterns as patterns
-from thrive.domain.dataset import BY_NAME, Column, ColumnLabel
+from thrive.data.findings import Proposal
+from thrive.domain.dataset import BY_NAME
 from thrive.domain.pseudonyms import is_pseudonym
 
 if TYPE_CHECKING:
@@ -64,20 +63,6 @@ _NAMED = {kind: re.compile(rf"(?:^|.*_)(?:{words})(?:_.*|\d*)$") for kind, words
 _TESTED_BY = {kind: judge for kind, judge, _ in _RECOGNISERS} | {"name": patterns.is_name}
 _LONE_NAMES = re.compile(r"names?|person|holder")
 """Names of columns that hold people's names only if the values read like some."""
-
-
-class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of personal data that a column seems to hold.
-
-    Attributes:
-        kind: what.
-        share: of the values looked at, how many have its form; 0 where only the name says so.
-        by: what it rests on, in words.
-    """
-
-    kind: str
-    share: float
-    by: str
 
 
 def propose(name: str, sample: "pl.Series | None", kind: Any) -> Proposal | None:
@@ -166,27 +151,3 @@ def _by_presidio(values: Sequence[str]) -> Proposal | None:
         return None
     kind = max(enough, key=lambda each: enough[each])
     return Proposal(kind=kind, share=enough[kind], by="what Presidio finds inside its texts")
-
-
-def labelled(
-    column: Column,
-    proposal: Proposal | None,
-    declared: Mapping[str, str],
-    confirmed: Mapping[tuple[str, str], ColumnLabel],
-) -> Column:
-    """Return a column with its label: the contract's word, else what a person confirmed.
-
-    Args:
-        column: as it was read.
-        proposal: what it seems to hold.
-        declared: the contract's `personal`.
-        confirmed: what people confirmed, by name and type.
-    """
-    known = confirmed.get((column.name, column.dtype))
-    said = declared.get(column.name) or (known.kind if known else None)
-    return msgspec.structs.replace(
-        column,
-        personal=said,
-        proposed=proposal.kind if proposal else None,
-        why=proposal.by if proposal else "",
-    )

@@ -1,130 +1,75 @@
-"""What a version's rows mean: schema, profile, labels and checks, from one reading of a table.
+"""What a version's rows mean: schema, profile, labels and checks, by what its survey shows.
 
-It works on a table alone: how files are stored and read is the work of others.
+It reads no rows: `surveying` does.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from thrive.data.checks import FAIL, PASS, check_query, judge
-from thrive.data.findings import Known, Reading, Terms
-from thrive.data.labels import Proposal, labelled, propose
-from thrive.data.profile import Profile, pack_sketches, profile
+from thrive.data.checks import FAIL, PASS, judge
+from thrive.data.findings import (
+    Known,
+    Measured,
+    Proposal,
+    Reading,
+    Survey,
+    SurveyedColumn,
+    Terms,
+)
 from thrive.data.questions import is_closed
 from thrive.data.schema import SCHEMA, schema_changes
-from thrive.domain.dataset import Column
-from thrive.domain.errors import UsageError
-from thrive.store.snapshots.tables import TORN
-
-if TYPE_CHECKING:
-    import polars as pl
+from thrive.domain.dataset import Column, ColumnLabel
 
 ROWS = "rows"
 """The check that a table has any."""
-_NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffd]")
+_COUNTS = ("missing", "distinct")
+"""What is told of a column whose values must stay out of reports."""
 
 
-def read_table(
-    scan: "Callable[[bool], pl.LazyFrame]",
-    source: str,
-    fits: "Callable[[pl.LazyFrame], bool]",
-    terms: Terms,
-) -> Reading:
-    """Profile a table's rows, propose labels, and judge schema and checks.
-
-    Args:
-        scan: gives the table; its argument asks for types guessed from every row.
-        source: what the user named, for messages.
-        fits: tells whether the table may be read into memory.
-        terms: by what it is judged.
-
-    Raises:
-        UsageError: the files cannot be read as one table; the message holds none of its values.
-    """
-    import polars as pl
-
-    try:
-        try:
-            first = scan(False)
-            _refuse_no_text(source, first.collect_schema().names())
-            return measure(_held(first, fits), terms)
-        except pl.exceptions.ComputeError:  # types guessed from the first rows did not hold
-            return measure(_held(scan(True), fits), terms)
-    except (pl.exceptions.PolarsError, *TORN) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's, not the file's
-        raise UsageError(
-            f"{source} cannot be read as a table: {_without_values(error)}.", _remedy(error)
-        ) from None
-
-
-def _remedy(error: Exception) -> str:
-    is_other_text = "utf-8" in str(error).lower()
-    return "save it as UTF-8, if it is text" if is_other_text else "correct the file"
-
-
-def _refuse_no_text(source: str, names: Sequence[str]) -> None:
-    """Refuse a file whose first line is no line of text: what follows would be read as anything."""
-    if any(_NO_TEXT.search(name) for name in names):
-        raise UsageError(
-            f"{source} cannot be read as a table: its first line is not text.",
-            "give the file the ending of what it is, or put it into a folder and add that",
-        )
-
-
-def _held(
-    frame: "pl.LazyFrame", fits: "Callable[[pl.LazyFrame], bool]"
-) -> "pl.LazyFrame | pl.DataFrame":
-    return frame.collect() if fits(frame) else frame
-
-
-def _without_values(error: Exception) -> str:
-    """Return the first line of a reader's message without what it quotes from the data."""
-    line = str(error).strip().split("\n", 1)[0].rstrip(".")
-    return re.sub(r"`[^`]*`|\"[^\"]*\"", "`...`", line)[:200]
-
-
-def measure(table: "pl.LazyFrame | pl.DataFrame", terms: Terms) -> Reading:
+def measured(survey: Survey, terms: Terms) -> Reading:
     """Return what a table means, by the terms of its dataset."""
-    import polars as pl
-
-    found = profile(table)
-    frame = table.lazy() if isinstance(table, pl.DataFrame) else table
-    schema = frame.collect_schema()
-    columns = _columns(schema, found, terms)
+    columns = [_column(each, survey.rows, terms) for each in survey.columns]
     hidden = {column.name for column in columns if is_closed(column)}
-    open_sketches = {name: each for name, each in found.sketches.items() if name not in hidden}
     return Reading(
         columns=columns,
-        profile=found.closed(hidden),
+        profile=_profile(survey, hidden),
         checks=[
-            *_rows_check(found.rows),
+            *_rows_check(survey.rows),
             *_schema_checks(columns, terms.known),
-            *_checks(frame, schema, terms),
+            *_checks(survey.checks, terms),
+            *survey.faults,
         ],
-        sketches=pack_sketches(open_sketches) if open_sketches else b"",
-        people=_people(table, terms.data.subject),
+        sketches=_sketches(survey, hidden),
+        people=survey.people,
     )
 
 
-def _people(table: "pl.LazyFrame | pl.DataFrame", subject: str) -> "pl.Series | None":
-    import polars as pl
+def _profile(survey: Survey, hidden: set[str]) -> dict[str, Any]:
+    """Return the profile as JSON; of hidden columns nothing but counts."""
+    columns = {
+        each.name: {key: each.found[key] for key in _COUNTS if key in each.found}
+        if each.name in hidden
+        else each.found
+        for each in survey.columns
+    }
+    return {"rows": survey.rows, "distinct_exact": survey.exact, "columns": columns}
 
-    if not isinstance(table, pl.DataFrame) or subject not in table.columns:
-        return None
-    return table.get_column(subject)
+
+def _sketches(survey: Survey, hidden: set[str]) -> bytes:
+    """Pack the sketches of open columns as `profile.pack_sketches` does."""
+    packed = {
+        each.name: (each.numeric, each.sketch)
+        for each in survey.columns
+        if each.sketch and each.name not in hidden
+    }
+    return msgspec.msgpack.encode(packed) if packed else b""
 
 
-def _checks(frame: "pl.LazyFrame", schema: Mapping[str, Any], terms: Terms) -> list[dict[str, Any]]:
+def _checks(found: Sequence[Measured], terms: Terms) -> list[dict[str, Any]]:
     checks = list(zip(terms.data.checks, terms.data.parsed_checks(), strict=True))
-    if not checks:
-        return []
-    query = check_query(frame, schema, [check for _, check in checks])
-    measured = query.collect(engine="streaming").row(0, named=True)
-    return judge(checks, schema, measured, now=terms.now, modified_at=terms.modified_at)
+    return judge(checks, found, now=terms.now, modified_at=terms.modified_at)
 
 
 def _rows_check(rows: int) -> list[dict[str, Any]]:
@@ -140,21 +85,42 @@ def _schema_checks(columns: Sequence[Column], known: Known) -> list[dict[str, An
     ]
 
 
-def _columns(schema: "pl.Schema", found: Profile, terms: Terms) -> list[Column]:
+def _column(survey: SurveyedColumn, rows: int, terms: Terms) -> Column:
     known = terms.known.agreed.columns if terms.known.agreed else []
     agreed = {each.name: each.dtype for each in known}
-    made: list[Column] = []
-    for name, kind in schema.items():
-        missing = found.columns[name]["missing"]
-        dtype = str(kind)
-        if not terms.typed:
-            dtype = _settled_type(dtype, agreed.get(name), empty=missing == found.rows)
-        column = Column(name=name, dtype=dtype, nullable=missing > 0)
-        proposal = propose(name, found.samples.get(name), kind) or _derived(terms, name)
-        said = labelled(column, proposal, terms.data.personal_kinds, terms.known.labels)
-        asked = said.personal is None and _is_new_question(said, terms.known)
-        made.append(msgspec.structs.replace(said, asked=asked))
-    return made
+    missing = survey.found["missing"]
+    dtype = survey.dtype
+    if not terms.typed:
+        dtype = _settled_type(dtype, agreed.get(survey.name), empty=missing == rows)
+    column = Column(name=survey.name, dtype=dtype, nullable=missing > 0)
+    proposal = survey.proposal or _derived(terms, survey.name)
+    said = _labelled(column, proposal, terms.data.personal_kinds, terms.known.labels)
+    asked = said.personal is None and _is_new_question(said, terms.known)
+    return msgspec.structs.replace(said, asked=asked)
+
+
+def _labelled(
+    column: Column,
+    proposal: Proposal | None,
+    declared: Mapping[str, str],
+    confirmed: Mapping[tuple[str, str], ColumnLabel],
+) -> Column:
+    """Return a column with its label: the contract's word, else what a person confirmed.
+
+    Args:
+        column: as it was read.
+        proposal: what it seems to hold.
+        declared: the contract's `personal`.
+        confirmed: what people confirmed, by name and type.
+    """
+    known = confirmed.get((column.name, column.dtype))
+    said = declared.get(column.name) or (known.kind if known else None)
+    return msgspec.structs.replace(
+        column,
+        personal=said,
+        proposed=proposal.kind if proposal else None,
+        why=proposal.by if proposal else "",
+    )
 
 
 def _derived(terms: Terms, name: str) -> Proposal | None:

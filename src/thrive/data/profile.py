@@ -9,7 +9,7 @@ enter a report.
 
 import math
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -75,16 +75,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, dict[str, Any]]
     sketches: dict[str, Sketch]
     samples: "dict[str, pl.Series]"
-
-    def closed(self, names: Collection[str]) -> dict[str, Any]:
-        """Return the profile as JSON; of the named columns nothing but counts."""
-        columns = {
-            name: {key: found[key] for key in ("missing", "distinct") if key in found}
-            if name in names
-            else found
-            for name, found in self.columns.items()
-        }
-        return {"rows": self.rows, "distinct_exact": self.exact, "columns": columns}
 
 
 def profile(frame: "pl.LazyFrame | pl.DataFrame") -> Profile:

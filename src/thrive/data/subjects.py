@@ -7,7 +7,7 @@ The value goes into comparisons alone: never into an error, a log line or a row.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from thrive.contract.parse import load
 from thrive.domain.dataset import Column, DatasetVersion, FileEntry
@@ -23,9 +23,6 @@ from thrive.store.snapshots.matching import Person, Wanted, count_rows
 from thrive.store.snapshots.people import PeopleIndex
 from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.tables import suffix_of
-
-if TYPE_CHECKING:
-    import polars as pl
 
 PREFIXES = ("x.", "k.")
 """What the prediction log puts before the names of inputs and of request keys."""
@@ -150,19 +147,17 @@ def index_people(ctx: Context, version: DatasetVersion, column: str) -> None:
     index.make([Wanted(entry, path, version.columns, [column]) for entry, path in files])
 
 
-def index_column(ctx: Context, snapshot: Snapshot, values: "pl.Series") -> None:
-    """Index the people of a table whose column was read anyway; of one Parquet file, else nothing.
+def keep_index(ctx: Context, snapshot: Snapshot, subject: str, counts: bytes) -> None:
+    """Keep the index of the people in a table of one file, counted when its rows were read.
 
     Args:
         ctx: the project.
-        snapshot: the files of the table.
-        values: the whole column that names people.
+        snapshot: the file.
+        subject: the column that names people.
+        counts: of `PeopleIndex.counted`.
     """
-    entries = list(snapshot.entries()) if len(snapshot) == 1 else []
-    for entry in entries:
-        if suffix_of(entry.path) == "parquet":
-            file = Wanted(entry, Path(), [], [values.name])
-            PeopleIndex(ctx.home.folder).take(file, values)
+    (entry,) = snapshot.entries()
+    PeopleIndex(ctx.home.folder).take(Wanted(entry, Path(), [], [subject]), counts)
 
 
 def rows_in_files(

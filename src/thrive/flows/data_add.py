@@ -3,13 +3,22 @@
 What reads and writes the database is imported beside that: half of a short command is imports.
 """
 
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
 from thrive.contract.declared import declared_data
 from thrive.domain.actor import CURATORS
 from thrive.domain.dataset import AddedVersion
 from thrive.operations import Context, Kind, PathText, operation
+from thrive.store.place import FOLDER
 from thrive.store.quick_imports import quick_imports
 from thrive.store.snapshots.keep import storing
 from thrive.store.sources.beside import Beside, look_beside
+from thrive.store.sources.found import Found
 
 
 @operation(
@@ -59,10 +68,36 @@ def add(
 def _looking(ctx: Context, path: str, name: str) -> Beside | None:
     """Begin to look at the source, as far as the words of the call and the contract tell it."""
     folder = ctx.local_folder()
-    source = path or _declared(declared_data(folder).get(name))
-    return look_beside(source, folder, storing(ctx.progress)) if source else None
+    terms = _declared(declared_data(folder), path, name)
+    source = path or terms.source
+    if not source:
+        return None
+    survey = partial(_survey, source, terms, folder / FOLDER)
+    return look_beside(source, folder, storing(ctx.progress), survey)
 
 
-def _declared(terms: object) -> str:
-    source = terms.get("source") if isinstance(terms, dict) else None
-    return source if isinstance(source, str) else ""
+class _Terms(msgspec.Struct, frozen=True):
+    """What is needed of a contract's terms of a dataset before they are judged."""
+
+    source: str = ""
+    checks: list[str] = []
+    subject: str = ""
+
+
+def _declared(data: Mapping[str, Any], path: str, name: str) -> _Terms:
+    named = [data[name]] if name in data else []
+    by_source = [each for each in data.values() if isinstance(each, dict) and not name]
+    matching = named or [each for each in by_source if each.get("source") == path]
+    try:
+        return msgspec.convert(matching[0], _Terms) if len(matching) == 1 else _Terms()
+    except msgspec.ValidationError:
+        return _Terms()  # whoever judges the contract says what is wrong
+
+
+def _survey(source: str, terms: _Terms, home: Path, found: Found) -> bytes:
+    """Read the rows, in the process beside: what they are read with is imported there."""
+    from thrive.data.findings import Asked
+    from thrive.data.surveying import survey_found
+
+    asked = Asked(checks=terms.checks, subject=terms.subject)
+    return survey_found(found, source, asked, home)

@@ -85,13 +85,24 @@ class PeopleIndex:
         """Tell whether a file is indexed by its one column; its bytes are not looked at."""
         return self._path(file).exists()
 
-    def take(self, file: Wanted, values: "pl.Series") -> None:
-        """Index a file whose column is in memory: as `make` does, without reading it again."""
+    def counted(self, size: int, values: "pl.Series") -> bytes:
+        """Return the index of a file whose column is in memory; empty where it can have none.
+
+        Args:
+            size: bytes of the file.
+            values: its column.
+        """
         import polars as pl
 
         kind = _kind_of(values.dtype)
-        if kind is not None and _may_index(file) and not self.has(file):
-            self._write(file, kind, values.cast(pl.String).drop_nulls())
+        if kind is None or not _is_worth_it(size):
+            return b""
+        return self._counts(kind, values.cast(pl.String).drop_nulls())
+
+    def take(self, file: Wanted, counts: bytes) -> None:
+        """Keep what was `counted` of a file and its one column, unless there is an index."""
+        if not self.has(file):
+            self._keep(file, counts)
 
     def _make_all(self, files: Iterable[Wanted]) -> None:
         able = list(files)
@@ -151,23 +162,24 @@ class PeopleIndex:
             kinds.append(kind)
             chosen.append(each)
         for each, kind, frame in zip(chosen, kinds, pl.collect_all(scans), strict=True):
-            self._write(each, kind, frame.to_series())
+            self._keep(each, self._counts(kind, frame.to_series()))
 
-    def _write(self, file: Wanted, kind: int, texts: "pl.Series") -> None:
-        """Write each different hash with its rows; sorting alone is quicker than grouping."""
+    def _counts(self, kind: int, texts: "pl.Series") -> bytes:
+        """Return each different hash with its rows; sorting alone is quicker than grouping."""
         import numpy as np
 
         hashes = np.sort(hashes_of(texts, self._key))
         changes = np.flatnonzero(hashes[1:] != hashes[:-1]) + 1
         first = np.concatenate(([0], changes)) if len(hashes) else changes
         rows = np.diff(np.append(first, len(hashes))).astype(np.uint32)
+        head = _HEAD.pack(_MAGIC, kind, len(first))
+        return b"".join((head, hashes[first].tobytes(), rows.tobytes()))
+
+    def _keep(self, file: Wanted, counts: bytes) -> None:
         path = self._path(file)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f"{path.name}.{os.getpid()}")
-        with draft.open("wb") as out:
-            out.write(_HEAD.pack(_MAGIC, kind, len(first)))
-            out.write(hashes[first].tobytes())
-            out.write(rows.tobytes())
+        draft.write_bytes(counts)
         draft.replace(path)
 
 
@@ -181,7 +193,11 @@ def _mapped(path: Path) -> memoryview | None:
 
 
 def _may_index(file: Wanted) -> bool:
-    return len(file.columns) == 1 and LEAST_BYTES <= file.entry.size <= MOST_BYTES
+    return len(file.columns) == 1 and _is_worth_it(file.entry.size)
+
+
+def _is_worth_it(size: int) -> bool:
+    return LEAST_BYTES <= size <= MOST_BYTES
 
 
 def _kind_of(dtype: "pl.DataType") -> int | None:

@@ -1,16 +1,17 @@
-"""A source looked at, and stored, by a process beside this one, which gets ready meanwhile.
+"""A source looked at, and stored, by processes beside this one, which gets ready meanwhile.
 
 Half of a short command's time goes into importing what reads and writes the database. Files need
 none of it: a process that was forked before walks through them and keeps them. Of a folder it even
-writes the snapshot down, so that only the row of the version is left to write. Whatever stands
-against it, the command does the same by itself afterwards.
+writes the snapshot down, so that only the row of the version is left to write. A table's rows are
+read by a second process: what they are read with is imported there alone, and while the first one
+waits for the disk. Whatever stands against it, the command does the same by itself afterwards.
 """
 
 import gc
 import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from pathlib import Path
 
 import msgspec
@@ -33,7 +34,6 @@ from thrive.store.snapshots.prepare import Prepared, find_base, prepare
 from thrive.store.snapshots.snapshot import Place, Snapshot, split_digests
 from thrive.store.snapshots.states import JOURNAL, StateCache, state_cache
 from thrive.store.snapshots.walk import State
-from thrive.store.sources.ahead import ReadAhead
 from thrive.store.sources.bring import is_local
 from thrive.store.sources.delta import is_delta
 from thrive.store.sources.found import Found, found_files
@@ -74,39 +74,80 @@ class _Seen(msgspec.Struct, frozen=True, tag=True):
 
 Tell = Callable[[bytes], None]
 """Passes bytes on to the process that waits for them, and does not wait for it."""
+Survey = Callable[[Found], bytes]
+"""Reads a table that was found, and returns what its rows show."""
+
+
+class _Told:
+    """What one process tells others, part after part: bytes in memory that all of them see.
+
+    A byte in a pipe says that a part is there, so whoever tells never waits. Each reader has a
+    pipe of its own.
+
+    Args:
+        parts: how many at most.
+        readers: how many.
+    """
+
+    def __init__(self, parts: int, readers: int = 1) -> None:
+        self._memory = [os.memfd_create("told") for _ in range(parts)]
+        self._pipes = [os.pipe() for _ in range(readers)]
+        self._next = 0
+
+    def tell(self, data: bytes) -> None:
+        """Tell the next part."""
+        write_all(self._memory[self._next], data)
+        self._next += 1
+        for _, telling in self._pipes:
+            os.write(telling, b".")
+
+    def hear(self, reader: int = 0) -> bytes | None:
+        """Wait for the next part; None if there will be none."""
+        if not os.read(self._pipes[reader][0], 1):
+            return None
+        memory = self._memory[self._next]
+        self._next += 1
+        return os.pread(memory, os.fstat(memory).st_size, 0)
+
+    def only_hear(self) -> None:
+        """Close the ends that are told to: what this process keeps open would never end."""
+        for _, telling in self._pipes:
+            os.close(telling)
+
+    def close(self) -> None:
+        """Close all that a reader has open."""
+        for handle in (*self._memory, *(listening for listening, _ in self._pipes)):
+            os.close(handle)
 
 
 class Beside:
-    """A process that looks at a source and then keeps what is there; `stop` it in the end.
-
-    What it tells lies in memory that both see; a byte in a pipe says that it does. So it never
-    waits for its parent. A table is read here as soon as it is found, by a thread.
+    """Processes that look at a source, keep what is there, and read its rows; `stop` them at last.
 
     Attributes:
         source: what is looked at.
-        ahead: reads the table.
 
     Args:
-        source: what it looks at.
-        work: what it does: tells what it found, then what it kept.
+        source: what is looked at.
+        work: what the first process does: tells what it found, then what it kept.
+        survey: what the second does with a table that was found; none without.
     """
 
-    def __init__(self, source: str, work: Callable[[Tell], None]) -> None:
+    def __init__(
+        self, source: str, work: Callable[[Tell], None], survey: Survey | None = None
+    ) -> None:
         self.source = source
-        self._pipe, telling = os.pipe()
-        self._memory = [os.memfd_create("found"), os.memfd_create("kept")]
-        self._process = os.fork()
-        if not self._process:
-            _be_beside(work, telling, self._memory)
-        os.close(telling)
-        self._pool = ThreadPoolExecutor(1)
-        self.ahead = ReadAhead(self._pool)
-        self._finding = self._pool.submit(self._find)
+        self._looked = _Told(2, readers=2)
+        self._processes = [_forked(partial(work, self._looked.tell))]
+        self._shown = _Told(1)
+        if survey is not None:
+            surveying = partial(_survey, survey, self._looked, self._shown)
+            self._processes.append(_forked(surveying))
+        self._looked.only_hear()
+        self._shown.only_hear()
 
     def preparing(self) -> Preparing | None:
         """Wait for word that a snapshot is being prepared; None if none is."""
-        told = self._finding.result()
-        return told if isinstance(told, Preparing) else None
+        return self._first if isinstance(self._first, Preparing) else None
 
     def prepared(self) -> Prepared | None:
         """Wait for the snapshot that is being prepared; None if that did not work."""
@@ -115,28 +156,12 @@ class Beside:
 
     def found(self) -> Found | None:
         """Wait for what is at the source; None if whoever asks has to look for himself."""
-        told = self._finding.result()
-        return told if isinstance(told, Found) else None
+        return self._first if isinstance(self._first, Found) else None
 
-    def _find(self) -> Found | Preparing | None:
+    @cached_property
+    def _first(self) -> Found | Preparing | None:
         data = self._next()
-        if data is None:
-            return None
-        seen = msgspec.msgpack.decode(data, type=_Seen | Preparing)
-        if isinstance(seen, Preparing):
-            return seen
-        located, root = seen.located, seen.place
-        found = Found(
-            states=seen.states,
-            locate=located.__getitem__ if located is not None else lambda name: f"{root}/{name}",
-            is_table=seen.is_table,
-            place=seen.place,
-            started_ns=seen.started_ns,
-            links=seen.links,
-        )
-        if found.is_table:
-            self.ahead.begin(found)
-        return found
+        return None if data is None else _first_told(data)
 
     def kept(self) -> Kept | None:
         """Wait for what was stored of it; None if nothing was."""
@@ -148,45 +173,68 @@ class Beside:
         snapshot = Snapshot(*columns, split_digests(stored.digests), stored.places)
         return Kept(snapshot, stored.states)
 
+    def survey(self) -> bytes:
+        """Wait for what the rows of the table show; empty if they were not read."""
+        return (self._shown.hear() or b"") if self._processes else b""
+
     def _next(self) -> bytes | None:
-        if not self._process or not os.read(self._pipe, 1):
-            return None
-        with os.fdopen(self._memory.pop(0), "rb") as memory:
-            memory.seek(0)
-            return memory.read()
+        return self._looked.hear() if self._processes else None
 
     def stop(self) -> None:
-        """End the process if it still runs; what it stored already, others may use."""
-        if not self._process:
+        """End the processes if they still run; what they stored already, others may use."""
+        if not self._processes:
             return
-        os.kill(self._process, signal.SIGKILL)
-        os.waitpid(self._process, 0)
-        self._pool.shutdown()
+        for each in self._processes:
+            os.kill(each, signal.SIGKILL)
+            os.waitpid(each, 0)
         preparing = self.preparing()
         if preparing is not None:
             Path(preparing.draft).unlink(missing_ok=True)
-        self._process = 0
-        for handle in (self._pipe, *self._memory):
-            os.close(handle)
+        self._processes = []
+        self._looked.close()
+        self._shown.close()
 
 
-def _be_beside(work: Callable[[Tell], None], telling: int, memory: list[int]) -> None:
-    """Do the work of the process beside, and end it without anything that its parent has begun."""
+def _first_told(data: bytes) -> Found | Preparing:
+    seen = msgspec.msgpack.decode(data, type=_Seen | Preparing)
+    if isinstance(seen, Preparing):
+        return seen
+    located, root = seen.located, seen.place
+    return Found(
+        states=seen.states,
+        locate=located.__getitem__ if located is not None else lambda name: f"{root}/{name}",
+        is_table=seen.is_table,
+        place=seen.place,
+        started_ns=seen.started_ns,
+        links=seen.links,
+    )
+
+
+def _survey(survey: Survey, looked: _Told, shown: _Told) -> None:
+    """Wait for a table, read it and tell what its rows show."""
+    looked.only_hear()
+    told = looked.hear(1)
+    found = None if told is None else _first_told(told)
+    if isinstance(found, Found) and found.is_table:
+        shown.tell(survey(found))
+
+
+def _forked(work: Callable[[], None]) -> int:
+    """Do work in a process of its own, and end it without anything that its parent has begun."""
+    process = os.fork()
+    if process:
+        return process
     gc.disable()  # all that it makes it needs: looking for cycles took a fifth of its time
-    places = iter(memory)
-
-    def tell(data: bytes) -> None:
-        write_all(next(places), data)
-        os.write(telling, b".")
-
     try:
-        work(tell)
+        work()
     finally:
         os._exit(0)
 
 
-def look_beside(source: str, project: Path, report: Report) -> Beside | None:
-    """Begin to look at a local source in a process beside this one; None where that cannot be.
+def look_beside(
+    source: str, project: Path, report: Report, survey: Survey | None = None
+) -> Beside | None:
+    """Begin to look at a local source in processes beside this one; None where that cannot be.
 
     Where it can: `may_fork`.
 
@@ -194,12 +242,13 @@ def look_beside(source: str, project: Path, report: Report) -> Beside | None:
         source: a path, a folder or a glob.
         project: the project's folder.
         report: told how far it is, in the process beside.
+        survey: reads a table, in another one.
     """
     if not may_fork(project / FOLDER):
         return None
     if not is_local(source) or is_delta(source, project):
         return None
-    return Beside(source, lambda tell: _look(source, project, report, tell))
+    return Beside(source, lambda tell: _look(source, project, report, tell), survey)
 
 
 def _look(source: str, project: Path, report: Report, tell: Tell) -> None:

@@ -1,0 +1,197 @@
+"""What the rows of a table show by themselves, from one reading: columns, profile, checks, faults.
+
+It knows nothing of the project and of earlier versions, so a process beside the command can do it;
+`measuring` then says what it means. How files are stored is the work of others.
+"""
+
+import functools
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from thrive.contract.checks import parse_check
+from thrive.data.checks import Measured, measure_checks
+from thrive.data.findings import Asked, Survey, SurveyedColumn
+from thrive.data.labels import propose
+from thrive.data.profile import Profile, profile
+from thrive.data.ragged import csv_faults
+from thrive.domain.dataset import FileEntry
+from thrive.domain.errors import UsageError
+from thrive.statistics.sketch import NumericSketch
+from thrive.store.snapshots.people import PeopleIndex
+from thrive.store.snapshots.tables import SAMPLE_ROWS, TORN, scan_files, suffix_of
+from thrive.store.sources import Found
+from thrive.store.sources.ahead import fits_in_memory
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffd]")
+
+
+class Files(msgspec.Struct, frozen=True):
+    """The files of a table: what the version calls each, and where its bytes are."""
+
+    entries: list[FileEntry]
+    paths: list[Path]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all."""
+        return sum(each.size for each in self.entries)
+
+    @property
+    def names(self) -> list[str]:
+        """What the version calls them."""
+        return [each.path for each in self.entries]
+
+
+def survey_found(found: Found, source: str, asked: Asked, home: Path) -> bytes:
+    """Return the packed survey of a table that was found at a source.
+
+    Args:
+        found: its files.
+        source: what the user named, for messages.
+        asked: what the contract wants to be looked at.
+        home: the home's folder.
+
+    Raises:
+        UsageError: the files cannot be read as one table.
+    """
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads turn in circles after numpy's import
+    states = found.states
+    entries = [FileEntry(path=each[0], digest="", size=each[1]) for each in states]
+    files = Files(entries, [Path(found.locate(each[0])) for each in states])
+    return msgspec.msgpack.encode(survey_files(files, source, asked, PeopleIndex(home)))
+
+
+def survey_files(
+    files: Files,
+    source: str,
+    asked: Asked,
+    index: PeopleIndex,
+    table: "pl.DataFrame | None" = None,
+) -> Survey:
+    """Return what the rows of a table show.
+
+    Args:
+        files: its files.
+        source: what the user named, for messages.
+        asked: what the contract wants to be looked at.
+        index: counts the people of a file whose rows were read anyway.
+        table: its rows, where somebody read them already.
+
+    Raises:
+        UsageError: the files cannot be read as one table; the message holds none of its values.
+    """
+
+    def scan(whole: bool) -> "pl.LazyFrame":
+        if table is not None and not whole:
+            return table.lazy()
+        return scan_files(files.entries, files.paths, sample=None if whole else SAMPLE_ROWS)
+
+    fits = functools.partial(fits_in_memory, files.names, files.size)
+    rows, found = _read(scan, source, fits, asked)
+    missing = [each.found["missing"] for each in found.columns]
+    faults = csv_faults(files.entries, files.paths, missing)
+    people = _people(files, rows, asked.subject, index)
+    return msgspec.structs.replace(found, faults=faults, people=people)
+
+
+def _read(
+    scan: "Callable[[bool], pl.LazyFrame]",
+    source: str,
+    fits: "Callable[[pl.LazyFrame], bool]",
+    asked: Asked,
+) -> "tuple[pl.LazyFrame | pl.DataFrame, Survey]":
+    """Survey a table; `scan(True)` gives it with its types guessed from every row."""
+    import polars as pl
+
+    try:
+        try:
+            first = scan(False)
+            _refuse_no_text(source, first.collect_schema().names())
+            return _surveyed(_held(first, fits), asked)
+        except pl.exceptions.ComputeError:  # types guessed from the first rows did not hold
+            return _surveyed(_held(scan(True), fits), asked)
+    except (pl.exceptions.PolarsError, *TORN) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's, not the file's
+        raise UsageError(
+            f"{source} cannot be read as a table: {_without_values(error)}.", _remedy(error)
+        ) from None
+
+
+def _remedy(error: Exception) -> str:
+    is_other_text = "utf-8" in str(error).lower()
+    return "save it as UTF-8, if it is text" if is_other_text else "correct the file"
+
+
+def _refuse_no_text(source: str, names: Sequence[str]) -> None:
+    """Refuse a file whose first line is no line of text: what follows would be read as anything."""
+    if any(_NO_TEXT.search(name) for name in names):
+        raise UsageError(
+            f"{source} cannot be read as a table: its first line is not text.",
+            "give the file the ending of what it is, or put it into a folder and add that",
+        )
+
+
+def _held(
+    frame: "pl.LazyFrame", fits: "Callable[[pl.LazyFrame], bool]"
+) -> "pl.LazyFrame | pl.DataFrame":
+    return frame.collect() if fits(frame) else frame
+
+
+def _without_values(error: Exception) -> str:
+    """Return the first line of a reader's message without what it quotes from the data."""
+    line = str(error).strip().split("\n", 1)[0].rstrip(".")
+    return re.sub(r"`[^`]*`|\"[^\"]*\"", "`...`", line)[:200]
+
+
+def _surveyed(
+    table: "pl.LazyFrame | pl.DataFrame", asked: Asked
+) -> "tuple[pl.LazyFrame | pl.DataFrame, Survey]":
+    found = profile(table)
+    frame = table.lazy()
+    schema = frame.collect_schema()
+    return table, Survey(
+        asked=asked,
+        rows=found.rows,
+        exact=found.exact,
+        columns=[_column(name, kind, found) for name, kind in schema.items()],
+        checks=_checked(frame, schema, asked),
+    )
+
+
+def _column(name: str, kind: "pl.DataType", found: Profile) -> SurveyedColumn:
+    sketch = found.sketches.get(name)
+    return SurveyedColumn(
+        name=name,
+        dtype=str(kind),
+        found=found.columns[name],
+        numeric=isinstance(sketch, NumericSketch),
+        sketch=b"" if sketch is None else sketch.to_bytes(),
+        proposal=propose(name, found.samples.get(name), kind),
+    )
+
+
+def _checked(frame: "pl.LazyFrame", schema: "pl.Schema", asked: Asked) -> list[Measured]:
+    checks = [parse_check(each) for each in asked.checks]
+    return measure_checks(frame, schema, checks) if checks else []
+
+
+def _people(
+    files: Files, rows: "pl.LazyFrame | pl.DataFrame", subject: str, index: PeopleIndex
+) -> bytes:
+    """Count the people of one Parquet file in memory; others are read again for it."""
+    import polars as pl
+
+    if not isinstance(rows, pl.DataFrame) or subject not in rows.columns:
+        return b""
+    if [suffix_of(each) for each in files.names] != ["parquet"]:
+        return b""
+    return index.counted(files.size, rows.get_column(subject))
