@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from thrive.data.checks import FAIL
-from thrive.data.findings import Asked, Known, Reading, Survey, Terms
+from thrive.data.findings import Known, Reading, Terms
 from thrive.data.keeping import Keeping, is_whole, keep_found
 from thrive.data.measuring import measured
 from thrive.data.places import refuse_place
+from thrive.data.survey import Asked, Survey
 from thrive.data.wanted import MEMORY, Wanted, terms_of
 from thrive.domain.clock import ClockMode, format_time
 from thrive.domain.dataset import Dataset, DatasetVersion, SourceState

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thrive.contract.checks import Between, Check, Expect, Fresh, NotNull, Unique, Volume
-from thrive.data.findings import Measured
+from thrive.data.survey import Measured
 from thrive.domain.clock import format_duration, format_time
 
 if TYPE_CHECKING:
@@ -139,13 +139,13 @@ def _violation(check: Check, measured: Any, now: int, modified_at: int) -> str:
     """Return what is wrong in words, empty if nothing is."""
     match check:
         case Unique():
-            return f"{measured:,} rows repeat another" if measured else ""
+            return _of_rows(measured, "repeats", "repeat", "another")
         case NotNull():
-            return f"{measured:,} rows lack a value" if measured else ""
+            return _of_rows(measured, "lacks", "lack", "a value")
         case Between():
-            return f"{measured:,} rows lie outside" if measured else ""
+            return _of_rows(measured, "lies", "lie", "outside")
         case Expect():
-            return f"{measured:,} rows break it" if measured else ""
+            return _of_rows(measured, "breaks", "break", "it")
         case Volume():
             inside = check.low <= measured <= check.high
             return "" if inside else f"there are {measured:,} rows"
@@ -158,3 +158,10 @@ def _violation(check: Check, measured: Any, now: int, modified_at: int) -> str:
                 if late
                 else ""
             )
+
+
+def _of_rows(count: int | None, one: str, many: str, what: str) -> str:
+    """Return what so many rows do, in words; empty if there are none."""
+    if not count:
+        return ""
+    return f"1 row {one} {what}" if count == 1 else f"{count:,} rows {many} {what}"

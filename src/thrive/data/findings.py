@@ -1,4 +1,4 @@
-"""What is known of a dataset before a version is read, what its rows show, and what they mean."""
+"""What is known of a dataset before a version of it is read, and what its rows mean."""
 
 from typing import Any
 
@@ -21,81 +21,6 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     previous: DatasetVersion | None = None
     agreed: DatasetVersion | None = None
     labels: dict[tuple[str, str], ColumnLabel] = {}
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a contract wants to be looked at while the rows of a dataset are read.
-
-    Attributes:
-        checks: as they are spelled.
-        subject: the column that names people; empty for none.
-    """
-
-    checks: list[str]
-    subject: str
-
-
-class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of personal data that a column seems to hold.
-
-    Attributes:
-        kind: what.
-        share: of the values looked at, how many have its form; 0 where only the name says so.
-        by: what it rests on, in words.
-    """
-
-    kind: str
-    share: float
-    by: str
-
-
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check found in the rows: a number, or why it cannot be asked of such columns."""
-
-    problem: str | None = None
-    value: int | None = None
-
-
-class SurveyedColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rows show of one column.
-
-    Attributes:
-        name: of the column.
-        dtype: its type, as Polars spells it.
-        found: its part of the profile, as JSON values.
-        numeric: its sketch is one of numbers.
-        sketch: the counters that monitoring compares with, packed; empty without any.
-        proposal: the kind of personal data that it seems to hold.
-    """
-
-    name: str
-    dtype: str
-    found: dict[str, Any]
-    numeric: bool
-    sketch: bytes
-    proposal: Proposal | None
-
-
-class Survey(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rows of a table show by themselves.
-
-    Attributes:
-        asked: what was looked at for the contract.
-        rows: how many.
-        exact: quantiles and distinct values were counted exactly.
-        columns: in their order.
-        checks: what those asked for found.
-        faults: failed checks that nobody asked for.
-        people: the index of the people in its file; empty where none was made.
-    """
-
-    asked: Asked
-    rows: int
-    exact: bool
-    columns: list[SurveyedColumn]
-    checks: list[Measured]
-    faults: list[dict[str, Any]] = []
-    people: bytes = b""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):

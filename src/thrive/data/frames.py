@@ -1,8 +1,10 @@
 """Frames in and out: tables of Polars, Arrow and pandas become versions, and versions such tables.
 
-`add` is the Python door of `thrive data add`; `given` turns rows into what a caller asked for.
+`add` is the Python door of `thrive data add`, `load` and `scan` read what is there; what they work
+with is imported when they are called. `given` turns rows into what a caller asked for.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -54,6 +56,59 @@ def add(source: Any, *, name: str = "", owner: str = "", why: str = "") -> "Adde
         with TemporaryDirectory(dir=ctx.home.temporary_folder, prefix="frame-") as folder:
             path = write_rows(rows, Path(folder))
             return storing.add_rows(ctx, path, name=name, owner=owner, why=why)
+
+
+def load(
+    name: str,
+    version: int | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    form: Form = "polars",
+) -> Any:
+    """Return a dataset's rows, inside a run as well as outside of one.
+
+    Inside a run the version becomes part of the run's lineage, with the columns that were named.
+    Columns that hold personal data are pseudonyms, equal for equal values, unless a grant lets you
+    read them (`thrive grants give`); each reading of them is logged.
+
+    Args:
+        name: the dataset, also as `name@version`.
+        version: the version's number; without one, what `thrive.lock` pins, else the newest.
+        columns: only these.
+        form: `polars`, `arrow`, `pandas`, or `path`: the folder that holds the version's files.
+
+    Raises:
+        NotFound: there is no such version.
+        Refused: it failed a check and nobody decided that it may be trained on, or its files
+            are asked for and hold personal data that you may not read.
+        UsageError: there is no such column or form, or a library is missing.
+
+    Examples:
+        >>> flights = thrive.data.load("flights")  # doctest: +SKIP
+        >>> thrive.data.load("flights", columns=["origin"], form="pandas")  # doctest: +SKIP
+    """
+    from thrive.data.reading import folder_of, scan_rows
+
+    if form == "path":
+        return folder_of(name, version)
+    frame = scan_rows(name, version, columns)
+    if columns is not None:
+        known = frame.collect_schema()
+        missing = next((column for column in columns if column not in known), None)
+        if missing is not None:
+            raise UsageError(f"{name} has no column {missing!r}.", f"thrive data show {name}")
+        frame = frame.select(list(columns))
+    return given(frame, form)
+
+
+def scan(name: str, version: int | None = None) -> "pl.LazyFrame":
+    """Return a dataset's rows without reading them yet; like `load` in all else.
+
+    Inside a run the columns that a query really needs become part of the run's lineage.
+    """
+    from thrive.data.reading import scan_rows
+
+    return scan_rows(name, version)
 
 
 def as_polars(table: Any) -> "pl.DataFrame":

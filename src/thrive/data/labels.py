@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from thrive.data import free_text
 from thrive.data import personal_patterns as patterns
-from thrive.data.findings import Proposal
+from thrive.data.survey import Proposal
 from thrive.domain.dataset import BY_NAME
 from thrive.domain.pseudonyms import is_pseudonym
 

@@ -9,17 +9,10 @@ from typing import Any
 import msgspec
 
 from thrive.data.checks import FAIL, PASS, judge
-from thrive.data.findings import (
-    Known,
-    Measured,
-    Proposal,
-    Reading,
-    Survey,
-    SurveyedColumn,
-    Terms,
-)
+from thrive.data.findings import Known, Reading, Terms
 from thrive.data.questions import is_closed
 from thrive.data.schema import SCHEMA, schema_changes
+from thrive.data.survey import Measured, Proposal, Survey, SurveyedColumn
 from thrive.domain.dataset import Column, ColumnLabel
 
 ROWS = "rows"

@@ -4,11 +4,10 @@ import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from thrive.data.frames import Form, given
 from thrive.data.projection import watched
 from thrive.domain.actor import local_user
 from thrive.domain.dataset import DatasetVersion
@@ -131,56 +130,13 @@ def _owed(ctx: Context, name: str, what: str) -> str:
     return refusal(contract.filename, line, what, terms.owner)
 
 
-def load(
-    name: str,
-    version: int | None = None,
-    *,
-    columns: Sequence[str] | None = None,
-    form: Form = "polars",
-) -> Any:
-    """Return a dataset's rows, inside a run as well as outside of one.
+def scan_rows(
+    name: str, version: int | None = None, columns: Sequence[str] | None = None
+) -> "pl.LazyFrame":
+    """Do the work of `thrive.data.load` and `scan`, whose arguments and errors it has.
 
-    Inside a run the version becomes part of the run's lineage, with the columns that were named.
-    Columns that hold personal data are pseudonyms, equal for equal values, unless a grant lets you
-    read them (`thrive grants give`); each reading of them is logged.
-
-    Args:
-        name: the dataset, also as `name@version`.
-        version: the version's number; without one, what `thrive.lock` pins, else the newest.
-        columns: only these.
-        form: `polars`, `arrow`, `pandas`, or `path`: the folder that holds the version's files.
-
-    Raises:
-        NotFound: there is no such version.
-        Refused: it failed a check and nobody decided that it may be trained on, or its files
-            are asked for and hold personal data that you may not read.
-        UsageError: there is no such column or form, or a library is missing.
-
-    Examples:
-        >>> flights = thrive.data.load("flights")  # doctest: +SKIP
-        >>> thrive.data.load("flights", columns=["origin"], form="pandas")  # doctest: +SKIP
+    A warning names the line that called one of them.
     """
-    if form == "path":
-        return _folder(name, version)
-    frame = _scan(name, version, columns)
-    if columns is not None:
-        known = frame.collect_schema()
-        missing = next((column for column in columns if column not in known), None)
-        if missing is not None:
-            raise UsageError(f"{name} has no column {missing!r}.", f"thrive data show {name}")
-        frame = frame.select(list(columns))
-    return given(frame, form)
-
-
-def scan(name: str, version: int | None = None) -> "pl.LazyFrame":
-    """Return a dataset's rows without reading them yet; like `load` in all else.
-
-    Inside a run the columns that a query really needs become part of the run's lineage.
-    """
-    return _scan(name, version, None)
-
-
-def _scan(name: str, version: int | None, columns: Sequence[str] | None) -> "pl.LazyFrame":
     from thrive.engines import channel
 
     run = channel.current()
@@ -270,7 +226,7 @@ def _found(
         return _Found(found, ctx.home.blobs, hiding(ctx, view), hidden_words(found, view))
 
 
-def _folder(name: str, version: int | None) -> Path:
+def folder_of(name: str, version: int | None) -> Path:
     """Return a folder with the files of a version, made once and left alone by its readers."""
     from thrive.engines import channel
 

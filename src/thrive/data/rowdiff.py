@@ -114,7 +114,7 @@ def _by_key(
         repeated = rows.height - int(distinct.item())
         if repeated:
             raise UsageError(
-                f"{', '.join(key)} is no key: {repeated:,} rows repeat another's.",
+                f"{', '.join(key)} is no key: {_repeating(repeated)}.",
                 "--key COLUMN[,COLUMN]",
             )
     both = old.join(new, on=key, how="inner", nulls_equal=True)
@@ -127,6 +127,10 @@ def _by_key(
         same=both.height - changed.height,
         cells=_changed_cells(before, after, changed, key, rest) if changed.height else {},
     )
+
+
+def _repeating(rows: int) -> str:
+    return "a row repeats another's" if rows == 1 else f"{rows:,} rows repeat another's"
 
 
 def _changed_cells(

@@ -5,7 +5,6 @@ It knows nothing of the project and of earlier versions, so a process beside the
 """
 
 import functools
-import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,12 +12,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from thrive.contract.checks import parse_check
-from thrive.data.checks import Measured, measure_checks
-from thrive.data.findings import Asked, Survey, SurveyedColumn
 from thrive.data.labels import propose
 from thrive.data.profile import Profile, profile
 from thrive.data.ragged import csv_faults
+from thrive.data.survey import Asked, Measured, Survey, SurveyedColumn
 from thrive.domain.dataset import FileEntry
 from thrive.domain.errors import UsageError
 from thrive.statistics.sketch import NumericSketch
@@ -62,7 +59,6 @@ def survey_found(found: Found, source: str, asked: Asked, home: Path) -> bytes:
     Raises:
         UsageError: the files cannot be read as one table.
     """
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads turn in circles after numpy's import
     states = found.states
     entries = [FileEntry(path=each[0], digest="", size=each[1]) for each in states]
     files = Files(entries, [Path(found.locate(each[0])) for each in states])
@@ -180,8 +176,12 @@ def _column(name: str, kind: "pl.DataType", found: Profile) -> SurveyedColumn:
 
 
 def _checked(frame: "pl.LazyFrame", schema: "pl.Schema", asked: Asked) -> list[Measured]:
-    checks = [parse_check(each) for each in asked.checks]
-    return measure_checks(frame, schema, checks) if checks else []
+    if not asked.checks:
+        return []
+    from thrive.contract.checks import parse_check  # where nobody asks, nobody pays for it
+    from thrive.data.checks import measure_checks
+
+    return measure_checks(frame, schema, [parse_check(each) for each in asked.checks])
 
 
 def _people(

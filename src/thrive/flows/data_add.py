@@ -96,7 +96,7 @@ def _declared(data: Mapping[str, Any], path: str, name: str) -> _Terms:
 
 def _survey(source: str, terms: _Terms, home: Path, found: Found) -> bytes:
     """Read the rows, in the process beside: what they are read with is imported there."""
-    from thrive.data.findings import Asked
+    from thrive.data.survey import Asked
     from thrive.data.surveying import survey_found
 
     asked = Asked(checks=terms.checks, subject=terms.subject)

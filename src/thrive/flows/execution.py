@@ -226,13 +226,13 @@ class Execution:
 
     def _read_version(self, name: str, number: int | None) -> DatasetVersion:
         """Return the version that a task may read, fetched and part of the lineage."""
-        from thrive import data
+        from thrive.data.reading import resolve
         from thrive.flows.data_use import refuse_gaps, refuse_use
         from thrive.store.snapshots.bring import fetch_all
 
         if self._recorded is not None and number is None:
             number = self._recorded.data.get(name.partition("@")[0])
-        version = data.resolve(self._ctx, name, number)
+        version = resolve(self._ctx, name, number)
         refuse_gaps(self._contract, "data", version.dataset)
         refuse_use(self._ctx, version, self._contract)
         fetch_all(self._ctx.home.blobs, version.listed_in)

@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from thrive import data
 from thrive.data.access import PersonalView, left_out
-from thrive.data.reading import hiding, shown
+from thrive.data.reading import hiding, resolve, scan_version, shown
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.features import FeatureView, Materialization, SpecView, ViewDefinition
 from thrive.features.declare import View
@@ -56,7 +55,7 @@ def sources_of(ctx: Context, view: View) -> Sources:
         Refused: a version failed a check and nobody decided that it may be used.
     """
     names = view.definition.sources
-    return Sources(versions=[data.resolve(ctx, name) for name in names])
+    return Sources(versions=[resolve(ctx, name) for name in names])
 
 
 def rows_of(ctx: Context, view: View, sources: Sources, as_of: int | None = None) -> NormalRows:
@@ -74,7 +73,7 @@ def _scan(ctx: Context, version: DatasetVersion, part: Snapshot | None = None) -
         fetch_all(blobs, version.listed_in)
     else:
         blobs.fetch(*parts_of(blobs, part))
-    return _without_restricted(ctx, version, data.scan_version(version, blobs, part))
+    return _without_restricted(ctx, version, scan_version(version, blobs, part))
 
 
 def _without_restricted(

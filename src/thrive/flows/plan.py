@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from thrive import data
 from thrive.contract.parse import load
+from thrive.data.reading import resolve
 from thrive.domain.actor import BUILDERS
 from thrive.domain.errors import NotRight, ThriveError
 from thrive.domain.run import Run, RunState, StepRecord
@@ -158,7 +158,7 @@ class _Plan:
         """Answer what is no step."""
         body = message.body
         if message.kind == "dataset":
-            version = data.resolve(self._ctx, body["name"], body["version"])
+            version = resolve(self._ctx, body["name"], body["version"])
             refuse_use(self._ctx, version, self._contract)
             fetch_all(self._ctx.home.blobs, version.listed_in)
             self._seen.see(version)

@@ -63,13 +63,13 @@ class Reuse:
         reads = (step.effects or {}).get("reads", ())
         if not reads:
             return True
-        from thrive import data
         from thrive.data.access import seen_digest, view_of
+        from thrive.data.reading import resolve
         from thrive.data.wanted import terms_of
 
         for read in reads:
             try:
-                version = data.resolve(self._ctx, read["name"], read["version"])
+                version = resolve(self._ctx, read["name"], read["version"])
             except ThriveError:
                 return False
             with self._ctx.read() as tx:

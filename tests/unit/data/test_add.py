@@ -112,8 +112,8 @@ def test_a_version_that_fails_a_check_is_kept_but_not_trainable(project, write):
     version = add(project, name="trips")
     assert not version.trainable
     assert version.failed == [
-        "unique(id): 1 rows repeat another",
-        "minutes between 0 and 100: 1 rows lie outside",
+        "unique(id): 1 row repeats another",
+        "minutes between 0 and 100: 1 row lies outside",
     ]
     words = r"thrive\.toml:8: trips@1 may not be trained on: unique\(id\).*\(owed by riders\)"
     with pytest.raises(Refused, match=words):

@@ -63,10 +63,10 @@ def test_whole_numbers_are_numbers_too(project, table):
 @pytest.mark.parametrize(
     ("check", "found"),
     [
-        ("expect(a <= b)", "1 rows break it"),
+        ("expect(a <= b)", "1 row breaks it"),
         ("expect(b - a > 0 or s = 'y')", ""),
         ("expect(s in ('x', 'y') and length(s) = 1)", ""),
-        ("expect(s like 'x%')", "1 rows break it"),
+        ("expect(s like 'x%')", "1 row breaks it"),
         ("expect(a + b)", "its answer is Int64, not yes or no"),
         ("expect(s > 1)", "it cannot be judged on columns of these types"),
         ("expect(nope is null)", "there is no column 'nope'"),

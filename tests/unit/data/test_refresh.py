@@ -30,7 +30,7 @@ def test_the_lock_stays_where_a_check_failed(project, added, write):
     write("1,ann,500,2024-01-01T08:00:00Z")
     [failed] = refresh(project)
     assert failed.trainable is False
-    assert failed.what.endswith(": 1 rows lie outside")
+    assert failed.what.endswith(": 1 row lies outside")
     assert read_lock(project.local_folder())["trips"] == added.digest
 
 

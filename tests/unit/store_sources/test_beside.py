@@ -6,10 +6,11 @@ import threading
 from pathlib import Path
 
 import msgspec
+import polars as pl
 import pytest
 
-from thrive.store import forked
-from thrive.store.home import create_home
+from thrive.store import datasets, forked
+from thrive.store.home import create_home, open_home
 from thrive.store.sources.beside import Beside, look_beside
 
 IMPORTED_FIRST = (
@@ -17,8 +18,8 @@ IMPORTED_FIRST = (
 )
 
 
-def added(folder: Path, *how: str) -> dict:
-    words = ["data", "add", "data", "--name", "d", "--json"]
+def added(folder: Path, *how: str, path: str = "data") -> dict:
+    words = ["data", "add", path, "--name", "d", "--json"]
     told = subprocess.run(
         [sys.executable, *how, *words], cwd=folder, capture_output=True, check=True
     )
@@ -43,6 +44,43 @@ def test_a_version_is_the_same_with_and_without_a_process_beside(tmp_path: Path)
     (with_it / "data" / "7.bin").write_bytes(b"changed")
     again = added(with_it, "-m", "thrive")
     assert (again["version"], again["files"]) == (2, 50)
+
+
+CONTRACT = """contract = 1
+[project]
+name = "p"
+[data.d]
+source = "d.parquet"
+subject = "who"
+checks = ["unique(id)", "amount between 0 and 5", "fresh(2 days)"]
+"""
+WITHOUT_POLARS = (
+    "from thrive.cli.main import run; import sys; code = run(sys.argv[1:]); "
+    "sys.exit(code or ('polars' in sys.modules))"
+)
+
+
+def test_rows_read_beside_show_what_they_show_here(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"id": [*range(30_000), 7], "amount": [2.5] * 30_000 + [9.0]})
+    rows = rows.with_columns(who="user" + (pl.col("id") % 5000).cast(pl.String) + "@example.org")
+    versions, indexes = [], []
+    for name, code in (("one", WITHOUT_POLARS), ("two", IMPORTED_FIRST)):
+        folder = project(tmp_path, name)
+        (folder / "thrive.toml").write_text(CONTRACT)
+        rows.write_parquet(folder / "d.parquet")
+        (folder / ".thrive" / "people.key").write_text(bytes(32).hex())
+        told = added(folder, "-c", code, path="d.parquet")
+        assert len(told["failed"]) == 2
+        assert told["rows"] == 30_001
+        home = open_home(folder)
+        with home.read() as tx:
+            version = datasets.get_version(tx, home.project_id, "d", 1)
+        home.close()
+        versions.append(msgspec.structs.replace(version, created_at=0))
+        cache = folder / ".thrive" / "cache" / "people"
+        indexes.append([each.read_bytes() for each in cache.rglob("*") if each.is_file()])
+    assert versions[0] == versions[1]
+    assert indexes[0] == indexes[1] != []
 
 
 @pytest.fixture

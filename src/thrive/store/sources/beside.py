@@ -213,6 +213,7 @@ def _first_told(data: bytes) -> Found | Preparing:
 def _survey(survey: Survey, looked: _Told, shown: _Told) -> None:
     """Wait for a table, read it and tell what its rows show."""
     looked.only_hear()
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # more of them spin for a while, with nothing to do
     told = looked.hear(1)
     found = None if told is None else _first_told(told)
     if isinstance(found, Found) and found.is_table:
