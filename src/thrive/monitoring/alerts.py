@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from thrive.contract.levels import AccuracyLevel, parse_level
 from thrive.domain.clock import ClockMode, format_time, parse_rate
 from thrive.domain.identifiers import new_id
 from thrive.domain.model import ModelVersion
@@ -26,15 +27,17 @@ from thrive.monitoring.policy import Policy, policy_of, ranked
 from thrive.monitoring.terms import TermsInForce, terms_of
 from thrive.monitoring.unserved import FALLBACK, policy_without_version, unserved
 from thrive.monitoring.verdicts import (
+    DECLARED,
     VOLUME,
     Past,
     Verdict,
     is_bad,
     is_judged,
+    misses,
     verdicts,
 )
 from thrive.operations import Context
-from thrive.store import models, monitoring, releases
+from thrive.store import duties, models, monitoring, releases
 from thrive.store.database import Tx
 from thrive.store.prediction_frames import predictions_between, with_outcomes
 
@@ -178,7 +181,14 @@ def _past(ctx: Context, tx: Tx, version: ModelVersion, now: int) -> Past:
         0 if terms.counted else now - LOOKED_AT * terms.window,
         last=LOOKED_AT if terms.counted else None,
     )
-    return Past(version=version, terms=terms, windows=windows)
+    declared = _declared(ctx, tx, version.model) if any(each.outcomes for each in windows) else None
+    return Past(version=version, terms=terms, windows=windows, declared=declared)
+
+
+def _declared(ctx: Context, tx: Tx, model: str) -> AccuracyLevel | None:
+    """Return the accuracy that users of a model were told, None where nobody declared one."""
+    answers = duties.find_answers(tx, ctx.project_id, model)
+    return parse_level(answers.fields.get("accuracy_level", ""))
 
 
 def _counted(
@@ -269,7 +279,14 @@ def _covers(accepted: Alert, verdict: Verdict) -> bool:
     """Tell whether what was accepted once is all there is now; a failing service never is."""
     if accepted.cause is not verdict.cause or verdict.cause is Cause.SERVICE:
         return False
+    if _is_escalated(accepted, verdict):
+        return False
     return faults_of(verdict.numbers) <= faults_of(_numbers(accepted))
+
+
+def _is_escalated(alert: Alert, verdict: Verdict) -> bool:
+    """Tell whether performance is below what users were told, and an alert does not say so yet."""
+    return DECLARED in verdict.numbers and DECLARED not in _numbers(alert)
 
 
 def _is_over(alert: Alert, pasts: list[Past]) -> bool:
@@ -292,13 +309,16 @@ def clean_since(alert: Alert, pasts: list[Past], moment: int) -> int:
     if signal == SKEW:
         return CLEAN if is_over(alert) else 0
     low, high = _numbers(alert)["usual"] if signal == VOLUME else (0.0, math.inf)
+    said = _numbers(alert).get(DECLARED)
+    level = msgspec.convert(said, AccuracyLevel) if said else None
     count = 0
     for past in pasts[:1]:
         for window, found in past.found():
             if window.start <= moment or not is_judged(window, found, alert.cause, signal):
                 continue
             usual = signal != VOLUME or low <= past.traffic.get(window.start, 0) <= high
-            count = 0 if is_bad(found, alert.cause) or not usual else count + 1
+            missed = level is not None and misses(level, found)
+            count = 0 if is_bad(found, alert.cause) or missed or not usual else count + 1
     return count
 
 
@@ -326,18 +346,22 @@ def _open(ctx: Context, verdict: Verdict, past: Past, now: int) -> Alert:
     )
     with ctx.write(f"alert:{alert.alert_id}", title=alert.title, cause=alert.cause.value) as tx:
         monitoring.save_alert(tx, ctx.project_id, alert)
-        if alert.level is Level.ALERT:
-            for team in _told(alert):
-                enqueue(
-                    tx,
-                    ctx.project_id,
-                    past.terms.contract,
-                    team=team,
-                    subject=f"[{alert.model}] {alert.title}",
-                    body=message(alert),
-                    picture=picture(alert.evidence),
-                )
+        _tell(tx, ctx, alert, past)
     return alert
+
+
+def _tell(tx: Tx, ctx: Context, alert: Alert, past: Past) -> None:
+    """Send an alert to its owner, and to that of the data it comes from; no notice is sent."""
+    for team in _told(alert) if alert.level is Level.ALERT else ():
+        enqueue(
+            tx,
+            ctx.project_id,
+            past.terms.contract,
+            team=team,
+            subject=f"[{alert.model}] {alert.title}",
+            body=message(alert),
+            picture=picture(alert.evidence),
+        )
 
 
 def _told(alert: Alert) -> list[str]:
@@ -497,6 +521,8 @@ def _renew(ctx: Context, alert: Alert, verdict: Verdict, past: Past) -> Alert:
     )
     with ctx.observe(f"alert:{alert.alert_id}") as tx:
         monitoring.save_alert(tx, ctx.project_id, renewed)
+        if _is_escalated(alert, verdict):
+            _tell(tx, ctx, renewed, past)
     return renewed
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from thrive.contract.levels import AccuracyLevel
 from thrive.domain.clock import format_duration, format_time, parse_duration
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import CAUSE_ORDER, Cause, Window
@@ -14,6 +15,7 @@ from thrive.monitoring.explanations import words_of
 from thrive.monitoring.findings import ROWS, Fault, Findings, findings_of
 from thrive.monitoring.judge import LEAST_COVERAGE, failing
 from thrive.monitoring.limits import AMONG, NEEDED
+from thrive.monitoring.performance import REALISED
 from thrive.monitoring.terms import TermsInForce
 
 SILENT = 2
@@ -39,7 +41,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     """A version with its windows, oldest first, and its terms.
 
     `traffic` has the rows that all live versions together answered, by the start of the window; it
-    is that of the main version alone. `accepted` are faults of the data that are no news.
+    is that of the main version alone. `accepted` are faults of the data that are no news, and
+    `declared` is the accuracy that users were told.
     """
 
     version: ModelVersion
@@ -47,6 +50,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     windows: list[Window]
     traffic: dict[int, int] = {}
     accepted: Known = frozenset()
+    declared: AccuracyLevel | None = None
 
     def found(self) -> list[tuple[Window, Findings]]:
         """Return the windows with their findings; what was accepted is none."""
@@ -101,7 +105,7 @@ def verdicts(past: Past, now: int, since: Mapping[Cause, int] | None = None) -> 
         _service(past, found(Cause.SERVICE)),
         _quality(found(Cause.DATA_QUALITY)) or _volume(past, found(Cause.DATA_QUALITY)),
         _outcomes(past, found(Cause.OUTCOMES), now),
-        _performance(found(Cause.PERFORMANCE)),
+        _below_declared(past, found(Cause.PERFORMANCE)) or _performance(found(Cause.PERFORMANCE)),
         _bias(found(Cause.BIAS)),
         _age(past, now),
         _drift(found(Cause.DRIFT)),
@@ -310,6 +314,63 @@ def _usual_share(shares: Sequence[float]) -> float:
     high = sorted(shares)[int(len(shares) * 0.8)]
     told = sorted(share for share in shares if share >= high / 2.0)
     return told[len(told) // 2]
+
+
+DECLARED = "declared"
+"""What the numbers of a verdict hold the declared level under."""
+
+
+def misses(level: AccuracyLevel, found: Findings) -> bool:
+    """Tell whether a window's real performance is beyond the level that was declared to users."""
+    measured = found.performance.get(f"{REALISED} {level.metric}")
+    if measured is None or measured.value is None:
+        return False
+    return not level.kept_live(measured.value, measured.error or 0.0)
+
+
+def _below_declared(past: Past, found: list[tuple[Window, Findings]]) -> Verdict | None:
+    """Return that two of the last three windows miss the level that was declared to users.
+
+    AI Act art. 15(3), 20. With real performance exactly at the level each misses it in 2.5% of all
+    cases, so two of three do by chance in one of 500.
+    """
+    level = past.declared
+    if level is None:
+        return None
+    signal = f"{REALISED} {level.metric}"
+    judged = [
+        (window, item)
+        for window, item in found
+        if is_judged(window, item, Cause.PERFORMANCE, signal)
+    ][-AMONG:]
+    bad = [(window, item) for window, item in judged if misses(level, item)]
+    if len(bad) < NEEDED or bad[-1][0] is not judged[-1][0]:
+        return None
+    window, last = bad[-1]
+    value = last.performance[signal].value
+    breach = next((each for each in last.breaches if each.signal == signal), None)
+    return Verdict(
+        cause=Cause.PERFORMANCE,
+        title=(
+            f"{signal.capitalize()} {value:.3f} on {_day(window)}: {level.words} is declared to "
+            f"users, and {len(bad)} of the last {len(judged)} windows miss it."
+        ),
+        first_bad=bad[0][0].start,
+        last_bad=window.start,
+        numbers={
+            "signal": signal,
+            "value": value,
+            "limit": level.value,
+            "windows": [
+                {"start": each.start, "value": item.performance[signal].value, "limit": level.value}
+                for each, item in bad
+            ],
+            "explained": breach.explained if breach is not None else None,
+            "performance": msgspec.to_builtins(last.performance),
+            "coverage": last.coverage,
+            DECLARED: msgspec.to_builtins(level),
+        },
+    )
 
 
 def _performance(found: list[tuple[Window, Findings]]) -> Verdict | None:

@@ -2,21 +2,26 @@
 
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import polars as pl
 import pytest
+from blake3 import blake3
 from tests.streams import CONTRACT, START, Stream
 
 from thrive.domain.actor import local_actor
 from thrive.domain.clock import DAY, format_time
 from thrive.domain.dataset import Column, DatasetVersion
-from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Level
+from thrive.domain.duty import DutyAnswers
+from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Level, Window
 from thrive.flows.act import decide
-from thrive.monitoring.alerts import is_over, message, raise_alerts, tell_skew
+from thrive.monitoring.alerts import is_over, live_pasts, message, raise_alerts, tell_skew
 from thrive.monitoring.closing import close_windows
 from thrive.monitoring.findings import Fault
 from thrive.monitoring.operations import monitors_explain
+from thrive.monitoring.verdicts import verdicts
 from thrive.operations import Context
-from thrive.store import datasets, jobs, models, monitoring
+from thrive.store import datasets, duties, jobs, models, monitoring
 from thrive.store.home import create_home, made
 
 
@@ -44,6 +49,58 @@ def test_a_quiet_stream_raises_nothing(context: Context) -> None:
         stream.live_day()
         pass_day(stream)
     assert [alert.title for alert in alerts(stream)] == []
+
+
+def declare(stream: Stream, text: str) -> None:
+    answers = DutyAnswers(
+        model="m", digest=blake3(text.encode()).hexdigest(), fields={"accuracy_level": text}, at=1
+    )
+    with stream.context.home.write() as tx:
+        duties.add_answers(tx, stream.context.project_id, answers)
+
+
+def test_real_performance_below_what_users_were_told_alerts_its_owner(stream: Stream) -> None:
+    declare(stream, "accuracy >= 0.5, each day")
+    for _ in range(3):
+        stream.live_day()
+        pass_day(stream)
+    assert alerts(stream) == []
+    declare(stream, "accuracy >= 0.99, each day")
+    (alert,) = pass_day(stream)
+    assert (alert.cause, alert.owner, alert.level) == (Cause.PERFORMANCE, "ml", Level.ALERT)
+    assert alert.deadline == alert.opened_at + DAY
+    assert "accuracy >= 0.99 is declared to users, and 3 of the last 3 windows miss" in alert.title
+    with stream.context.read() as tx:
+        (job,) = jobs.find(tx, stream.context.project_id)
+    assert "declared to users" in str(job.arguments)
+    for _ in range(3):  # no window is beyond what history explains, and yet it is not over
+        stream.live_day()
+        pass_day(stream)
+    (alert,) = alerts(stream)
+    assert not is_over(alert)
+
+
+def test_a_level_that_is_just_kept_is_seldom_said_to_be_missed(stream: Stream) -> None:
+    declare(stream, "accuracy >= 0.9, each day")
+    stream.live_day()
+    pass_day(stream)
+    context, rng, rows, alarms = stream.context, np.random.default_rng(3), 400, 0
+    past = live_pasts(context, "m", context.home.now())[0]
+    (window,) = past.windows
+    said = {**window.findings, "coverage": 1.0, "breaches": [], "columns": [], "gaps": []}
+    for _ in range(1000):
+        three: list[Window] = []
+        for day, right in enumerate(rng.binomial(rows, 0.9, 3) / rows):
+            error = float(np.sqrt(right * (1 - right) / rows))
+            measured = {"value": float(right), "error": error, "rows": rows}
+            found = {**said, "performance": {"realised accuracy": measured}}
+            start = START + day * DAY
+            three.append(
+                msgspec.structs.replace(window, start=start, end=start + DAY, findings=found)
+            )
+        news = verdicts(msgspec.structs.replace(past, windows=three), context.home.now())
+        alarms += any("declared" in each.numbers for each in news)
+    assert alarms <= 12  # one in 500 by design: 2 are expected, more than 12 once in a million
 
 
 @pytest.mark.full

@@ -6,10 +6,10 @@ from datetime import date
 
 import msgspec
 
+from thrive.contract.levels import parse_level
 from thrive.domain.errors import UsageError
 from thrive.governance.applies import is_about
 from thrive.governance.law import Duty, Question, questions
-from thrive.governance.levels import parse_level
 from thrive.governance.records import Records
 
 

@@ -11,7 +11,7 @@ from thrive.governance.applies import impact_reasons, is_automatic
 from thrive.governance.evidence.building import answers_source
 from thrive.governance.evidence.registry import query
 from thrive.governance.facts import Fact, in_contract, in_registry, stated
-from thrive.governance.levels import below_level, declared_level, live_value
+from thrive.governance.levels import below_level, declared_level, live_metrics, live_value
 from thrive.governance.records import Records
 
 SHOWN_TRIALS = 5
@@ -60,11 +60,13 @@ def declared_level_facts(records: Records) -> Iterator[Fact]:
         yield stated("Declared accuracy", "no level is declared as a number", source)
         return
     live = live_value(records, level)
-    seen = (
-        "no live value yet"
-        if live is None
-        else f"live {live[0]:.4g} (standard error {live[1]:.2g})"
-    )
+    others = live_metrics(records)
+    if live is not None:
+        seen = f"live {live[0]:.4g} (standard error {live[1]:.2g})"
+    elif others:
+        seen = f"not measured live: outcomes are measured by {', '.join(others)}"
+    else:
+        seen = "no live value yet"
     words = below_level(records) or f"kept by {records.label}; {seen}"
     yield stated("Declared accuracy", words, source)
 
