@@ -91,6 +91,15 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
         live = [variant for variant in self.variants if not variant.shadow and variant.share > 0]
         return live[0] if live else None
 
+    def who_answers(self) -> str:
+        """Return in words who answers callers now."""
+        live = [each for each in self.variants if not each.shadow and each.share > 0]
+        if not live:
+            return f"the fallback ({self.fallback})"
+        if len(live) == 1:
+            return f"version {live[0].version}"
+        return " and ".join(f"version {each.version} ({each.share:.0%})" for each in live)
+
     @property
     def next_hint(self) -> str:
         """What to type next: where no version answers any more, that callers get the fallback."""
@@ -102,6 +111,13 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
             else f"no version served before; thrive releases start {self.model}@VERSION"
         )
         return f"callers get the fallback ({self.fallback}) now: {again}"
+
+
+class MovedRouting(RoutingTable, frozen=True, kw_only=True):
+    """A routing table that somebody moved, and in words who answers callers now, and did before."""
+
+    answers: str
+    answered_before: str
 
 
 class ServingHost(msgspec.Struct, frozen=True, kw_only=True):

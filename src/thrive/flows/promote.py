@@ -17,7 +17,7 @@ from thrive.domain.errors import Conflict, NotFound, Refused, ThriveError, Usage
 from thrive.domain.gate import Answer, Approval
 from thrive.domain.identifiers import new_id
 from thrive.domain.reference import format_reference, parse_reference
-from thrive.domain.release import Release, ReleaseState, RoutingTable, Variant
+from thrive.domain.release import MovedRouting, Release, ReleaseState, RoutingTable, Variant
 from thrive.flows.contracts import contract_of
 from thrive.flows.permission import (
     ApprovalStep,
@@ -122,23 +122,32 @@ def releases_promote(ctx: Context, model: str, *, reason: str) -> Release:
 
 
 @operation("releases rollback", role=RELEASERS, writes=True)
-def releases_rollback(ctx: Context, model: str, *, reason: str) -> RoutingTable:
+def releases_rollback(ctx: Context, model: str, *, reason: str, yes: bool = False) -> MovedRouting:
     """Go back to the version that served before, or to the fallback if there was none.
 
-    After `releases stop` that is the version that was stopped.
+    It says who answers now. Where no version served before, the fallback answers users with `yes`
+    alone. After `releases stop` the version that was stopped gets the traffic back.
 
     Args:
         model: the model's name.
         reason: why, for those who read it later.
+        yes: have the fallback answer, if no version served before.
+
+    Raises:
+        Conflict: nothing of the model is live.
+        Refused: no version served before, and `yes` is missing.
 
     Examples:
         thrive releases rollback flight-delay --reason "the desk reports wrong warnings"
     """
-    return roll_back(ctx, model, _said(reason))
+    said = _said(reason)
+    with ctx.read() as tx:
+        before = live_routing(tx, ctx, model, or_stopped=True)
+    return _told(roll_back(ctx, model, said, to_fallback=yes), before)
 
 
 @operation("releases stop", role=STOPPERS, writes=True)
-def releases_stop(ctx: Context, model: str, *, reason: str) -> RoutingTable:
+def releases_stop(ctx: Context, model: str, *, reason: str) -> MovedRouting:
     """Stop a model at once: the contract's fallback answers, and a release on its way ends.
 
     `thrive releases rollback` gives the traffic back to the version that was stopped.
@@ -161,7 +170,7 @@ def releases_stop(ctx: Context, model: str, *, reason: str) -> RoutingTable:
             ended = machine.roll_back(running, ctx.now(), said).release
             releases.save(tx, ctx.project_id, ended)
             changes.append(tx, ctx.project_id, "release", ended.release_id)
-        return _stop(tx, ctx, table, said)
+        return _told(_stop(tx, ctx, table, said), table)
 
 
 @operation(
@@ -288,14 +297,21 @@ def advance_releases(ctx: Context, model: str | None = None) -> list[Advanced]:
     return [_advance(ctx, release) for release in chosen]
 
 
-def roll_back(ctx: Context, model: str, reason: str) -> RoutingTable:
+def roll_back(ctx: Context, model: str, reason: str, *, to_fallback: bool = True) -> RoutingTable:
     """Go back to what served before: at once, without asking for evidence.
 
     A release on its way ends and production gets all traffic. Without one, the version that
     served before the present one takes over; was there none, the contract's fallback answers.
 
+    Args:
+        ctx: who does it, and where.
+        model: the model's name.
+        reason: why.
+        to_fallback: whether the fallback may take over from the last version.
+
     Raises:
         Conflict: nothing of the model is live.
+        Refused: the fallback would take over, and may not.
     """
     now = ctx.now()
     with ctx.write(f"model:{model}", reason=reason) as tx:
@@ -305,7 +321,24 @@ def roll_back(ctx: Context, model: str, reason: str) -> RoutingTable:
             step = machine.roll_back(running, now, reason)
             terms = _terms(tx, ctx, running)
             return _persist(tx, ctx, step, table, terms)
-        return _move(tx, ctx, table, _before(tx, ctx, table), now=now, reason=reason)
+        alone = "" if to_fallback else leaves_nobody(tx, ctx.project_id, model)
+        if alone:
+            raise Refused(alone, "add --yes if they shall")
+        _note_taken_back(tx, ctx, table, now, reason)
+        wanted = _before(tx, ctx.project_id, table)
+        return _move(tx, ctx, table, wanted, now=now, reason=reason)
+
+
+def leaves_nobody(tx: Tx, project_id: str, model: str) -> str:
+    """Return in words that a roll back would take a model's last version from its users, or ""."""
+    table = releases.current_routing(tx, project_id, model)
+    present = table.production() if table else None
+    under_way = any(each.model == model for each in releases.find_running(tx, project_id))
+    if table is None or present is None or under_way or _before(tx, project_id, table):
+        return ""
+    label = format_reference(model, present.version)
+    answer = f"the fallback ({table.fallback})" if table.fallback is not None else "an error"
+    return f"No version that could serve answered before {label}: callers would get {answer}."
 
 
 def try_stop(ctx: Context, model: str, reason: str) -> tuple[RoutingTable, RoutingTable]:
@@ -499,21 +532,35 @@ def _variant(tx: Tx, ctx: Context, model: str, place: Place) -> Variant:
     )
 
 
-def _before(tx: Tx, ctx: Context, table: RoutingTable) -> list[Variant]:
+def _note_taken_back(tx: Tx, ctx: Context, table: RoutingTable, now: int, reason: str) -> None:
+    """Have the release that brought the present version to its users say that it was undone."""
+    present = table.production()
+    done = present and releases.find_done(tx, ctx.project_id, table.model, present.version)
+    if done:
+        releases.save(tx, ctx.project_id, machine.roll_back(done, now, reason).release)
+        changes.append(tx, ctx.project_id, "release", done.release_id)
+
+
+def _before(tx: Tx, project_id: str, table: RoutingTable) -> list[Variant]:
     """Return what served before the present version first did; a retired one never again."""
     present = table.production()
     number = present.version if present else None
     found: Variant | None = None
-    for past in reversed(releases.routing_history(tx, ctx.project_id, table.model)):
+    for past in reversed(releases.routing_history(tx, project_id, table.model)):
         served = past.production()
         if served is None:
             continue
         if served.version == number:
             break
-        version = models.get_version(tx, ctx.project_id, table.model, served.version)
+        version = models.get_version(tx, project_id, table.model, served.version)
         if version.retired_at is None:
             found = served
     return [msgspec.structs.replace(found, share=1.0, shadow=False)] if found else []
+
+
+def _told(table: RoutingTable, before: RoutingTable) -> MovedRouting:
+    known = {name: getattr(table, name) for name in table.__struct_fields__}
+    return MovedRouting(**known, answers=table.who_answers(), answered_before=before.who_answers())
 
 
 def _terms(tx: Tx, ctx: Context, release: Release) -> ModelTerms:

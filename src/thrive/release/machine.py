@@ -4,6 +4,7 @@
     running --(harm, or outcomes show it worse)--> rolled back
     running --(too little seen, cannot tell twice, keys not drawn as planned)--> held
     held --(resumed)--> running;  held --(harm)--> rolled back
+    done --(its version is taken from its users)--> rolled back
 
 Held keeps its traffic and waits for its owner; the guards go on watching.
 """
@@ -121,7 +122,10 @@ def advance(release: Release, evidence: Evidence, now: int, terms: Terms) -> Ste
 
 
 def roll_back(release: Release, now: int, reason: str) -> Step:
-    """Return a release that ended with production as it was before."""
+    """Return a release that ended with production as it was before.
+
+    One that was done is rolled back too: its version was taken from its users after all.
+    """
     return _end(release, ReleaseState.ROLLED_BACK, now, reason)
 
 

@@ -38,6 +38,14 @@ def find(
     return many(tx, Release, query.where(releases.c.model == model) if model else query)
 
 
+def find_done(tx: Tx, project_id: str, model: str, version: int) -> Release | None:
+    """Return the newest release that brought a version to all of its users, None without any."""
+    query = mine(releases, project_id).where(
+        releases.c.model == model, releases.c.candidate == version, releases.c.state == "done"
+    )
+    return one(tx, Release, query.order_by(releases.c.release_id.desc()).limit(1))
+
+
 def was_candidate(tx: Tx, project_id: str, model: str, version: int) -> bool:
     """Tell whether a version was ever sent on its way to users."""
     query = mine(releases, project_id).where(

@@ -20,6 +20,7 @@ from thrive.domain.errors import Conflict, NotFound, UsageError
 from thrive.domain.monitoring import AlertState
 from thrive.flows.act import objection
 from thrive.flows.catalogue import Catalogue
+from thrive.flows.promote import leaves_nobody
 from thrive.operations import Context, Operation, Parameter, convert_arguments, invoke
 from thrive.store import monitoring
 from thrive.store.database import Tx
@@ -72,6 +73,10 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 def _against_advice(tx: Tx, project: str, given: Given) -> str:
     alert = monitoring.get_alert(tx, project, given.get("alert", ""))
     return objection(alert, given.get("action", "")) if alert.state is AlertState.OPEN else ""
+
+
+def _leaves_nobody(tx: Tx, project: str, given: Given) -> str:
+    return leaves_nobody(tx, project, given.get("model", ""))
 
 
 ACTS: tuple[Act, ...] = (
@@ -162,6 +167,7 @@ ACTS: tuple[Act, ...] = (
         done="The traffic was moved back.",
         back="/models/{name}/release",
         seen=seen.model,
+        warns=_leaves_nobody,
         careful=True,
     ),
     Act(

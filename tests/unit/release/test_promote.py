@@ -16,6 +16,7 @@ from thrive.flows import permission, promote
 from thrive.flows import tokens as flows_tokens
 from thrive.flows.tokens import tokens_create, tokens_revoke
 from thrive.operations import Context
+from thrive.release.operations import releases_list
 from thrive.release.watching import releases_watch
 from thrive.store import audit, duties, gates, models, projects, releases
 
@@ -260,14 +261,35 @@ def test_looking_twice_writes_no_second_step(ctx):
         assert audit.entries(tx, ctx.project_id) == before
 
 
+def states(ctx):
+    """Return the state of each version's newest release, as `releases list` shows it."""
+    return {each.candidate: each.state.value for each in reversed(releases_list(ctx))}
+
+
+def test_a_version_that_is_stopped_gets_its_traffic_back_without_a_question(ctx):
+    full(ctx)
+    stopped = promote.releases_stop(ctx, MODEL, reason="wrong since noon")
+    assert (stopped.answers, stopped.answered_before) == ("the fallback (0.2)", "version 1")
+    back = promote.releases_rollback(ctx, MODEL, reason="mended")
+    assert (back.answers, back.answered_before) == ("version 1", "the fallback (0.2)")
+    assert states(ctx) == {1: "done"}
+
+
 def test_rolling_back_goes_to_what_served_before_and_never_to_what_was_left(ctx):
     full(ctx)
     full(ctx, 0.6, against=1)
     assert shares(ctx) == [(2, 1.0, False)]
-    promote.roll_back(ctx, MODEL, "errors")
+    moved = promote.releases_rollback(ctx, MODEL, reason="errors")
+    assert (moved.answers, moved.answered_before) == ("version 1", "version 2")
     assert shares(ctx) == [(1, 1.0, False)]
-    promote.roll_back(ctx, MODEL, "errors still")
+    assert states(ctx) == {1: "done", 2: "rolled back"}
+    with pytest.raises(Refused, match=r"before delay@1: callers would get the fallback \(0.2\)"):
+        promote.releases_rollback(ctx, MODEL, reason="errors still")
+    assert shares(ctx) == [(1, 1.0, False)]
+    moved = promote.releases_rollback(ctx, MODEL, reason="errors still", yes=True)
+    assert (moved.answers, moved.answered_before) == ("the fallback (0.2)", "version 1")
     assert shares(ctx) == []
+    assert states(ctx) == {1: "rolled back", 2: "rolled back"}
     assert routing(ctx).fallback == 0.2
     with pytest.raises(Conflict, match="Nothing of delay is live"):
         promote.roll_back(ctx, MODEL, "again")

@@ -51,7 +51,7 @@ def test_a_stop_ends_the_release_and_gives_nothing_back_that_was_only_in_the_sha
     workspace = Workspace(ctx)
     first = add_version(ctx.home, constant_package(0.7))
     route(ctx.home, live(first))
-    workspace.releases.rollback(MODEL, reason="wrong warnings")
+    workspace.releases.rollback(MODEL, reason="wrong warnings", yes=True)
     second = add_version(ctx.home, constant_package(0.6))
     route(ctx.home, live(second, shadow=True))
     workspace.releases.stop(MODEL, reason="too slow")
