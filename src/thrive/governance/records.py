@@ -29,6 +29,7 @@ from thrive.domain.project import TeamContact
 from thrive.domain.reference import format_reference, parse_reference
 from thrive.domain.release import Release, RoutingTable, ServingHost
 from thrive.domain.run import Run, StepRecord, Use
+from thrive.governance.leavers import Gone, Leaver, find_gone
 from thrive.operations import Context
 from thrive.packaging.manifest import PackageManifest, read_manifest
 from thrive.store import (
@@ -80,6 +81,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
         reads: who read personal data of its datasets.
         log_end: what retention removed of the model's predictions.
         reviews: how many answers wait for a person (""), were kept, were overridden.
+        gone: people and teams who are not there any more.
         erasures: how many erasures the project recorded.
         place: where the project's bytes and rows are, in words.
         region: of the bucket that holds the bytes, "" if nobody told; None for a folder.
@@ -121,6 +123,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     sealed: list[SealedLog] = []
     log_end: LogEnd = LogEnd(model="", until=0)
     hosts: list[ServingHost] = []
+    gone: Gone = Gone()
     erasures: int = 0
     place: str = ""
     region: str | None = None
@@ -155,6 +158,11 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     def reachable(self) -> set[str]:
         """The teams at whose present channel a test message arrived."""
         return reached_teams(self.contract, self.contacts)
+
+    @property
+    def leavers(self) -> list[Leaver]:
+        """Who is named in the contract in force and is not there any more."""
+        return self.gone.of(self.contract, self.terms) if self.terms else []
 
     @property
     def known(self) -> dict[str, DatasetVersion]:
@@ -347,6 +355,7 @@ def _of_people(
         "sealed": predictions.find_sealed(tx, project),
         "log_end": log_ends.get(tx, project, name),
         "hosts": releases.find_hosts(tx, project),
+        "gone": find_gone(tx, project),
         "erasures": len(erasures.find(tx, project)),
     }
 

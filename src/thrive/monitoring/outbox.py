@@ -7,8 +7,7 @@ from thrive.domain.project import Job, JobState
 from thrive.store import jobs
 from thrive.store.database import Tx
 
-OPERATION = "messages send"
-"""The operation that a worker executes to deliver one message."""
+OPERATION = jobs.MESSAGES
 
 
 def enqueue(

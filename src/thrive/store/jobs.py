@@ -17,6 +17,9 @@ from thrive.store.database import Tx
 from thrive.store.rows import from_row, insert_missing, many, mine, one, to_row
 from thrive.store.tables.project import jobs, leases, projects
 
+MESSAGES = "messages send"
+"""The operation that a worker executes to deliver one message to a team."""
+
 LONGEST_LEASE_S = 600
 """No lease is given for longer."""
 
@@ -76,6 +79,13 @@ def newest(tx: Tx, project_id: str, operation: str) -> Job | None:
     """Return the newest job of an operation, None if there never was one."""
     query = mine(jobs, project_id).where(jobs.c.operation == operation)
     return one(tx, Job, query.order_by(jobs.c.job_id.desc()))
+
+
+def ended(tx: Tx, project_id: str, operation: str, limit: int = 200) -> list[Job]:
+    """Return the last jobs of an operation that were done or failed, newest first."""
+    states = (JobState.DONE.value, JobState.FAILED.value)
+    query = mine(jobs, project_id).where(jobs.c.operation == operation, jobs.c.state.in_(states))
+    return many(tx, Job, query.order_by(jobs.c.job_id.desc()).limit(limit))
 
 
 def take(

@@ -50,6 +50,7 @@ ICONS = {
     "exception": "◇",
     "incident": "!",
     "data": "▤",
+    "owner": "☺",
     "release": "▲",
     "production": "▲",
     "staging": "△",

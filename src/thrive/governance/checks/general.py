@@ -43,8 +43,12 @@ def users_named(records: Records, _duty: Duty) -> Iterator[Problem]:
 
 @check("owned")
 def owned(records: Records, _duty: Duty) -> Iterator[Problem]:
-    """Owner, deputy and promise are there; the day of review is not over."""
+    """Owner, deputy and promise are there, nobody named has left; no day of review is over."""
     yield from gap_problems(records, *PEOPLE)
+    for each in records.leavers:
+        path = ("model", records.version.model, "owner")
+        fix = f"name another in thrive.toml and release it again, or {each.fix}"
+        yield Problem(what=each.words, fix=fix, path=path)
     due = records.answers.fields.get("review_date", "")
     if due and parse_time(due) < records.now:
         model = records.version.model

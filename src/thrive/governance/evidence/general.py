@@ -67,6 +67,8 @@ def people(records: Records) -> Iterator[Fact]:
         yield stated("Business owner", terms.business_owner, _at(records, "business_owner"))
     if terms.approvers:
         yield stated("Whose approval counts", terms.approvers, _at(records, "approvers"))
+    for each in records.leavers:
+        yield stated("Not there any more", each.words, _at(records, "owner"))
     sla = {
         key: value
         for key in ("p99_ms", "availability", "max_age", "outcomes_within")

@@ -20,6 +20,7 @@ from thrive.domain.release import Release, ReleaseState
 from thrive.flows.contracts import find_contract
 from thrive.flows.facts import ModelFacts
 from thrive.flows.permission import Missing, missing_approvals
+from thrive.governance.leavers import Leaver, find_gone
 from thrive.operations import Context
 from thrive.registry.stages import stage_of
 from thrive.release.watching import speaks_against
@@ -30,6 +31,8 @@ from thrive.ui.words import quoted
 
 ENDING = 7 * DAY
 """How long before its end an exception asks whether it is to go on."""
+LEFT = 7 * DAY
+"""How long a model may go without somebody whom its contract names."""
 DECISION = "decision"
 """The check by which a person said whether runs may train on a version."""
 
@@ -44,6 +47,7 @@ class Waiting(StrEnum):
     EXCEPTION = "exception"
     INCIDENT = "incident"
     DATA = "data"
+    OWNER = "owner"
 
 
 class Button(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +115,7 @@ def all_that_waits(ctx: Context, known: list[ModelFacts]) -> list[Decide]:
             if each.reported_at is None
         ]
         found += _held_data(ctx, tx)
+        found += _leavers(ctx, tx, known)
     return sorted(found, key=_urgency)
 
 
@@ -312,6 +317,35 @@ def _of_incident(ctx: Context, incident: Incident) -> Decide:
                 link=address("incidents report", incident_id=incident.incident_id, back="/"),
             )
         ],
+    )
+
+
+def _leavers(ctx: Context, tx: Tx, known: list[ModelFacts]) -> list[Decide]:
+    """Return who answers for what is live, and is gone."""
+    gone = find_gone(tx, ctx.project_id)
+    return [
+        _of_leaver(ctx, facts, each)
+        for facts in known
+        if facts.production is not None
+        for each in gone.of(facts.terms.contract, facts.terms.model)
+    ]
+
+
+def _of_leaver(ctx: Context, facts: ModelFacts, leaver: Leaver) -> Decide:
+    model, terms = facts.model.name, facts.terms.model
+    others = [each for each in (terms.owner, terms.deputy) if each and each != leaver.name]
+    return Decide(
+        kind=Waiting.OWNER,
+        model=model,
+        title=f"Name another: {leaver.words}",
+        owner=others[0] if others else "",
+        since=leaver.since,
+        deadline=leaver.since + LEFT,
+        recommended="",
+        default="the next release is refused",
+        command=leaver.fix,
+        link=f"/models/{quote(model)}/duties",
+        mine=ctx.actor.name in others or bool(ctx.actor.roles & RELEASERS),
     )
 
 
