@@ -121,7 +121,12 @@ class MovedRouting(RoutingTable, frozen=True, kw_only=True):
 
 
 class ServingHost(msgspec.Struct, frozen=True, kw_only=True):
-    """The last word of one serving agent."""
+    """The last word of one serving agent.
+
+    `consumers` are the callers that are registered there with their purposes, as `board:
+    delay-warning, planning`, and `unregistered` counts the tokens without a purpose, whose holders
+    may ask everything.
+    """
 
     agent_id: str
     host: str
@@ -131,3 +136,5 @@ class ServingHost(msgspec.Struct, frozen=True, kw_only=True):
     answered: int = 0
     failed: int = 0
     dropped: int = 0
+    consumers: list[str] = []
+    unregistered: int = 0

@@ -375,18 +375,19 @@ class Agent:
 
     def _say(self, ready: threading.Event, url: str) -> float:
         if ready.wait(HEARTBEAT_EVERY_S):
-            self._attempt(lambda: self._plane.heartbeat(self._state(url)))
+            self._attempt(lambda: self._plane.heartbeat(self.state(url)))
         return HEARTBEAT_EVERY_S if ready.is_set() else 0.0
 
     def _leave(self) -> ServingHost:
         """Bring the rest of the log away and say goodbye, if there is anybody to say it to."""
-        last = self._state("")
+        last = self.state("")
         if self._contact.there:
             self._attempt(self._plane.ship)
             self._attempt(lambda: self._plane.heartbeat(last))
         return last
 
-    def _state(self, url: str) -> ServingHost:
+    def state(self, url: str) -> ServingHost:
+        """Return what this host says of itself, answering at a URL; "" when it leaves."""
         states = read_states(self._cache)
         return ServingHost(
             agent_id=self.agent_id,
@@ -397,6 +398,8 @@ class Agent:
             answered=sum(state.answered for state in states),
             failed=sum(state.failed for state in states),
             dropped=sum(state.dropped for state in states),
+            consumers=self._options.limits.registered,
+            unregistered=self._options.limits.unregistered,
         )
 
     def _attempt(self, step: Callable[[], object]) -> None:

@@ -81,6 +81,8 @@ def report(
     answered: Count = 0,
     failed: Count = 0,
     dropped: Count = 0,
+    consumers: list[Label] | None = None,
+    unregistered: Count = 0,
 ) -> ServingHost:
     """Say how a serving host is: its heartbeat. The time is the server's.
 
@@ -92,6 +94,8 @@ def report(
         answered: requests with an answer.
         failed: requests that no version could answer.
         dropped: prediction rows that its log had no room for.
+        consumers: callers that are registered there, each with its purposes.
+        unregistered: tokens of callers without a purpose.
 
     Examples:
         thrive serving report 0a1b --host edge-1 --url http://127.0.0.1:8100
@@ -105,6 +109,8 @@ def report(
         answered=answered,
         failed=failed,
         dropped=dropped,
+        consumers=consumers or [],
+        unregistered=unregistered,
     )
     with ctx.home.write() as tx:
         releases.save_host(tx, ctx.project_id, said)

@@ -38,6 +38,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     consumers: dict[str, Consumer] = {}
     hosts: list[str] = []
 
+    @property
+    def registered(self) -> list[str]:
+        """The consumers, each with its purposes."""
+        known = {each.name: each.purposes for each in self.consumers.values()}
+        return [f"{name}: {', '.join(known[name])}" for name in sorted(known)]
+
+    @property
+    def unregistered(self) -> int:
+        """How many tokens are of no consumer with a purpose."""
+        return len(self.callers) - len(self.consumers)
+
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent starts a worker with: number, socket, folders, limits.

@@ -18,11 +18,15 @@ from thrive.store import releases
         "host.answered",
         "host.failed",
         "host.dropped",
+        "host.unregistered",
         "host.revision",
     ),
 )
 def serving_status(ctx: Context) -> list[HostStatus]:
     """Show the hosts that serve: where, with which routing, and when they last spoke.
+
+    `unregistered` counts the tokens there that name no consumer with a purpose: their holders may
+    ask every model.
 
     Examples:
         thrive serving status

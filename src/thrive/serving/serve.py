@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import os
 import signal
 import threading
@@ -21,6 +22,8 @@ from thrive.serving.early_plane import EarlyControlPlane
 from thrive.serving.limits import Limits
 from thrive.store.place import FOLDER, made
 from thrive.store.quick_imports import quick_imports
+
+_logger = logging.getLogger(__name__)
 
 MAX_WORKERS = 64
 EVERY_MODEL: list[str] = []
@@ -115,11 +118,20 @@ def serving_options(
     tokens = read_callers(callers) if callers else {}
     consumers = {digest: each for digest, each in tokens.items() if each is not None}
     hosts = known_hosts(host, allow_host, tokens=bool(tokens))
+    limits = Limits(callers=list(tokens), consumers=consumers, hosts=hosts)
+    if limits.unregistered:
+        _logger.warning(
+            "%d of %d tokens in %s name no consumer with a purpose: who holds one may ask every "
+            "model (write TOKEN NAME PURPOSE)",
+            limits.unregistered,
+            len(tokens),
+            callers,
+        )
     return AgentOptions(
         host=host,
         port=port,
         workers=workers,
-        limits=Limits(callers=list(tokens), consumers=consumers, hosts=hosts),
+        limits=limits,
         models=frozenset(models),
         grpc_port=grpc_port,
     )

@@ -4,16 +4,26 @@ import asyncio
 import json
 
 import pytest
+from tests.serving_home import MODEL, add_version, constant_package, make_home
 
+from thrive.domain.actor import local_actor
 from thrive.domain.errors import UsageError
+from thrive.governance.evidence.general import interaction
+from thrive.governance.records import read_records
+from thrive.operations import Context
+from thrive.serving.agent import Agent
 from thrive.serving.answering import Answerer
 from thrive.serving.app import App
 from thrive.serving.callers import read_callers
 from thrive.serving.counters import WorkerState
+from thrive.serving.home_plane import LocalControlPlane
 from thrive.serving.limits import Consumer, Limits
 from thrive.serving.live import LiveModel, LiveModels
+from thrive.serving.operations import serving_status
 from thrive.serving.routes import Routes, ServedModel
+from thrive.serving.serve import serving_options
 from thrive.store.eventlog import SegmentWriter
+from thrive.store.place import made
 
 BOARD, ANYBODY = "b" * 24, "a" * 24
 BODY = json.dumps({"flight_id": "f1"}).encode()
@@ -28,7 +38,9 @@ def limits(tmp_path):
     assert list(consumers.values()) == [
         Consumer(name="board", purposes=["delay-warning", "planning"])
     ]
-    return Limits(callers=list(found), consumers=consumers)
+    limits = Limits(callers=list(found), consumers=consumers)
+    assert (limits.registered, limits.unregistered) == (["board: delay-warning, planning"], 1)
+    return limits
 
 
 async def answered(app, path, token, body=BODY):
@@ -85,6 +97,24 @@ def test_another_purpose_is_refused_in_every_protocol(tmp_path):
             assert (await answered(app, "/predict/delay", "c" * 24))[0] == 401
 
     asyncio.run(main())
+
+
+def test_tokens_without_a_purpose_are_warned_about_and_told_by_the_host(tmp_path, caplog):
+    limits(tmp_path)
+    options = serving_options("0.0.0.0", 0, 1, tmp_path / "callers", (), ())
+    assert "1 of 2 tokens" in caplog.text
+    home = make_home(tmp_path)
+    agent = Agent(LocalControlPlane(home), made(tmp_path / "c"), made(tmp_path / "log"), options)
+    LocalControlPlane(home).heartbeat(agent.state("http://h"))
+    ctx = Context(home, local_actor("ada"), operation="serving status")
+    (status,) = serving_status(ctx)
+    assert (status.host.consumers, status.host.unregistered) == (options.limits.registered, 1)
+    add_version(home, constant_package(0.3))
+    told = {each.what: each.value for each in interaction(read_records(ctx, MODEL))}
+    host = status.host.host
+    assert told[f"Consumers registered at {host}"] == "board: delay-warning, planning"
+    assert "may ask every model" in told[f"Tokens without a purpose at {host}"]
+    home.close()
 
 
 def test_a_name_without_a_purpose_is_no_registration(tmp_path):

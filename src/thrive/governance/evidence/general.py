@@ -88,8 +88,14 @@ def interaction(records: Records) -> Iterator[Fact]:
     views = [each.name for each in spec.views] if spec else ["none"]
     yield stated("Feature views", views, in_registry(records))
     for host in records.hosts:
+        source = f"serving_host:{host.agent_id}"
         words = f"{host.url or host.host}, {host.answered:,} answers over all models"
-        yield stated(f"Serving host {host.host}", words, f"serving_host:{host.agent_id}")
+        yield stated(f"Serving host {host.host}", words, source)
+        if host.consumers:
+            yield stated(f"Consumers registered at {host.host}", host.consumers, source)
+        if host.unregistered:
+            words = f"{host.unregistered}: whoever holds one may ask every model"
+            yield stated(f"Tokens without a purpose at {host.host}", words, source)
 
 
 @query("software")

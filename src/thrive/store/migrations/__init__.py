@@ -14,7 +14,7 @@ from thrive.domain.errors import InfrastructureError, SchemaTooNew
 from thrive.store.database import Database
 from thrive.store.postgresql import lock_schema
 
-HEAD = "0029"
+HEAD = "0030"
 """The newest step: the schema this Thrive reads and writes."""
 
 SCHEMA = Path(__file__).with_name("schema.sql")

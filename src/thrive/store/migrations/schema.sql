@@ -689,7 +689,7 @@ CREATE TABLE serving_hosts (
 	seen_at BIGINT NOT NULL, 
 	answered BIGINT NOT NULL, 
 	failed BIGINT NOT NULL, 
-	dropped BIGINT NOT NULL, 
+	dropped BIGINT NOT NULL, consumers JSON DEFAULT '[]' NOT NULL, unregistered BIGINT DEFAULT '0' NOT NULL, 
 	CONSTRAINT pk_serving_hosts PRIMARY KEY (project_id, agent_id)
 );
 

@@ -1,8 +1,9 @@
 """Releases, the history of the routing table, and the serving hosts that follow it."""
 
-from sqlalchemy import Boolean, Column, Index, Table, false
+from sqlalchemy import BigInteger, Boolean, Column, Index, Table, false
 
 from thrive.store.tables.columns import (
+    JSON_VALUE,
     digest,
     flag,
     key,
@@ -67,4 +68,6 @@ serving_hosts = Table(
     number("answered"),
     number("failed"),
     number("dropped"),
+    Column("consumers", JSON_VALUE, nullable=False, default=list, server_default="[]"),
+    Column("unregistered", BigInteger, nullable=False, default=0, server_default="0"),
 )
