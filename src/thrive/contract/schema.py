@@ -419,7 +419,7 @@ class Guard(Terms, frozen=True, kw_only=True):
         disagreement: the highest share of rows that are decided otherwise than by production, where
             both answer them; not guarded if not said.
         margin: by how much more failed or late answers than production's there may be, at the
-            worst, before a canary ends.
+            worst, before a canary ends, or a shadow that `full` follows.
     """
 
     error_rate: Share = 0.01

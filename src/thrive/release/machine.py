@@ -166,7 +166,8 @@ def _judge(release: Release, phase: Phase, evidence: Evidence, now: int, terms: 
     if mismatch is not None:
         return hold(release, now, f"{phase.kind}: {mismatch}; find out why before going on")
     few = _too_few(release, phase, evidence, terms)
-    if not few and phase.kind is PhaseKind.CANARY:
+    bounded = _is_bounded(release)
+    if not few and bounded:
         few = find_unproven(evidence, terms.guard)
     if few:
         patience = max(PATIENCE * phase.bake, DAY)
@@ -180,8 +181,32 @@ def _judge(release: Release, phase: Phase, evidence: Evidence, now: int, terms: 
     shown = next((each for each in found if each.word is Word.NOT_WORSE), None)
     if phase.kind is PhaseKind.AB and shown is None:
         return _unclear(release, phase, found[0] if found else None, now)
-    said = _said(shown) if shown else "no guard was hurt"
-    return _enter(release, release.position + 1, now, f"{phase.kind}: {said}")
+    said = [_said(shown)] if shown else []
+    said.append(_guarded(release, evidence, terms.guard))
+    return _enter(release, release.position + 1, now, f"{phase.kind}: {'; '.join(said)}")
+
+
+def _is_bounded(release: Release) -> bool:
+    """Tell whether a phase ends only once failed and late requests are shown to be no more.
+
+    A canary, and a shadow before all users. An A/B phase shows by outcomes that its candidate is
+    not worse; a shadow before either leaves it to them.
+    """
+    here, after = release.phases[release.position : release.position + 2]
+    last_shadow = here.kind is PhaseKind.SHADOW and after.kind is PhaseKind.FULL
+    return (here.kind is PhaseKind.CANARY or last_shadow) and release.production is not None
+
+
+def _guarded(release: Release, evidence: Evidence, guard: Guard) -> str:
+    """Return in words what the guards said of a phase, and what they did not."""
+    seen = f"no guard was hurt in {evidence.candidate.requests:,} requests"
+    if _is_bounded(release):
+        return f"{seen}, failed and late ones at most {guard.margin:.1%} more than production's"
+    if release.production is None:
+        return f"{seen}, with nothing in production to compare with"
+    if release.phases[release.position].kind is PhaseKind.SHADOW:
+        return f"{seen}; whether it is not worse is for the next phase to show"
+    return seen
 
 
 def _unclear(release: Release, phase: Phase, quality: Quality | None, now: int) -> Step:

@@ -142,6 +142,30 @@ def test_equal_or_tolerated_is_no_harm(evidence):
     assert find_harm(evidence, GUARD) is None
 
 
+@pytest.mark.parametrize("kind", ["shadow 1h", "canary 5% 1h"])
+def test_what_no_outcome_judges_is_shown_not_to_fail_more_before_all_users_meet_it(kind):
+    state = start(kind, "full")
+    some = Evidence(production=counts(200), candidate=counts(200))
+    step = look(state, some)
+    assert not step.moved
+    assert "requests that failed may be" in step.words
+    held = look(state, some, after=DAY)
+    assert held.release.state is ReleaseState.HELD
+    assert "inconclusive" in held.words
+    done = look(state)
+    assert done.release.state is ReleaseState.DONE
+    assert "1,000 requests, failed and late ones at most 2.0% more than production's" in done.words
+
+
+def test_a_shadow_before_users_of_its_own_or_beside_nothing_says_what_it_did_not_show():
+    some = Evidence(production=counts(200), candidate=counts(200))
+    on = look(start("shadow 1h", "canary 5% 1h", "full"), some)
+    assert (on.release.position, "for the next phase to show" in on.words) == (1, True)
+    alone = look(start("shadow 1h", "full", production=None), Evidence(candidate=counts(200)))
+    assert alone.release.state is ReleaseState.DONE
+    assert "nothing in production to compare with" in alone.words
+
+
 def test_readings_bound_the_harm_as_the_road_judges_it():
     guard = Guard(error_rate=0.01, p99_ms=25, margin=0.02)
     for errors, slow in ((0, 0), (3, 5), (40, 0), (0, 60)):
