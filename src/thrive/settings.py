@@ -135,6 +135,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "`ray://host:10001`, `host:6379`; that of this machine if empty."
         ),
     ] = ""
+    requests_per_second: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="How many requests a second one token (or one address, without any) may "
+            "send to a server for long; more are answered 429 with `Retry-After`. 0 for no limit.",
+        ),
+    ] = 5000.0
     seal_seconds: Annotated[
         float,
         Meta(

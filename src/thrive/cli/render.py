@@ -26,7 +26,7 @@ SENTENCE = 40
 NARROW = 24
 """Words up to this length are never broken: times, short ids, names."""
 DOCUMENT = "text"
-"""The field that holds a document; people read it as it is, below what is said of it."""
+"""The field that holds a document: it is printed as it is, below what is said of it."""
 MANY_MARKS = 20
 """More digests under one name than these are counted for people."""
 DEEP = 2
@@ -231,15 +231,16 @@ def _least_width(name: str, column: tuple[str, ...]) -> int:
 
 
 def _record(row: Row, style: Style, stream: TextIO, *, one_line: bool) -> None:
-    """Print scalars as lines of key and value, then each list of records as a table.
+    """Print scalars as lines of key and value, then lists of records as tables, then a document.
 
     People read ids and digests below the tables: they are looked up, what is said is read.
     """
     said = _flat(row, people=style.for_people)
     flat = {name: value for name, value in said if value not in (None, "", [], {})}
     flat.pop("next_hint", None)  # it is printed after the result, on standard error
-    document = str(flat.pop(DOCUMENT, "")) if style.for_people and not one_line else ""
-    if document:  # it says in words what lies deep
+    whole = not one_line and (style.for_people or "\n" in str(flat.get(DOCUMENT, "")))
+    document = str(flat.pop(DOCUMENT, "")) if whole else ""
+    if document and style.for_people:  # it says in words what lies deep
         flat = {name: value for name, value in flat.items() if name.count(".") < DEEP}
     lines = {name: value for name, value in flat.items() if scalar(value)}
     texts = {name: cell(name, value, people=style.for_people) for name, value in lines.items()}

@@ -30,7 +30,9 @@ TRIES = 4
 PAUSE_S = 0.2
 COPIED = 1 << 20
 JSON: Mapping[str, str] = {"Content-Type": "application/json"}
-_NOT_MODIFIED = 304
+_NOT_MODIFIED, _TOO_OFTEN = 304, 429
+PACED_S, PATIENCE = 5, 30
+"""A wait that a server asks for is kept up to so many seconds, so often; it did nothing yet."""
 _FAILURES = (OSError, http.client.HTTPException)
 
 
@@ -38,12 +40,13 @@ T = TypeVar("T")
 
 
 class Answer(NamedTuple):
-    """The status, the content type and the body of an answer, and its tag if it has one."""
+    """The status, the content type and the body of an answer, its tag, and a wait it asks for."""
 
     status: int
     content_type: str
     body: bytes
     tag: str = ""
+    wait_s: int = 0
 
 
 class _ErrorBody(msgspec.Struct):
@@ -183,6 +186,24 @@ class Transport:
         headers: Mapping[str, str] = JSON,
         read: Callable[[http.client.HTTPResponse], bytes] = http.client.HTTPResponse.read,
     ) -> Answer:
+        answer = self._sent(method, target, body, headers, read)
+        tried = 1
+        while 0 < answer.wait_s <= PACED_S and tried < PATIENCE:
+            time.sleep(answer.wait_s * random.uniform(0.5, 1))  # noqa: S311 - spreads retries
+            answer = self._sent(method, target, body, headers, read)
+            tried += 1
+        if answer.status >= 400:
+            raise error_of(answer)
+        return answer
+
+    def _sent(
+        self,
+        method: str,
+        target: str,
+        body: bytes | memoryview | None,
+        headers: Mapping[str, str],
+        read: Callable[[http.client.HTTPResponse], bytes],
+    ) -> Answer:
         connection = self._take()
         sent = self._headers | dict(headers)
         try:
@@ -190,7 +211,8 @@ class Transport:
             response = connection.getresponse()
             content_type = response.headers.get_content_type()
             tag = response.headers.get("ETag", "")
-            answer = Answer(response.status, content_type, read(response), tag)
+            wait_s = _wait_of(response)
+            answer = Answer(response.status, content_type, read(response), tag, wait_s)
         except _FAILURES as error:
             connection.close()
             raise self._silent() from error
@@ -202,8 +224,6 @@ class Transport:
         else:
             with self._lock:
                 self._idle.append((time.monotonic(), connection))
-        if answer.status >= 400:
-            raise error_of(answer)
         return answer
 
     def _take(self) -> http.client.HTTPConnection:
@@ -229,6 +249,12 @@ class Transport:
 
     def _silent(self) -> StoreUnavailable:
         return StoreUnavailable(f"The server at {self.url} does not answer.", "thrive server")
+
+
+def _wait_of(response: http.client.HTTPResponse) -> int:
+    """Return for how long a caller that asks too often is to wait; 0 for any other answer."""
+    told = response.headers.get("Retry-After", "")
+    return int(told) if response.status == _TOO_OFTEN and told.isdecimal() else 0
 
 
 def error_of(answer: Answer) -> ThriveError:

@@ -126,6 +126,12 @@ def parse_time(text: str) -> int:
     return round(moment.timestamp() * SECOND)
 
 
+def format_moment(microseconds: int) -> str:
+    """Return UTC microseconds for a title: the day, and the minute where it is not midnight."""
+    text = format_time(microseconds)
+    return text[:10] if text.endswith("T00:00:00Z") else text[:16].replace("T", " ")
+
+
 def format_time(microseconds: int) -> str:
     """Return UTC microseconds as ISO 8601 with seconds, e.g. `2013-05-01T06:00:00Z`."""
     moment = datetime.fromtimestamp(microseconds / SECOND, UTC)

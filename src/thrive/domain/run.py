@@ -8,6 +8,9 @@ import msgspec
 OPAQUE = "all, opaque"
 """The columns of a reading whose use cannot be seen."""
 
+REPRODUCES = "reproduces"
+"""The tag of a run that repeats another one: its id."""
+
 
 class RunState(StrEnum):
     """Where a run, or a step of it, stands."""

@@ -10,6 +10,7 @@ from thrive.contract.parse import ParsedContract
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotRight, ThriveError
 from thrive.domain.model import ModelVersion
+from thrive.domain.reference import format_reference
 from thrive.domain.run import RunState, Use
 from thrive.engines.failures import Failure, describe
 from thrive.engines.local import Exit, Message, Needs, Output, describe_exit
@@ -321,7 +322,9 @@ class Execution:
         )
         version = versions.register(self._ctx, candidate, self._recorder.run, self._contract)
         self.versions.append(version)
-        self._say(f"registered {version.model}@{version.version}")
+        known = version.run_id != self._recorder.run.run_id
+        label = format_reference(version.model, version.version)
+        self._say(f"{label} is this version already" if known else f"registered {label}")
         return version.version
 
     def _register_again(self, model: str, package: str) -> int:

@@ -10,7 +10,7 @@ import msgspec
 from thrive.domain.actor import BUILDERS
 from thrive.domain.errors import NotFound, NotRight, Refused, ThriveError
 from thrive.domain.reference import format_reference
-from thrive.domain.run import Run, RunState, StepRecord, Use
+from thrive.domain.run import REPRODUCES, Run, RunState, StepRecord, Use
 from thrive.engines.environment import record_environment
 from thrive.engines.local import Exit, Message, Needs
 from thrive.engines.rebuild import differences, must_rebuild, rebuild, thread_variables
@@ -30,8 +30,6 @@ from thrive.store.snapshots.manifest import read_snapshot
 from thrive.tracking.code import unpack_code
 from thrive.training.tracked import ARGUMENTS
 
-REPRODUCES = "reproduces"
-"""The tag of a run that repeats another one: its id."""
 REPRODUCED = "reproduced"
 """The tag of a run that was repeated: the verdict, and by which run."""
 TOLERANCE = 1e-9

@@ -287,6 +287,12 @@ def _notes(started: Started, versions: list[ModelVersion]) -> list[str]:
     notes += started.execution.tracked.notes
     notes += _uncommitted(started, versions)
     notes += _without_views(started, versions)
+    notes += [
+        f"{format_reference(version.model, version.version)} is what run {version.run_id[:8]} "
+        "registered: the same package, tables, data and contract, so no version was added"
+        for version in versions
+        if version.run_id != started.recorder.run.run_id
+    ]
     known = started.contract.contract.model
     notes += [
         f"thrive.toml says nothing of {name!r}: add [model.{name}] before it can go to production"

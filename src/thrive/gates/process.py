@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -24,6 +25,8 @@ LOAD_S, PREDICT_S, STRAIN_S, TURN_S = 60.0, 120.0, 60.0, 20.0
 for one turn of timed calls."""
 
 ENDING_S = 2.0
+SLICE_S = 0.2
+"""How long one look for an answer takes; a machine that stands still makes it longer."""
 
 
 class WorkerFailed(Exception):
@@ -77,11 +80,14 @@ class Worker:
     def take(self, timeout_s: float) -> dict[str, Any]:
         """Return the answer to the question sent last.
 
+        Time in which the machine stood still, or the worker was stopped, is not counted.
+
         Raises:
             WorkerFailed: it raised, died, or was killed because it took too long.
         """
         self._connection.settimeout(timeout_s)
         try:
+            self._wait(timeout_s)
             reply, _ = wire.receive(self._connection)
         except TimeoutError:
             self.kill()
@@ -91,6 +97,19 @@ class Worker:
         if reply["error"]:
             raise WorkerFailed(f"{self._words}: {reply['error']}")
         return reply["body"]
+
+    def _wait(self, timeout_s: float) -> None:
+        """Wait for the answer in slices, of which none counts for more than it should have taken.
+
+        Raises:
+            TimeoutError: it did not come.
+        """
+        waited = 0.0
+        while not select.select([self._connection], [], [], SLICE_S)[0]:
+            if not _is_stopped(self._process.pid):
+                waited += SLICE_S
+            if waited >= timeout_s:
+                raise TimeoutError
 
     def ask(self, kind: str, timeout_s: float, **body: Any) -> dict[str, Any]:
         """Send a question and return its answer; raises as `take`."""
@@ -124,6 +143,15 @@ class Worker:
     ) -> None:
         self._connection.close()
         self.kill()
+
+
+def _is_stopped(pid: int) -> bool:
+    """Tell whether a process was stopped by a signal; False where that cannot be seen."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] in {"T", "t"}
 
 
 def scores_in(answer: dict[str, Any]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from thrive.domain.monitoring import Alert, AlertState, Decision, Window
 from thrive.monitoring.baseline import Baseline, load_baseline, make_baseline
 from thrive.monitoring.budget import ErrorBudget, error_budget
 from thrive.monitoring.findings import findings_of
-from thrive.monitoring.limits import Limit
+from thrive.monitoring.limits import Limit, plain_number
 from thrive.monitoring.story import told
 from thrive.monitoring.terms import terms_of
 from thrive.monitoring.track import TrackRecord, track_record
@@ -114,10 +114,13 @@ def _drift_note(baseline: Baseline, budget: float) -> str:
             "much inputs move by themselves)"
         )
     if baseline.drift_per_year <= budget * 1.001:
-        return f"{words}; about {baseline.drift_per_year:.2g} false notices a year, as asked"
+        return (
+            f"{words}; about {plain_number(baseline.drift_per_year)} false notices a year, as asked"
+        )
     return (
         f"{words} (provisional: {baseline.windows} windows of history support "
-        f"{baseline.drift_per_year:.2g} false notices a year, not {budget:.2g})"
+        f"{_apart(baseline.drift_per_year, budget)} false notices a year, not "
+        f"{_apart(budget, baseline.drift_per_year)})"
     )
 
 
@@ -130,14 +133,15 @@ def _note(limit: Limit) -> str:
     side = "below" if limit.higher_is_better else "above"
     words = f"{limit.signal}: an alert when 2 of 3 windows are {side} {limit.value:.4f}"
     if limit.needed == 1:
+        rate = plain_number(limit.budget)
         return (
             f"{limit.signal}: an alert when one window is {side} {limit.value:.4f}; in "
-            f"{limit.windows} windows it followed real performance, and in about "
-            f"{limit.budget:.2g} windows a year it will be {side} though real performance is as "
-            "usual"
+            f"{limit.windows} windows it followed real performance, and in about {rate} windows a "
+            f"year it will be {side} though real performance is as usual"
         )
     if not limit.provisional:
-        return f"{words}; {limit.windows} windows support {limit.supported:.2g} false alarms a year"
+        supported = plain_number(limit.supported)
+        return f"{words}; {limit.windows} windows support {supported} false alarms a year"
     return (
         f"{words} (provisional: {limit.windows} windows of history support "
         f"{_apart(limit.supported, limit.budget)} false alarms a year, not "
@@ -147,9 +151,9 @@ def _note(limit: Limit) -> str:
 
 def _apart(number: float, other: float) -> str:
     """Return a number with as few digits as tell it from another one."""
-    texts = (f"{number:.{digits}g}" for digits in range(2, 8))
-    pairs = zip(texts, (f"{other:.{digits}g}" for digits in range(2, 8)), strict=True)
-    return next((text for text, same in pairs if text != same), f"{number:.2g}")
+    texts = (plain_number(number, digits) for digits in range(2, 8))
+    pairs = zip(texts, (plain_number(other, digits) for digits in range(2, 8)), strict=True)
+    return next((text for text, same in pairs if text != same), plain_number(number))
 
 
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thrive.domain.clock import format_time
+from thrive.domain.clock import format_moment, format_time
 from thrive.domain.monitoring import Alert, AlertState
 from thrive.monitoring import upstream
 from thrive.monitoring.pictures import bars_of
@@ -53,7 +53,7 @@ def _series(series: Mapping[str, Any]) -> list[str]:
     low, high = min(0.0, *values), max(values)
     said = f", limit {limit:.3g}" if limit is not None else ""
     lines = [
-        f"{_day(at):<16}  {value:8.4g}  {_bar((value - low) / ((high - low) or 1.0))}"
+        f"{format_moment(at):<16}  {value:8.4g}  {_bar((value - low) / ((high - low) or 1.0))}"
         f"{'  beyond' if at in bad else ''}".rstrip()
         for at, value in points
     ]
@@ -88,8 +88,3 @@ def _segments(segments: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _bar(share: float) -> str:
     return "█" * round(_BAR * min(1.0, max(0.0, share)))
-
-
-def _day(moment: int) -> str:
-    text = format_time(moment)
-    return text[:10] if text.endswith("T00:00:00Z") else text[:16].replace("T", " ")

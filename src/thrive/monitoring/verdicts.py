@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from thrive.contract.levels import AccuracyLevel
-from thrive.domain.clock import format_duration, format_time, parse_duration
+from thrive.domain.clock import format_duration, format_moment, format_time, parse_duration
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import CAUSE_ORDER, Cause, Window
 from thrive.monitoring.accepted import Known, without
@@ -14,7 +14,7 @@ from thrive.monitoring.budget import ErrorBudget, error_budget
 from thrive.monitoring.explanations import words_of
 from thrive.monitoring.findings import ROWS, Fault, Findings, findings_of
 from thrive.monitoring.judge import LEAST_COVERAGE, failing
-from thrive.monitoring.limits import AMONG, NEEDED
+from thrive.monitoring.limits import AMONG, NEEDED, plain_number
 from thrive.monitoring.performance import REALISED
 from thrive.monitoring.terms import TermsInForce
 
@@ -120,8 +120,7 @@ def verdicts(past: Past, now: int, since: Mapping[Cause, int] | None = None) -> 
 
 
 def _day(window: Window) -> str:
-    text = format_time(window.start)
-    return text[:10] if text.endswith("T00:00:00Z") else text
+    return format_moment(window.start)
 
 
 def _service(past: Past, found: list[tuple[Window, Findings]]) -> Verdict | None:
@@ -395,7 +394,7 @@ def _performance(found: list[tuple[Window, Findings]]) -> Verdict | None:
             title=(
                 f"{signal.capitalize()} {breach.value:.3f} on {_day(window)}, {side} the "
                 f"{breach.limit:.3f} that history explains (limit for "
-                f"{breach.per_year:.2g} false alarms a year)."
+                f"{plain_number(breach.per_year)} false alarms a year)."
             ),
             first_bad=bad[0][0].start,
             last_bad=window.start,

@@ -52,6 +52,10 @@ def register(
 ) -> ModelVersion:
     """Store the next version of a model, durably and whole or not at all.
 
+    What another run registered already (the same package, tables, data and contract) is no new
+    version: that one is returned, and the run says that it made it too. A version of uncommitted
+    code is not taken for one of committed code.
+
     The contract in force is stored by its digest with the run's commit. A model the contract does
     not name is registered too: production stays refused until it is named.
 
@@ -76,6 +80,10 @@ def register(
                 digest=contract.digest, text=contract.text, commit=code.commit, stored_at=now
             ),
         )
+        twin = _twin(tx, ctx, candidate, run, contract.digest)
+        if twin is not None:
+            runs.add_use(tx, ctx.project_id, run.run_id, _written(twin))
+            return twin
         number = models.next_version(tx, ctx.project_id, candidate.model)
         version = ModelVersion(
             version=number,
@@ -85,7 +93,7 @@ def register(
             run_id=run.run_id,
             contract=contract.digest,
             commit=code.commit,
-            dirty=code.dirty or not code.commit,
+            dirty=_is_dirty(run),
             created_at=now,
             actor=ctx.actor.name,
             replay=replay,
@@ -96,6 +104,25 @@ def register(
         telling.tell_version(tx, ctx.project_id, version)
         runs.add_use(tx, ctx.project_id, run.run_id, _written(version))
     return version
+
+
+def _is_dirty(run: Run) -> bool:
+    return run.code is None or run.code.dirty or not run.code.commit
+
+
+def _twin(
+    tx: Tx, ctx: Context, candidate: Candidate, run: Run, contract: str
+) -> ModelVersion | None:
+    """Return the version of another run that a candidate would only repeat."""
+    replay = ctx.home.clock().mode is ClockMode.REPLAY
+    names = [name for name in candidate.__struct_fields__ if name != "note"]
+    for known in models.with_package(tx, ctx.project_id, candidate.model, candidate.package):
+        same = all(getattr(known, name) == getattr(candidate, name) for name in names)
+        same = same and known.contract == contract and known.replay == replay
+        as_good = known.retired_at is None and (not known.dirty or _is_dirty(run))
+        if same and as_good and known.run_id != run.run_id and candidate.note in {"", known.note}:
+            return known
+    return None
 
 
 def _refuse_prohibited(name: str, contract: ParsedContract) -> None:

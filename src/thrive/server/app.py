@@ -48,7 +48,7 @@ class App:
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="operation")
         metrics = Metrics()
         self.health = Health(home, metrics, counters, functools.partial(run_in, self.pool))
-        self.guard = Guard(self._answer, metrics, options.hosts, traces)
+        self.guard = Guard(self._answer, metrics, options.hosts, traces, options.rate)
         self._home = home
         self._operations = operations
         self._options = options

@@ -19,6 +19,8 @@ from thrive.server.bodies import BODY_BYTES, too_large
 from thrive.server.logs import RequestLog
 from thrive.server.metrics import Metrics
 from thrive.server.mlflow.paths import is_artifact, is_mlflow
+from thrive.server.mlflow.problems import refusal_of
+from thrive.server.pace import Pace, whole_seconds
 from thrive.server.problems import Problem, unexpected
 
 if TYPE_CHECKING:
@@ -76,12 +78,20 @@ class Guard:
         metrics: counts each answer.
         hosts: the names this server is reached by, beside those of the loopback.
         traces: makes a span of each request; None for none.
+        rate: requests a second that one token, or one address without any, may send; 0 for no
+            limit.
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, hosts: Iterable[str], traces: "Traces | None" = None
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        hosts: Iterable[str],
+        traces: "Traces | None" = None,
+        rate: float = 0.0,
     ) -> None:
         self._traces = traces
+        self._pace = Pace(rate) if rate else None
         self.draining = False
         self._app = app
         self._metrics = metrics
@@ -106,8 +116,8 @@ class Guard:
             await send(message)
 
         try:
-            problem = self._refusal(scope)
-            await (problem.response() if problem else self._app)(scope, receive, sending)
+            problem = self._refusal(scope) or self._hurry(scope, began)
+            await (_told(scope, problem) if problem else self._app)(scope, receive, sending)
         except Exception:
             _logger.exception("unexpected", extra={"id": request_id})
             if not status:
@@ -128,6 +138,22 @@ class Guard:
         if size > HEADER_BYTES:
             return Problem(431, "UsageError", f"The headers exceed {HEADER_BYTES:,} bytes.")
         return self._judged(scope["method"], scope["path"], *told)
+
+    def _hurry(self, scope: Scope, now: float) -> Problem | None:
+        """Refuse a caller that asks more often than one may."""
+        if self._pace is None:
+            return None
+        wait = self._pace.wait(_caller(scope), now)
+        if not wait or scope["path"] in OPEN_PATHS:
+            return None
+        seconds = whole_seconds(wait)
+        return Problem(
+            429,
+            "StoreBusy",
+            "These requests come faster than one caller may send them.",
+            f"try again in {seconds} s, or send more with each request",
+            {"Retry-After": str(seconds)},
+        )
 
     def _judge(self, method: str, path: str, *told: tuple[bytes, bytes]) -> Problem | None:
         """Tell what is wrong with a request; the same ones come again and again."""
@@ -182,6 +208,22 @@ class Guard:
                 "address": scope["client"][0] if scope.get("client") else "",
             }
         )
+
+
+def _caller(scope: Scope) -> int:
+    """Return whose bucket a request takes from, its token's or its address's; no secret is kept."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return hash(value)
+    client = scope.get("client")
+    return hash(client[0]) if client else 0
+
+
+def _told(scope: Scope, problem: Problem) -> ASGIApp:
+    """Return a refusal; one that clients of MLflow come back after, as their protocol says it."""
+    if problem.status == 429 and is_mlflow(scope["path"]):
+        return refusal_of(problem, scope["thrive.id"])
+    return problem.response()
 
 
 def _without(known: Collection[bytes]) -> list[tuple[bytes, bytes]]:

@@ -16,12 +16,14 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
         local_actor: that owner.
         hosts: names beside those of the loopback that requests may be sent to.
         open_metrics: whether `/metrics` needs no token.
+        rate: requests a second that one caller may send; 0 for no limit.
     """
 
     local_token: str
     local_actor: Actor
     hosts: tuple[str, ...] = ()
     open_metrics: bool = True
+    rate: float = 0.0
 
 
 def is_loopback(host: str) -> bool:

@@ -30,6 +30,7 @@ from thrive.server.background import Background
 from thrive.server.http import KEEP_ALIVE_S, BoundedHttp
 from thrive.server.options import AppOptions, host_names, is_loopback
 from thrive.server.traces import traces_from
+from thrive.settings import read_settings
 from thrive.store import tokens
 from thrive.store.home import Home
 
@@ -89,6 +90,7 @@ def run_server(
         local_actor=actor,
         hosts=host_names(options.host, options.allow_hosts),
         open_metrics=is_loopback(options.host),
+        rate=read_settings().requests_per_second,
     )
     app = App(home, operations, app_options, background.counters, traces)
     write_local_server(

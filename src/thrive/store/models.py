@@ -70,6 +70,14 @@ def is_packaged(tx: Tx, project_id: str, label: str, digest: str) -> bool:
     return digest not in {version.evaluation, version.reference, version.trained_rows}
 
 
+def with_package(tx: Tx, project_id: str, name: str, package: str) -> list[ModelVersion]:
+    """Return the versions of a model that have this package, newest first."""
+    query = mine(model_versions, project_id).where(
+        model_versions.c.model == name, model_versions.c.package == package
+    )
+    return many(tx, ModelVersion, query.order_by(model_versions.c.version.desc()))
+
+
 def replace_version(tx: Tx, project_id: str, version: ModelVersion) -> None:
     """Write what may change of a version: its note and whether it is retired."""
     replace(tx, project_id, model_versions, version)

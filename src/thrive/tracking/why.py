@@ -6,7 +6,7 @@ import msgspec
 
 from thrive.domain.actor import ANYONE
 from thrive.domain.errors import NotFound
-from thrive.domain.run import Run, RunState, StepCode, StepRecord
+from thrive.domain.run import REPRODUCES, Run, RunState, StepCode, StepRecord
 from thrive.operations import Context, operation
 from thrive.store import runs
 from thrive.store.database import Tx
@@ -57,7 +57,17 @@ def why(ctx: Context, run: str) -> list[Reason]:
         if not chosen:
             raise NotFound(f"Run {wanted} has no step {step!r}.", f"thrive runs show {wanted}")
         last = _Last(tx, ctx.project_id, found)
-        return [reason for each in chosen for reason in _reasons(tx, ctx, each, last)]
+        reasons = [reason for each in chosen for reason in _reasons(tx, ctx, each, last)]
+    repeated = found.tags.get(REPRODUCES, "")
+    return [_of_repetition(reason, repeated) for reason in reasons] if repeated else reasons
+
+
+def _of_repetition(reason: Reason, repeated: str) -> Reason:
+    """Return what a step of a reproduction was executed for: to be compared, not for a change."""
+    if reason.why != "asked":
+        return reason
+    words = f"nothing changed: it repeats run {repeated}, and every step is executed to compare"
+    return msgspec.structs.replace(reason, name=words)
 
 
 def _names(step: StepRecord) -> set[str]:
@@ -65,15 +75,15 @@ def _names(step: StepRecord) -> set[str]:
 
 
 class _Last:
-    """Finds the same step in the last earlier run of the pipeline that came so far."""
+    """Finds the same step in the last earlier run of the pipeline that came so far.
+
+    For a run that repeats another one, that is the one it repeats.
+    """
 
     def __init__(self, tx: Tx, project_id: str, run: Run) -> None:
         self._counts: dict[str, int] = {}
-        earlier = runs.find(tx, project_id, limit=20, after=run.run_id, experiment=run.experiment)
         self._runs = [
-            by_place(runs.find_steps(tx, project_id, each.run_id))
-            for each in earlier
-            if each.pipeline == run.pipeline
+            by_place(runs.find_steps(tx, project_id, each)) for each in _before(tx, project_id, run)
         ]
         self._places = {
             step.position: place
@@ -83,6 +93,14 @@ class _Last:
     def of(self, step: StepRecord) -> StepRecord | None:
         place = self._places[step.position]
         return next((steps[place] for steps in self._runs if place in steps), None)
+
+
+def _before(tx: Tx, project_id: str, run: Run) -> list[str]:
+    """Return the runs that a run is compared with, the first of them first."""
+    if REPRODUCES in run.tags:
+        return [str(run.tags[REPRODUCES])]
+    earlier = runs.find(tx, project_id, limit=20, after=run.run_id, experiment=run.experiment)
+    return [each.run_id for each in earlier if each.pipeline == run.pipeline]
 
 
 def by_place(steps: list[StepRecord]) -> dict[tuple[str, int], StepRecord]:

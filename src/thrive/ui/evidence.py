@@ -1,7 +1,7 @@
 """The evidence of an alert as a page shows it: lines of facts and flat tables, nothing nested.
 
 Evidence is stored as JSON whose keys differ by cause. What every key of a kind means is said here
-once: a share is a percentage, the beginning of a window is a day.
+once: a share is a percentage, the beginning of a window is told to the minute.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from thrive.domain.clock import format_moment
 from thrive.ui import words
 
 HEADINGS = {
@@ -91,7 +92,7 @@ def said(key: str, value: Any) -> str:
     if isinstance(value, Sequence):
         return ", ".join(said(key, each) for each in value) or words.DASH
     if words.is_moment(value, key):
-        return words.day(value) if key in words.WINDOW_ENDS else words.exact(value)
+        return format_moment(value) if key in words.WINDOW_ENDS else words.exact(value)
     if key.endswith("_us"):
         return words.milliseconds(value)
     return words.percent(value) if key in _SHARES else words.number(value)

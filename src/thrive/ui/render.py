@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from thrive.domain.clock import ClockMode
+from thrive.domain.clock import ClockMode, format_moment
 from thrive.gates.formats.wording import settles, worst_first
 from thrive.governance.law import short_name
 from thrive.operations import Context
@@ -221,6 +221,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "duration": words.duration,
     "exact": words.exact,
     "day": words.day,
+    "moment": format_moment,
     "relative": words.relative,
     "machine_time": words.machine_time,
     "sparkline": charts.sparkline,

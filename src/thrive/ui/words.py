@@ -11,7 +11,7 @@ DASH = "-"
 LEAST_MOMENT = 10**14
 """Microseconds: a time after 1973; smaller numbers are not taken for times."""
 WINDOW_ENDS = frozenset({"start", "end"})
-"""Keys of the ends of a window, of which the day is enough."""
+"""Keys of the ends of a window, which are shown to the minute."""
 _DIGEST = re.compile(r"\b[0-9a-f]{32,64}\b")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+\d\d:\d\d)?")
 

@@ -225,13 +225,14 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-def test_people_read_a_document_as_it_is_and_programs_get_it_on_one_line() -> None:
+def test_a_document_is_printed_as_it_is_below_what_is_said_of_it() -> None:
     paper = Paper(kind="card", text="# Card\n\n| a |\x1b[2J\n")
     assert shown(paper, PEOPLE) == "kind  card\n\n# Card\n\n| a |\\x1b[2J\n\n"
     deep = {"alert": {"title": "Bad", "evidence": {"psi": 2}}, "text": "It moved."}
     assert shown(deep, PEOPLE) == "alert.title  Bad\n\nIt moved.\n"
     assert "alert.evidence.psi\t2\n" in shown(deep, PIPE)
-    assert shown(paper, PIPE) == "kind\tcard\ntext\t# Card\\n\\n| a |\\x1b[2J\\n\n"
+    assert shown(paper, PIPE) == "kind\tcard\n\n# Card\n\n| a |\\x1b[2J\n\n"
+    assert shown(deep, PIPE).endswith("text\tIt moved.\n")
 
 
 class Inside(msgspec.Struct, frozen=True, kw_only=True):

@@ -66,6 +66,38 @@ def test_a_version_holds_its_run_its_data_and_the_contract_in_force(context, run
         assert audit.latest(tx, context.project_id)[0].subject == "model:delay"
 
 
+def test_what_another_run_registered_already_is_no_new_version(context, run, candidate):
+    first = register(context, candidate, run, CONTRACT)
+    again = msgspec.structs.replace(run, run_id="0" * 31 + "2")
+    with context.write(f"run:{again.run_id}") as tx:
+        runs.save(tx, context.project_id, again)
+    twin = register(context, candidate, again, CONTRACT)
+    assert (twin.version, twin.run_id, twin.seal) == (1, run.run_id, first.seal)
+    with context.read() as tx:
+        (use,) = runs.find_uses(tx, context.project_id, again.run_id)
+    assert (use.kind, use.direction, use.version) == ("model", "out", 1)
+    noted = msgspec.structs.replace(candidate, note="for the desk")
+    assert register(context, noted, again, CONTRACT).version == 2
+    other = parse(CONTRACT.text.replace("us", "them", 1))
+    assert register(context, candidate, again, other).version == 3
+
+
+def test_a_version_of_committed_code_does_not_stand_back_for_one_of_dirty_code(
+    context, run, candidate
+):
+    dirty = msgspec.structs.replace(run, code=CodeRecord(entry="t.py"))
+    assert register(context, candidate, dirty, CONTRACT).dirty
+    clean = msgspec.structs.replace(run, run_id="0" * 31 + "2")
+    with context.write(f"run:{clean.run_id}") as tx:
+        runs.save(tx, context.project_id, clean)
+    made = register(context, candidate, clean, CONTRACT)
+    assert (made.version, made.dirty) == (2, False)
+    third = msgspec.structs.replace(dirty, run_id="0" * 31 + "3")
+    with context.write(f"run:{third.run_id}") as tx:
+        runs.save(tx, context.project_id, third)
+    assert register(context, candidate, third, CONTRACT).version == 2
+
+
 def test_a_run_without_a_commit_makes_a_dirty_version(context, run, candidate):
     bare = msgspec.structs.replace(run, code=CodeRecord(entry="t.py"))
     assert register(context, candidate, bare, CONTRACT).dirty
