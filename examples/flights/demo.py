@@ -299,7 +299,8 @@ def decide(story: Story, world: World, alert_id: str, now: str, retrained: bool)
             "the decision, as the contract says (max_age)."
         )
     if cause in {"performance", "age"} and not retrained:
-        retrain(story, world, alert_id, now)
+        objects = "retrain" in alert["evidence"].get("against", {})
+        retrain(story, world, alert_id, now, objects=objects)
         return True
     action = "accept" if alert["recommended"] in {"", "retrain"} else alert["recommended"]
     successor = "version 2 is being measured beside version 1, on the same flights"
@@ -312,15 +313,21 @@ def decide(story: Story, world: World, alert_id: str, now: str, retrained: bool)
     return retrained
 
 
-def retrain(story: Story, world: World, alert_id: str, now: str) -> None:
-    """Answer an alert with a new version on newer data, judged against the old one."""
+def retrain(story: Story, world: World, alert_id: str, now: str, *, objects: bool) -> None:
+    """Answer an alert with a new version on newer data, judged against the old one.
+
+    Where the evidence objects, it is meant all the same: the gate will tell who was right.
+    """
+    reason = "the season has changed"
+    if objects:
+        reason = "the training data ends in spring; the gate compares both on the same rows"
     print("\nThe feeds have delivered data up to today; it becomes the next dataset versions.")
     world.deliver(story.folder / "data", day(now))
     story.thrive("data", "add", "data/flights", "--name", "flights")
     git(story.folder, "Data up to today")
     story.thrive(
-        "alerts", "decide", alert_id, "retrain", "--reason", "the season has changed",
-        "--param", f"until={now[:10]}",
+        "alerts", "decide", alert_id, "retrain", "--reason", reason,
+        "--param", f"until={now[:10]}", *(["--yes"] if objects else []),
     )  # fmt: skip
     story.thrive("worker", "--once")
     wait_for_training(story)
