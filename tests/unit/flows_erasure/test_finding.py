@@ -9,6 +9,8 @@ from tests.planted import NUMBER, PERSON
 
 from thrive.cli.main import run
 from thrive.domain.errors import NotFound, UsageError
+from thrive.flows.erasure.erasing import erase
+from thrive.flows.erasure.exporting import export_subject
 from thrive.flows.erasure.finding import find_subject
 from thrive.operations import Context
 from thrive.store import audit
@@ -47,6 +49,27 @@ def test_answers_that_are_not_sealed_yet_are_found_with_their_outcomes(planted: 
 def test_people_may_be_numbers(planted: Context) -> None:
     found = find_subject(planted, str(NUMBER))
     assert [(each.dataset, each.rows) for each in found.versions] == [("accounts", 1)]
+
+
+def test_where_nobody_was_looked_for_is_said_with_what_to_type(planted: Context) -> None:
+    text = (planted.local_folder() / "thrive.toml").read_text()
+    said = text.replace('amount = "none" }', 'amount = "salary" }')
+    (planted.local_folder() / "thrive.toml").write_text(said)
+    found = find_subject(planted, "10.5")
+    looked = {each.dataset: each for each in found.looked}
+    assert found.rows == 0
+    assert looked["orders"].columns == ["customer"]
+    assert looked["orders"].versions == 2
+    assert looked["orders"].others == ["amount"]
+    assert looked["orders"].next_hint == "thrive data find-subject --dataset orders --column amount"
+    assert looked["weather"].columns == looked["weather"].others == []
+    again = find_subject(planted, "10.5", dataset="orders", column="amount")
+    assert [each.others for each in again.looked] == [["customer"]]
+    report = erase(planted, "10.5", reason="asked on 3 May")
+    assert "looked in customer of orders (2 versions)" in report.notes
+    assert any("amount of orders hold personal data too" in each for each in report.notes)
+    made = export_subject(planted, "10.5", to=Path("out"), column="amount")
+    assert {each.dataset: each.columns for each in made.looked}["orders"] == ["amount"]
 
 
 def test_nobody_is_found_where_nobody_is(planted: Context) -> None:

@@ -15,6 +15,7 @@ from thrive.domain.reference import format_reference
 from thrive.flows.erasure.cleaning import blank_logs, forget_online, remove_content, remove_copies
 from thrive.flows.erasure.consent import first_state, is_waiting, known_consent
 from thrive.flows.erasure.finding import given_person
+from thrive.flows.erasure.looked import looked_in
 from thrive.flows.erasure.plan import Plan, PlannedItem, make_plan
 from thrive.flows.erasure.proof import Proof, notes, prove
 from thrive.flows.erasure.remotes import clean_remotes
@@ -143,13 +144,14 @@ def _unfinished(ctx: Context, sought: Sought) -> Erasure | None:
 def _planned(ctx: Context, sought: Sought, plan: Plan) -> ErasureReport:
     rows = sum(item.rows or 0 for item in plan.items)
     nobody = not plan.items and not plan.orphans
+    looked = [words for each in looked_in(ctx, plan.searched) for words in each.words]
     return ErasureReport(
         state=PLANNED,
         rows=rows,
         predictions=len(plan.answers),
         models=_learned(ctx, [each.version.digest for each in plan.hit()]),
         items=plan.items,
-        notes=notes(ctx, sought, plan),
+        notes=[*notes(ctx, sought, plan), *looked],
         next_hint="" if nobody else 'thrive data erase --reason "..." --yes',
     )
 

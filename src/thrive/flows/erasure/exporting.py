@@ -18,8 +18,9 @@ from thrive.domain.actor import STEWARDS
 from thrive.domain.duty import SUBJECT_ACCESS
 from thrive.domain.errors import Conflict
 from thrive.domain.reference import format_reference
-from thrive.flows.erasure.finding import given_person
+from thrive.flows.erasure.finding import Looked, given_person
 from thrive.flows.erasure.holdings import as_csv, features_of, held_content
+from thrive.flows.erasure.looked import looked_in
 from thrive.flows.erasure.searching import prediction_ids, subject_columns
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context, Kind, PrivateText, operation
@@ -51,7 +52,8 @@ class HandedOut(msgspec.Struct, frozen=True, kw_only=True):
 class SubjectExport(msgspec.Struct, frozen=True, kw_only=True):
     """What was handed out of one person; the same is written as `subject.json`.
 
-    `unread` names what holds the person and cannot be handed out in part.
+    `unread` names what holds the person and cannot be handed out in part, `looked` by which columns
+    each dataset was searched, and by which that hold personal data it was not.
     """
 
     folder: str
@@ -59,11 +61,17 @@ class SubjectExport(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     files: list[HandedOut]
     unread: list[str] = []
+    looked: list[Looked] = []
 
 
 @operation("data export-subject", kind=Kind.CLIENT, role=STEWARDS, writes=True)
 def export_subject(
-    ctx: Context, value: PrivateText = "", *, to: Path, from_file: Path | None = None
+    ctx: Context,
+    value: PrivateText = "",
+    *,
+    to: Path,
+    column: str = "",
+    from_file: Path | None = None,
 ) -> SubjectExport:
     """Write what is known of a person into a folder: rows, features, artifacts, answers, outcomes.
 
@@ -74,6 +82,7 @@ def export_subject(
     Args:
         value: the person, as the subject column has it; asked for if not given, `-` reads it.
         to: a new folder.
+        column: the column that names a person, instead of those of the contract.
         from_file: a file whose first line is the value.
 
     Raises:
@@ -85,7 +94,7 @@ def export_subject(
     """
     sought = Sought(*spellings(given_person(ctx, value, from_file), ctx.home))
     person = sought.spellings
-    columns = subject_columns(ctx, "", "")
+    columns = subject_columns(ctx, "", column)
     folder = ctx.local_folder() / to
     if folder.exists():
         raise Conflict(f"{to} is there already.", "name a new folder with --to")
@@ -103,7 +112,12 @@ def export_subject(
         *_answers(ctx, set(columns.values()), person, folder, ids),
     ]
     made = SubjectExport(
-        folder=str(folder), at=ctx.now(), actor=ctx.actor.name, files=files, unread=held.unread
+        folder=str(folder),
+        at=ctx.now(),
+        actor=ctx.actor.name,
+        files=files,
+        unread=held.unread,
+        looked=looked_in(ctx, searched),
     )
     (folder / LIST).write_bytes(msgspec.json.format(msgspec.json.encode(made)))
     with ctx.write("subject:export", files={each.subject: each.digest for each in files}):

@@ -16,6 +16,40 @@ from thrive.store.pseudonyms import spellings_here
 from thrive.store.quick_imports import quick_imports
 
 
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """How one dataset was searched.
+
+    Attributes:
+        dataset: its name.
+        versions: how many of its versions have one of the columns.
+        columns: those whose values were compared with the person's.
+        others: columns that hold personal data, or seem to, and were not searched: who is known
+            there by another value is not found.
+        next_hint: what searches the first of those, "" where there is none.
+    """
+
+    dataset: str
+    versions: int
+    columns: list[str]
+    others: list[str]
+    next_hint: str = ""
+
+    @property
+    def words(self) -> list[str]:
+        """The same in sentences."""
+        found: list[str] = []
+        if self.columns:
+            names = ", ".join(self.columns)
+            found.append(f"looked in {names} of {self.dataset} ({self.versions} versions)")
+        if self.others:
+            names = ", ".join(self.others)
+            found.append(
+                f"{names} of {self.dataset} hold personal data too and were not searched: "
+                f"{self.next_hint}"
+            )
+        return found
+
+
 class SubjectRows(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset version that holds rows of the person: how many, in how many of its files."""
 
@@ -74,6 +108,8 @@ class SubjectFound(msgspec.Struct, frozen=True, kw_only=True):
         models: which model versions learned from them.
         answers: predictions and outcomes about them, by model version.
         unsearched: datasets in which nobody can be found.
+        looked: by which columns each dataset was searched, and by which that hold personal data
+            it was not.
     """
 
     rows: int
@@ -83,6 +119,7 @@ class SubjectFound(msgspec.Struct, frozen=True, kw_only=True):
     models: list[SubjectModel]
     answers: list[SubjectAnswers]
     unsearched: list[Unsearched]
+    looked: list[Looked] = []
     next_hint: str = ""
 
 

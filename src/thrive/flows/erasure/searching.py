@@ -21,6 +21,7 @@ from thrive.flows.erasure.finding import (
     SubjectRun,
     Unsearched,
 )
+from thrive.flows.erasure.looked import looked_in
 from thrive.operations import Context
 from thrive.store import predictions, releases, runs
 from thrive.store.database import Tx
@@ -67,6 +68,7 @@ def search(
         models=models,
         answers=answers,
         unsearched=unsearched(searched),
+        looked=looked_in(ctx, searched),
         next_hint='thrive data erase --reason "..."' if total or answered else "",
     )
 
