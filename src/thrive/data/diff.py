@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from thrive.contract.checks import Unique, parse_check
-from thrive.data.distributions import Distribution, compare, sketched_like
+from thrive.data.distributions import Distribution, alike, compare, sketched_like
 from thrive.data.profile import Sketch, profile, unpack_sketches
 from thrive.data.questions import is_closed
 from thrive.data.rowdiff import RowDiff, diff_rows
@@ -120,15 +120,15 @@ def diff_tables(
     if before.digest == after.digest:
         same = RowDiff(key=list(key), added=0, removed=0, changed=0, same=after.rows, cells={})
         return _assembled(before, after, _snapshots(before, after, blobs), same, [])
-    if may_be_held(
-        before.rows + after.rows, len(after.columns)
-    ):  # read once instead of once a question
-        scan = scan[0].collect().lazy(), scan[1].collect().lazy()
+    tables: Sequence[pl.LazyFrame | pl.DataFrame] = scan
+    if may_be_held(before.rows + after.rows, len(after.columns)):
+        tables = [each.collect() for each in scan]  # read once instead of once a question
+    lazy = tables[0].lazy(), tables[1].lazy()
     known = set(key_of(before)) & set(key_of(after))
     named = list(key) or [name for name in key_of(after) if name in known]
     with ThreadPoolExecutor(1) as pool:
-        moved = pool.submit(_distributions, before, after, scan, blobs)
-        rows = diff_rows(*scan, named)
+        moved = pool.submit(_distributions, before, after, lazy, blobs)
+        rows = diff_rows(tables[0], tables[1], named)
         return _assembled(before, after, _snapshots(before, after, blobs), rows, moved.result())
 
 
@@ -147,16 +147,24 @@ def _distributions(
     hidden = {each.name for each in (*before.columns, *after.columns) if is_closed(each)}
     kept = _kept_sketches(before, scan[0], blobs)
     baseline = {name: sketch for name, sketch in kept.items() if name not in hidden}
-    counted = sketched_like(scan[1], baseline)
-    return [compare(baseline[name], sketch, name) for name, sketch in counted.items()]
+    counted = alike(baseline, _stored_sketches(after, blobs) or {})
+    rest = {name: sketch for name, sketch in baseline.items() if name not in counted}
+    if rest:
+        counted |= sketched_like(scan[1], rest)
+    return [compare(baseline[name], counted[name], name) for name in baseline if name in counted]
 
 
 def _kept_sketches(
     version: DatasetVersion, frame: "pl.LazyFrame", blobs: BlobStore
 ) -> dict[str, Sketch]:
     """Return a version's sketches; one that was added before there were such is read again."""
+    stored = _stored_sketches(version, blobs)
+    return profile(frame).sketches if stored is None else stored
+
+
+def _stored_sketches(version: DatasetVersion, blobs: BlobStore) -> dict[str, Sketch] | None:
     if "sketches" not in version.profile:
-        return profile(frame).sketches
+        return None
     digest = str(version.profile["sketches"])
     return unpack_sketches(blobs.get(digest)) if digest else {}
 

@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from thrive.statistics.sketch import (
     NumericSketch,
     merge_categories,
     merge_numeric,
+    sketch_categories,
     sketch_numeric,
 )
 
@@ -106,6 +107,36 @@ def _bins(before: Sketch, after: Sketch) -> tuple[list[str], list[int], list[int
     rest = [[int(each.counts[NAMED:].sum()) + each.other, each.new] for each in (before, after)]
     old, new = ([*map(int, each.counts[:NAMED])] for each in (before, after))
     return [*names, "(other)", "(new)"], [*old, *rest[0]], [*new, *rest[1]]
+
+
+def alike(baseline: Mapping[str, Sketch], own: Mapping[str, Sketch]) -> dict[str, Sketch]:
+    """Return a table's own sketches as if made with a baseline, those for which no row is needed.
+
+    Numbers need none if the cells are the same, categories if all are known by name.
+
+    Args:
+        baseline: the sketches to be compared with.
+        own: what was counted of the table when it was added, each column by itself.
+    """
+    found: dict[str, Sketch] = {}
+    for name, fixed in baseline.items():
+        there = own.get(name)
+        if _has_cells_of(there, fixed):
+            found[name] = there
+        elif isinstance(fixed, CategorySketch) and _is_all_named(there):
+            named = dict(zip(there.names, there.counts.tolist(), strict=True))
+            found[name] = sketch_categories({**named, None: there.missing}, fixed)
+    return found
+
+
+def _has_cells_of(there: Sketch | None, fixed: Sketch) -> TypeGuard[NumericSketch]:
+    if not isinstance(fixed, NumericSketch) or not isinstance(there, NumericSketch):
+        return False
+    return (fixed.centre, fixed.scale) == (there.centre, there.scale)
+
+
+def _is_all_named(sketch: Sketch | None) -> TypeGuard[CategorySketch]:
+    return isinstance(sketch, CategorySketch) and not sketch.other and not sketch.new
 
 
 def sketched_like(frame: "pl.LazyFrame", baseline: Mapping[str, Sketch]) -> dict[str, Sketch]:

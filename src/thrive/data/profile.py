@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
@@ -24,12 +24,16 @@ from thrive.statistics.sketch import (
     CategorySketch,
     NumericSketch,
     merge_numeric,
+    numeric_cells,
     sketch_categories,
+    sketch_counted,
     sketch_numeric,
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TOP = 10
@@ -118,16 +122,26 @@ def _profiled(schema: "pl.Schema", batches: "Iterator[pl.DataFrame]") -> Profile
     )
 
 
-def _each_once(numbers: "pl.Series") -> "pl.Series":
-    """Return whole numbers without repetitions, where they lie close together."""
+class _Counted(NamedTuple):
+    """The different whole numbers of a batch in rising order, and how often each stands there."""
+
+    values: "pl.Series"
+    rows: "NDArray[np.int64]"
+
+
+def _counted(numbers: "pl.Series") -> _Counted | None:
+    """Count whole numbers by value; None where they lie too far apart for that."""
     import numpy as np
     import polars as pl
 
+    if not len(numbers):
+        return None
     low, high = cast("int", numbers.min()), cast("int", numbers.max())
     if not -_FAR < low <= high < _FAR or high - low >= len(numbers):
-        return numbers
-    seen = np.bincount(numbers.cast(pl.Int64).to_numpy() - low)
-    return pl.Series(np.flatnonzero(seen) + low, dtype=numbers.dtype)
+        return None
+    counts = np.bincount(numbers.cast(pl.Int64).to_numpy() - low)
+    there = np.flatnonzero(counts)
+    return _Counted(pl.Series(there + low, dtype=numbers.dtype), counts[there])
 
 
 class _Column:
@@ -162,16 +176,18 @@ class _Column:
             return
         present = present.drop_nulls()
         words = self._words(present) if self._is_text or self._is_flag else None
+        counted = _counted(present) if self._kind.is_integer() else None
         first, self._whole = self._whole, None
         if self._rows == len(values) <= EXACT_ROWS:
             self._whole = present
         else:
             different = present if words is None else words["value"]
+            different = different if counted is None else counted.values
             self._count_distinct(different if first is None else first.append(present))
         if self._is_number or self._kind.is_temporal():
             self._widen(present)
         if self._is_number or self._is_flag or self._is_moment:
-            self._count_numbers(as_floats(values))
+            self._count_numbers(values, counted)
         if self._is_text or self._is_flag:
             self._count_words(present, words)
         if self._is_text or self._kind.is_integer():
@@ -187,8 +203,6 @@ class _Column:
 
         if self._is_text or self._is_flag:
             present = present.cast(pl.String)  # a category's hash is not that of its text
-        elif self._kind.is_integer() and present.len():
-            present = _each_once(present)
         counted = sketch_distinct(present.hash().to_numpy())
         self._distinct = counted if self._distinct is None else self._distinct + counted
 
@@ -198,14 +212,17 @@ class _Column:
             self._low = low if self._low is None else min(self._low, low)
             self._high = high if self._high is None else max(self._high, high)
 
-    def _count_numbers(self, values: Any) -> None:
+    def _count_numbers(self, values: "pl.Series", counted: _Counted | None) -> None:
         if self._numbers is None:
-            step = len(values) // _YARDSTICK
-            scale = sketch_numeric(values[::step]) if step > 1 else None
-            self._numbers = sketch_numeric(values, scale)
+            step = max(1, len(values) // _YARDSTICK)
+            self._numbers = numeric_cells(as_floats(values.gather_every(step)))
+        if counted is None:
+            more = sketch_numeric(as_floats(values), self._numbers)
         else:
-            more = sketch_numeric(values, self._numbers)
-            self._numbers = merge_numeric([self._numbers, more])
+            missing = len(values) - int(counted.rows.sum())
+            once = as_floats(counted.values)
+            more = sketch_counted(once, counted.rows, missing, self._numbers)
+        self._numbers = merge_numeric([self._numbers, more]) if self._numbers.rows else more
 
     def _count_words(self, present: "pl.Series", words: "pl.DataFrame | None") -> None:
         import polars as pl

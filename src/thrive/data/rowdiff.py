@@ -4,8 +4,11 @@ Rows are compared by a 64-bit hash of their cells, made within one call and neve
 that differ share one once in 2e19 pairs.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+import operator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 _HASH = "_thrive_row"
+_AFTER = "\x00after"
+_Table: TypeAlias = "pl.LazyFrame | pl.DataFrame"
 
 
 class RowDiff(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,20 +44,21 @@ class RowDiff(msgspec.Struct, frozen=True, kw_only=True):
     cells: dict[str, int]
 
 
-def diff_rows(before: "pl.LazyFrame", after: "pl.LazyFrame", key: Sequence[str] = ()) -> RowDiff:
+def diff_rows(before: _Table, after: _Table, key: Sequence[str] = ()) -> RowDiff:
     """Compare the rows of two tables in the columns that both have with one type.
 
     Without such a column every row of the one went and every row of the other came.
 
     Args:
-        before: the first table.
+        before: the first table; quickest in memory.
         after: the second.
         key: columns that name a row; without, rows are compared as a whole.
 
     Raises:
         UsageError: a column of the key is missing, or two rows have one key.
     """
-    shared = _shared(before, after)
+    old, new = before.lazy(), after.lazy()
+    shared = _shared(old, new)
     missing = [name for name in key if name not in shared]
     if missing:
         raise UsageError(
@@ -61,10 +67,10 @@ def diff_rows(before: "pl.LazyFrame", after: "pl.LazyFrame", key: Sequence[str] 
         )
     if not shared:
         return RowDiff(
-            key=[], added=_height(after), removed=_height(before), changed=0, same=0, cells={}
+            key=[], added=_height(new), removed=_height(old), changed=0, same=0, cells={}
         )
     if not key:
-        return _as_multisets(before, after, shared)
+        return _as_multisets(old, new, shared)
     rest = [name for name in shared if name not in key]
     return _by_key(before, after, list(key), rest)
 
@@ -101,22 +107,100 @@ def _batches(frame: "pl.LazyFrame") -> "Iterator[pl.DataFrame]":
         yield frame.head(0).collect()
 
 
-def _by_key(
+def _by_key(before: _Table, after: _Table, key: list[str], rest: list[str]) -> RowDiff:
+    import polars as pl
+
+    if isinstance(before, pl.DataFrame) and isinstance(after, pl.DataFrame):
+        return _held_by_key(before, after, key, rest)
+    return _hashed_by_key(before.lazy(), after.lazy(), key, rest)
+
+
+def _held_by_key(
+    before: "pl.DataFrame", after: "pl.DataFrame", key: list[str], rest: list[str]
+) -> RowDiff:
+    """Compare rows in memory: those at both ends that stand beside each other need no join."""
+    for rows in (before, after):
+        _refuse_repeated(rows, key)
+    head = _alike(before, after, key)
+    old, new = before.slice(head), after.slice(head)
+    tail = _alike(old, new, key, at_end=True)
+    found = [
+        _beside(before.head(head), after.head(head), key, rest),
+        _beside(old.tail(tail), new.tail(tail), key, rest),
+    ]
+    middle = old.head(old.height - tail), new.head(new.height - tail)
+    if any(each.height for each in middle):
+        found.append(_hashed_by_key(middle[0].lazy(), middle[1].lazy(), key, rest))
+    cells = sum((Counter(each.cells) for each in found), Counter[str]())
+    return RowDiff(
+        key=key,
+        added=sum(each.added for each in found),
+        removed=sum(each.removed for each in found),
+        changed=sum(each.changed for each in found),
+        same=sum(each.same for each in found),
+        cells=_ranked(cells),
+    )
+
+
+def _refuse_repeated(rows: "pl.DataFrame", key: list[str]) -> None:
+    import polars as pl
+
+    distinct = pl.struct(key).n_unique() if len(key) > 1 else pl.col(key[0]).n_unique()
+    repeated = rows.height - int(rows.select(distinct).item())
+    if repeated:
+        raise UsageError(
+            f"{', '.join(key)} is no key: {_repeating(repeated)}.", "--key COLUMN[,COLUMN]"
+        )
+
+
+def _alike(
+    old: "pl.DataFrame", new: "pl.DataFrame", key: list[str], *, at_end: bool = False
+) -> int:
+    """Return how many rows have the same keys one after another, from one end on."""
+    rows = min(old.height, new.height)
+    first, second = (
+        each.select(key).tail(rows) if at_end else each.select(key).head(rows)
+        for each in (old, new)
+    )
+    if not rows:
+        return 0
+    pairs = zip(first.get_columns(), second.get_columns(), strict=True)
+    differ = reduce(operator.or_, (one.ne_missing(other) for one, other in pairs))
+    places = differ.arg_true()
+    if not len(places):
+        return rows
+    return rows - 1 - int(places[-1]) if at_end else int(places[0])
+
+
+def _beside(old: "pl.DataFrame", new: "pl.DataFrame", key: list[str], rest: list[str]) -> RowDiff:
+    """Compare rows that have the same keys, one after another."""
+    import polars as pl
+
+    changed, cells = 0, dict[str, int]()
+    if rest and old.height:
+        both = old.select(rest).hstack(new.select(pl.col(rest).name.suffix(_AFTER)))
+        differ = both.select(
+            pl.col(name).ne_missing(pl.col(f"{name}{_AFTER}")).alias(name) for name in rest
+        )
+        changed = int(differ.select(pl.any_horizontal(pl.all()).sum()).item())
+        cells = _ranked(differ.sum().row(0, named=True))
+    same = old.height - changed
+    return RowDiff(key=key, added=0, removed=0, changed=changed, same=same, cells=cells)
+
+
+def _ranked(cells: Mapping[str, int]) -> dict[str, int]:
+    ranked = sorted(cells.items(), key=lambda item: -item[1])
+    return {name: rows for name, rows in ranked if rows}
+
+
+def _hashed_by_key(
     before: "pl.LazyFrame", after: "pl.LazyFrame", key: list[str], rest: list[str]
 ) -> RowDiff:
     import polars as pl
 
     old, new = _hashed(before, key, rest), _hashed(after, key, rest)
     for rows in (old, new):
-        distinct = rows.select(
-            pl.struct(key).n_unique() if len(key) > 1 else pl.col(key[0]).n_unique()
-        )
-        repeated = rows.height - int(distinct.item())
-        if repeated:
-            raise UsageError(
-                f"{', '.join(key)} is no key: {_repeating(repeated)}.",
-                "--key COLUMN[,COLUMN]",
-            )
+        _refuse_repeated(rows, key)
     both = old.join(new, on=key, how="inner", nulls_equal=True)
     changed = both.filter(pl.col(_HASH) != pl.col(f"{_HASH}_right")).select(key)
     return RowDiff(
@@ -147,12 +231,11 @@ def _changed_cells(
         for frame in (before, after)
     ]
     old, new = (side.collect(engine="streaming") for side in sides)
-    paired = old.join(new, on=key, how="inner", nulls_equal=True, suffix="\x00after")
+    paired = old.join(new, on=key, how="inner", nulls_equal=True, suffix=_AFTER)
     counted = paired.select(
-        pl.col(name).ne_missing(pl.col(f"{name}\x00after")).sum().alias(name) for name in rest
+        pl.col(name).ne_missing(pl.col(f"{name}{_AFTER}")).sum().alias(name) for name in rest
     ).row(0, named=True)
-    ranked = sorted(counted.items(), key=lambda item: -item[1])
-    return {name: rows for name, rows in ranked if rows}
+    return _ranked(counted)
 
 
 def _as_multisets(before: "pl.LazyFrame", after: "pl.LazyFrame", shared: list[str]) -> RowDiff:

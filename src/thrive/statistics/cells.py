@@ -6,6 +6,7 @@ a cell of its own. Cells are numbered in rising order of the value they stand fo
 
 import functools
 import math
+import sys
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +16,8 @@ from thrive.statistics.arrays import Floats, Integers
 CELLS = 65_536
 _BLOCK = 131_072  # values that are counted at a time
 _CACHED = 16_384  # values that are turned into cells at a time, so that the work stays in the cache
+_UPPER = 1 if sys.byteorder == "little" else 0  # which half of a float32 has sign and exponent
+_LEAST_POWER, _MOST_POWER = -1000, 1000  # beyond, numbers of this size are not rounded
 _SUMMED = 32_768  # the same for sums
 _PLACED = 16_384  # values that a baseline's centre and scale are read from; more change nothing
 _SPARSE_BELOW = 4_000  # values under which sorting is cheaper than counting into all cells
@@ -47,12 +50,19 @@ def count_cells(values: Floats, centre: float, scale: float) -> tuple[Integers, 
     if len(values) < _SPARSE_BELOW:
         return np.unique(cells_of(values, centre, scale), return_counts=True)
     by_pattern = np.zeros(CELLS, dtype=np.int64)
-    patterns = np.empty(min(len(values), _BLOCK), dtype=np.uint16)
+    patterns = np.empty(min(len(values), _BLOCK), dtype=np.int64)
+    scaled, narrow = np.empty(_CACHED), np.empty(_CACHED, dtype=np.float32)
+    upper = narrow.view(np.uint16)[_UPPER::2]
     for start in range(0, len(values), _BLOCK):
         block = values[start : start + _BLOCK]
         for at in range(0, len(block), _CACHED):
             few = block[at : at + _CACHED]
-            patterns[at : at + len(few)] = _patterns(few, centre, scale)
+            size = len(few)
+            with np.errstate(over="ignore"):
+                np.subtract(few, centre, out=scaled[:size])
+                np.divide(scaled[:size], scale, out=scaled[:size])
+                narrow[:size] = scaled[:size]
+            patterns[at : at + size] = upper[:size]
         by_pattern += np.bincount(patterns[: len(block)], minlength=CELLS)
     held = np.flatnonzero(by_pattern != 0)
     cells = _in_order(held)
@@ -103,3 +113,18 @@ def baseline_cells(values: ArrayLike) -> tuple[float, float]:
     low, centre, high = (float(q) for q in np.quantile(finite, [0.25, 0.5, 0.75]))
     scale = high - low or float(np.abs(finite - centre).mean())
     return centre, scale if math.isfinite(scale) and scale > 0.0 else 1.0
+
+
+def steady_cells(values: ArrayLike) -> tuple[float, float]:
+    """Centre and scale of `baseline_cells` in round numbers: almost those get the same cells.
+
+    The scale is a power of two, the centre a multiple of a quarter of it; so the sketches of two
+    deliveries of a column can mostly be compared as they are. Cells at the median are then up to
+    1/2000 of the interquartile range wide.
+    """
+    centre, scale = baseline_cells(values)
+    power = round(math.log2(scale))
+    if not _LEAST_POWER < power < _MOST_POWER:
+        return centre, scale
+    step = 2.0 ** (power - 2)
+    return round(centre / step) * step, 2.0**power

@@ -19,8 +19,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thrive.domain.errors import Damaged, UsageError
-from thrive.statistics.arrays import Floats, Integers, column
-from thrive.statistics.cells import CELLS, baseline_cells, cell_edges, count_cells, sum_of_squares
+from thrive.statistics.arrays import Floats, Integers, column, floats
+from thrive.statistics.cells import (
+    CELLS,
+    baseline_cells,
+    cell_edges,
+    cells_of,
+    count_cells,
+    steady_cells,
+    sum_of_squares,
+)
 
 TOP = 200
 """Categories counted by name; the rest of the baseline's counts as "other"."""
@@ -235,6 +243,57 @@ def sketch_numeric(values: ArrayLike, baseline: NumericSketch | None = None) -> 
         maximum=float(present.max(initial=-math.inf)),
         total=total,
         squares=sum_of_squares(finite, centre),
+    )
+
+
+def numeric_cells(values: ArrayLike) -> NumericSketch:
+    """Return a sketch without values, whose cells fit a column; sketches made with it add up.
+
+    Args:
+        values: some of the column, spread over it. Columns that are almost the same get the same
+            cells.
+    """
+    centre, scale = steady_cells(floats(values))
+    none = np.empty(0, dtype=np.int64)
+    return NumericSketch(
+        centre=centre,
+        scale=scale,
+        cells=none.astype(np.uint16),
+        counts=none,
+        missing=0,
+        infinite=0,
+        minimum=math.inf,
+        maximum=-math.inf,
+        total=0.0,
+        squares=0.0,
+    )
+
+
+def sketch_counted(
+    values: Floats, counts: Integers, missing: int, baseline: NumericSketch
+) -> NumericSketch:
+    """Count a column of which each different value is there once, with how often it stands there.
+
+    Args:
+        values: the different values in rising order, finite.
+        counts: rows of each, at least one.
+        missing: rows without a value.
+        baseline: the sketch that fixes the cells.
+    """
+    placed = cells_of(values, baseline.centre, baseline.scale)
+    first = np.flatnonzero(np.diff(placed, prepend=-1))
+    off = values - baseline.centre
+    return NumericSketch(
+        centre=baseline.centre,
+        scale=baseline.scale,
+        cells=placed[first].astype(np.uint16),
+        counts=np.add.reduceat(counts, first) if len(first) else counts,
+        missing=missing,
+        infinite=0,
+        minimum=float(values.min(initial=math.inf)),
+        maximum=float(values.max(initial=-math.inf)),
+        total=float((values * counts).sum()),
+        squares=float((off * off * counts).sum()),
     )
 
 

@@ -1,14 +1,19 @@
 """Two versions side by side: rows by key and as a whole, columns, distributions, the page."""
 
+import math
+import random
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from thrive.data.comparing import diff
+from thrive.data.distributions import alike, compare, sketched_like
 from thrive.data.operations import add
+from thrive.data.profile import profile
 from thrive.data.rowdiff import diff_rows
 from thrive.domain.errors import UsageError
 
@@ -139,3 +144,46 @@ def test_tables_without_a_common_column_have_no_row_in_common():
     other = pl.LazyFrame({"z": range(5)})
     found = diff_rows(pl.LazyFrame({"a": [1, 2]}), other)
     assert (found.removed, found.added, found.same) == (2, 5, 0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_rows_in_memory_are_compared_as_those_that_are_streamed(seed: int) -> None:
+    rng = random.Random(seed)
+    rows = [(n, rng.choice("abc"), rng.choice([None, 1.0, math.nan])) for n in range(40)]
+    later = [row for row in rows if rng.random() > seed / 40]
+    later = [(n, w, rng.choice([x, 2.0])) if rng.random() < 0.1 else (n, w, x) for n, w, x in later]
+    later += [(100 + n, "new", 1.0) for n in range(seed % 3)]
+    if seed % 4 == 3:
+        rng.shuffle(later)
+    first, second = (pl.DataFrame(each, ["n", "w", "x"], orient="row") for each in (rows, later))
+    for key in (["n"], ["w", "n"]):
+        held = diff_rows(first, second, key)
+        assert held == diff_rows(first.lazy(), second.lazy(), key)
+        there, now = {row[0]: row[1:] for row in rows}, {row[0]: row[1:] for row in later}
+        same = sum(repr(now[n]) == repr(there[n]) for n in now.keys() & there.keys())
+        assert (held.same, held.added) == (same, len(now.keys() - there.keys()))
+
+
+def test_sketches_of_two_deliveries_are_compared_without_reading_them_again() -> None:
+    rng = np.random.default_rng(3)
+    tables = [
+        pl.DataFrame(
+            {
+                "x": rng.normal(3, 2, rows),
+                "n": rng.integers(0, 50, rows),
+                "w": rng.choice(["a", "b", top], rows),
+            }
+        )
+        for rows, top in ((300_000, "c"), (250_000, "d"))
+    ]
+    old, new = (profile(table).sketches for table in tables)
+    found = alike(old, new)
+    counted = sketched_like(tables[1].lazy(), old)
+    assert found.keys() == counted.keys() == old.keys()
+    for name, sketch in found.items():
+        mine, theirs = compare(old[name], sketch, name), compare(old[name], counted[name], name)
+        assert mine.before == theirs.before
+        assert mine.after == theirs.after
+        assert mine.p_value == pytest.approx(theirs.p_value)
+        assert mine.distance == pytest.approx(theirs.distance)
+    assert compare(old["w"], found["w"], "w").after[-1] == pytest.approx(1 / 3, abs=0.01)
