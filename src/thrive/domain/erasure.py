@@ -5,6 +5,9 @@ from typing import Any
 
 import msgspec
 
+ERASED_TEXT = "[erased]"
+"""What stands in a text where the person's value stood."""
+
 
 class ErasureState(StrEnum):
     """How far an erasure came; each step can be taken again after a kill.

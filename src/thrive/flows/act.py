@@ -44,6 +44,7 @@ from thrive.monitoring.verdicts import Past, verdicts
 from thrive.operations import Context, operation
 from thrive.store import jobs, models, monitoring, releases
 from thrive.store.database import Tx
+from thrive.store.kept_records import recorded
 
 RETRAIN = "models retrain"
 """The operation that a worker executes for the action `retrain`."""
@@ -122,7 +123,8 @@ def decide(
         decided_at=ctx.now(),
         state=DECIDED,
     )
-    with ctx.write(f"alert:{alert.alert_id}", action=action.value, reason=reason) as tx:
+    words = {"action": action.value, "reason": reason, "records": [recorded(decision)]}
+    with ctx.write(f"alert:{alert.alert_id}", **words) as tx:
         present = monitoring.get_alert(tx, ctx.project_id, alert.alert_id)
         if present.state is not AlertState.OPEN:
             raise Conflict(

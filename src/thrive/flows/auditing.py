@@ -15,6 +15,7 @@ from thrive.packaging import ed25519
 from thrive.settings import read_settings
 from thrive.store import audit, oversight
 from thrive.store.database import Tx
+from thrive.store.kept_records import OPERATIONS, Witness
 from thrive.store.seals import keep_seal, kept_seals
 from thrive.store.signing import signing_key
 
@@ -26,7 +27,8 @@ SEALED_EVERY = DAY
 class ChainReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the audit chain holds: how many links, the digest of the last, how many signed heads.
 
-    `keys` are those that signed the heads.
+    `keys` are those that signed the heads, `records` counts the approvals, decisions, holds,
+    restrictions, exceptions and grants that were held against it.
     """
 
     whole: bool
@@ -34,6 +36,7 @@ class ChainReport(msgspec.Struct, frozen=True, kw_only=True):
     head: str
     seals: int = 0
     keys: list[str] = []
+    records: int = 0
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,13 +112,15 @@ def audit_verify(ctx: Context, *, file: Path | None = None) -> ChainReport:
 
     An edited, removed or moved entry is named; so is a chain that was written anew after a head
     of it had been signed: signed heads are kept in the database and in a file of the home. Trusted
-    keys are those of the setting `gate_keys`, any if none is set.
+    keys are those of the setting `gate_keys`, any if none is set. Approvals, decisions, holds,
+    restrictions, exceptions and grants are held against it: one that no entry wrote, that was
+    changed or removed by hand is named.
 
     Args:
         file: an exported chain to verify instead of the project's; it needs no server.
 
     Raises:
-        NotRight: a link or a signed head does not hold.
+        NotRight: a link, a signed head or a record does not hold.
         NotFound: the file is not there.
 
     Examples:
@@ -125,7 +130,8 @@ def audit_verify(ctx: Context, *, file: Path | None = None) -> ChainReport:
     if file is not None:
         return verify_file(ctx.local_folder() / file)
     with ctx.read() as tx:
-        broken = audit.first_broken(tx, ctx.project_id)
+        witness = Witness(tx, ctx.project_id, audit.read_head(tx, ctx.project_id)[0])
+        broken = audit.first_broken(tx, ctx.project_id, witness.see, OPERATIONS)
         stored = oversight.find_seals(tx, ctx.project_id)
         kept = kept_seals(ctx.home.folder, ctx.project_id)
         seals = [*stored, *(each for each in kept if each not in stored)]
@@ -134,7 +140,21 @@ def audit_verify(ctx: Context, *, file: Path | None = None) -> ChainReport:
     if broken is not None:
         raise _broken(broken)
     _check_seals(ctx.project_id, seals, digests)
-    return _report(seq, head, seals)
+    _check_records(witness)
+    report = _report(seq, head, seals)
+    return msgspec.structs.replace(report, records=witness.count)
+
+
+def _check_records(witness: Witness) -> None:
+    """Raise when a record is not what the chain says of it."""
+    unlike = list(witness.unlike())
+    if unlike:
+        first, others = unlike[0], len(unlike) - 1
+        more = f" So are {others} more records." if others else ""
+        raise NotRight(
+            f"The {first.kind} {first.id} is not what the audit chain says: {first.why}.{more}",
+            _COMPARE,
+        )
 
 
 @operation("audit seal", role=KEEPERS, writes=True)

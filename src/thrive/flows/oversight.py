@@ -18,6 +18,7 @@ from thrive.operations import Context, Kind, operation
 from thrive.serving.hosts import seen
 from thrive.store import datasets, holds, models, monitoring, oversight, releases
 from thrive.store.database import Tx
+from thrive.store.kept_records import recorded
 
 TIME_TO_REPORT = {
     IncidentKind.SERIOUS: 15 * DAY,
@@ -89,7 +90,8 @@ def incidents_open(
         actor=ctx.actor.name,
         placed_at=now,
     )
-    with ctx.write(f"incident:{incident.incident_id}", model=model, what=incident.what) as tx:
+    words = {"model": model, "what": incident.what, "records": [recorded(hold)]}
+    with ctx.write(f"incident:{incident.incident_id}", **words) as tx:
         oversight.add_incident(tx, ctx.project_id, incident)
         holds.add_hold(tx, ctx.project_id, hold)
     return incident
@@ -142,7 +144,9 @@ def incidents_report(ctx: Context, incident_id: str, *, authority: str, cause: s
     if not authority.strip() or not cause.strip():
         raise UsageError("Whom was it reported to, and what was the cause?", '--authority "..."')
     now = ctx.now()
-    with ctx.write(f"incident:{incident_id[:64]}", authority=authority, cause=cause) as tx:
+    lifted: list[dict[str, Any]] = []
+    words = {"authority": authority, "cause": cause, "records": lifted}
+    with ctx.write(f"incident:{incident_id[:64]}", **words) as tx:
         found = oversight.get_incident(tx, ctx.project_id, incident_id)
         if found.reported_at is not None:
             when = format_time(found.reported_at)
@@ -159,9 +163,10 @@ def incidents_report(ctx: Context, incident_id: str, *, authority: str, cause: s
         oversight.save_incident(tx, ctx.project_id, done)
         for hold in holds.find_holds(tx, ctx.project_id):
             if holds.incident_of(hold) == incident_id:
-                holds.lift_hold(
+                ended = holds.lift_hold(
                     tx, ctx.project_id, hold.hold_id, by=ctx.actor.name, reason="reported", at=now
                 )
+                lifted.append(recorded(ended))
     return done
 
 
@@ -214,7 +219,8 @@ def holds_place(ctx: Context, subject: str, *, reason: str) -> LegalHold:
         actor=ctx.actor.name,
         placed_at=ctx.now(),
     )
-    with ctx.write(f"hold:{hold.hold_id}", held=subject, reason=hold.reason) as tx:
+    words = {"held": subject, "reason": hold.reason, "records": [recorded(hold)]}
+    with ctx.write(f"hold:{hold.hold_id}", **words) as tx:
         _require(tx, ctx, kind, name)
         holds.add_hold(tx, ctx.project_id, hold)
     return hold
@@ -263,13 +269,16 @@ def holds_lift(ctx: Context, hold_id: str, *, reason: str) -> LegalHold:
     """
     if not reason.strip():
         raise UsageError("Lifting a hold needs a reason.", '--reason "..."')
-    with ctx.write(f"hold:{hold_id[:64]}", reason=reason) as tx:
+    lifted: list[dict[str, Any]] = []
+    with ctx.write(f"hold:{hold_id[:64]}", reason=reason, records=lifted) as tx:
         hold = holds.get_hold(tx, ctx.project_id, hold_id)
         _refuse_alone(ctx, hold)
         _refuse_unreported(hold)
-        return holds.lift_hold(
+        hold = holds.lift_hold(
             tx, ctx.project_id, hold_id, by=ctx.actor.name, reason=reason.strip(), at=ctx.now()
         )
+        lifted.append(recorded(hold))
+    return hold
 
 
 def _refuse_alone(ctx: Context, hold: LegalHold) -> None:

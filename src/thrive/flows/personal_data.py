@@ -1,5 +1,7 @@
 """Leave to read personal data: given for a purpose until a day, revoked, readings listed."""
 
+from typing import Any
+
 from thrive.contract.schema import DataTerms
 from thrive.data.access import closed_columns
 from thrive.data.reading import find_version
@@ -11,6 +13,7 @@ from thrive.domain.identifiers import new_id
 from thrive.flows.contracts import contract_here
 from thrive.operations import Context, PageSize, operation
 from thrive.store import oversight
+from thrive.store.kept_records import recorded
 
 
 @operation("grants give", role=STEWARDS, writes=True, next_hint="thrive grants list")
@@ -75,7 +78,8 @@ def grants_give(
         expires_at=now + lasts,
     )
     words = {"reader": who, "purpose": grant.purpose, "reason": grant.reason}
-    with ctx.write(f"dataset:{dataset}", **words, own=who == ctx.actor.name) as tx:
+    own, records = who == ctx.actor.name, [recorded(grant)]
+    with ctx.write(f"dataset:{dataset}", **words, own=own, records=records) as tx:
         oversight.add_grant(tx, ctx.project_id, grant)
     return grant
 
@@ -150,8 +154,11 @@ def grants_revoke(ctx: Context, grant_id: str) -> DataGrant:
     Examples:
         thrive grants revoke 01928374aabb7ccd8ee0112233445566
     """
-    with ctx.write(f"grant:{grant_id[:64]}") as tx:
-        return oversight.revoke_grant(tx, ctx.project_id, grant_id, ctx.now())
+    ended: list[dict[str, Any]] = []
+    with ctx.write(f"grant:{grant_id[:64]}", records=ended) as tx:
+        found = oversight.revoke_grant(tx, ctx.project_id, grant_id, ctx.now())
+        ended.append(recorded(found))
+    return found
 
 
 @operation("data reads", role=ANYONE)

@@ -37,6 +37,7 @@ from thrive.release.machine import Place, Step
 from thrive.serving.sealing import seal_logs
 from thrive.store import changes, gates, models, releases
 from thrive.store.database import Tx
+from thrive.store.kept_records import recorded
 
 
 class Advanced(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,7 +219,8 @@ def approvals_give(
     )
     own = ctx.actor.name == found.actor
     subject = f"model:{format_reference(name, found.version)}"
-    with ctx.write(subject, step=step.value, reason=approval.reason, own_work=own) as tx:
+    words = {"step": step.value, "reason": approval.reason, "own_work": own}
+    with ctx.write(subject, **words, records=[recorded(approval)]) as tx:
         gates.insert_approval(tx, ctx.project_id, approval)
     return approval
 

@@ -7,6 +7,7 @@ answer about them.
 """
 
 from pathlib import Path
+from typing import Any
 
 from thrive.data.subjects import rows_in_files, searched_versions
 from thrive.domain.actor import ANYONE, ERASERS
@@ -20,6 +21,7 @@ from thrive.flows.erasure.searching import subject_columns
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context, Kind, PrivateText, operation
 from thrive.store import restrictions
+from thrive.store.kept_records import recorded
 from thrive.store.pseudonym_keys import pseudonym_key, spellings
 from thrive.store.pseudonyms import mark, pseudonym
 from thrive.store.snapshots.people import PeopleIndex
@@ -92,6 +94,7 @@ def restrictions_place(
         asked_key=asking.hex(),
     )
     words = {"kind": kind.value, "reason": placed.reason, "rows": placed.rows}
+    words |= {"records": [recorded(placed)]}
     with ctx.write(f"restriction:{placed.restriction_id}", **words) as tx:
         _refuse_twice(restrictions.find(tx, ctx.project_id), placed)
         restrictions.add(tx, ctx.project_id, placed)
@@ -160,12 +163,10 @@ def restrictions_lift(ctx: Context, restriction_id: str, *, reason: str) -> Rest
     """
     if not reason.strip():
         raise UsageError("Lifting a restriction needs a reason.", '--reason "..."')
-    with ctx.write(f"restriction:{restriction_id[:64]}", reason=reason.strip()) as tx:
-        return restrictions.lift(
-            tx,
-            ctx.project_id,
-            restriction_id,
-            by=ctx.actor.name,
-            reason=reason.strip(),
-            at=ctx.now(),
+    said, lifted = reason.strip(), list[dict[str, Any]]()
+    with ctx.write(f"restriction:{restriction_id[:64]}", reason=said, records=lifted) as tx:
+        ended = restrictions.lift(
+            tx, ctx.project_id, restriction_id, by=ctx.actor.name, reason=said, at=ctx.now()
         )
+        lifted.append(recorded(ended))
+    return ended

@@ -1,6 +1,7 @@
 """Operations on model cards, duties, exceptions and documents."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -25,6 +26,7 @@ from thrive.governance.law import Blocks, find_duty
 from thrive.governance.records import Records, read_records
 from thrive.operations import Context, Kind, operation
 from thrive.store import duties, models, references
+from thrive.store.kept_records import recorded
 
 
 class CardFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +180,8 @@ def exceptions_grant(
         expires_at=now + lasts,
         own_work=newest.actor == ctx.actor.name,
     )
-    with ctx.write(f"exception:{exception.exception_id}", duty=duty, reason=reason) as tx:
+    words = {"duty": duty, "reason": reason, "records": [recorded(exception)]}
+    with ctx.write(f"exception:{exception.exception_id}", **words) as tx:
         duties.add_exception(tx, ctx.project_id, exception)
     return exception
 
@@ -223,8 +226,11 @@ def exceptions_revoke(ctx: Context, exception_id: str) -> DutyException:
     Examples:
         thrive exceptions revoke 01928374aabb7ccd8ee0112233445566
     """
-    with ctx.write(f"exception:{exception_id[:64]}") as tx:
-        return duties.revoke_exception(tx, ctx.project_id, exception_id, ctx.now())
+    ended: list[dict[str, Any]] = []
+    with ctx.write(f"exception:{exception_id[:64]}", records=ended) as tx:
+        found = duties.revoke_exception(tx, ctx.project_id, exception_id, ctx.now())
+        ended.append(recorded(found))
+    return found
 
 
 @operation("documents render", role=AUTHORS, writes=True)

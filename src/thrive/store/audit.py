@@ -1,5 +1,6 @@
 """The audit chain of a project: every state change, each link holding the digest of the last."""
 
+from collections.abc import Callable, Collection
 from typing import Any
 
 import blake3
@@ -181,11 +182,22 @@ TOGETHER = 10_000
 """Links that are read at a time."""
 
 
-def first_broken(tx: Tx, project_id: str) -> int | None:
+def first_broken(
+    tx: Tx,
+    project_id: str,
+    see: Callable[[AuditEntry], None] | None = None,
+    operations: Collection[str] = (),
+) -> int | None:
     """Return the seq of the first link that does not hold, None when the chain is whole.
 
     An edit breaks the digest of its link, a deletion or another order the next `previous` or seq,
     a shortened chain the head. Who rewrites all of it breaks the signed heads: `store.oversight`.
+
+    Args:
+        tx: a transaction.
+        project_id: the project.
+        see: is shown the entries that name records in their detail, and those of `operations`.
+        operations: whose entries are shown too.
     """
     previous, seq = GENESIS, 0
     encode, decode, digest = _canonical.encode, msgspec.json.decode, blake3.blake3
@@ -201,6 +213,8 @@ def first_broken(tx: Tx, project_id: str) -> int | None:
             body = _Body(actor, at, told, operation, before, number, subject)
             if digest(encode(body)).hexdigest() != said:
                 return number
+            if see is not None and told and ("records" in told or operation in operations):
+                see(AuditEntry(**msgspec.structs.asdict(body), digest=said))
             previous, seq = said, number
     head = tx.execute(_read_head, {"project": project_id}).one_or_none()
     return None if head is not None and tuple(head) == (seq, previous) else seq + 1

@@ -73,6 +73,11 @@ def insert_approval(tx: Tx, project_id: str, approval: Approval) -> None:
     insert(tx, project_id, approvals, approval)
 
 
+def every_approval(tx: Tx, project_id: str) -> list[Approval]:
+    """Return all approvals of a project, oldest first."""
+    return many(tx, Approval, mine(approvals, project_id).order_by(approvals.c.approval_id))
+
+
 def find_approvals(tx: Tx, project_id: str, model: str, version: int) -> list[Approval]:
     """Return the approvals of a model version, oldest first."""
     query = mine(approvals, project_id).where(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 from tests.planted import NUMBER, OTHERS, PERSON
 
 from thrive import data
@@ -13,13 +14,15 @@ from thrive.data.operations import add
 from thrive.data.reading import find_version
 from thrive.data.storing import checkout
 from thrive.domain.duty import RestrictionKind
-from thrive.domain.errors import Conflict, NotFound, Refused, UsageError
+from thrive.domain.errors import Conflict, NotFound, NotRight, Refused, UsageError
+from thrive.flows.auditing import audit_verify
 from thrive.flows.personal_data import grants_give
 from thrive.flows.restricting import restrictions_lift, restrictions_list, restrictions_place
 from thrive.operations import Context
 from thrive.store import restrictions
 from thrive.store.pseudonym_keys import pseudonym_key
 from thrive.store.pseudonyms import mark, pseudonym, without
+from thrive.store.tables.governance import restrictions as left_out
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*thrive restrictions list")
 KEY = b"k" * 32
@@ -64,6 +67,13 @@ def test_rows_of_the_person_are_read_by_nobody_and_stay_stored(
     with pytest.raises(Conflict, match="request 17"):
         restrictions_place(shop, PERSON, reason="request 18")
     restrictions_lift(shop, placed.restriction_id, reason="settled, and the person was told")
+    assert audit_verify(shop).records == 3
+    with shop.home.write() as tx:
+        tx.execute(sa.update(left_out).values(lifted_at=None))
+    with pytest.raises(NotRight, match=r"restriction .* changed since entry"):
+        audit_verify(shop)
+    with shop.home.write() as tx:
+        tx.execute(sa.update(left_out).values(lifted_at=1))
     assert data.load("orders").height == whole["orders"]
     assert restrictions_list(shop) == []
     assert [each.lifted_by for each in restrictions_list(shop, lifted=True)] == ["tester"]

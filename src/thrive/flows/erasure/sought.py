@@ -14,13 +14,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from thrive.data.rewriting import PARQUET, is_table
+from thrive.domain.erasure import ERASED_TEXT
 from thrive.flows.erasure.unpacking import pieces_inside, unpacked
 
 if TYPE_CHECKING:
     import polars as pl
 
-MARK = "[erased]"
-"""What stands in a text where the person's value stood."""
 _SHORTEST_TEXT, _SHORTEST_NUMBER = 6, 9
 _SCRYPT = {"n": 1 << 14, "r": 8, "p": 1, "dklen": 32}
 _DEEPEST = 4
@@ -132,10 +131,10 @@ class Sought:
         return bool(frame.select(self.rows_naming(frame).any()).item())
 
     def redacted(self, value: Any) -> Any:
-        """Return a JSON value with MARK where the person's value stood; equal numbers are None."""
+        """Return a JSON value without the person: ERASED_TEXT in texts, None for equal numbers."""
         if isinstance(value, str):
             for each in self.spellings:
-                value = value.replace(each, MARK)
+                value = value.replace(each, ERASED_TEXT)
             return value
         if isinstance(value, dict):
             return {self.redacted(key): self.redacted(each) for key, each in value.items()}
