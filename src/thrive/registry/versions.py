@@ -80,7 +80,7 @@ def register(
                 digest=contract.digest, text=contract.text, commit=code.commit, stored_at=now
             ),
         )
-        twin = _twin(tx, ctx, candidate, run, contract.digest)
+        twin = _twin(tx, ctx, candidate, manifest, run, contract.digest)
         if twin is not None:
             runs.add_use(tx, ctx.project_id, run.run_id, _written(twin))
             return twin
@@ -111,18 +111,32 @@ def _is_dirty(run: Run) -> bool:
 
 
 def _twin(
-    tx: Tx, ctx: Context, candidate: Candidate, run: Run, contract: str
+    tx: Tx,
+    ctx: Context,
+    candidate: Candidate,
+    manifest: PackageManifest,
+    run: Run,
+    contract: str,
 ) -> ModelVersion | None:
-    """Return the version of another run that a candidate would only repeat."""
+    """Return the version of another run that a candidate would only repeat.
+
+    Packages are compared without the moment in which they were packed.
+    """
     replay = ctx.home.clock().mode is ClockMode.REPLAY
-    names = [name for name in candidate.__struct_fields__ if name != "note"]
-    for known in models.with_package(tx, ctx.project_id, candidate.model, candidate.package):
+    names = [name for name in candidate.__struct_fields__ if name not in {"note", "package"}]
+    for known in models.judged_on(tx, ctx.project_id, candidate.model, candidate.evaluation):
         same = all(getattr(known, name) == getattr(candidate, name) for name in names)
         same = same and known.contract == contract and known.replay == replay
         as_good = known.retired_at is None and (not known.dirty or _is_dirty(run))
-        if same and as_good and known.run_id != run.run_id and candidate.note in {"", known.note}:
+        other = known.run_id != run.run_id and candidate.note in {"", known.note}
+        if same and as_good and other and _is_same(ctx, known.package, manifest):
             return known
     return None
+
+
+def _is_same(ctx: Context, package: str, manifest: PackageManifest) -> bool:
+    known = read_manifest(ctx.home.blobs.get(package), digest=package)
+    return msgspec.structs.replace(known, created=manifest.created) == manifest
 
 
 def _refuse_prohibited(name: str, contract: ParsedContract) -> None:

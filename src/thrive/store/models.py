@@ -70,10 +70,10 @@ def is_packaged(tx: Tx, project_id: str, label: str, digest: str) -> bool:
     return digest not in {version.evaluation, version.reference, version.trained_rows}
 
 
-def with_package(tx: Tx, project_id: str, name: str, package: str) -> list[ModelVersion]:
-    """Return the versions of a model that have this package, newest first."""
+def judged_on(tx: Tx, project_id: str, name: str, evaluation: str) -> list[ModelVersion]:
+    """Return the versions of a model that have this evaluation table, newest first."""
     query = mine(model_versions, project_id).where(
-        model_versions.c.model == name, model_versions.c.package == package
+        model_versions.c.model == name, model_versions.c.evaluation == evaluation
     )
     return many(tx, ModelVersion, query.order_by(model_versions.c.version.desc()))
 

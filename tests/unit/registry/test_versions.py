@@ -6,7 +6,7 @@ from thrive.domain.errors import Damaged, NotFound, Refused, UsageError
 from thrive.domain.model import Stage
 from thrive.domain.release import RoutingTable, Variant
 from thrive.domain.run import CodeRecord, Run, RunState
-from thrive.packaging.manifest import FileEntry, PackageManifest
+from thrive.packaging.manifest import FileEntry, PackageManifest, read_manifest
 from thrive.packaging.signature import Field, FieldKind, Output, OutputKind, Signature
 from thrive.registry import operations
 from thrive.registry.versions import Candidate, register
@@ -71,7 +71,10 @@ def test_what_another_run_registered_already_is_no_new_version(context, run, can
     again = msgspec.structs.replace(run, run_id="0" * 31 + "2")
     with context.write(f"run:{again.run_id}") as tx:
         runs.save(tx, context.project_id, again)
-    twin = register(context, candidate, again, CONTRACT)
+    manifest = read_manifest(context.home.blobs.get(candidate.package), digest=candidate.package)
+    later = msgspec.structs.replace(manifest, created=manifest.created + 1).to_bytes()
+    packed = msgspec.structs.replace(candidate, package=context.home.blobs.put(later))
+    twin = register(context, packed, again, CONTRACT)
     assert (twin.version, twin.run_id, twin.seal) == (1, run.run_id, first.seal)
     with context.read() as tx:
         (use,) = runs.find_uses(tx, context.project_id, again.run_id)
