@@ -1,5 +1,6 @@
 """Run one command: import its module, read its words, call the operation, print the result."""
 
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from thrive.cli.table import COMMANDS
 from thrive.cli.words import Line
 from thrive.client.local_server import find_local_server
 from thrive.domain.errors import UsageError
+from thrive.domain.project import Page
 from thrive.flows.workspace import local_context
 from thrive.operations import (
     Context,
@@ -104,6 +106,10 @@ def _token(file: Path) -> str:
     return token
 
 
+_PLACE = re.compile(r"\b[A-Z]{3,}\b")
+"""A word of a hint that somebody has to fill in."""
+
+
 def _print_hint(operation: Operation, result: Any) -> None:
     hint = getattr(result, "next_hint", None)
     if hint is None:
@@ -114,7 +120,15 @@ def _print_hint(operation: Operation, result: Any) -> None:
 
 
 def _filled(hint: str, result: Any) -> str:
-    """Return a hint with `{field}` taken from the result; none if the result has no such field."""
+    """Return a hint with `{field}` taken from the result; none if the result has no such field.
+
+    Of a list the first item fills it; of an empty one there is nothing to look at next.
+    """
+    items = result.items if isinstance(result, Page) else result
+    if isinstance(items, list):
+        result = items[0] if items else None
+        if result is None and _PLACE.search(hint):
+            return ""
     fields = getattr(result, "__struct_fields__", ())
     values = {name: getattr(result, name) for name in fields}
     values |= result if isinstance(result, dict) else {}

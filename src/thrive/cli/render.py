@@ -23,10 +23,12 @@ _MARK = re.compile("[0-9a-f]{32,}")
 _ESCAPE = re.compile("\x1b\\[[0-9;]*m")
 SENTENCE = 40
 """A text in a list that is longer than this has a line of its own."""
-NARROW = 24
+NARROW = 25
 """Words up to this length are never broken: times, short ids, names."""
 DOCUMENT = "text"
 """The field that holds a document: it is printed as it is, below what is said of it."""
+MANY = 60
+"""More words in one list than these are counted for people."""
 MANY_MARKS = 20
 """More digests under one name than these are counted for people."""
 DEEP = 2
@@ -146,8 +148,9 @@ def _row(record: Any) -> Row:
 def _rows(
     items: Sequence[Any], style: Style, stream: TextIO, columns: tuple[str, ...] = ()
 ) -> None:
-    if style.for_people and _are_sentences(items):
-        stream.writelines(f"- {printable(item)}\n" for item in items)
+    if _are_sentences(items):
+        mark = "- " if style.for_people else ""
+        stream.writelines(f"{mark}{printable(item)}\n" for item in items)
         return
     rows = [_row(item) if _is_record(item) else {"value": item} for item in items]
     if not rows:
@@ -273,6 +276,10 @@ def _mark(value: Any) -> bool:
     return isinstance(value, str) and _MARK.fullmatch(value) is not None
 
 
+def _word(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 def _is_a_list_of_marks(row: Row) -> bool:
     """Tell whether a mapping is of many digests, which nobody reads one by one."""
     return len(row) > MANY_MARKS and all(_mark(value) for value in row.values())
@@ -289,8 +296,10 @@ def _flat(
         elif _is_record(value):
             inner = Theirs if isinstance(value, dict) else named
             yield from _flat(_row(value), f"{name}.", people=people, named=inner)
-        elif people and isinstance(value, list) and _are_sentences(cast("list[Any]", value)):
+        elif isinstance(value, list) and _are_sentences(cast("list[Any]", value)):
             yield name, value
+        elif people and isinstance(value, list) and len(value) > MANY and all(map(_word, value)):
+            yield name, f"{len(value)} (--json lists them)"
         elif isinstance(value, list | tuple) and not any(_is_record(item) for item in value):
             yield name, ", ".join(plain_text(item) for item in value)
         else:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from thrive.cli.safe import printable
-from thrive.domain.clock import format_duration, format_time
+from thrive.domain.clock import SECOND, format_duration, format_time
 from thrive.domain.identifiers import is_digest, is_id
 
 SHORT = 12
@@ -27,6 +27,7 @@ LENGTHS = frozenset(
     }
 )
 """Fields that hold a length of time in microseconds."""
+_SIGNATURE = re.compile("[0-9a-f]{128}")
 _TYPE_OF_TIME = re.compile(
     r"(?:Datetime|Duration)\(time_unit='(\w+)'(?:, time_zone=(?:None|'([^']+)'))?\)"
 )
@@ -68,7 +69,7 @@ def cell(name: str, value: Any, *, people: bool) -> str:
 
 def _readable(text: str) -> str:
     """Return a text for people: ids and digests by their beginning, types of times in short."""
-    if is_id(text) or is_digest(text):
+    if is_id(text) or is_digest(text) or _SIGNATURE.fullmatch(text):
         return text[:SHORT]
     return _TYPE_OF_TIME.sub(_type_of_time, text)
 
@@ -83,9 +84,9 @@ def _whole(name: str, value: int, *, people: bool) -> str:
     last = name.rpartition(".")[2]
     if (last.endswith("_at") or last in TIMES) and value > 0:
         return format_time(value)
-    if people and last in LENGTHS:
-        return format_duration(value)
-    if people and last == "size":
+    if last in LENGTHS:
+        return format_duration(value) if people else f"{value / SECOND:.10g} s"
+    if people and (last == "size" or last.startswith("size_")):
         return human_size(value)
     return f"{value:,}" if people and abs(value) >= 10_000 else str(value)
 

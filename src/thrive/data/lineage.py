@@ -77,7 +77,11 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     datasets: list[DataEdge]
 
 
-@operation("data lineage", role=ANYONE, next_hint="thrive models lineage MODEL@VERSION")
+@operation(
+    "data lineage",
+    role=ANYONE,
+    next_hint="thrive models lineage {models[0].model}@{models[0].version}",
+)
 def lineage(ctx: Context, name: str) -> Lineage:
     """Show where a version came from, and which runs, models, releases and answers came from it.
 

@@ -109,7 +109,7 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[str] = []
 
 
-@operation("data list", role=ANYONE, next_hint="thrive data log NAME")
+@operation("data list", role=ANYONE, next_hint="thrive data log {name}")
 def list_datasets(ctx: Context) -> list[DatasetLine]:
     """List all datasets with their newest version.
 

@@ -6,7 +6,7 @@ import msgspec
 
 from thrive.domain.actor import ANYONE, AUTHORS, REPORTERS
 from thrive.domain.clock import parse_duration, parse_time
-from thrive.domain.errors import UsageError
+from thrive.domain.errors import CannotTell, UsageError
 from thrive.domain.prediction import Outcome, ParkedOutcome
 from thrive.domain.project import Page
 from thrive.feedback.coverage import LabelCoverage, label_coverage
@@ -16,6 +16,7 @@ from thrive.feedback.outcomes import OutcomesAdded, add_outcomes, orphans
 from thrive.operations import Context, Kind, PageSize, operation
 from thrive.settings import read_settings
 from thrive.store import parked, predictions, uploads
+from thrive.store.eventlog import segments
 from thrive.store.sources import Reach
 
 
@@ -230,8 +231,17 @@ def status(
         model: only this model.
         within: how far back to look.
 
+    Raises:
+        CannotTell: nothing is sealed yet of what was answered a moment ago.
+
     Examples:
         thrive outcomes status --model flight-delay --within "7 days"
     """
     now = ctx.now()
-    return label_coverage(ctx.home, now - parse_duration(within), now, model)
+    found = label_coverage(ctx.home, now - parse_duration(within), now, model)
+    if not found and segments(ctx.home.log_folder):
+        raise CannotTell(
+            "The answers of the last minute are not in the record yet.",
+            "wait a minute (THRIVE_SEAL_SECONDS), then `thrive tick`, and ask again",
+        )
+    return found

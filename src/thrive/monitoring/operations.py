@@ -168,7 +168,7 @@ class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
 @operation(
     "alerts list",
     role=ANYONE,
-    next_hint="thrive alerts show ALERT",
+    next_hint="thrive alerts show {alert_id}",
     columns=("alert_id", "model", "level", "state", "title", "owner", "deadline", "recommended"),
 )
 def alerts_list(ctx: Context, *, model: str | None = None, closed: bool = False) -> list[Alert]:

@@ -53,7 +53,11 @@ class ModelLineage(msgspec.Struct, frozen=True, kw_only=True):
     predictions: int
 
 
-@operation("models lineage", role=ANYONE, next_hint="thrive data lineage NAME@VERSION")
+@operation(
+    "models lineage",
+    role=ANYONE,
+    next_hint="thrive data lineage {data[0].dataset}@{data[0].version}",
+)
 def lineage(ctx: Context, model: str) -> ModelLineage:
     """Show which run, code and data made a version, when it was live, and how much it answered.
 

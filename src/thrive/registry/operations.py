@@ -69,7 +69,7 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     detail: dict[str, Any] = {}
 
 
-@operation("models list", role=ANYONE, next_hint="thrive models show MODEL")
+@operation("models list", role=ANYONE, next_hint="thrive models show {name}")
 def list_models(ctx: Context) -> list[ModelRow]:
     """List the models with their newest version and the one in production.
 
@@ -101,7 +101,9 @@ def _model_row(
     )
 
 
-@operation("models show", role=ANYONE, next_hint="thrive gates run MODEL@VERSION")
+@operation(
+    "models show", role=ANYONE, next_hint="thrive gates run {version.model}@{version.version}"
+)
 def show_model(ctx: Context, model: str) -> VersionDetail:
     """Show a version of a model: what it answers, where it came from, where it stands.
 

@@ -76,7 +76,7 @@ class ExperimentRow(msgspec.Struct, frozen=True, kw_only=True):
     last_state: RunState | None
 
 
-@operation("runs list", role=ANYONE, next_hint="thrive runs show RUN")
+@operation("runs list", role=ANYONE, next_hint="thrive runs show {run_id}")
 def list_runs(
     ctx: Context, *, experiment: str | None = None, limit: PageSize = 20, after: str | None = None
 ) -> Page[RunRow]:
@@ -172,7 +172,7 @@ def compare_runs(ctx: Context, first: str, second: str) -> list[Difference]:
     return [difference for group in groups for difference in _differences(*group)]
 
 
-@operation("experiments list", role=ANYONE, next_hint="thrive runs list --experiment NAME")
+@operation("experiments list", role=ANYONE, next_hint="thrive runs list --experiment {name}")
 def list_experiments(ctx: Context) -> list[ExperimentRow]:
     """List the experiments with their number of runs and their last run.
 
