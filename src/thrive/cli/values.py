@@ -84,6 +84,8 @@ def _whole(name: str, value: int, *, people: bool) -> str:
     last = name.rpartition(".")[2]
     if (last.endswith("_at") or last in TIMES) and value > 0:
         return format_time(value)
+    if people and last == "bake" and not value:
+        return "-"  # a phase that ends with the release, not after a time
     if last in LENGTHS:
         return format_duration(value) if people else f"{value / SECOND:.10g} s"
     if people and (last == "size" or last.startswith("size_")):

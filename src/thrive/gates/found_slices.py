@@ -64,6 +64,8 @@ def check_found_slices(case: GateCase) -> CheckResult | None:
     if failed:
         told = "; ".join(f"{one['slice']} gains {one['gain']:+.4f}" for one in failed)
         words = f"Worse than {case.rival_words} where nobody looked: {told}."
+    elif not judged:
+        words = "On the half that was searched no slice looks worse."
     else:
         words = f"None of the {len(judged)} slices that look worst is shown to be worse."
     return CheckResult(
