@@ -211,25 +211,47 @@ def _draw(names: list[str], cells: list[list[str]], style: Style, stream: TextIO
     from rich.text import Text
 
     table = RichTable(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    needed = 0
-    for name, column in zip(names, zip(*cells, strict=True), strict=True):
-        least = _least_width(name, column)
-        needed += least + PADDING
-        heading = name.rpartition(".")[2].replace("_", " ")
-        table.add_column(heading, overflow="fold", min_width=least)
-    for line in cells:
-        table.add_row(*(Text(value) for value in line))
     console = Console(
         file=stream, no_color=not style.colour, highlight=False, force_terminal=style.colour
     )
-    console.width = max(console.width, needed)
+    columns = list(zip(*cells, strict=True))
+    least = [_least_width(name, column) for name, column in zip(names, columns, strict=True)]
+    console.width = max(console.width, sum(least) + PADDING * len(names))
+    room = console.width - PADDING * len(names)
+    widths = _widths(least, [_widest(*each) for each in zip(names, columns, strict=True)], room)
+    for name, width in zip(names, widths, strict=True):
+        table.add_column(_heading(name), overflow="fold", width=width)
+    for line in cells:
+        table.add_row(*(Text(value) for value in line))
     console.print(table)
+
+
+def _heading(name: str) -> str:
+    return name.rpartition(".")[2].replace("_", " ")
+
+
+def _widest(name: str, column: tuple[str, ...]) -> int:
+    from rich.cells import cell_len
+
+    return max(cell_len(line) for value in (*column, _heading(name)) for line in value.split("\n"))
+
+
+def _widths(least: list[int], widest: list[int], room: int) -> list[int]:
+    """Return how wide each column is: none below its least, the narrow ones as wide as they like.
+
+    What room is left goes to the others, evenly.
+    """
+    low, high = 0, max(widest)
+    while low < high:
+        cap = (low + high + 1) // 2
+        taken = sum(min(most, max(few, cap)) for few, most in zip(least, widest, strict=True))
+        low, high = (cap, high) if taken <= room else (low, cap - 1)
+    return [min(most, max(few, low)) for few, most in zip(least, widest, strict=True)]
 
 
 def _least_width(name: str, column: tuple[str, ...]) -> int:
     """Return the width a column cannot go below: words up to NARROW are never broken."""
-    heading = name.rpartition(".")[2].replace("_", " ")
-    words = [word for value in (*column, heading) for word in value.split(" ")]
+    words = [word for value in (*column, _heading(name)) for word in value.split(" ")]
     return max(min(len(word), NARROW) for word in words)
 
 

@@ -212,6 +212,21 @@ def test_people_see_the_columns_an_operation_names_and_programs_all() -> None:
     assert "name" in shown(rows, PIPE._replace(columns=chosen.columns))
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 119, 120, 160])
+def test_a_table_that_is_too_wide_loses_no_letter(monkeypatch, width) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows = [
+        {
+            "id": "ai-iv-1h-instructions", "cited": "AI Act art. 10(2)(e)-(h), 10(3)-(4)",
+            "title": "Suitability, gaps, bias, representation", "owner": "dispatch",
+            "fix": 'thrive duties answer late-delivery --field contact="flights-ml@example.org, now"',
+        }
+    ]  # fmt: skip
+    letters = [each for each in shown(rows, PEOPLE) if each.isalnum()]
+    wanted = [each for row in rows for pair in row.items() for text in pair for each in text]
+    assert sorted(letters) == sorted(each for each in wanted if each.isalnum())
+
+
 def test_the_columns_of_every_list_are_fields_of_what_it_returns() -> None:
     load_all()
     for each in registered().values():
