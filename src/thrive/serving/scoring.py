@@ -2,11 +2,12 @@
 
 Rows are read, answered and written in parts of a fixed size, so memory does not grow with the
 table. A part is complete in the output folder or absent from it: a scoring that was cut short goes
-on where it stopped. Every answered row is logged as a request's would be, with the variant `batch`,
-before its part gets its name; a kill in between leaves rows of that one part in the log that no
-output names.
+on where it stopped. Every answered row is logged once, as a request's would be, with the variant
+`batch`: a part is written with the ids that its rows will have, then the rows are logged, then the
+part gets its name. After a kill in between, the log says whether the part stands.
 """
 
+import fcntl
 import json
 import os
 import random
@@ -35,6 +36,7 @@ from thrive.serving import records
 from thrive.serving.answers import Decisions, NotANumber, Scores, read_answer
 from thrive.serving.assemble import Assembled, RowAssembler
 from thrive.serving.home_plane import LocalControlPlane
+from thrive.serving.lookup import find_row
 from thrive.serving.numbers import own_numbers
 from thrive.serving.packages import StoredPackage, load_package, read_stored
 from thrive.serving.records import Logged
@@ -181,8 +183,7 @@ def score_table(
             files=[_mark(each, lasting=found.path == source) for each in files],
             rows_per_part=rows_per_part,
         )
-        _claim(output, state)
-        with _scorer(ctx, version, cluster) as scorer:
+        with _claimed(output, state), _scorer(ctx, version, cluster) as scorer:
             counts = _parts(ctx, scorer, scan(files), output, rows_per_part)
     seal_logs(ctx.home)
     return Scored(model=version.model, version=version.version, output=str(output), **counts)
@@ -209,8 +210,21 @@ def _mark(path: Path, *, lasting: bool) -> tuple[str, int, int]:
     return path.name, found.st_size, found.st_mtime_ns if lasting else 0
 
 
+@contextmanager
+def _claimed(output: Path, state: State) -> Generator[None]:
+    """Make the output folder this scoring's own, or find that it is already; no other is at it."""
+    _claim(output, state)
+    with (output / STATE).open("rb") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                f"Another process scores into {output} now.", "wait for it, or choose a new folder"
+            ) from None
+        yield
+
+
 def _claim(output: Path, state: State) -> None:
-    """Make the output folder this scoring's own, or find that it is already."""
     output.mkdir(parents=True, exist_ok=True)
     path = output / STATE
     if path.exists():
@@ -318,13 +332,13 @@ def _parts(
         ctx.progress(done / max(total, 1), f"{done:,} of {total:,} rows")
 
     def finish(part: _Part, raw: NDArray[Any]) -> None:
-        _write_part(part.path, _answered(scorer, part, raw))
+        _finish(scorer, part, raw)
         count(part.frame.height, part.frame.height - len(part.places))
 
     def tables() -> Iterator[Columns]:
         for number, frame in enumerate(_slices(table, size)):
             path = output / f"part-{number:05d}.parquet"
-            if path.exists():
+            if path.exists() or _taken_up(ctx, path):
                 kept = pl.scan_parquet(path).select(pl.col("error").ne("").sum()).collect().item()
                 counts["resumed"] += 1
                 count(frame.height, int(kept or 0))
@@ -386,24 +400,69 @@ def _read_part(scorer: Scorer, path: Path, frame: "pl.DataFrame", now: int) -> _
     )
 
 
-def _answered(scorer: Scorer, part: _Part, raw: NDArray[Any]) -> "pl.DataFrame":
-    """Return the rows with their predictions, logged."""
+def _finish(scorer: Scorer, part: _Part, raw: NDArray[Any]) -> None:
+    """Write a part and log its rows, so that neither is ever there without the other for good."""
+    scores, decisions = _predicted(scorer, raw) if len(part.places) else ([], [])
+    share = scorer.terms.log.sample
+    chosen = [
+        row
+        for row in range(len(part.places))
+        if share >= 1 or random.random() < share  # noqa: S311 - no secret
+    ]
+    unfinished = _unfinished(part.path)
+
+    def write(record: str) -> None:
+        ids: list[str | None] = [None] * len(part.places)
+        for row, name in zip(chosen, row_ids(record, len(chosen)), strict=True):
+            ids[row] = name
+        _write_whole(unfinished, _answered(part, scores, decisions, ids))
+
+    if chosen:
+        payload = _record(scorer, part, scores, decisions, chosen)
+        scorer.writer.append_after(records.KIND, part.now, payload, len(chosen), write)
+    else:
+        _write_whole(unfinished, _answered(part, scores, decisions, [None] * len(part.places)))
+    unfinished.replace(part.path)
+
+
+def _taken_up(ctx: Context, path: Path) -> bool:
+    """Give a part its name that a kill kept from it, if its rows are logged; tell whether."""
     import polars as pl
 
-    frame = part.frame
-    scores: Scores = [None] * frame.height
-    decisions: Decisions = [None] * frame.height
-    ids: list[str | None] = [None] * frame.height
-    if len(part.places):
-        for place, score, made, name in zip(
-            part.places.tolist(), *_predicted(scorer, part, raw), strict=True
-        ):
-            scores[place], decisions[place], ids[place] = score, made, name
+    unfinished = _unfinished(path)
+    if not unfinished.exists():
+        return False
+    try:
+        ids = pl.read_parquet(unfinished, columns=["prediction_id"])["prediction_id"].drop_nulls()
+        find_row(ctx.home, ids[0])
+    except (pl.exceptions.PolarsError, IndexError, NotFound):
+        return False
+    unfinished.replace(path)
+    return True
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _answered(
+    part: _Part, scores: Scores, decisions: Decisions, ids: list[str | None]
+) -> "pl.DataFrame":
+    """Return a part's rows with their predictions; those are of the rows that could be answered."""
+    import polars as pl
+
+    height = part.frame.height
     texts = [None if each is None else json.dumps(each).strip('"') for each in decisions]
-    return frame.with_columns(
-        pl.Series("prediction_id", ids, dtype=pl.String),
-        pl.Series("score", scores, dtype=pl.Float64),
-        pl.Series("decision", texts, dtype=pl.String),
+    spread: list[list[Any]] = []
+    for values in (ids, scores, texts):
+        column: list[Any] = [None] * height
+        for place, value in zip(part.places.tolist(), values, strict=True):
+            column[place] = value
+        spread.append(column)
+    return part.frame.with_columns(
+        pl.Series("prediction_id", spread[0], dtype=pl.String),
+        pl.Series("score", spread[1], dtype=pl.Float64),
+        pl.Series("decision", spread[2], dtype=pl.String),
         pl.Series("error", part.errors.tolist(), dtype=pl.String),
     )
 
@@ -480,45 +539,33 @@ def _columns(
         ) from None
 
 
-def _predicted(
-    scorer: Scorer, part: _Part, raw: NDArray[Any]
-) -> tuple[Scores, Decisions, list[str | None]]:
-    output, count = scorer.predictor.signature.output, len(part.places)
+def _predicted(scorer: Scorer, raw: NDArray[Any]) -> tuple[Scores, Decisions]:
+    output = scorer.predictor.signature.output
     try:
-        scores, decisions = read_answer(output, scorer.terms.target.threshold, raw)
+        return read_answer(output, scorer.terms.target.threshold, raw)
     except NotANumber:
         raise _cannot_score(scorer, "it answers NaN") from None
+
+
+def _record(
+    scorer: Scorer, part: _Part, scores: Scores, decisions: Decisions, chosen: list[int]
+) -> bytes:
+    """Return the log's record of the chosen rows of a part."""
     mask = frozenset(scorer.terms.log.mask)
-    chosen = [
-        row
-        for row in range(count)
-        if scorer.terms.log.sample >= 1 or random.random() < scorer.terms.log.sample  # noqa: S311 - no secret
-    ]
-    ids: list[str | None] = [None] * count
-    if not chosen:
-        return scores, decisions, ids
     inputs = _logged(scorer, part.columns, mask)
-    record = scorer.writer.append(
-        records.KIND,
-        part.now,
-        records.encode(
-            Logged(
-                m=scorer.version.model,
-                v=scorer.version.version,
-                a=records.BATCH,
-                t=part.now,
-                n=len(chosen),
-                x={name: _picked(values, chosen) for name, values in inputs.items()},
-                k={n: _picked(v, chosen) for n, v in part.keys.items() if n not in mask},
-                y=_picked(scores, chosen),
-                d=_picked(decisions, chosen),
-            )
-        ),
-        len(chosen),
+    return records.encode(
+        Logged(
+            m=scorer.version.model,
+            v=scorer.version.version,
+            a=records.BATCH,
+            t=part.now,
+            n=len(chosen),
+            x={name: _picked(values, chosen) for name, values in inputs.items()},
+            k={n: _picked(v, chosen) for n, v in part.keys.items() if n not in mask},
+            y=_picked(scores, chosen),
+            d=_picked(decisions, chosen),
+        )
     )
-    for row, name in zip(chosen, row_ids(record, len(chosen)), strict=True):
-        ids[row] = name
-    return scores, decisions, ids
 
 
 def _logged(scorer: Scorer, columns: Columns, mask: frozenset[str]) -> dict[str, Any]:
@@ -530,12 +577,10 @@ def _picked(values: list[Any], rows: list[int]) -> list[Any]:
     return values if len(rows) == len(values) else [values[row] for row in rows]
 
 
-def _write_part(path: Path, frame: "pl.DataFrame") -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    frame.write_parquet(unfinished)
-    with unfinished.open("rb") as stream:
+def _write_whole(path: Path, frame: "pl.DataFrame") -> None:
+    frame.write_parquet(path)
+    with path.open("rb") as stream:
         os.fsync(stream.fileno())
-    unfinished.replace(path)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,5 +1,8 @@
 """Batch scoring: any table in parts, cut short and taken up again, logged like requests."""
 
+import fcntl
+from pathlib import Path
+
 import polars as pl
 import pytest
 from tests.serving_home import (
@@ -19,6 +22,7 @@ from thrive.flows.score import predictions_score
 from thrive.operations import Context
 from thrive.packaging.formats.constant import Constant
 from thrive.packaging.package import pack
+from thrive.serving import scoring
 from thrive.serving.sealing import seal_logs
 from thrive.store.eventlog.writer import SegmentWriter
 from thrive.store.prediction_frames import predictions_between
@@ -79,6 +83,43 @@ def test_what_was_cut_short_goes_on_and_another_input_does_not(ctx, tmp_path):
     table(26).write_parquet(tmp_path / "in.parquet")
     with pytest.raises(Conflict, match="another scoring"):
         predictions_score(ctx, MODEL, "in.parquet", out, rows=10)
+
+
+@pytest.mark.parametrize("logged", [False, True])
+def test_a_kill_around_the_log_leaves_no_row_twice_and_none_out(ctx, tmp_path, monkeypatch, logged):
+    """A part is whole when it is logged, and else done again: a kill is an error at that step."""
+    table().write_parquet(tmp_path / "in.parquet")
+    out = tmp_path / "out"
+    whole = Path.replace if logged else scoring._write_whole
+
+    def killed(path, *words):
+        if ".part-00001" in path.name:
+            if not logged:
+                whole(path, *words)
+            raise SystemExit("killed")
+        return whole(path, *words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((Path, "replace") if logged else (scoring, "_write_whole")), killed)
+        with pytest.raises(SystemExit):
+            predictions_score(ctx, MODEL, "in.parquet", out, rows=10)
+    assert (out / ".part-00001.parquet.new").exists()
+    again = predictions_score(ctx, MODEL, "in.parquet", out, rows=10)
+    assert (again.resumed, again.answered) == (1 + logged, 25)
+    seal_logs(ctx.home, force=True)
+    said = predictions_between(ctx.home, 0, FOREVER, MODEL)["prediction_id"].to_list()
+    assert sorted(said) == sorted(read(out)["prediction_id"])
+    assert read(out)["flight_id"].to_list() == table()["flight_id"].to_list()
+    assert sorted(each.name for each in out.glob(".*")) == []
+
+
+def test_two_processes_do_not_score_into_one_folder(ctx, tmp_path):
+    table().write_parquet(tmp_path / "in.parquet")
+    predictions_score(ctx, MODEL, "in.parquet", tmp_path / "out", rows=10)
+    with (tmp_path / "out" / "scoring.json").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Conflict, match="Another process scores"):
+            predictions_score(ctx, MODEL, "in.parquet", tmp_path / "out", rows=10)
 
 
 def test_rows_that_do_not_fit_say_why_and_tables_that_do_not_are_refused(tmp_path):

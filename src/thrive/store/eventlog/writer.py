@@ -8,7 +8,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
@@ -170,30 +170,60 @@ class SegmentWriter:
                 in the file; nothing else is harmed, and later appends try again.
             UsageError: a number is out of its range, or the payload exceeds 128 MiB.
         """
-        length = len(payload)
         with self._lock:
+            return self._append(kind, time_us, payload, rows)
+
+    def append_after(
+        self,
+        kind: int,
+        time_us: int,
+        payload: bytes,
+        rows: int,
+        prepare: Callable[[str], None],
+    ) -> str:
+        """Keep one record once what depends on it is prepared, and return its prediction id.
+
+        Whoever finds the preparation after a kill knows by the id whether the record is there.
+
+        Args:
+            kind, time_us, payload, rows: as in `append`.
+            prepare: is told the id before the record exists; what it raises keeps it from that.
+
+        Raises:
+            DiskFull, UsageError: as `append`.
+        """
+        with self._lock:
+            need = layout.RECORD_SIZE + len(payload) + 8
+            if self._end + need > self._size:
+                self._make_room(need, rows)
+            high, low = self._high | time_us // 1000 << 20, self._low | self._end << 13
+            prepare(HALVES.pack(high, low).hex())
+            return self._append(kind, time_us, payload, rows)
+
+    def _append(self, kind: int, time_us: int, payload: bytes, rows: int) -> str:
+        length = len(payload)
+        start = self._end
+        end = (start + layout.RECORD_SIZE + length + 7) & -8
+        if end > self._size:
+            self._make_room(end - start, rows)
             start = self._end
             end = (start + layout.RECORD_SIZE + length + 7) & -8
-            if end > self._size:
-                self._make_room(end - start, rows)
-                start = self._end
-                end = (start + layout.RECORD_SIZE + length + 7) & -8
-            mapping = self._mapping
-            if mapping is None or not 0 < rows <= MAX_ROWS or not 0 <= time_us < MAX_TIME:
-                self._refuse(rows, time_us)
-            try:
-                tail = layout.RECORD_TAIL.pack(kind, layout.MARK, rows, self._number, time_us)
-            except struct.error:
-                self._refuse_kind(kind)
-            record = tail + payload
-            mapping.view[start + 8 : start + layout.RECORD_SIZE + length] = record
-            words = mapping.words
-            words[(start >> 2) + 1] = crc32(record)
-            # The commit: one aligned store. Before it a reader sees no record here.
-            words[start >> 2] = length + 1
-            self._end = end
-            self._number += 1
-            return HALVES.pack(self._high | time_us // 1000 << 20, self._low | start << 13).hex()
+        mapping = self._mapping
+        if mapping is None or not 0 < rows <= MAX_ROWS or not 0 <= time_us < MAX_TIME:
+            self._refuse(rows, time_us)
+        try:
+            tail = layout.RECORD_TAIL.pack(kind, layout.MARK, rows, self._number, time_us)
+        except struct.error:
+            self._refuse_kind(kind)
+        record = tail + payload
+        mapping.view[start + 8 : start + layout.RECORD_SIZE + length] = record
+        words = mapping.words
+        words[(start >> 2) + 1] = crc32(record)
+        # The commit: one aligned store. Before it a reader sees no record here.
+        words[start >> 2] = length + 1
+        self._end = end
+        self._number += 1
+        return HALVES.pack(self._high | time_us // 1000 << 20, self._low | start << 13).hex()
 
     def append_all(self, kind: int, records: Sequence[tuple[int, bytes, int]]) -> list[str] | None:
         """Keep many records at a fraction of the time, as one stretch of memory.
