@@ -107,6 +107,13 @@ class Reporter(threading.Thread):
             else:
                 self.taken.append(self.sent)
 
+    def takes_more(self, patience_s=60.0):
+        """Wait until the server took another batch."""
+        before, deadline = len(self.taken), time.monotonic() + patience_s
+        while len(self.taken) == before:
+            assert time.monotonic() < deadline, "the server takes nothing"
+            time.sleep(0.01)
+
     def batch(self, number):
         points = [
             {"key": self.key, "value": 1.0, "step": number * TOGETHER + part, "timestamp": 1}
@@ -139,12 +146,15 @@ def test_01_every_batch_a_killed_server_took_is_there_once(kept):
             writer.sent = number * 1_000_000
             writer.start()
         for kill in range(SERVER_KILLS):
-            time.sleep(0.3 + 0.2 * kill)
+            for writer in writers:
+                writer.takes_more()
+            time.sleep(0.2 * kill)
             process.kill()
             process.wait()
             (kept.folder / ".thrive" / "server.json").unlink(missing_ok=True)
             process, _ = stack.enter_context(served(kept.folder, *kept.words, port=port))
-        time.sleep(0.5)
+        for writer in writers:
+            writer.takes_more()
         stop.set()
         for writer in writers:
             writer.join()
