@@ -138,9 +138,11 @@ def test_when_a_feed_goes_missing_the_answer_is_to_hold_not_to_retrain(story):
         "hold",
     )
     assert "retrain" not in alert["proposed"]
-    faults = {each["column"] for each in alert["evidence"]["numbers"]["faults"]}
+    found = alert["evidence"]["numbers"]["faults"]
+    faults = {each["column"] for each in found if each["kind"] != "late"}
     assert "temp" in faults
     assert faults <= WEATHER
+    assert {each["column"] for each in found if each["kind"] == "late"} <= {"weather"}
     assert alert["deadline"] > alert["opened_at"]
     story.type("alerts", "decide", alert_id, "hold", "--reason", "the feed is missing")
     again = story.ask(*story.replay_words(UNTIL, "--fault", fault))
