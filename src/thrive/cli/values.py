@@ -27,6 +27,8 @@ LENGTHS = frozenset(
     }
 )
 """Fields that hold a length of time in microseconds."""
+NONE_AT_ZERO = frozenset({"bake", "budget", "budget_window", "debounce"})
+"""Fields of which zero means that there is none."""
 _SIGNATURE = re.compile("[0-9a-f]{128}")
 _TYPE_OF_TIME = re.compile(
     r"(?:Datetime|Duration)\(time_unit='(\w+)'(?:, time_zone=(?:None|'([^']+)'))?\)"
@@ -84,8 +86,8 @@ def _whole(name: str, value: int, *, people: bool) -> str:
     last = name.rpartition(".")[2]
     if (last.endswith("_at") or last in TIMES) and value > 0:
         return format_time(value)
-    if people and last == "bake" and not value:
-        return "-"  # a phase that ends with the release, not after a time
+    if people and last in NONE_AT_ZERO and not value:
+        return "-"
     if last in LENGTHS:
         return format_duration(value) if people else f"{value / SECOND:.10g} s"
     if people and (last == "size" or last.startswith("size_")):

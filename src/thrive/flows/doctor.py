@@ -140,7 +140,7 @@ def _audit(ctx: Context, _folder: Path) -> tuple[Health, str, str]:
         found = audit_verify(ctx)
     except NotRight as error:
         return Health.BAD, error.what, error.hint
-    return Health.OK, f"every link holds, as do {found.seals} signed heads", ""
+    return Health.OK, f"every link and every signed head ({found.seals}) holds", ""
 
 
 def _erasures(ctx: Context, _folder: Path) -> tuple[Health, str, str]:

@@ -242,7 +242,7 @@ def _zone(name: str) -> str:
 @operation(
     "schedules list",
     role=ANYONE,
-    next_hint="thrive schedules show NAME",
+    next_hint="thrive schedules show {name}",
     columns=("name", "target", "triggers", "missed", "budget", "next_at", "paused", "actor"),
 )
 def schedules_list(ctx: Context) -> list[Schedule]:

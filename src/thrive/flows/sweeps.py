@@ -21,6 +21,7 @@ from thrive.flows.order import EngineName, Order
 from thrive.flows.terminal import show_on_terminal
 from thrive.flows.train import finish, start
 from thrive.operations import Context, Kind, PathText, operation
+from thrive.store import runs
 from thrive.training.spaces import MedianRule, Space, draws, grid, read_space
 
 SWEEP = "sweep"
@@ -270,12 +271,20 @@ class _Sweep:
                 curve[point["step"]] = point["value"]
         return self._rule.stops(curve)
 
+    def _why(self) -> str:
+        """Return what the last trial failed with, to stand at the end of a sentence."""
+        with self._ctx.read() as tx:
+            error = runs.get(tx, self._ctx.project_id, self.trials[-1].run_id).error
+        lines = error.strip().splitlines()
+        return f": {lines[0].strip()}" if lines else "."
+
     def ended(self, *, largest: bool) -> Sweep:
         """Return what came of it."""
         done = [each for each in self.trials if each.state is RunState.DONE]
         if not done:
             raise NotRight(
-                "No trial came to its end.", f"thrive runs logs {self.trials[-1].run_id}"
+                f"No trial came to its end{self._why()}",
+                f"thrive runs logs {self.trials[-1].run_id}",
             )
         measured = [(each.value, each) for each in done if each.value is not None]
         if not measured:
