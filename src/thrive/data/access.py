@@ -11,7 +11,7 @@ import blake3
 import msgspec
 
 from thrive.contract.schema import PERSON
-from thrive.data.questions import NONE
+from thrive.data.closed import closed_columns
 from thrive.data.wanted import terms_of
 from thrive.domain.actor import Actor
 from thrive.domain.dataset import DatasetVersion
@@ -20,7 +20,7 @@ from thrive.domain.errors import Refused
 from thrive.domain.identifiers import new_id
 from thrive.domain.pseudonyms import PSEUDONYM
 from thrive.operations import Context
-from thrive.store import column_labels, oversight, restrictions
+from thrive.store import oversight, restrictions
 from thrive.store.database import Tx
 
 
@@ -52,28 +52,6 @@ class PersonalView(msgspec.Struct, frozen=True, kw_only=True):
             columns=[each for each in self.columns if each in columns],
             hidden=[each for each in self.hidden if each in columns],
         )
-
-
-def closed_columns(
-    tx: Tx, project_id: str, version: DatasetVersion, declared: Mapping[str, str]
-) -> list[str]:
-    """Return the columns of a version that hold personal data, or seem to and nobody said no.
-
-    Args:
-        tx: a transaction.
-        project_id: the project.
-        version: the version.
-        declared: what the contract says of the columns of its dataset.
-    """
-    labels = column_labels.find_labels(tx, project_id, version.dataset)
-    said = {(each.name, each.dtype): each.kind for each in labels}
-    found: list[str] = []
-    for column in version.columns:
-        kind = declared.get(column.name) or said.get((column.name, column.dtype))
-        kind = kind or column.personal or column.proposed or NONE
-        if kind != NONE:
-            found.append(column.name)
-    return found
 
 
 def view_of(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from thrive.contract.schema import DataTerms
-from thrive.data.access import closed_columns
+from thrive.data.closed import closed_columns
 from thrive.data.reading import find_version
 from thrive.domain.actor import ANYONE, ERASERS, STEWARDS
 from thrive.domain.clock import parse_duration

@@ -7,7 +7,8 @@ from, as people labelled it.
 from collections.abc import Callable, Collection
 from typing import Any
 
-from thrive.data.access import closed_columns, log_read, view_of
+from thrive.data.access import log_read, view_of
+from thrive.data.closed import closed_columns
 from thrive.domain.model import ModelVersion
 from thrive.flows.contracts import find_contract
 from thrive.operations import Context

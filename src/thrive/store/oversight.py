@@ -24,8 +24,8 @@ from thrive.store.tables.governance import (
     drills,
     explanation_trials,
     incidents,
-    reviews,
 )
+from thrive.store.tables.predictions import reviews
 
 S = TypeVar("S", bound=msgspec.Struct)
 

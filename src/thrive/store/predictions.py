@@ -11,8 +11,7 @@ from thrive.store.eventlog.layout import HEADER_SIZE
 from thrive.store.postgresql import lock_log
 from thrive.store.references import MOST_ASKED
 from thrive.store.rows import insert_missing, many, mine, replace, to_row
-from thrive.store.tables.governance import reviews
-from thrive.store.tables.predictions import outcomes, sealed_logs
+from thrive.store.tables.predictions import outcomes, reviews, sealed_logs
 
 
 def insert_sealed(tx: Tx, project_id: str, sealed: SealedLog) -> bool:

@@ -18,7 +18,7 @@ from thrive.store.home import Home
 from thrive.store.pseudonyms import KEY_FILE, SETTING, given_key, key_of_host, spelled
 from thrive.store.rows import insert, mine, one
 from thrive.store.signing import KEY_BYTES, keep_key
-from thrive.store.tables.governance import pseudonym_keys
+from thrive.store.tables.pseudonyms import pseudonym_keys
 
 
 def pseudonym_key(home: Home, actor: str) -> bytes:

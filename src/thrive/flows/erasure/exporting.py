@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import blake3
 import msgspec
 
-from thrive.data.access import PersonalView, closed_columns, log_read
+from thrive.data.access import PersonalView, log_read
+from thrive.data.closed import closed_columns
 from thrive.data.subjects import PREFIXES, Searched, files_once, rows_in_files, searched_versions
 from thrive.data.wanted import terms_of
 from thrive.domain.actor import STEWARDS

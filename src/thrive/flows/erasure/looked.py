@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from thrive.data.access import closed_columns
+from thrive.data.closed import closed_columns
 from thrive.data.subjects import Searched
 from thrive.data.wanted import terms_of
 from thrive.flows.erasure.finding import Looked

@@ -1,4 +1,4 @@
-"""What a project owes and how it answers: words, exceptions, documents, reviews."""
+"""What a project owes and how it answers: words, exceptions, documents."""
 
 from sqlalchemy import Column, Index, Table
 
@@ -178,33 +178,4 @@ explanation_trials = Table(
     flag("reproduced"),
     text("words"),
     Index("ix_explanation_trials_project_id_model", "project_id", "model"),
-)
-
-pseudonym_keys = Table(
-    "pseudonym_keys",
-    metadata,
-    project(),
-    digest("fingerprint"),
-    Column("key", short_text(64), nullable=False, default=""),
-    name("host"),
-    name("actor"),
-    number("made_at"),
-)
-
-reviews = Table(
-    "reviews",
-    metadata,
-    project(),
-    key("prediction_id"),
-    name("model"),
-    number("version"),
-    text("why"),
-    name("asked_by"),
-    number("asked_at"),
-    Column("decision", short_text(10), nullable=False, default=""),
-    value("value", null=True),
-    text("reason"),
-    name("reviewer"),
-    number("decided_at", null=True),
-    Index("ix_reviews_project_id_model", "project_id", "model"),
 )

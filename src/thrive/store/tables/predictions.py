@@ -1,6 +1,6 @@
-"""Sealed prediction logs and the outcomes that answer them."""
+"""Sealed prediction logs, the outcomes that answer them, answers that people look at again."""
 
-from sqlalchemy import Index, Table
+from sqlalchemy import Column, Index, Table
 
 from thrive.store.tables.columns import (
     digest,
@@ -11,6 +11,7 @@ from thrive.store.tables.columns import (
     name,
     number,
     project,
+    short_text,
     text,
     value,
 )
@@ -80,4 +81,22 @@ outcomes = Table(
     number("recorded_at"),
     text("reason"),
     Index("ix_outcomes_project_id_recorded_at", "project_id", "recorded_at"),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    project(),
+    key("prediction_id"),
+    name("model"),
+    number("version"),
+    text("why"),
+    name("asked_by"),
+    number("asked_at"),
+    Column("decision", short_text(10), nullable=False, default=""),
+    value("value", null=True),
+    text("reason"),
+    name("reviewer"),
+    number("decided_at", null=True),
+    Index("ix_reviews_project_id_model", "project_id", "model"),
 )

@@ -52,8 +52,7 @@ runs = Table(
         "state",
         "run_id",
         "process",
-        sqlite_where=_RUNNING,
-        postgresql_where=_RUNNING,
+        sqlite_where=_RUNNING,  # on PostgreSQL too: saying so here imports all that speaks to it
     ),
 )
 
