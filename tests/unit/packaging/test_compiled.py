@@ -65,6 +65,7 @@ def good_row():
 def test_it_reads_what_the_precise_reader_reads_and_nothing_else(rows):
     quick = CompiledReader(SIGNATURE, KEYS, frozenset({"other"}))
     body = json.dumps({"rows": rows}).encode()
+    rows = json.loads(body)["rows"]  # halves of one character have become one
     found = quick.native(body)
     inputs = [{k: v for k, v in row.items() if k not in {"flight_id", "other"}} for row in rows]
     try:
