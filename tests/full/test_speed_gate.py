@@ -5,8 +5,11 @@ the same for both, or 15 % more for the candidate. The limit is 1.10. A process 
 without pause stands beside them, so that the machine is never quiet.
 """
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack
 
 import pytest
@@ -89,3 +92,16 @@ def test_a_slowdown_of_15_percent_is_found_beside_a_busy_process(tmp_path, monke
     found = trials(tmp_path, monkeypatch, 115, 100)
     print("15 % slower: fail", count(found, Answer.FAIL))
     assert count(found, Answer.FAIL) >= LEAST_FOUND
+
+
+def test_a_worker_that_was_stopped_for_longer_than_its_limit_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "PROGRAM", ("-c", PROGRAM))
+    with Worker("version 3", tmp_path / "log") as worker:
+        worker.ask("load", LOAD_S, folder="", digest="", name="10")
+        pid = worker._process.pid
+        os.kill(pid, signal.SIGSTOP)
+        goes_on = threading.Timer(8.0, os.kill, (pid, signal.SIGCONT))
+        goes_on.start()
+        answer = worker.ask("time", 5.0, rows=1, calls=2)
+        goes_on.join()
+    assert len(answer["nanoseconds"]) == 2

@@ -72,15 +72,15 @@ def alerts_decide(
     names for this version (of a data fault that column and kind only); `review`, `retire` and
     `redesign` are recorded and told to the owner.
 
-    What the alert's evidence speaks against (retraining on faulty rows, say) is done with `yes`
-    alone: the decision keeps the objection, and the reason answers it.
+    A retraining that the alert's evidence speaks against (on faulty rows, say) wants `yes`; the
+    decision keeps the objection, of any action, and the reason answers it.
 
     Args:
         alert: its id, or the first 8 digits or more.
         action: what shall be done.
         reason: why, for those who read it later.
         param: parameters of the new training, e.g. --param until=2013-09-01.
-        yes: do it although the evidence speaks against it.
+        yes: retrain although the evidence speaks against it.
 
     Raises:
         NotFound: there is no such alert.
@@ -147,11 +147,11 @@ def decide(
 
 
 def _refuse_against_evidence(ctx: Context, alert: Alert, action: ActionKind) -> None:
-    against = objection(alert, action)
+    """Refuse a retraining that the evidence speaks against; what protects users never waits."""
+    against = objection(alert, action) if action is ActionKind.RETRAIN else ""
     if not against or alert.state is not AlertState.OPEN:
         return
-    if action is ActionKind.RETRAIN:
-        _refuse_spent(ctx, alert)
+    _refuse_spent(ctx, alert)
     advised = f"; advised is {alert.recommended}" if alert.recommended else ""
     raise Refused(
         f"The evidence speaks against {action.value}: {against}{advised}.",

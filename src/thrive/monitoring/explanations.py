@@ -97,7 +97,7 @@ def explain(habit: Habit, known: NumericSketch, seen: NumericSketch) -> dict[str
     share = _outside(known, seen)
     unit, name = _unit(habit, known, then, move, int(_classes(np.array([share]))[0]))
     weights = {
-        f"{UNIT} ({name})" if name else UNIT: unit,
+        f"{UNIT}, {name}" if name else UNIT: unit,
         ROWS: _other_rows(known, then) if share < _SOME else 0.0,
         WORLD: _world(habit, move)
         * (_INSIDE_BY_WORLD if share < _SOME else (1.0 - _INSIDE_BY_WORLD) / 2),

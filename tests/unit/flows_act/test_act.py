@@ -134,6 +134,15 @@ def test_what_the_evidence_speaks_against_needs_a_yes_and_both_are_kept(stream: 
     assert decision_of(stream, alert).reason == why
 
 
+def test_a_rollback_does_not_wait_for_a_yes(stream: Stream) -> None:
+    alert = opened(stream, evidence={"against": {"rollback": "an older version knows no better"}})
+    made = act.alerts_decide(
+        stream.context, alert.alert_id, ActionKind.ROLLBACK, reason="users are hurt"
+    )
+    assert serving(stream) == 1
+    assert made.result["against"] == "an older version knows no better"
+
+
 def test_a_default_never_retrains_on_what_the_evidence_calls_faulty(stream: Stream) -> None:
     faulty = {"against": {"retrain": "a model trained on faulty rows learns the fault"}}
     alert = opened(stream, Cause.DATA_QUALITY, evidence=faulty, default_action="retrain")
