@@ -84,6 +84,38 @@ def test_ten_thousand_connections_are_kept_and_each_is_answered(server, few_file
     assert server.worker_pids() == [pid]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stop_cuts_off_nobody_who_connects_anew_for_each_request(tmp_path, workers):
+    home = make_home(tmp_path)
+    route(home, live(add_version(home, constant_package(0.3))))
+    ended: list[str] = []
+    answered = [0]
+
+    def ask_on():
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", server.port), timeout=30) as line:
+                    line.sendall(REQUEST.replace(b"Host", b"Connection: close\r\nHost"))
+                    said = line.makefile("rb").read()
+            except OSError as error:
+                ended.append(type(error).__name__)
+                return
+            assert said.startswith(b"HTTP/1.1 200"), said
+            answered[0] += 1
+
+    server = Server(tmp_path, workers)
+    callers = [threading.Thread(target=ask_on) for _ in range(12)]
+    for each in callers:
+        each.start()
+    time.sleep(1.0)
+    server.stop()
+    for each in callers:
+        each.join()
+    home.close()
+    assert ended == ["ConnectionRefusedError"] * 12
+    assert answered[0] > 100
+
+
 def test_callers_who_do_not_read_and_bodies_that_do_not_come_hold_up_nobody(server):
     rows = json.dumps({"rows": [ROW] * 10_000}).encode()
     head = f"POST /predict/{MODEL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"

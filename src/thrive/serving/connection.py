@@ -48,6 +48,8 @@ class Connection(HttpToolsProtocol):
         self._shortcut = shortcut
         self._turn = turn
         self._body: bytes | None = None
+        self.heard = False
+        """Whether a request came, or a part of one."""
         self._idle_until = 0.0
         self._piece = 0
         self._head: int | None = None
@@ -61,6 +63,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read what came; of a request that is not whole yet, uvicorn takes the rest."""
         timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
+        self.heard = True
         self._piece = len(data)
         super().data_received(data)
         if self._head is not None:

@@ -21,7 +21,7 @@ from typing import Any, cast
 import msgspec
 
 from thrive.domain.errors import ThriveError
-from thrive.serving import prestart
+from thrive.serving import door, prestart
 from thrive.serving.answering import Answerer
 from thrive.serving.app import App
 from thrive.serving.connection import Connection
@@ -45,8 +45,11 @@ RETRY_EVERY_S = 2.0
 STATE_EVERY_S = 1.0
 DRAIN_S = 0.3
 """How long a draining worker still takes connections, telling callers to close theirs."""
-LAST_CALL_S = 0.1
-"""How long it takes those that wait in the socket's queue after that."""
+LAST_CALL_S = 0.2
+"""How long those that are on their way in have to arrive after that: nobody new is taken."""
+FIRST_REQUEST_S = 1.0
+"""How long a connection that was taken last may take to send its request."""
+TURN_S = 0.01
 LAST_REQUESTS_S = 10.0
 
 
@@ -241,9 +244,19 @@ async def _drain_when_told(worker: Worker, server: Any, listening: socket.socket
     await worker.drain.wait()
     worker.app.draining = True
     await asyncio.sleep(DRAIN_S)
-    listening.listen(0)  # who comes now is refused once the socket is closed, and not cut off
+    door.turn_away(listening)
     await asyncio.sleep(LAST_CALL_S)
+    await _hear_everybody(server)
     server.should_exit = True
+
+
+async def _hear_everybody(server: Any) -> None:
+    """Wait until each connection has sent something; who never did is left after a while."""
+    connections: set[Connection] = server.server_state.connections
+    for _ in range(round(FIRST_REQUEST_S / TURN_S)):
+        if all(each.heard for each in connections):
+            return
+        await asyncio.sleep(TURN_S)
 
 
 def _read_agent(worker: Worker) -> None:
