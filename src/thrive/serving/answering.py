@@ -399,8 +399,8 @@ class Answerer:
             self._append_all(drawn, made)
 
     def _append_all(self, drawn: list[Unlogged], made: list[tuple[int, bytes, int]]) -> None:
-        names = self._writer.append_all(records.ROWS, made)
-        if names is None:
+        names = self._writer.append_all(records.ROWS, made) if len(made) > 1 else None
+        if names is None:  # one alone, or there is no room for all of them in the segment
             names = [
                 self._append(records.ROWS, each.asked, payload)
                 for each, (_, payload, _) in zip(drawn, made, strict=True)
