@@ -1,11 +1,14 @@
 """The operations that tell of datasets and their versions, and decide on them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from thrive.contract.declared import declared_data
 from thrive.data.checks import FAIL, PASS
 from thrive.data.lineage import counted
+from thrive.data.questions import is_trainable
 from thrive.data.reading import find_version
 from thrive.data.storing import CheckedOut, add, add_rows, checkout, commit
 from thrive.domain.actor import ANYONE, STEWARDS
@@ -84,8 +87,8 @@ class ColumnView(msgspec.Struct, frozen=True, kw_only=True):
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a dataset, with all that is known of it.
 
-    `trainable` is what its checks and people said; `problems` is what the contract still has
-    against training on it, each with what mends it.
+    `trainable` is what its checks and people said, and that they said it of all columns;
+    `problems` is what the contract still has against training on it, each with what mends it.
     """
 
     dataset: str
@@ -117,6 +120,7 @@ def list_datasets(ctx: Context) -> list[DatasetLine]:
         thrive data list
     """
     lines: list[DatasetLine] = []
+    declared = _declared(ctx)
     with ctx.read() as tx:
         for dataset in datasets.find(tx, ctx.project_id):
             versions = datasets.versions(tx, ctx.project_id, dataset.name)
@@ -127,7 +131,7 @@ def list_datasets(ctx: Context) -> list[DatasetLine]:
                     versions=len(versions),
                     rows=newest.rows if newest else 0,
                     size=newest.size if newest else 0,
-                    trainable=newest.trainable if newest else False,
+                    trainable=newest is not None and is_trainable(newest, declared(dataset.name)),
                     owner=dataset.owner,
                     why=dataset.why,
                     changed_at=newest.created_at if newest else dataset.created_at,
@@ -157,13 +161,14 @@ def log(ctx: Context, name: str) -> list[VersionLine]:
         datasets.get(tx, ctx.project_id, name)
         versions = datasets.versions(tx, ctx.project_id, name)
         tags = datasets.find_tags(tx, ctx.project_id, name)
+    declared = _declared(ctx)(name)
     return [
         VersionLine(
             version=each.version,
             digest=each.digest,
             rows=each.rows,
             size=each.size,
-            trainable=each.trainable,
+            trainable=is_trainable(each, declared),
             source=each.source,
             actor=each.actor,
             created_at=each.created_at,
@@ -172,6 +177,20 @@ def log(ctx: Context, name: str) -> list[VersionLine]:
         )
         for each in versions
     ]
+
+
+def _declared(ctx: Context) -> Callable[[str], set[str]]:
+    """Return what gives the columns of a dataset of which the contract says what they hold."""
+    data = declared_data(ctx.folder) if ctx.folder is not None else {}
+
+    def columns(dataset: str) -> set[str]:
+        terms = data.get(dataset)
+        if not isinstance(terms, dict):
+            return set()
+        named = terms.get("personal")
+        return {terms.get("subject", ""), *(named if isinstance(named, dict) else ())}
+
+    return columns
 
 
 def view(ctx: Context, name: str) -> VersionView:
@@ -194,7 +213,7 @@ def view(ctx: Context, name: str) -> VersionView:
         rows=version.rows,
         files=version.file_count,
         size=version.size,
-        trainable=version.trainable,
+        trainable=is_trainable(version, _declared(ctx)(version.dataset)),
         created_at=version.created_at,
         actor=version.actor,
         made_by=version.made_by or "",

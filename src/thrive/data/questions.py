@@ -1,6 +1,6 @@
 """What is still to be said of a version's columns; light enough for every command to ask."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from thrive.domain.dataset import Column, ColumnLabel, DatasetVersion
 
@@ -12,6 +12,19 @@ def is_closed(column: Column) -> bool:
     """Tell whether the values of a column must stay out of every report."""
     kind = column.personal or column.proposed
     return kind is not None and kind != NONE
+
+
+def is_trainable(version: DatasetVersion, declared: Collection[str] = ()) -> bool:
+    """Tell whether a version may be trained on, as far as it says so itself.
+
+    Its checks passed, or somebody decided so, and nothing is to be said of its columns.
+
+    Args:
+        version: the version.
+        declared: columns of which the contract says what they hold.
+    """
+    unanswered = (each for each in version.columns if each.asked and each.personal is None)
+    return version.trainable and all(each.name in declared for each in unanswered)
 
 
 def open_questions(

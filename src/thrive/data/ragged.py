@@ -6,8 +6,9 @@ are read as they were meant only if somebody looks: they become failed checks of
 
 import csv
 import gzip
+import operator
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -22,8 +23,8 @@ _LINE, _PLAIN, _FIELDS = "line", "plain", "fields"
 _QUOTED = '"[^"]*"'
 
 
-class _Short(NamedTuple):
-    """How many lines of a file end early, and the number of the first one."""
+class _Odd(NamedTuple):
+    """How many lines of a file end early, or late, and the number of the first one."""
 
     lines: int
     first: int
@@ -51,9 +52,10 @@ def csv_faults(
             if times > 1 and name:
                 words = f"{name!r} names {times} columns{where}: all but the first are renamed"
                 found.append({"check": HEADER, "state": FAIL, "found": words})
-        short = _short_lines(path, header) if may_be_short and len(header) > 1 else None
+        short = _odd_lines(path, header, operator.lt) if may_be_short and len(header) > 1 else None
         if short is not None and short.lines:
-            words = f"{short.lines:,} end before the last field, the first is line {short.first:,}"
+            count = "1 ends" if short.lines == 1 else f"{short.lines:,} end"
+            words = f"{count} before the last field, the first is line {short.first:,}"
             found.append({"check": LINES, "state": FAIL, "found": f"{words}{where}"})
     return found
 
@@ -72,8 +74,18 @@ def _header(path: Path) -> list[str]:
     return next(csv.reader([text], delimiter=separator_in(line)), [])
 
 
-def _short_lines(path: Path, header: Sequence[str]) -> _Short:
-    """Return which lines of a CSV file have fewer fields than its header; empty ones do not count.
+def first_long_line(entries: Sequence[FileEntry], paths: Sequence[Path]) -> str:
+    """Return in words which line of a table's CSV files has more fields than its header."""
+    for entry, path in zip(entries, paths, strict=True):
+        if suffix_of(entry.path) == "csv":
+            found = _odd_lines(path, _header(path), operator.gt)
+            if found.lines:
+                return f"line {found.first:,} of {entry.path} has more fields than its header"
+    return ""
+
+
+def _odd_lines(path: Path, header: Sequence[str], odd: Callable[[Any, Any], Any]) -> _Odd:
+    """Return which lines of a CSV file have too few or too many fields; empty ones do not count.
 
     Lines are counted by their separators outside of quotes; a file in which a quoted field spans
     lines is read field by field.
@@ -93,23 +105,25 @@ def _short_lines(path: Path, header: Sequence[str]) -> _Short:
     ).with_row_index("number", 1)
     plain = lines.with_columns(pl.col(_LINE).str.replace_all(_QUOTED, "").alias(_PLAIN))
     fields = 1 + pl.col(_PLAIN).str.count_matches(separator, literal=True)
-    short = (fields < len(header)) & (pl.col(_LINE) != "")
+    found = odd(fields, len(header)) & (pl.col(_LINE) != "")
     told = plain.select(
         spans=pl.col(_PLAIN).str.contains('"', literal=True).any(),
-        lines=short.sum(),
-        first=pl.col("number").filter(short).min(),
+        lines=found.sum(),
+        first=pl.col("number").filter(found).min(),
     ).collect(engine="streaming")
     spans, count, first = told.row(0)
-    return _by_field(path, separator, len(header)) if spans else _Short(count or 0, first or 0)
+    if spans:
+        return _by_field(path, separator, len(header), odd)
+    return _Odd(count or 0, first or 0)
 
 
-def _by_field(path: Path, separator: str, width: int) -> _Short:
+def _by_field(path: Path, separator: str, width: int, odd: Callable[[Any, Any], Any]) -> _Odd:
     count, first, begins = 0, 0, 1
     with _opened(path) as file:
         reader = csv.reader((line.decode("utf-8", "replace") for line in file), delimiter=separator)
         for row in reader:
-            if row and len(row) < width:
+            if row and odd(len(row), width):
                 count += 1
                 first = first or begins
             begins = reader.line_num + 1
-    return _Short(count, first)
+    return _Odd(count, first)

@@ -14,7 +14,7 @@ import msgspec
 
 from thrive.data.labels import propose
 from thrive.data.profile import Profile, profile
-from thrive.data.ragged import csv_faults
+from thrive.data.ragged import csv_faults, first_long_line
 from thrive.data.survey import Asked, Measured, Survey, SurveyedColumn
 from thrive.domain.dataset import FileEntry
 from thrive.domain.errors import UsageError
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 _NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffd]")
+
+_MORE = "more fields"
+"""What Polars says of a line with too many; which line, it does not say."""
 
 
 class Files(msgspec.Struct, frozen=True):
@@ -91,7 +94,13 @@ def survey_files(
         return scan_files(files.entries, files.paths, sample=None if whole else SAMPLE_ROWS)
 
     fits = functools.partial(fits_in_memory, files.names, files.size)
-    rows, found = _read(scan, source, fits, asked)
+    try:
+        rows, found = _read(scan, source, fits, asked)
+    except UsageError as error:
+        where = first_long_line(files.entries, files.paths) if _MORE in str(error) else ""
+        if not where:
+            raise
+        raise UsageError(f"{source} cannot be read as a table: {where}.", error.hint) from None
     missing = [each.found["missing"] for each in found.columns]
     faults = csv_faults(files.entries, files.paths, missing)
     people = _people(files, rows, asked.subject, index)

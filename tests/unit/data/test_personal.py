@@ -14,7 +14,7 @@ from thrive.contract.parse import load as load_contract
 from thrive.data.access import log_read, seen_digest, view_of
 from thrive.data.confirming import confirm
 from thrive.data.exporting import export
-from thrive.data.operations import add, add_rows, checkout
+from thrive.data.operations import add, add_rows, checkout, list_datasets, log, view
 from thrive.data.reading import find_version
 from thrive.domain.actor import Actor, Role, local_user
 from thrive.domain.clock import DAY, ClockMode, ClockState
@@ -302,3 +302,17 @@ def test_results_with_and_without_pseudonyms_are_told_apart(trips: Context) -> N
     assert seen_digest(version, view) != seen_digest(version, open_view) == version.digest
     log_read(trips, version, open_view)
     assert data_reads(trips) == []
+
+
+def test_every_command_says_alike_whether_a_version_may_be_trained_on(trips: Context) -> None:
+    (trips.local_folder() / "mails.csv").write_text("id,mail\n1,ann@example.org\n2,b@example.org\n")
+
+    def said() -> list[bool]:
+        (line,) = (each for each in list_datasets(trips) if each.name == "mails")
+        return [line.trainable, log(trips, "mails")[0].trainable, view(trips, "mails").trainable]
+
+    assert not add(trips, "mails.csv", name="mails").trainable
+    assert said() == [False] * 3
+    confirm(trips, "mails@1", [], reason="they are addresses")
+    assert said() == [True] * 3
+    assert add(trips, "mails.csv", name="mails").trainable

@@ -5,16 +5,17 @@ from pathlib import Path
 import pytest
 
 from thrive.data.operations import add
+from thrive.domain.errors import UsageError
 from thrive.operations import Context
 
 
 @pytest.mark.parametrize(
     ("text", "failed"),
     [
-        ("a,b\n1,2\n3\n", "every line has all fields: 1 end before the last field, the first is"),
+        ("a,b\n1,2\n3\n", "every line has all fields: 1 ends before the last field, the first is"),
         ("a,b\n1,2\n\n3\n4\n", ": 2 end before the last field, the first is line 4"),
-        ('a,b\n1,"x,\ny"\n3,"z"\n4', ": 1 end before the last field, the first is line 5"),
-        ('a;b;c\n"1;1";2;\n3;"4;5"\n', ": 1 end before the last field, the first is line 3"),
+        ('a,b\n1,"x,\ny"\n3,"z"\n4', ": 1 ends before the last field, the first is line 5"),
+        ('a;b;c\n"1;1";2;\n3;"4;5"\n', ": 1 ends before the last field, the first is line 3"),
         ("a,a\n1,2\n", "every column has its own name: 'a' names 2 columns: all but the first"),
     ],
 )
@@ -33,3 +34,13 @@ def test_missing_values_are_no_fault(context: Context, tmp_path: Path, text: str
     (tmp_path / "thrive.toml").write_text("contract = 1\n")
     (tmp_path / "rides.csv").write_text(text)
     assert add(context, "rides.csv").failed == []
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n3,4,5\n6,7,8,9\n", 'a,b\n1,2\n"x\ny",2,3\n'])
+def test_the_first_line_with_too_many_fields_is_named(
+    context: Context, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "thrive.toml").write_text("contract = 1\n")
+    (tmp_path / "rides.csv").write_text(text)
+    with pytest.raises(UsageError, match="line 3 of .* has more fields than its header"):
+        add(context, "rides.csv")
