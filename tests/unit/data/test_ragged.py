@@ -42,5 +42,5 @@ def test_the_first_line_with_too_many_fields_is_named(
 ) -> None:
     (tmp_path / "thrive.toml").write_text("contract = 1\n")
     (tmp_path / "rides.csv").write_text(text)
-    with pytest.raises(UsageError, match="line 3 of .* has more fields than its header"):
+    with pytest.raises(UsageError, match=r"line 3 of .* has more fields than its header"):
         add(context, "rides.csv")
