@@ -29,6 +29,10 @@ ASKS: dict[str, tuple[str, str]] = {
         "Was it trained on the rows it is judged on? Informs while that is not recorded.",
         "split before fitting; give register(trained_on=...) the rows it was fitted on",
     ),
+    "labels": (
+        "How often do rows with the same inputs have different labels? Informs, and never blocks.",
+        "look at how rows are labelled; what tells such rows apart may be missing among the inputs",
+    ),
     "groups": (
         "Which rates has each group, and which are too small to judge? Informs, and never blocks.",
         "collect more rows of the groups that are too small",

@@ -16,6 +16,7 @@ from thrive.gates import (
     bias,
     contract_file,
     found_slices,
+    labels,
     leak,
     lock_file,
     policy,
@@ -252,6 +253,7 @@ class _Run:
             found_slices.check_found_slices(case),
             quality.check_calibration(case),
             leak.check_leak(case, self._ctx.home.blobs),
+            labels.check_labels(case),
             *self._bias(case),
         ]
         self._ctx.progress(0.6, "odd rows")

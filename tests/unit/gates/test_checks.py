@@ -15,12 +15,14 @@ from thrive.gates.bias import check_bias
 from thrive.gates.case import GateCase, Rival, clusters_of, labels_of
 from thrive.gates.comparison import Comparison, compare
 from thrive.gates.found_slices import check_found_slices
+from thrive.gates.labels import check_labels
 from thrive.gates.policy import check_contract, check_data, check_package
 from thrive.gates.quality import check_calibration, check_quality
 from thrive.gates.robustness import strained_results
 from thrive.gates.slices import check_slices
 from thrive.gates.speed import Paced
 from thrive.gates.verdict import combine
+from thrive.packaging.inference import infer_signature
 from thrive.packaging.manifest import PackageManifest
 from thrive.packaging.signature import Output, OutputKind, Signature
 from thrive.statistics.metrics import METRICS
@@ -79,6 +81,39 @@ def answers(found):
     results = [check_quality(found), check_slices(found)]
     every = [one for one in [*results, *check_bias(found)] if one is not None]
     return {one.check: one.answer.value for one in every if one.answer is not Answer.PASS}
+
+
+def looking_alike(labels, *names):
+    """Return the check of labels on rows of these columns."""
+    frame = pl.DataFrame(dict(names))
+    signature = infer_signature(frame, Output(kind=OutputKind.PROBABILITY, positive=True))
+    packed = PackageManifest(model_format="trees", files={}, signature=signature)
+    judged = case(frame.with_columns(_label=pl.Series(labels)), None, None, manifest=packed)
+    return check_labels(judged)
+
+
+def test_labels_that_contradict_each_other_are_counted_as_by_hand():
+    rng = np.random.default_rng(4)
+    a, b = rng.integers(0, 12, 3000), rng.choice(["x", "y", "label"], 3000)
+    labels = (a > 5) ^ (rng.random(3000) < 0.1)
+    found = looking_alike(labels.astype(float), ("a", a), ("label", b))
+    by_hand = {}
+    for key, label in zip(zip(a.tolist(), b.tolist(), strict=True), labels.tolist(), strict=True):
+        by_hand.setdefault(key, []).append(label)
+    groups = [each for each in by_hand.values() if len(each) > 1]
+    assert found.evidence["repeated"] == sum(map(len, groups)) == 3000
+    rarer = sum(len(each) - max(each.count(True), each.count(False)) for each in groups)
+    assert found.evidence["contrary"] == rarer
+    assert found.evidence["low"] < 0.1 < found.evidence["high"]
+    assert found.advisory
+    assert "another label than most that look the same" in found.summary
+
+
+def test_labels_of_rows_that_differ_say_that_they_show_nothing():
+    found = looking_alike(np.ones(50), ("a", np.arange(50)))
+    assert found.answer is Answer.PASS
+    assert "show no noise of the labels" in found.summary
+    assert check_labels(case(table(rows=9), None, None, kind=OutputKind.NUMBER)) is None
 
 
 def test_an_equal_model_passes_every_check(rows, good):

@@ -1,13 +1,14 @@
 """Evidence of the data: where it came from, what it holds, of whom, on which basis, until when."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from thrive.contract.purposes import purposes_of
 from thrive.domain.clock import format_time
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.duty import RestrictionKind
 from thrive.domain.reference import format_reference
-from thrive.governance.evidence.building import answers_source
+from thrive.governance.evidence.building import answers_source, results, verdict_source
 from thrive.governance.evidence.registry import query
 from thrive.governance.facts import Fact, in_contract, in_registry, stated
 from thrive.governance.measures import (
@@ -92,12 +93,36 @@ def cleaning(records: Records) -> Iterator[Fact]:
 
 @query("preparation")
 def preparation(records: Records) -> Iterator[Fact]:
-    """Yield the checks that the data had to pass before training."""
+    """Yield the checks that the data had to pass before training, and what each found."""
     yield from _no_data(records, "Checks of the data")
     for name, found in records.known.items():
-        checks = [str(each.get("check", each)) for each in found.checks]
+        checks = [_checked(each) for each in found.checks]
         declared = records.data_terms(name).checks or ["none is declared"]
         yield stated(f"{name}: checks", checks or declared, _version(found))
+
+
+def _checked(check: dict[str, Any]) -> str:
+    """Return a check of a version with what it found."""
+    state, found = str(check.get("state", "")), str(check.get("found", ""))
+    said = {"pass": "passed", "fail": "failed"}.get(state, state or "not judged")
+    return f"{check.get('check', check)}: {said}" + (f" ({found})" if found else "")
+
+
+@query("repeated-rows")
+def repeated_rows(records: Records) -> Iterator[Fact]:
+    """Yield whether rows repeat others, as far as a check looked, and what is known of the label.
+
+    A row that repeats another counts twice in training, and in both halves it flatters a test.
+    """
+    yield from _no_data(records, "Repeated rows")
+    for name, found in records.known.items():
+        looked = [each for each in found.checks if str(each.get("check", "")).startswith("unique(")]
+        none = f"not measured: no check unique(COLUMN) is declared for {name}"
+        told = [_checked(each) for each in looked] or none
+        yield stated(f"{name}: repeated rows", told, _version(found))
+    told = [one.summary for one in results(records, "quality") if one.check == "labels"]
+    words = told[0] if told else "not measured: no gate compared the labels of rows that look alike"
+    yield stated("Noise of the label", words, verdict_source(records))
 
 
 @query("allowed-purposes")
@@ -166,7 +191,7 @@ def _left_out(records: Records, kind: RestrictionKind, title: str) -> Iterator[F
     found = [each for each in records.restrictions if each.kind is kind]
     people = len({each.person for each in found})
     whose = "one person is" if people == 1 else f"{people:,} people are"
-    words = f"{whose} left out of what is read" if people else "none holds"
+    words = f"{whose} left out of what is read" if people else "nobody is left out"
     yield stated(title, words, "restrictions:project")
     learned = {each.restriction_id for each in learned_from(records)}
     for each in found:
@@ -232,15 +257,20 @@ def erasures(records: Records) -> Iterator[Fact]:
 @query("subject-columns")
 def subject_columns(records: Records) -> Iterator[Fact]:
     """Yield by which column a person is found in each dataset."""
-    yield from _said(records, "names a person by", "subject")
+    yield from _no_data(records, "A person is named by")
+    for name in records.upstream:
+        nobody = None if name in records.personal() else "nobody is named: no personal data"
+        subject = records.data_terms(name).subject or nobody
+        place = in_contract(records, f"data.{name}.subject")
+        yield stated(f"{name}: names a person by", subject, place)
 
 
 @query("corrected-data")
 def corrected_data(records: Records) -> Iterator[Fact]:
     """Yield windows that were corrected by late data."""
     corrected = [one for one in records.windows if one.revision > 0]
-    words = f"{len(corrected)} of {len(records.windows)} windows"
-    yield stated("Windows corrected", words, in_registry(records))
+    words = f"{len(corrected)} of {len(records.windows)}, by late rows or outcomes"
+    yield stated("Windows of monitoring that were corrected", words, in_registry(records))
 
 
 @query("reads")
@@ -270,7 +300,7 @@ def labels(records: Records) -> Iterator[Fact]:
 @query("access")
 def access(records: Records) -> Iterator[Fact]:
     """Yield how often labelled columns were read, as far as reads are logged."""
-    words = str(len(records.reads)) if records.reads else None
+    words = f"{len(records.reads):,}" if records.reads else "none is logged"
     yield stated("Logged reads of labelled columns", words, "data_reads:project")
 
 

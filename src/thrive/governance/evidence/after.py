@@ -7,7 +7,7 @@ from thrive.domain.clock import DAY, format_duration, format_time, parse_duratio
 from thrive.domain.duty import IncidentKind
 from thrive.domain.monitoring import ActionKind, Window
 from thrive.domain.release import ReleaseState
-from thrive.governance.applies import impact_reasons, is_automatic
+from thrive.governance.applies import has_legal_effect, impact_reasons, is_automatic
 from thrive.governance.evidence.building import answers_source
 from thrive.governance.evidence.registry import query
 from thrive.governance.facts import Fact, in_contract, in_registry, stated
@@ -19,6 +19,11 @@ SHOWN_TRIALS = 5
 
 def _at(records: Records, key: str) -> str:
     return in_contract(records, f"model.{records.version.model}.{key}")
+
+
+def _on(window: Window) -> str:
+    """Return which window is spoken of, and how many answers it has."""
+    return f"window from {format_time(window.start)} ({window.rows:,} answers)"
 
 
 def _window(window: Window) -> str:
@@ -33,7 +38,7 @@ def drift(records: Records) -> Iterator[Fact]:
         return
     last = records.windows[-1]
     moved = [str(each["name"]) for each in last.findings.get("columns", []) if each.get("drifted")]
-    yield stated("Inputs that drifted", moved or "none", _window(last))
+    yield stated(f"Inputs that drifted, {_on(last)}", moved or "none", _window(last))
 
 
 @query("live-quality")
@@ -48,7 +53,7 @@ def live_quality(records: Records) -> Iterator[Fact]:
         for name, each in last.findings.get("performance", {}).items()
         if each.get("value") is not None
     }
-    yield stated("Live performance", shown, _window(last))
+    yield stated(f"Live performance, {_on(last)}", shown, _window(last))
 
 
 @query("declared-level")
@@ -81,6 +86,8 @@ def explanation_trials(records: Records) -> Iterator[Fact]:
     if not records.trials:
         answered = any(each.rows for each in records.windows)
         told = None if records.is_live and answered else "not live yet"
+        if not records.is_live and answered:
+            told = "not live any more; no answer was tried while it was"
         yield stated("Explained on trial", told, f"explanations:{records.version.model}")
 
 
@@ -92,7 +99,8 @@ def monitors(records: Records) -> Iterator[Fact]:
     budget = terms.monitor.false_alarms_per_year
     yield stated("False alarms a year", budget, _at(records, "monitor.false_alarms_per_year"))
     reference = records.version.reference
-    yield stated("Compared with", reference, in_registry(records))
+    words = f"the rows given at its registration, table {reference}" if reference else None
+    yield stated("Compared with", words, in_registry(records))
     yield stated("Owner of alerts", terms.owner, _at(records, "owner"))
     yield stated("Outcomes within", terms.sla.outcomes_within, _at(records, "sla.outcomes_within"))
 
@@ -114,7 +122,9 @@ def corrections(records: Records) -> Iterator[Fact]:
     """Yield each release of the version that was rolled back."""
     back = [one for one in records.releases if one.state is ReleaseState.ROLLED_BACK]
     for one in back:
-        yield stated(f"Rolled back {_when(one.ended_at)}", one.reason, f"release:{one.release_id}")
+        phase = one.phases[one.position].kind.value if one.position < len(one.phases) else "end"
+        words = f"in its phase {phase}: {one.reason or 'no reason was given'}"
+        yield stated(f"Rolled back {_when(one.ended_at)}", words, f"release:{one.release_id}")
     rolled = [
         (alert, one)
         for alert in records.alerts
@@ -194,7 +204,9 @@ def reviews(records: Records) -> Iterator[Fact]:
 def overrides(records: Records) -> Iterator[Fact]:
     """Yield the share of reviewed answers that a person changed."""
     kept, changed = (records.reviews.get(key, 0) for key in ("keep", "override"))
-    share = f"{changed / (kept + changed):.1%}" if kept + changed else None
+    share = f"{changed / (kept + changed):.1%} of {kept + changed:,}" if kept + changed else None
+    if share is None and not (is_automatic(records) and has_legal_effect(records)):
+        share = "no answer was looked at by a person"
     yield stated("Share overridden", share, f"reviews:{records.version.model}")
 
 
@@ -255,7 +267,7 @@ def input_violations(records: Records) -> Iterator[Fact]:
         return
     last = records.windows[-1]
     faults = [f"{each['column']} {each['kind']}" for each in last.findings.get("quality", [])]
-    yield stated("Faults of the input", faults or "none", _window(last))
+    yield stated(f"Faults of the input, {_on(last)}", faults or "none", _window(last))
 
 
 @query("impact-triggers")

@@ -164,9 +164,10 @@ def example(records: Records) -> Iterator[Fact]:
 @query("instructions")
 def instructions(records: Records) -> Iterator[Fact]:
     """Yield the instructions that were rendered of this version."""
-    digests = [each.digest for each in records.documents if each.kind == "instructions"]
-    source = f"document:{digests[0] if digests else 'none'}"
-    yield stated("Instructions for use", digests[0] if digests else None, source)
+    kept = [each for each in records.documents if each.kind == "instructions"]
+    source = f"document:{kept[0].digest if kept else 'none'}"
+    words = f"rendered {format_time(kept[0].at)}, digest {kept[0].digest}" if kept else None
+    yield stated("Instructions for use", words, source)
 
 
 @query("standards")
@@ -227,5 +228,6 @@ def process(records: Records) -> Iterator[Fact]:
     verdict = records.verdict
     source = f"verdict:{verdict.verdict_id if verdict else 'none'}"
     yield stated("Judged", verdict and f"{verdict.answer.value} by {verdict.actor}", source)
-    counts = f"{len(records.approvals)} approvals, {len(records.releases)} releases"
+    consents, releases = len(records.approvals), len(records.releases)
+    counts = f"approvals: {consents}, releases: {releases}"
     yield stated("Consent and releases", counts, in_registry(records))
