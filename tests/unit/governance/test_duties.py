@@ -178,7 +178,7 @@ def test_nothing_stands_against_a_whole_record_and_its_file_misses_only_what_it_
     missing = {fact.what for each in file.sections for fact in each.facts if fact.value is None}
     assert missing == {
         "A.9 use, MANAGE 4", "Drift", "Energy, estimated", "Faults of the input", "Live performance", "Memory",
-        "Processor time", "Share overridden", "Stop drill",
+        "Processor time", "Stop drill",
     }  # fmt: skip
     assert file.missing == len([f for s in file.sections for f in s.facts if f.value is None])
 
