@@ -202,7 +202,9 @@ async def serve(settings: WorkerSettings) -> None:
         timeout_graceful_shutdown=int(LAST_REQUESTS_S),
     )
     server = _server(config)
-    await worker.load_first()
+    _hear(worker)
+    if not await _loads_first(worker):
+        return
     listening = socket.socket(fileno=settings.socket)
     tasks = [*worker.tasks(), asyncio.create_task(_drain_when_told(worker, server, listening))]
     beside = await _grpc_server(worker, settings)
@@ -236,11 +238,29 @@ def _server(config: Any) -> Any:
     return Server(config)
 
 
-async def _drain_when_told(worker: Worker, server: Any, listening: socket.socket) -> None:
+def _hear(worker: Worker) -> None:
+    """Have signals and the end of the agent begin the drain."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.drain.set)
     loop.add_reader(0, _read_agent, worker)
+
+
+async def _loads_first(worker: Worker) -> bool:
+    """Load the first routes; tell whether they came before the worker was told to leave."""
+    load = asyncio.create_task(worker.load_first())
+    told = asyncio.create_task(worker.drain.wait())
+    await asyncio.wait({load, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if load.done():
+        load.result()
+        return True
+    load.cancel()
+    await worker.close()
+    return False
+
+
+async def _drain_when_told(worker: Worker, server: Any, listening: socket.socket) -> None:
     await worker.drain.wait()
     worker.app.draining = True
     await asyncio.sleep(DRAIN_S)

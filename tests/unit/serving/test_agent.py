@@ -167,6 +167,24 @@ def test_a_worker_that_was_started_too_early_is_left_to_nobody(tmp_path):
         assert prestart.take(settings, listening) is None
 
 
+@pytest.mark.parametrize("ending", ["agent", "signal"])
+def test_a_worker_that_waits_for_its_first_routes_leaves_when_told(tmp_path, ending):
+    (tmp_path / "log").mkdir()
+    with socket.socket() as listening:
+        pool = WorkerPool(listening, [0], tmp_path, tmp_path / "log", Limits())
+        pool.keep()
+        process = pool._slots[0].process
+        assert process is not None
+        assert process.stdin is not None
+        with process:
+            until(lambda: (tmp_path / "log" / "0000.worker").exists())
+            if ending == "signal":
+                process.terminate()
+            else:
+                process.stdin.close()
+            process.wait(PATIENCE_S)
+
+
 @pytest.mark.parametrize("spoke", [False, True])
 def test_a_worker_that_loads_and_one_that_speaks_are_left_alone(spoke):
     slot = workers._Slot(0)
