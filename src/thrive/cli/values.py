@@ -8,6 +8,7 @@ from typing import Any
 from thrive.cli.safe import printable
 from thrive.domain.clock import SECOND, format_duration, format_time
 from thrive.domain.identifiers import is_digest, is_id
+from thrive.domain.numbers import read_number
 
 SHORT = 12
 TIMES = frozenset(
@@ -64,7 +65,7 @@ def cell(name: str, value: Any, *, people: bool) -> str:
     if isinstance(value, int):
         return _whole(name, value, people=people)
     if isinstance(value, float):
-        return f"{value:.5g}" if people else repr(value)
+        return read_number(value) if people else repr(value)
     text = printable(str(value))
     return _readable(text) if people else text
 

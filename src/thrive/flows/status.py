@@ -7,6 +7,7 @@ import msgspec
 from thrive.domain.actor import ANYONE
 from thrive.domain.clock import ClockMode, machine_now
 from thrive.domain.monitoring import Alert, AlertState, Level
+from thrive.domain.numbers import read_number
 from thrive.domain.release import Release, RoutingTable
 from thrive.domain.run import Run
 from thrive.flows.facts import ModelFacts
@@ -186,7 +187,9 @@ def _release(release: Release) -> ReleaseStatus:
 
 def _run(run: Run) -> RunStatus:
     values: dict[str, Any] = dict(list(run.metrics.items())[:3])
-    shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items() if value is not None)
+    shown = ", ".join(
+        f"{key} {read_number(value, 4)}" for key, value in values.items() if value is not None
+    )
     return RunStatus(
         run_id=run.run_id,
         name=run.name,

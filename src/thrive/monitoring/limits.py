@@ -142,9 +142,3 @@ def _warning(history: History, budget: float, windows_a_year: float, mean: float
         budget,
     )
     return math.inf if limit is None else abs(sign * limit - mean)
-
-
-def plain_number(number: float, digits: int = 2) -> str:
-    """Return a number with so many digits, never as a power of ten."""
-    rounded = float(f"{number:.{digits}g}")
-    return f"{rounded:,.0f}" if rounded >= 10**digits else f"{rounded:.{digits}g}"

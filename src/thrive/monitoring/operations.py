@@ -8,10 +8,11 @@ from thrive.domain.actor import ANYONE
 from thrive.domain.clock import parse_time
 from thrive.domain.errors import CannotTell
 from thrive.domain.monitoring import Alert, AlertState, Decision, Window
+from thrive.domain.numbers import plain_number
 from thrive.monitoring.baseline import Baseline, load_baseline, make_baseline
 from thrive.monitoring.budget import ErrorBudget, error_budget
 from thrive.monitoring.findings import findings_of
-from thrive.monitoring.limits import Limit, plain_number
+from thrive.monitoring.limits import Limit
 from thrive.monitoring.story import told
 from thrive.monitoring.terms import terms_of
 from thrive.monitoring.track import TrackRecord, track_record

@@ -5,6 +5,7 @@ from typing import Any
 
 from thrive.domain.clock import format_moment, format_time
 from thrive.domain.monitoring import Alert, AlertState
+from thrive.domain.numbers import read_number
 from thrive.monitoring import upstream
 from thrive.monitoring.pictures import bars_of
 
@@ -51,9 +52,10 @@ def _series(series: Mapping[str, Any]) -> list[str]:
     limit, bad = series.get("limit"), set(series.get("bad", []))
     values = [value for _, value in points] + ([] if limit is None else [limit])
     low, high = min(0.0, *values), max(values)
-    said = f", limit {limit:.3g}" if limit is not None else ""
+    said = f", limit {read_number(limit, 3)}" if limit is not None else ""
     lines = [
-        f"{format_moment(at):<16}  {value:8.4g}  {_bar((value - low) / ((high - low) or 1.0))}"
+        f"{format_moment(at):<16}  {read_number(value, 4):>8}  "
+        f"{_bar((value - low) / ((high - low) or 1.0))}"
         f"{'  beyond' if at in bad else ''}".rstrip()
         for at, value in points
     ]
@@ -68,7 +70,8 @@ def _bars(evidence: Mapping[str, Any]) -> list[str]:
     width = min(34, max(len(name) for name, _, _ in rows))
     most = max(max(value, usual) for _, value, usual in rows) or 1.0
     lines = [
-        f"{name[:width]:<{width}}  {value:8.3g}  usual {usual:8.3g}  {_bar(value / most)}"
+        f"{name[:width]:<{width}}  {read_number(value, 3):>8}  "
+        f"usual {read_number(usual, 3):>8}  {_bar(value / most)}"
         for name, value, usual in rows
     ]
     return [f"{title}:", *(line.rstrip() for line in lines)]

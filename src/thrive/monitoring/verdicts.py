@@ -9,12 +9,13 @@ from thrive.contract.levels import AccuracyLevel
 from thrive.domain.clock import format_duration, format_moment, format_time, parse_duration
 from thrive.domain.model import ModelVersion
 from thrive.domain.monitoring import CAUSE_ORDER, Cause, Window
+from thrive.domain.numbers import plain_number
 from thrive.monitoring.accepted import Known, without
 from thrive.monitoring.budget import ErrorBudget, error_budget
 from thrive.monitoring.explanations import words_of
 from thrive.monitoring.findings import ROWS, Fault, Findings, findings_of
 from thrive.monitoring.judge import LEAST_COVERAGE, failing
-from thrive.monitoring.limits import AMONG, NEEDED, plain_number
+from thrive.monitoring.limits import AMONG, NEEDED
 from thrive.monitoring.performance import REALISED
 from thrive.monitoring.terms import TermsInForce
 

@@ -123,6 +123,8 @@ def test_cells():
     assert cell("x", None, people=True) == "-"
     assert cell("rows", 336776, people=True) == "336,776"
     assert cell("closed_at", 0, people=True) == "0"
+    assert cell("rmse", 1_234_567.8, people=True) == "1,234,568"
+    assert cell("rmse", 0.1234567, people=True) == "0.12346"
     assert cell("delay_p90", 2_401_510, people=True) == "2 s"
     assert cell("delay_p90", 2_401_510, people=False) == "2.40151 s"
     assert human_size(2.5e12) == "2.5 TB"
