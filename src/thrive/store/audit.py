@@ -1,6 +1,6 @@
 """The audit chain of a project: every state change, each link holding the digest of the last."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import blake3
@@ -182,6 +182,25 @@ TOGETHER = 10_000
 """Links that are read at a time."""
 
 
+def _parts(tx: Tx, project_id: str) -> Iterator[Sequence[Sequence[Any]]]:
+    """Yield the links, many at a time; of SQLite as its driver gives them, without a Row for each.
+
+    The driver of PostgreSQL would hold all of them at once.
+    """
+    asked = {"project": project_id}
+    if tx.dialect.name != "sqlite":
+        yield from tx.execute(_links, asked, execution_options={"yield_per": TOGETHER}).partitions()
+        return
+    found = tx.execute(_links, asked)
+    cursor = found.cursor
+    assert cursor is not None, "a SELECT has a cursor"
+    try:
+        while part := cursor.fetchmany(TOGETHER):
+            yield part
+    finally:
+        found.close()
+
+
 def first_broken(
     tx: Tx,
     project_id: str,
@@ -201,8 +220,7 @@ def first_broken(
     """
     previous, seq = GENESIS, 0
     encode, decode, digest = _canonical.encode, msgspec.json.decode, blake3.blake3
-    found = tx.execute(_links, {"project": project_id}, execution_options={"yield_per": TOGETHER})
-    for part in found.partitions():
+    for part in _parts(tx, project_id):
         for actor, at, detail, operation, before, number, subject, said in part:
             if number != seq + 1 or before != previous:
                 return number
