@@ -88,6 +88,7 @@ def _kind_result(kind: str, tried: list[dict[str, Any]]) -> CheckResult:
     elif failed:
         words = f"Refuses them with a message: {', '.join(sorted(failed))}."
     else:
-        words = f"Answers them in {len(fields)} fields." if fields else "Answers as it should."
+        noun = "field" if len(fields) == 1 else "fields"
+        words = f"Answers them in {len(fields)} {noun}." if fields else "Answers as it should."
         words = words if tried and (fields or kind in ORDERS) else "No field admits them."
     return CheckResult(check=kind, group=GROUP, answer=answer, summary=words, evidence=evidence)
