@@ -65,13 +65,13 @@ def test_of_files_that_were_added_only_those_are_read(project, monkeypatch):
     add_file(project, 1, [("a", 0, 0, 1), ("b", 0, 0, 2), ("a", 9, 9, 3)])
     bring(project, 4)
     read: list[list[str]] = []
-    scan = feature_rows.data.scan_version
+    scan = feature_rows.scan_version
 
     def noted(version, blobs, part=None):
         read.append(part.paths if part else ["all"])
         return scan(version, blobs, part)
 
-    monkeypatch.setattr(feature_rows.data, "scan_version", noted)
+    monkeypatch.setattr(feature_rows, "scan_version", noted)
     add_file(project, 2, [("b", 1, 1, 5), ("c", 2, 2, 6), ("a", -1, -1, 7), ("b", 8, 8, 8)])
     line = bring(project, 5)
     assert (line.note, line.rows, line.changed) == ("read what is new", 3, 2)

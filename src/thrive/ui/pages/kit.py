@@ -22,7 +22,7 @@ STATES = (
     "held", "rolled back", "interrupted", "open", "decided", "closed", "alert", "notice",
     "decision", "approval", "release", "production", "staging", "dev", "retired", "cached",
     "waiting", "cancelled", "muted", "missing", "excepted", "met", "not worse", "worse",
-    "exception", "incident", "data",
+    "exception", "incident", "data", "owner",
 )  # fmt: skip
 """Every state that a badge is made for."""
 ROAD = ("passed", "now", "to come", "ended here")
