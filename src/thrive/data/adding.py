@@ -110,8 +110,9 @@ def _add_prepared(ctx: Context, wanted: Wanted, beside: Beside | None) -> Additi
         return None
     version, is_new = _make_prepared(ctx, wanted, prepared)
     cache = state_cache(ctx.home.folder, preparing.place)
-    cache.keep(Path(preparing.draft))
-    journal_of(cache).remove()
+    if beside.drafted():
+        cache.keep(Path(preparing.draft))
+        journal_of(cache).remove()
     return Addition(version, is_new, preparing.links)
 
 

@@ -1,12 +1,14 @@
 """Keeping files: what is known is not read, small ones go into packs, large ones into chunks.
 
 Every step that is durable is written into a journal beside the state cache, so that a reading that
-was broken off goes on where it was.
+was broken off goes on where it was. Of many small files a second process keeps half.
 """
 
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +17,10 @@ from blake3 import blake3
 
 from thrive.domain.errors import Conflict, NotFound
 from thrive.store.blobs import BlobStore
+from thrive.store.forked import Forked
 from thrive.store.snapshots.chunker import CHUNKER
 from thrive.store.snapshots.journal import Journal
+from thrive.store.snapshots.manifest import read_part, write_part
 from thrive.store.snapshots.packs import LARGEST, Packer
 from thrive.store.snapshots.recipes import MOST_BLOBS, keep_pieces, keep_whole, read_recipe
 from thrive.store.snapshots.snapshot import PIECES, Place, Snapshot
@@ -36,6 +40,10 @@ _COMPRESSED = (
     *(".parquet", ".pq", ".gz", ".zip", ".zst", ".bz2", ".xz", ".7z", ".npz", ".lz4", ".br"),
     *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".heic", ".mp3", ".mp4", ".mkv", ".flac", ".ogg"),
 )
+_WORTH = 4096
+"""Small files from which on a second process costs less than it brings."""
+_EACH = 20_000
+"""Bytes that are read in the time that opening and closing a file takes."""
 _TRIES = 3
 """How often a file that is being written is read before it is given up."""
 
@@ -135,6 +143,13 @@ def nothing_known(states: Sequence[State]) -> Recalled:
     return Recalled([b""] * len(states), [None] * len(states))
 
 
+class _Half(msgspec.Struct, frozen=True):
+    """What another process kept: files of the snapshot, and the states that were others to it."""
+
+    part: bytes
+    changed: dict[int, State]
+
+
 class Kept(msgspec.Struct, frozen=True):
     """What was kept: the snapshot, and each file's state as it was read."""
 
@@ -149,6 +164,8 @@ def keep_files(
     earlier: Earlier,
     journal: Journal,
     report: Report,
+    *,
+    helped: bool = False,
 ) -> Kept:
     """Keep the files of a source, durably; return them as a snapshot.
 
@@ -159,6 +176,7 @@ def keep_files(
         earlier: what is stored already.
         journal: what a broken-off reading has stored; gets what this one stores.
         report: told how far it is.
+        helped: this process may fork another one, which keeps half of many small files.
 
     Raises:
         Conflict: a file does not stop changing, or went meanwhile.
@@ -167,7 +185,7 @@ def keep_files(
     keeping = _Keeping(blobs, source, recalled, earlier, journal, report)
     keeping.resume(journal.read(blobs))
     keeping.sort()
-    keeping.keep_small()
+    keeping.keep_small(helped=helped)
     keeping.keep_large()
     return Kept(keeping.snapshot, keeping.states)
 
@@ -219,16 +237,35 @@ class _Keeping:
                 self._large.append(number)
         self._done = len(self.states) - len(self._small) - len(self._large)
 
-    def keep_small(self) -> None:
+    def keep_small(self, *, helped: bool) -> None:
         """Read all small files; those whose content is new go into packs, or one by one if few."""
         if len(self._small) <= LOOSE:
             self._keep_loose()
             return
+        if not helped or len(self._small) < _WORTH:
+            self._pack(self._small)
+            return
+        middle = self._middle()
+        mine, others = self._small[:middle], self._small[middle:]
+        helper = Forked(partial(self._packed, others))
+        try:
+            self._pack(mine)
+            self._hear(others, helper.answer())
+        finally:
+            helper.stop()
+
+    def _middle(self) -> int:
+        """Return the number of small files that take half of the time to read."""
+        sums = [*accumulate(self.states[number][1] + _EACH for number in self._small)]
+        return bisect_left(sums, sums[-1] // 2)
+
+    def _pack(self, numbers: Sequence[int]) -> None:
+        """Lay small files into packs, each content once."""
         stored, digests, places = self._earlier.places, self.snapshot.digests, self.snapshot.places
         packed: set[bytes] = set()
         known: list[int] = []
         with Packer(self._blobs, self._settle) as packer:
-            for number in self._small:
+            for number in numbers:
                 size = self._read_to(packer.room, number)
                 digest = digests[number]
                 if digest in stored:
@@ -237,8 +274,37 @@ class _Keeping:
                     packed.add(digest)
                     packer.take(number, size)
         self._note(known)
-        for number in self._small:
+        for number in numbers:
             places[number] = stored[digests[number]]
+
+    def _packed(self, numbers: Sequence[int]) -> bytes:
+        """Lay small files into packs, in another process; return what is to be heard of it."""
+        self._report = lambda done, of, path: None
+        before = [self.states[number] for number in numbers]
+        self._pack(numbers)
+        changed = {
+            number: self.states[number]
+            for number, state in zip(numbers, before, strict=True)
+            if self.states[number] is not state
+        }
+        part = write_part(self.snapshot.chosen(numbers))
+        return msgspec.msgpack.encode(_Half(part, changed))
+
+    def _hear(self, numbers: Sequence[int], told: bytes) -> None:
+        """Take what another process kept, or keep it here if that one could not."""
+        if not told:
+            self._pack(numbers)
+            return
+        half = msgspec.msgpack.decode(told, type=_Half)
+        part = read_part(half.part)
+        digests, places = self.snapshot.digests, self.snapshot.places
+        place_of = self._earlier.places.setdefault
+        for number, digest, place in zip(numbers, part.digests, part.places, strict=True):
+            digests[number], places[number] = digest, place_of(digest, place)
+        for number, state in half.changed.items():
+            self.states[number], self.snapshot.sizes[number] = state, state[1]
+        self._done += len(numbers)
+        self._report(self._done, len(self.states), part.paths[-1])
 
     def _keep_loose(self) -> None:
         for number in self._small:

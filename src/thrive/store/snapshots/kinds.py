@@ -1,7 +1,7 @@
 """What kinds of file a snapshot holds: the profile of what is no table."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from thrive.store.snapshots.snapshot import Snapshot
@@ -12,8 +12,7 @@ _KINDS_SHOWN = 20
 
 def profile_of_files(snapshot: Snapshot) -> dict[str, Any]:
     """Return what a folder of files holds: by kind of file how many, and their bytes."""
-    tails = [path[path.rfind(".") :] for path in snapshot.paths]  # Path(...).suffix: 20 times this
-    spelled = Counter(tails)
+    tails, spelled = _tails(snapshot.paths)
     sizes = _sizes_by(tails, snapshot.sizes, spelled)
     found: dict[str, dict[str, int]] = {}
     for tail, count in spelled.items():
@@ -22,6 +21,15 @@ def profile_of_files(snapshot: Snapshot) -> dict[str, Any]:
         kind["size"] += sizes[tail]
     most = sorted(found.items(), key=lambda each: -each[1]["files"])
     return {"rows": len(snapshot), "columns": {}, "kinds": dict(most[:_KINDS_SHOWN])}
+
+
+def _tails(paths: Sequence[str]) -> tuple[Sequence[str], Mapping[str, int]]:
+    """Return each path from its last dot on (of one kind one will do), and how many end so."""
+    first = paths[0][paths[0].rfind(".") :] if paths else ""
+    if first.startswith(".") and "\0".join([*paths, ""]).count(f"{first}\0") == len(paths):
+        return [first], {first: len(paths)}
+    tails = [path[path.rfind(".") :] for path in paths]  # Path(...).suffix: 20 times this
+    return tails, Counter(tails)
 
 
 def _sizes_by(

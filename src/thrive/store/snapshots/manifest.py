@@ -84,7 +84,7 @@ def write_manifest(
         return Written(name=plain, manifest=plain, blobs={plain})
     name = blake3(listing).hexdigest()
     cuts = list(_cuts(snapshot, leaves or {}))
-    made = iter(blobs.put_many([_leaf(snapshot, at, end) for at, end, known in cuts if not known]))
+    made = iter(blobs.put_many([write_part(snapshot.part(at, end)) for at, end, known in cuts if not known]))
     named = [
         _LeafName(digest=known or next(made), files=end - first, first=snapshot.paths[first])
         for first, end, known in cuts
@@ -133,18 +133,35 @@ def _may_end(digest: bytes, length: int) -> bool:
     return length >= FEWEST and digest[0] == 0 and digest[1] < 64
 
 
-def _leaf(snapshot: Snapshot, first: int, end: int) -> bytes:
-    places = snapshot.places[first:end]
-    used = {blob: number for number, blob in enumerate(dict.fromkeys(p[0] for p in places if p))}
+def write_part(part: Snapshot) -> bytes:
+    """Return a part of a snapshot as it is written down."""
+    used = {
+        blob: number for number, blob in enumerate(dict.fromkeys(p[0] for p in part.places if p))
+    }
     leaf = _Leaf(
-        paths=snapshot.paths[first:end],
-        sizes=snapshot.sizes[first:end],
-        digests=b"".join(snapshot.digests[first:end]),
+        paths=part.paths,
+        sizes=part.sizes,
+        digests=b"".join(part.digests),
         blobs=list(used),
-        within=[used[place[0]] if place else _OWN for place in places],
-        offsets=[place[1] if place else 0 for place in places],
+        within=[used[place[0]] if place else _OWN for place in part.places],
+        offsets=[place[1] if place else 0 for place in part.places],
     )
     return msgspec.msgpack.encode(leaf)
+
+
+def read_part(data: bytes) -> Snapshot:
+    """Return the part of a snapshot that was written down so.
+
+    Raises:
+        msgspec.MsgspecError: it was not.
+    """
+    leaf = msgspec.msgpack.decode(data, type=_Leaf)
+    used = leaf.blobs
+    places = [
+        None if within == _OWN else (used[within], offset)
+        for within, offset in zip(leaf.within, leaf.offsets, strict=True)
+    ]
+    return Snapshot(leaf.paths, leaf.sizes, split_digests(leaf.digests), places)
 
 
 class SnapshotReader:
@@ -208,15 +225,9 @@ def _read_root(blobs: BlobReader, manifest: str) -> _Root | Snapshot:
 
 def _read_leaf(blobs: BlobReader, digest: str) -> Snapshot:
     try:
-        leaf = msgspec.msgpack.decode(blobs.get(digest), type=_Leaf)
+        return read_part(blobs.get(digest))
     except msgspec.MsgspecError as error:
         raise _no_manifest(digest, error) from None
-    used = leaf.blobs
-    places = [
-        None if within == _OWN else (used[within], offset)
-        for within, offset in zip(leaf.within, leaf.offsets, strict=True)
-    ]
-    return Snapshot(leaf.paths, leaf.sizes, split_digests(leaf.digests), places)
 
 
 def _no_manifest(digest: str, error: Exception) -> Damaged:

@@ -4,7 +4,7 @@ None of this asks the database, so a process may do it while another one opens t
 out from, it takes from the state cache; whoever names the result has to see that this still holds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -88,13 +88,12 @@ def find_base(blobs: BlobStore, states: list[State], cache: StateCache) -> Base 
     whole = Snapshot.joined(leaves.values())
     if not remembered.holds(whole.digests):
         return None
-    if remembered.is_same(states):
-        recalled = Recalled(whole.digests, whole.places)
-        return Base(remembered=remembered, recalled=recalled, whole=whole, leaves=leaves, same=True)
     recalled = recall(states, remembered, Earlier(), whole)
-    if recalled.digests.count(b"") > LOOSE or _has_large(states, recalled):
+    new = recalled.digests.count(b"")
+    if new > LOOSE or _has_large(states, recalled):
         return None
-    return Base(remembered=remembered, recalled=recalled, whole=whole, leaves=leaves)
+    same = not new and len(states) == len(whole)
+    return Base(remembered=remembered, recalled=recalled, whole=whole, leaves=leaves, same=same)
 
 
 def _has_large(states: list[State], recalled: Recalled) -> bool:
@@ -108,9 +107,10 @@ def prepare(
     base: Base,
     journal: Journal,
     report: Report,
-    remember: Callable[[Kept, Written], object],
-) -> Prepared:
-    """Keep files, durably, and write their snapshot down; return it.
+) -> tuple[Prepared, Kept]:
+    """Keep files, durably, and write their snapshot down, in a process that may fork.
+
+    Returns: the snapshot, and the files as they were read.
 
     Args:
         blobs: where bytes go.
@@ -118,7 +118,6 @@ def prepare(
         base: what is known of them.
         journal: of reading them.
         report: told how far it is.
-        remember: drafts what is to be remembered of them.
 
     Raises:
         Conflict: a file does not stop changing, or went meanwhile.
@@ -133,12 +132,11 @@ def prepare(
         )
     else:
         earlier = Earlier([whole] if whole is not None else [])
-        kept = keep_files(blobs, source, base.recalled, earlier, journal, report)
+        kept = keep_files(blobs, source, base.recalled, earlier, journal, report, helped=True)
         leaves = {} if before.manifest in base.leaves else base.leaves
         written = write_manifest(kept.snapshot, blobs, leaves)
-    remember(kept, written)
     snapshot = kept.snapshot
-    return Prepared(
+    prepared = Prepared(
         name=written.name,
         manifest=written.manifest,
         blobs=written.blobs | parts_of(blobs, snapshot),
@@ -146,3 +144,4 @@ def prepare(
         size=snapshot.size,
         profile=profile_of_files(snapshot),
     )
+    return prepared, kept

@@ -32,6 +32,8 @@ LEFT_S = 86_400.0
 _SECOND = 1_000_000_000
 _RUN = 512
 """Files that are compared at once."""
+_ARRAY16 = 0xDC
+"""How MessagePack begins a list of up to 65,535 items; of fewer than 16, with a lower byte."""
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,25 +71,30 @@ class Remembered:
     def match(self, states: list[State]) -> list[int]:
         """Return where each of these states stands among the remembered ones, -1 if it does not.
 
-        Runs of files that are the same on both sides are compared at once.
+        Runs of files that are the same on both sides, from the first and from the last one on, are
+        compared as they are encoded; what is between them is decoded.
 
         Args:
             states: in the order of their paths.
         """
         if not self._states:
             return [-1] * len(states)
-        known = self._decoded()
-        found: list[int] = []
-        for first in range(0, len(states), _RUN):
-            run = states[first : first + _RUN]
-            at = bisect_left(known, run[0][0], key=itemgetter(0))
-            if known[at : at + len(run)] == run:
-                found += range(at, at + len(run))
-                continue
-            end = bisect_right(known, run[-1][0], at, key=itemgetter(0))
-            near = {state: number for number, state in enumerate(known[at:end], at)}
-            found += [near.get(state, -1) for state in run]
-        return found
+        runs = [_items(states[first : first + _RUN]) for first in range(0, len(states), _RUN)]
+        count, begin = _header(self._states)
+        at, end = begin, len(self._states)
+        first, last = 0, len(runs)
+        while first < last and self._states.startswith(runs[first], at):
+            at, first = at + len(runs[first]), first + 1
+        while first < last and self._states.endswith(runs[last - 1], at, end):
+            end, last = end - len(runs[last - 1]), last - 1
+        before, after = min(first * _RUN, len(states)), min(last * _RUN, len(states))
+        left = count - before - (len(states) - after)
+        try:
+            known = _decoded(_array(left) + self._states[at:end])
+        except msgspec.DecodeError:  # the end of a long name looked like another file
+            return _matched(states, self._decoded(), 0)
+        found = [*range(before), *_matched(states[before:after], known, before)]
+        return found + [*range(count - (len(states) - after), count)]
 
     def digests(self) -> dict[State, bytes]:
         """Return the digest of each state that is known."""
@@ -104,11 +111,52 @@ class Remembered:
         }
 
     def _decoded(self) -> list[State]:
-        return msgspec.msgpack.decode(self._states, type=list[State])
+        return _decoded(self._states)
 
     def parts(self) -> list[bytes]:
         """Return the digest of each file as it was, in the order of their paths."""
         return split_digests(self._digests)
+
+
+def _decoded(states: bytes) -> list[State]:
+    return msgspec.msgpack.decode(states, type=list[State])
+
+
+def _items(states: list[State]) -> bytes:
+    """Return encoded states without the header of a list."""
+    encoded = msgspec.msgpack.encode(states)
+    return encoded[_header(encoded)[1] :]
+
+
+def _header(encoded: bytes) -> tuple[int, int]:
+    """Return how many items an encoded list has, and where the first begins (MessagePack)."""
+    kind = encoded[0]
+    if kind < _ARRAY16:
+        return kind & 15, 1
+    width = 2 if kind == _ARRAY16 else 4
+    return int.from_bytes(encoded[1 : 1 + width], "big"), 1 + width
+
+
+def _array(count: int) -> bytes:
+    """Return the header of a list of so many items."""
+    if not 0 <= count < 1 << 32:
+        raise msgspec.DecodeError("no list has so many items")
+    return b"\xdd" + count.to_bytes(4, "big")
+
+
+def _matched(states: list[State], known: list[State], offset: int) -> list[int]:
+    """Return where states stand among known ones, the first of which has the number `offset`."""
+    found: list[int] = []
+    for first in range(0, len(states), _RUN):
+        run = states[first : first + _RUN]
+        at = bisect_left(known, run[0][0], key=itemgetter(0))
+        if known[at : at + len(run)] == run:
+            found += range(offset + at, offset + at + len(run))
+            continue
+        end = bisect_right(known, run[-1][0], at, key=itemgetter(0))
+        near = {state: number for number, state in enumerate(known[at:end], offset + at)}
+        found += [near.get(state, -1) for state in run]
+    return found
 
 
 _NOTHING = Remembered("", b"", b"")

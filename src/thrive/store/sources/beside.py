@@ -29,7 +29,6 @@ from thrive.store.snapshots.keep import (
     keep_files,
     nothing_known,
 )
-from thrive.store.snapshots.manifest import Written
 from thrive.store.snapshots.prepare import Prepared, find_base, prepare
 from thrive.store.snapshots.snapshot import Place, Snapshot, split_digests
 from thrive.store.snapshots.states import JOURNAL, StateCache, state_cache
@@ -136,7 +135,7 @@ class Beside:
         self, source: str, work: Callable[[Tell], None], survey: Survey | None = None
     ) -> None:
         self.source = source
-        self._looked = _Told(2, readers=2)
+        self._looked = _Told(3, readers=2)
         self._processes = [_forked(partial(work, self._looked.tell))]
         self._shown = _Told(1)
         if survey is not None:
@@ -153,6 +152,10 @@ class Beside:
         """Wait for the snapshot that is being prepared; None if that did not work."""
         data = self._next() if self.preparing() is not None else None
         return None if data is None else msgspec.msgpack.decode(data, type=Prepared)
+
+    def drafted(self) -> bool:
+        """Wait, after `prepared`, for the draft of what is to be remembered; tell if it is there."""
+        return self._next() is not None
 
     def found(self) -> Found | None:
         """Wait for what is at the source; None if whoever asks has to look for himself."""
@@ -256,7 +259,7 @@ def _look(source: str, project: Path, report: Report, tell: Tell) -> None:
     home = project / FOLDER
     temporary = home / "tmp"
     temporary.mkdir(mode=0o700, exist_ok=True)
-    with found_files(source, project, temporary) as found:
+    with found_files(source, project, temporary, helped=True) as found:
         if not found.lasting:
             return  # copies that were made for the reading go with this process
         cache = state_cache(home, found.place)
@@ -298,13 +301,12 @@ def _prepare(
     )
     tell(msgspec.msgpack.encode(preparing))
 
-    def remember(kept: Kept, written: Written) -> None:
-        digests = kept.snapshot.digests
-        cache.draft(written.name, kept.states, digests, found.started_ns, written.manifest, draft)
-
     source = Source(found.states, found.locate)
-    done = prepare(blobs, source, base, journal_of(cache), report, remember)
+    done, kept = prepare(blobs, source, base, journal_of(cache), report)
     tell(msgspec.msgpack.encode(done))
+    digests = kept.snapshot.digests
+    cache.draft(done.name, kept.states, digests, found.started_ns, done.manifest, draft)
+    tell(b"drafted")  # while the row of the version is written
 
 
 def _store(found: Found, home: Path, journal: Journal, report: Report) -> _Stored:
