@@ -7,7 +7,8 @@ file and added again, checked out after a loss; a file of 1 GB added; a CSV of 1
 5%; two tables of 1M rows x 20 compared by key, one of 1M x 30 profiled; one person found among 3M
 rows and erased from 16 files (erasure.py). Both sides work on a copy of the same files. Before each
 command the disk is given what others wrote (sync): ours waits for the disk, DVC does not and must
-not pay for what DVC left to be written. `--quick` takes a tenth of everything. DVC lives in an
+not pay for what DVC left to be written. What can be done again is done three times, and the
+shortest counts, on both sides. `--quick` takes a tenth of everything. DVC lives in an
 environment of its own in ~/.cache/thrive-bench, with the pins below.
 """
 
@@ -111,11 +112,8 @@ def many(bench: Bench, name: str, count: int, size: int) -> dict[str, float]:
     noop = best(3, lambda: bench.ours(ours, "data", "status"))
     found["noop"] = best(3, lambda: bench.theirs(theirs, "status", "data.dvc")) / noop
     found["git"] = noop / git_status(bench, ours)
-    for each in (ours, theirs):
-        (each / "data" / "000" / "000007.bin").write_bytes(b"changed" * 100)
-    time.sleep(SETTLED_S)
-    change = bench.ours(ours, "data", "add", "data", "--name", "d")
-    found["change"] = bench.theirs(theirs, "add", "data") / change
+    changes = [change(bench, ours, theirs, number) for number in range(3)]
+    found["change"] = min(their for _, their in changes) / min(our for our, _ in changes)
     for each in (ours, theirs):
         shutil.rmtree(each / "data")
     checkout = bench.ours(ours, "data", "checkout", "d", "--to", "data")
@@ -125,6 +123,15 @@ def many(bench: Bench, name: str, count: int, size: int) -> dict[str, float]:
     for each in (ours, theirs):
         shutil.rmtree(each)
     return found
+
+
+def change(bench: Bench, ours: Path, theirs: Path, number: int) -> tuple[float, float]:
+    """Change one file on both sides and time what adds it, of ours and of theirs."""
+    for each in (ours, theirs):
+        (each / "data" / "000" / "000007.bin").write_bytes(b"changed%d" % number * 100)
+    time.sleep(SETTLED_S)
+    took = bench.ours(ours, "data", "add", "data", "--name", "d")
+    return took, bench.theirs(theirs, "add", "data")
 
 
 def best(times: int, step) -> float:
@@ -140,18 +147,24 @@ def git_status(bench: Bench, where: Path) -> float:
 
 
 def one_large(bench: Bench, size: int) -> float:
+    """Add a file that neither side has seen, three times; compare the shortest of each."""
     print(f"a file of {size:,} bytes", flush=True)
-    ours, theirs = sides(bench, "large")
+    pairs = [added_large(bench, size, f"large{number}") for number in range(3)]
+    return min(their for _, their in pairs) / min(our for our, _ in pairs)
+
+
+def added_large(bench: Bench, size: int, name: str) -> tuple[float, float]:
+    ours, theirs = sides(bench, name)
     with (ours / "large.bin").open("wb") as file:
         for _ in range(0, size, 1 << 20):
             file.write(os.urandom(1 << 20))
     shutil.copy(ours / "large.bin", theirs / "large.bin")
     time.sleep(SETTLED_S)
-    took = bench.theirs(theirs, "add", "large.bin")
-    ratio = took / bench.ours(ours, "data", "add", "large.bin", "--name", "large")
+    their = bench.theirs(theirs, "add", "large.bin")
+    took = bench.ours(ours, "data", "add", "large.bin", "--name", "large")
     for each in (ours, theirs):
         shutil.rmtree(each)
-    return ratio
+    return took, their
 
 
 def stored(home: Path) -> int:

@@ -31,13 +31,18 @@ def folder(tmp_path: Path) -> Path:
 def keep(blobs: FolderBlobs, folder: Path, tmp_path: Path) -> Keep:
     """Keep the folder's files, beside what earlier snapshots hold."""
 
-    def kept(*earlier: Snapshot, remembered: dict | None = None, report=lambda *_: None) -> Kept:
+    def kept(
+        *earlier: Snapshot,
+        remembered: dict | None = None,
+        report=lambda *_: None,
+        helped: bool = False,
+    ) -> Kept:
         source = Source(walk(str(folder)), lambda name: f"{folder}/{name}")
         journal = Journal(tmp_path / "journal")
         stored = Earlier(earlier)
         digests = [(remembered or {}).get(state, b"") for state in source.states]
         recalled = Recalled(digests, [stored.places.get(each) for each in digests])
-        return keep_files(blobs, source, recalled, stored, journal, report)
+        return keep_files(blobs, source, recalled, stored, journal, report, helped=helped)
 
     return kept
 

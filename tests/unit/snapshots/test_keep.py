@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from thrive.store.snapshots import chunker
 from thrive.store.snapshots import keep as keeping
 from thrive.store.snapshots.bring import all_blobs, local_files
 from thrive.store.snapshots.chunker import CHUNKER, OF_LARGE, Chunker, Cutter
+from thrive.store.snapshots.journal import Journal
 from thrive.store.snapshots.manifest import SnapshotReader, read_snapshot, write_manifest
 from thrive.store.snapshots.recipes import named, read_recipe
 from thrive.store.snapshots.snapshot import PIECES, Snapshot
@@ -99,6 +101,77 @@ def test_a_file_that_went_is_named(keep, folder, monkeypatch):
     monkeypatch.setattr("tests.unit.snapshots.conftest.walk", lambda _: states)
     with pytest.raises(Conflict, match=r"gone\.txt changed while"):
         keep()
+
+
+@pytest.fixture
+def two(monkeypatch) -> None:
+    """Have a second process keep half of as few files as there are here."""
+    monkeypatch.setattr(keeping, "_WORTH", 2)
+
+
+@pytest.mark.usefixtures("two")
+def test_two_processes_keep_what_one_keeps(keep, folder, blobs, tmp_path):
+    many(folder)
+    reported: list[tuple[int, int]] = []
+    kept = keep(helped=True, report=lambda done, of, _: reported.append((done, of)))
+    assert len({place[0] for place in kept.snapshot.places}) == 2
+    assert reported[-1] == (100, 100)
+    found = [path.read_bytes() for path in local_files(blobs, kept.snapshot)]
+    assert found == [(folder / path).read_bytes() for path in kept.snapshot.paths]
+    noted = Journal(tmp_path / "journal").read(blobs)
+    assert {state: digest for state, (digest, _) in noted.items()} == dict(
+        zip(kept.states, kept.snapshot.digests, strict=True)
+    )
+    alone = keep()
+    assert (alone.states, alone.snapshot.name()) == (kept.states, kept.snapshot.name())
+
+
+@pytest.mark.usefixtures("two")
+def test_what_both_processes_read_has_one_place(keep, folder, blobs):
+    many(folder)
+    (folder / "0" / "first.txt").write_bytes(b"the same")
+    (folder / "6" / "last.txt").write_bytes(b"the same")
+    snapshot = keep(helped=True).snapshot
+    places = dict(zip(snapshot.paths, snapshot.places, strict=True))
+    assert places["0/first.txt"] == places["6/last.txt"]
+    assert [path.read_bytes() for path in local_files(blobs, snapshot)] == [
+        (folder / path).read_bytes() for path in snapshot.paths
+    ]
+
+
+@pytest.mark.usefixtures("two")
+def test_a_file_that_changes_in_the_other_half_has_its_new_state(keep, folder, monkeypatch):
+    many(folder)
+    plain, touched = os.fstat, [False]
+    last = folder / "6" / "097.bin"
+
+    def touch(handle: int) -> os.stat_result:
+        if not touched[0] and plain(handle).st_ino == last.stat().st_ino:
+            touched[0] = True
+            with last.open("ab") as file:
+                file.write(b"+")
+        return plain(handle)
+
+    monkeypatch.setattr(keeping.os, "fstat", touch)
+    kept = keep(helped=True)
+    assert not touched[0], "another process read it"
+    assert kept.states == walk(str(folder))
+    assert kept.snapshot.sizes[kept.snapshot.paths.index("6/097.bin")] == 101
+
+
+@pytest.mark.usefixtures("two")
+def test_what_another_process_could_not_keep_is_kept_here(keep, folder, blobs, monkeypatch):
+    many(folder)
+    here, plain = os.getpid(), keeping._read_file
+
+    def only_here(path: str, *more) -> bool:
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(path, *more)
+
+    monkeypatch.setattr(keeping, "_read_file", only_here)
+    snapshot = keep(helped=True).snapshot
+    assert len(local_files(blobs, snapshot)) == 100
 
 
 def test_an_edit_of_a_large_file_stores_what_is_new(keep, folder, blobs):

@@ -2,6 +2,10 @@
 
 import os
 
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
 from thrive.store.snapshots.states import JOURNAL, StateCache
 from thrive.store.snapshots.walk import walk
 
@@ -88,6 +92,40 @@ def test_files_are_matched_across_those_that_came_went_and_changed(tmp_path, fol
     assert cache.load().match(now) == [known.get(state, -1) for state in now]
     assert cache.load().match([]) == []
     assert StateCache(tmp_path / "states", "another").load().match(now) == [-1] * len(now)
+
+
+@given(
+    changes=st.lists(
+        st.tuples(st.sampled_from(["goes", "changes", "comes"]), st.integers(0, 1299)), max_size=8
+    )
+)
+def test_files_are_matched_whatever_came_went_and_changed(tmp_path_factory, changes):
+    states = [(f"{number:05}.bin", 5, number, number, number) for number in range(1300)]
+    cache = StateCache(tmp_path_factory.mktemp("states"), "folder")
+    cache.save("ab" * 32, states, [bytes(32)] * len(states), 10**19)
+    now = {state[0]: state for state in states}
+    for change, number in changes:
+        name = f"{number:05}.bin"
+        if change == "goes":
+            now.pop(name, None)
+        elif change == "changes":
+            now[name] = (name, 6, 1, 1, 1)
+        else:
+            now[f"{name}+"] = (f"{name}+", 5, number, number, number)
+    files = sorted(now.values())
+    known = {state: number for number, state in enumerate(states)}
+    assert cache.load().match(files) == [known.get(state, -1) for state in files]
+
+
+def test_a_name_that_holds_what_another_file_is_written_as_is_matched(tmp_path, later):
+    inner, around = ("a", 5, 1, 1, 1), ("\u3561a", 5, 1, 1, 1)
+    assert msgspec.msgpack.encode(around).endswith(msgspec.msgpack.encode(inner))
+    states = [("0", 5, 1, 1, 1), around]
+    cache = StateCache(tmp_path / "states", "folder")
+    cache.save("ab" * 32, states, [bytes(32)] * 2, later)
+    for now in ([inner], [("0", 5, 1, 1, 2), inner], [around], states):
+        known = {state: number for number, state in enumerate(states)}
+        assert cache.load().match(now) == [known.get(state, -1) for state in now]
 
 
 def test_a_draft_that_a_kill_left_goes_a_day_later_and_the_journal_stays(tmp_path, folder, later):

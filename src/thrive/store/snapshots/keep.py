@@ -291,7 +291,11 @@ class _Keeping:
         return msgspec.msgpack.encode(_Half(part, changed))
 
     def _hear(self, numbers: Sequence[int], told: bytes) -> None:
-        """Take what another process kept, or keep it here if that one could not."""
+        """Take what another process kept, or keep it here if that one could not.
+
+        A content that both read has the place that it got here; its other bytes are of no use,
+        and go when their pack is rewritten.
+        """
         if not told:
             self._pack(numbers)
             return

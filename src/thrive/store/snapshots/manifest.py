@@ -84,7 +84,9 @@ def write_manifest(
         return Written(name=plain, manifest=plain, blobs={plain})
     name = blake3(listing).hexdigest()
     cuts = list(_cuts(snapshot, leaves or {}))
-    made = iter(blobs.put_many([write_part(snapshot.part(at, end)) for at, end, known in cuts if not known]))
+    made = iter(
+        blobs.put_many([write_part(snapshot.part(at, end)) for at, end, known in cuts if not known])
+    )
     named = [
         _LeafName(digest=known or next(made), files=end - first, first=snapshot.paths[first])
         for first, end, known in cuts
