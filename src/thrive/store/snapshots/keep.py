@@ -279,7 +279,7 @@ class _Keeping:
 
     def _packed(self, numbers: Sequence[int]) -> bytes:
         """Lay small files into packs, in another process; return what is to be heard of it."""
-        self._report = lambda done, of, path: None
+        self._report = lambda *_: None
         before = [self.states[number] for number in numbers]
         self._pack(numbers)
         changed = {

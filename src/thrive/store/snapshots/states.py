@@ -94,7 +94,7 @@ class Remembered:
         except msgspec.DecodeError:  # the end of a long name looked like another file
             return _matched(states, self._decoded(), 0)
         found = [*range(before), *_matched(states[before:after], known, before)]
-        return found + [*range(count - (len(states) - after), count)]
+        return [*found, *range(count - (len(states) - after), count)]
 
     def digests(self) -> dict[State, bytes]:
         """Return the digest of each state that is known."""

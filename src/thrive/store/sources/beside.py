@@ -154,7 +154,7 @@ class Beside:
         return None if data is None else msgspec.msgpack.decode(data, type=Prepared)
 
     def drafted(self) -> bool:
-        """Wait, after `prepared`, for the draft of what is to be remembered; tell if it is there."""
+        """Wait, after `prepared`, for the draft of what is to be remembered; tell if it is."""
         return self._next() is not None
 
     def found(self) -> Found | None:
@@ -259,7 +259,7 @@ def _look(source: str, project: Path, report: Report, tell: Tell) -> None:
     home = project / FOLDER
     temporary = home / "tmp"
     temporary.mkdir(mode=0o700, exist_ok=True)
-    with found_files(source, project, temporary, helped=True) as found:
+    with found_files(source, project, temporary) as found:
         if not found.lasting:
             return  # copies that were made for the reading go with this process
         cache = state_cache(home, found.place)

@@ -57,9 +57,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def found_files(
-    source: str, base: Path, temporary: Path, *, helped: bool = False
-) -> Generator[Found]:
+def found_files(source: str, base: Path, temporary: Path) -> Generator[Found]:
     """Resolve a source to files; archives are unpacked for as long as the context is open.
 
     Names are relative to the source's folder, so moving the whole of it changes no version.
@@ -68,7 +66,6 @@ def found_files(
         source: a path, a folder or a glob.
         base: what a relative source starts at.
         temporary: where archives may be unpacked.
-        helped: this process may fork another one, to look at half of many files.
 
     Raises:
         NotFound: nothing is there.
