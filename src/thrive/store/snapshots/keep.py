@@ -279,7 +279,7 @@ class _Keeping:
 
     def _packed(self, numbers: Sequence[int]) -> bytes:
         """Lay small files into packs, in another process; return what is to be heard of it."""
-        self._report = lambda *_: None
+        self._report = _say_nothing
         before = [self.states[number] for number in numbers]
         self._pack(numbers)
         changed = {
@@ -420,6 +420,10 @@ def _read_file(path: str, state: State, target: memoryview) -> bool:
         os.close(handle)
     same = (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino) == state[1:]
     return same and count == state[1]
+
+
+def _say_nothing(*_: object) -> None:
+    """Report nothing: the other process shows how far both are."""
 
 
 def _restless(path: str) -> Conflict:
