@@ -12,7 +12,7 @@ import msgspec
 from thrive.contract.phases import parse_road
 from thrive.contract.schema import ModelTerms
 from thrive.domain.actor import APPROVERS, RELEASERS, STOPPERS
-from thrive.domain.clock import ClockMode
+from thrive.domain.clock import MINUTE, ClockMode, format_duration
 from thrive.domain.errors import Conflict, NotFound, Refused, ThriveError, UsageError
 from thrive.domain.gate import Answer, Approval
 from thrive.domain.identifiers import new_id
@@ -127,16 +127,17 @@ def releases_rollback(ctx: Context, model: str, *, reason: str, yes: bool = Fals
     """Go back to the version that served before, or to the fallback if there was none.
 
     It says who answers now. Where no version served before, the fallback answers users with `yes`
-    alone. After `releases stop` the version that was stopped gets the traffic back.
+    alone; so does what served earlier still, where somebody rolled back just now. After
+    `releases stop` the version that was stopped gets the traffic back.
 
     Args:
         model: the model's name.
         reason: why, for those who read it later.
-        yes: have the fallback answer, if no version served before.
+        yes: go back though no version served before, or somebody did it just now.
 
     Raises:
         Conflict: nothing of the model is live.
-        Refused: no version served before, and `yes` is missing.
+        Refused: one of both is so, and `yes` is missing.
 
     Examples:
         thrive releases rollback flight-delay --reason "the desk reports wrong warnings"
@@ -144,7 +145,7 @@ def releases_rollback(ctx: Context, model: str, *, reason: str, yes: bool = Fals
     said = _said(reason)
     with ctx.read() as tx:
         before = live_routing(tx, ctx, model, or_stopped=True)
-    return _told(roll_back(ctx, model, said, to_fallback=yes), before)
+    return _told(roll_back(ctx, model, said, sure=yes), before)
 
 
 @operation("releases stop", role=STOPPERS, writes=True)
@@ -299,7 +300,7 @@ def advance_releases(ctx: Context, model: str | None = None) -> list[Advanced]:
     return [_advance(ctx, release) for release in chosen]
 
 
-def roll_back(ctx: Context, model: str, reason: str, *, to_fallback: bool = True) -> RoutingTable:
+def roll_back(ctx: Context, model: str, reason: str, *, sure: bool = True) -> RoutingTable:
     """Go back to what served before: at once, without asking for evidence.
 
     A release on its way ends and production gets all traffic. Without one, the version that
@@ -309,11 +310,11 @@ def roll_back(ctx: Context, model: str, reason: str, *, to_fallback: bool = True
         ctx: who does it, and where.
         model: the model's name.
         reason: why.
-        to_fallback: whether the fallback may take over from the last version.
+        sure: do it whatever speaks against it.
 
     Raises:
         Conflict: nothing of the model is live.
-        Refused: the fallback would take over, and may not.
+        Refused: something speaks against it.
     """
     now = ctx.now()
     with ctx.write(f"model:{model}", reason=reason) as tx:
@@ -323,24 +324,45 @@ def roll_back(ctx: Context, model: str, reason: str, *, to_fallback: bool = True
             step = machine.roll_back(running, now, reason)
             terms = _terms(tx, ctx, running)
             return _persist(tx, ctx, step, table, terms)
-        alone = "" if to_fallback else leaves_nobody(tx, ctx.project_id, model)
-        if alone:
-            raise Refused(alone, "add --yes if they shall")
+        against = "" if sure else against_rollback(tx, ctx, model)
+        if against:
+            raise Refused(against, "add --yes if that is what you want")
         _note_taken_back(tx, ctx, table, now, reason)
         wanted = _before(tx, ctx.project_id, table)
         return _move(tx, ctx, table, wanted, now=now, reason=reason)
 
 
-def leaves_nobody(tx: Tx, project_id: str, model: str) -> str:
-    """Return in words that a roll back would take a model's last version from its users, or ""."""
-    table = releases.current_routing(tx, project_id, model)
+def against_rollback(tx: Tx, ctx: Context, model: str) -> str:
+    """Return in words what speaks against rolling a model back, or "".
+
+    It would take the last version from the users, or somebody has done it just now: two who see
+    the same fault and act at the same time would go back two versions.
+    """
+    table = releases.current_routing(tx, ctx.project_id, model)
     present = table.production() if table else None
-    under_way = any(each.model == model for each in releases.find_running(tx, project_id))
-    if table is None or present is None or under_way or _before(tx, project_id, table):
+    under_way = any(each.model == model for each in releases.find_running(tx, ctx.project_id))
+    if table is None or present is None or under_way:
         return ""
     label = format_reference(model, present.version)
-    answer = f"the fallback ({table.fallback})" if table.fallback is not None else "an error"
-    return f"No version that could serve answered before {label}: callers would get {answer}."
+    before = _before(tx, ctx.project_id, table)
+    if not before:
+        answer = f"the fallback ({table.fallback})" if table.fallback is not None else "an error"
+        return f"No version that could serve answered before {label}: callers would get {answer}."
+    since = ctx.now() - table.at
+    if since >= _JUST or not _was_taken_back(tx, ctx, table):
+        return ""
+    return (
+        f"{table.actor} rolled {model} back {format_duration(since)} ago, and {label} answers: "
+        f"this would go further back, to version {before[0].version}."
+    )
+
+
+def _was_taken_back(tx: Tx, ctx: Context, table: RoutingTable) -> bool:
+    """Tell whether a routing table is what a roll back left."""
+    if table.release_id is None:
+        return False
+    release = releases.get(tx, ctx.project_id, table.release_id)
+    return release.state is ReleaseState.ROLLED_BACK
 
 
 def try_stop(ctx: Context, model: str, reason: str) -> tuple[RoutingTable, RoutingTable]:
@@ -421,6 +443,8 @@ def _evidence(ctx: Context, release: Release, now: int) -> tuple[Evidence, Model
     return collect(ctx.home, release, now, terms, output), terms
 
 
+_JUST = 10 * MINUTE
+"""How long after a roll back another one must be meant so."""
 Decide = Callable[[Release, int, str], Step]
 
 

@@ -20,7 +20,7 @@ from thrive.domain.errors import Conflict, NotFound, UsageError
 from thrive.domain.monitoring import AlertState
 from thrive.flows.act import objection
 from thrive.flows.catalogue import Catalogue
-from thrive.flows.promote import leaves_nobody
+from thrive.flows.promote import against_rollback
 from thrive.operations import Context, Operation, Parameter, convert_arguments, invoke
 from thrive.store import monitoring
 from thrive.store.database import Tx
@@ -31,7 +31,7 @@ from thrive.ui.words import quoted
 
 Seen = Callable[[Tx, str, Given], Any]
 """Returns what an act is about, as it stands now."""
-Warns = Callable[[Tx, str, Given], str]
+Warns = Callable[[Tx, Context, Given], str]
 """Returns what speaks against an act, "" where nothing does."""
 UNSPENT = frozenset({"act", "back", "seen", "form"})
 """Words of the form that are no arguments."""
@@ -70,13 +70,13 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
         return self.operation.replace(" ", "-")
 
 
-def _against_advice(tx: Tx, project: str, given: Given) -> str:
-    alert = monitoring.get_alert(tx, project, given.get("alert", ""))
+def _against_advice(tx: Tx, ctx: Context, given: Given) -> str:
+    alert = monitoring.get_alert(tx, ctx.project_id, given.get("alert", ""))
     return objection(alert, given.get("action", "")) if alert.state is AlertState.OPEN else ""
 
 
-def _leaves_nobody(tx: Tx, project: str, given: Given) -> str:
-    return leaves_nobody(tx, project, given.get("model", ""))
+def _against_rollback(tx: Tx, ctx: Context, given: Given) -> str:
+    return against_rollback(tx, ctx, given.get("model", ""))
 
 
 ACTS: tuple[Act, ...] = (
@@ -167,7 +167,7 @@ ACTS: tuple[Act, ...] = (
         done="The traffic was moved back.",
         back="/models/{name}/release",
         seen=seen.model,
-        warns=_leaves_nobody,
+        warns=_against_rollback,
         careful=True,
     ),
     Act(
@@ -429,7 +429,7 @@ def load(ctx: Context, words: Given) -> ActPage:
         if each.name not in given and (each.required or each.name in act.ask)
     ]
     with ctx.read() as tx:
-        warning = act.warns(tx, ctx.project_id, given) if act.warns is not None else ""
+        warning = act.warns(tx, ctx, given) if act.warns is not None else ""
     return ActPage(
         now=ctx.now(),
         act=act.slug,

@@ -295,6 +295,31 @@ def test_rolling_back_goes_to_what_served_before_and_never_to_what_was_left(ctx)
         promote.roll_back(ctx, MODEL, "again")
 
 
+def test_two_who_roll_back_at_the_same_moment_go_back_one_version(ctx):
+    full(ctx)
+    full(ctx, 0.6, against=1)
+    full(ctx, 0.6, against=2)
+    promote.releases_rollback(ctx, MODEL, reason="errors")
+    again = r"rolled delay back .* ago, and delay@2 answers: .* further back, to version 1"
+    with pytest.raises(Refused, match=again):
+        promote.releases_rollback(ctx, MODEL, reason="errors")
+    assert shares(ctx) == [(2, 1.0, False)]
+    later(ctx, 1)
+    moved = promote.releases_rollback(ctx, MODEL, reason="errors still")
+    assert moved.answers == "version 1"
+
+
+def test_a_release_that_somebody_ended_just_now_does_not_take_production_along(ctx):
+    full(ctx)
+    full(ctx, 0.6, against=1)
+    ready(ctx, against=2)
+    promote.start_release(ctx, MODEL, 3)
+    promote.releases_rollback(ctx, MODEL, reason="errors")
+    with pytest.raises(Refused, match="this would go further back, to version 1"):
+        promote.releases_rollback(ctx, MODEL, reason="errors")
+    assert promote.releases_rollback(ctx, MODEL, reason="both", yes=True).answers == "version 1"
+
+
 def test_a_retired_version_is_not_gone_back_to(ctx):
     full(ctx)
     full(ctx, 0.6, against=1)
