@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import urllib.request
 from contextlib import contextmanager
 
@@ -133,6 +135,37 @@ def test_a_drain_answers_every_request_that_came(project):
     taken = [line["status"] for line in log if line.get("route") == "/api/audit/list"]
     assert taken == [200] * len(answered), "every request that was taken was answered"
     assert log[-1]["message"] == "stopped"
+
+
+def test_whoever_connects_while_a_server_stops_is_answered(project):
+    """A connection that was made is never cut off without an answer; later ones are refused."""
+    with served(project, "--no-worker") as (process, known):
+        place = urllib.parse.urlsplit(known["url"])
+        answered, cut = [], []
+
+        def knock():
+            while True:
+                try:
+                    caller = socket.create_connection((place.hostname, place.port), timeout=5)
+                except OSError:
+                    return  # nothing was sent yet: the caller knows, and asks elsewhere
+                with caller:
+                    try:
+                        caller.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                        answered.append(caller.recv(4096)[:12])
+                    except OSError as error:
+                        cut.append(error)
+
+        threads = [threading.Thread(target=knock) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=START_S)
+        for thread in threads:
+            thread.join()
+    assert cut == []
+    assert set(answered) <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}
 
 
 @pytest.mark.full

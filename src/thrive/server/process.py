@@ -30,6 +30,7 @@ from thrive.server.background import Background
 from thrive.server.http import KEEP_ALIVE_S, BoundedHttp
 from thrive.server.options import AppOptions, host_names, is_loopback
 from thrive.server.traces import traces_from
+from thrive.serving.door import turn_away
 from thrive.settings import read_settings
 from thrive.store import tokens
 from thrive.store.home import Home
@@ -38,6 +39,8 @@ _logger = logging.getLogger("thrive.server")
 
 DRAIN_S = 0.3
 """How long a draining server still takes requests, telling callers to close."""
+LAST_CALL_S = 0.2
+"""How long those that are on their way in have to arrive after that: nobody new is taken."""
 LAST_REQUESTS_S = 10
 BACKLOG = 512
 TURN_S = 0.001
@@ -216,7 +219,7 @@ async def serve(
         timeout_graceful_shutdown=LAST_REQUESTS_S,
     )
     server = _Server(config)
-    draining = asyncio.create_task(_drain_when_told(told, app, server))
+    draining = asyncio.create_task(_drain_when_told(told, app, server, listening))
     opening = asyncio.create_task(_open(app, told, opened))
     try:
         await server.serve(sockets=[listening])
@@ -235,8 +238,12 @@ async def _open(app: App, told: asyncio.Event, opened: Callable[[], object]) -> 
         raise
 
 
-async def _drain_when_told(told: asyncio.Event, app: App, server: uvicorn.Server) -> None:
+async def _drain_when_told(
+    told: asyncio.Event, app: App, server: uvicorn.Server, listening: socket.socket
+) -> None:
     await told.wait()
     app.drain()
     await asyncio.sleep(DRAIN_S)
+    turn_away(listening)
+    await asyncio.sleep(LAST_CALL_S)
     server.should_exit = True
