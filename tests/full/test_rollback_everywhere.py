@@ -21,7 +21,7 @@ from tests.serving_home import (
 )
 
 from thrive.domain.actor import local_actor
-from thrive.flows.promote import roll_back
+from thrive.flows.traffic import roll_back
 from thrive.operations import Context
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]

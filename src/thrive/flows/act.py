@@ -27,7 +27,7 @@ from thrive.domain.monitoring import (
 )
 from thrive.domain.project import Job, JobState
 from thrive.domain.release import ReleaseState
-from thrive.flows import promote
+from thrive.flows import promote, traffic
 from thrive.flows.permission import find_running
 from thrive.monitoring.accepted import OVER
 from thrive.monitoring.alerts import (
@@ -252,7 +252,7 @@ def _rollback(ctx: Context, alert: Alert, decision: Decision) -> dict[str, Any]:
         table = releases.current_routing(tx, ctx.project_id, alert.model)
     if table is not None and table.revision > decision.result.get("routing", 0):
         return {"effect": "the routing has moved since", "revision": table.revision}
-    moved = promote.roll_back(ctx, alert.model, decision.reason)
+    moved = traffic.roll_back(ctx, alert.model, decision.reason)
     production = moved.production()
     words = f"version {production.version} serves" if production else "the fallback answers"
     return {"effect": words, "revision": moved.revision}

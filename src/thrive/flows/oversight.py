@@ -13,7 +13,7 @@ from thrive.domain.errors import Conflict, Refused, UsageError
 from thrive.domain.identifiers import new_id
 from thrive.domain.reference import parse_reference
 from thrive.domain.release import RoutingTable, ServingHost
-from thrive.flows.promote import end_stop, live_routing, try_stop
+from thrive.flows.traffic import end_stop, live_routing, try_stop
 from thrive.operations import Context, Kind, operation
 from thrive.serving.hosts import seen
 from thrive.store import datasets, holds, models, monitoring, oversight, releases

@@ -20,7 +20,7 @@ from thrive.domain.errors import Conflict, NotFound, UsageError
 from thrive.domain.monitoring import AlertState
 from thrive.flows.act import objection
 from thrive.flows.catalogue import Catalogue
-from thrive.flows.promote import against_rollback
+from thrive.flows.traffic import against_rollback
 from thrive.operations import Context, Operation, Parameter, convert_arguments, invoke
 from thrive.store import monitoring
 from thrive.store.database import Tx

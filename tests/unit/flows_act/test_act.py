@@ -12,7 +12,7 @@ from thrive.domain.identifiers import new_id
 from thrive.domain.monitoring import ActionKind, Alert, AlertState, Cause, Decision, Level
 from thrive.domain.project import Job
 from thrive.domain.release import Release, ReleaseState
-from thrive.flows import act, promote, worker
+from thrive.flows import act, traffic, worker
 from thrive.flows.catalogue import load_all
 from thrive.flows.controller import LEASE, advance, tick
 from thrive.monitoring.alerts import is_over
@@ -366,7 +366,7 @@ def test_a_model_that_only_its_fallback_answers_for_is_told_until_a_version_does
 ) -> None:
     stream = Stream(context)
     stream.live_day()
-    promote.roll_back(context.acting(CONTROLLER, "tick"), "m", "nobody decided")
+    traffic.roll_back(context.acting(CONTROLLER, "tick"), "m", "nobody decided")
     tick(context)
     (told,) = alerts_of(stream)
     assert told.title.endswith("callers get the fallback (0.2).")
@@ -383,7 +383,7 @@ def test_a_model_that_only_its_fallback_answers_for_is_told_until_a_version_does
 def test_a_fallback_that_somebody_accepted_is_no_news(context: Context) -> None:
     stream = Stream(context)
     stream.live_day()
-    promote.roll_back(context, "m", "the season is over")
+    traffic.roll_back(context, "m", "the season is over")
     tick(context)
     (told,) = alerts_of(stream)
     assert told.level is Level.NOTICE

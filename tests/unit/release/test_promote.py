@@ -12,7 +12,7 @@ from thrive.domain.gate import Answer
 from thrive.domain.identifiers import new_id
 from thrive.domain.project import StoredContract, TeamContact
 from thrive.domain.release import ReleaseState
-from thrive.flows import permission, promote
+from thrive.flows import permission, promote, traffic
 from thrive.flows import tokens as flows_tokens
 from thrive.flows.tokens import tokens_create, tokens_revoke
 from thrive.operations import Context
@@ -225,7 +225,7 @@ def test_one_release_a_model_at_a_time(ctx):
     promote.start_release(ctx, MODEL, 2)
     with pytest.raises(Conflict, match="on its way"):
         promote.start_release(ctx, MODEL, 2)
-    promote.roll_back(ctx, MODEL, "changed our mind")
+    traffic.roll_back(ctx, MODEL, "changed our mind")
     assert shares(ctx) == [(1, 1.0, False)]
     with pytest.raises(Conflict, match="serves already"):
         promote.start_release(ctx, MODEL, 1)
@@ -292,7 +292,7 @@ def test_rolling_back_goes_to_what_served_before_and_never_to_what_was_left(ctx)
     assert states(ctx) == {1: "rolled back", 2: "rolled back"}
     assert routing(ctx).fallback == 0.2
     with pytest.raises(Conflict, match="Nothing of delay is live"):
-        promote.roll_back(ctx, MODEL, "again")
+        traffic.roll_back(ctx, MODEL, "again")
 
 
 def test_two_who_roll_back_at_the_same_moment_go_back_one_version(ctx):
@@ -326,7 +326,7 @@ def test_a_retired_version_is_not_gone_back_to(ctx):
     with ctx.home.write() as tx:
         first = models.get_version(tx, ctx.project_id, MODEL, 1)
         models.replace_version(tx, ctx.project_id, msgspec.structs.replace(first, retired_at=9))
-    promote.roll_back(ctx, MODEL, "errors")
+    traffic.roll_back(ctx, MODEL, "errors")
     assert shares(ctx) == []
 
 
@@ -365,7 +365,7 @@ def test_a_release_is_watched_line_by_line_until_it_ends(ctx):
     assert (held.state, held.why, held.until) == (ReleaseState.HELD, "a campaign begins", None)
     promote.releases_promote(ctx, MODEL, reason="go on")
     assert next(seen).phase == "ab 50%"
-    promote.roll_back(ctx, MODEL, "the desk reports wrong warnings")
+    traffic.roll_back(ctx, MODEL, "the desk reports wrong warnings")
     last = next(seen)
     assert (last.state, last.why) == (ReleaseState.ROLLED_BACK, "the desk reports wrong warnings")
     assert next(seen, None) is None
@@ -436,7 +436,7 @@ def test_on_a_server_nobody_loosens_their_own_contract(ctx):
 
 def test_rolling_back_to_nothing_does_not_forget_the_stricter_contract(ctx):
     full(ctx)
-    promote.roll_back(ctx, MODEL, "errors")
+    traffic.roll_back(ctx, MODEL, "errors")
     ready(ctx, contract=stored(ctx, LOOSER))
     with pytest.raises(Refused, match="asks less"):
         promote.start_release(ctx, MODEL)
