@@ -27,6 +27,7 @@ from thrive.domain.clock import machine_now
 from thrive.domain.dataset import AddedVersion, FileEntry
 from thrive.domain.errors import NotFound
 from thrive.domain.identifiers import is_id
+from thrive.domain.prediction import ParkedOutcome
 from thrive.domain.project import AuditEntry
 from thrive.feedback.files import read_told
 from thrive.flows.auditing import exported, verify_file, write_export
@@ -226,7 +227,9 @@ def add_outcomes(server: Server, arguments: Arguments) -> Any:
         )
         told = read_told(str(arguments["file"]), reach, machine_now(), keyed=bool(model))
         batch = server.blobs(scratch / "blobs").put(msgspec.msgpack.encode(told))
-    return server("outcomes commit", {"batch": batch, "model": model, "within": within})
+    by_key = any(isinstance(each, ParkedOutcome) for each in told)
+    keys_of = model if by_key else ""
+    return server("outcomes commit", {"batch": batch, "model": keys_of, "within": within})
 
 
 def run(server: Server, arguments: Arguments) -> Any:

@@ -42,7 +42,7 @@ def read_told(
         source: as `thrive data add` takes it, e.g. "warehouse: select ...".
         reach: by what sources are reached.
         recorded_at: UTC microseconds of the telling.
-        keyed: its rows name keys of a model, not predictions.
+        keyed: its rows may name keys of a model; where they name predictions, these count.
 
     Raises:
         NotFound: nothing is there.
@@ -58,7 +58,9 @@ def read_told(
         if not frames:
             raise NotFound(f"There is no file in {source}.", "give a source of outcomes")
         frame = pl.concat(frames, how="diagonal_relaxed")
-    return _by_key(frame, source) if keyed else _by_id(frame, source, recorded_at)
+    if keyed and _REQUIRED[0] not in frame.columns:
+        return _by_key(frame, source)
+    return _by_id(frame, source, recorded_at)
 
 
 def _by_id(frame: "pl.DataFrame", source: str, recorded_at: int) -> list[Outcome]:

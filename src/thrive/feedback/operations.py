@@ -34,7 +34,8 @@ def add(ctx: Context, file: str, *, model: str = "", within: str = "") -> Outcom
 
     With a model, rows may name its keys (`entity` in its contract) in place of prediction_id: an
     outcome then answers the predictions made of them before the moment `at` (observed_at, if left
-    out). One that finds none is parked and tried again: see `outcomes parked`.
+    out). One that finds none is parked and tried again: see `outcomes parked`. Where there is a
+    column prediction_id, that counts.
 
     Args:
         file: a .csv, .parquet or .jsonl file, an object-store URL, a Delta table, or a query as

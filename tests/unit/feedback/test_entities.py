@@ -12,6 +12,7 @@ from thrive.domain.errors import UsageError
 from thrive.feedback import joined, operations, retry_parked
 from thrive.operations import Context
 from thrive.store import parked
+from thrive.store.prediction_frames import predictions_between
 
 
 @pytest.fixture
@@ -95,6 +96,21 @@ def test_a_person_can_be_forgotten_and_old_ones_are_dropped(stream: Stream, tmp_
         assert parked.delete_of(tx, stream.context.project_id, {"r7"}) == 1
     stream.advance(91)
     assert operations.retry(stream.context).parked == 0
+
+
+def test_ids_count_where_a_file_has_them_though_a_model_is_named(
+    stream: Stream, tmp_path: Path
+) -> None:
+    first = START // DAY
+    frame = stream.frame(first)
+    stream.serve(frame.with_columns(pl.col("_time").clip(None, first * DAY + 20 * HOUR)))
+    rows = predictions_between(stream.context.home, first * DAY, (first + 1) * DAY, "m")
+    path = tmp_path / "told.csv"
+    rows.select("prediction_id").with_columns(
+        pl.lit(1).alias("value"), pl.lit((first + 1) * DAY).alias("observed_at")
+    ).write_csv(path)
+    added = operations.add(stream.context, str(path), model="m")
+    assert (added.received, added.added, added.orphans) == (20, 20, 0)
 
 
 def test_rows_without_keys_or_ids_are_refused(stream: Stream, tmp_path: Path) -> None:
