@@ -4,7 +4,6 @@ So an insertion or an appended end changes only the chunks it touches. The cuts 
 et al., 2016 and 2020). What makes them stands in every recipe: other cuts would find nothing again.
 """
 
-import sys
 from collections.abc import Callable
 
 import msgspec
@@ -74,15 +73,18 @@ class Cutter:
     def cut(self, block: memoryview) -> list[memoryview]:
         """Return the chunks up to where the next bytes could change the cuts.
 
-        Only the bytes around the seam of two blocks are copied.
+        A chunk that ends before the bytes do is cut where it always will be. Only the bytes around
+        the seam of two blocks are copied.
         """
         parts: list[memoryview] = []
-        done = 0
-        if self._rest:
-            done = self._cut_seam(block, parts)
-            if done < 0:
-                return parts
-        done += self._cut(block[done:], self._most, parts)
+        done = self._cut_seam(block, parts) if self._rest else 0
+        if done < 0:
+            return parts
+        for chunk in self._cdc.cut_buf(block[done:]):
+            if done + chunk.length == len(block):
+                break
+            parts.append(chunk.data)
+            done += chunk.length
         self._rest = bytes(block[done:])
         return parts
 
@@ -93,10 +95,8 @@ class Cutter:
 
     def finish(self) -> None:
         """Cut and take what is left."""
-        parts: list[memoryview] = []
-        self._cut(memoryview(self._rest), 1, parts)
-        self._rest = b""
-        self.note(parts)
+        rest, self._rest = self._rest, b""
+        self.note([chunk.data for chunk in self._cdc.cut_buf(rest)])
 
     def _cut_seam(self, block: memoryview, parts: list[memoryview]) -> int:
         """Cut the chunks that begin before the block; return where in it the next one begins.
@@ -104,22 +104,13 @@ class Cutter:
         It is -1 if the block is too short to tell.
         """
         before = len(self._rest)
-        seam = memoryview(self._rest + block[: self._most])
-        done = self._cut(seam, self._most, parts, before)
-        if done >= before:
-            return done - before
-        self._rest = bytes(seam[done:])
-        return -1
-
-    def _cut(
-        self, data: memoryview, needed: int, parts: list[memoryview], until: int = sys.maxsize
-    ) -> int:
-        """Cut up to a place, as long as so many bytes are left; return where the next begins."""
-        done = 0
-        if len(data) >= needed:
-            for chunk in self._cdc.cut_buf(data):
-                parts.append(chunk.data)
-                done += chunk.length
-                if len(data) - done < needed or done >= until:
-                    break
-        return done
+        seam = self._rest + block[: self._most + 1 - before]
+        chunk = next(iter(self._cdc.cut_buf(seam)))
+        if chunk.length == len(seam):
+            self._rest = seam
+            return -1
+        parts.append(chunk.data)
+        if chunk.length >= before:
+            return chunk.length - before
+        self._rest = self._rest[chunk.length :]  # the last byte alone was not looked at before
+        return self._cut_seam(block, parts)
