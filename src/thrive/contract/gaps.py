@@ -246,6 +246,10 @@ def _data_findings(name: str, terms: DataTerms) -> Iterator[_Finding]:
         value = said[key]
         if not (value.strip() if isinstance(value, str) else value):
             yield _missing("data", name, key, example, blocks="production")
+        elif personal and key == "legal_basis" and not terms.has_basis:
+            what = f"data {name!r} holds personal data, and its legal basis is {value!r}."
+            cure = f"write legal_basis = {example} in [{path_of('data', name)}]"
+            yield _Finding(("data", name, key), what, cure)
 
 
 def _team_findings(

@@ -179,6 +179,9 @@ PERSON = "person"
 """The kind of a subject column of which nothing else is said."""
 
 
+_NO_BASIS = ("none", "no personal data", "not needed", "not applicable", "n/a")
+
+
 class DataTerms(Terms, frozen=True, kw_only=True):
     """One dataset: where it comes from, whose it is, why it is kept and what it may serve.
 
@@ -190,7 +193,7 @@ class DataTerms(Terms, frozen=True, kw_only=True):
         allowed: the purposes it may serve; empty for all.
         personal: column = its kind of personal data, or "none" said aloud.
         subject: the column that names a person, if any; personal without being said in `personal`.
-        legal_basis: why the personal data may be processed.
+        legal_basis: why the personal data may be processed; "none needed: ..." if there is none.
         licence: under which terms it came.
         retention: how long it may be kept.
         regions: of the object stores that may hold it; empty for all. A folder is on its machine.
@@ -216,6 +219,12 @@ class DataTerms(Terms, frozen=True, kw_only=True):
         """What is said of columns: `personal`, and that the subject column names people."""
         named = {self.subject: PERSON} if self.subject else {}
         return named | self.personal
+
+    @property
+    def has_basis(self) -> bool:
+        """Whether the legal basis is one; what denies that there is personal data is none."""
+        words = self.legal_basis.strip().casefold()
+        return bool(words) and not words.startswith(_NO_BASIS)
 
     def parsed_checks(self) -> list[Check]:
         """Return the checks as typed values, in the order they are written."""

@@ -6,8 +6,10 @@ the same name and type are known by that.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from thrive.data import free_text
 from thrive.data import personal_patterns as patterns
@@ -57,12 +59,21 @@ _HINTS: dict[str, str] = {
     "address": r"address|addr|street\w*|strasse|adresse|direccion|indirizzo|endereco|adres|"
     r"(?:home|postal|billing|shipping|mailing)_?address",
     "birth date": r"birth_?date|date_?of_?birth|dob|birthday|geburtsdatum|geburtstag|"
-    r"date_?naissance|fecha_?nacimiento|data_?nascita",
+    r"date_?naissance|fecha_?nacimiento|data_?nascita|birth_?year|year_?of_?birth",
 }
 _NAMED = {kind: re.compile(rf"(?:^|.*_)(?:{words})(?:_.*|\d*)$") for kind, words in _HINTS.items()}
 _TESTED_BY = {kind: judge for kind, judge, _ in _RECOGNISERS} | {"name": patterns.is_name}
-_LONE_NAMES = re.compile(r"names?|person|holder")
+_LONE_NAMES = re.compile(
+    r"names?|person|holder|customer|client|patient|employee|passenger|driver|guest|tenant|member|"
+    r"student|teacher|author|sender|recipient|applicant|borrower|owner|user|contact|kund(?:e|in)"
+)
 """Names of columns that hold people's names only if the values read like some."""
+_BIRTH = re.compile(r"(?:.*_)?(?:birth|born)(?:_(?:on|at|day))?")
+"""Names of columns that hold birth dates only if the values are dates."""
+_OF_A_LIST = 5
+"""Values of a list that are looked at."""
+_SIGNS = {"email": "@", "phone": "+"}
+"""What each text holds in which such a kind stands; a kind without is looked for in long texts."""
 
 
 def propose(name: str, sample: "pl.Series | None", kind: Any) -> Proposal | None:
@@ -73,15 +84,23 @@ def propose(name: str, sample: "pl.Series | None", kind: Any) -> Proposal | None
         sample: spread values without missing ones; None for types that are not looked at.
         kind: the column's polars type.
     """
+    if sample is not None and kind.is_nested():
+        return _inside(name, sample)
     plain = _plain_name(name)
     hinted = next((each for each, form in _NAMED.items() if form.match(plain)), None)
     if kind.is_temporal() or sample is None:
-        is_birthday = hinted == "birth date" and kind.is_temporal()
-        return Proposal(kind="birth date", share=0.0, by=BY_NAME) if is_birthday else None
+        is_birthday = hinted == "birth date" or _BIRTH.fullmatch(plain) is not None
+        return _by_name_alone("birth date" if is_birthday and kind.is_temporal() else None)
     values = [str(value).strip() for value in sample.to_list()]
     if not values:
         return _by_name_alone(hinted)
-    by_form = _by_form(values, hinted, is_text=not kind.is_integer())
+    return _of_values(plain, hinted, values, is_text=not kind.is_integer())
+
+
+def _of_values(
+    plain: str, hinted: str | None, values: Sequence[str], *, is_text: bool
+) -> Proposal | None:
+    by_form = _by_form(values, hinted, is_text=is_text)
     if by_form is not None:
         return by_form
     if hinted is None and _LONE_NAMES.fullmatch(plain):
@@ -90,10 +109,38 @@ def propose(name: str, sample: "pl.Series | None", kind: Any) -> Proposal | None
         if share >= _ENOUGH and several >= _ENOUGH:
             return Proposal(kind="name", share=share, by="its name and the form of its values")
     if hinted in ("phone", "national-id", "birth date") or (
-        hinted in ("name", "address") and not kind.is_integer()
+        hinted in ("name", "address") and is_text
     ):
         return _by_name_alone(hinted)
-    return None if kind.is_integer() else _inside_text(values)
+    return _inside_text(values) if is_text else None
+
+
+def _inside(name: str, sample: "pl.Series") -> Proposal | None:
+    """Return what the first field of a structure or list that seems personal holds."""
+    for path, values in _leaves(name, sample):
+        found = propose(path, values.drop_nulls(), values.dtype)
+        if found is not None and found.by == BY_NAME:
+            return found
+        if found is not None:
+            by = f"{found.by}, in {path}" if path != name else found.by
+            return msgspec.structs.replace(found, by=by)
+    return None
+
+
+def _leaves(path: str, values: "pl.Series") -> "Iterator[tuple[str, pl.Series]]":
+    """Yield the innermost values of nested ones that are looked at, each under its path."""
+    import polars as pl
+
+    kind = values.dtype
+    if isinstance(kind, pl.Struct):
+        for field in kind.fields:
+            yield from _leaves(f"{path}.{field.name}", values.struct.field(field.name))
+    elif isinstance(kind, pl.Array):
+        yield from _leaves(path, values.arr.to_list())
+    elif isinstance(kind, pl.List):
+        yield from _leaves(path, values.list.head(_OF_A_LIST).explode())
+    elif kind == pl.String or kind.is_integer() or kind.is_temporal():
+        yield path, values
 
 
 def _plain_name(name: str) -> str:
@@ -131,13 +178,15 @@ def _share(values: Sequence[str], judge: patterns.Recogniser) -> float:
 
 
 def _inside_text(values: Sequence[str]) -> Proposal | None:
-    if sum(map(len, values)) < _FREE_TEXT * len(values):
-        return None
+    is_long = sum(map(len, values)) >= _FREE_TEXT * len(values)
     for kind, form in patterns.INSIDE_TEXT.items():
-        share = _share(values, lambda value, form=form: form.search(value) is not None)
+        sign = _SIGNS.get(kind, "")
+        if not sign and not is_long:
+            continue
+        share = _share(values, lambda value, f=form, s=sign: s in value and bool(f.search(value)))
         if share >= _IN_TEXT:
             return Proposal(kind=kind, share=share, by="what stands inside its texts")
-    return _by_presidio(values) if free_text.is_installed() else None
+    return _by_presidio(values) if is_long and free_text.is_installed() else None
 
 
 def _by_presidio(values: Sequence[str]) -> Proposal | None:

@@ -33,6 +33,8 @@ INSIDE_TEXT = {
 """What is searched inside free text, where a whole cell is never one value."""
 
 _email, _phone, _iban = re.compile(_EMAIL), re.compile(_PHONE), re.compile(_IBAN)
+_DAY = r"(?:0?[1-9]|[12][0-9]|3[01])"
+_date = re.compile(rf"{_DAY}([/. -]){_DAY}\1(?:(?:19|20)[0-9]{{2}}|[0-9]{{2}})")
 
 
 def is_email(text: str) -> bool:
@@ -81,6 +83,8 @@ def is_phone(text: str) -> bool:
     """Tell whether a text is a telephone number: dialled from anywhere, or in groups."""
     if not _phone.fullmatch(text) or not 7 <= sum(map(str.isdigit, text)) <= 15:
         return False
+    if _date.fullmatch(text):
+        return False
     if text.isdigit() and not text.startswith("00"):
         return False
     library = _library("phonenumbers")
@@ -90,6 +94,17 @@ def is_phone(text: str) -> bool:
         return library.is_possible_number(library.parse(text))
     except library.NumberParseException:
         return False
+
+
+def named_by_value(name: str) -> str:
+    """Return the kind of personal data that the name of a column is itself, "" for a name."""
+    if is_email(name):
+        return "email"
+    if is_iban(name):
+        return "iban"
+    if is_card(name):
+        return "card"
+    return "phone" if name.startswith("+") and is_phone(name) else ""
 
 
 def is_address(text: str) -> bool:

@@ -47,6 +47,8 @@ LONGEST_TEXT = 200
 """Characters kept of a text value."""
 SAMPLE = 1_000
 """Values of a text column that are looked at for personal data, spread over the rows."""
+_GOLDEN = 0.6180339887498949
+"""Spread rows are uneven by this, so that rows which come in turns are all met."""
 _YARDSTICK = 20_000
 """Rows of the first batch that centre and scale the cells of a numeric sketch."""
 _MOST_COUNTED = 500_000
@@ -71,7 +73,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             {share: value}, histogram: {edges, counts}, top: [[value, count], ...]}`, as far as a
             column has it.
         sketches: the counters of each numeric and category column.
-        samples: spread values of text and whole-number columns, to look for personal data in.
+        samples: spread values of columns of text, whole numbers, lists and structures, to look for
+            personal data in.
     """
 
     rows: int
@@ -117,7 +120,7 @@ def _profiled(schema: "pl.Schema", batches: "Iterator[pl.DataFrame]") -> Profile
         samples={
             name: sample
             for name, counter in counters.items()
-            if (sample := counter.sample) is not None
+            if (sample := counter.sample()) is not None
         },
     )
 
@@ -165,7 +168,7 @@ class _Column:
         self._counts: pl.DataFrame | None = None
         self._whole: pl.Series | None = None
         self._unique_like = False
-        self.sample: pl.Series | None = None
+        self._seen: list[pl.Series] = []
 
     def add(self, values: "pl.Series") -> None:
         """Count one more batch."""
@@ -173,6 +176,8 @@ class _Column:
         self._rows += len(values)
         self._missing += present.null_count()
         if not self._flat:
+            if self._kind.is_nested():
+                self._seen.append(spread(present.drop_nulls()))
             return
         present = present.drop_nulls()
         words = self._words(present) if self._is_text or self._is_flag else None
@@ -191,7 +196,7 @@ class _Column:
         if self._is_text or self._is_flag:
             self._count_words(present, words)
         if self._is_text or self._kind.is_integer():
-            self._look_at(present)
+            self._seen.append(spread(present))
 
     def _words(self, present: "pl.Series") -> "pl.DataFrame | None":
         """Count texts at once where few differ: what differs is then counted among few."""
@@ -243,11 +248,11 @@ class _Column:
             return self._unique_like
         return self._distinct.estimate() > _NEARLY_UNIQUE * (self._rows - self._missing)
 
-    def _look_at(self, present: "pl.Series") -> None:
+    def sample(self) -> "pl.Series | None":
+        """Return spread values to look for personal data in; None where nobody looks."""
         import polars as pl
 
-        seen = present if self.sample is None else pl.concat([self.sample, present])
-        self.sample = seen.gather_every(max(1, seen.len() // SAMPLE)).head(SAMPLE)
+        return spread(pl.concat(self._seen)) if self._seen else None
 
     def read(self) -> dict[str, Any]:
         """Return what was counted as JSON values."""
@@ -309,6 +314,17 @@ class _Column:
         if self._counts is None:
             return None
         return category_sketch(self._counts, self._missing)
+
+
+def spread(values: "pl.Series", count: int = SAMPLE) -> "pl.Series":
+    """Return so many values from all over a column, the same ones each time; all if it has less."""
+    import numpy as np
+
+    if values.len() <= count:
+        return values
+    numbers = np.arange(count)
+    places = (numbers + numbers * _GOLDEN % 1) * values.len() / count
+    return values.gather(places.astype(np.int64))
 
 
 def word_counts(present: "pl.Series") -> "pl.DataFrame":

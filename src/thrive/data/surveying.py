@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from thrive.data.labels import propose
+from thrive.data.personal_patterns import named_by_value
 from thrive.data.profile import Profile, profile
 from thrive.data.ragged import csv_faults, first_long_line
 from thrive.data.survey import Asked, Measured, Survey, SurveyedColumn
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffd]")
 
+_LONE_RETURN = re.compile("\r(?!\n)")
+_OPEN = 'could not parse `"'
+"""What Polars says of a field that opens with a quotation mark, and swallows what follows."""
 _MORE = "more fields"
 """What Polars says of a line with too many; which line, it does not say."""
 
@@ -119,7 +123,9 @@ def _read(
     try:
         try:
             first = scan(False)
-            _refuse_no_text(source, first.collect_schema().names())
+            names = first.collect_schema().names()
+            _refuse_no_text(source, names)
+            _refuse_values(source, names)
             return _surveyed(_held(first, fits), asked)
         except pl.exceptions.ComputeError:  # types guessed from the first rows did not hold
             return _surveyed(_held(scan(True), fits), asked)
@@ -132,8 +138,10 @@ def _read(
 
 
 def _remedy(error: Exception) -> str:
-    is_other_text = "utf-8" in str(error).lower()
-    return "save it as UTF-8, if it is text" if is_other_text else "correct the file"
+    words = str(error)
+    if "utf-8" in words.lower():
+        return "save it as UTF-8, if it is text"
+    return "close the quotation marks of its fields" if _OPEN in words else "correct the file"
 
 
 def _refuse_no_text(source: str, names: Sequence[str]) -> None:
@@ -143,6 +151,23 @@ def _refuse_no_text(source: str, names: Sequence[str]) -> None:
             f"{source} cannot be read as a table: its first line is not text.",
             "give the file the ending of what it is, or put it into a folder and add that",
         )
+    if any(_LONE_RETURN.search(name) for name in names):
+        raise UsageError(
+            f"{source} cannot be read as a table: its lines end with a carriage return alone.",
+            "end its lines with a line feed",
+        )
+
+
+def _refuse_values(source: str, names: Sequence[str]) -> None:
+    """Refuse a table whose columns are named by values: names stand in every report."""
+    for number, name in enumerate(names, 1):
+        kind = named_by_value(name)
+        if kind:
+            raise UsageError(
+                f"{source} cannot be read as a table: the name of its column {number} is a value "
+                f"({kind}), as where the line of names is missing.",
+                "name the columns in its first line",
+            )
 
 
 def _held(
@@ -152,9 +177,12 @@ def _held(
 
 
 def _without_values(error: Exception) -> str:
-    """Return the first line of a reader's message without what it quotes from the data."""
-    line = str(error).strip().split("\n", 1)[0].rstrip(".")
-    return re.sub(r"`[^`]*`|\"[^\"]*\"", "`...`", line)[:200]
+    """Return the first line of a reader's message without what it quotes from the data.
+
+    A value may span lines: what is quoted in the first one may end in a later one, or not at all.
+    """
+    plain = re.sub(r"`[^`]*(?:`|$)|\"[^\"]*(?:\"|$)", "`...`", str(error).strip())
+    return plain.split("\n", 1)[0].rstrip(".")[:200]
 
 
 def _surveyed(

@@ -147,15 +147,23 @@ def refuse_gaps(contract: ParsedContract, kind: str, name: str = "") -> None:
         raise ContractGap(words, first.fix)
 
 
+_SHOWN = 20
+"""Columns that are named of those that somebody must still say something of."""
+
+
 def _unlabelled(
     version: DatasetVersion, terms: DataTerms, labels: Mapping[tuple[str, str], ColumnLabel]
 ) -> _Found:
     asked = open_questions(version, terms.personal_kinds, labels)
     if asked:
-        seem = [f"{each.name} ({each.proposed}?)" if each.proposed else each.name for each in asked]
-        example = f'{asked[0].name} = "{asked[0].proposed or NONE}"'
+        some, rest = asked[:_SHOWN], len(asked) - _SHOWN
+        seem = [f"{each.name} ({each.proposed}?)" if each.proposed else each.name for each in some]
+        seem += [f"and {rest:,} more"] if rest > 0 else []
+        said = ", ".join(f'{path_of(each.name)} = "{each.proposed or NONE}"' for each in some)
         what = f"nobody has said whether columns of {_label(version)} hold personal data"
-        fix = f"write personal = {{ {example} }} in [{_table(version)}]"
+        fix = f"write personal = {{ {said} }} in [{_table(version)}]"
+        if terms.personal:
+            fix = f"add {said} to personal in [{_table(version)}]"
         otherwise = f'thrive data confirm {_label(version)} --reason "..."'
         yield "personal", f"{what}: {', '.join(seem)}.", f"{fix}, or: {otherwise}"
 
@@ -179,10 +187,14 @@ def _without_basis(
     }
     read = kinds if columns is None else columns
     personal = [name for name, kind in kinds.items() if kind not in (None, NONE) and name in read]
-    if personal and not terms.legal_basis.strip():
+    if personal and not terms.has_basis:
+        instead = f", but {terms.legal_basis.strip()!r}" if terms.legal_basis.strip() else ""
+        what = (
+            f"{_label(version)} holds personal data ({', '.join(personal)}) without a legal basis"
+        )
         yield (
             "legal_basis",
-            f"{_label(version)} holds personal data ({', '.join(personal)}) without a legal basis.",
+            f"{what}{instead}.",
             f'write legal_basis = "..." in [{_table(version)}]',
         )
 

@@ -36,6 +36,7 @@ INNOCENT = {
     "wrong iban": ["DE89370400440532013001", "GB30NWBK60161331926819", "FR15"],
     "versions": ["1.2.3", "2.0.1", "10.4.12"],
     "dates": ["2024-01-02", "2024-02-03", "2024-03-04"],
+    "days of America": ["01/02/2024", "01/13/2024", "02/28/24"],
     "cities": ["Rome", "Oslo", "Lima"],
     "words": ["red", "a longer note about nothing", "blue"],
 }
@@ -64,6 +65,10 @@ def test_what_only_looks_alike_is_left_alone(what):
         ("Nachname", ["Lee", "Müller"], "name"),
         ("name", ["Ann Lee", "Bob O'Hara"], "name"),
         ("name", ["Widget", "Gadget"], None),
+        ("customer", ["Ann Lee", "Bob O'Hara"], "name"),
+        ("driver", ["Lee, Ann", "O'Hara, Bob"], "name"),
+        ("customer", ["C-17", "C-18"], None),
+        ("product", ["Red Chair", "Blue Table"], None),
         ("mobile", [4930901820, 4930901821], "phone"),
         ("ssn", [78051120, 219099999], "national-id"),
         ("card_number", [4111111111111111, 5500000000000004], "card"),
@@ -75,11 +80,14 @@ def test_names_of_columns_speak_too(name, values, kind):
     assert proposed(name, values) == kind
 
 
-def test_a_birthday_needs_a_date():
+@pytest.mark.parametrize("name", ["date_of_birth", "birth", "born_on"])
+def test_a_birthday_needs_a_date(name):
     days = pl.Series([None], dtype=pl.Date)
-    found = propose("date_of_birth", None, days.dtype)
+    found = propose(name, None, days.dtype)
     assert found is not None
     assert (found.kind, found.by) == ("birth date", "its name")
+    assert proposed(name, ["Oslo", "Rome"]) in (None, "birth date")
+    assert proposed("birth_weight", [3400, 3500]) is None
 
 
 def test_free_text_is_searched_inside():
@@ -87,6 +95,53 @@ def test_free_text_is_searched_inside():
     assert proposed("note", notes) is None
     notes[7] = "Please write to ann.lee@example.org before you come on Thursday."
     assert proposed("note", notes) == "email"
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["ok", "call ann@example.org", "ok", "late"], "email"),
+        (["ok", "ring +49 170 1234567", "ok"], "phone"),
+        (["u17", "u18", "u19", "ann.lee@example.org"], "email"),
+        (["ok", "see AB12 3456 7890 12", "@home"], None),
+    ],
+)
+def test_short_texts_are_searched_inside_for_what_is_unmistakable(texts, kind):
+    assert proposed("remark", texts) == kind
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "by"),
+    [
+        (
+            [{"id": 1, "email": "ann@example.org"}],
+            "email",
+            "its name and the form of its values, in user.email",
+        ),
+        ([{"contact": {"home_phone": 4930901820}}], "phone", "its name"),
+        ([["red", "ann@example.org"], ["blue"]], "email", "what stands inside its texts"),
+        ([[{"mail": "ann@example.org"}], []], "email", "its name and the form of its values"),
+        ([{"height": 1.8, "tags": ["red"]}], None, None),
+        ([[0.25, 0.5]], None, None),
+    ],
+)
+def test_structures_and_lists_are_looked_into(values, kind, by):
+    column = pl.Series("user", values)
+    found = propose("user", column, column.dtype)
+    assert (found and found.kind) == kind
+    assert by is None or found.by.startswith(by)
+
+
+def test_nested_personal_data_asks_a_person_and_is_read_empty(project, tmp_path):
+    lines = [f'{{"id": {n}, "user": {{"mail": "z{n}@planted.example"}}}}' for n in range(30)]
+    (tmp_path / "visits.jsonl").write_text("\n".join(lines))
+    assert "user (email?)" in add(project, "visits.jsonl", name="visits").note
+
+
+def test_rows_that_come_in_turns_are_all_looked_at(project, tmp_path):
+    rows = [f"{n},{'idle' if n % 6 else f'z{n}@planted.example'}" for n in range(1, 6001)]
+    (tmp_path / "turns.csv").write_text("\n".join(["n,said", *rows]))
+    assert "said (email?)" in add(project, "turns.csv", name="turns").note
 
 
 def people(n: int = 40) -> str:
@@ -138,6 +193,26 @@ def test_values_of_proposed_columns_are_nowhere_but_in_the_data(project, planted
         start += 1
     for word in (b"Quux", b"planted.example", b"7946 10"):
         assert word not in written + packed, word
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ('id,mail\n1,"zebedee@planted.example\n2,x\n3,y\n', "close the quotation marks"),
+        ("zebedee@planted.example,+44 20 7946 0958\nx@planted.example,+44 20 7946 0959\n", "name"),
+        (
+            "id,line\n" + "1,2\n" * 11000 + '"zebedee"@planted.example,4\n',
+            "close the quotation marks",
+        ),
+    ],
+)
+def test_no_refusal_of_a_file_tells_its_values(project, tmp_path, text, remedy):
+    (tmp_path / "odd.csv").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        add(project, "odd.csv", name="odd")
+    assert "planted" not in caught.value.what
+    assert "7946" not in caught.value.what
+    assert caught.value.hint.startswith(remedy)
 
 
 def test_a_confirmed_label_is_remembered_and_a_new_column_asks_again(project, planted, tmp_path):

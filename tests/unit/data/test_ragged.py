@@ -44,3 +44,10 @@ def test_the_first_line_with_too_many_fields_is_named(
     (tmp_path / "rides.csv").write_text(text)
     with pytest.raises(UsageError, match=r"line 3 of .* has more fields than its header"):
         add(context, "rides.csv")
+
+
+def test_lines_that_end_as_on_old_computers_are_refused(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "thrive.toml").write_text("contract = 1\n")
+    (tmp_path / "rides.csv").write_bytes(b"a,b\r1,x\r2,y\r")
+    with pytest.raises(UsageError, match="its lines end with a carriage return alone"):
+        add(context, "rides.csv")

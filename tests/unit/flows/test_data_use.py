@@ -81,6 +81,19 @@ def test_a_legal_basis_that_is_missing(context, riders):
     assert error.what.startswith("thrive.toml:3: riders@1 holds personal data (rider) without")
 
 
+def test_a_legal_basis_that_denies_that_the_data_is_personal(context, riders):
+    version = riders("contract with the rider", "none needed: no personal data")
+    error = refused(context, version)
+    assert error.what.startswith(
+        "thrive.toml:9: riders@1 holds personal data (rider) without a legal basis, "
+        "but 'none needed: no personal data'"
+    )
+    told = [line for line in check(context) if "its legal basis is 'none needed" in line.what]
+    assert [(line.where, line.blocks) for line in told] == [("thrive.toml:9", "production")]
+    version = riders('rider = "name"', 'rider = "none"', "rider,minutes\nr1,3\nr2,4\n")
+    refuse_use(context, version, load(context.local_folder()))
+
+
 def test_what_stands_against_a_version_is_shown_with_it(context, riders):
     riders('legal_basis = "contract with the rider"', "")
     (shown,) = show(context, "riders").problems
@@ -108,6 +121,20 @@ def test_columns_that_nobody_named(context, riders):
     confirm(context, "riders", reason="they are addresses")
     refuse_use(context, find_version(context, "riders"), load(context.local_folder()))
     assert not [line.what for line in check(context) if "nobody has said" in line.what]
+
+
+def test_the_line_to_write_names_each_column_that_is_asked_about(context, riders):
+    version = riders(text="rider,minutes,mail,e-mail 2\nAnn,3,a@b.example,x@y.example\n")
+    hint = refused(context, version).hint
+    assert hint.startswith(
+        'add mail = "email", "e-mail 2" = "email" to personal in [data.riders], or: thrive data'
+    )
+    version = riders(
+        'personal = { rider = "name", minutes = "none" }\n', "", "n,mail\n1,a@b.example\n"
+    )
+    assert refused(context, version).hint.startswith(
+        'write personal = { n = "none", mail = "email" }'
+    )
 
 
 def test_a_column_whose_values_belie_its_label_is_accepted_by_name_alone(context, riders):

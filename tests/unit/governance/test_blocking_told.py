@@ -20,6 +20,7 @@ from thrive.packaging.signature import Output, OutputKind
 PERSONAL = (
     CONTRACT.replace('tailnum = "none"', 'tailnum = "name"')
     .replace('retention = "5 years"', 'retention = "5 years"\nsubject = "tailnum"')
+    .replace("none needed: no personal data", "consent of the owners")
     .replace('risk = "minimal"', 'risk = "limited"')
 )
 OWED = ["GDPR art. 7(3), 21", "GDPR art. 28, 44", "GDPR art. 30"]

@@ -146,7 +146,7 @@ def retention_kept(records: Records, _duty: Duty) -> Iterator[Problem]:
 def basis_stated(records: Records, _duty: Duty) -> Iterator[Problem]:
     """Personal data has a legal basis, special categories have an exception."""
     for name, columns in records.personal().items():
-        if not records.data_terms(name).legal_basis.strip():
+        if not records.data_terms(name).has_basis:
             what = f"{name} holds personal data ({', '.join(columns)}) without a legal basis"
             fix = f'write legal_basis = "..." in [{path_of("data", name)}]'
             yield Problem(what=what, fix=fix, path=("data", name, "legal_basis"))
