@@ -5,18 +5,21 @@ Edges are what runs recorded as they read; columns are those that a scan really 
 """
 
 from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
 from thrive.data.reading import find_version
 from thrive.domain.actor import ANYONE
 from thrive.domain.dataset import DatasetVersion
+from thrive.domain.errors import NotFound
 from thrive.domain.model import ModelVersion
 from thrive.domain.reference import format_reference
 from thrive.domain.release import RoutingTable
 from thrive.domain.run import OPAQUE, Use
 from thrive.operations import Context, operation
-from thrive.store import erasures, models, releases, runs
+from thrive.store import datasets, erasures, models, releases, runs
 from thrive.store.database import Tx
 
 
@@ -32,7 +35,7 @@ class RunEdge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelEdge(msgspec.Struct, frozen=True, kw_only=True):
-    """A model version that was trained on it, how far it came, and what it answered.
+    """A model version that learned from it, how far it came, and what it answered.
 
     Attributes:
         model: its name.
@@ -43,6 +46,8 @@ class ModelEdge(msgspec.Struct, frozen=True, kw_only=True):
         live_share: its share of live traffic now, 0..1.
         first_live_at: when it first answered users, None if it never did.
         predictions: answers in the sealed log, None where they were not counted.
+        through: the versions between, made from it one after the other; empty where the model was
+            trained on it itself.
     """
 
     model: str
@@ -53,6 +58,7 @@ class ModelEdge(msgspec.Struct, frozen=True, kw_only=True):
     live_share: float
     first_live_at: int | None
     predictions: int | None
+    through: str = ""
 
 
 class DataEdge(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,9 +105,8 @@ def lineage(ctx: Context, name: str) -> Lineage:
 
     version = find_version(ctx, name)
     with ctx.read() as tx:
-        trained = trained_on(tx, ctx, version)
-        found = traced(tx, ctx, version, trained)
-    counts = counts_by_version(ctx.home) if trained else {}
+        found = traced(tx, ctx, version)
+    counts = counts_by_version(ctx.home) if found.models else {}
     return msgspec.structs.replace(
         found,
         models=[
@@ -171,13 +176,110 @@ def trained_on_each(
     ]
 
 
-def traced(tx: Tx, ctx: Context, version: DatasetVersion, trained: list[ModelVersion]) -> Lineage:
-    """Return the lineage of a version with `trained`, its models; answers are not counted.
+class Learned(NamedTuple):
+    """A model version that learned from a dataset version.
+
+    Attributes:
+        model: the version.
+        columns: those of the dataset version that were needed on the way.
+        through: the dataset versions between, in the order they were made.
+    """
+
+    model: ModelVersion
+    columns: str
+    through: tuple[str, ...]
+
+
+class _Made(NamedTuple):
+    """A dataset version that was made from another, `columns` of which were needed."""
+
+    version: DatasetVersion
+    columns: str
+    through: tuple[str, ...]
+
+
+def learned_from_each(
+    tx: Tx, ctx: Context, versions: Sequence[DatasetVersion]
+) -> list[list[Learned]]:
+    """Return the model versions that learned from each of some dataset versions.
+
+    Those trained on it come first, then those trained on what runs made from it.
+    """
+    made = _made_from_each(tx, ctx, versions)
+    flat = [each for several in made for each in several]
+    uses = uses_of_each(tx, ctx, versions)
+    direct = trained_on_each(tx, ctx, [*versions, *(each.version for each in flat)])
+    later = iter(zip(flat, direct[len(versions) :], strict=True))
+    found: list[list[Learned]] = []
+    for own, trained, several in zip(uses, direct, made, strict=False):
+        needed = {run_id: use.needed() for run_id, use in own if use.direction == "in"}
+        known = {(each.model, each.version) for each in trained}
+        learned = [Learned(each, needed.get(each.run_id, OPAQUE), ()) for each in trained]
+        for each, models_of in islice(later, len(several)):
+            new = [one for one in models_of if (one.model, one.version) not in known]
+            known |= {(one.model, one.version) for one in new}
+            learned += [Learned(one, each.columns, each.through) for one in new]
+        found.append(learned)
+    return found
+
+
+def _made_from_each(tx: Tx, ctx: Context, versions: Sequence[DatasetVersion]) -> list[list[_Made]]:
+    """Return what runs made from each version, and from that in turn, the nearest first."""
+    found: list[dict[str, _Made]] = [{_label(each): _Made(each, "", ())} for each in versions]
+    edge = [(place, each) for place, known in enumerate(found) for each in known.values()]
+    while edge:
+        reached: list[tuple[int, _Made]] = []
+        steps = _made_next(tx, ctx, [made.version for _, made in edge])
+        for (place, made), step in zip(edge, steps, strict=True):
+            for version, columns in step:
+                label = _label(version)
+                if label not in found[place]:
+                    new = _Made(version, made.columns or columns, (*made.through, label))
+                    found[place][label] = new
+                    reached.append((place, new))
+        edge = reached
+    return [[*known.values()][1:] for known in found]
+
+
+def _made_next(
+    tx: Tx, ctx: Context, versions: Sequence[DatasetVersion]
+) -> list[list[tuple[DatasetVersion, str]]]:
+    """Return what runs that read each version made, and the columns of it that they needed."""
+    read = [
+        {run_id: use.needed() for run_id, use in each if use.direction == "in"}
+        for each in uses_of_each(tx, ctx, versions)
+    ]
+    out = runs.datasets_made(tx, ctx.project_id, {run_id for each in read for run_id in each})
+    return [
+        [
+            (version, columns)
+            for run_id, columns in each.items()
+            for use in out.get(run_id, [])
+            for version in _version_made(tx, ctx, use)
+        ]
+        for each in read
+    ]
+
+
+def _version_made(tx: Tx, ctx: Context, use: Use) -> list[DatasetVersion]:
+    """Return the version that a run wrote, by its number: an erasure gives it another digest."""
+    try:
+        return [datasets.get_version(tx, ctx.project_id, use.name, use.version)]
+    except NotFound:  # it was removed
+        return []
+
+
+def _label(version: DatasetVersion) -> str:
+    return format_reference(version.dataset, version.version)
+
+
+def traced(tx: Tx, ctx: Context, version: DatasetVersion) -> Lineage:
+    """Return the lineage of a version; answers are not counted.
 
     Counting them reads the sealed log: too much for a page.
     """
     uses = uses_of(tx, ctx, version)
-    needed = {run_id: use.needed() for run_id, use in uses if use.direction == "in"}
+    learned = learned_from_each(tx, ctx, [version])[0]
     return Lineage(
         dataset=version.dataset,
         version=version.version,
@@ -185,7 +287,7 @@ def traced(tx: Tx, ctx: Context, version: DatasetVersion, trained: list[ModelVer
         source=version.source,
         made_by=version.made_by or "",
         runs=[_run_edge(tx, ctx, run_id, use) for run_id, use in uses],
-        models=[_model_edge(tx, ctx, each, needed.get(each.run_id, OPAQUE)) for each in trained],
+        models=[_model_edge(tx, ctx, each) for each in learned],
         datasets=_data_edges(tx, ctx, uses),
     )
 
@@ -202,21 +304,22 @@ def _run_edge(tx: Tx, ctx: Context, run_id: str, use: Use) -> RunEdge:
     )
 
 
-def _model_edge(tx: Tx, ctx: Context, model: ModelVersion, columns: str) -> ModelEdge:
-    project = ctx.project_id
+def _model_edge(tx: Tx, ctx: Context, learned: Learned) -> ModelEdge:
+    project, model = ctx.project_id, learned.model
     history = releases.routing_history(tx, project, model.model)
     sent = releases.find(tx, project, model.model, limit=1000)
     return ModelEdge(
         model=model.model,
         version=model.version,
         run_id=model.run_id,
-        columns=columns,
+        columns=learned.columns,
         releases=sum(each.candidate == model.version for each in sent),
         live_share=_share(history[0], model.version) if history else 0.0,
         first_live_at=min(
             (table.at for table in history if _share(table, model.version) > 0), default=None
         ),
         predictions=None,
+        through=", ".join(learned.through),
     )
 
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import msgspec
 
 from thrive.domain.actor import ANYONE
+from thrive.domain.errors import NotFound
 from thrive.domain.model import ModelVersion
-from thrive.domain.reference import parse_reference
+from thrive.domain.reference import format_reference, parse_reference
 from thrive.domain.release import RoutingTable
 from thrive.domain.run import Use
 from thrive.operations import Context, operation
-from thrive.store import models, releases, runs
+from thrive.store import datasets, models, releases, runs
 from thrive.store.database import Tx
 from thrive.store.prediction_frames import counts_by_version
 
@@ -22,6 +23,12 @@ class ReadData(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None
     digest: str
     columns: str
+
+
+class Origin(ReadData, frozen=True, kw_only=True):
+    """A dataset version that an earlier run read; `through` is what it made from it."""
+
+    through: str
 
 
 class LivePeriod(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +47,8 @@ class LivePeriod(msgspec.Struct, frozen=True, kw_only=True):
 class ModelLineage(msgspec.Struct, frozen=True, kw_only=True):
     """Everything known of a model version's origin and of its use, in both directions.
 
-    `predictions` counts the answers in the sealed log.
+    `origins` are what the data was made from, however many runs before; `predictions` counts the
+    answers in the sealed log.
     """
 
     model: str
@@ -49,6 +57,7 @@ class ModelLineage(msgspec.Struct, frozen=True, kw_only=True):
     commit: str
     dirty: bool
     data: list[ReadData]
+    origins: list[Origin]
     periods: list[LivePeriod]
     predictions: int
 
@@ -76,6 +85,7 @@ def lineage(ctx: Context, model: str) -> ModelLineage:
     with ctx.read() as tx:
         version = models.get_version(tx, ctx.project_id, name, number)
         data = read_data(tx, ctx, [version])[version.version]
+        origins = _origins(tx, ctx, data)
         history = releases.routing_history(tx, ctx.project_id, name)
     answered = counts_by_version(ctx.home).get((name, version.version), 0)
     return ModelLineage(
@@ -85,6 +95,7 @@ def lineage(ctx: Context, model: str) -> ModelLineage:
         commit=version.commit,
         dirty=version.dirty,
         data=data,
+        origins=origins,
         periods=_periods(version, history),
         predictions=answered,
     )
@@ -101,6 +112,31 @@ def _read(uses: list[Use]) -> list[ReadData]:
     """Return the dataset versions among what a run used, by name."""
     read = [use for use in uses if use.kind == "dataset" and use.direction == "in"]
     return [_data(use) for use in sorted(read, key=lambda use: (use.name, use.version or 0))]
+
+
+def _origins(tx: Tx, ctx: Context, data: Sequence[ReadData]) -> list[Origin]:
+    """Return what data was made from by runs, and those before them, each once."""
+    seen = {(each.dataset, each.version) for each in data}
+    waiting, found = [*data], list[Origin]()
+    while waiting:
+        made = waiting.pop(0)
+        for use in _made_from(tx, ctx, made):
+            if (use.name, use.version) not in seen:
+                seen.add((use.name, use.version))
+                label = format_reference(made.dataset, made.version or 0)
+                found.append(Origin(**msgspec.structs.asdict(_data(use)), through=label))
+                waiting.append(found[-1])
+    return found
+
+
+def _made_from(tx: Tx, ctx: Context, made: ReadData) -> list[Use]:
+    """Return the dataset versions that the run read which made this one."""
+    try:
+        version = datasets.get_version(tx, ctx.project_id, made.dataset, made.version)
+    except NotFound:  # it was removed
+        return []
+    uses = runs.find_uses(tx, ctx.project_id, version.made_by) if version.made_by else []
+    return [use for use in uses if use.kind == "dataset" and use.direction == "in"]
 
 
 def _data(use: Use) -> ReadData:

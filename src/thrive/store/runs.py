@@ -338,6 +338,18 @@ def uses_by_run(tx: Tx, project_id: str, run_ids: Iterable[str]) -> dict[str, li
     return found
 
 
+def datasets_made(tx: Tx, project_id: str, run_ids: Collection[str]) -> dict[str, list[Use]]:
+    """Return the dataset versions that each of some runs wrote; a run without is left out."""
+    found: dict[str, list[Use]] = {}
+    for some in batched(sorted(run_ids)):
+        query = mine(uses, project_id).where(
+            uses.c.run_id.in_(some), uses.c.direction == "out", uses.c.kind == "dataset"
+        )
+        for row in tx.execute(query).mappings():
+            found.setdefault(row["run_id"], []).append(from_row(Use, row))
+    return found
+
+
 def runs_using(tx: Tx, project_id: str, digest: str) -> list[tuple[str, str]]:
     """Return (run id, direction) of the runs that read or wrote this content."""
     query = sa.select(uses.c.run_id, uses.c.direction).where(

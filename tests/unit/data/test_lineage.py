@@ -25,7 +25,7 @@ from thrive.flows.data_show import show
 from thrive.flows.openlineage import emit
 from thrive.operations import Context
 from thrive.registry import lineage as of_models
-from thrive.store import models, predictions, releases, runs
+from thrive.store import datasets, models, predictions, releases, runs
 
 DAY = 86_400_000_000
 
@@ -148,11 +148,68 @@ def test_from_data_to_predictions_and_back(project: Context, added: AddedVersion
     assert [(read.dataset, read.version, read.columns) for read in back.data] == [
         ("trips", 1, "minutes, at")
     ]
+    assert back.origins == []
     assert [(each.shadow, each.share, each.since, each.until) for each in back.periods] == [
         (True, 0.0, DAY, 2 * DAY),
         (False, 0.25, 2 * DAY, None),
     ]
     assert (back.run_id, back.predictions) == (run_id, 3)
+
+
+@pytest.fixture
+def chain(project: Context, added: AddedVersion) -> list[str]:
+    """Trips give clean, clean gives rides, and a model is trained on rides; return the runs."""
+    first = ran(project, use_of(project, "trips@1", columns=["minutes"]))
+    put(project, "clean", made_by=first)
+    second = ran(project, use_of(project, "clean@1", columns=["km"]))
+    put(project, "rides", made_by=second)
+    last = ran(project, use_of(project, "rides@1"))
+    registered(project, last, "rides@1")
+    return [first, second, last]
+
+
+def put(ctx: Context, name: str, *, made_by: str) -> None:
+    """Add a version of a dataset as if a run had made it."""
+    path = ctx.local_folder() / f"{name}.csv"
+    path.write_text(f"id,km\n{len(name)},2\n")
+    add(ctx, path.name, name=name)
+    version = msgspec.structs.replace(find_version(ctx, name), made_by=made_by)
+    with ctx.write("data") as tx:
+        datasets.replace_version(tx, ctx.project_id, version)
+        runs.add_use(tx, ctx.project_id, made_by, use_of(ctx, f"{name}@1", "out"))
+
+
+def test_a_model_is_found_through_the_data_that_runs_made(
+    project: Context, chain: list[str]
+) -> None:
+    registered(project, ran(project, use_of(project, "trips@1", columns=["at"])), "trips@1", 2)
+    answered(project, 1, 1, 1, 2)
+    found = lineage(project, "trips@1").models
+    assert [(each.version, each.columns, each.through, each.predictions) for each in found] == [
+        (2, "at", "", 1),
+        (1, "minutes", "clean@1, rides@1", 2),
+    ]
+    (between,) = lineage(project, "clean@1").models
+    assert (between.run_id, between.columns, between.through) == (chain[2], "km", "rides@1")
+    assert [each.through for each in lineage(project, "rides@1").models] == [""]
+
+
+def test_a_model_leads_back_to_what_its_data_was_made_from(
+    project: Context, chain: list[str]
+) -> None:
+    back = of_models.lineage(project, "duration@1")
+    assert [each.dataset for each in back.data] == ["rides"]
+    assert [(each.dataset, each.version, each.columns, each.through) for each in back.origins] == [
+        ("clean", 1, "km", "rides@1"),
+        ("trips", 1, "minutes", "clean@1"),
+    ]
+
+
+def test_data_that_was_made_from_itself_ends_somewhere(project: Context, chain: list[str]) -> None:
+    with project.write("data") as tx:
+        runs.add_use(tx, project.project_id, chain[1], use_of(project, "trips@1", "out"))
+    assert [each.through for each in lineage(project, "trips@1").models] == ["clean@1, rides@1"]
+    assert len(of_models.lineage(project, "duration@1").origins) == 2
 
 
 def test_columns_of_an_opaque_reading(project: Context, added: AddedVersion) -> None:

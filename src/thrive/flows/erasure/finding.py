@@ -73,12 +73,16 @@ class SubjectRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubjectModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model version that was trained on one of these; `live_share` is its share of traffic."""
+    """A model version that was trained on one of these; `live_share` is its share of traffic.
+
+    `through` are the versions made from that one which it really read; empty where it read it.
+    """
 
     model: str
     version: int
     trained_on: str
     live_share: float
+    through: str = ""
 
 
 class SubjectAnswers(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from thrive.data.lineage import trained_on_each, uses_of_each
+from thrive.data.lineage import learned_from_each, uses_of_each
 from thrive.data.subjects import (
     PREFIXES,
     Searched,
@@ -130,9 +130,9 @@ def _runs(tx: Tx, ctx: Context, hit: Sequence[Searched]) -> list[SubjectRun]:
 
 def _models(tx: Tx, ctx: Context, hit: Sequence[Searched]) -> list[SubjectModel]:
     found: list[SubjectModel] = []
-    every = trained_on_each(tx, ctx, [each.version for each in hit])
-    for each, trained in zip(hit, every, strict=True):
-        for model in trained:
+    every = learned_from_each(tx, ctx, [each.version for each in hit])
+    for each, several in zip(hit, every, strict=True):
+        for model, _, through in several:
             table = releases.current_routing(tx, ctx.project_id, model.model)
             variants = table.variants if table else []
             live = (one.share for one in variants if one.version == model.version)
@@ -142,6 +142,7 @@ def _models(tx: Tx, ctx: Context, hit: Sequence[Searched]) -> list[SubjectModel]
                     version=model.version,
                     trained_on=f"{each.version.dataset}@{each.version.version}",
                     live_share=sum(live),
+                    through=", ".join(through),
                 )
             )
     return found

@@ -6,7 +6,7 @@ import msgspec
 
 from thrive.contract.parse import load as load_contract
 from thrive.contract.schema import DataTerms
-from thrive.data.lineage import Lineage, traced, trained_on
+from thrive.data.lineage import Lineage, traced
 from thrive.domain.dataset import Column, Dataset, DatasetVersion
 from thrive.domain.errors import ThriveError
 from thrive.operations import Context
@@ -69,7 +69,7 @@ def load(ctx: Context, name: str, version: str = "") -> DatasetPage:
 def _lineage(ctx: Context, tx: Tx, shown: DatasetVersion | None) -> Lineage | None:
     if shown is None:
         return None
-    return traced(tx, ctx, shown, trained_on(tx, ctx, shown))
+    return traced(tx, ctx, shown)
 
 
 def _terms(ctx: Context, name: str) -> DataTerms | None:
