@@ -16,7 +16,7 @@ from thrive.data.keeping import Keeping, is_whole, keep_found
 from thrive.data.measuring import measured
 from thrive.data.places import refuse_place
 from thrive.data.survey import Asked, Survey
-from thrive.data.wanted import MEMORY, Wanted, terms_of
+from thrive.data.wanted import Wanted, terms_of
 from thrive.domain.clock import ClockMode, format_time
 from thrive.domain.dataset import Dataset, DatasetVersion, SourceState
 from thrive.domain.errors import Conflict, Refused
@@ -36,6 +36,7 @@ from thrive.store.snapshots.tables import suffix_of
 from thrive.store.sources import Brought, Found, Reach, brought, found_files
 from thrive.store.sources.ahead import ReadAhead, reading_ahead
 from thrive.store.sources.beside import Beside, Preparing, journal_of
+from thrive.store.sources.bring import MEMORY
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):

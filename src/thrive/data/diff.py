@@ -21,6 +21,8 @@ from thrive.store.sources.ahead import may_be_held
 if TYPE_CHECKING:
     import polars as pl
 
+_NAMED = 100
+"""Files that are named of those that differ."""
 COMPARED = ("missing", "distinct", "min", "max", "mean", "std")
 """The statistics of a profile that are compared."""
 
@@ -42,32 +44,37 @@ class VersionDiff(msgspec.Struct, frozen=True, kw_only=True):
         before: the number of the first version.
         after: the number of the second.
         same: the content is the same.
+        is_table: rows were compared; of folders that are no tables the files were.
         rows_before: rows of the first version.
         rows_after: rows of the second.
         size_before: bytes of the first version.
         size_after: bytes of the second.
         files_added: files that only the second has.
         files_removed: files that only the first has.
+        files_changed: files that both have, with another content.
         key: the columns that named a row; empty where rows were compared as a whole.
-        rows_added: rows that came.
+        rows_added: rows that came; the rows of folders that are no tables are their files.
         rows_removed: rows that went.
         rows_changed: rows with the same key and another cell.
         moved: columns whose values are distributed differently.
         cells: how many rows changed in each column.
         columns: columns that came, went, or have another type or statistic.
         distributions: each column that both have and whose values may be shown.
+        files: the first of the files that differ, by name; empty for a table in one file.
     """
 
     dataset: str
     before: int
     after: int
     same: bool
+    is_table: bool
     rows_before: int
     rows_after: int
     size_before: int
     size_after: int
     files_added: int
     files_removed: int
+    files_changed: int
     key: list[str]
     rows_added: int
     rows_removed: int
@@ -76,6 +83,14 @@ class VersionDiff(msgspec.Struct, frozen=True, kw_only=True):
     cells: list["ChangedCells"]
     columns: list[ColumnChange]
     distributions: list[Distribution]
+    files: list["FileChange"]
+
+
+class FileChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was added, removed or changed."""
+
+    path: str
+    change: str
 
 
 class ChangedCells(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +147,38 @@ def diff_tables(
         return _assembled(before, after, _snapshots(before, after, blobs), rows, moved.result())
 
 
+def diff_files(
+    before: DatasetVersion, after: DatasetVersion, blobs: BlobStore, key: Sequence[str] = ()
+) -> VersionDiff:
+    """Return what differs where one version or both are folders that are no tables.
+
+    Raises:
+        UsageError: a key is given: files are matched by their names.
+    """
+    if key:
+        label = f"{after.dataset}@{(before if after.is_table else after).version}"
+        raise UsageError(f"{label} is no table: it has no column {key[0]!r}.", "leave --key out")
+    snapshots = _snapshots(before, after, blobs)
+    files = _files(*snapshots)
+    added, removed, changed = (_count(files, each) for each in ("added", "removed", "changed"))
+    same = len(snapshots[1]) - added - changed
+    rows = RowDiff(key=[], added=added, removed=removed, changed=changed, same=same, cells={})
+    return _assembled(before, after, snapshots, rows, [])
+
+
+def _files(before: Snapshot, after: Snapshot) -> list[FileChange]:
+    """Return each file that differs, by name."""
+    old, new = (dict(zip(each.paths, each.digests, strict=True)) for each in (before, after))
+    changes = dict.fromkeys(new.keys() - old.keys(), "added")
+    changes |= dict.fromkeys(old.keys() - new.keys(), "removed")
+    changes |= {path: "changed" for path in old.keys() & new.keys() if old[path] != new[path]}
+    return [FileChange(path=path, change=changes[path]) for path in sorted(changes)]
+
+
+def _count(files: Sequence[FileChange], change: str) -> int:
+    return sum(each.change == change for each in files)
+
+
 def _snapshots(
     before: DatasetVersion, after: DatasetVersion, blobs: BlobStore
 ) -> tuple[Snapshot, Snapshot]:
@@ -176,18 +223,21 @@ def _assembled(
     rows: RowDiff,
     distributions: list[Distribution],
 ) -> VersionDiff:
-    old, new = (set(zip(each.paths, each.digests, strict=True)) for each in snapshots)
+    files = _files(*snapshots)
+    is_table = before.is_table and after.is_table
     return VersionDiff(
         dataset=after.dataset,
         before=before.version,
         after=after.version,
         same=before.digest == after.digest,
+        is_table=is_table,
         rows_before=before.rows,
         rows_after=after.rows,
         size_before=before.size,
         size_after=after.size,
-        files_added=len(new - old),
-        files_removed=len(old - new),
+        files_added=_count(files, "added"),
+        files_removed=_count(files, "removed"),
+        files_changed=_count(files, "changed"),
         key=rows.key,
         rows_added=rows.added,
         rows_removed=rows.removed,
@@ -196,6 +246,7 @@ def _assembled(
         cells=[ChangedCells(column=name, rows=count) for name, count in rows.cells.items()],
         columns=column_changes(before, after),
         distributions=distributions,
+        files=files[:_NAMED] if not is_table or len(snapshots[1]) > 1 else [],
     )
 
 

@@ -7,7 +7,7 @@ from thrive.contract.schema import DataTerms
 from thrive.data.adding import add_version, reach_of, save_source
 from thrive.data.lockfile import pin
 from thrive.data.reading import find_version
-from thrive.data.wanted import MEMORY, Wanted, terms_of
+from thrive.data.wanted import Wanted, terms_of
 from thrive.domain.actor import CONTROLLER, CURATORS
 from thrive.domain.clock import machine_now, parse_duration
 from thrive.domain.dataset import SourceState
@@ -17,6 +17,7 @@ from thrive.domain.project import Job, JobState
 from thrive.operations import Context, Kind, operation
 from thrive.store import column_labels, jobs
 from thrive.store.sources import mark_of
+from thrive.store.sources.bring import MEMORY
 
 REFRESH = "data refresh"
 

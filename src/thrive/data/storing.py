@@ -20,7 +20,7 @@ from thrive.data.keeping import stored_contents
 from thrive.data.lockfile import pin
 from thrive.data.reading import find_version
 from thrive.data.schema import SCHEMA
-from thrive.data.wanted import MEMORY, Derived, Wanted, terms_of, wanted_in
+from thrive.data.wanted import Derived, Wanted, terms_of, wanted_in
 from thrive.domain.actor import AUTHORS, CURATORS
 from thrive.domain.dataset import AddedVersion, DatasetVersion
 from thrive.domain.identifiers import checked_name
@@ -32,6 +32,7 @@ from thrive.store.snapshots.snapshot import Snapshot
 from thrive.store.snapshots.states import state_cache
 from thrive.store.sources import is_table
 from thrive.store.sources.beside import Beside
+from thrive.store.sources.bring import MEMORY
 
 
 class CheckedOut(msgspec.Struct, frozen=True, kw_only=True):

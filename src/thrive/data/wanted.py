@@ -11,9 +11,6 @@ from thrive.contract.template import dataset_name
 from thrive.domain.errors import NotFound, UsageError
 from thrive.domain.identifiers import checked_name
 
-MEMORY = "memory"
-"""The source of a frame that was added from Python."""
-
 
 class Derived(msgspec.Struct, frozen=True, kw_only=True):
     """The kind of personal data that a column was computed from, and why that is known."""

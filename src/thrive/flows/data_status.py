@@ -18,8 +18,11 @@ from thrive.store.pins import read_lock
 from thrive.store.place import FOLDER
 from thrive.store.snapshots.states import Remembered, StateCache, remembered_source, state_cache
 from thrive.store.sources import Found, found_files, is_local
+from thrive.store.sources.bring import MEMORY
 
 UNCHANGED, CHANGED, GONE = "unchanged", "changed", "not found"
+_MADE = "it was made in memory or by a run: there are no files to look at"
+_ELSEWHERE = "it is elsewhere: thrive data refresh {name}"
 
 
 class SourceChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,15 +50,16 @@ class DataStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """1 when a source differs: what a script reads."""
-        return int(any(each.state != UNCHANGED for each in self.datasets))
+        """1 when a source differs or is gone: what a script reads."""
+        return int(any(each.state in {CHANGED, GONE} for each in self.datasets))
 
 
 @operation("data status", kind=Kind.CLIENT, role=ANYONE)
 def status(ctx: Context, name: str = "") -> DataStatus:
     """Tell how the files of datasets differ from the versions that `thrive.lock` pins.
 
-    Only local sources are looked at; `thrive data refresh` reads the others. Nothing is stored.
+    Only local sources are looked at; `thrive data refresh` reads the others. Nothing is stored. It
+    exits with 1 if one that was looked at differs or is gone.
 
     Args:
         name: a dataset; all pinned ones if not given.
@@ -83,7 +87,8 @@ def _look(ctx: Context, name: str, pin: str, declared: Mapping[str, Any]) -> Sou
     source = _source(ctx, name, declared)
     if not source or not is_local(source):
         state = "not looked at" if source else "no source is known"
-        return SourceChange(dataset=name, state=state, source=source, digest=pin)
+        why = _MADE if source == MEMORY else _ELSEWHERE.format(name=name) if source else ""
+        return SourceChange(dataset=name, state=state, source=source, digest=pin, why=why)
     folder = ctx.local_folder()
     try:
         with found_files(source, folder, folder / FOLDER / "tmp") as found:

@@ -15,7 +15,8 @@ from thrive.data.distributions import alike, compare, sketched_like
 from thrive.data.operations import add
 from thrive.data.profile import profile
 from thrive.data.rowdiff import diff_rows
-from thrive.domain.errors import UsageError
+from thrive.data.tagging import tag
+from thrive.domain.errors import NotFound, UsageError
 
 LEFT = pl.LazyFrame(
     {
@@ -187,3 +188,91 @@ def test_sketches_of_two_deliveries_are_compared_without_reading_them_again() ->
         assert mine.p_value == pytest.approx(theirs.p_value)
         assert mine.distance == pytest.approx(theirs.distance)
     assert compare(old["w"], found["w"], "w").after[-1] == pytest.approx(1 / 3, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("t", 1, 2), ("t", "1", "2"), ("t@1", "t@2"), ("t@1", 2), ("t",), ("t@1",), ("t@first", "2")],
+)
+def test_versions_are_named_in_any_way(two, words):
+    tag(two, "t@1", "first")
+    found = diff(two, *words)
+    assert (found.before, found.after, found.same) == (1, 2, False)
+
+
+def test_a_version_against_itself_is_the_same_however_it_is_named(two):
+    assert diff(two, "t@2", "t@2").same
+    assert diff(two, "t", 1, 1).same
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "said"),
+    [
+        (("t@1", 1, 2), UsageError, "three versions"),
+        (("t", "trips@1", 2), UsageError, "trips@1 is no version of t"),
+        (("t", "spring", 2), NotFound, "no tag 'spring'"),
+        (("t", 1, 7), NotFound, "t@7"),
+    ],
+)
+def test_what_is_no_version_is_said(two, words, error, said):
+    with pytest.raises(error, match=said):
+        diff(two, *words)
+
+
+def test_one_version_has_nothing_before_it(project, added):
+    with pytest.raises(NotFound, match="no version before trips@1"):
+        diff(project, "trips")
+
+
+@pytest.fixture
+def photos(project, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.png").write_bytes(b"\x89PNG" + name.encode())
+    add(project, "photos", name="photos")
+    (folder / "b.png").write_bytes(b"\x89PNG other")
+    (folder / "c.png").rename(folder / "<d>.png")
+    add(project, "photos", name="photos")
+    return project
+
+
+def test_folders_are_compared_by_their_files(photos, tmp_path):
+    found = diff(photos, "photos", html=tmp_path / "diff.html")
+    assert [(each.path, each.change) for each in found.files] == [
+        ("<d>.png", "added"),
+        ("b.png", "changed"),
+        ("c.png", "removed"),
+    ]
+    assert (found.files_added, found.files_removed, found.files_changed) == (1, 1, 1)
+    assert (found.rows_before, found.rows_added, found.rows_removed, found.rows_changed) == (
+        3,
+        1,
+        1,
+        1,
+    )
+    page = (tmp_path / "diff.html").read_text()
+    assert "Files that changed" in page
+    assert "&lt;d&gt;.png" in page
+    assert "<d>" not in page
+    with pytest.raises(UsageError, match="photos@2 is no table: it has no column 'id'"):
+        diff(photos, "photos", key="id")
+    assert diff(photos, "photos", 2, 2).files == []
+
+
+def test_a_folder_that_became_a_table_is_compared_by_its_files(photos, tmp_path):
+    (tmp_path / "t.csv").write_text("id\n1\n2\n")
+    add(photos, "t.csv", name="photos")
+    found = diff(photos, "photos", 2, 3)
+    assert (found.is_table, found.files_added, found.files_removed) == (False, 1, 3)
+    assert [each.column for each in found.columns] == ["id"]
+
+
+def test_a_changed_file_of_a_table_is_one_file(two):
+    found = diff(two, "t", 1, 2)
+    assert (found.files_added, found.files_removed, found.files_changed, found.files) == (
+        0,
+        0,
+        1,
+        [],
+    )

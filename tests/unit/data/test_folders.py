@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from tests.unit.data.contents import file_digests
 
@@ -85,6 +86,17 @@ def test_status_tells_what_changed_and_nothing_when_it_is_back(context, photos):
     (photos / "new.jpg").unlink()
     (photos / "1" / "01.jpg").write_bytes(bytes([1]) * 1000)
     assert status(context).datasets[0].state == "unchanged"
+
+
+def test_status_is_content_with_what_has_no_files_to_look_at(context, photos, monkeypatch):
+    add(context, "photos")
+    monkeypatch.chdir(context.local_folder())
+    thrive.data.add(pl.DataFrame({"x": [1]}), name="made", owner="o", why="a frame")
+    found = status(context)
+    told = {each.dataset: (each.state, each.why) for each in found.datasets}
+    assert told["made"][0] == "not looked at"
+    assert "made in memory or by a run" in told["made"][1]
+    assert (told["photos"], found.exit_code) == (("unchanged", ""), 0)
 
 
 def test_status_compares_with_the_pinned_version_not_the_last_one(context, photos):

@@ -19,6 +19,8 @@ import msgspec
 from thrive.store.sources import delta, dvc, objects
 
 _URL = re.compile(r"(?:s3|gs|az|abfss?|https?)://", re.IGNORECASE)
+MEMORY = "memory"
+"""The source of what was added from Python or made by a run: no files that could be read again."""
 _QUERY = re.compile(
     r"(?P<name>[A-Za-z0-9_.-]+)\s*:\s*(?P<query>(?:select|with)\s.+)", re.IGNORECASE | re.DOTALL
 )
@@ -62,7 +64,7 @@ def is_local(source: str) -> bool:
     elsewhere = (
         _QUERY.fullmatch(source.strip()) or _URL.match(source) or source.startswith("delta:")
     )
-    return not elsewhere and source != "memory" and not dvc.is_pin(source)
+    return not elsewhere and source != MEMORY and not dvc.is_pin(source)
 
 
 def mark_of(source: str, reach: Reach) -> str:
@@ -93,7 +95,7 @@ def brought(source: str, reach: Reach) -> Generator[Brought]:
         Refused: its keeper refuses us.
         StoreUnavailable: it does not answer.
     """
-    here = is_local(source) or source == "memory"
+    here = is_local(source) or source == MEMORY
     if here and not delta.is_delta(source, reach.base):
         yield Brought(path=source, source=source)
         return
