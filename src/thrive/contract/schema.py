@@ -19,6 +19,7 @@ from thrive.contract.fallback import parse_rule
 from thrive.contract.phases import parse_phase, parse_road
 from thrive.contract.windows import parse_window
 from thrive.domain.clock import DAY, parse_duration, parse_rate
+from thrive.domain.dataset import PERSON
 from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import checked_name
 from thrive.domain.model import Stage
@@ -173,10 +174,6 @@ class Team(Terms, frozen=True, kw_only=True):
 
 
 CheckText = Annotated[str, _form(parse_check, examples=["unique(id)"])]
-
-
-PERSON = "person"
-"""The kind of a subject column of which nothing else is said."""
 
 
 _NO_BASIS = ("none", "no personal data", "not needed", "not applicable", "n/a")

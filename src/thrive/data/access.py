@@ -10,11 +10,10 @@ from collections.abc import Mapping
 import blake3
 import msgspec
 
-from thrive.contract.schema import PERSON
 from thrive.data.closed import closed_columns
 from thrive.data.wanted import terms_of
 from thrive.domain.actor import Actor
-from thrive.domain.dataset import DatasetVersion
+from thrive.domain.dataset import PERSON, DatasetVersion
 from thrive.domain.duty import DataGrant, DataRead
 from thrive.domain.errors import Refused
 from thrive.domain.identifiers import new_id

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from thrive.data.diff import VersionDiff, diff_files, diff_tables
 from thrive.data.diff_page import write_page
+from thrive.data.questions import as_declared
 from thrive.data.reading import find_version, scan_version, split_name
+from thrive.data.wanted import terms_of
 from thrive.domain.actor import ANYONE
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import NotFound, UsageError
@@ -45,7 +47,9 @@ def diff(
         thrive data diff flights 1 2 --key flight_id --html diff.html
         thrive data diff flights@1 flights@spring
     """
-    versions = _versions(ctx, name, str(before), str(after))
+    named = _versions(ctx, name, str(before), str(after))
+    declared = terms_of(ctx.folder, named[0].dataset).personal_kinds
+    versions = as_declared(named[0], declared), as_declared(named[1], declared)
     blobs = ctx.home.blobs
     names = [part.strip() for part in key.split(",") if part.strip()]
     if all(each.is_table for each in versions):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from thrive.data.profile import pack_sketches, unpack_sketches
-from thrive.data.questions import NONE, open_questions
+from thrive.data.questions import NONE, open_questions, without_values
 from thrive.data.reading import find_version
 from thrive.data.wanted import terms_of
 from thrive.domain.actor import STEWARDS
@@ -14,8 +14,6 @@ from thrive.domain.errors import NotFound, UsageError
 from thrive.operations import Context, operation
 from thrive.store import column_labels, datasets, references
 from thrive.store.database import Tx
-
-_COUNTS = ("missing", "distinct")
 
 
 class ConfirmedLabel(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +125,7 @@ def _apply(
         profile = dict(version.profile)
         old = str(profile.get("sketches", ""))
         if hidden:
-            profile["columns"] = _without_values(profile.get("columns", {}), hidden)
+            profile["columns"] = without_values(profile.get("columns", {}), hidden)
             profile["sketches"] = _without_sketches(ctx, old, hidden)
         label = f"{dataset}@{version.version}"
         if profile.get("sketches", "") != old:
@@ -144,15 +142,6 @@ def _apply(
             msgspec.structs.replace(version, columns=renewed, profile=profile),
         )
     return unused
-
-
-def _without_values(
-    profiles: Mapping[str, dict[str, object]], hidden: set[str]
-) -> dict[str, dict[str, object]]:
-    return {
-        name: {key: found[key] for key in _COUNTS if key in found} if name in hidden else found
-        for name, found in profiles.items()
-    }
 
 
 def _without_sketches(ctx: Context, digest: str, hidden: set[str]) -> str:

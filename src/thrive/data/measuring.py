@@ -10,15 +10,13 @@ import msgspec
 
 from thrive.data.checks import FAIL, PASS, judge
 from thrive.data.findings import Known, Reading, Terms
-from thrive.data.questions import is_closed
+from thrive.data.questions import is_closed, without_values
 from thrive.data.schema import SCHEMA, schema_changes
 from thrive.data.survey import Measured, Proposal, Survey, SurveyedColumn
 from thrive.domain.dataset import Column, ColumnLabel
 
 ROWS = "rows"
 """The check that a table has any."""
-_COUNTS = ("missing", "distinct")
-"""What is told of a column whose values must stay out of reports."""
 
 
 def measured(survey: Survey, terms: Terms) -> Reading:
@@ -41,12 +39,7 @@ def measured(survey: Survey, terms: Terms) -> Reading:
 
 def _profile(survey: Survey, hidden: set[str]) -> dict[str, Any]:
     """Return the profile as JSON; of hidden columns nothing but counts."""
-    columns = {
-        each.name: {key: each.found[key] for key in _COUNTS if key in each.found}
-        if each.name in hidden
-        else each.found
-        for each in survey.columns
-    }
+    columns = without_values({each.name: each.found for each in survey.columns}, hidden)
     return {"rows": survey.rows, "distinct_exact": survey.exact, "columns": columns}
 
 

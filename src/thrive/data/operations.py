@@ -8,11 +8,11 @@ import msgspec
 from thrive.contract.declared import declared_data
 from thrive.data.checks import FAIL, PASS
 from thrive.data.lineage import counted
-from thrive.data.questions import is_trainable
+from thrive.data.questions import as_declared, is_trainable
 from thrive.data.reading import find_version
 from thrive.data.storing import CheckedOut, add, add_rows, checkout, commit
 from thrive.domain.actor import ANYONE, STEWARDS
-from thrive.domain.dataset import DatasetVersion
+from thrive.domain.dataset import PERSON, DatasetVersion
 from thrive.domain.errors import UsageError
 from thrive.operations import Context, operation
 from thrive.store import datasets
@@ -179,16 +179,17 @@ def log(ctx: Context, name: str) -> list[VersionLine]:
     ]
 
 
-def _declared(ctx: Context) -> Callable[[str], set[str]]:
-    """Return what gives the columns of a dataset of which the contract says what they hold."""
+def _declared(ctx: Context) -> Callable[[str], dict[str, str]]:
+    """Return what gives the columns of a dataset with what the contract says that they hold."""
     data = declared_data(ctx.folder) if ctx.folder is not None else {}
 
-    def columns(dataset: str) -> set[str]:
+    def columns(dataset: str) -> dict[str, str]:
         terms = data.get(dataset)
         if not isinstance(terms, dict):
-            return set()
-        named = terms.get("personal")
-        return {terms.get("subject", ""), *(named if isinstance(named, dict) else ())}
+            return {}
+        named, subject = terms.get("personal"), terms.get("subject")
+        said = {str(subject): PERSON} if subject else {}
+        return said | (named if isinstance(named, dict) else {})
 
     return columns
 
@@ -199,7 +200,9 @@ def view(ctx: Context, name: str) -> VersionView:
     Raises:
         NotFound: there is no such version.
     """
-    version = find_version(ctx, name)
+    stored = find_version(ctx, name)
+    declared = _declared(ctx)(stored.dataset)
+    version = as_declared(stored, declared)
     with ctx.read() as tx:
         dataset = datasets.get(tx, ctx.project_id, version.dataset)
         use = counted(tx, ctx, version)
@@ -213,7 +216,7 @@ def view(ctx: Context, name: str) -> VersionView:
         rows=version.rows,
         files=version.file_count,
         size=version.size,
-        trainable=is_trainable(version, _declared(ctx)(version.dataset)),
+        trainable=is_trainable(version, declared),
         created_at=version.created_at,
         actor=version.actor,
         made_by=version.made_by or "",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from thrive.data.projection import watched
+from thrive.data.questions import held_back
 from thrive.domain.actor import local_user
 from thrive.domain.dataset import DatasetVersion
 from thrive.domain.errors import ContractError, NotFound, Refused, UsageError
@@ -100,16 +101,10 @@ def resolve(ctx: Context, name: str, version: int | None = None) -> DatasetVersi
         Refused: it failed a check and nobody decided that it may be trained on.
     """
     found = find_version(ctx, name, version)
-    if not found.trainable:
-        failed = [check for check in found.checks if check["state"] == "fail"]
-        why = "; ".join(f"{check['check']}: {check['found']}" for check in failed)
-        label = f"{found.dataset}@{found.version}"
-        raise Refused(
-            _owed(
-                ctx, found.dataset, f"{label} may not be trained on: {why or 'a person decided so'}"
-            ),
-            f'correct the data, or: thrive data decide {label} --trainable --reason "..."',
-        )
+    against = held_back(found)
+    if against is not None:
+        what, cure = against
+        raise Refused(_owed(ctx, found.dataset, what), cure)
     return found
 
 

@@ -166,6 +166,9 @@ def commit(
     return _added(version, is_new=is_new)
 
 
+_KEPT = "kept, but not to be trained on until a person decides: a check failed"
+
+
 def _added(version: DatasetVersion, *, is_new: bool) -> AddedVersion:
     failed = [
         f"{each['check']}: {each['found']}" for each in version.checks if each["state"] == FAIL
@@ -174,7 +177,7 @@ def _added(version: DatasetVersion, *, is_new: bool) -> AddedVersion:
     if not is_new:
         note = f"this content is {label} already"
     elif not version.trainable:
-        note = "kept, but not to be trained on until a person decides: a check failed"
+        note = "; ".join([_KEPT, *_to_say(version)])
     else:
         note = _note(version)
     return AddedVersion(
@@ -204,14 +207,18 @@ def _asked(version: DatasetVersion) -> list[str]:
 def _note(version: DatasetVersion) -> str:
     """Return what is new in a version's schema, and which columns a person must name."""
     new = [each["found"] for each in version.checks if each["check"] == SCHEMA]
+    return "; ".join([*new, *_to_say(version)])
+
+
+def _to_say(version: DatasetVersion) -> list[str]:
+    """Return which columns a person must name, in one sentence, if there are any."""
     asked = _asked(version)
-    if asked:
-        label = f"{version.dataset}@{version.version}"
-        new.append(
-            f"say which of these hold personal data before training: {', '.join(asked)} "
-            f'(thrive data confirm {label} --reason "...")'
-        )
-    return "; ".join(new)
+    if not asked:
+        return []
+    command = f'thrive data confirm {version.dataset}@{version.version} --reason "..."'
+    return [
+        f"say which of these hold personal data before training: {', '.join(asked)} ({command})"
+    ]
 
 
 @operation("data checkout", kind=Kind.CLIENT, role=AUTHORS)

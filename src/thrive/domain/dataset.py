@@ -14,6 +14,8 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
 
 
+PERSON = "person"
+"""The kind of a subject column of which nothing else is said."""
 BY_NAME = "its name"
 """What a proposal rests on that nothing but the name of a column speaks for."""
 

@@ -12,7 +12,7 @@ from thrive.contract.lines import line_of, path_of
 from thrive.contract.parse import ParsedContract
 from thrive.contract.purposes import purposes_of
 from thrive.contract.schema import DataTerms
-from thrive.data.questions import NONE, contradicted, open_questions
+from thrive.data.questions import NONE, contradicted, held_back, open_questions
 from thrive.domain.clock import format_time
 from thrive.domain.dataset import ColumnLabel, DatasetVersion
 from thrive.domain.errors import ContractGap, NotFound
@@ -279,7 +279,7 @@ def refuse_first(found: list[UseProblem], filename: str) -> None:
 
 
 def present_problems(ctx: Context, contract: ParsedContract) -> list[UseProblem]:
-    """Return what stands against the newest version of each dataset of the contract."""
+    """Return what stands against training on the newest version of each dataset of the contract."""
     found: list[UseProblem] = []
     with ctx.read() as tx:
         for name in contract.contract.data:
@@ -287,5 +287,8 @@ def present_problems(ctx: Context, contract: ParsedContract) -> list[UseProblem]
                 version = datasets.get_version(tx, ctx.project_id, name)
             except NotFound:
                 continue
+            against = held_back(version)
+            if against is not None:
+                found.append(_problem(version, contract, "checks", f"{against[0]}.", against[1]))
             found += use_problems(tx, ctx, version, contract)
     return found

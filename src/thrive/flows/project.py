@@ -20,7 +20,7 @@ from thrive.domain.identifiers import NAME_PATTERN
 from thrive.flows.ci_files import write_ci_files
 from thrive.flows.data_use import present_problems
 from thrive.operations import Context, Kind, operation
-from thrive.store import models, projects
+from thrive.store import column_labels, models, projects
 from thrive.store.home import connect_home, create_home
 from thrive.store.place import FOLDER
 from thrive.store.uploads import read_sent
@@ -272,7 +272,8 @@ def contracts_check(ctx: Context, contract: str, *, for_: Step | None = None) ->
 
 
 def _checked(ctx: Context, parsed: ParsedContract, for_: Step | None) -> list[GapLine]:
-    every = [*gaps(parsed, _reachable(ctx, parsed)), *_data_gaps(ctx, parsed)]
+    said = [_as_confirmed(ctx, gap) for gap in gaps(parsed, _reachable(ctx, parsed))]
+    every = [*said, *_data_gaps(ctx, parsed)]
     found = sorted([*every, *_metric_gaps(ctx, parsed)], key=lambda gap: gap.line)
     owed = _owed(ctx, parsed, {gap.fix for gap in found})
     blocking = [gap for gap in found if for_ is Step.PRODUCTION or gap.blocks == for_]
@@ -319,6 +320,24 @@ def _blocking(ctx: Context, parsed: ParsedContract, model: str) -> "list[DutySta
     except NotFound:  # its versions were deleted
         return []
     return blocking_ahead(msgspec.structs.replace(records, parsed=parsed))
+
+
+def _as_confirmed(ctx: Context, gap: Gap) -> Gap:
+    """Return a gap of `personal` with what people confirmed of the columns as the line to write."""
+    if gap.keys[:1] != ("data",) or gap.keys[2:] != ("personal",):
+        return gap
+    name = gap.keys[1]
+    try:
+        with ctx.read() as tx:
+            labels = column_labels.find_labels(tx, ctx.project_id, name)
+    except NotFound:  # there is no home yet
+        return gap
+    if not labels:
+        return gap
+    kinds = {each.name: each.kind for each in labels}
+    said = ", ".join(f'{path_of(column)} = "{kind}"' for column, kind in kinds.items())
+    cure = f"write personal = {{ {said} }} in [{path_of('data', name)}]"
+    return msgspec.structs.replace(gap, fix=cure)
 
 
 def _data_gaps(ctx: Context, parsed: ParsedContract) -> list[Gap]:

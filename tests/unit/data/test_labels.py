@@ -8,6 +8,7 @@ import pytest
 from blake3 import blake3
 from tests.unit.data.contents import file_digests
 
+from thrive.data.comparing import diff
 from thrive.data.confirming import confirm
 from thrive.data.labels import propose
 from thrive.data.operations import add
@@ -253,6 +254,31 @@ def test_a_label_given_late_takes_the_values_out_of_the_profile(project, tmp_pat
     assert after["columns"]["nick"] == {"missing": 0, "distinct": 2}
     assert after["sketches"] != before["sketches"]
     assert not project.home.blobs.has(before["sketches"])
+
+
+def test_a_label_written_late_shows_no_value_from_then_on(project, tmp_path):
+    contract = tmp_path / "thrive.toml"
+    plain = contract.read_text() + '\n[data.p]\nsource = "p.csv"\nowner = "o"\nwhy = "w"\n'
+    contract.write_text(plain)
+    (tmp_path / "p.csv").write_text("nick,n\n" + "zorro,1\n" * 5 + "kiki,2\n")
+    add(project, "p.csv", name="p")
+    (tmp_path / "p.csv").write_text("nick,n\n" + "zorro,1\n" * 2 + "kiki,2\n")
+    add(project, "p.csv", name="p")
+    assert show(project, "p").columns[0].top[0] == ["zorro", 2]
+    assert "nick" in {each.column for each in diff(project, "p").distributions}
+    contract.write_text(plain + 'personal = { nick = "name", n = "age" }\n')
+    nick, number = show(project, "p").columns
+    assert (nick.personal, nick.top, nick.distinct) == ("name", [], 2)
+    assert (number.min, number.max, number.mean) == (None, None, None)
+    found = diff(project, "p")
+    assert found.distributions == []
+    assert {each.change for each in found.columns if each.column == "n"} <= {"missing", "distinct"}
+
+
+def test_a_failed_check_does_not_hide_that_columns_are_to_be_named(project, tmp_path):
+    (tmp_path / "p.csv").write_text("id,mail\n1,z@planted.example\n2\n")
+    note = add(project, "p.csv", name="p").note
+    assert "a check failed; say which of these hold personal data before training: mail" in note
 
 
 def test_a_label_needs_a_reason_a_form_and_a_column(project, planted):

@@ -4,7 +4,7 @@ import pytest
 
 from thrive.contract.parse import load
 from thrive.data.confirming import confirm
-from thrive.data.operations import add
+from thrive.data.operations import add, decide
 from thrive.data.reading import find_version
 from thrive.domain.clock import ClockMode, ClockState
 from thrive.domain.errors import ContractGap
@@ -121,6 +121,26 @@ def test_columns_that_nobody_named(context, riders):
     confirm(context, "riders", reason="they are addresses")
     refuse_use(context, find_version(context, "riders"), load(context.local_folder()))
     assert not [line.what for line in check(context) if "nobody has said" in line.what]
+
+
+def test_a_version_that_failed_a_check_is_told_by_check_until_somebody_decides(context, riders):
+    riders("\nretention", '\nchecks = ["minutes between 0 and 3"]\nretention')
+    (told,) = [line for line in check(context) if "may not be trained on" in line.what]
+    assert told.what == (
+        "riders@1 may not be trained on: minutes between 0 and 3: 1 row lies outside."
+    )
+    assert (told.where, told.blocks) == ("thrive.toml:10", "train")
+    assert told.fix.endswith('thrive data decide riders@1 --trainable --reason "..."')
+    decide(context, "riders@1", trainable=True, reason="Bob came late")
+    assert not [line for line in check(context) if "may not be trained on" in line.what]
+
+
+def test_what_people_confirmed_is_the_line_that_production_asks_for(context, riders):
+    line = 'personal = { rider = "name", minutes = "none" }\n'
+    riders(line, "", "id,the mail\n1,a@b.example\n")
+    confirm(context, "riders", ["the mail=email", "id=none"], reason="read the file")
+    (told,) = [line for line in check(context) if "has no personal" in line.what]
+    assert told.fix == 'write personal = { id = "none", "the mail" = "email" } in [data.riders]'
 
 
 def test_the_line_to_write_names_each_column_that_is_asked_about(context, riders):

@@ -127,7 +127,7 @@ FAILING = {
     "sensitive-limited": [w.personal("health", answers=w.answers(sensitive_until="2026-01-01")), w.personal("health", answers=w.answers(sensitive_reason=None))],
     "speed-judged": [w.whole(verdict=w.verdict(results=[w.result("quality")]))],
     "stop-drilled": [w.whole(routing=[w.routing()]), w.whole(routing=[w.routing()], drills=[w.drill(at=w.NOW - 100 * DAY)]), w.whole(routing=[w.routing()], drills=[w.drill(took=None)])],
-    "subject-findable": [w.personal(parsed=w.contract(b=('tailnum = "none"', 'tailnum = "name"')))],
+    "subject-findable": [w.personal(parsed=w.contract(b=('tailnum = "none"', 'tailnum = "name"'))), w.personal(parsed=w.contract(b=('personal = { tailnum = "none" }', 'personal = { tailnum = "name" }\nsubject = "tail_num"')))],
     "tested-and-signed": [w.whole(verdict=None), w.whole(verdict=w.verdict(answer=Answer.FAIL)), w.whole(verdict=w.verdict(signature=""))],
     "users-named": [w.whole(**w.without_contract('users = ["operations desk"]\n'))],
 }  # fmt: skip

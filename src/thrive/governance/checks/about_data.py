@@ -159,8 +159,11 @@ def basis_stated(records: Records, _duty: Duty) -> Iterator[Problem]:
 def subject_findable(records: Records, _duty: Duty) -> Iterator[Problem]:
     """Each dataset with personal data says which column names the person."""
     for name in records.personal():
-        if not records.data_terms(name).subject:
-            what = f"nobody can be found in {name}: no column names the person"
+        subject = records.data_terms(name).subject
+        columns = [each.name for each in records.known[name].columns]
+        if not subject or (columns and subject not in columns):
+            lacking = f"it has no column {subject!r}" if subject else "no column names the person"
+            what = f"nobody can be found in {name}: {lacking}"
             fix = f'write subject = "COLUMN" in [{path_of("data", name)}]'
             yield Problem(what=what, fix=fix, path=("data", name, "subject"))
 

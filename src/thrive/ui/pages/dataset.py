@@ -7,6 +7,7 @@ import msgspec
 from thrive.contract.parse import load as load_contract
 from thrive.contract.schema import DataTerms
 from thrive.data.lineage import Lineage, traced
+from thrive.data.questions import as_declared
 from thrive.domain.dataset import Column, Dataset, DatasetVersion
 from thrive.domain.errors import ThriveError
 from thrive.operations import Context
@@ -51,6 +52,9 @@ def load(ctx: Context, name: str, version: str = "") -> DatasetPage:
         versions = datasets.versions(tx, ctx.project_id, name)
         shown = datasets.get_version(tx, ctx.project_id, name, number) if versions else None
         lineage = _lineage(ctx, tx, shown)
+    terms = _terms(ctx, name)
+    if shown is not None and terms is not None:
+        shown = as_declared(shown, terms.personal_kinds)
     profile: dict[str, Any] = shown.profile.get("columns", {}) if shown is not None else {}
     columns = shown.columns if shown is not None else []
     return DatasetPage(
@@ -62,7 +66,7 @@ def load(ctx: Context, name: str, version: str = "") -> DatasetPage:
         ],
         versions=versions,
         lineage=lineage,
-        terms=_terms(ctx, name),
+        terms=terms,
     )
 
 
