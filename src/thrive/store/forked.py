@@ -33,6 +33,25 @@ def _is_embedded(home: Path) -> bool:
     return "database" not in record and not record.get("objects")
 
 
+def ending_with(
+    process: int, report: Callable[[int, int, str], object] | None = None
+) -> Callable[[int, int, str], None]:
+    """Return a report of work in a forked process, which ends it once nobody waits for it.
+
+    Args:
+        process: who forked it, and waits.
+        report: told how far it is; nobody if not given.
+    """
+
+    def tell(done: int, of: int, name: str) -> None:
+        if os.getppid() != process:
+            raise SystemExit
+        if report is not None:
+            report(done, of, name)
+
+    return tell
+
+
 class Forked:
     """One answer from a process of its own; `stop` it in the end.
 
@@ -44,6 +63,7 @@ class Forked:
         self._pipe, telling = os.pipe()
         self._process = os.fork()
         if not self._process:
+            os.close(self._pipe)  # else nobody would miss whoever hears the answer
             _answer(work, telling)
         os.close(telling)
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from tests.planted import CONTRACT, OTHERS, PERSON
 
+from thrive.data.cleaning import rm
+from thrive.data.moving import push
 from thrive.data.operations import add
 from thrive.data.reading import find_version, scan_version
 from thrive.flows.erasure.erasing import erase
@@ -98,3 +100,58 @@ def test_pieces_that_versions_share_are_written_anew(project: Context, tmp_path:
         for number in (1, 2)
     ]
     assert needed[0] & needed[1]
+
+
+@pytest.fixture
+def removed(project: Context, tmp_path: Path) -> Context:
+    """A project in which the versions that named the person were pushed and then removed."""
+    folder = tmp_path / "visits"
+    folder.mkdir()
+    for number in range(60):
+        (folder / f"{number:02}.csv").write_text(f"customer,amount\n{OTHERS[0]},{number}\n")
+    rows = [f"{OTHERS[number % 3]},{number}" for number in range(120_000)]
+    for named in ([f"{PERSON},1"], []):
+        (folder / "30.csv").write_text("\n".join(["customer,amount", *named, f"{OTHERS[2]},1", ""]))
+        lines = ["customer,amount", *rows[:60_000], *named, *rows[60_000:], ""]
+        (tmp_path / "orders.csv").write_text("\n".join(lines))
+        add(project, name="visits")
+        add(project, name="orders")
+        push(project.acting(project.actor, "data push"), str(tmp_path / "shelf"))
+    for name in ("visits@1", "orders@1"):
+        rm(project, name, reason="asked for")
+    return project
+
+
+def test_what_versions_that_were_removed_left_in_packs_and_pieces_goes(removed: Context) -> None:
+    before = {name: find_version(removed, name) for name in ("visits", "orders")}
+    rows = {name: scan_version(each, removed.home.blobs).collect() for name, each in before.items()}
+    assert holds(removed, PERSON.encode())
+
+    assert erase(removed, PERSON, reason=WHY, yes=True).left == []
+
+    assert not holds(removed, PERSON.encode())
+    for name, version in before.items():
+        after = find_version(removed, name)
+        assert after.digest == version.digest
+        assert scan_version(after, removed.home.blobs).collect().equals(rows[name])
+
+
+def test_versions_that_were_pushed_and_removed_go_where_they_were_pushed(
+    removed: Context, tmp_path: Path
+) -> None:
+    def holding() -> list[Path]:
+        files = (path for path in (tmp_path / "shelf").rglob("*") if path.is_file())
+        return [path for path in files if PERSON.encode() in path.read_bytes()]
+
+    assert holding()
+    assert erase(removed, PERSON, reason=WHY, yes=True).left == []
+    assert holding() == []
+    moved = push(removed.acting(removed.actor, "data push"), str(tmp_path / "shelf"))
+    assert {each.copied for each in moved} == {0}
+
+
+def test_others_keep_what_was_pushed_and_removed(removed: Context, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    before = {path: path.read_bytes() for path in shelf.rglob("*") if path.is_file()}
+    assert erase(removed, "nobody@example.org", reason=WHY, yes=True).left == []
+    assert {path: path.read_bytes() for path in shelf.rglob("*") if path.is_file()} == before

@@ -143,7 +143,7 @@ def _unfinished(ctx: Context, sought: Sought) -> Erasure | None:
 
 def _planned(ctx: Context, sought: Sought, plan: Plan) -> ErasureReport:
     rows = sum(item.rows or 0 for item in plan.items)
-    nobody = not plan.items and not plan.orphans
+    nobody = not (plan.items or plan.orphans or plan.remains)
     looked = [words for each in looked_in(ctx, plan.searched) for words in each.words]
     return ErasureReport(
         state=PLANNED,
@@ -247,7 +247,7 @@ def _remove(work: Work, erasure: Erasure) -> Erasure:
     remove_copies(ctx, digests, work.sought)
     forget_online(ctx, work.sought)
     _renew_pins(ctx)
-    clean_remotes(ctx)
+    clean_remotes(ctx, work.sought)
     return _reached(ctx, erasure, ErasureState.REMOVED)
 
 

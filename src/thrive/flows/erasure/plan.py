@@ -14,6 +14,8 @@ from thrive.flows.erasure.searching import prediction_ids, subject_columns
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.store import datasets, references
+from thrive.store.snapshots.repack import dying_blobs
+from thrive.store.snapshots.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,6 +63,8 @@ class Plan(NamedTuple):
         answers: prediction ids about the person.
         answered: the models that gave these answers.
         orphans: stored content that nothing uses and that names the person.
+        remains: blobs that versions share with what was removed, and whose dead part may name the
+            person.
         counts: how much was looked at.
     """
 
@@ -70,6 +74,7 @@ class Plan(NamedTuple):
     answers: list[str]
     answered: list[str]
     orphans: list[str]
+    remains: list[str]
     counts: dict[str, int]
 
     @property
@@ -113,6 +118,7 @@ def make_plan(ctx: Context, sought: Sought, column: str, drop: Sequence[str]) ->
         answers=answers["prediction_id"].to_list() if answers is not None else [],
         answered=sorted(set(answers["model"].to_list())) if answers is not None else [],
         orphans=orphans,
+        remains=looking.remains([each.snapshot for each in searched]),
         counts={"versions": len(searched), "contents": len(used)},
     )
 
@@ -182,6 +188,18 @@ class _Looking:
         if kind == "model_version" or redact(data, self._sought) is None:
             return Fate.KEEP
         return Fate.REDACT
+
+    def remains(self, snapshots: Sequence[Snapshot]) -> list[str]:
+        """Return the blobs with a dead part that may name the person, beside what versions need.
+
+        Of a short value nothing can be told, so every such blob is one.
+        """
+        dying = (each.hex() for each in dying_blobs(self._ctx.home.blobs, snapshots, dead=0))
+        return [
+            each
+            for each in sorted(dying)
+            if not self._sought.distinctive or self.names_inside(each)
+        ]
 
     def names_inside(self, digest: str) -> bool:
         """Tell the same of content of which nobody says what it is: it may be a pack."""

@@ -32,7 +32,8 @@ ONLINE_NOTE = (
 )
 SHORT_NOTE = (
     "the value is too short to be searched outside of the columns that name people: it would be "
-    "found everywhere"
+    "found everywhere; stored files that nothing uses go with `thrive data gc`, versions that were "
+    "pushed and removed here stay where they were pushed"
 )
 
 
@@ -68,10 +69,11 @@ def prove(ctx: Context, erasure: Erasure, sought: Sought, column: str) -> Proof:
     left = [
         *(f"{item.kind.replace('_', ' ')} {item.used_by}" for item in plan.items),
         *(f"content {digest[:12]}, which nothing uses" for digest in plan.orphans),
+        *(f"content {digest[:12]}, in what no version has any more" for digest in plan.remains),
         *(f"content {digest[:12]}: another project uses it" for digest in present),
         *_left_in_database(ctx, sought),
         *_left_in_files(ctx, sought, files),
-        *left_at_remotes(ctx),
+        *left_at_remotes(ctx, sought),
     ]
     return Proof(
         erasure_id=erasure.erasure_id,
@@ -121,7 +123,7 @@ def _left_in_files(ctx: Context, sought: Sought, files: list[Path]) -> Iterator[
 
 def notes(ctx: Context, sought: Sought, plan: Plan) -> list[str]:
     """Return what a person must still do or know: sources, backups, what cannot be proved."""
-    known = [*_sources(ctx, plan), *_pins(ctx, plan), *_backups(ctx), DISK_NOTE]
+    known = [*_removed(plan), *_sources(ctx, plan), *_pins(ctx, plan), *_backups(ctx), DISK_NOTE]
     if not ctx.home.database.is_sqlite:
         known += [POSTGRESQL_NOTE, HOSTS_NOTE]
     if read_settings().online_store:
@@ -129,6 +131,14 @@ def notes(ctx: Context, sought: Sought, plan: Plan) -> list[str]:
     if not sought.distinctive:
         known.append(SHORT_NOTE)
     return known
+
+
+def _removed(plan: Plan) -> Iterator[str]:
+    if plan.remains:
+        yield (
+            f"{len(plan.remains)} stored files also hold what versions that were removed had: they "
+            "are written anew without it"
+        )
 
 
 def _sources(ctx: Context, plan: Plan) -> Iterator[str]:

@@ -86,7 +86,7 @@ def _about(frame: "pl.DataFrame", sought: Sought, plan: Plan) -> "pl.Expr":
 
 
 def replace_data(ctx: Context, sought: Sought, plan: Plan) -> NewData:
-    """Store every version that held the person, or shared a blob with one that did, anew.
+    """Store every version anew that held the person, or shares a blob with what did.
 
     Raises:
         Refused: every file of a version would be dropped.
@@ -96,7 +96,7 @@ def replace_data(ctx: Context, sought: Sought, plan: Plan) -> NewData:
     clean = {digest.hex() for each in plan.searched for digest in each.snapshot.digests}
     clean -= {digest.hex() for digest in changes}
     blobs = ctx.home.blobs
-    leaving: set[str] = set()
+    leaving = set(plan.remains)
     for each in plan.searched:
         leaving |= holders(blobs, each.snapshot, changes) - clean
     mover = Mover(blobs, leaving, changes, ctx.home.temporary_folder)

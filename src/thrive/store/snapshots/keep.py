@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from thrive.domain.errors import Conflict, NotFound
 from thrive.store.blobs import BlobStore
-from thrive.store.forked import Forked
+from thrive.store.forked import Forked, ending_with
 from thrive.store.snapshots.chunker import CHUNKER
 from thrive.store.snapshots.journal import Journal
 from thrive.store.snapshots.manifest import read_part, write_part
@@ -247,7 +247,7 @@ class _Keeping:
             return
         middle = self._middle()
         mine, others = self._small[:middle], self._small[middle:]
-        helper = Forked(partial(self._packed, others))
+        helper = Forked(partial(self._packed, others, os.getpid()))
         try:
             self._pack(mine)
             self._hear(others, helper.answer())
@@ -277,9 +277,9 @@ class _Keeping:
         for number in numbers:
             places[number] = stored[digests[number]]
 
-    def _packed(self, numbers: Sequence[int]) -> bytes:
+    def _packed(self, numbers: Sequence[int], asking: int) -> bytes:
         """Lay small files into packs, in another process; return what is to be heard of it."""
-        self._report = _say_nothing
+        self._report = ending_with(asking)
         before = [self.states[number] for number in numbers]
         self._pack(numbers)
         changed = {
@@ -420,10 +420,6 @@ def _read_file(path: str, state: State, target: memoryview) -> bool:
         os.close(handle)
     same = (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino) == state[1:]
     return same and count == state[1]
-
-
-def _say_nothing(*_: object) -> None:
-    """Report nothing: the other process shows how far both are."""
 
 
 def _restless(path: str) -> Conflict:

@@ -16,12 +16,13 @@ DEAD = 0.5
 """A blob of which more than this share is dead is rewritten."""
 
 
-def dying_blobs(blobs: BlobStore, snapshots: Sequence[Snapshot]) -> set[bytes]:
-    """Return the packs and blobs of chunks of which these snapshots need less than half.
+def dying_blobs(blobs: BlobStore, snapshots: Sequence[Snapshot], dead: float = DEAD) -> set[bytes]:
+    """Return the packs and blobs of chunks of which these snapshots do not need a large share.
 
     Args:
         blobs: where they are.
         snapshots: every one that is to be kept.
+        dead: the share of a blob that may be dead; with 0 a single dead byte is too much.
     """
     living: dict[bytes, dict[int, int]] = defaultdict(dict)
     whole: set[bytes] = set()
@@ -38,7 +39,7 @@ def dying_blobs(blobs: BlobStore, snapshots: Sequence[Snapshot]) -> set[bytes]:
         for blob, parts in living.items()
         if blob not in whole
         and blobs.has(blob.hex())
-        and sum(parts.values()) < (1 - DEAD) * blobs.size(blob.hex())
+        and sum(parts.values()) < (1 - dead) * blobs.size(blob.hex())
     }
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from thrive.store.blobs import FolderBlobs
 from thrive.store.disk import write_all
-from thrive.store.forked import may_fork
+from thrive.store.forked import ending_with, may_fork
 from thrive.store.place import FOLDER
 from thrive.store.snapshots.journal import Journal
 from thrive.store.snapshots.keep import (
@@ -252,7 +252,8 @@ def look_beside(
         return None
     if not is_local(source) or is_delta(source, project):
         return None
-    return Beside(source, lambda tell: _look(source, project, report, tell), survey)
+    telling = ending_with(os.getpid(), report)
+    return Beside(source, lambda tell: _look(source, project, telling, tell), survey)
 
 
 def _look(source: str, project: Path, report: Report, tell: Tell) -> None:
