@@ -20,10 +20,13 @@ from thrive.store.snapshots.manifest import read_snapshot, write_manifest
 from thrive.store.snapshots.people import PeopleIndex
 from thrive.store.snapshots.repack import dying_blobs, repacked
 from thrive.store.snapshots.snapshot import Snapshot
+from thrive.store.snapshots.states import remove_left
 from thrive.store.uploads import forget_expired
 
 TOGETHER = 256
 """Blobs that are removed in one transaction."""
+LEFT = ("frame-", "move-", "parts-", "shelf-", "source-", "unpack-")
+"""What folders begin with that data passes through on its way: a kill leaves them."""
 TRIES = 5
 """How often a clean-up begins again when others change what it rewrites."""
 
@@ -113,7 +116,8 @@ def gc(ctx: Context, *, older_than: str = "1 day", dry_run: bool = False) -> Rec
     """Give back the space of stored files that nothing refers to, and of packs mostly dead.
 
     Args:
-        older_than: files put more recently stay: somebody may be about to refer to them.
+        older_than: files put more recently stay: somebody may be about to refer to them. What a
+            kill left half-written goes with the others.
         dry_run: say what would go, and remove nothing.
 
     Raises:
@@ -143,6 +147,7 @@ def gc(ctx: Context, *, older_than: str = "1 day", dry_run: bool = False) -> Rec
         gone = _remove(ctx, gone)
         shutil.rmtree(ctx.home.blobs.local.root / ASSEMBLED, ignore_errors=True)
         PeopleIndex(ctx.home.folder).forget()
+        _tidy(ctx, before)
     sizes = {each.digest: each.size for each in old}
     return Reclaimed(
         removed=len(gone),
@@ -152,6 +157,15 @@ def gc(ctx: Context, *, older_than: str = "1 day", dry_run: bool = False) -> Rec
         waiting=len(unused) - len(old),
         dry_run=dry_run,
     )
+
+
+def _tidy(ctx: Context, before: int) -> None:
+    """Remove what killed commands left half-written on this host before a moment."""
+    ctx.home.blobs.sweep(machine_now() - before)
+    remove_left(ctx.home.folder, before / 1e6)
+    for path in ctx.home.temporary_folder.iterdir():
+        if path.name.startswith(LEFT) and path.stat().st_mtime <= before / 1e6:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove(ctx: Context, digests: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Folders of any files as versions: added, looked at, removed, cleaned up, moved."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -162,6 +163,27 @@ def test_gc_keeps_what_is_being_added(context, photos):
     found = gc(context)
     assert (found.removed, found.waiting) == (0, 1)
     assert gc(context, older_than="0s").removed == 1
+
+
+def test_gc_removes_what_kills_left_half_written(context, photos, tmp_path):
+    add(context, "photos")
+    home = context.home.folder
+    blobs, cache, scratch = context.home.blobs.root, home / "cache" / "states", home / "tmp"
+    (state,) = cache.iterdir()
+    left = [blobs / "tmp" / "0", cache / f"{state.name}.0", cache / f"{state.name}.journal"]
+    for path in left:
+        path.write_bytes(b"half")
+    left += [scratch / "unpack-0", scratch / "run-0"]
+    for path in left[-2:]:
+        path.mkdir()
+        (path / "half").write_bytes(b"half")
+    gc(context)
+    assert all(path.exists() for path in left)
+    for path in left:
+        os.utime(path, (0, 0))
+    gc(context)
+    assert [path.name for path in left if path.exists()] == ["run-0"]
+    assert state.exists()
 
 
 def test_what_is_damaged_is_named_with_its_users_and_mended_by_adding_again(context, photos):

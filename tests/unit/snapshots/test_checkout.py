@@ -1,11 +1,15 @@
 """Writing a snapshot into a folder: exactly it, touching only what differs, losing nothing."""
 
+import fcntl
 import os
+import resource
+import shutil
 from pathlib import Path
 
 import pytest
 
 from thrive.domain.errors import Conflict, Damaged
+from thrive.store.snapshots import packs
 from thrive.store.snapshots.checkout import UNFINISHED, Target, check_out
 from thrive.store.snapshots.states import StateCache
 
@@ -100,12 +104,83 @@ def test_damage_is_found_before_a_file_gets_its_name(snapshots, blobs, tmp_path)
     assert contents(tmp_path / "out") == {}
 
 
-def test_only_what_a_killed_checkout_left_long_ago_is_tidied_up(snapshots, blobs, tmp_path):
+def test_what_a_killed_checkout_left_is_tidied_up_and_no_living_one(snapshots, blobs, tmp_path):
     target = tmp_path / "out"
-    abandoned, living = target / f"{UNFINISHED}1", target / f"{UNFINISHED}2"
-    for place in (abandoned, living):
+    names = ("killed", "living", "beginning")
+    killed, living, beginning = (target / f"{UNFINISHED}{name}" for name in names)
+    for place in (killed, living, beginning):
         place.mkdir(parents=True)
-        (place / ".half").write_bytes(b"hal")
-    os.utime(abandoned, (0, 0))
-    check_out(snapshots[0], blobs, Target(target), lambda *_: None)
-    assert [each.name for each in target.iterdir() if each.name.startswith(".")] == [living.name]
+        (place / "half").write_bytes(b"hal")
+        if place != beginning:
+            os.utime(place, (0, 0))
+    handle = os.open(living, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    check_out(snapshots[0], blobs, Target(target), silent)
+    os.close(handle)
+    left = {each for each in target.iterdir() if each.name.startswith(".")}
+    assert left == {living, beginning}
+
+
+def test_a_file_may_become_a_folder_and_a_folder_a_file(keep, folder, blobs, tmp_path):
+    (folder / "name").write_bytes(b"a file")
+    (folder / "other" / "deep").mkdir(parents=True)
+    (folder / "other" / "deep" / "file").write_bytes(b"deep")
+    first, before = keep().snapshot, contents(folder)
+    (folder / "name").unlink()
+    (folder / "name").mkdir()
+    (folder / "name" / "file").write_bytes(b"inside")
+    shutil.rmtree(folder / "other")
+    (folder / "other").write_bytes(b"flat")
+    second, after = keep(first).snapshot, contents(folder)
+    target = Target(tmp_path / "out", StateCache(tmp_path / "states", "out"))
+    for snapshot, expected in ((first, before), (second, after), (first, before)):
+        check_out(snapshot, blobs, target, silent)
+        assert contents(tmp_path / "out") == expected
+    (tmp_path / "out" / "other" / "mine").write_bytes(b"mine")
+    with pytest.raises(Conflict, match="out/other holds something else"):
+        check_out(second, blobs, target, silent)
+    assert contents(tmp_path / "out") == before | {"other/mine": b"mine"}
+
+
+def test_a_file_of_others_is_not_taken_for_a_folder(keep, folder, blobs, tmp_path):
+    (folder / "name").mkdir()
+    (folder / "name" / "file").write_bytes(b"inside")
+    snapshot = keep().snapshot
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "name").write_bytes(b"mine")
+    with pytest.raises(Conflict, match="out/name holds something else"):
+        check_out(snapshot, blobs, Target(tmp_path / "out"), silent)
+
+
+def test_folders_that_a_checkout_empties_go(snapshots, keep, folder, blobs, tmp_path):
+    first = snapshots[0]
+    shutil.rmtree(folder / "2")
+    target = Target(tmp_path / "out", StateCache(tmp_path / "states", "out"))
+    check_out(first, blobs, target, silent)
+    (tmp_path / "out" / "1" / "mine").write_bytes(b"mine")
+    check_out(keep(first).snapshot, blobs, target, silent)
+    assert not (tmp_path / "out" / "2").exists()
+    assert (tmp_path / "out" / "1" / "mine").exists()
+
+
+def test_names_as_long_as_the_disk_allows_come_back(keep, folder, blobs, tmp_path):
+    for name in ("\u5927" * 85, "\u00e9" * 127, "x" * 255):
+        (folder / name).write_bytes(name.encode() * 10_000)
+    check_out(keep().snapshot, blobs, Target(tmp_path / "out"), silent)
+    assert contents(tmp_path / "out") == contents(folder)
+
+
+def test_more_packs_than_may_be_open_come_back(keep, folder, blobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(packs, "PACK_BYTES", 100)
+    for number in range(200):
+        (folder / f"{number:03}.bin").write_bytes(bytes([number]) * 100)
+    snapshot = keep().snapshot
+    assert len({place[0] for place in snapshot.places}) == 200
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 100, hard))
+    try:
+        check_out(snapshot, blobs, Target(tmp_path / "out"), silent)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert contents(tmp_path / "out") == contents(folder)

@@ -304,6 +304,13 @@ def test_a_name_that_is_no_text_is_refused(keep, folder):
         keep().snapshot.name()
 
 
+def test_a_link_that_leads_nowhere_or_to_itself_is_left_out(keep, folder):
+    (folder / "file").write_bytes(b"x")
+    (folder / "nowhere").symlink_to("gone")
+    (folder / "itself").symlink_to("itself")
+    assert keep().snapshot.paths == ["file"]
+
+
 @pytest.mark.parametrize("kind", [CHUNKER, OF_LARGE])
 def test_the_cuts_are_what_they_always_were(kind: Chunker) -> None:
     """Other cuts would find nothing of what is stored: a new chunker needs a new name."""

@@ -3,9 +3,11 @@
 import os
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thrive.domain.errors import UsageError
 from thrive.store.snapshots.states import JOURNAL, StateCache
 from thrive.store.snapshots.walk import walk
 
@@ -137,3 +139,13 @@ def test_a_draft_that_a_kill_left_goes_a_day_later_and_the_journal_stays(tmp_pat
         os.utime(path, (0, 0))
     cache.save("ab" * 32, [], [], later)
     assert (left.exists(), fresh.exists(), journal.exists()) == (False, True, True)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    cache = StateCache(tmp_path, "a")
+    cache.save("name", [("file", 1, 1, 1, 1)], [bytes(32)], 1 << 62)
+    known = cache.load()
+    files = [("file", 1, 1, 1, 1), (os.fsdecode(b"\xff"), 1, 1, 1, 1)]
+    for ask in (known.is_same, known.match):
+        with pytest.raises(UsageError, match="no UTF-8"):
+            ask(files)

@@ -141,6 +141,14 @@ class BlobStore(BlobReader, BlobWriter, Protocol):
         """Yield every blob with its size and age, in no promised order."""
         ...
 
+    def sweep(self, older_than: int) -> int:
+        """Remove what writers that died left half-written on this host; count the files.
+
+        Args:
+            older_than: age in microseconds; younger files may belong to a living writer.
+        """
+        ...
+
     def write_record(self, name: str, data: bytes) -> None:
         """Write a small file beside the blobs, over one of the same name.
 

@@ -17,6 +17,8 @@ from thrive.store.snapshots.snapshot import PIECES, Place, Snapshot
 
 _LOOKS = 8
 """Blobs that are looked for at the same time."""
+_OPEN = 64
+"""Packs that are open at a time."""
 ASSEMBLED = "assembled"
 """The folder, inside that of this host's blobs, for files that were put together from parts."""
 
@@ -157,7 +159,7 @@ def read_extents(blobs: BlobReader, extents: Sequence[tuple[str, int, int]]) -> 
 
 
 class PackReader:
-    """Reads files out of packs, each verified by its own digest.
+    """Reads files out of packs, each verified by its own digest; few packs are open at a time.
 
     Args:
         blobs: where the packs are.
@@ -174,15 +176,20 @@ class PackReader:
             NotFound: the pack is missing.
             Damaged: the pack or the file is not what it was.
         """
-        if pack not in self._handles:
-            self._handles[pack] = os.open(_own(self._blobs, pack.hex()), os.O_RDONLY)
-        data = os.pread(self._handles[pack], size, offset)
+        data = os.pread(self._handle(pack), size, offset)
         if blake3(data).digest() != digest:
             raise Damaged(
                 f"The file {digest.hex()[:12]} in pack {pack.hex()[:12]} is damaged.",
                 "thrive doctor lists what refers to it; restore it from a backup",
             )
         return data
+
+    def _handle(self, pack: bytes) -> int:
+        if pack not in self._handles:
+            if len(self._handles) == _OPEN:
+                os.close(self._handles.pop(next(iter(self._handles))))
+            self._handles[pack] = os.open(_own(self._blobs, pack.hex()), os.O_RDONLY)
+        return self._handles[pack]
 
     def close(self) -> None:
         """Close the packs."""

@@ -5,12 +5,14 @@ replaced only if its content can be had again: it is what an earlier checkout pu
 stored version holds it.
 """
 
+import fcntl
 import os
 import re
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -28,8 +30,8 @@ from thrive.store.snapshots.walk import State, state_of, walk
 
 UNFINISHED = ".thrive-checkout-"
 """How the folder is called that files are written in first, inside the one that is checked out."""
-ABANDONED_S = 24 * 3600
-"""Seconds after which nobody writes in such a folder any more."""
+ABANDONED_S = 60
+"""Seconds after which whoever writes in such a folder has locked it."""
 FETCHED = 64
 """Files that are brought from a distant store at a time, before they are written."""
 
@@ -87,10 +89,12 @@ def check_out(snapshot: Snapshot, blobs: BlobReader, target: Target, report: Rep
         ]
         wanted = set(snapshot.paths)
         stale = [path for path in present.put_here() if path not in wanted]
-        _refuse_loss(folder, [snapshot.paths[number] for number in lacking], present, target)
+        paths = [snapshot.paths[number] for number in lacking]
+        _refuse_loss(folder, paths, present, target, stale)
+        first = _in_the_way(paths, stale)
+        _remove(folder, first)
         _write(snapshot, lacking, blobs, folder, report)
-        for path in stale:
-            (folder / path).unlink(missing_ok=True)
+        _remove(folder, [path for path in stale if path not in first])
         if target.cache is not None and (lacking or stale or not present.is_remembered):
             _remember(folder, snapshot, target.cache, target.manifest)
     return Changes(written=len(lacking), removed=len(stale))
@@ -116,6 +120,10 @@ class _Present:
         if path not in self._digests:
             self._digests[path] = self._look(path)
         return self._digests[path]
+
+    def is_file(self, path: str) -> bool:
+        """Tell whether a file is at a path."""
+        return path in self._states
 
     def is_taken(self, path: str) -> bool:
         """Tell whether anything is at a path: a file, or something else."""
@@ -145,19 +153,54 @@ class _Present:
         )
 
 
-def _refuse_loss(folder: Path, paths: list[str], present: _Present, target: Target) -> None:
+def _refuse_loss(
+    folder: Path, paths: list[str], present: _Present, target: Target, stale: Sequence[str]
+) -> None:
+    going, emptied = set(stale), _folders_of(stale)
     blocked = [
         path
         for path in paths
         if present.is_taken(path)
         and not present.is_put_here(path)
         and not _is_stored(present.digest_of(path), target)
+        and not (path in emptied and _holds_only(folder, path, going | emptied))
     ]
+    blocked += [each for each in _folders_of(paths) if present.is_file(each) and each not in going]
     if blocked:
         raise Conflict(
             f"{folder / blocked[0]} holds something else ({len(blocked)} such files).",
             "keep it with thrive data add, or check out into an empty folder",
         )
+
+
+def _holds_only(folder: Path, path: str, known: Collection[str]) -> bool:
+    """Tell whether all that a folder holds, at any depth, is among some paths."""
+    inside = (folder / path).rglob("*")
+    return all(each.relative_to(folder).as_posix() in known for each in inside)
+
+
+def _in_the_way(paths: Sequence[str], stale: Sequence[str]) -> set[str]:
+    """Return the files that are to go where others need a folder, or in a folder where one goes."""
+    files, folders = set(paths), _folders_of(paths)
+    return {path for path in stale if path in folders or files & _folders_of([path])}
+
+
+def _folders_of(paths: Iterable[str]) -> set[str]:
+    """Return every folder that files lie in, at any depth."""
+    found: set[str] = set()
+    for path in paths:
+        while (path := path.rpartition("/")[0]) and path not in found:
+            found.add(path)
+    return found
+
+
+def _remove(folder: Path, paths: Iterable[str]) -> None:
+    """Remove files, and the folders that are empty then."""
+    for path in paths:
+        (folder / path).unlink(missing_ok=True)
+    for path in sorted(_folders_of(paths), reverse=True):
+        with suppress(OSError):  # something else is in it, or it went with another file
+            (folder / path).rmdir()
 
 
 def _kind_at(path: str) -> int | None:
@@ -185,26 +228,56 @@ def _write(
     def tell(done: int, path: str) -> None:
         report(done, len(numbers), path)
 
-    if packed:
-        done = _write_packed(snapshot, packed, blobs, folder, tell)
-    for first in range(0, len(large), FETCHED):
-        group = large[first : first + FETCHED]
-        blobs.fetch(*{(p[0] if (p := places[n]) else snapshot.digests[n]).hex() for n in group})
-        for number in group:
-            _write_large(snapshot, number, blobs, folder)
-            done += 1
-            report(done, len(numbers), snapshot.paths[number])
+    if not numbers:
+        return
+    with _unfinished(folder) as place:
+        if packed:
+            done = _write_packed(snapshot, packed, blobs, _Folders(folder, place), tell)
+        for first in range(0, len(large), FETCHED):
+            group = large[first : first + FETCHED]
+            blobs.fetch(*{(p[0] if (p := places[n]) else snapshot.digests[n]).hex() for n in group})
+            for number in group:
+                _write_large(snapshot, number, blobs, folder, place)
+                done += 1
+                report(done, len(numbers), snapshot.paths[number])
+
+
+@contextmanager
+def _unfinished(root: Path) -> Generator[Path]:
+    """Give a hidden, locked folder for files that are not whole yet."""
+    _remove_abandoned(root)
+    place = root / f"{UNFINISHED}{new_id()}"
+    place.mkdir(mode=0o700)
+    with _locked(place):
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Generator[bool]:
+    """Try to lock a folder, and tell whether that worked: the kernel frees those of the dead."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
 
 
 def _write_packed(
     snapshot: Snapshot,
     numbers: list[int],
     blobs: BlobReader,
-    folder: Path,
+    folders: "_Folders",
     tell: Callable[[int, str], None],
 ) -> int:
     """Write files that lie in packs; return how many. `tell` gets how many so far, and a name."""
-    folders = _Folders(folder)
     reader = PackReader(blobs)
     try:
         for done, number in enumerate(numbers, 1):
@@ -224,14 +297,17 @@ class _Folders:
     """Writes small files by the handles of their folders: half the time of whole paths.
 
     Each is written in a hidden folder and renamed into its own.
+
+    Args:
+        root: the folder that is checked out.
+        unfinished: the hidden one.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, unfinished: Path) -> None:
         self._root = root
         self._name = ""
         self._handle = -1
-        _remove_abandoned(root)
-        self._nursery = Nursery(root / f"{UNFINISHED}{new_id()}")
+        self._nursery = Nursery(unfinished / "small")
 
     def write(self, path: str, data: bytes) -> None:
         parent, _, name = path.rpartition("/")
@@ -258,20 +334,24 @@ class _Folders:
 
 
 def _remove_abandoned(root: Path) -> None:
-    """Remove the hidden folders of checkouts that were killed long ago."""
+    """Remove the hidden folders of checkouts that were killed."""
     limit = time.time() - ABANDONED_S
     for entry in os.scandir(root):
         if entry.name.startswith(UNFINISHED) and entry.stat().st_mtime < limit:
-            shutil.rmtree(entry.path, ignore_errors=True)
+            with _locked(Path(entry.path)) as abandoned:
+                if abandoned:
+                    shutil.rmtree(entry.path, ignore_errors=True)
 
 
-def _write_large(snapshot: Snapshot, number: int, blobs: BlobReader, folder: Path) -> None:
+def _write_large(
+    snapshot: Snapshot, number: int, blobs: BlobReader, folder: Path, unfinished: Path
+) -> None:
     digest, place = snapshot.digests[number], snapshot.places[number]
     target = folder / snapshot.paths[number]
     target.parent.mkdir(parents=True, exist_ok=True)
     size = snapshot.sizes[number]
     extents = extents_of(blobs, size, place) if place else [(digest.hex(), 0, size)]
-    partial = target.with_name(f".{target.name[:180]}.{new_id()}")
+    partial = unfinished / new_id()
     hasher = blake3()
     try:
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

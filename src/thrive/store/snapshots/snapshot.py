@@ -4,7 +4,7 @@ What a snapshot *is* (paths, sizes, digests) gives it its name; where its bytes 
 when packs are rewritten, and changes no name.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from blake3 import blake3
@@ -149,7 +149,7 @@ class Snapshot:
         try:
             return msgspec.json.encode(_Listing(lines, NAME_FORMAT))
         except UnicodeEncodeError:
-            raise _no_text(self.paths) from None
+            raise no_text(self.paths) from None
 
 
 def split_digests(joined: bytes) -> list[bytes]:
@@ -157,7 +157,8 @@ def split_digests(joined: bytes) -> list[bytes]:
     return [joined[at : at + 32] for at in range(0, len(joined), 32)]
 
 
-def _no_text(paths: Sequence[str]) -> UsageError:
+def no_text(paths: Iterable[str]) -> UsageError:
+    """Return the error for names of files of which one is no UTF-8."""
     for path in paths:
         try:
             path.encode()

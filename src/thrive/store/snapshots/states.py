@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from thrive.domain.identifiers import new_id
 from thrive.store.disk import write_all
-from thrive.store.snapshots.snapshot import split_digests
+from thrive.store.snapshots.snapshot import no_text, split_digests
 from thrive.store.snapshots.walk import State
 
 FORMAT = 1
@@ -62,7 +62,7 @@ class Remembered:
 
     def is_same(self, states: list[State]) -> bool:
         """Tell whether nothing at all has changed."""
-        return bool(self.name) and msgspec.msgpack.encode(states) == self._states
+        return bool(self.name) and _encoded(states) == self._states
 
     def holds(self, digests: list[bytes]) -> bool:
         """Tell whether these are the digests of the files as they were."""
@@ -122,9 +122,16 @@ def _decoded(states: bytes) -> list[State]:
     return msgspec.msgpack.decode(states, type=list[State])
 
 
+def _encoded(states: list[State]) -> bytes:
+    try:
+        return msgspec.msgpack.encode(states)
+    except UnicodeEncodeError:
+        raise no_text(state[0] for state in states) from None
+
+
 def _items(states: list[State]) -> bytes:
     """Return encoded states without the header of a list."""
-    encoded = msgspec.msgpack.encode(states)
+    encoded = _encoded(states)
     return encoded[_header(encoded)[1] :]
 
 
@@ -226,7 +233,7 @@ class StateCache:
         kept = _Kept(
             format=FORMAT,
             name=name,
-            states=msgspec.msgpack.encode(settled),
+            states=_encoded(settled),
             digests=b"".join(digests),
             manifest=manifest,
         )
@@ -265,6 +272,19 @@ def _forgotten(state: State) -> State:
 def state_cache(home_folder: Path, place: str) -> StateCache:
     """Return what a home's folder remembers of the files at a place."""
     return StateCache(home_folder / "cache" / "states", place)
+
+
+def remove_left(home_folder: Path, before: float) -> None:
+    """Remove drafts and journals that readings left which were killed.
+
+    Args:
+        home_folder: the home's folder.
+        before: seconds since 1970; younger ones may belong to a living reading.
+    """
+    for path in (home_folder / "cache" / "states").glob("*.*"):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime <= before:
+                path.unlink()
 
 
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """What is in a folder, in one walk: names by listing, the state of each file by one system call."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -46,8 +47,10 @@ def _walk(handle: int, prefix: str, found: list[State], links: list[str]) -> Non
         for name in names:
             try:
                 seen = look(name, dir_fd=handle)
-            except FileNotFoundError:
-                continue  # it went meanwhile, or a link leads nowhere
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ELOOP):
+                    raise
+                continue  # it went meanwhile, or a link leads nowhere, or to itself
             if is_file(seen.st_mode):
                 found.append(
                     (prefix + name, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
