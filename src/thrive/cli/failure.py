@@ -7,9 +7,10 @@ import sys
 import traceback
 
 from thrive.cli.safe import printable
-from thrive.domain.errors import InfrastructureError, ThriveError
+from thrive.domain.errors import DiskFull, InfrastructureError, ThriveError
 
 UNEXPECTED = 4
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_LEAVE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -25,6 +26,10 @@ def report(error: Exception, *, as_json: bool) -> int:
         code, kind = InfrastructureError.exit_code, InfrastructureError.__name__
         what = f"{error.filename or 'A file'}: {(error.strerror or str(error)).lower()}."
         hint = "make it writable for you, or work in a copy of the folder"
+    elif isinstance(error, OSError) and error.errno in _FULL:
+        code, kind = DiskFull.exit_code, DiskFull.__name__
+        what = f"{error.filename or 'A disk'}: {(error.strerror or str(error)).lower()}."
+        hint = "free some space there; what was acknowledged is kept"
     else:
         code, kind = UNEXPECTED, "UnexpectedError"
         what = f"{type(error).__name__}: {error}"

@@ -195,7 +195,7 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
     """
     blobs, snapshot = ctx.home.blobs, delivery.snapshot
     wanted = msgspec.structs.replace(wanted, source=delivery.source)
-    _refuse_erased(ctx, lambda: snapshot)
+    refuse_erased(ctx, lambda: snapshot)
     written = write_manifest(snapshot, blobs, delivery.leaves)
     prepared = Prepared(
         name=written.name,
@@ -216,7 +216,7 @@ def make_version(ctx: Context, wanted: Wanted, delivery: Delivery) -> tuple[Data
 
 def _make_prepared(ctx: Context, wanted: Wanted, prepared: Prepared) -> tuple[DatasetVersion, bool]:
     """Make a version of a folder's snapshot that is stored; errors as of `make_version`."""
-    _refuse_erased(ctx, lambda: read_snapshot(ctx.home.blobs, prepared.manifest))
+    refuse_erased(ctx, lambda: read_snapshot(ctx.home.blobs, prepared.manifest))
     reading = Reading(columns=[], profile=prepared.profile, checks=[], sketches=b"")
     return _write(ctx, wanted, prepared, reading)
 
@@ -263,7 +263,7 @@ def _mended(tx: Tx, ctx: Context, known: DatasetVersion, prepared: Prepared) -> 
     return mended
 
 
-def _refuse_erased(ctx: Context, stored: Callable[[], Snapshot]) -> None:
+def refuse_erased(ctx: Context, stored: Callable[[], Snapshot]) -> None:
     """Refuse files of which a person was erased, and delete what was stored of them just now.
 
     Args:

@@ -10,6 +10,7 @@ from typing import Self
 
 import msgspec
 
+from thrive.data.adding import refuse_erased
 from thrive.data.keeping import is_whole
 from thrive.data.lockfile import keep_remote
 from thrive.data.places import refuse_place
@@ -26,6 +27,7 @@ from thrive.store.pins import LOCK_FILE, read_lock, read_remote
 from thrive.store.place import FOLDER
 from thrive.store.shelf import FORMAT, Record, Shelf
 from thrive.store.snapshots.bring import absent, all_blobs
+from thrive.store.snapshots.manifest import read_snapshot
 
 STREAMS = 4
 """Blobs that are copied at the same time."""
@@ -91,13 +93,18 @@ def pull(ctx: Context, source: str = "", *, name: str = "") -> list[Moved]:
         NotFound: nothing is pinned, or the other side does not have it.
         Damaged: what was sent is not what it is named.
         StoreUnavailable: the other side does not answer.
-        UsageError: nothing says where from.
+        UsageError: nothing says where from, or a version is named other than in `thrive.lock`.
 
     Examples:
         thrive data pull
         thrive data pull s3://team/data --name flights
     """
     folder = ctx.local_folder()
+    if "@" in name:
+        raise UsageError(
+            f"{LOCK_FILE} says which version of a dataset is brought; {name!r} names one.",
+            f"thrive data pull --name {name.partition('@')[0]}",
+        )
     place = _place(ctx, source, "pull")
     pins = read_lock(folder)
     with _Side.at(ctx, place) as other:
@@ -264,9 +271,15 @@ def take_in(ctx: Context, record: Record) -> DatasetVersion:
     """Make a version of what another store sent; its blobs are here already.
 
     Its number is the one it had, or the next one if that is taken.
+
+    Raises:
+        NotFound: the version was erased here.
+        Refused: one of its files was, of which another version holds the same.
+        Conflict: a clean-up removed some of its blobs.
     """
     version = record.version
     name = record.dataset.name
+    refuse_erased(ctx, lambda: read_snapshot(ctx.home.blobs, version.listed_in))
     with ctx.write(f"dataset:{name}", digest=version.digest, taken_in=True) as tx:
         postgresql.lock_blobs(tx)
         stone = erasures.tombstone(tx, ctx.project_id, version.digest)

@@ -235,6 +235,8 @@ def test_any_clone_pulls_what_the_lock_file_pins(context, photos, tmp_path):
     moved = pull(clone)
     assert [(each.digest, each.version) for each in moved] == [(added.digest, 1)]
     assert pull(clone)[0].copied == 0
+    with pytest.raises(UsageError, match="says which version"):
+        pull(clone, name="photos@1")
     assert file_digests(clone, "photos") == file_digests(context, "photos")
     checkout(clone, "photos", to=Path("photos"))
     assert contents(clone.local_folder() / "photos") == contents(photos)

@@ -1,16 +1,19 @@
 """Erasing from packs of small files and from the pieces of large ones, shared between versions."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from tests.planted import CONTRACT, OTHERS, PERSON
 
 from thrive.data.cleaning import rm
-from thrive.data.moving import push
+from thrive.data.moving import pull, push
 from thrive.data.operations import add
 from thrive.data.reading import find_version, scan_version
+from thrive.domain.errors import Refused
 from thrive.flows.erasure.erasing import erase
 from thrive.operations import Context
+from thrive.store.home import create_home
 from thrive.store.snapshots.bring import all_blobs
 from thrive.store.snapshots.manifest import read_snapshot
 from thrive.store.snapshots.snapshot import PIECES
@@ -155,3 +158,25 @@ def test_others_keep_what_was_pushed_and_removed(removed: Context, tmp_path: Pat
     before = {path: path.read_bytes() for path in shelf.rglob("*") if path.is_file()}
     assert erase(removed, "nobody@example.org", reason=WHY, yes=True).left == []
     assert {path: path.read_bytes() for path in shelf.rglob("*") if path.is_file()} == before
+
+
+def test_no_version_of_another_clone_brings_an_erased_file_back(
+    project: Context, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    for place in (tmp_path, other):
+        (place / "visits").mkdir(parents=True)
+        (place / "visits" / "a.csv").write_text(f"customer,amount\n{PERSON},1\n{OTHERS[0]},1\n")
+    (other / "visits" / "b.csv").write_text(f"customer,amount\n{OTHERS[1]},1\n")
+    (other / "thrive.toml").write_text(CONTRACT)
+    home = create_home(other, "shop")
+    clone = Context(home, project.actor, folder=other, operation="test")
+    add(clone, name="visits")
+    push(clone, str(tmp_path / "shelf"))
+    home.close()
+    add(project, name="visits")
+    assert erase(project, PERSON, reason=WHY, yes=True).left == []
+    shutil.copy(other / "thrive.lock", tmp_path)
+    with pytest.raises(Refused, match=r"visits@1/a\.csv was erased"):
+        pull(project, str(tmp_path / "shelf"))
+    assert not holds(project, PERSON.encode())
