@@ -85,8 +85,15 @@ def _columns_in(version: DatasetVersion, declared: Mapping[str, str]) -> list[st
     own = declared.get(version.dataset)
     wanted = {own} if own else set(declared.values())
     return [
-        column.name for column in version.columns if column.name in wanted or _is_stand_in(column)
+        column.name
+        for column in version.columns
+        if (column.name in wanted and not is_nested(column)) or _is_stand_in(column)
     ]
+
+
+def is_nested(column: Column) -> bool:
+    """Tell whether a column holds lists or structures: in those nobody is searched."""
+    return column.dtype.startswith(("List(", "Array(", "Struct("))
 
 
 def _is_stand_in(column: Column) -> bool:

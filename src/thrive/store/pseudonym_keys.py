@@ -5,6 +5,7 @@ which key it is, and no more.
 """
 
 import os
+from collections.abc import Sequence
 
 from blake3 import blake3
 
@@ -15,7 +16,14 @@ from thrive.settings import variable
 from thrive.store import audit
 from thrive.store.database import Tx
 from thrive.store.home import Home
-from thrive.store.pseudonyms import KEY_FILE, SETTING, given_key, key_of_host, spelled
+from thrive.store.pseudonyms import (
+    KEY_FILE,
+    SETTING,
+    given_key,
+    key_of_host,
+    spelled,
+    ways_to_write,
+)
 from thrive.store.rows import insert, mine, one
 from thrive.store.signing import KEY_BYTES, keep_key
 from thrive.store.tables.pseudonyms import pseudonym_keys
@@ -47,9 +55,18 @@ def spellings(value: str, home: Home) -> tuple[str, ...]:
         UsageError: the setting `pseudonym_key` is no key.
         Refused: it is another key than the project's, or this host lacks the one kept apart.
     """
+    return _spelled((value,), home)
+
+
+def every_spelling(value: str, home: Home) -> tuple[str, ...]:
+    """Return the same of all ways to write the value, which comes first; raises as `spellings`."""
+    return _spelled(ways_to_write(value), home)
+
+
+def _spelled(values: Sequence[str], home: Home) -> tuple[str, ...]:
     given, known = given_key(), find_key(home)
     current = given if known is None else _checked(known, given)
-    return spelled(value, current, key_of_host(home.folder))
+    return spelled(values, current, key_of_host(home.folder))
 
 
 def find_key(home: Home) -> PseudonymKey | None:

@@ -6,6 +6,7 @@ personal data still (GDPR art. 4(5)): whoever has key and rows can tell whom the
 """
 
 import hashlib
+import re
 from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 SETTING = "pseudonym_key"
 KEY_FILE = "pseudonym.key"
 """The copy of the key in an embedded home; a key of its own where a host of before has one."""
+_WHOLE = re.compile(r"-?[0-9]+(\.0+)?")
 
 
 def given_key() -> bytes | None:
@@ -39,19 +41,36 @@ def key_of_host(home_folder: Path) -> bytes | None:
     return bytes.fromhex(path.read_text()) if path.exists() else None
 
 
-def spelled(value: str, *keys: bytes | None) -> tuple[str, ...]:
-    """Return how tables may spell a person: by the value, and by its pseudonym of each key."""
-    made = (pseudonym(value, key) for key in keys if key is not None)
-    return tuple(dict.fromkeys((value, *made)))
+def spelled(values: Sequence[str], *keys: bytes | None) -> tuple[str, ...]:
+    """Return how tables may spell a person: by some values, and by their pseudonyms of each key."""
+    made = (pseudonym(value, key) for key in keys if key is not None for value in values)
+    return tuple(dict.fromkeys((*values, *made)))
+
+
+def ways_to_write(value: str) -> tuple[str, ...]:
+    """Return a value, and how the same is written by other programs.
+
+    Accents may be letters of their own or part of one (Unicode NFC, NFD); whole numbers that went
+    through a column with gaps end in `.0`.
+    """
+    ways = [value]
+    if not value.isascii():
+        from unicodedata import normalize  # here: most values need no other form
+
+        ways += [normalize("NFC", value), normalize("NFD", value)]
+    if _WHOLE.fullmatch(value):
+        whole = value.partition(".")[0]
+        ways += [whole, f"{whole}.0"]
+    return tuple(dict.fromkeys(ways))
 
 
 def spellings_here(value: str, home_folder: Path) -> tuple[str, ...]:
-    """Return the spellings that this host can tell of without the database.
+    """Return every spelling that this host can tell of without the database.
 
     Raises:
         UsageError: the setting `pseudonym_key` is no key.
     """
-    return spelled(value, given_key(), key_of_host(home_folder))
+    return spelled(ways_to_write(value), given_key(), key_of_host(home_folder))
 
 
 def pseudonym(value: str, key: bytes) -> str:

@@ -122,6 +122,7 @@ def test_a_change_is_prepared_from_the_last_snapshot(tmp_path: Path) -> None:
     assert preparing is not None
     assert prepared is not None
     assert (looking.found(), looking.kept()) == (None, None)
+    assert looking.drafted()
     assert Path(preparing.draft).exists()
     looking.stop()
     assert list(state.parent.iterdir()) == [state], "what no version names is not remembered"

@@ -26,7 +26,7 @@ from thrive.flows.erasure.switching import refuse_held, switch
 from thrive.operations import Context, Kind, PrivateText, operation
 from thrive.store import erasures, models, references
 from thrive.store.pins import read_lock
-from thrive.store.pseudonym_keys import spellings
+from thrive.store.pseudonym_keys import every_spelling
 
 PLANNED = "planned"
 
@@ -103,7 +103,7 @@ def erase(
         thrive data erase --reason "asked on 3 May"
         thrive data erase --from-file person --reason "asked on 3 May" --legal-basis "GDPR 17" --yes
     """
-    sought = Sought(*spellings(given_person(ctx, value, from_file), ctx.home))
+    sought = Sought(*every_spelling(given_person(ctx, value, from_file), ctx.home))
     _check_words(sought, reason, legal_basis, *drop)
     known = _unfinished(ctx, sought)
     if not yes:

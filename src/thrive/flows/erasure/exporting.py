@@ -27,7 +27,7 @@ from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context, Kind, PrivateText, operation
 from thrive.store import predictions
 from thrive.store.prediction_frames import scan_sealed
-from thrive.store.pseudonym_keys import spellings
+from thrive.store.pseudonym_keys import every_spelling
 from thrive.store.snapshots.matching import Person, names_person
 from thrive.store.snapshots.people import PeopleIndex
 from thrive.store.snapshots.tables import scan_files
@@ -93,7 +93,7 @@ def export_subject(
     Examples:
         thrive data export-subject --from-file /run/user/1000/person --to request-17
     """
-    sought = Sought(*spellings(given_person(ctx, value, from_file), ctx.home))
+    sought = Sought(*every_spelling(given_person(ctx, value, from_file), ctx.home))
     person = sought.spellings
     columns = subject_columns(ctx, "", column)
     folder = ctx.local_folder() / to

@@ -163,9 +163,9 @@ def find_subject(
     try:
         with quick_imports():
             from thrive.flows.erasure import searching
-            from thrive.store.pseudonym_keys import spellings
+            from thrive.store.pseudonym_keys import every_spelling
 
-        every = spellings(asked, ctx.home)
+        every = every_spelling(asked, ctx.home)
         return searching.search(ctx, every, dataset, column, ahead if every == person else None)
     finally:
         if ahead is not None:

@@ -1,6 +1,6 @@
 """The proof: everything is searched again, decoded, and what is still there is named."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ from thrive.flows.erasure.results import results_naming
 from thrive.flows.erasure.sought import Sought
 from thrive.operations import Context
 from thrive.settings import read_settings
-from thrive.store import audit, datasets, personal_text
+from thrive.store import audit, datasets, personal_text, references
 from thrive.store.pins import read_lock
 
 FORMAT = 1
@@ -70,7 +70,7 @@ def prove(ctx: Context, erasure: Erasure, sought: Sought, column: str) -> Proof:
         *(f"{item.kind.replace('_', ' ')} {item.used_by}" for item in plan.items),
         *(f"content {digest[:12]}, which nothing uses" for digest in plan.orphans),
         *(f"content {digest[:12]}, in what no version has any more" for digest in plan.remains),
-        *(f"content {digest[:12]}: another project uses it" for digest in present),
+        *_still_used(ctx, present),
         *_left_in_database(ctx, sought),
         *_left_in_files(ctx, sought, files),
         *left_at_remotes(ctx, sought),
@@ -84,6 +84,15 @@ def prove(ctx: Context, erasure: Erasure, sought: Sought, column: str) -> Proof:
         left=left,
         notes=notes(ctx, sought, plan),
     )
+
+
+def _still_used(ctx: Context, digests: Sequence[str]) -> Iterator[str]:
+    """Say who uses content that was to go."""
+    with ctx.read() as tx:
+        for digest in digests:
+            users = references.users(tx, ctx.project_id, digest)
+            by = " ".join(users[0]).replace("_", " ") if users else "another project"
+            yield f"content {digest[:12]}: {by} uses it"
 
 
 def _is_anywhere(ctx: Context, digest: str) -> bool:

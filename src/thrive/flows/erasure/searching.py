@@ -8,6 +8,7 @@ from thrive.data.subjects import (
     PREFIXES,
     Searched,
     declared_columns,
+    is_nested,
     rows_in_files,
     searched_versions,
 )
@@ -67,7 +68,7 @@ def search(
         runs=found_runs,
         models=models,
         answers=answers,
-        unsearched=unsearched(searched),
+        unsearched=unsearched(searched, declared),
         looked=looked_in(ctx, searched),
         next_hint='thrive data erase --reason "..."' if total or answered else "",
     )
@@ -90,11 +91,19 @@ def subject_columns(ctx: Context, dataset: str, column: str) -> dict[str, str]:
     return declared
 
 
-def unsearched(searched: Sequence[Searched]) -> list[Unsearched]:
+def unsearched(searched: Sequence[Searched], declared: Mapping[str, str]) -> list[Unsearched]:
     """Return the datasets of which no version has a column that names people."""
     able = {each.version.dataset for each in searched if each.columns}
-    names = sorted({each.version.dataset for each in searched} - able)
-    return [Unsearched(dataset=name, why=NO_COLUMN) for name in names]
+    others = {each.version.dataset: each for each in searched if each.version.dataset not in able}
+    return [
+        Unsearched(dataset=name, why=_why(each, declared)) for name, each in sorted(others.items())
+    ]
+
+
+def _why(searched: Searched, declared: Mapping[str, str]) -> str:
+    named = (each for each in searched.version.columns if each.name in declared.values())
+    nested = next((each.name for each in named if is_nested(each)), "")
+    return f"its column {nested} holds lists or structures" if nested else NO_COLUMN
 
 
 def _rows(searched: Searched, counts: Mapping[str, int]) -> SubjectRows:

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import struct
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SHORTEST_TEXT, _SHORTEST_NUMBER = 6, 9
+_WHOLE = re.compile(r"-?[0-9]+(\.0+)?")
 _SCRYPT = {"n": 1 << 14, "r": 8, "p": 1, "dklen": 32}
 _DEEPEST = 4
 """So often packed bytes are opened; deeper lies nothing but a bomb."""
@@ -31,13 +33,19 @@ class Sought:
 
     Args:
         value: as the subject columns have it.
-        others: how else the person is spelled: by a pseudonym.
+        others: how else the person is spelled: by a pseudonym, or in another form of the same text.
+
+    Attributes:
+        number: the value where people are whole numbers. Outside of the columns that name people
+            only one of many digits is sought: `000000012` is a rare text, 12 is everywhere.
     """
 
     def __init__(self, value: str, *others: str) -> None:
         self.value = value
         self.spellings = (value, *others)
-        self.number = int(value) if value.removeprefix("-").isdecimal() else None
+        self.number = int(value.partition(".")[0]) if _WHOLE.fullmatch(value) else None
+        digits = len(str(abs(self.number))) if self.number is not None else 0
+        self._number = self.number if digits >= _SHORTEST_NUMBER else None
 
     def __repr__(self) -> str:
         return "<Sought>"
@@ -58,11 +66,11 @@ class Sought:
         for each in self.spellings:
             escaped = json.dumps(each)[1:-1]
             texts += [each.encode(), each.encode("utf-16-le"), escaped.encode()]
-        if self.number is not None and -(1 << 63) <= self.number < 1 << 63:
-            texts.append(struct.pack("<q", self.number))
-            texts.append(struct.pack("<d", float(self.number)))
-            shortest = self.number.to_bytes(
-                self.number.bit_length() // 8 + 1, "little", signed=True
+        if self._number is not None and -(1 << 63) <= self._number < 1 << 63:
+            texts.append(struct.pack("<q", self._number))
+            texts.append(struct.pack("<d", float(self._number)))
+            shortest = self._number.to_bytes(
+                self._number.bit_length() // 8 + 1, "little", signed=True
             )
             texts += [shortest] if len(shortest) > 4 else []
         return list(dict.fromkeys(texts))
@@ -116,9 +124,9 @@ class Sought:
                 lambda row: any(each in str(row) for each in self.spellings),
                 return_dtype=pl.Boolean,
             )
-        if self.number is None or not kind.is_numeric():
+        if self._number is None or not kind.is_numeric():
             return None
-        return column == (float(self.number) if kind.is_float() else self.number)
+        return column == (float(self._number) if kind.is_float() else self._number)
 
     def _in_table(self, data: bytes) -> bool:
         import polars as pl
@@ -141,7 +149,7 @@ class Sought:
         if isinstance(value, list | tuple):
             return [self.redacted(each) for each in value]
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return None if is_number and self.number is not None and value == self.number else value
+        return None if is_number and self._number is not None and value == self._number else value
 
 
 def new_salt() -> str:

@@ -55,6 +55,9 @@ def switch(
         _refuse_removed(tx, ctx, data)
         for each in data.versions:
             removed |= _switch_version(tx, ctx, each)
+        living = _living_profiles(tx, ctx, data)
+        removed -= living
+        stones = [stone for stone in stones if stone.digest not in living]
         for each in contents:
             _switch_content(tx, ctx, each)
         _recount_logs(tx, ctx, plan)
@@ -165,6 +168,12 @@ def _switch_version(tx: Tx, ctx: Context, renewed: NewVersion) -> set[str]:
     references.add(tx, ctx.project_id, datasets.KIND, label, *renewed.needed)
     references.add(tx, ctx.project_id, "profile", label, _sketches(after))
     return gone
+
+
+def _living_profiles(tx: Tx, ctx: Context, data: NewData) -> set[str]:
+    """Return the former profiles that other versions have as well: theirs name nobody who went."""
+    former = {_sketches(each.before) for each in data.versions} - {""}
+    return {digest for digest in former if references.users(tx, ctx.project_id, digest)}
 
 
 def _switch_content(tx: Tx, ctx: Context, replaced: Replaced) -> None:
