@@ -33,6 +33,7 @@ from thrive.store.snapshots.states import state_cache
 from thrive.store.sources import is_table
 from thrive.store.sources.beside import Beside
 from thrive.store.sources.bring import MEMORY
+from thrive.store.sources.kinds import SUPPORTED
 
 
 class CheckedOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,6 +207,8 @@ def _asked(version: DatasetVersion) -> list[str]:
 
 def _note(version: DatasetVersion) -> str:
     """Return what is new in a version's schema, and which columns a person must name."""
+    if not version.is_table:
+        return f"kept as files: a table has a name that ends with one of {SUPPORTED}"
     new = [each["found"] for each in version.checks if each["check"] == SCHEMA]
     return "; ".join([*new, *_to_say(version)])
 

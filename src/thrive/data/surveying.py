@@ -21,7 +21,7 @@ from thrive.domain.dataset import FileEntry
 from thrive.domain.errors import UsageError
 from thrive.statistics.sketch import NumericSketch
 from thrive.store.snapshots.people import PeopleIndex
-from thrive.store.snapshots.tables import SAMPLE_ROWS, TORN, scan_files, suffix_of
+from thrive.store.snapshots.tables import SAMPLE_ROWS, TORN, scan_files, suffix_of, unquoted
 from thrive.store.sources import Found
 from thrive.store.sources.ahead import fits_in_memory
 
@@ -133,7 +133,7 @@ def _read(
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's, not the file's
         raise UsageError(
-            f"{source} cannot be read as a table: {_without_values(error)}.", _remedy(error)
+            f"{source} cannot be read as a table: {unquoted(error)}.", _remedy(error)
         ) from None
 
 
@@ -174,15 +174,6 @@ def _held(
     frame: "pl.LazyFrame", fits: "Callable[[pl.LazyFrame], bool]"
 ) -> "pl.LazyFrame | pl.DataFrame":
     return frame.collect() if fits(frame) else frame
-
-
-def _without_values(error: Exception) -> str:
-    """Return the first line of a reader's message without what it quotes from the data.
-
-    A value may span lines: what is quoted in the first one may end in a later one, or not at all.
-    """
-    plain = re.sub(r"`[^`]*(?:`|$)|\"[^\"]*(?:\"|$)", "`...`", str(error).strip())
-    return plain.split("\n", 1)[0].rstrip(".")[:200]
 
 
 def _surveyed(

@@ -47,6 +47,7 @@ from thrive.store import models, projects, releases, restrictions
 from thrive.store.eventlog.prediction_id import MAX_ROWS, row_ids
 from thrive.store.eventlog.writer import SegmentWriter
 from thrive.store.online import open_online
+from thrive.store.snapshots.tables import unquoted
 from thrive.store.sources import Reach, brought, resolve, scan
 
 if TYPE_CHECKING:
@@ -369,7 +370,7 @@ def _slices(table: "pl.LazyFrame", size: int) -> Iterator["pl.DataFrame"]:
 
     kept: list[pl.DataFrame] = []
     height = 0
-    for piece in table.collect_batches(chunk_size=size, maintain_order=True):
+    for piece in _pieces(table, size):
         kept.append(piece)
         height += piece.height
         while height >= size:
@@ -378,6 +379,24 @@ def _slices(table: "pl.LazyFrame", size: int) -> Iterator["pl.DataFrame"]:
             kept, height = [whole.slice(size)], height - size
     if height:
         yield pl.concat(kept)
+
+
+def _pieces(table: "pl.LazyFrame", size: int) -> Iterator["pl.DataFrame"]:
+    """Yield the rows as they are read.
+
+    Raises:
+        UsageError: a row cannot be read with the types that the first rows have; the message holds
+            none of its values.
+    """
+    import polars as pl
+
+    try:
+        yield from table.collect_batches(chunk_size=size, maintain_order=True)
+    except pl.exceptions.PolarsError as error:
+        raise UsageError(
+            f"The table cannot be read to its end: {unquoted(error)}.",
+            "write it as Parquet, or its columns of text with one type each",
+        ) from None
 
 
 def _read_part(scorer: Scorer, path: Path, frame: "pl.DataFrame", now: int) -> _Part:
@@ -534,7 +553,7 @@ def _columns(
         return columns_of(scorer.predictor.signature, rows), keys
     except pl.exceptions.PolarsError as error:
         raise UsageError(
-            f"A column of the table is not what the model takes: {str(error)[:200]}",
+            f"A column of the table is not what the model takes: {unquoted(error)}.",
             f"thrive models show {scorer.version.model}",
         ) from None
 

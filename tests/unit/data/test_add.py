@@ -245,7 +245,8 @@ def test_packed_and_columnar_files_read_alike(project, tmp_path):
         archive.writestr("inside.csv", text)
     pl.DataFrame({"a": [1, 2], "b": ["x", None]}).write_parquet(tmp_path / "p.parquet")
     (tmp_path / "l.jsonl").write_text('{"a": 1, "b": "x"}\n{"a": 2, "b": null}\n')
-    for file in ("g.csv.gz", "z.csv.zip", "p.parquet", "l.jsonl"):
+    (tmp_path / "t.tsv").write_text(text.replace(";", "\t"))
+    for file in ("g.csv.gz", "z.csv.zip", "p.parquet", "l.jsonl", "t.tsv"):
         name = file[0]
         add(project, file, name=name)
         assert rows(project, name) == [{"a": 1, "b": "x"}, {"a": 2, "b": None}], file

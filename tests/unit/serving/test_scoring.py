@@ -70,6 +70,25 @@ def test_a_table_is_scored_in_parts_and_logged(ctx, tmp_path):
     assert sorted(logged["k.flight_id"]) == sorted(found["flight_id"])
 
 
+def test_a_csv_file_is_read_as_datasets_are(ctx, tmp_path):
+    text = table(4).write_csv(separator=";", null_value="NA")
+    (tmp_path / "in.csv").write_text(text)
+    done = predictions_score(ctx, MODEL, "in.csv", tmp_path / "out")
+    assert (done.answered, done.refused) == (4, 0)
+    rows = read(tmp_path / "out")
+    assert rows["wind"].to_list() == table(4)["wind"].to_list()
+
+
+@pytest.mark.parametrize("head", [1, 12_000])
+def test_no_refusal_of_a_table_tells_its_values(ctx, tmp_path, head):
+    lines = ["f,EWR,1,1"] * head + ["f,EWR,zebedee,zebedee"]
+    (tmp_path / "in.csv").write_text("\n".join(["flight_id,origin,wind,extra", *lines]))
+    with pytest.raises(UsageError) as caught:
+        predictions_score(ctx, MODEL, "in.csv", tmp_path / "out")
+    assert "wind" in caught.value.what
+    assert "zebedee" not in caught.value.what
+
+
 def test_what_was_cut_short_goes_on_and_another_input_does_not(ctx, tmp_path):
     table().write_parquet(tmp_path / "in.parquet")
     out = tmp_path / "out"

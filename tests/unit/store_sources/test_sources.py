@@ -121,6 +121,7 @@ def test_kinds_come_from_names_and_parquet_from_bytes(project):
         "a.csv": FileKind.CSV,
         "A.CSV.GZ": FileKind.CSV,
         "a.csv.zip": FileKind.CSV,
+        "a.tsv": FileKind.CSV,
         "a.jsonl": FileKind.JSONL,
         "a.ndjson": FileKind.JSONL,
     }
@@ -149,14 +150,28 @@ def pack(folder: Path, ending: str) -> Path:
 
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".csv.zip"])
 def test_csv_is_read_packed_or_not(tmp_path, ending):
-    options = ReadOptions(null_values=("NA",), parse_dates=True)
-    frame = scan([pack(tmp_path, ending)], options).collect()
+    frame = scan([pack(tmp_path, ending)]).collect()
     assert frame["delay"].to_list() == [2.5, None]
     assert frame.schema == {"id": pl.Int64, "delay": pl.Float64, "at": pl.Date}
 
 
-def test_without_the_option_na_is_text(tmp_path):
-    assert scan([pack(tmp_path, ".csv")]).collect()["delay"].to_list() == ["2.5", "NA"]
+def test_other_words_for_what_is_missing_can_be_named(tmp_path):
+    options = ReadOptions(null_values=("none",))
+    frame = scan([pack(tmp_path, ".csv")], options).collect()
+    assert frame["delay"].to_list() == ["2.5", "NA"]
+
+
+@pytest.mark.parametrize(
+    ("separator", "name"), [(";", "x.csv"), ("\t", "x.tsv"), ("|", "x.csv"), (";", "x.csv.zip")]
+)
+def test_fields_are_parted_by_what_the_header_has(tmp_path, separator, name):
+    text = CSV.replace(",", separator)
+    path = tmp_path / name
+    path.write_text(text)
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.csv", text)
+    assert scan([path]).collect()["delay"].to_list() == [2.5, None]
 
 
 def test_parquet_files_follow_each_other(project):

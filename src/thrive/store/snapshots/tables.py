@@ -95,6 +95,15 @@ def separator_in(header: bytes) -> str:
     return max(SEPARATORS, key=header.decode("utf-8", "replace").count)
 
 
+def unquoted(error: Exception) -> str:
+    """Return the first line of a reader's message without what it quotes from the data.
+
+    A value may span lines: what is quoted in the first one may end in a later one, or not at all.
+    """
+    plain = re.sub(r"`[^`]*(?:`|$)|\"[^\"]*(?:\"|$)", "`...`", str(error).strip())
+    return plain.split("\n", 1)[0].rstrip(".")[:200]
+
+
 def _types(columns: Sequence[Column]) -> dict[str, Any]:
     types = {column.name: type_of(column.dtype) for column in columns}
     return {name: kind for name, kind in types.items() if kind is not None}

@@ -24,6 +24,8 @@ _SUFFIXES = {
     ".csv": FileKind.CSV,
     ".csv.gz": FileKind.CSV,
     ".csv.zip": FileKind.CSV,
+    ".tsv": FileKind.CSV,
+    ".tsv.gz": FileKind.CSV,
     ".parquet": FileKind.PARQUET,
     ".pq": FileKind.PARQUET,
     ".jsonl": FileKind.JSONL,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from thrive.domain.errors import NotFound, UsageError
+from thrive.store.snapshots.tables import MISSING, SAMPLE_ROWS, separator_in, separator_of
 from thrive.store.sources.kinds import FileKind, file_kind
 from thrive.store.sources.packed import refuse_bomb
 
@@ -17,21 +18,21 @@ if TYPE_CHECKING:
 
 
 class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How text files are read; Parquet says all of it itself.
+    """How text files are read, by default as datasets are; Parquet says all of it itself.
 
     Attributes:
-        null_values: spellings that stand for a missing value, e.g. `("NA", "")`.
-        separator: the character between two fields of a CSV line.
+        null_values: spellings that stand for a missing value.
+        separator: the character between two fields of a CSV line; "" goes by its header.
         has_header: whether the first line of a CSV file names the columns.
         parse_dates: whether columns of ISO 8601 dates and times become dates and times.
         sample_rows: rows from which the type of each column is guessed; None reads them all.
     """
 
-    null_values: tuple[str, ...] = ()
-    separator: str = ","
+    null_values: tuple[str, ...] = MISSING
+    separator: str = ""
     has_header: bool = True
-    parse_dates: bool = False
-    sample_rows: int | None = 10_000
+    parse_dates: bool = True
+    sample_rows: int | None = SAMPLE_ROWS
 
 
 def scan(paths: Sequence[Path], options: ReadOptions | None = None) -> "pl.LazyFrame":
@@ -85,10 +86,13 @@ def _scan_text(path: Path, kind: FileKind, options: ReadOptions) -> "pl.LazyFram
     if kind is FileKind.JSONL:
         return pl.scan_ndjson(path, infer_schema_length=options.sample_rows)
     is_zip = path.name.lower().endswith(".zip")
+    source = _unzipped(path) if is_zip else path
+    header = source.split(b"\n", 1)[0] if isinstance(source, bytes) else b""
+    found = separator_in(header) if is_zip else separator_of(path)
     return pl.scan_csv(
-        _unzipped(path) if is_zip else path,
+        source,
         null_values=list(options.null_values) or None,
-        separator=options.separator,
+        separator=options.separator or found,
         has_header=options.has_header,
         try_parse_dates=options.parse_dates,
         infer_schema_length=options.sample_rows,
