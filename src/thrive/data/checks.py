@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 PASS = "pass"  # noqa: S105 - a verdict, no secret
 FAIL = "fail"
+ZEROS = "leading zeros"
+"""What is told of whole numbers that begin with a zero, as postal codes and account numbers do."""
 
 
 def measure_checks(

@@ -1,23 +1,29 @@
-"""What a CSV file has that a table of it does not show: short lines, and two columns of one name.
+"""What a CSV file has that a table of it does not show: short lines, columns of one name, zeros.
 
 Polars fills a line that ends early with missing values, and renames the second of two columns. Both
-are read as they were meant only if somebody looks: they become failed checks of the version.
+are read as they were meant only if somebody looks: they become failed checks of the version. It
+reads `02134` as the number 2134, which is told and fails nothing.
 """
 
 import csv
 import gzip
 import operator
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from thrive.data.checks import FAIL
+from thrive.data.checks import FAIL, PASS, ZEROS
 from thrive.domain.dataset import FileEntry
 from thrive.store.snapshots.tables import separator_in, suffix_of
 
 LINES, HEADER = "every line has all fields", "every column has its own name"
 """The two checks; they are told of only where they fail."""
+_ZEROS = r"^0\d{2,}$"
+_MAY_HAVE_ZEROS = re.compile(rb"(?<![^,;\t|\"\n])0\d{2,}(?![^,;\t|\"\r\n])")
+_LOOKED_AT = 64 << 10
+"""Bytes at the head of a file in which such numbers are looked for."""
 _LONGEST_HEADER = 1 << 20
 _LINE, _PLAIN, _FIELDS = "line", "plain", "fields"
 _QUOTED = '"[^"]*"'
@@ -31,19 +37,23 @@ class _Odd(NamedTuple):
 
 
 def csv_faults(
-    entries: Sequence[FileEntry], paths: Sequence[Path], missing: Sequence[int]
+    entries: Sequence[FileEntry],
+    paths: Sequence[Path],
+    missing: Sequence[int],
+    whole: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Return the failed checks of a table's CSV files.
+    """Return the failed checks of a table's CSV files, and what else is to be told of them.
 
     Args:
         entries: the files as the version names them.
         paths: where the bytes of each are.
         missing: how many values each column of the table lacks. Where its last one lacks none no
             line is short, and nothing is read again.
+        whole: its columns of whole numbers.
     """
     if suffix_of(entries[0].path) != "csv":
         return []
-    found: list[dict[str, Any]] = []
+    found = _zeros(paths[0], whole) if whole else []
     may_be_short = len(entries) > 1 or missing[-1] > 0
     for entry, path in zip(entries, paths, strict=True):
         header = _header(path)
@@ -58,6 +68,25 @@ def csv_faults(
             words = f"{count} before the last field, the first is line {short.first:,}"
             found.append({"check": LINES, "state": FAIL, "found": f"{words}{where}"})
     return found
+
+
+def _zeros(path: Path, whole: Sequence[str]) -> list[dict[str, Any]]:
+    """Tell of the columns of whole numbers whose text begins with zeros, in the head of a file."""
+    import polars as pl
+
+    with _opened(path) as file:
+        head = file.read(_LOOKED_AT)
+    if not _MAY_HAVE_ZEROS.search(head):
+        return []
+    lines = head[: head.rfind(b"\n") + 1] if len(head) == _LOOKED_AT else head
+    texts = pl.read_csv(
+        lines, separator=separator_in(lines.split(b"\n", 1)[0]), infer_schema=False
+    ).select(pl.col(name for name in whole).str.contains(_ZEROS).any())
+    names = [name for name, begins in texts.row(0, named=True).items() if begins]
+    if not names:
+        return []
+    words = f"{', '.join(names)}: read as numbers, without the zeros that values begin with"
+    return [{"check": ZEROS, "state": PASS, "found": words}]
 
 
 def _opened(path: Path) -> "gzip.GzipFile | IO[bytes]":

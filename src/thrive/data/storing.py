@@ -14,7 +14,7 @@ import msgspec
 from thrive.contract.parse import parse
 from thrive.contract.schema import DataTerms
 from thrive.data.adding import Delivery, add_version, make_version
-from thrive.data.checks import FAIL
+from thrive.data.checks import FAIL, ZEROS
 from thrive.data.files import read_manifest
 from thrive.data.keeping import stored_contents
 from thrive.data.lockfile import pin
@@ -206,10 +206,10 @@ def _asked(version: DatasetVersion) -> list[str]:
 
 
 def _note(version: DatasetVersion) -> str:
-    """Return what is new in a version's schema, and which columns a person must name."""
+    """Return what is to be known of a version's columns, and which of them a person must name."""
     if not version.is_table:
         return f"kept as files: a table has a name that ends with one of {SUPPORTED}"
-    new = [each["found"] for each in version.checks if each["check"] == SCHEMA]
+    new = [each["found"] for each in version.checks if each["check"] in (SCHEMA, ZEROS)]
     return "; ".join([*new, *_to_say(version)])
 
 

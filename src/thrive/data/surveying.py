@@ -106,7 +106,8 @@ def survey_files(
             raise
         raise UsageError(f"{source} cannot be read as a table: {where}.", error.hint) from None
     missing = [each.found["missing"] for each in found.columns]
-    faults = csv_faults(files.entries, files.paths, missing)
+    whole = [each.name for each in found.columns if each.dtype.startswith(("Int", "UInt"))]
+    faults = csv_faults(files.entries, files.paths, missing, whole)
     people = _people(files, rows, asked.subject, index)
     return msgspec.structs.replace(found, faults=faults, people=people)
 

@@ -71,11 +71,14 @@ def wanted_in(folder: Path, path: str, *, name: str, owner: str, why: str) -> Wa
 def _name_for(folder: Path, path: str) -> str:
     """Return the dataset of the contract that has this source, else a name from the path."""
     declared = load(folder).contract.data
-    matching = [name for name, terms in declared.items() if terms.source == path or not path]
+    matching = [name for name, terms in declared.items() if terms.source == path]
+    if not path:  # those without a source are made by steps, unless there is no other
+        sourced = [name for name, terms in declared.items() if terms.source]
+        matching = sourced or list(declared)
     if len(matching) == 1:
         return matching[0]
     if not path:
-        shown = ", ".join(declared) or "none"
+        shown = ", ".join(matching) or "none"
         raise UsageError(f"Which dataset? The contract has {shown}.", "thrive data add --name NAME")
     name = dataset_name(path, "")
     if not name and re.search(r"\s", path) is None:

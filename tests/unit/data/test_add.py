@@ -325,3 +325,13 @@ def test_a_kill_before_the_row_leaves_no_version(project, tmp_path):
     assert killed.returncode == 9
     assert list_datasets(project) == []
     assert add(project, name="trips").is_new
+
+
+def test_datasets_that_steps_make_are_not_asked_for_a_source(project, tmp_path):
+    contract = tmp_path / "thrive.toml"
+    made = '\n[data.made]\nowner = "o"\nwhy = "made by a step"\n'
+    contract.write_text(contract.read_text() + made)
+    assert add(project).dataset == "trips"
+    contract.write_text(contract.read_text() + '\n[data.more]\nsource = "more.csv"\n')
+    with pytest.raises(UsageError, match=r"The contract has trips, more\."):
+        add(project)

@@ -51,3 +51,31 @@ def test_lines_that_end_as_on_old_computers_are_refused(context: Context, tmp_pa
     (tmp_path / "rides.csv").write_bytes(b"a,b\r1,x\r2,y\r")
     with pytest.raises(UsageError, match="its lines end with a carriage return alone"):
         add(context, "rides.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("zip,n,m\n02134,10,01\n10001,20,12\n", "zip"),
+        ('n;"a b"\n1;"0012"\n2;"0013"\n', "a b"),
+        ("zip,n\n10001,1\n94110,2\n", ""),
+        ("code,n\n007x,1\n008,2\n", ""),
+        ("share,n\n0.123,1\n0.456,2\n", ""),
+        ("n,day\n1,2024-001\n1001,2024-002\n", ""),
+    ],
+)
+def test_numbers_that_lose_their_zeros_are_told(
+    context: Context, tmp_path: Path, text: str, named: str
+) -> None:
+    (tmp_path / "thrive.toml").write_text("contract = 1\n")
+    (tmp_path / "rides.csv").write_text(text)
+    added = add(context, "rides.csv")
+    words = f"{named}: read as numbers, without the zeros that values begin with"
+    assert (added.trainable, added.note) == (True, words if named else "")
+
+
+def test_zeros_are_looked_for_in_the_head_of_a_long_file(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "thrive.toml").write_text("contract = 1\n")
+    lines = [f"{number},0{number}" for number in range(1000, 21_000)]
+    (tmp_path / "rides.csv").write_text("\n".join(["n,code", *lines]))
+    assert add(context, "rides.csv").note.startswith("code: read as numbers")
