@@ -214,7 +214,7 @@ def _pull_one(ctx: Context, name: str, pin: str, other: _Side) -> Moved:
     if stone is not None:
         raise erasures.erased(stone, f"take the present digest of {name}: thrive data log {name}")
     present = next((each for each in known if each.dataset == name), None)
-    if present is not None and is_whole(ctx.home.blobs, present):
+    if present is not None and _has_all(ctx.home.blobs, present):
         return _moved(present, 0, 0, other)
     record = other.read(pin, name)
     if record is None:
@@ -225,6 +225,12 @@ def _pull_one(ctx: Context, name: str, pin: str, other: _Side) -> Moved:
         raise Conflict(f"{other.place} has another version under {pin[:12]}.", "push it again")
     copied, size = copy_blobs(other.blobs, ctx.home.blobs, record.blobs, ctx.progress)
     return _moved(take_in(ctx, record), copied, size, other)
+
+
+def _has_all(blobs: BlobStore, version: DatasetVersion) -> bool:
+    """Tell whether a version is here with its profile; blobs are looked for, not read."""
+    sketches = str(version.profile.get("sketches", ""))
+    return is_whole(blobs, version) and (not sketches or blobs.has(sketches))
 
 
 def _moved(version: DatasetVersion, copied: int, size: int, other: _Side) -> Moved:

@@ -244,5 +244,5 @@ def _bad_blob(ctx: Context, digest: str, what: str) -> Finding:
         health=Health.BAD,
         found=f"{what}; it is used by {shown}",
         fix=f"restore .thrive/blobs/{digest[:2]}/{digest[2:]} from a backup; "
-        "or remove it, and add again the data that it is of",
+        "or remove it, and add again the data that it is of, or `thrive data pull` it",
     )

@@ -255,6 +255,17 @@ def test_versions_move_between_projects(context, photos, tmp_path):
     other.home.close()
 
 
+def test_what_is_missing_here_is_pulled_again_profile_and_all(context, tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,4\n")
+    add(context, "rows.csv", name="rows")
+    push(context, "shelf")
+    blobs = context.home.blobs
+    for digest in list(blobs.digests()):
+        blobs.delete(digest)
+        assert sum(each.copied for each in pull(context)) == 1
+        assert doctor(context, blobs=0).findings[-1].health == "ok"
+
+
 def test_nowhere_to_push_to_and_nothing_there(context, photos, tmp_path):
     add(context, "photos")
     with pytest.raises(UsageError, match="names no place"):
