@@ -1,6 +1,7 @@
 """Removing versions, and giving back the space of what nothing needs any more."""
 
 import shutil
+from contextlib import suppress
 
 import msgspec
 
@@ -213,7 +214,8 @@ def _rewrite(ctx: Context) -> int:
         versions, snapshots, repacked(blobs, snapshots, dying), strict=True
     ):
         if old.places != new.places:
-            move(ctx, version, new)
+            with suppress(NotFound):  # it went, or was erased from: it keeps what it has
+                move(ctx, version, new)
     return len(dying)
 
 
