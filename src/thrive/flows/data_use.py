@@ -22,9 +22,10 @@ from thrive.store.database import Tx
 
 
 class UseProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """One reason why data may not be used: line of the contract, what, the cure, who owes it."""
+    """Why data may not be used: key and line of the contract, what, the cure, who owes it."""
 
     dataset: str
+    key: str
     line: int
     what: str
     fix: str
@@ -66,7 +67,9 @@ def _problem(
 ) -> UseProblem:
     line = line_of(contract.lines, "data", version.dataset, key)
     terms = contract.contract.data.get(version.dataset, DataTerms())
-    return UseProblem(dataset=version.dataset, line=line, what=what, fix=fix, owner=terms.owner)
+    return UseProblem(
+        dataset=version.dataset, key=key, line=line, what=what, fix=fix, owner=terms.owner
+    )
 
 
 def _inherited(
@@ -247,7 +250,13 @@ def refuse_use(
 
 
 def refuse_training_data(
-    tx: Tx, ctx: Context, training: Mapping[str, str], contract: ParsedContract, model: str
+    tx: Tx,
+    ctx: Context,
+    training: Mapping[str, str],
+    contract: ParsedContract,
+    model: str,
+    *,
+    then: str = "",
 ) -> None:
     """Raise what stands against the data that a version of a model was trained on.
 
@@ -257,6 +266,8 @@ def refuse_training_data(
         training: its datasets, by name and digest.
         contract: under which the version is registered.
         model: its name.
+        then: what is to be done once the line is mended, for the hint; what people say of columns
+            counts at once.
 
     Raises:
         ContractGap: with the line of the contract to fix.
@@ -267,15 +278,15 @@ def refuse_training_data(
         version = next((each for each in same if each.dataset == name), None)
         if version is not None:
             found += use_problems(tx, ctx, version, contract, [model])
-    refuse_first(found, "thrive.toml")
+    refuse_first(found, "thrive.toml", then)
 
 
-def refuse_first(found: list[UseProblem], filename: str) -> None:
+def refuse_first(found: list[UseProblem], filename: str, then: str = "") -> None:
     """Raise the first of some problems, if there is one."""
     if found:
         first, more = found[0], len(found) - 1
         words = refusal(filename, first.line, first.what, first.owner, more)
-        raise ContractGap(words, first.fix)
+        raise ContractGap(words, first.fix if first.key == "personal" else f"{first.fix}{then}")
 
 
 def present_problems(ctx: Context, contract: ParsedContract) -> list[UseProblem]:

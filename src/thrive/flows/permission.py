@@ -116,7 +116,9 @@ def permission(
             "commit, train and register again",
         )
     _require_answers(tx, ctx, candidate, contract)
-    refuse_training_data(tx, ctx, candidate.training, contract, candidate.model)
+    refuse_training_data(
+        tx, ctx, candidate.training, contract, candidate.model, then=_again(candidate)
+    )
     verdict = _verdict(tx, ctx, candidate, contract, production)
     lacking = missing_approvals(tx, ctx, candidate, contract)
     if lacking:
@@ -308,7 +310,14 @@ def _require_answers(
     if found:
         first, more = found[0], len(found) - 1
         words = refusal(contract.filename, first.line, first.what, first.owner, more)
-        raise ContractGap(words, first.fix)
+        then = "" if first.keys[:1] == ("team",) else _again(candidate)
+        raise ContractGap(words, f"{first.fix}{then}")
+
+
+def _again(candidate: ModelVersion) -> str:
+    """Return what follows a mended line: a version is asked for what it was registered under."""
+    label = format_reference(candidate.model, candidate.version)
+    return f"; then train again, as {label} keeps the contract that it was registered under"
 
 
 def _verdict(

@@ -170,10 +170,17 @@ def test_a_column_whose_values_belie_its_label_is_accepted_by_name_alone(context
 def test_promotion_asks_of_all_that_a_version_was_trained_on(context, riders):
     version = riders()
     contract = load(context.local_folder())
+    asked = {"riders": version.digest}
     with context.read() as tx:
-        refuse_training_data(tx, context, {"riders": version.digest}, contract, "lateness")
-        with pytest.raises(ContractGap, match="no purpose of prices"):
-            refuse_training_data(tx, context, {"riders": version.digest}, contract, "prices")
+        refuse_training_data(tx, context, asked, contract, "lateness")
+        with pytest.raises(ContractGap, match="no purpose of prices") as refused:
+            refuse_training_data(tx, context, asked, contract, "prices", then="; then wait")
+    assert refused.value.hint.endswith("allowed in [data.riders]; then wait")
+    labelled = riders(text="rider,minutes,mail\nAnn,3,a@b.example\n")
+    asked = {"riders": labelled.digest}
+    with context.read() as tx, pytest.raises(ContractGap, match="nobody has said") as refused:
+        refuse_training_data(tx, context, asked, contract, "lateness", then="; then wait")
+    assert refused.value.hint.endswith('thrive data confirm riders@2 --reason "..."')
 
 
 @pytest.mark.parametrize(("columns", "refusals"), [(["rider"], 1), (None, 1), (["minutes"], 0)])

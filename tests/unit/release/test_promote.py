@@ -149,8 +149,10 @@ def test_a_gap_of_the_contract_blocks_production_by_its_line(ctx):
     version = add_version(ctx.home, constant_package(), contract=text)
     judge(ctx, version)
     promote.approvals_give(ctx, f"{MODEL}@{version.version}", reason="fine")
-    with pytest.raises(ContractGap, match=r"thrive.toml:4: .*risk"):
+    with pytest.raises(ContractGap, match=r"thrive.toml:4: .*risk") as refused:
         promote.start_release(ctx, MODEL)
+    again = f"; then train again, as {MODEL}@{version.version} keeps the contract that it was"
+    assert again in refused.value.hint
 
 
 def test_a_team_out_of_reach_blocks_production(tmp_path):
@@ -158,8 +160,9 @@ def test_a_team_out_of_reach_blocks_production(tmp_path):
     context = Context(home, local_actor("grace"), folder=tmp_path, operation="test")
     version = add_version(home, constant_package())
     judge(context, version)
-    with pytest.raises(ContractGap, match="has not answered a test message"):
+    with pytest.raises(ContractGap, match="has not answered a test message") as refused:
         promote.start_release(context, MODEL)
+    assert "train again" not in refused.value.hint
     home.close()
 
 
