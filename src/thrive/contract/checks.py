@@ -7,6 +7,7 @@ where data is, not here.
 
 import math
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -102,9 +103,9 @@ def parse_check(text: str) -> Check:
         raise UsageError(f"{text!r} is not a check.", _EXAMPLES)
     match call["name"]:
         case "unique":
-            return Unique(columns=tuple(_column(part) for part in arguments))
+            return Unique(columns=_different(text, arguments))
         case "not_null":
-            return NotNull(columns=tuple(_column(part) for part in arguments))
+            return NotNull(columns=_different(text, arguments))
         case "fresh" if len(arguments) <= 2:
             column = _column(arguments[0]) if len(arguments) == 2 else ""
             return Fresh(within_us=parse_duration(arguments[-1]), column=column)
@@ -151,6 +152,15 @@ def _expect(expression: str) -> Expect:
 def _column(text: str) -> str:
     quoted = len(text) > 2 and text[0] == text[-1] and text[0] in "'\"`"
     return text[1:-1] if quoted else text
+
+
+def _different(text: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of a check, each of which it may name once."""
+    columns = tuple(_column(name) for name in names)
+    twice = next((each for each in columns if columns.count(each) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{text!r} names {twice!r} twice.", _EXAMPLES)
+    return columns
 
 
 def _ordered(text: str, low: str, high: str) -> tuple[float, float]:

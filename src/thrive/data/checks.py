@@ -60,6 +60,10 @@ def _problem_with_expression(check: Expect, schema: Mapping[str, Any]) -> str | 
     import polars as pl
 
     try:
+        pl.sql_expr(check.expression)
+    except pl.exceptions.PolarsError:
+        return 'it is no expression; write e.g. "expect(arrival >= departure)"'
+    try:
         answer = pl.DataFrame(schema=dict(schema)).select(answer=pl.sql_expr(check.expression))
     except pl.exceptions.PolarsError:
         return "it cannot be judged on columns of these types"

@@ -230,6 +230,7 @@ WRONG = [
         "thrive.toml:2: data.d.checks[0]: 'unique()' is not a check.",
         '"unique(id)"',
     ),
+    ("[data.d]\nchecks = ['unique(id, id)']", "'unique(id, id)' names 'id' twice.", '"unique(id)"'),
     ("[data.d]\nretention = 'long'", "data.d.retention: 'long' is not a duration.", ""),
     ("[data.'My Data']\n", "'My Data' cannot name a dataset.", "lower-case"),
     ("[model.'../x']\n", "'../x' cannot name a model.", ""),

@@ -68,6 +68,7 @@ def test_whole_numbers_are_numbers_too(project, table):
         ("expect(s in ('x', 'y') and length(s) = 1)", ""),
         ("expect(s like 'x%')", "1 row breaks it"),
         ("expect(a + b)", "its answer is Int64, not yes or no"),
+        ("expect(a >)", 'it is no expression; write e.g. "expect(arrival >= departure)"'),
         ("expect(s > 1)", "it cannot be judged on columns of these types"),
         ("expect(nope is null)", "there is no column 'nope'"),
     ],
