@@ -17,6 +17,8 @@ from thrive.domain.dataset import Column, ColumnLabel
 
 ROWS = "rows"
 """The check that a table has any."""
+TYPES = "types"
+"""What is told of columns that are text though most of their values are not; it fails nothing."""
 
 
 def measured(survey: Survey, terms: Terms) -> Reading:
@@ -29,6 +31,7 @@ def measured(survey: Survey, terms: Terms) -> Reading:
         checks=[
             *_rows_check(survey.rows),
             *_schema_checks(columns, terms.known),
+            *_type_checks(survey.columns, columns, terms),
             *_checks(survey.checks, terms),
             *survey.faults,
         ],
@@ -68,6 +71,20 @@ def _schema_checks(columns: Sequence[Column], known: Known) -> list[dict[str, An
     return [
         {"check": SCHEMA, "state": FAIL if each.breaks else PASS, "found": each.what}
         for each in schema_changes(known.agreed.columns, columns)
+    ]
+
+
+def _type_checks(
+    surveyed: Sequence[SurveyedColumn], columns: Sequence[Column], terms: Terms
+) -> list[dict[str, Any]]:
+    """Tell of text that is nearly something else, once: not of columns that were agreed on."""
+    if terms.typed:
+        return []
+    known = {each.name for each in terms.known.agreed.columns} if terms.known.agreed else set[str]()
+    return [
+        {"check": TYPES, "state": PASS, "found": f"{each.name} is text, not {seen.nearly}"}
+        for seen, each in zip(surveyed, columns, strict=True)
+        if seen.nearly and each.name not in known and not is_closed(each)
     ]
 
 

@@ -18,6 +18,7 @@ from thrive.data.checks import FAIL, ZEROS
 from thrive.data.files import read_manifest
 from thrive.data.keeping import stored_contents
 from thrive.data.lockfile import pin
+from thrive.data.measuring import TYPES
 from thrive.data.reading import find_version
 from thrive.data.schema import SCHEMA
 from thrive.data.wanted import Derived, Wanted, terms_of, wanted_in
@@ -209,7 +210,7 @@ def _note(version: DatasetVersion) -> str:
     """Return what is to be known of a version's columns, and which of them a person must name."""
     if not version.is_table:
         return f"kept as files: a table has a name that ends with one of {SUPPORTED}"
-    new = [each["found"] for each in version.checks if each["check"] in (SCHEMA, ZEROS)]
+    new = [each["found"] for each in version.checks if each["check"] in (SCHEMA, TYPES, ZEROS)]
     return "; ".join([*new, *_to_say(version)])
 
 

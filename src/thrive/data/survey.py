@@ -48,6 +48,7 @@ class SurveyedColumn(msgspec.Struct, frozen=True, kw_only=True):
         numeric: its sketch is one of numbers.
         sketch: the counters that monitoring compares with, packed; empty without any.
         proposal: the kind of personal data that it seems to hold.
+        nearly: of text that is nearly numbers or dates: which, and what is not; else empty.
     """
 
     name: str
@@ -56,6 +57,7 @@ class SurveyedColumn(msgspec.Struct, frozen=True, kw_only=True):
     numeric: bool
     sketch: bytes
     proposal: Proposal | None
+    nearly: str = ""
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from thrive.data.labels import propose
+from thrive.data.nearly import nearly
 from thrive.data.personal_patterns import named_by_value
 from thrive.data.profile import Profile, profile
 from thrive.data.ragged import csv_faults, first_long_line
 from thrive.data.survey import Asked, Measured, Survey, SurveyedColumn
-from thrive.domain.dataset import FileEntry
+from thrive.domain.dataset import Column, FileEntry
 from thrive.domain.errors import UsageError
 from thrive.statistics.sketch import NumericSketch
 from thrive.store.snapshots.people import PeopleIndex
@@ -33,6 +34,8 @@ _NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffd]")
 _LONE_RETURN = re.compile("\r(?!\n)")
 _OPEN = 'could not parse `"'
 """What Polars says of a field that opens with a quotation mark, and swallows what follows."""
+_NO_MOMENT = re.compile(r"as dtype `(?:date|time)[^`]*` at column '(.*)' \(column number ")
+"""What Polars says of a column of moments in which a value is none, or is written another way."""
 _MORE = "more fields"
 """What Polars says of a line with too many; which line, it does not say."""
 
@@ -92,10 +95,12 @@ def survey_files(
         UsageError: the files cannot be read as one table; the message holds none of its values.
     """
 
-    def scan(whole: bool) -> "pl.LazyFrame":
-        if table is not None and not whole:
+    def scan(whole: bool, texts: Sequence[str]) -> "pl.LazyFrame":
+        if table is not None and not whole and not texts:
             return table.lazy()
-        return scan_files(files.entries, files.paths, sample=None if whole else SAMPLE_ROWS)
+        known = [Column(name=each, dtype="String", nullable=True) for each in texts]
+        sample = None if whole else SAMPLE_ROWS
+        return scan_files(files.entries, files.paths, known, sample=sample)
 
     fits = functools.partial(fits_in_memory, files.names, files.size)
     try:
@@ -113,23 +118,34 @@ def survey_files(
 
 
 def _read(
-    scan: "Callable[[bool], pl.LazyFrame]",
+    scan: "Callable[[bool, Sequence[str]], pl.LazyFrame]",
     source: str,
     fits: "Callable[[pl.LazyFrame], bool]",
     asked: Asked,
 ) -> "tuple[pl.LazyFrame | pl.DataFrame, Survey]":
-    """Survey a table; `scan(True)` gives it with its types guessed from every row."""
+    """Survey a table.
+
+    `scan` gives it: with types guessed from every row or from the first, and some columns as text.
+    """
     import polars as pl
 
+    whole, texts = False, list[str]()
     try:
-        try:
-            first = scan(False)
-            names = first.collect_schema().names()
-            _refuse_no_text(source, names)
-            _refuse_values(source, names)
-            return _surveyed(_held(first, fits), asked)
-        except pl.exceptions.ComputeError:  # types guessed from the first rows did not hold
-            return _surveyed(_held(scan(True), fits), asked)
+        while True:
+            try:
+                rows = scan(whole, texts)
+                names = rows.collect_schema().names()
+                _refuse_no_text(source, names)
+                _refuse_values(source, names)
+                return _surveyed(_held(rows, fits), asked)
+            except pl.exceptions.ComputeError as error:  # guessed types did not hold
+                mixed = _NO_MOMENT.search(str(error))
+                if mixed and mixed[1] not in texts:
+                    texts.append(mixed[1])
+                elif whole:
+                    raise
+                else:
+                    whole = True
     except (pl.exceptions.PolarsError, *TORN) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's, not the file's
@@ -201,6 +217,7 @@ def _column(name: str, kind: "pl.DataType", found: Profile) -> SurveyedColumn:
         numeric=isinstance(sketch, NumericSketch),
         sketch=b"" if sketch is None else sketch.to_bytes(),
         proposal=propose(name, found.samples.get(name), kind),
+        nearly=nearly(found.samples.get(name)),
     )
 
 

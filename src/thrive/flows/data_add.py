@@ -37,8 +37,9 @@ def add(
     stands in for what is not given. `thrive.lock` then names the version.
 
     Args:
-        path: a file, a folder or a glob (CSV, also .gz and .zip, Parquet, JSON lines); an address
-            (s3://, gs://, az://, https://); CONNECTION: select ...; delta:PATH@VERSION; a .dvc.
+        path: a file, a folder or a glob (CSV and TSV, also .gz; CSV in a .zip; Parquet; JSON
+            lines); an address (s3://, gs://, az://, https://);
+            CONNECTION: select ...; delta:PATH@VERSION; a .dvc.
         name: the dataset; without one, the contract's dataset with this source, or the file's.
         owner: the team that answers for the data.
         why: what the data holds, and what it is kept for.

@@ -28,7 +28,7 @@ from thrive.store.uploads import read_sent
 if TYPE_CHECKING:
     from thrive.governance.evaluate import DutyState
 
-DATA_PATTERNS = ("*.parquet", "*.csv", "*.csv.gz", "*.zip", "*.jsonl")
+DATA_PATTERNS = ("*.parquet", "*.csv", "*.csv.gz", "*.tsv", "*.zip", "*.jsonl")
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):

@@ -238,6 +238,43 @@ def test_types_found_late_in_a_file_hold_for_every_reader(project, tmp_path):
     assert rows(project, "late")[-1] == {"n": 1.5, "d": "soon"}
 
 
+@pytest.mark.parametrize("place", [1, 20_000])
+def test_dates_written_in_two_ways_are_text_and_said_to_be(project, tmp_path, place):
+    lines = ["2026-08-02,2026-08-02T10:00:00,7"] * 20_001
+    lines[place] = "02.08.2026,02.08.2026 10:00:00,7"
+    (tmp_path / "mixed.csv").write_text("\n".join(["d,at,n", *lines, ""]))
+    added = add(project, "mixed.csv", name="mixed")
+    types = {each.name: each.type for each in show(project, "mixed").columns}
+    assert types == {"d": "String", "at": "String", "n": "Int64"}
+    assert rows(project, "mixed")[place]["d"] == "02.08.2026"
+    assert added.trainable
+    assert "d is text, not dates: they are written in more than one way" in added.note
+
+
+def test_text_that_is_nearly_numbers_is_told_once(project, tmp_path):
+    def lines(rows: int) -> str:
+        fees = (f"{n}.5" if n % 40 else "n/a" for n in range(rows))
+        return "fee;price;kind\n" + "".join(f"{fee};{n},5;word\n" for n, fee in enumerate(fees))
+
+    (tmp_path / "fees.csv").write_text(lines(400))
+    told = add(project, "fees.csv", name="fees").note
+    assert told == (
+        "fee is text, not numbers: 10 of 400 values looked at are none; "
+        "price is text, not numbers: they have a decimal comma"
+    )
+    (tmp_path / "fees.csv").write_text(lines(500))
+    assert add(project, "fees.csv", name="fees").note == ""
+
+
+def test_fields_between_tabs_are_a_table(project, tmp_path):
+    (tmp_path / "trips.tsv").write_text("km\tname\n1.5\ta, b\n")
+    (tmp_path / "more.tsv.gz").write_bytes(gzip.compress(b"km\tname\n2\tc\n"))
+    add(project, "trips.tsv", name="tabs")
+    add(project, "more.tsv.gz", name="more")
+    assert rows(project, "tabs") == [{"km": 1.5, "name": "a, b"}]
+    assert rows(project, "more") == [{"km": 2, "name": "c"}]
+
+
 def test_packed_and_columnar_files_read_alike(project, tmp_path):
     text = "a;b\n1;x\n2;NA\n"
     (tmp_path / "g.csv.gz").write_bytes(gzip.compress(text.encode()))

@@ -22,6 +22,8 @@ TORN = (OSError, EOFError, zlib.error)
 """What reading a torn archive raises; an OSError with a number is the disk's."""
 SAMPLE_ROWS = 10_000
 SEPARATORS = (",", ";", "\t", "|")
+HEADER_BYTES = 1 << 16
+"""As much of a file is looked at for the separator of its header."""
 _DATETIME = re.compile(r"Datetime\(time_unit='(\w+)', time_zone=(?:'([^']+)'|None)\)")
 
 
@@ -87,12 +89,13 @@ def separator_of(path: Path) -> str:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     with gzip.open(path, "rb") if packed else path.open("rb") as file:
-        return separator_in(file.readline(1 << 16))
+        return separator_in(file.readline(HEADER_BYTES))
 
 
 def separator_in(header: bytes) -> str:
-    """Return the character between the fields of a CSV file, by its first line."""
-    return max(SEPARATORS, key=header.decode("utf-8", "replace").count)
+    """Return the character between the fields of a CSV file, by how it begins."""
+    line = header.partition(b"\n")[0].decode("utf-8", "replace")
+    return max(SEPARATORS, key=line.count)
 
 
 def unquoted(error: Exception) -> str:
