@@ -155,7 +155,7 @@ def _refuse_against_evidence(ctx: Context, alert: Alert, action: ActionKind) -> 
     advised = f"; advised is {alert.recommended}" if alert.recommended else ""
     raise Refused(
         f"The evidence speaks against {action.value}: {against}{advised}.",
-        f"thrive alerts decide {alert.alert_id[:8]} {shlex.quote(action.value)} --yes "
+        f"thrive alerts decide {alert.alert_id} {shlex.quote(action.value)} --yes "
         '--reason "..." with a reason that answers it',
     )
 
@@ -177,7 +177,7 @@ def _refuse_spent(ctx: Context, alert: Alert) -> None:
         rate = _terms(ctx, alert).model.monitor.retrainings
         raise Conflict(
             f"Alerts had {alert.model} trained again as often as its contract allows: {rate}.",
-            f"thrive alerts decide {alert.alert_id[:8]} review --reason ..., or say more in "
+            f"thrive alerts decide {alert.alert_id} review --reason ..., or say more in "
             f"[model.{alert.model}.monitor] retrainings",
         )
 

@@ -68,8 +68,8 @@ def jobs_output(ctx: Context, job_id: str, *, after: int = 0) -> list[JobText]:
         thrive jobs output 01928374aabb7ccd8ee0112233445566
     """
     with ctx.read() as tx:
-        jobs.get(tx, ctx.project_id, job_id)
-        return job_output.after(tx, ctx.project_id, job_id, after)
+        job = jobs.get(tx, ctx.project_id, job_id)
+        return job_output.after(tx, ctx.project_id, job.job_id, after)
 
 
 def forget_output(ctx: Context) -> int:

@@ -146,7 +146,9 @@ def incidents_report(ctx: Context, incident_id: str, *, authority: str, cause: s
     now = ctx.now()
     lifted: list[dict[str, Any]] = []
     words = {"authority": authority, "cause": cause, "records": lifted}
-    with ctx.write(f"incident:{incident_id[:64]}", **words) as tx:
+    with ctx.read() as tx:
+        incident_id = oversight.get_incident(tx, ctx.project_id, incident_id).incident_id
+    with ctx.write(f"incident:{incident_id}", **words) as tx:
         found = oversight.get_incident(tx, ctx.project_id, incident_id)
         if found.reported_at is not None:
             when = format_time(found.reported_at)
@@ -270,7 +272,9 @@ def holds_lift(ctx: Context, hold_id: str, *, reason: str) -> LegalHold:
     if not reason.strip():
         raise UsageError("Lifting a hold needs a reason.", '--reason "..."')
     lifted: list[dict[str, Any]] = []
-    with ctx.write(f"hold:{hold_id[:64]}", reason=reason, records=lifted) as tx:
+    with ctx.read() as tx:
+        hold_id = holds.get_hold(tx, ctx.project_id, hold_id).hold_id
+    with ctx.write(f"hold:{hold_id}", reason=reason, records=lifted) as tx:
         hold = holds.get_hold(tx, ctx.project_id, hold_id)
         _refuse_alone(ctx, hold)
         _refuse_unreported(hold)

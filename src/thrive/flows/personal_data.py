@@ -155,7 +155,9 @@ def grants_revoke(ctx: Context, grant_id: str) -> DataGrant:
         thrive grants revoke 01928374aabb7ccd8ee0112233445566
     """
     ended: list[dict[str, Any]] = []
-    with ctx.write(f"grant:{grant_id[:64]}", records=ended) as tx:
+    with ctx.read() as tx:
+        grant_id = oversight.get_grant(tx, ctx.project_id, grant_id).grant_id
+    with ctx.write(f"grant:{grant_id}", records=ended) as tx:
         found = oversight.revoke_grant(tx, ctx.project_id, grant_id, ctx.now())
         ended.append(recorded(found))
     return found

@@ -85,5 +85,7 @@ def jobs_cancel(ctx: Context, job_id: str) -> Job:
     Examples:
         thrive jobs cancel 01928374aabb7ccd8ee0112233445566
     """
+    with ctx.read() as tx:
+        job_id = jobs.get(tx, ctx.project_id, job_id).job_id
     with ctx.write(f"job:{job_id}") as tx:
         return jobs.cancel(tx, ctx.project_id, job_id)

@@ -164,7 +164,9 @@ def restrictions_lift(ctx: Context, restriction_id: str, *, reason: str) -> Rest
     if not reason.strip():
         raise UsageError("Lifting a restriction needs a reason.", '--reason "..."')
     said, lifted = reason.strip(), list[dict[str, Any]]()
-    with ctx.write(f"restriction:{restriction_id[:64]}", reason=said, records=lifted) as tx:
+    with ctx.read() as tx:
+        restriction_id = restrictions.get(tx, ctx.project_id, restriction_id).restriction_id
+    with ctx.write(f"restriction:{restriction_id}", reason=said, records=lifted) as tx:
         ended = restrictions.lift(
             tx, ctx.project_id, restriction_id, by=ctx.actor.name, reason=said, at=ctx.now()
         )

@@ -288,7 +288,7 @@ def _notes(started: Started, versions: list[ModelVersion]) -> list[str]:
     notes += _uncommitted(started, versions)
     notes += _without_views(started, versions)
     notes += [
-        f"{format_reference(version.model, version.version)} is what run {version.run_id[:8]} "
+        f"{format_reference(version.model, version.version)} is what run {version.run_id[:12]} "
         "registered: the same package, tables, data and contract, so no version was added"
         for version in versions
         if version.run_id != started.recorder.run.run_id

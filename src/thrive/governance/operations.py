@@ -227,7 +227,9 @@ def exceptions_revoke(ctx: Context, exception_id: str) -> DutyException:
         thrive exceptions revoke 01928374aabb7ccd8ee0112233445566
     """
     ended: list[dict[str, Any]] = []
-    with ctx.write(f"exception:{exception_id[:64]}", records=ended) as tx:
+    with ctx.read() as tx:
+        exception_id = duties.get_exception(tx, ctx.project_id, exception_id).exception_id
+    with ctx.write(f"exception:{exception_id}", records=ended) as tx:
         found = duties.revoke_exception(tx, ctx.project_id, exception_id, ctx.now())
         ended.append(recorded(found))
     return found

@@ -3,10 +3,9 @@
 import msgspec
 
 from thrive.domain.duty import DutyAnswers, DutyException, StoredDocument
-from thrive.domain.errors import NotFound
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, one, replace, upsert
+from thrive.store.rows import insert, many, mine, named, one, replace, upsert
 from thrive.store.tables.governance import documents, duty_answers, duty_exceptions
 
 
@@ -40,16 +39,24 @@ def find_exceptions(tx: Tx, project_id: str, model: str | None = None) -> list[D
     return many(tx, DutyException, query.order_by(duty_exceptions.c.exception_id.desc()))
 
 
+def get_exception(tx: Tx, project_id: str, exception_id: str) -> DutyException:
+    """Return an exception by its id, or by the beginning of it (8 digits or more).
+
+    Raises:
+        NotFound: there is none.
+        UsageError: the beginning fits several.
+    """
+    column = duty_exceptions.c.exception_id
+    return named(tx, project_id, DutyException, column, exception_id, "exception")
+
+
 def revoke_exception(tx: Tx, project_id: str, exception_id: str, at: int) -> DutyException:
     """End an exception; one that is revoked already stays as it is.
 
     Raises:
         NotFound: there is none of that id.
     """
-    query = mine(duty_exceptions, project_id).where(duty_exceptions.c.exception_id == exception_id)
-    found = one(tx, DutyException, query)
-    if found is None:
-        raise NotFound(f"There is no exception {exception_id}.", "thrive exceptions list")
+    found = get_exception(tx, project_id, exception_id)
     if found.revoked_at is None:
         found = msgspec.structs.replace(found, revoked_at=at)
         replace(tx, project_id, duty_exceptions, found)

@@ -6,9 +6,18 @@ import sqlalchemy as sa
 
 from thrive.domain.clock import format_time
 from thrive.domain.erasure import Erasure, ErasureState, Tombstone
-from thrive.domain.errors import NotFound, UsageError
+from thrive.domain.errors import NotFound
 from thrive.store.database import Tx
-from thrive.store.rows import batched, begins_with, insert_missing, many, mine, one, to_row, upsert
+from thrive.store.rows import (
+    batched,
+    insert_missing,
+    many,
+    mine,
+    named,
+    one,
+    to_row,
+    upsert,
+)
 from thrive.store.tables.erasures import erasures, tombstones
 
 
@@ -34,13 +43,7 @@ def get(tx: Tx, project_id: str, erasure_id: str) -> Erasure:
         NotFound: there is none.
         UsageError: the beginning fits several.
     """
-    query = mine(erasures, project_id).where(begins_with(erasures.c.erasure_id, erasure_id))
-    found = many(tx, Erasure, query.limit(2)) if len(erasure_id) >= 8 else []
-    if len(found) > 1:
-        raise UsageError(f"{erasure_id!r} begins several ids.", "give more of it")
-    if not found:
-        raise NotFound(f"There is no erasure {erasure_id!r}.", "thrive erasures list")
-    return found[0]
+    return named(tx, project_id, Erasure, erasures.c.erasure_id, erasure_id, "erasure")
 
 
 def unfinished(tx: Tx, project_id: str) -> list[Erasure]:

@@ -9,10 +9,10 @@ import msgspec
 import sqlalchemy as sa
 
 from thrive.domain.duty import LegalHold
-from thrive.domain.errors import NotFound, Refused
+from thrive.domain.errors import Refused
 from thrive.domain.identifiers import is_id
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, one, replace
+from thrive.store.rows import insert, many, mine, named, replace
 from thrive.store.tables.data import dataset_versions
 from thrive.store.tables.holds import legal_holds
 from thrive.store.tables.models import model_versions
@@ -37,16 +37,13 @@ def find_holds(tx: Tx, project_id: str, *, present: bool = True) -> list[LegalHo
 
 
 def get_hold(tx: Tx, project_id: str, hold_id: str) -> LegalHold:
-    """Return a hold.
+    """Return a hold by its id, or by the beginning of it (8 digits or more).
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: there is none.
+        UsageError: the beginning fits several.
     """
-    query = mine(legal_holds, project_id).where(legal_holds.c.hold_id == hold_id)
-    found = one(tx, LegalHold, query)
-    if found is None:
-        raise NotFound(f"There is no hold {hold_id}.", "thrive holds list")
-    return found
+    return named(tx, project_id, LegalHold, legal_holds.c.hold_id, hold_id, "hold")
 
 
 def lift_hold(tx: Tx, project_id: str, hold_id: str, *, by: str, reason: str, at: int) -> LegalHold:

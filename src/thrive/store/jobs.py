@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from thrive.domain.errors import Conflict, NotFound
+from thrive.domain.errors import Conflict
 from thrive.domain.project import Job, JobState
 from thrive.store.database import Tx
-from thrive.store.rows import from_row, insert_missing, many, mine, one, to_row
+from thrive.store.rows import from_row, insert_missing, many, mine, named, one, to_row
 from thrive.store.tables.project import jobs, leases, projects
 
 MESSAGES = "messages send"
@@ -58,15 +58,13 @@ def add(tx: Tx, project_id: str, job: Job) -> Job:
 
 
 def get(tx: Tx, project_id: str, job_id: str) -> Job:
-    """Return a job.
+    """Return a job by its id, or by the beginning of it (8 digits or more).
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: there is none.
+        UsageError: the beginning fits several.
     """
-    job = one(tx, Job, mine(jobs, project_id).where(jobs.c.job_id == job_id))
-    if job is None:
-        raise NotFound(f"There is no job {job_id}.", "thrive jobs list")
-    return job
+    return named(tx, project_id, Job, jobs.c.job_id, job_id, "job")
 
 
 def find(tx: Tx, project_id: str, limit: int = 50, after: str | None = None) -> list[Job]:
@@ -216,7 +214,7 @@ def cancel(tx: Tx, project_id: str, job_id: str) -> Job:
     cancelled = msgspec.structs.replace(
         job, state=JobState.CANCELLED, fence=job.fence + 1, dedupe_key=None
     )
-    _update(tx, project_id, job_id, job.fence, cancelled)
+    _update(tx, project_id, job.job_id, job.fence, cancelled)
     return cancelled
 
 

@@ -10,7 +10,7 @@ from thrive.domain.errors import NotFound
 from thrive.domain.monitoring import Alert, Decision, Window
 from thrive.store import references
 from thrive.store.database import Tx
-from thrive.store.rows import batched, begins_with, insert, many, mine, one, upsert
+from thrive.store.rows import batched, insert, many, mine, named, one, upsert
 from thrive.store.tables.monitoring import alerts, decisions, windows
 
 _KEPT = [each.name for each in windows.c if each.name not in {"project_id", "findings"}]
@@ -236,13 +236,10 @@ def get_alert(tx: Tx, project_id: str, alert_id: str) -> Alert:
     """Return an alert by its id, or by the beginning of it (8 digits or more).
 
     Raises:
-        NotFound: there is none, or several begin so.
+        NotFound: there is none.
+        UsageError: the beginning fits several.
     """
-    query = mine(alerts, project_id).where(begins_with(alerts.c.alert_id, alert_id))
-    found = many(tx, Alert, query.limit(2)) if len(alert_id) >= 8 else []
-    if len(found) != 1:
-        raise NotFound(f"There is no alert {alert_id!r}.", "thrive alerts list")
-    return found[0]
+    return named(tx, project_id, Alert, alerts.c.alert_id, alert_id, "alert")
 
 
 def find_alerts(

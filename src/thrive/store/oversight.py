@@ -1,6 +1,6 @@
 """Incidents, drills, grants of data, reads under them, and reviews of answers."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -14,9 +14,17 @@ from thrive.domain.duty import (
     Incident,
     Review,
 )
-from thrive.domain.errors import NotFound
 from thrive.store.database import Tx
-from thrive.store.rows import insert, insert_missing, many, mine, one, replace, to_row, upsert
+from thrive.store.rows import (
+    insert,
+    insert_missing,
+    many,
+    mine,
+    named,
+    replace,
+    to_row,
+    upsert,
+)
 from thrive.store.tables.governance import (
     audit_seals,
     data_grants,
@@ -27,7 +35,6 @@ from thrive.store.tables.governance import (
 )
 from thrive.store.tables.predictions import reviews
 
-S = TypeVar("S", bound=msgspec.Struct)
 
 
 def _newest(table: sa.Table, project_id: str, key: str, **equal: Any) -> sa.Select[Any]:
@@ -36,12 +43,6 @@ def _newest(table: sa.Table, project_id: str, key: str, **equal: Any) -> sa.Sele
         if value is not None:
             query = query.where(table.c[name] == value)
     return query.order_by(table.c[key].desc())
-
-
-def _named(found: S | None, what: str, hint: str) -> S:
-    if found is None:
-        raise NotFound(f"There is no {what}.", hint)
-    return found
 
 
 def add_incident(tx: Tx, project_id: str, incident: Incident) -> None:
@@ -60,13 +61,13 @@ def find_incidents(tx: Tx, project_id: str, model: str | None = None) -> list[In
 
 
 def get_incident(tx: Tx, project_id: str, incident_id: str) -> Incident:
-    """Return an incident.
+    """Return an incident by its id, or by the beginning of it (8 digits or more).
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: there is none.
+        UsageError: the beginning fits several.
     """
-    query = _newest(incidents, project_id, "incident_id", incident_id=incident_id)
-    return _named(one(tx, Incident, query), f"incident {incident_id}", "thrive incidents list")
+    return named(tx, project_id, Incident, incidents.c.incident_id, incident_id, "incident")
 
 
 def add_drill(tx: Tx, project_id: str, drill: Drill) -> None:
@@ -112,14 +113,23 @@ def find_grants(tx: Tx, project_id: str, dataset: str | None = None) -> list[Dat
     return many(tx, DataGrant, _newest(data_grants, project_id, "grant_id", dataset=dataset))
 
 
+def get_grant(tx: Tx, project_id: str, grant_id: str) -> DataGrant:
+    """Return a grant by its id, or by the beginning of it (8 digits or more).
+
+    Raises:
+        NotFound: there is none.
+        UsageError: the beginning fits several.
+    """
+    return named(tx, project_id, DataGrant, data_grants.c.grant_id, grant_id, "grant")
+
+
 def revoke_grant(tx: Tx, project_id: str, grant_id: str, at: int) -> DataGrant:
     """End a grant; one that is revoked already stays as it is.
 
     Raises:
         NotFound: there is none of that id.
     """
-    query = _newest(data_grants, project_id, "grant_id", grant_id=grant_id)
-    found = _named(one(tx, DataGrant, query), f"grant {grant_id}", "thrive grants list")
+    found = get_grant(tx, project_id, grant_id)
     if found.revoked_at is None:
         found = msgspec.structs.replace(found, revoked_at=at)
         replace(tx, project_id, data_grants, found)

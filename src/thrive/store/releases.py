@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from thrive.domain.errors import Conflict, NotFound
+from thrive.domain.errors import Conflict
 from thrive.domain.release import Release, RoutingTable, ServingHost
 from thrive.store.database import Tx
-from thrive.store.rows import batched, insert_missing, many, mine, one, to_row, upsert
+from thrive.store.rows import batched, insert_missing, many, mine, named, one, to_row, upsert
 from thrive.store.tables.releases import releases, routing, serving_hosts
 
 
@@ -17,17 +17,13 @@ def save(tx: Tx, project_id: str, release: Release) -> None:
 
 
 def get(tx: Tx, project_id: str, release_id: str) -> Release:
-    """Return a release.
+    """Return a release by its id, or by the beginning of it (8 digits or more).
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: there is none.
+        UsageError: the beginning fits several.
     """
-    release = one(
-        tx, Release, mine(releases, project_id).where(releases.c.release_id == release_id)
-    )
-    if release is None:
-        raise NotFound(f"There is no release {release_id}.", "thrive releases list")
-    return release
+    return named(tx, project_id, Release, releases.c.release_id, release_id, "release")
 
 
 def find(

@@ -3,10 +3,9 @@
 import msgspec
 
 from thrive.domain.duty import Restriction
-from thrive.domain.errors import NotFound
 from thrive.domain.left_out import LeftOut
 from thrive.store.database import Tx
-from thrive.store.rows import insert, many, mine, one, replace
+from thrive.store.rows import insert, many, mine, named, replace
 from thrive.store.tables.governance import restrictions
 
 
@@ -29,6 +28,17 @@ def asked_about(tx: Tx, project_id: str) -> list[LeftOut]:
     return LeftOut.of((each.asked_key, each.columns, each.asked) for each in orders)
 
 
+def get(tx: Tx, project_id: str, restriction_id: str) -> Restriction:
+    """Return a restriction by its id, or by the beginning of it (8 digits or more).
+
+    Raises:
+        NotFound: there is none.
+        UsageError: the beginning fits several.
+    """
+    column = restrictions.c.restriction_id
+    return named(tx, project_id, Restriction, column, restriction_id, "restriction")
+
+
 def lift(
     tx: Tx, project_id: str, restriction_id: str, *, by: str, reason: str, at: int
 ) -> Restriction:
@@ -37,10 +47,7 @@ def lift(
     Raises:
         NotFound: there is none of that id.
     """
-    query = mine(restrictions, project_id)
-    found = one(tx, Restriction, query.where(restrictions.c.restriction_id == restriction_id))
-    if found is None:
-        raise NotFound(f"There is no restriction {restriction_id}.", "thrive restrictions list")
+    found = get(tx, project_id, restriction_id)
     if found.lifted_at is None:
         found = msgspec.structs.replace(found, lifted_at=at, lifted_by=by, lifted_for=reason)
         replace(tx, project_id, restrictions, found)

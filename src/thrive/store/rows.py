@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from thrive.domain.errors import UsageError
+from thrive.domain.errors import NotFound, UsageError
 from thrive.store.database import Tx
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -185,6 +185,46 @@ def many(tx: Tx, kind: type[S], query: sa.Select[Any]) -> list[S]:
 def mine(table: sa.Table, project_id: str) -> sa.Select[Any]:
     """Return a query over the rows of one project."""
     return sa.select(table).where(table.c.project_id == project_id)
+
+
+_LEAST = 8
+"""Digits that somebody must type of an id."""
+_TOLD = 16
+"""Digits of an id that are told: of two that are made in one millisecond, 12 are the same."""
+
+
+def named(
+    tx: Tx, project_id: str, kind: type[S], column: sa.Column[Any], given: str, noun: str
+) -> S:
+    """Return what somebody means who typed an id, or the beginning of one (8 digits or more).
+
+    Ids begin with their time, so those of one minute share their first digits.
+
+    Args:
+        tx: a transaction.
+        project_id: the project.
+        kind: the struct.
+        column: of the ids; its table holds the rows.
+        given: what was typed.
+        noun: what the ids are of, e.g. `run`; its command `runs list` shows them.
+
+    Raises:
+        NotFound: there is none.
+        UsageError: the beginning fits several; the message names some.
+    """
+    query = mine(column.table, project_id).where(begins_with(column, given))
+    few = len(given) < _LEAST
+    found = [] if few else many(tx, kind, query.order_by(column.desc()).limit(4))
+    if not found:
+        more = f"{_LEAST} digits or more of its id: " if few else ""
+        raise NotFound(f"There is no {noun} {given!r}.", f"{more}thrive {noun}s list")
+    if len(found) > 1:
+        ids = [str(getattr(each, column.name))[:_TOLD] for each in found]
+        listed = ", ".join(dict.fromkeys(ids))
+        raise UsageError(
+            f"{given!r} begins the ids of several {noun}s: {listed}.", "give more of it"
+        )
+    return found[0]
 
 
 _AT_ONCE = 400

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import sqlalchemy as sa
 
-from thrive.domain.errors import NotFound, UsageError
+from thrive.domain.errors import NotFound
 from thrive.domain.run import (
     Artifact,
     MetricPoint,
@@ -26,6 +26,7 @@ from thrive.store.rows import (
     insert_missing,
     many,
     mine,
+    named,
     one,
     to_row,
     upsert,
@@ -73,13 +74,7 @@ def get(tx: Tx, project_id: str, run_id: str) -> Run:
         NotFound: there is none.
         UsageError: the beginning fits several.
     """
-    query = mine(runs, project_id).where(begins_with(runs.c.run_id, run_id))
-    found = many(tx, Run, query.limit(2)) if len(run_id) >= 8 else []
-    if len(found) > 1:
-        raise UsageError(f"{run_id!r} begins several run ids.", "give more of it")
-    if not found:
-        raise NotFound(f"There is no run {run_id!r}.", "thrive runs list")
-    return found[0]
+    return named(tx, project_id, Run, runs.c.run_id, run_id, "run")
 
 
 def metrics_of(tx: Tx, project_id: str, run_id: str) -> dict[str, float | None]:

@@ -66,7 +66,7 @@ def test_errors_are_of_the_same_class_with_the_same_words(workspace):
     with pytest.raises(NotFound) as missing:
         workspace.jobs.show("0" * 32)
     assert (missing.value.what, missing.value.hint) == (
-        f"There is no job {'0' * 32}.",
+        f"There is no job '{'0' * 32}'.",
         "thrive jobs list",
     )
     workspace.tokens.create("ana", role=["ci"])
