@@ -200,7 +200,7 @@ def serve_remote(server: HostServer, arguments: Mapping[str, Any]) -> Served:
     folder = HostFolder(Path.cwd() / FOLDER)
     plane = RemoteControlPlane(server.within(SILENT_S), folder)
     agent = Agent(plane, folder.cache, folder.log, options)
-    return serve_until_stopped(agent, server.progress)
+    return serve_until_stopped(agent)
 
 
 def _read_record(path: Path) -> _Record | None:

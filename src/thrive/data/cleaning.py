@@ -6,6 +6,7 @@ from contextlib import suppress
 import msgspec
 
 from thrive.data.lineage import counted
+from thrive.data.lockfile import unpin
 from thrive.data.reading import find_version
 from thrive.domain.actor import CURATORS, KEEPERS
 from thrive.domain.clock import machine_now, parse_duration
@@ -64,11 +65,13 @@ def rm(ctx: Context, name: str, *, reason: str) -> RemovedVersion:
         name: the version, as NAME@VERSION.
         reason: why; part of the audit chain.
 
+    Of a dataset that has no other version the pin in `thrive.lock` goes as well.
+
     Raises:
         NotFound: there is no such version.
         UsageError: no version or no reason is given.
-        Refused: a model was trained on it, a tag names it, `thrive.lock` pins it, or a legal hold
-            is on it.
+        Refused: a model was trained on it, a tag names it, `thrive.lock` pins it beside others, or
+            a legal hold is on it.
 
     Examples:
         thrive data rm flights@2 --reason "added by mistake"
@@ -83,6 +86,8 @@ def rm(ctx: Context, name: str, *, reason: str) -> RemovedVersion:
     with ctx.write(f"dataset:{label}", digest=version.digest, reason=reason) as tx:
         datasets.get_version(tx, ctx.project_id, version.dataset, version.version)
         datasets.remove_version(tx, ctx.project_id, version)
+    if ctx.folder is not None:
+        unpin(ctx.folder, ctx.home.folder, version.dataset, version.digest)
     return RemovedVersion(
         dataset=version.dataset,
         version=version.version,
@@ -97,6 +102,7 @@ def _refuse_needed(ctx: Context, version: DatasetVersion) -> None:
     with ctx.read() as tx:
         use = counted(tx, ctx, version)
         tags = datasets.find_tags(tx, ctx.project_id, version.dataset)
+        others = len(datasets.versions(tx, ctx.project_id, version.dataset)) - 1
     if use.models:
         raise Refused(
             f"{label} is what {', '.join(use.models[:3])} learned from.",
@@ -108,7 +114,7 @@ def _refuse_needed(ctx: Context, version: DatasetVersion) -> None:
             f"{label} is tagged {naming!r}.", f"thrive data tag {label} {naming} --remove"
         )
     pins = read_lock(ctx.folder) if ctx.folder else {}
-    if pins.get(version.dataset) == version.digest:
+    if others and pins.get(version.dataset) == version.digest:
         raise Refused(f"thrive.lock pins {label}.", "add or check out another version first")
 
 

@@ -27,8 +27,9 @@ def diff(
     """Compare two versions: columns, rows that came, went or changed, and how values moved.
 
     Rows are matched by the key; without one, and without a `unique(...)` check in the contract,
-    they are compared as a whole. Values are compared with the statistics of monitoring. Of folders
-    that are no tables the files are compared.
+    they are compared as a whole. Values are compared with the statistics of monitoring: a column
+    has moved from a PSI of 0.1 on, or where a tenth more or less is missing, if chance does not
+    explain it. Of folders that are no tables the files are compared.
 
     Args:
         name: the dataset, or its first version as NAME@VERSION.

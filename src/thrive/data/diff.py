@@ -25,6 +25,10 @@ _NAMED = 100
 """Files that are named of those that differ."""
 COMPARED = ("missing", "distinct", "min", "max", "mean", "std")
 """The statistics of a profile that are compared."""
+_NAMING = 0.9
+"""A text column with so many different values names rows: how they lie says nothing."""
+_LEAST_SHARE = 0.01
+"""What the share of a category must change by to be told."""
 
 
 class ColumnChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +63,8 @@ class VersionDiff(msgspec.Struct, frozen=True, kw_only=True):
         moved: columns whose values are distributed differently.
         cells: how many rows changed in each column.
         columns: columns that came, went, or have another type or statistic.
-        distributions: each column that both have and whose values may be shown.
+        distributions: each column that both have and whose values may be shown, except those that
+            name rows.
         files: the first of the files that differ, by name; empty for a table in one file.
     """
 
@@ -142,7 +147,7 @@ def diff_tables(
     known = set(key_of(before)) & set(key_of(after))
     named = list(key) or [name for name in key_of(after) if name in known]
     with ThreadPoolExecutor(1) as pool:
-        moved = pool.submit(_distributions, before, after, lazy, blobs)
+        moved = pool.submit(_distributions, before, after, lazy, blobs, named)
         rows = diff_rows(tables[0], tables[1], named)
         return _assembled(before, after, _snapshots(before, after, blobs), rows, moved.result())
 
@@ -190,8 +195,10 @@ def _distributions(
     after: DatasetVersion,
     scan: "tuple[pl.LazyFrame, pl.LazyFrame]",
     blobs: BlobStore,
+    key: Sequence[str],
 ) -> list[Distribution]:
     hidden = {each.name for each in (*before.columns, *after.columns) if is_closed(each)}
+    hidden |= {*key, *_naming(before), *_naming(after)}
     kept = _kept_sketches(before, scan[0], blobs)
     baseline = {name: sketch for name, sketch in kept.items() if name not in hidden}
     counted = alike(baseline, _stored_sketches(after, blobs) or {})
@@ -199,6 +206,18 @@ def _distributions(
     if rest:
         counted |= sketched_like(scan[1], rest)
     return [compare(baseline[name], counted[name], name) for name in baseline if name in counted]
+
+
+def _naming(version: DatasetVersion) -> list[str]:
+    """Return the text columns in which nearly every row has a value of its own."""
+    found = version.profile.get("columns", {})
+    present = {name: version.rows - each["missing"] for name, each in found.items()}
+    return [
+        each.name
+        for each in version.columns
+        if each.dtype == "String"
+        and found.get(each.name, {}).get("distinct", 0) > max(_NAMING * present[each.name], 1)
+    ]
 
 
 def _kept_sketches(
@@ -271,11 +290,33 @@ def _inside(
     if old.dtype != new.dtype:
         return [_change(old.name, "type", old.dtype, new.dtype)]
     first, second = _statistics(before, old.name), _statistics(after, new.name)
-    return [
+    changes = [
         _change(old.name, key, first.get(key), second.get(key))
         for key in COMPARED
         if first.get(key) != second.get(key)
     ]
+    return [*changes, *_shares(old.name, first, second, before.rows, after.rows)]
+
+
+def _shares(
+    column: str, first: dict[str, Any], second: dict[str, Any], *rows: int
+) -> list[ColumnChange]:
+    """Return the categories whose share of all rows changed, of columns that have few."""
+    counts = [
+        {str(value): count for value, count in each.get("top", ())} for each in (first, second)
+    ]
+    if any(
+        len(top) != each.get("distinct") for top, each in zip(counts, (first, second), strict=True)
+    ):
+        return []
+    changes: list[ColumnChange] = []
+    for name in dict.fromkeys([*counts[0], *counts[1]]):
+        old, new = (
+            top.get(name, 0) / max(all_of, 1) for top, all_of in zip(counts, rows, strict=True)
+        )
+        if abs(old - new) >= _LEAST_SHARE:
+            changes.append(_change(column, f"share of {name}", round(old, 4), round(new, 4)))
+    return changes
 
 
 def _statistics(version: DatasetVersion, column: str) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from thrive.data.diff import VersionDiff
-from thrive.data.distributions import Distribution
+from thrive.data.distributions import REST, Distribution
 from thrive.domain.errors import UsageError
 
 WIDTH, HEIGHT, BASE = 300, 96, 84
+_LETTER = 5.5
+"""How wide a letter under the bars is, on average."""
 
 
 def write_page(diff: VersionDiff, path: Path) -> None:
@@ -35,7 +37,9 @@ def as_html(diff: VersionDiff) -> str:
         diff=diff,
         distributions=moved_first,
         bars=bars,
+        marks=marks,
         say=_said,
+        psi=_psi,
         width=WIDTH,
         height=HEIGHT,
         base=BASE,
@@ -48,17 +52,51 @@ def _said(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
 
 
+def _psi(value: float | None) -> str:
+    """Return a PSI; without its bias one of columns that are alike lies around nothing."""
+    return "-" if value is None else f"{max(value, 0.0):.3f}"
+
+
+def _drawn(shown: Distribution) -> list[tuple[str, float, float]]:
+    """Return the bins with their shares, without the ends that nothing lies in."""
+    bins = list(zip(shown.labels, shown.before, shown.after, strict=True))
+    return [each for each in bins if any(each[1:]) or each[0] not in REST]
+
+
+def marks(shown: Distribution) -> list[tuple[float, str, str]]:
+    """Return what stands under the bars: each category, of numbers where the ends begin.
+
+    Returns:
+        (x, how the text is anchored there, text).
+    """
+    names = [label for label, _, _ in _drawn(shown)]
+    if not names:
+        return []
+    step = WIDTH / len(names)
+    if not set(REST) & set(shown.labels):
+        return [(0, "start", names[0]), (WIDTH, "end", names[-1])]
+    letters = max(int(step / _LETTER), 1)
+    return [
+        (round(step * (index + 0.5), 2), "middle", _cut(name, letters))
+        for index, name in enumerate(names)
+    ]
+
+
+def _cut(text: str, letters: int) -> str:
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"
+
+
 def bars(shown: Distribution) -> list[tuple[float, float, float, float, float, str]]:
     """Return the two bars of each bin, in the units of the drawing.
 
     Returns:
         (x, width of one bar, height before, height after, x of the second bar, label).
     """
-    count = len(shown.labels)
-    if not count:
+    drawn = _drawn(shown)
+    if not drawn:
         return []
     highest = max(*shown.before, *shown.after, 1e-9)
-    step = WIDTH / count
+    step = WIDTH / len(drawn)
     wide = max(1.0, step / 2 - 0.5)
     return [
         (
@@ -69,7 +107,5 @@ def bars(shown: Distribution) -> list[tuple[float, float, float, float, float, s
             round(step * index + wide, 2),
             f"{label}: {old:.2%} before, {new:.2%} after",
         )
-        for index, (label, old, new) in enumerate(
-            zip(shown.labels, shown.before, shown.after, strict=True)
-        )
+        for index, (label, old, new) in enumerate(drawn)
     ]

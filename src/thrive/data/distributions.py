@@ -29,6 +29,8 @@ MOVED = 0.1
 CHANCE = 0.001
 NAMED = 12
 """Categories that are shown by name."""
+REST = ("(other)", "(new)")
+"""What categories are counted as that are not."""
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +108,7 @@ def _bins(before: Sketch, after: Sketch) -> tuple[list[str], list[int], list[int
     names = list(before.names[:NAMED])
     rest = [[int(each.counts[NAMED:].sum()) + each.other, each.new] for each in (before, after)]
     old, new = ([*map(int, each.counts[:NAMED])] for each in (before, after))
-    return [*names, "(other)", "(new)"], [*old, *rest[0]], [*new, *rest[1]]
+    return [*names, *REST], [*old, *rest[0]], [*new, *rest[1]]
 
 
 def alike(baseline: Mapping[str, Sketch], own: Mapping[str, Sketch]) -> dict[str, Sketch]:

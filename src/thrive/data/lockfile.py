@@ -31,6 +31,22 @@ def pin(folder: Path, home_folder: Path, name: str, digest: str) -> None:
         _write(folder / LOCK_FILE, pins, read_remote(folder))
 
 
+def unpin(folder: Path, home_folder: Path, name: str, digest: str) -> None:
+    """Take a dataset out of the lock file, if it is this version that is pinned.
+
+    Args:
+        folder: the project's folder.
+        home_folder: its home, which holds the lock of the lock file.
+        name: the dataset.
+        digest: the version's digest.
+    """
+    with FileLock(home_folder / "lockfile").held():
+        pins = read_lock(folder)
+        if pins.get(name) == digest:
+            del pins[name]
+            _write(folder / LOCK_FILE, pins, read_remote(folder))
+
+
 def keep_remote(folder: Path, home_folder: Path, remote: str) -> None:
     """Write where a project's data is pushed to, so that any clone can pull it.
 

@@ -44,7 +44,7 @@ class OutcomesAdded(msgspec.Struct, frozen=True, kw_only=True):
             return f"thrive outcomes status ({left}: a correction needs a higher revision)"
         if self.parked or self.orphans:
             return "thrive outcomes parked"
-        return "thrive outcomes status"
+        return "thrive outcomes status (answers of the last minute are counted a minute later)"
 
 
 def add_outcomes(ctx: Context, outcomes: list[Outcome]) -> OutcomesAdded:

@@ -10,6 +10,7 @@ from thrive.domain.actor import BUILDERS
 from thrive.domain.clock import format_time
 from thrive.domain.errors import Refused, ThriveError, UsageError
 from thrive.domain.model import ModelVersion
+from thrive.domain.reference import format_reference
 from thrive.domain.run import Run
 from thrive.flows.act import RETRAIN, note_failed, note_retrained
 from thrive.flows.recorded_files import bring_files, files_read
@@ -24,19 +25,21 @@ UNTIL = "until"
 
 
 class Retrained(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a retraining: its run and the versions it registered."""
+    """What came of a retraining: its run and the versions it registered of the model."""
 
+    model: str
     run_id: str
     versions: list[int]
 
+    @property
+    def next_hint(self) -> str:
+        """What to type next."""
+        if not self.versions:
+            return f"thrive runs show {self.run_id}"
+        return f"thrive gates run {format_reference(self.model, self.versions[-1])}"
 
-@operation(
-    RETRAIN,
-    role=BUILDERS,
-    kind=Kind.JOB,
-    writes=True,
-    next_hint="thrive gates run MODEL",
-)
+
+@operation(RETRAIN, role=BUILDERS, kind=Kind.JOB, writes=True)
 def models_retrain(
     ctx: Context, model: str, *, decision: str = "", param: list[str] | None = None
 ) -> Retrained:
@@ -86,7 +89,7 @@ def _retrain(ctx: Context, model: str, changed: list[str]) -> Retrained:
         done = train(
             ctx.inside(folder), run.code.entry, params, experiment=run.experiment, code=code
         )
-    return Retrained(run_id=done.run_id, versions=_versions_of(ctx, newest, done))
+    return Retrained(model=model, run_id=done.run_id, versions=_versions_of(ctx, newest, done))
 
 
 def _params(run: Run, changed: list[str], now: int) -> list[str]:

@@ -201,7 +201,7 @@ def _run(run: Run) -> RunStatus:
 
 def _next(alerts: list[Alert], lines: list[ModelStatus], last: list[Run]) -> str:
     if alerts:
-        return f"thrive alerts decide {alerts[0].alert_id}"
+        return f"thrive alerts show {alerts[0].alert_id}"
     if lines:
         return f"thrive models show {lines[0].model}"
     return "thrive models list" if last else "thrive run train.py"

@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Generator, Iterable
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ import msgspec
 
 from thrive.domain.actor import STOPPERS
 from thrive.domain.errors import UsageError
-from thrive.operations import Context, Kind, Progress, operation
+from thrive.operations import Context, Kind, operation
 from thrive.serving.agent import Agent, AgentOptions
 from thrive.serving.callers import known_hosts, read_callers
 from thrive.serving.control_plane import ControlPlane
@@ -71,7 +72,7 @@ def serve(
     options = serving_options(host, port, workers, callers, allow_host or (), models, grpc_port)
     with _plane(ctx) as (plane, folder):
         agent = Agent(plane, made(folder / "cache"), made(folder / "log"), options)
-        return serve_until_stopped(agent, ctx.progress)
+        return serve_until_stopped(agent)
 
 
 @contextlib.contextmanager
@@ -144,12 +145,18 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-def serve_until_stopped(agent: Agent, progress: Progress) -> Served:
+def serve_until_stopped(agent: Agent) -> Served:
     """Run an agent until SIGTERM or SIGINT, and return what it did; raises as `Agent.run` does."""
     stop = threading.Event()
     with _stopped_by_signals(stop):
-        last = agent.run(stop, lambda url: progress(0.0, f"serving at {url}"))
+        last = agent.run(stop, _say)
     return Served(url=last.url, answered=last.answered, failed=last.failed, dropped=last.dropped)
+
+
+def _say(url: str) -> None:
+    """Tell where it answers, from when on it does; the result comes only after it was stopped."""
+    sys.stderr.write(f"serving at {url} (Ctrl-C stops)\n")
+    sys.stderr.flush()
 
 
 @contextlib.contextmanager

@@ -36,7 +36,6 @@ from thrive.store.tables.governance import (
 from thrive.store.tables.predictions import reviews
 
 
-
 def _newest(table: sa.Table, project_id: str, key: str, **equal: Any) -> sa.Select[Any]:
     query = mine(table, project_id)
     for name, value in equal.items():

@@ -115,6 +115,30 @@ def test_versions_are_compared_by_the_key_of_the_contract(two, tmp_path):
     HTMLParser().feed(page)
 
 
+def test_what_names_rows_is_not_said_to_have_moved_and_shares_of_categories_are_told(
+    project, tmp_path
+):
+    def rows(first: int, left: int) -> str:
+        lines = (f"c{first + n},{n},{'left' if n < left else 'stays'}\n" for n in range(500))
+        return "customer,n,state\n" + "".join(lines)
+
+    for first, left in ((0, 100), (1000, 150)):
+        (tmp_path / "t.csv").write_text(rows(first, left))
+        add(project, "t.csv", name="t")
+    found = diff(project, "t", html=Path("diff.html"))
+    assert (found.before, found.after, found.moved) == (1, 2, [])
+    assert [each.column for each in found.distributions] == ["n", "state"]
+    told = [each for each in found.columns if each.change.startswith("share of")]
+    assert [(each.change, each.before, each.after) for each in told] == [
+        ("share of stays", 0.8, 0.7),
+        ("share of left", 0.2, 0.3),
+    ]
+    page = (tmp_path / "diff.html").read_text()
+    assert ">stays</text>" in page
+    assert "(other)" not in page
+    assert "-0.000" not in page
+
+
 def test_the_same_version_has_no_difference(two):
     found = diff(two, "t", 2, 2)
     assert (found.same, found.rows_added, found.rows_changed, found.columns) == (True, 0, 0, [])

@@ -25,6 +25,7 @@ from thrive.flows.doctor import doctor
 from thrive.operations import Context
 from thrive.store import references
 from thrive.store.home import create_home
+from thrive.store.pins import read_lock
 from thrive.store.snapshots.bring import all_blobs
 
 
@@ -156,6 +157,16 @@ def test_rm_and_gc_give_space_back_and_keep_every_other_version(context, photos,
     assert contents(tmp_path / "out") == contents(photos)
     assert doctor(context, blobs=0).findings[-1].health == "ok"
     assert gc(context, older_than="0s").removed == 0
+
+
+def test_a_dataset_added_by_mistake_goes_whole_and_its_pin_too(context, photos):
+    add(context, "photos")
+    add(context, "photos", name="fotos")
+    assert rm(context, "fotos@1", reason="a slip of the pen").dataset == "fotos"
+    assert list(read_lock(context.local_folder())) == ["photos"]
+    assert [line.version for line in log(context, "photos")] == [1]
+    with pytest.raises(NotFound, match="fotos"):
+        show(context, "fotos")
 
 
 def test_gc_keeps_what_is_being_added(context, photos):

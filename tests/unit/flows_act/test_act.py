@@ -123,7 +123,7 @@ def test_what_the_evidence_speaks_against_needs_a_yes_and_both_are_kept(stream: 
     alert = opened(stream, Cause.DATA_QUALITY, evidence=faulty, recommended="hold")
     with pytest.raises(Refused, match="learns the fault; advised is hold") as refused:
         act.alerts_decide(stream.context, alert.alert_id, ActionKind.RETRAIN, reason="try")
-    assert f"thrive alerts decide {alert.alert_id[:8]} retrain --yes" in refused.value.hint
+    assert f"thrive alerts decide {alert.alert_id} retrain --yes" in refused.value.hint
     assert present(stream, alert).state is AlertState.OPEN
     assert not queued(stream)
     why = "the rows are right: the sensor was replaced"
