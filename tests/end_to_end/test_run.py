@@ -280,6 +280,15 @@ def test_a_contract_that_says_no_target_is_refused_first(project):
         train(project, "train.py")
 
 
+def test_a_target_that_the_rows_lack_is_said_to_be_the_contracts(project):
+    folder = project.local_folder()
+    (folder / "thrive.toml").write_text(CONTRACT.replace('"late"', '"lat"'))
+    rows().write_parquet(folder / "rows.parquet")
+    data.add(project, "rows.parquet", name="rows")
+    with pytest.raises(UsageError, match=r"no column 'lat', the target of \[model.delay\]"):
+        train(project, "train.py")
+
+
 def test_what_the_contract_lacks_is_asked_of_the_runs_that_use_it(project):
     folder = project.local_folder()
     lacking = '\n[data.rows]\nsource = ""\n[data.other]\nsource = ""\n'

@@ -109,6 +109,8 @@ def environment_of(pid):
 
 
 def test_it_answers_logs_and_shows_what_it_did(served):
+    said = served.server.log.read_text()
+    assert f"serving at http://127.0.0.1:{served.server.port} (Ctrl-C stops)" in said
     home, _, server = served
     seal_logs(home, force=True)
     before = server.ask("/health")[1]["counters"]

@@ -32,12 +32,13 @@ DATA_PATTERNS = ("*.parquet", "*.csv", "*.csv.gz", "*.tsv", "*.zip", "*.jsonl")
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
-    """A project that was begun: its name, its folder, and what it goes without."""
+    """A project that was begun: its name, its folder, what it goes without and what looks wrong."""
 
     project: str
     folder: str
     contract: str
     without: str = ""
+    note: str = ""
     files: list[str] = []
 
 
@@ -108,6 +109,7 @@ def init(
         raise Conflict(f"{place} is a project already.", _instead(ctx, place))
     if contract.exists() and any((name, source, owner, purpose, target)):
         raise Conflict(f"{contract} is written already.", "edit it, or write `thrive init` alone")
+    note = ""
     if not contract.exists():
         called = name or _name_of(place)
         found = source or _data_in(place)
@@ -116,7 +118,9 @@ def init(
         )
         place.mkdir(parents=True, exist_ok=True)
         _write_new(contract, text)
+        note = _doubt(place, found, target)
     begun = _with_home(ctx, place, state, database, objects)
+    begun = msgspec.structs.replace(begun, note=note)
     return msgspec.structs.replace(begun, files=write_ci_files(place)) if ci else begun
 
 
@@ -190,15 +194,43 @@ def _name_of(folder: Path) -> str:
     return name if NAME_PATTERN.fullmatch(name) else "project"
 
 
+def _doubt(folder: Path, source: str, target: str) -> str:
+    """Return what looks wrong with the data of a new contract: which it is, or its target."""
+    if not source:
+        found = _data_files(folder)
+        files = f"{len(found)} data files are here ({', '.join(found[:3])})"
+        return f"{files}: write which in thrive.toml, a glob for all" if found else ""
+    import difflib  # where nobody names a target, nobody pays for these
+
+    from thrive.store.snapshots.tables import HEADER_BYTES, separator_in
+
+    path = folder / source
+    if not target or path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        header = file.readline(HEADER_BYTES)
+    line = header.decode("utf-8-sig", "replace").strip()
+    columns = [each.strip(' "') for each in line.split(separator_in(header))]
+    if target in columns:
+        return ""
+    near = difflib.get_close_matches(target, columns, n=1)
+    guess = f"; did you mean {near[0]!r}?" if near else ", unless your pipeline makes it"
+    return f"{source} has no column {target!r}{guess}"
+
+
 def _data_in(folder: Path) -> str:
     """Return the one data file in a folder or in its `data/`; empty for none or several."""
-    found = [
+    found = _data_files(folder)
+    return found[0] if len(found) == 1 else ""
+
+
+def _data_files(folder: Path) -> list[str]:
+    return [
         path.relative_to(folder).as_posix()
         for place in (folder, folder / "data")
         for pattern in DATA_PATTERNS
         for path in sorted(place.glob(pattern))
     ]
-    return found[0] if len(found) == 1 else ""
 
 
 def in_git(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from thrive.contract.lines import path_of
 from thrive.domain.errors import UsageError
 from thrive.domain.model import LABEL, SCORE, TIME
 from thrive.engines.channel import Channel
@@ -58,6 +59,7 @@ def prepare(
     """
     terms = link.facts["models"].get(request.name, {})
     label = request.label or terms.get("target", "")
+    _require_target(evaluation, request, label)
     names = _features(model, request, evaluation, {label, *terms.get("entity", ())})
     _require(evaluation, "evaluation", [*names, label, request.time])
     package = pack(
@@ -115,6 +117,17 @@ def _features(
         return [str(name) for name in known]
     spoken_for = {*others, request.time, request.score, LABEL, SCORE, TIME}
     return [name for name in evaluation.columns if name not in spoken_for]
+
+
+def _require_target(evaluation: "pl.DataFrame", request: Request, label: str) -> None:
+    """Refuse rows without the column that the contract, not the call, says is predicted."""
+    if request.label or not label or label in evaluation.columns:
+        return
+    raise UsageError(
+        f"register(evaluation=) has no column {label!r}, the target of "
+        f"[{path_of('model', request.name)}] in thrive.toml.",
+        f"mend target there, or give label=; the columns are {', '.join(evaluation.columns[:30])}",
+    )
 
 
 def _require(frame: "pl.DataFrame", what: str, names: list[str]) -> None:
