@@ -9,8 +9,9 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TextIO, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import NoneType
+from typing import Any, NamedTuple, TextIO, cast, get_args, get_origin
 
 import msgspec
 
@@ -20,6 +21,7 @@ from thrive.domain.project import Page
 
 Row = dict[str, Any]
 _MARK = re.compile("[0-9a-f]{32,}")
+_NUMBERS = {int, float, NoneType}
 _ESCAPE = re.compile("\x1b\\[[0-9;]*m")
 SENTENCE = 40
 """A text in a list that is longer than this has a line of its own."""
@@ -31,6 +33,8 @@ MANY = 60
 """More words in one list than these are counted for people."""
 MANY_MARKS = 20
 """More digests under one name than these are counted for people."""
+FEW = 3
+"""So many numbers of one mapping are told to people in a cell."""
 DEEP = 2
 """How many records inside another lie deep."""
 PADDING = 3
@@ -161,6 +165,9 @@ def _rows(
         rows = [{name: flat.get(name) for name in columns} for flat in map(_flatly, rows)]
     elif not style.for_people:
         rows = [_with_fields_of_records(row) for row in rows]
+    for name in _measured(type(items[0])) & {*rows[0]}:
+        told = [_told(cast("Row", row[name]), people=style.for_people) for row in rows]
+        rows = [{**row, name: text} for row, text in zip(rows, told, strict=True)]
     wanted = list(rows[0])
     names = [name for name in wanted if _shown(name, rows, style)]
     cells = [[cell(name, row.get(name), people=style.for_people) for name in names] for row in rows]
@@ -190,6 +197,20 @@ def _with_fields_of_records(row: Row) -> Row:
         lines = {key: each for key, each in inside.items() if "\n" not in str(each)}
         found |= {f"{name}.{key}": each for key, each in lines.items()}
     return found
+
+
+def _measured(kind: type[Any]) -> set[str]:
+    """Return the fields of a record that map names to numbers, as the metrics of a run."""
+    found: dict[str, Any] = getattr(kind, "__annotations__", {})
+    values = {name: get_args(each)[1] for name, each in found.items() if get_origin(each) is dict}
+    return {name for name, each in values.items() if {*(get_args(each) or (each,))} <= _NUMBERS}
+
+
+def _told(values: Mapping[str, Any], *, people: bool) -> str:
+    """Return numbers by name as one text; people are told of the first."""
+    told = [f"{key} {cell(key, each, people=people)}" for key, each in values.items()]
+    more = people and len(told) > FEW
+    return ", ".join([*told[:FEW], "..."] if more else told)
 
 
 def _flatly(row: Row) -> Row:

@@ -54,9 +54,18 @@ def test_people_see_short_values():
     assert "dark red" in out
 
 
+def test_numbers_by_name_are_told_in_a_cell_and_people_are_told_of_the_first():
+    things = [Thing(name="x"), Thing(name="y", inside={"a": 1, "b": 20_000, "c": 3, "d": 4})]
+    out = shown(things, PEOPLE)
+    assert "a 1, b" in out
+    assert "20,000" in out
+    assert "d 4" not in out
+    assert shown(things, PIPE).splitlines()[2].endswith("\ta 1, b 20000, c 3, d 4")
+
+
 def test_pipes_get_whole_values_and_a_stable_header():
     out = shown([Thing(name="x")], PIPE)
-    assert out.splitlines()[0] == "name\tdigest\tmade_at\tsize\tcolour\tshare"
+    assert out.splitlines()[0] == "name\tdigest\tmade_at\tsize\tcolour\tshare\tinside"
     assert out.splitlines()[1].split("\t")[1] == DIGEST
     assert "1500000" in out
 
