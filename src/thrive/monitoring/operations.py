@@ -132,7 +132,10 @@ def _note(limit: Limit) -> str:
             "any limit"
         )
     side = "below" if limit.higher_is_better else "above"
-    words = f"{limit.signal}: an alert when 2 of 3 windows are {side} {limit.value:.4f}"
+    words = (
+        f"{limit.signal}: an alert when 2 of 3 windows are {side} {limit.value:.4f}, or further "
+        "where they have fewer rows than the reference's"
+    )
     if limit.needed == 1:
         rate = plain_number(limit.budget)
         return (

@@ -161,7 +161,7 @@ class FilledHome:
         whole = self.contract.contract
         terms = TermsInForce(contract=whole, model=whole.model[MODEL])
         made = build(reference, terms, {"wind_speed"})
-        self.limit = next(x.value for x in made.limits if x.signal == "estimated accuracy")
+        self.limits = {each.signal: each.value for each in made.limits}
         return self.context.home.blobs.put(msgspec.msgpack.encode(made))
 
     def _run(self, state: RunState = RunState.DONE) -> str:

@@ -38,7 +38,11 @@ def test_model_timeline_has_the_alarm_limit_and_all_that_happened(filled: Filled
     page = model.load(filled.context, MODEL)
     line = page.timeline
     assert len(line.performance.estimated) == len(line.limit) == 59
-    assert {point.value for point in line.limit} == {filled.limit}
+    real = [each.value is not None for each in line.performance.realised]
+    assert [each.value for each in line.limit] == [
+        filled.limits["realised accuracy" if known else "estimated accuracy"] for known in real
+    ]
+    assert {*real} == {True, False}
     assert [mark.kind for mark in line.marks].count("alert") == 2
     assert [mark.kind for mark in line.marks].count("decision") == 1
     assert [mark.at for mark in line.marks] == sorted(mark.at for mark in line.marks)

@@ -16,7 +16,8 @@ from thrive.flows.facts import ModelFacts, one_model
 from thrive.flows.health import Health, Part, assess, worst
 from thrive.flows.performance import Performance, Point, performance_of
 from thrive.monitoring.baseline import load_baseline
-from thrive.monitoring.findings import Measured, Segment, findings_of
+from thrive.monitoring.findings import Findings, Measured, Segment, findings_of
+from thrive.monitoring.limits import Limit
 from thrive.operations import Context
 from thrive.registry.lineage import ReadData, read_data
 from thrive.registry.stages import stage_of
@@ -289,27 +290,34 @@ def _alert_marks(alerts: list[Alert], decisions: list[Decision]) -> list[Mark]:
 
 
 def _limit(ctx: Context, facts: ModelFacts, metric: str) -> list[Point]:
-    """Return the alarm limit of the estimated signal (else the real one) at each window."""
-    known: dict[str, dict[str, float | None]] = {}
+    """Return the alarm limit that each window was held to: of real performance, else estimated."""
+    known: dict[str, dict[str, Limit]] = {}
     made: list[Point] = []
     for window in facts.main_windows():
-        digest = findings_of(window).baseline
-        if digest not in known:
-            known[digest] = _limits(ctx, digest)
-        named = known[digest]
-        value = named.get(f"estimated {metric}", named.get(f"realised {metric}"))
-        made.append(Point(at=window.start, value=value))
+        found = findings_of(window)
+        if found.baseline not in known:
+            known[found.baseline] = _limits(ctx, found.baseline)
+        made.append(Point(at=window.start, value=_held_to(found, known[found.baseline], metric)))
     return made
 
 
-def _limits(ctx: Context, digest: str) -> dict[str, float | None]:
+def _held_to(found: Findings, limits: dict[str, Limit], metric: str) -> float | None:
+    """Return the limit of a window; one of few rows is given more room than the reference's."""
+    for signal in (f"realised {metric}", f"estimated {metric}"):
+        limit, measured = limits.get(signal), found.performance.get(signal)
+        if limit is not None and limit.value is not None and measured is not None:
+            return limit.for_error(measured.error)
+    return None
+
+
+def _limits(ctx: Context, digest: str) -> dict[str, Limit]:
     if not digest:
         return {}
     try:
         found = load_baseline(ctx, digest).limits
     except (NotFound, Damaged):  # a page shows the rest; `thrive doctor` names the damage
         return {}
-    return {limit.signal: limit.value for limit in found}
+    return {limit.signal: limit for limit in found}
 
 
 def _versions(ctx: Context, facts: ModelFacts, verdicts: list[Verdict]) -> list[VersionRow]:
