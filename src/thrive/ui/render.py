@@ -236,6 +236,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "is_moment": words.is_moment,
     "masked": words.masked,
     "short_id": words.short_id,
+    "column_type": words.column_type,
     "field": runs.written,
     "series": drawings.series_class,
 }

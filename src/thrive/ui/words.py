@@ -12,6 +12,9 @@ LEAST_MOMENT = 10**14
 """Microseconds: a time after 1973; smaller numbers are not taken for times."""
 WINDOW_ENDS = frozenset({"start", "end"})
 """Keys of the ends of a window, which are shown to the minute."""
+_TYPE_OF_TIME = re.compile(
+    r"(Datetime|Duration)\(time_unit='(\w+)'(?:, time_zone=(?:None|'([^']+)'))?\)"
+)
 _DIGEST = re.compile(r"\b[0-9a-f]{32,64}\b")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+\d\d:\d\d)?")
 
@@ -138,6 +141,13 @@ def short_id(text: str) -> str:
     """Return a name as it is, and an id by its last eight digits, which tell ids apart."""
     return (
         text[-8:] if len(text) == 32 and all(each in "0123456789abcdef" for each in text) else text
+    )
+
+
+def column_type(text: str) -> str:
+    """Return a type of times as people say it: `Datetime(us, UTC)`; others as they are."""
+    return _TYPE_OF_TIME.sub(
+        lambda found: f"{found[1]}({', '.join(filter(None, found.groups()[1:]))})", text
     )
 
 

@@ -110,3 +110,16 @@ def test_heat(psi: float | None, name: str) -> None:
 def test_heat_is_judged_by_what_is_usual() -> None:
     assert charts.heat(3.0, usual=6.0) == "heat-2"
     assert charts.heat(6.5, usual=6.0) == "heat-4"
+
+
+@pytest.mark.parametrize(
+    ("spelled", "said"),
+    [
+        ("Datetime(time_unit='us', time_zone='UTC')", "Datetime(us, UTC)"),
+        ("List(Datetime(time_unit='ms', time_zone=None))", "List(Datetime(ms))"),
+        ("Duration(time_unit='ns')", "Duration(ns)"),
+        ("Int64", "Int64"),
+    ],
+)
+def test_types_of_times_are_said_shortly(spelled, said):
+    assert words.column_type(spelled) == said
