@@ -21,7 +21,7 @@ from thrive.domain.project import Page
 
 Row = dict[str, Any]
 _MARK = re.compile("[0-9a-f]{32,}")
-_NUMBERS = {int, float, NoneType}
+_PLAIN = {str, bool, int, float, NoneType}
 _ESCAPE = re.compile("\x1b\\[[0-9;]*m")
 SENTENCE = 40
 """A text in a list that is longer than this has a line of its own."""
@@ -200,10 +200,14 @@ def _with_fields_of_records(row: Row) -> Row:
 
 
 def _measured(kind: type[Any]) -> set[str]:
-    """Return the fields of a record that map names to numbers, as the metrics of a run."""
+    """Return the fields of a record that map names to numbers, as the metrics of a run.
+
+    Texts may be among them, as in the columns that name a group.
+    """
     found: dict[str, Any] = getattr(kind, "__annotations__", {})
     values = {name: get_args(each)[1] for name, each in found.items() if get_origin(each) is dict}
-    return {name for name, each in values.items() if {*(get_args(each) or (each,))} <= _NUMBERS}
+    kinds = {name: {*(get_args(each) or (each,))} for name, each in values.items()}
+    return {name for name, each in kinds.items() if each <= _PLAIN and each & {int, float}}
 
 
 def _told(values: Mapping[str, Any], *, people: bool) -> str:

@@ -80,7 +80,9 @@ class GroupPerformance(msgspec.Struct, frozen=True, kw_only=True):
         rows: answers of versions to users: no shadows, no failed requests; as in
             `outcomes status`.
         labelled: those with an outcome, as in `outcomes status`.
-        performance: share of right decisions, or mean absolute error; None without outcomes.
+        metric: what performance is: `accuracy`, the share of right decisions, or `mae`, the mean
+            absolute error.
+        performance: its value; None without outcomes.
         low: lower end of its 95 % interval.
         high: upper end.
         delay_p90: microseconds after which nine of ten outcomes were known.
@@ -89,9 +91,10 @@ class GroupPerformance(msgspec.Struct, frozen=True, kw_only=True):
     start: int
     version: int
     variant: str
-    group: dict[str, Any]
+    group: dict[str, str | int | float | bool | None]
     rows: int
     labelled: int
+    metric: str
     performance: float | None
     low: float | None
     high: float | None
@@ -154,7 +157,8 @@ def outcomes_performance(
             model=model,
             folder=folder,
         )
-    return [_group(row, columns) for row in found.to_dicts()]
+    metric = "mae" if kind == OutputKind.NUMBER else "accuracy"
+    return [_group(row, columns, metric) for row in found.to_dicts()]
 
 
 def _local(ctx: Context, digest: str, folder: Path) -> Path:
@@ -176,7 +180,7 @@ def _column(logs: list[Path], name: str) -> str:
     return found
 
 
-def _group(row: dict[str, Any], columns: list[str]) -> GroupPerformance:
+def _group(row: dict[str, Any], columns: list[str], metric: str) -> GroupPerformance:
     delay = row["delay_p90"]
     return GroupPerformance(
         start=row["start"],
@@ -185,6 +189,7 @@ def _group(row: dict[str, Any], columns: list[str]) -> GroupPerformance:
         group={name[2:]: row[name] for name in columns},
         rows=row["rows"],
         labelled=row["labelled"],
+        metric=metric,
         performance=row["performance"],
         low=row["low"],
         high=row["high"],

@@ -1,5 +1,6 @@
 """Real performance by group: the same numbers as a plain recomputation."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 from tests.streams import CONTRACT, Stream
 
+from thrive.cli.render import Style, render
 from thrive.domain.clock import DAY
 from thrive.domain.errors import UsageError
 from thrive.domain.monitoring import ActionKind, Cause
@@ -109,6 +111,10 @@ def test_performance_by_column_and_the_review_queue_of_a_stream(context: Context
     stream.advance()
     found = outcomes_performance(context, "m", by=["city"])
     assert {row.group["city"] for row in found} == {"EWR", "JFK", "LGA"}
+    assert {row.metric for row in found} == {"accuracy"}
+    shown = io.StringIO()
+    render(found, Style(as_json=False, for_people=False, colour=False), shown)
+    assert "\tcity EWR\t" in shown.getvalue()
     assert (sum(row.rows for row in found), sum(row.labelled for row in found)) == (400, 350)
     (told,) = status(context, model="m")
     assert (told.predictions, told.labelled, told.failed) == (400, 350, 0)
