@@ -41,11 +41,18 @@ def measure_checks(
     ]
 
 
+def _absent(name: str, schema: Mapping[str, Any]) -> str:
+    import difflib  # for mistakes alone
+
+    near = difflib.get_close_matches(name, schema, n=1)
+    return f"there is no column {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
 def problem_with(check: Check, schema: Mapping[str, Any]) -> str | None:
     """Return why a check cannot be measured on such columns, None if it can."""
     missing = [name for name in _columns(check) if name not in schema]
     if missing:
-        return f"there is no column {missing[0]!r}"
+        return _absent(missing[0], schema)
     if isinstance(check, Between) and not schema[check.column].is_numeric():
         return f"{check.column!r} is {schema[check.column]}, not a number"
     if isinstance(check, Fresh) and check.column and not schema[check.column].is_temporal():

@@ -111,6 +111,15 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     manifest: str = ""
     problems: list[str] = []
 
+    @property
+    def next_hint(self) -> str:
+        """What to type next; of a version that a check holds back, how to let it be used."""
+        label = f"{self.dataset}@{self.version}"
+        if not self.trainable and any(each["state"] == FAIL for each in self.checks):
+            decision = f'thrive data decide {label} --trainable --reason "..."'
+            return f"mend the source and add it again, or: {decision}"
+        return f"thrive data lineage {label}"
+
 
 @operation("data list", role=ANYONE, next_hint="thrive data log {name}")
 def list_datasets(ctx: Context) -> list[DatasetLine]:

@@ -11,7 +11,7 @@ from thrive.flows.data_use import use_problems
 from thrive.operations import Context, operation
 
 
-@operation("data show", role=ANYONE, next_hint="thrive data lineage {dataset}@{version}")
+@operation("data show", role=ANYONE)
 def show(ctx: Context, name: str) -> VersionView:
     """Show a version: its source, its columns with profile and labels, its checks, its use.
 

@@ -111,6 +111,7 @@ def test_a_version_that_fails_a_check_is_kept_but_not_trainable(project, write):
     write("1,ann,500,", "1,bob,2,")
     version = add(project, name="trips")
     assert not version.trainable
+    assert "thrive data decide trips@1 --trainable" in show(project, "trips").next_hint
     assert version.failed == [
         "unique(id): 1 row repeats another",
         "minutes between 0 and 100: 1 row lies outside",
@@ -139,9 +140,11 @@ def test_a_decision_needs_a_reason(project, added):
 
 
 def test_a_check_on_a_column_that_is_gone_fails(project, tmp_path):
-    (tmp_path / "trips.csv").write_text("other\n1\n")
+    (tmp_path / "trips.csv").write_text("other,minute\n1,2\n")
     failed = add(project, name="trips").failed
     assert "unique(id): there is no column 'id'" in failed
+    lost = "there is no column 'minutes'; did you mean 'minute'?"
+    assert f"minutes between 0 and 100: {lost}" in failed
 
 
 def test_freshness_reads_the_projects_clock(project, tmp_path, write):
