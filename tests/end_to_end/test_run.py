@@ -289,6 +289,22 @@ def test_a_target_that_the_rows_lack_is_said_to_be_the_contracts(project):
         train(project, "train.py")
 
 
+def test_rows_of_pandas_are_registered_as_those_of_polars(project):
+    folder = project.local_folder()
+    moments = pl.col("at").cast(pl.Datetime("us", "UTC"))
+    rows().with_columns(moments).write_parquet(folder / "rows.parquet")
+    data.add(project, "rows.parquet", name="rows")
+    text = PIPELINE.replace('clean(data.load("rows"))', 'data.load("rows", form="pandas").dropna()')
+    text = text.replace('rows.select("a", "b").to_numpy()', 'rows[["a", "b"]].to_numpy()')
+    text = text.replace('test.select("a", "b").to_numpy()', 'test[["a", "b"]].to_numpy()')
+    text = text.replace("rows.height", "len(rows)").replace("pl.DataFrame", "object")
+    (folder / "pandas_train.py").write_text(text)
+    train(project, "pandas_train.py")
+    version = models.show_model(project, "delay@1").version
+    table = pl.read_parquet(project.home.blobs.get(version.evaluation))
+    assert table["_time"].to_list() == list(range(300_000_000, 400_000_000, 1_000_000))
+
+
 def test_what_the_contract_lacks_is_asked_of_the_runs_that_use_it(project):
     folder = project.local_folder()
     lacking = '\n[data.rows]\nsource = ""\n[data.other]\nsource = ""\n'

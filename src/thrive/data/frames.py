@@ -41,6 +41,7 @@ def add(source: Any, *, name: str = "", owner: str = "", why: str = "") -> "Adde
     from thrive.data import storing
     from thrive.data.reading import project_here
     from thrive.engines import channel
+    from thrive.store.sources.frames import as_polars
     from thrive.store.sources.slices import write_rows
 
     if channel.current() is not None:
@@ -109,49 +110,6 @@ def scan(name: str, version: int | None = None) -> "pl.LazyFrame":
     from thrive.data.reading import scan_rows
 
     return scan_rows(name, version)
-
-
-def as_polars(table: Any) -> "pl.DataFrame":
-    """Return a table of another library as a Polars frame.
-
-    Raises:
-        UsageError: it is none that is known.
-    """
-    import polars as pl
-
-    if isinstance(table, pl.LazyFrame):
-        return table.collect()
-    if isinstance(table, pl.DataFrame):
-        return table
-    module = type(table).__module__.partition(".")[0]
-    try:
-        if module == "pandas":
-            return _from_pandas(table)
-        if hasattr(table, "__arrow_c_stream__"):
-            return pl.DataFrame(table)
-    except (TypeError, ImportError, pl.exceptions.PolarsError) as error:
-        raise UsageError(f"This {module} frame cannot be read: {error}.", "") from None
-    raise UsageError(
-        f"A {type(table).__name__} is no table that is known.",
-        "give a frame of Polars, pandas or Arrow, or a path",
-    )
-
-
-def _from_pandas(table: Any) -> "pl.DataFrame":
-    """Return a pandas frame without its index; columns of objects by way of Python values."""
-    import polars as pl
-
-    return pl.DataFrame(
-        [
-            pl.Series(
-                str(name),
-                column.to_numpy()
-                if column.dtype.kind in "biufM"
-                else [None if value is None or value != value else value for value in column],  # noqa: PLR0124 - only NaN and NaT differ from themselves
-            )
-            for name, column in table.items()
-        ]
-    )
 
 
 def given(frame: "pl.LazyFrame", form: Form) -> Any:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 import msgspec
 
 from thrive import data
-from thrive.data.frames import as_polars
 from thrive.data.reading import find_version, project_here
 from thrive.data.storing import add_rows
 from thrive.domain.clock import parse_time
@@ -28,6 +27,7 @@ from thrive.flows.making import record_making
 from thrive.flows.view_origins import column_origins
 from thrive.operations import Context
 from thrive.store.place import FOLDER, find_project_folder
+from thrive.store.sources.frames import as_polars
 from thrive.store.sources.slices import write_rows
 
 if TYPE_CHECKING:

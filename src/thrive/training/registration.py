@@ -18,6 +18,7 @@ from thrive.packaging.loader import FORMATS
 from thrive.packaging.package import Package, pack
 from thrive.packaging.trained_rows import trained_rows
 from thrive.store.blobs.folder import FolderBlobs
+from thrive.store.sources.frames import as_polars
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,16 +48,30 @@ def prepare(
     link: Channel,
     model: Any,
     request: Request,
-    evaluation: "pl.DataFrame",
-    reference: "pl.DataFrame | None",
-    trained_on: "pl.DataFrame | None" = None,
+    evaluation: Any,
+    reference: Any,
+    trained_on: Any = None,
 ) -> Prepared:
     """Pack the model, write the tables, keep the blobs, and return their digests.
 
     Raises:
-        UsageError: a column is missing, or there are no rows.
+        UsageError: a column is missing, there are no rows, or they are in no table that is known.
         UnsafeModel: no safe format holds the model.
     """
+    evaluation = as_polars(evaluation)
+    reference = None if reference is None else as_polars(reference)
+    trained_on = None if trained_on is None else as_polars(trained_on)
+    return _prepared(link, model, request, evaluation, reference, trained_on)
+
+
+def _prepared(
+    link: Channel,
+    model: Any,
+    request: Request,
+    evaluation: "pl.DataFrame",
+    reference: "pl.DataFrame | None",
+    trained_on: "pl.DataFrame | None",
+) -> Prepared:
     terms = link.facts["models"].get(request.name, {})
     label = request.label or terms.get("target", "")
     _require_target(evaluation, request, label)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -10,9 +10,6 @@ from thrive.domain.errors import UsageError
 from thrive.domain.identifiers import checked_name
 from thrive.engines import channel
 from thrive.engines.channel import Channel
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def log(metrics: Mapping[str, float] | None = None, /, *, step: int = 0, **values: float) -> None:
@@ -38,9 +35,9 @@ def register(
     model: Any,
     name: str,
     *,
-    evaluation: "pl.DataFrame",
-    reference: "pl.DataFrame | None" = None,
-    trained_on: "pl.DataFrame | None" = None,
+    evaluation: Any,
+    reference: Any = None,
+    trained_on: Any = None,
     label: str = "",
     time: str = "",
     score: str = "",
@@ -58,7 +55,8 @@ def register(
         model: a fitted scikit-learn estimator or Pipeline, or what another tool trained
             (`OnnxModel`, `read_mlflow`).
         name: the model's name, as in `[model.NAME]` of thrive.toml.
-        evaluation: out-of-sample rows that the model never saw; gates judge on them.
+        evaluation: out-of-sample rows that the model never saw, as a Polars, pandas or Arrow table;
+            gates judge on them.
         reference: out-of-sample predictions over a longer past; monitoring compares live traffic
             with them. The evaluation rows if not given.
         trained_on: the rows the model was fitted on, of which fingerprints are kept: gates tell

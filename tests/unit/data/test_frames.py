@@ -41,6 +41,15 @@ def test_arrow_and_pandas(here):
     assert first.rows == 2
 
 
+def test_times_of_pandas_with_a_zone_are_times_in_utc(here):
+    pd = pytest.importorskip("pandas")
+    moments = pd.to_datetime(["2026-03-29T00:30", None, "2026-03-29T03:30"])
+    thrive.data.add(pd.DataFrame({"at": moments.tz_localize("Europe/Berlin")}), name="zoned")
+    at = thrive.data.load("zoned")["at"]
+    assert at.dtype == pl.Datetime("ns", "UTC") or at.dtype == pl.Datetime("us", "UTC")
+    assert [each and each.hour for each in at] == [23, None, 1]
+
+
 def test_a_pandas_frame_needs_no_arrow(here):
     pd = pytest.importorskip("pandas")
     made = pd.DataFrame(
