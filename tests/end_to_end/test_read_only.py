@@ -32,7 +32,7 @@ def test_what_reads_reads_and_what_writes_says_that_nobody_may(tmp_path: Path) -
     try:
         listed = typed(tmp_path, "data", "list", "--json")
         assert (listed.returncode, listed.stdout.strip()) == (0, "[]"), listed.stderr
-        refused = typed(tmp_path, "grants", "revoke", "0" * 32)
+        refused = typed(tmp_path, "tokens", "create", "reports", "--role", "auditor")
         assert refused.returncode == 4
         assert "cannot be written: it is mounted read-only, or belongs to" in refused.stderr
         diagnosis = typed(tmp_path, "doctor")

@@ -73,7 +73,7 @@ class Reader:
         script = text
         for command, port in SERVERS.items():
             script = script.replace(command, f"{command[:-2]} --port {port} &")
-        where, said = self.folder / "where", self.folder / "said"
+        where, said = self.folder / "where", self.folder / f"said-{len(self.typed)}"
         with said.open("wb") as out:
             process = subprocess.Popen(
                 ["bash", "-ec", f"{self._moved(script)}\npwd > {where}"],
