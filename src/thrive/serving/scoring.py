@@ -41,6 +41,7 @@ from thrive.serving.numbers import own_numbers
 from thrive.serving.packages import StoredPackage, load_package, read_stored
 from thrive.serving.records import Logged
 from thrive.serving.sealing import seal_logs
+from thrive.serving.table_slices import slices_of
 from thrive.serving.views import ViewReader
 from thrive.settings import read_settings
 from thrive.store import models, projects, releases, restrictions
@@ -337,7 +338,7 @@ def _parts(
         count(part.frame.height, part.frame.height - len(part.places))
 
     def tables() -> Iterator[Columns]:
-        for number, frame in enumerate(_slices(table, size)):
+        for number, frame in enumerate(slices_of(table, size)):
             path = output / f"part-{number:05d}.parquet"
             if path.exists() or _taken_up(ctx, path):
                 kept = pl.scan_parquet(path).select(pl.col("error").ne("").sum()).collect().item()
@@ -362,41 +363,6 @@ def _parts(
 def _cannot_score(scorer: Scorer, words: str) -> NotRight:
     name = format_reference(scorer.version.model, scorer.version.version)
     return NotRight(f"{name} cannot score this table: {words}.", "thrive gates run")
-
-
-def _slices(table: "pl.LazyFrame", size: int) -> Iterator["pl.DataFrame"]:
-    """Yield the rows in order, `size` at a time, whatever the files' own pieces are."""
-    import polars as pl
-
-    kept: list[pl.DataFrame] = []
-    height = 0
-    for piece in _pieces(table, size):
-        kept.append(piece)
-        height += piece.height
-        while height >= size:
-            whole = pl.concat(kept)
-            yield whole.head(size)
-            kept, height = [whole.slice(size)], height - size
-    if height:
-        yield pl.concat(kept)
-
-
-def _pieces(table: "pl.LazyFrame", size: int) -> Iterator["pl.DataFrame"]:
-    """Yield the rows as they are read.
-
-    Raises:
-        UsageError: a row cannot be read with the types that the first rows have; the message holds
-            none of its values.
-    """
-    import polars as pl
-
-    try:
-        yield from table.collect_batches(chunk_size=size, maintain_order=True)
-    except pl.exceptions.PolarsError as error:
-        raise UsageError(
-            f"The table cannot be read to its end: {unquoted(error)}.",
-            "write it as Parquet, or its columns of text with one type each",
-        ) from None
 
 
 def _read_part(scorer: Scorer, path: Path, frame: "pl.DataFrame", now: int) -> _Part:
